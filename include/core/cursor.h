@@ -1,0 +1,143 @@
+/* cursor: the two watermarks of one input partition, and every decision that rests on them.
+ *
+ * Place:    inside INGEST[p], between kafka_source and everything that counts or publishes.
+ * Threads:  one owner; no I/O, no clock, no allocation, so that it can be simulated.
+ * Source:   ARCHITECTURE.md, "Two watermarks"; the fence on commits follows KIP-447.
+ *
+ * A cursor has two tracks over the same offsets. On each, `stored` is the watermark that the outside
+ * system is known to hold (Redis for `counted`, the group's committed offset for `published`), and
+ * `next` is the first offset not yet handed to that side. A track is rewound by a new generation:
+ * whatever crosses a thread carries the generation it was taken under, and is void under another.
+ *
+ * I1  a record is taken for a track once per generation, in offset order: taken iff offset >= next.
+ * I2  position <= next of each track that is known, so nothing is ever skipped by a rewind.
+ * I3  one checkpoint at a time: between cursor_cut and its answer, counted.stored does not move.
+ * I4  the counted watermark is first stored only after the published one exists, so "absent in Redis,
+ *     present in Kafka" always means that Redis lost it or never had it, never that Kafka did.
+ */
+#ifndef CORE_CURSOR_H
+#define CORE_CURSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum cursor_start { CURSOR_START_EARLIEST, CURSOR_START_LATEST };
+enum cursor_on_gap { CURSOR_GAP_FAIL, CURSOR_GAP_CONTINUE };
+
+/* Instead of an offset. */
+enum {
+    CURSOR_ABSENT = -1,  /* the outside system holds no watermark for this partition */
+    CURSOR_UNKNOWN = -2, /* it could not be asked yet */
+};
+
+/* What a call means for its caller. */
+enum cursor_verdict {
+    CURSOR_GO_ON,  /* nothing to do */
+    CURSOR_REWIND, /* ask the log for its bounds, cursor_resume, and seek to cursor.position */
+    CURSOR_STALE,  /* an answer to a generation that is no more: ignored */
+};
+
+/* Why a track was rewound: the label of rollcall_rewinds_total. */
+enum cursor_cause {
+    CURSOR_NO_CAUSE,
+    CURSOR_OVERTAKEN,   /* Redis is ahead: another owner counted on from here */
+    CURSOR_ROLLED_BACK, /* Redis is behind: it came back older than it was */
+    CURSOR_VANISHED,    /* Redis holds nothing for this partition any more */
+    CURSOR_FIRST_READ,  /* Redis could not be asked at assignment and now answered */
+    CURSOR_ABORTED,     /* the transaction was aborted */
+    CURSOR_CAUSE_COUNT
+};
+
+struct cursor_track {
+    int64_t stored;      /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
+    int64_t next;        /* first offset not yet taken; meaningless while stored is CURSOR_UNKNOWN */
+    uint64_t generation; /* rises with each rewind and each assignment */
+};
+
+struct cursor {
+    struct cursor_track counted;
+    struct cursor_track published;
+    int64_t origin;   /* where the group began on this partition, or CURSOR_ABSENT if not known */
+    int64_t position; /* the offset to read next */
+    int64_t cut_end;  /* end of the checkpoint in flight, or CURSOR_ABSENT */
+    enum cursor_cause cause; /* of the last rewind */
+};
+
+/* The bounds of the partition's log: records of [begin, end) can be read. */
+struct cursor_log {
+    int64_t begin;
+    int64_t end;
+};
+
+struct cursor_policy {
+    enum cursor_start start;
+    enum cursor_on_gap on_gap;
+};
+
+/* What cursor_resume found; the caller logs it. */
+struct cursor_finding {
+    enum cursor_resumed {
+        CURSOR_RESUMED,    /* both watermarks lie in the log */
+        CURSOR_BEGUN,      /* neither existed: begun by policy.start */
+        CURSOR_REBUILDS,   /* absent in Redis alone: counted again from the earliest record held */
+        CURSOR_ADOPTS,     /* absent in Kafka alone: publishes from the counted watermark */
+        CURSOR_GAP,        /* a watermark lies outside the log: what it wants is gone */
+        CURSOR_WAITS,      /* absent in Kafka and unknown in Redis: do not read until Redis answers */
+    } what;
+    int64_t wanted;       /* CURSOR_GAP: the offset that cannot be reached */
+    int64_t lost_records; /* CURSOR_GAP: offsets out of reach; 0 if the log ends before `wanted` */
+    bool must_stop;       /* CURSOR_GAP under CURSOR_GAP_FAIL: do not read; nothing was decided */
+};
+
+/* A new assignment: nothing is known, nothing is taken. `generation` must be higher than any that was
+ * used for this partition in this process; both tracks start with it. */
+void cursor_init(struct cursor *cursor, uint64_t generation);
+
+/* Tells the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
+ * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept beside the committed offset. */
+void cursor_found(struct cursor *cursor, int64_t counted, int64_t published, int64_t origin);
+
+/* Decides, after cursor_found or a CURSOR_REWIND, where reading goes on; on return the caller seeks to
+ * cursor->position. May be called again with other bounds. */
+struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
+                                    struct cursor_policy policy);
+
+/* The record at `offset` was read. Says which tracks take it, and advances them. */
+struct cursor_taken {
+    bool count;
+    bool publish;
+} cursor_take(struct cursor *cursor, int64_t offset);
+
+/* True if a checkpoint may be cut now: none is in flight and I4 holds. */
+bool cursor_can_cut(const struct cursor *cursor);
+
+/* True if a checkpoint would move the counted watermark (otherwise it would only verify it). */
+bool cursor_has_uncounted(const struct cursor *cursor);
+
+/* Cuts a checkpoint [base, end) of the counted track. base is an offset, CURSOR_ABSENT, or
+ * CURSOR_UNKNOWN, which no store ever equals, so that the answer tells what is stored.
+ * Requires cursor_can_cut. */
+struct cursor_cut {
+    uint64_t generation;
+    int64_t base;
+    int64_t end;
+} cursor_cut(struct cursor *cursor);
+
+/* The store's answer to the cut of `generation`: the offset that is stored now, or CURSOR_ABSENT. */
+enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored);
+
+/* The transaction that carried [.., end) of this partition was committed. */
+enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end);
+
+/* What was handed over under `generation` was not published; the group's committed offset is
+ * `committed` (CURSOR_ABSENT if none). */
+enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
+                                       int64_t committed);
+
+/* True if everything taken is stored on both sides (a drained partition). */
+bool cursor_is_settled(const struct cursor *cursor);
+bool cursor_is_published(const struct cursor *cursor);
+
+const char *cursor_cause_name(enum cursor_cause cause);
+
+#endif
