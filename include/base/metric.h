@@ -1,0 +1,81 @@
+/* metric: what Prometheus reads: counters, gauges and histograms.
+ *
+ * Place:    every stage updates its own cells; the HTTP server renders them all.
+ * Threads:  metrics_create and the metrics_add family before other threads see the registry. After
+ *           that metric_cell, metric_cell_remove and metrics_render from any thread (one lock, held
+ *           for microseconds); metric_add, metric_set, metric_get and metric_observe_us from any
+ *           thread and without a lock: relaxed atomics, each cell on cache lines of its own.
+ * Owns:     metrics and cells, until metrics_destroy: an address once given stays good until then.
+ * Limits:   METRICS_MAX metrics, METRIC_SERIES_MAX labelled series each; series past that, or for
+ *           which there is no memory, share one cell that is labelled "__other__". So nothing fails
+ *           after metrics_create.
+ *
+ * A scrape is not a snapshot: cells move while they are read. Each alone is right, and a histogram's
+ * count is the sum of its buckets.
+ */
+#ifndef BASE_METRIC_H
+#define BASE_METRIC_H
+
+#include <stdint.h>
+
+#include "base/text.h"
+
+enum {
+    METRICS_MAX = 64,
+    METRIC_SERIES_MAX = 4096,
+};
+
+enum metric_kind {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM, /* of durations; buckets from 1 ms to 60 s, rendered in seconds */
+};
+
+struct metrics;
+struct metric;
+struct metric_cell;
+
+/* Answers NULL when there is no memory. */
+struct metrics *metrics_create(void);
+
+/* Takes *metrics, which may be NULL, with all its metrics and cells, and nulls it. */
+void metrics_destroy(struct metrics **metrics);
+
+/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a valid
+ * name that is not there yet, which ends in _total if it is a counter's, and in _seconds if it is a
+ * histogram's. One without label shows 0 from now on, one with a label shows nothing before its
+ * first metric_cell. Never NULL. */
+struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
+                           const char *help, const char *label_name);
+
+/* A gauge that is always 1 and tells by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
+ * ready-made, escaped by the caller. Keeps the strings. */
+void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
+                      const char *labels);
+
+/* The cell of a label's value (borrowed), shown from now on; made if there is none. With a NULL
+ * label_value that of a metric without label. A series that was removed comes back with the numbers
+ * it had. Never NULL. */
+struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
+
+/* Shows the series no more, e.g. when a partition is given away; its cell stays good. Borrows
+ * label_value; nothing happens if there is no such series. */
+void metric_cell_remove(struct metric *metric, const char *label_value);
+
+/* Counter or gauge: adds n, which is not negative for a counter. */
+void metric_add(struct metric_cell *cell, int64_t n);
+
+/* Gauge: sets it; also a counter that mirrors one kept elsewhere. */
+void metric_set(struct metric_cell *cell, int64_t value);
+
+/* Counter or gauge: its value. */
+int64_t metric_get(const struct metric_cell *cell);
+
+/* Histogram: one duration in microseconds; below 0 is taken for 0. */
+void metric_observe_us(struct metric_cell *cell, int64_t duration_us);
+
+/* Adds all metrics in the text format 0.0.4: in the order of metrics_add, series in the order of
+ * their labels, numbers by value. Borrows page; its is_broken tells whether memory sufficed. */
+void metrics_render(struct metrics *metrics, struct text *page);
+
+#endif

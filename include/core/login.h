@@ -1,0 +1,91 @@
+/* login: the verdict on one record of the input topic.
+ *
+ * Place:    ingest asks, first thing, for every record; nothing behind it looks at JSON again.
+ * Threads:  one judge a thread; judges share nothing.
+ * Owns:     what a struct login points to lives in the judge, until its next record.
+ * Limits:   LOGIN_DIMENSIONS_MAX, LOGIN_VALUE_BYTES_MAX, LOGIN_TIMESTAMP_MAX. RFC 8259 (section 9)
+ *           lets a parser set its own: more than 2048 nested arrays and objects, a number that no
+ *           double can hold (1e400), half of a surrogate pair ("\ud800") and a NUL within a key
+ *           ("\u0000") are not_json.
+ * Waits:    never. When memory runs out it ends the process (abort): nothing is lost by a crash, but
+ *           much by a verdict that would be another one on the next machine.
+ *
+ * I1  The verdict is a pure function of the record's bytes, its Kafka timestamp and the rules: no
+ *     clock, no locale, no memory of earlier records.
+ * I2  Of several reasons the first in the order of enum login_reason is given; within one, the first
+ *     dimension in the order of the rules, the timestamp last.
+ */
+#ifndef CORE_LOGIN_H
+#define CORE_LOGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LOGIN_DIMENSIONS_MAX = 8,
+    LOGIN_VALUE_BYTES_MAX = 128, /* of UTF-8 */
+    LOGIN_DAY_BYTES = sizeof "2024-07-10",
+    LOGIN_MINUTE_BYTES = sizeof "14:36",
+};
+
+/* 9999-12-31T23:59:59Z in seconds since 1970. */
+#define LOGIN_TIMESTAMP_MAX INT64_C(253402300799)
+#define LOGIN_MINUTE_MAX (LOGIN_TIMESTAMP_MAX / 60)
+
+enum login_reason {
+    LOGIN_ACCEPTED = 0,
+    LOGIN_EMPTY,
+    LOGIN_NOT_JSON,
+    LOGIN_NOT_OBJECT,
+    LOGIN_MISSING_FIELD,
+    LOGIN_BAD_VALUE,
+    LOGIN_BAD_TIMESTAMP,
+    LOGIN_REASON_COUNT
+};
+
+struct login_rules {
+    const char *dimensions[LOGIN_DIMENSIONS_MAX]; /* names of fields, in the order of values[] */
+    size_t dimension_count;
+    int64_t max_future_s; /* how far a login may be ahead of its record's Kafka timestamp; >= 0 */
+};
+
+/* Bytes of UTF-8, escapes decoded; may hold NUL, and is not to be read as a C string. */
+struct login_text {
+    const char *bytes;
+    size_t length;
+};
+
+struct login {
+    enum login_reason reason;
+    const char *detail; /* rejected: what is wrong, printable ASCII but for names; accepted: "" */
+
+    /* The rest is set only when accepted. */
+    struct login_text values[LOGIN_DIMENSIONS_MAX]; /* of each dimension, 1 .. 128 bytes */
+    int64_t minute;                                 /* since 1970, 0 .. LOGIN_MINUTE_MAX */
+    struct login_text user_id; /* {NULL, 0} if there is none, or it is not a string */
+};
+
+struct login_judge;
+
+/* Answers NULL when there is no memory. Keeps the strings that the rules point to. */
+struct login_judge *login_judge_create(const struct login_rules *rules);
+
+/* Takes *judge, which may be NULL, and nulls it. */
+void login_judge_destroy(struct login_judge **judge);
+
+/* Judges one record. Borrows value, which may be NULL if bytes is 0; kafka_timestamp_ms < 0 says that
+ * the record has none, then nothing can be too far ahead. Fills login, whose pointers are good until
+ * the next call on this judge. */
+void login_judge_record(struct login_judge *judge, const void *value, size_t bytes,
+                        int64_t kafka_timestamp_ms, struct login *login);
+
+/* "empty", "not_json", ...: as in Redis, metrics and headers; "accepted" for LOGIN_ACCEPTED. */
+const char *login_reason_name(enum login_reason reason);
+
+/* The UTC day of a minute since 1970, 0 .. LOGIN_MINUTE_MAX, as YYYY-MM-DD. */
+void login_day_format(int64_t minute, char day[LOGIN_DAY_BYTES]);
+
+/* The same minute within its day, as HH:MM. */
+void login_minute_format(int64_t minute, char time[LOGIN_MINUTE_BYTES]);
+
+#endif
