@@ -1,0 +1,105 @@
+/* log: one line on stderr for each event, in logfmt or JSON.
+ *
+ *     log_warn("Redis is unreachable", log_text("host", host), log_int("attempt", attempt));
+ *     ts=2024-07-10T15:03:36.120Z level=warn msg="Redis is unreachable" host=10.0.0.7 attempt=3
+ *
+ * The message is a constant sentence and the key of the rate limit; what varies goes into fields.
+ * Why a message was the last before an exit must be seen: the newest error line that the limit
+ * held back is written by log_flush.
+ *
+ * Threads:  any thread, at any time; lines of different threads never mix (one write a line).
+ * Limits:   LOG_LINE_BYTES a line (later fields are left out, and the line says cut=true),
+ *           LOG_VALUE_BYTES a value, written; LOG_BURST_LINES lines a message in
+ *           LOG_WINDOW_MS, after which the next one that is written says suppressed=N.
+ * Waits:    LOG_WAIT_MS at most for a reader of stderr that is behind; then the line is dropped,
+ *           and the next one says dropped=N.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LOG_LINE_BYTES = 4096, /* PIPE_BUF on Linux: a pipe takes it whole */
+    LOG_VALUE_BYTES = 1024,
+    LOG_BURST_LINES = 10,
+    LOG_WINDOW_MS = 10000,
+    LOG_WAIT_MS = 100,
+};
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+enum log_kind { LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_FLOAT, LOG_KIND_BYTES, LOG_KIND_BOOL };
+
+/* One name=value of a line. Borrows name and the bytes until log_write returns. */
+struct log_field {
+    const char *name; /* NULL ends an array of fields; [a-z0-9_.]+ */
+    enum log_kind kind;
+    union {
+        int64_t as_int;
+        uint64_t as_uint;
+        double as_float;
+        bool as_bool;
+        struct {
+            const void *bytes; /* NULL is written as null */
+            size_t count;
+        } as_bytes;
+    };
+};
+
+/* Sets what is written and how; LOG_INFO and LOG_LOGFMT before the first call. */
+void log_configure(enum log_level level, enum log_format format);
+
+/* Answers whether lines of this level are written. */
+bool log_is_enabled(enum log_level level);
+
+/* Writes one line unless its level is off or its message is over the limit. Borrows all. */
+void log_write(enum log_level level, const char *message, const struct log_field fields[]);
+
+/* Writes the newest error line that the limit held back, if no error was written since. Call it
+ * last before the program ends. */
+void log_flush(void);
+
+/* log_error("message", log_int("name", value), ...): fields are evaluated only if written. */
+#define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) LOG_AT(LOG_WARN, __VA_ARGS__)
+#define log_info(...) LOG_AT(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
+
+#define LOG_AT(level, message, ...)                                                                \
+    (log_is_enabled(level)                                                                         \
+         ? log_write(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})    \
+         : (void)0)
+
+static inline struct log_field log_int(const char *name, int64_t value) {
+    return (struct log_field){.name = name, .kind = LOG_KIND_INT, .as_int = value};
+}
+
+static inline struct log_field log_uint(const char *name, uint64_t value) {
+    return (struct log_field){.name = name, .kind = LOG_KIND_UINT, .as_uint = value};
+}
+
+static inline struct log_field log_float(const char *name, double value) {
+    return (struct log_field){.name = name, .kind = LOG_KIND_FLOAT, .as_float = value};
+}
+
+static inline struct log_field log_bool(const char *name, bool value) {
+    return (struct log_field){.name = name, .kind = LOG_KIND_BOOL, .as_bool = value};
+}
+
+/* Any bytes: those that are not UTF-8, and control characters, are written escaped. */
+static inline struct log_field log_bytes(const char *name, const void *bytes, size_t count) {
+    return (struct log_field){
+        .name = name, .kind = LOG_KIND_BYTES, .as_bytes = {.bytes = bytes, .count = count}};
+}
+
+/* A text that ends in NUL, or NULL. */
+static inline struct log_field log_text(const char *name, const char *text) {
+    return log_bytes(name, text, text == NULL ? 0 : __builtin_strlen(text));
+}
+
+#endif
