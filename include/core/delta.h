@@ -1,0 +1,81 @@
+/* delta: counts that are on their way: "+n for this key", each key once.
+ *
+ * Place:    made by INGEST for one batch, merged by AGGREGATE for one epoch of a partition, stored by
+ *           CHECKPOINT.
+ * Threads:  one owner at a time; handed over whole.
+ * Owns:     copies of its keys.
+ * Limits:   none of its own; DELTA_KEY_BYTES_MAX a key. The owner looks at delta_entries.
+ */
+#ifndef CORE_DELTA_H
+#define CORE_DELTA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/login.h"
+
+enum {
+    DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX,
+    /* What a key counts: 0 .. LOGIN_DIMENSIONS_MAX-1 is a value of that dimension. */
+    DELTA_MINUTE = LOGIN_DIMENSIONS_MAX, /* key: an int64_t, minutes since 1970 */
+    DELTA_REJECTED,                      /* key: an int64_t, enum login_reason */
+    DELTA_FIELD_COUNT
+};
+
+/* A key: which field, and the bytes of the value. `hash` is delta_hash of both. */
+struct delta_key {
+    uint64_t hash;
+    const char *bytes;
+    uint8_t length;
+    uint8_t field;
+};
+
+struct delta_entry {
+    uint64_t hash;
+    int64_t count;
+    uint32_t key_offset;
+    uint8_t length;
+    uint8_t field;
+};
+
+struct delta {
+    struct delta_entry *entries;
+    uint32_t *slots; /* open addressing; 0 is free, else 1 + index into entries */
+    char *keys;
+    uint32_t slot_count, entry_count, entry_capacity;
+    uint32_t key_bytes, key_capacity;
+    int64_t records; /* records counted into it, accepted or rejected; kept by the owner */
+};
+
+/* An empty delta that allocates with its first key. */
+void delta_init(struct delta *delta);
+void delta_release(struct delta *delta);
+
+/* Empties it and keeps its memory. */
+void delta_clear(struct delta *delta);
+
+/* Adds n >= 1 to the key; borrows key->bytes. True if the key is new in this delta. Ends the process
+ * when there is no memory: counts are never dropped in silence. */
+bool delta_add(struct delta *delta, struct delta_key key, int64_t n);
+
+/* Adds all of `from`, records too; answers how many keys were new. */
+size_t delta_merge(struct delta *into, const struct delta *from);
+
+/* The key of an entry; its bytes live until the delta changes. */
+struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry);
+
+/* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Keys of
+ * numbers borrow `number`. */
+struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct login_text value);
+struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number);
+
+/* The number that a DELTA_MINUTE or DELTA_REJECTED key stands for. */
+int64_t delta_number(struct delta_key key);
+
+/* The shard, 0 .. shard_count-1, that owns a key. */
+static inline unsigned delta_shard(uint64_t hash, unsigned shard_count) {
+    return (unsigned)(((hash >> 32) * shard_count) >> 32);
+}
+
+#endif

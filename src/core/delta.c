@@ -1,0 +1,149 @@
+/* Entries lie in one array in the order of their first sight, keys in another; the slots are a small
+ * table of indices with linear probing, at most half full. Clearing costs what was used. */
+#include "core/delta.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_SLOTS = 64 };
+
+static void *grown(void *memory, size_t bytes) {
+    void *larger = realloc(memory, bytes);
+    if (larger == NULL) {
+        fputs("rollcall: out of memory for counts; lower instance.memory_mb or give more memory\n",
+              stderr);
+        abort();
+    }
+    return larger;
+}
+
+void delta_init(struct delta *delta) {
+    *delta = (struct delta){0};
+}
+
+void delta_release(struct delta *delta) {
+    free(delta->entries);
+    free(delta->slots);
+    free(delta->keys);
+    delta_init(delta);
+}
+
+void delta_clear(struct delta *delta) {
+    if (delta->entry_count > 0) memset(delta->slots, 0, delta->slot_count * sizeof *delta->slots);
+    delta->entry_count = 0;
+    delta->key_bytes = 0;
+    delta->records = 0;
+}
+
+struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry) {
+    return (struct delta_key){entry->hash, delta->keys + entry->key_offset, entry->length,
+                              entry->field};
+}
+
+static bool entry_is(const struct delta *delta, const struct delta_entry *entry,
+                     struct delta_key key) {
+    return entry->hash == key.hash && entry->field == key.field && entry->length == key.length &&
+           memcmp(delta->keys + entry->key_offset, key.bytes, key.length) == 0;
+}
+
+/* The slot that holds the key, or the free one where it belongs. */
+static uint32_t *find_slot(const struct delta *delta, struct delta_key key) {
+    uint32_t mask = delta->slot_count - 1;
+    for (uint32_t i = (uint32_t)key.hash & mask;; i = (i + 1) & mask) {
+        uint32_t slot = delta->slots[i];
+        if (slot == 0 || entry_is(delta, &delta->entries[slot - 1], key)) return &delta->slots[i];
+    }
+}
+
+static void grow_slots(struct delta *delta) {
+    delta->slot_count = delta->slot_count == 0 ? FIRST_SLOTS : delta->slot_count * 2;
+    delta->slots = grown(delta->slots, delta->slot_count * sizeof *delta->slots);
+    memset(delta->slots, 0, delta->slot_count * sizeof *delta->slots);
+    uint32_t mask = delta->slot_count - 1;
+    for (uint32_t e = 0; e < delta->entry_count; e++) {
+        uint32_t i = (uint32_t)delta->entries[e].hash & mask;
+        while (delta->slots[i] != 0) i = (i + 1) & mask;
+        delta->slots[i] = e + 1;
+    }
+}
+
+bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
+    assert(n >= 1 && key.field < DELTA_FIELD_COUNT);
+    if (delta->entry_count * 2 >= delta->slot_count) grow_slots(delta);
+    uint32_t *slot = find_slot(delta, key);
+    if (*slot != 0) {
+        delta->entries[*slot - 1].count += n;
+        return false;
+    }
+    if (delta->entry_count == delta->entry_capacity) {
+        delta->entry_capacity = delta->slot_count / 2;
+        delta->entries = grown(delta->entries, delta->entry_capacity * sizeof *delta->entries);
+    }
+    if (delta->key_bytes + key.length > delta->key_capacity) {
+        delta->key_capacity = delta->key_capacity * 2 + DELTA_KEY_BYTES_MAX * 4;
+        delta->keys = grown(delta->keys, delta->key_capacity);
+    }
+    memcpy(delta->keys + delta->key_bytes, key.bytes, key.length);
+    delta->entries[delta->entry_count++] = (struct delta_entry){
+        .hash = key.hash,
+        .count = n,
+        .key_offset = delta->key_bytes,
+        .length = key.length,
+        .field = key.field,
+    };
+    delta->key_bytes += key.length;
+    *slot = delta->entry_count;
+    return true;
+}
+
+size_t delta_merge(struct delta *into, const struct delta *from) {
+    size_t new_count = 0;
+    for (uint32_t e = 0; e < from->entry_count; e++) {
+        const struct delta_entry *entry = &from->entries[e];
+        new_count += delta_add(into, delta_key(from, entry), entry->count);
+    }
+    into->records += from->records;
+    return new_count;
+}
+
+/* Multiply and fold, 8 bytes at a time: after the published idea of wyhash. */
+static uint64_t fold(uint64_t a, uint64_t b) {
+    __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, size_t length) {
+    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t hash = seed ^ (odd * (field + 1)) ^ length;
+    while (length >= 8) {
+        uint64_t word;
+        memcpy(&word, bytes, 8);
+        hash = fold(hash ^ word, odd);
+        bytes += 8;
+        length -= 8;
+    }
+    uint64_t tail = 0;
+    memcpy(&tail, bytes, length);
+    return fold(fold(hash ^ tail, odd), seed | 1);
+}
+
+struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct login_text value) {
+    assert(dimension < LOGIN_DIMENSIONS_MAX && value.length <= DELTA_KEY_BYTES_MAX);
+    return (struct delta_key){hash_bytes(seed, dimension, value.bytes, value.length), value.bytes,
+                              (uint8_t)value.length, (uint8_t)dimension};
+}
+
+struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number) {
+    const char *bytes = (const char *)number;
+    return (struct delta_key){hash_bytes(seed, field, bytes, sizeof *number), bytes,
+                              sizeof *number, (uint8_t)field};
+}
+
+int64_t delta_number(struct delta_key key) {
+    assert(key.field >= DELTA_MINUTE && key.length == sizeof(int64_t));
+    int64_t number;
+    memcpy(&number, key.bytes, sizeof number);
+    return number;
+}
