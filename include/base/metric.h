@@ -10,8 +10,8 @@
  *           which there is no memory, share one cell that is labelled "__other__". So nothing fails
  *           after metrics_create.
  *
- * A scrape is not a snapshot: cells move while they are read. Each alone is right, and a histogram's
- * count is the sum of its buckets.
+ * A scrape is not a snapshot: cells move while they are read. Each alone is right, and a
+ * histogram's count is the sum of its buckets.
  */
 #ifndef BASE_METRIC_H
 #define BASE_METRIC_H

@@ -4,8 +4,8 @@
  * Owns:     its bytes, until text_release.
  * Limits:   TEXT_BYTES_MAX.
  *
- * I1  When memory runs out, or the limit is met, is_broken is set and nothing is added any more: one
- *     look at the end is enough.
+ * I1  When memory runs out, or the limit is met, is_broken is set and nothing is added any more:
+ *     one look at the end is enough.
  * I2  bytes is NULL, or ends in a NUL that length does not count.
  */
 #ifndef BASE_TEXT_H

@@ -4,16 +4,16 @@
  * Threads:  one judge a thread; judges share nothing.
  * Owns:     what a struct login points to lives in the judge, until its next record.
  * Limits:   LOGIN_DIMENSIONS_MAX, LOGIN_VALUE_BYTES_MAX, LOGIN_TIMESTAMP_MAX. RFC 8259 (section 9)
- *           lets a parser set its own: more than 2048 nested arrays and objects, a number that no
- *           double can hold (1e400), half of a surrogate pair ("\ud800") and a NUL within a key
- *           ("\u0000") are not_json.
- * Waits:    never. When memory runs out it ends the process (abort): nothing is lost by a crash, but
- *           much by a verdict that would be another one on the next machine.
+ *           lets a parser set its own: more than 2048 levels of nesting, a number that no double
+ *           can hold (1e400), half of a surrogate pair ("\ud800") and a NUL within a key ("\u0000")
+ *           are not_json. A timestamp that is a number is taken for the nearest double.
+ * Waits:    never. When memory runs out it ends the process (abort): nothing is lost by a crash,
+ *           but much by a verdict that would be another one on the next machine.
  *
  * I1  The verdict is a pure function of the record's bytes, its Kafka timestamp and the rules: no
  *     clock, no locale, no memory of earlier records.
- * I2  Of several reasons the first in the order of enum login_reason is given; within one, the first
- *     dimension in the order of the rules, the timestamp last.
+ * I2  Of several reasons the first in the order of enum login_reason is given; within one, the
+ *     first dimension in the order of the rules, the timestamp last.
  */
 #ifndef CORE_LOGIN_H
 #define CORE_LOGIN_H
@@ -73,9 +73,9 @@ struct login_judge *login_judge_create(const struct login_rules *rules);
 /* Takes *judge, which may be NULL, and nulls it. */
 void login_judge_destroy(struct login_judge **judge);
 
-/* Judges one record. Borrows value, which may be NULL if bytes is 0; kafka_timestamp_ms < 0 says that
- * the record has none, then nothing can be too far ahead. Fills login, whose pointers are good until
- * the next call on this judge. */
+/* Judges one record. Borrows value, which may be NULL if bytes is 0; kafka_timestamp_ms < 0 says
+ * that the record has none, then nothing can be too far ahead. Fills login, whose pointers are good
+ * until the next call on this judge. */
 void login_judge_record(struct login_judge *judge, const void *value, size_t bytes,
                         int64_t kafka_timestamp_ms, struct login *login);
 
