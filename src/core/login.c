@@ -182,8 +182,8 @@ static enum login_reason decode(struct login_judge *judge, const char *value, si
         return reject(judge, LOGIN_NOT_JSON, "NUL at byte %zu", (size_t)(nul - value));
     }
     json_error_t error;
-    judge->root = json_loadb(
-        value, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
+    judge->root = json_loadb(value, bytes,
+                             JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
     if (judge->root == NULL) {
         make_printable(error.text);
         return reject(judge, LOGIN_NOT_JSON, "%s at byte %d", error.text, error.position);

@@ -1,0 +1,291 @@
+/* What is hot and what is not: a cell's numbers are written without a lock by the threads that hold
+ * its address; everything else, the lists of series and whether one is shown, changes under the
+ * registry's lock. Cells are never freed before the registry, so an address can not go stale.
+ *
+ * All orders are relaxed: a number tells nothing about other memory, and nobody acts on two of them
+ * together. */
+#include "base/metric.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_LINE_BYTES = 64 };
+
+static const struct bucket {
+    int64_t up_to_us;
+    const char *up_to_s;
+} buckets[] = {
+    {1000, "0.001"},  {2500, "0.0025"}, {5000, "0.005"},  {10000, "0.01"},
+    {25000, "0.025"}, {50000, "0.05"},  {100000, "0.1"},  {250000, "0.25"},
+    {500000, "0.5"},  {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},
+    {10000000, "10"}, {30000000, "30"}, {60000000, "60"}, {INT64_MAX, "+Inf"},
+};
+enum { BUCKET_COUNT = sizeof buckets / sizeof *buckets };
+
+struct metric_cell {
+    /* shared: written by whoever counts, read by the scrape; relaxed */
+    alignas(CACHE_LINE_BYTES) _Atomic(int64_t) value; /* histogram: sum in microseconds */
+    _Atomic(int64_t) counts[BUCKET_COUNT];            /* histogram: of each bucket alone */
+    /* guarded by the registry's lock, but rarely touched */
+    struct metric_cell *next; /* in the order of the labels */
+    char *label_value;
+    bool is_shown;
+};
+static_assert(sizeof(struct metric_cell) % CACHE_LINE_BYTES == 0, "cells do not share lines");
+
+struct metric {
+    /* The only cell of a metric without label; "__other__" of one with a label. */
+    struct metric_cell own;
+    struct metric_cell *series; /* guarded by lock */
+    size_t series_count;        /* guarded by lock */
+    /* fixed after metrics_add */
+    enum metric_kind kind;
+    const char *name;
+    const char *help;
+    const char *label_name; /* NULL: none */
+    const char *info;       /* ready-made labels; NULL: none */
+    pthread_mutex_t *lock;  /* the registry's */
+};
+
+struct metrics {
+    pthread_mutex_t lock;
+    size_t count;
+    struct metric metrics[METRICS_MAX];
+};
+
+struct metrics *metrics_create(void) {
+    struct metrics *metrics = aligned_alloc(alignof(struct metrics), sizeof *metrics);
+    if (metrics == NULL) return NULL;
+    memset(metrics, 0, sizeof *metrics);
+    pthread_mutex_init(&metrics->lock, NULL);
+    return metrics;
+}
+
+void metrics_destroy(struct metrics **metrics) {
+    if (*metrics == NULL) return;
+    for (size_t i = 0; i < (*metrics)->count; i++) {
+        struct metric_cell *cell = (*metrics)->metrics[i].series;
+        while (cell != NULL) {
+            struct metric_cell *next = cell->next;
+            free(cell->label_value);
+            free(cell);
+            cell = next;
+        }
+    }
+    pthread_mutex_destroy(&(*metrics)->lock);
+    free(*metrics);
+    *metrics = NULL;
+}
+
+/* --- registration --- */
+
+static bool is_name(const char *name, bool may_have_colon) {
+    if (*name >= '0' && *name <= '9') return false;
+    size_t length = 0;
+    for (; name[length] != '\0'; length++) {
+        const char c = name[length];
+        const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_letter && !is_digit && !(c == ':' && may_have_colon)) return false;
+    }
+    return length > 0;
+}
+
+static bool ends_in(const char *name, const char *end) {
+    const size_t length = strlen(name);
+    const size_t end_length = strlen(end);
+    return length > end_length && strcmp(name + length - end_length, end) == 0;
+}
+
+static struct metric *find(struct metrics *metrics, const char *name) {
+    for (size_t i = 0; i < metrics->count; i++) {
+        if (strcmp(metrics->metrics[i].name, name) == 0) return &metrics->metrics[i];
+    }
+    return NULL;
+}
+
+struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
+                           const char *help, const char *label_name) {
+    assert(metrics->count < METRICS_MAX);
+    assert(is_name(name, true) && find(metrics, name) == NULL);
+    assert(ends_in(name, "_total") == (kind == METRIC_COUNTER));
+    assert(kind != METRIC_HISTOGRAM || ends_in(name, "_seconds"));
+    assert(label_name == NULL || (is_name(label_name, false) && strcmp(label_name, "le") != 0));
+
+    struct metric *metric = &metrics->metrics[metrics->count++];
+    metric->kind = kind;
+    metric->name = name;
+    metric->help = help;
+    metric->label_name = label_name;
+    metric->lock = &metrics->lock;
+    metric->own.is_shown = label_name == NULL;
+    return metric;
+}
+
+void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
+                      const char *labels) {
+    struct metric *metric = metrics_add(metrics, METRIC_GAUGE, name, help, NULL);
+    metric->info = labels;
+    metric_set(&metric->own, 1);
+}
+
+/* --- series --- */
+
+/* The link that leads to label_value, or to where it belongs. Numbers in the label are ordered by
+ * value: 2 before 10. */
+static struct metric_cell **find_link(struct metric *metric, const char *label_value) {
+    struct metric_cell **link = &metric->series;
+    while (*link != NULL && strverscmp((*link)->label_value, label_value) < 0) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static bool is_at(const struct metric_cell *cell, const char *label_value) {
+    return cell != NULL && strcmp(cell->label_value, label_value) == 0;
+}
+
+/* NULL when there is no memory, or there are too many. */
+static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell **link,
+                                       const char *label_value) {
+    if (metric->series_count == METRIC_SERIES_MAX) return NULL;
+    struct metric_cell *cell = aligned_alloc(alignof(struct metric_cell), sizeof *cell);
+    char *copy = strdup(label_value);
+    if (cell == NULL || copy == NULL) {
+        free(cell);
+        free(copy);
+        return NULL;
+    }
+    memset(cell, 0, sizeof *cell);
+    cell->label_value = copy;
+    cell->next = *link;
+    *link = cell;
+    metric->series_count++;
+    return cell;
+}
+
+struct metric_cell *metric_cell(struct metric *metric, const char *label_value) {
+    assert((label_value == NULL) == (metric->label_name == NULL));
+    if (label_value == NULL) return &metric->own;
+
+    pthread_mutex_lock(metric->lock);
+    struct metric_cell **link = find_link(metric, label_value);
+    struct metric_cell *cell =
+        is_at(*link, label_value) ? *link : insert_cell(metric, link, label_value);
+    if (cell == NULL) cell = &metric->own;
+    cell->is_shown = true;
+    pthread_mutex_unlock(metric->lock);
+    return cell;
+}
+
+void metric_cell_remove(struct metric *metric, const char *label_value) {
+    assert(label_value != NULL && metric->label_name != NULL);
+    pthread_mutex_lock(metric->lock);
+    struct metric_cell *cell = *find_link(metric, label_value);
+    if (is_at(cell, label_value)) cell->is_shown = false;
+    pthread_mutex_unlock(metric->lock);
+}
+
+/* --- numbers --- */
+
+void metric_add(struct metric_cell *cell, int64_t n) {
+    atomic_fetch_add_explicit(&cell->value, n, memory_order_relaxed);
+}
+
+void metric_set(struct metric_cell *cell, int64_t value) {
+    atomic_store_explicit(&cell->value, value, memory_order_relaxed);
+}
+
+int64_t metric_get(const struct metric_cell *cell) {
+    return atomic_load_explicit(&cell->value, memory_order_relaxed);
+}
+
+void metric_observe_us(struct metric_cell *cell, int64_t duration_us) {
+    if (duration_us < 0) duration_us = 0;
+    size_t i = 0;
+    while (duration_us > buckets[i].up_to_us)
+        i++;
+    atomic_fetch_add_explicit(&cell->counts[i], 1, memory_order_relaxed);
+    metric_add(cell, duration_us);
+}
+
+/* --- rendering --- */
+
+static void add_escaped(struct text *page, const char *string, bool is_quoted) {
+    for (; *string != '\0'; string++) {
+        if (*string == '\n')
+            text_add(page, "\\n");
+        else if (*string == '\\')
+            text_add(page, "\\\\");
+        else if (*string == '"' && is_quoted)
+            text_add(page, "\\\"");
+        else
+            text_add_bytes(page, string, 1);
+    }
+}
+
+/* name_suffix{label="value",le="..."}, and the blank before the number. */
+static void add_series(struct text *page, const struct metric *metric, const char *suffix,
+                       const char *label_value, const char *le) {
+    text_format(page, "%s%s", metric->name, suffix);
+    const char *before = "{";
+    if (metric->info != NULL) {
+        text_format(page, "%s%s", before, metric->info);
+        before = ",";
+    }
+    if (metric->label_name != NULL) {
+        text_format(page, "%s%s=\"", before, metric->label_name);
+        add_escaped(page, label_value, true);
+        text_add(page, "\"");
+        before = ",";
+    }
+    if (le != NULL) {
+        text_format(page, "%sle=\"%s\"", before, le);
+        before = ",";
+    }
+    text_add(page, *before == ',' ? "} " : " ");
+}
+
+static void add_cell(struct text *page, const struct metric *metric, const char *label_value,
+                     const struct metric_cell *cell) {
+    if (metric->kind != METRIC_HISTOGRAM) {
+        add_series(page, metric, "", label_value, NULL);
+        text_format(page, "%" PRId64 "\n", metric_get(cell));
+        return;
+    }
+    int64_t count = 0;
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        count += atomic_load_explicit(&cell->counts[i], memory_order_relaxed);
+        add_series(page, metric, "_bucket", label_value, buckets[i].up_to_s);
+        text_format(page, "%" PRId64 "\n", count);
+    }
+    const int64_t sum_us = metric_get(cell);
+    add_series(page, metric, "_sum", label_value, NULL);
+    text_format(page, "%" PRId64 ".%06" PRId64 "\n", sum_us / 1000000, sum_us % 1000000);
+    add_series(page, metric, "_count", label_value, NULL);
+    text_format(page, "%" PRId64 "\n", count);
+}
+
+void metrics_render(struct metrics *metrics, struct text *page) {
+    static const char *const kinds[] = {
+        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+
+    pthread_mutex_lock(&metrics->lock);
+    for (size_t i = 0; i < metrics->count; i++) {
+        const struct metric *metric = &metrics->metrics[i];
+        text_format(page, "# HELP %s ", metric->name);
+        add_escaped(page, metric->help, false);
+        text_format(page, "\n# TYPE %s %s\n", metric->name, kinds[metric->kind]);
+        for (const struct metric_cell *cell = metric->series; cell != NULL; cell = cell->next) {
+            if (cell->is_shown) add_cell(page, metric, cell->label_value, cell);
+        }
+        if (metric->own.is_shown) add_cell(page, metric, "__other__", &metric->own);
+    }
+    pthread_mutex_unlock(&metrics->lock);
+}

@@ -1,0 +1,90 @@
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_CAPACITY = 256 };
+
+/* Makes room for length bytes more and the NUL after them. */
+static bool reserve(struct text *text, size_t length) {
+    if (text->is_broken) return false;
+    if (length >= TEXT_BYTES_MAX - text->length) {
+        text->is_broken = true;
+        return false;
+    }
+    const size_t needed = text->length + length + 1;
+    if (needed <= text->capacity) return true;
+
+    size_t capacity = text->capacity == 0 ? FIRST_CAPACITY : text->capacity;
+    while (capacity < needed)
+        capacity *= 2;
+    char *bytes = realloc(text->bytes, capacity);
+    if (bytes == NULL) {
+        text->is_broken = true;
+        return false;
+    }
+    text->bytes = bytes;
+    text->capacity = capacity;
+    return true;
+}
+
+void text_add_bytes(struct text *text, const void *bytes, size_t length) {
+    if (!reserve(text, length)) return;
+    if (length > 0) memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+    text->bytes[text->length] = '\0';
+}
+
+void text_add(struct text *text, const char *string) {
+    text_add_bytes(text, string, strlen(string));
+}
+
+void text_format(struct text *text, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    const int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length < 0) text->is_broken = true;
+    if (length < 0 || !reserve(text, (size_t)length)) return;
+
+    va_start(args, format);
+    vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
+    va_end(args);
+    text->length += (size_t)length;
+}
+
+void text_add_json(struct text *text, const char *bytes, size_t length) {
+    text_add_bytes(text, "\"", 1);
+    size_t plain = 0; /* where the bytes begin that are not yet added */
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)bytes[i];
+        if (c >= ' ' && c != '"' && c != '\\') continue;
+        text_add_bytes(text, bytes + plain, i - plain);
+        plain = i + 1;
+        if (c == '"')
+            text_add_bytes(text, "\\\"", 2);
+        else if (c == '\\')
+            text_add_bytes(text, "\\\\", 2);
+        else
+            text_format(text, "\\u%04x", (unsigned)c);
+    }
+    if (length > plain) text_add_bytes(text, bytes + plain, length - plain);
+    text_add_bytes(text, "\"", 1);
+}
+
+const char *text_string(const struct text *text) {
+    return text->bytes == NULL ? "" : text->bytes;
+}
+
+void text_clear(struct text *text) {
+    text->length = 0;
+    text->is_broken = false;
+    if (text->bytes != NULL) text->bytes[0] = '\0';
+}
+
+void text_release(struct text *text) {
+    free(text->bytes);
+    *text = (struct text){0};
+}

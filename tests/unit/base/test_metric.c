@@ -1,0 +1,240 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pthread.h>
+
+#include <cmocka.h>
+
+#include "base/metric.h"
+
+struct harness {
+    struct metrics *metrics;
+    struct text page;
+};
+
+static int set_up(void **state) {
+    struct harness *harness = calloc(1, sizeof *harness);
+    harness->metrics = metrics_create();
+    *state = harness;
+    return harness->metrics == NULL;
+}
+
+static int tear_down(void **state) {
+    struct harness *harness = *state;
+    metrics_destroy(&harness->metrics);
+    metrics_destroy(&harness->metrics);
+    text_release(&harness->page);
+    free(harness);
+    return 0;
+}
+
+static const char *render(struct harness *harness) {
+    text_clear(&harness->page);
+    metrics_render(harness->metrics, &harness->page);
+    assert_false(harness->page.is_broken);
+    return text_string(&harness->page);
+}
+
+static void one_without_label_shows_0_at_once_one_with_a_label_nothing(void **state) {
+    struct harness *harness = *state;
+    metrics_add(harness->metrics, METRIC_COUNTER, "a_total", "Some.", NULL);
+    metrics_add(harness->metrics, METRIC_GAUGE, "b", "Others.", "partition");
+    assert_string_equal(render(harness), "# HELP a_total Some.\n"
+                                         "# TYPE a_total counter\n"
+                                         "a_total 0\n"
+                                         "# HELP b Others.\n"
+                                         "# TYPE b gauge\n");
+}
+
+static void counters_add_and_gauges_are_set(void **state) {
+    struct harness *harness = *state;
+    struct metric_cell *records =
+        metric_cell(metrics_add(harness->metrics, METRIC_COUNTER, "a_total", "Some.", NULL), NULL);
+    struct metric_cell *depth =
+        metric_cell(metrics_add(harness->metrics, METRIC_GAUGE, "b", "Others.", NULL), NULL);
+    metric_add(records, 5);
+    metric_add(records, INT64_C(1) << 40);
+    metric_set(depth, 7);
+    metric_add(depth, -9);
+    assert_int_equal(metric_get(depth), -2);
+    assert_string_equal(render(harness), "# HELP a_total Some.\n"
+                                         "# TYPE a_total counter\n"
+                                         "a_total 1099511627781\n"
+                                         "# HELP b Others.\n"
+                                         "# TYPE b gauge\n"
+                                         "b -2\n");
+}
+
+static void series_are_in_the_order_of_their_labels_numbers_by_value(void **state) {
+    struct harness *harness = *state;
+    struct metric *lag = metrics_add(harness->metrics, METRIC_GAUGE, "lag", "Lag.", "partition");
+    metric_set(metric_cell(lag, "10"), 10);
+    metric_set(metric_cell(lag, "2"), 2);
+    metric_set(metric_cell(lag, "0"), 0);
+    metric_set(metric_cell(lag, "100"), 100);
+    assert_string_equal(render(harness), "# HELP lag Lag.\n"
+                                         "# TYPE lag gauge\n"
+                                         "lag{partition=\"0\"} 0\n"
+                                         "lag{partition=\"2\"} 2\n"
+                                         "lag{partition=\"10\"} 10\n"
+                                         "lag{partition=\"100\"} 100\n");
+}
+
+static void a_removed_series_is_not_shown_and_comes_back_as_it_was(void **state) {
+    struct harness *harness = *state;
+    struct metric *lag = metrics_add(harness->metrics, METRIC_GAUGE, "lag", "Lag.", "partition");
+    struct metric_cell *cell = metric_cell(lag, "3");
+    metric_set(cell, 5);
+    metric_cell_remove(lag, "3");
+    metric_cell_remove(lag, "4");
+    assert_null(strstr(render(harness), "lag{"));
+    metric_add(cell, 1);
+    assert_ptr_equal(metric_cell(lag, "3"), cell);
+    assert_non_null(strstr(render(harness), "lag{partition=\"3\"} 6\n"));
+}
+
+static void help_and_labels_are_escaped(void **state) {
+    struct harness *harness = *state;
+    struct metric *m =
+        metrics_add(harness->metrics, METRIC_GAUGE, "g", "One\\\nline of \"help\".", "value");
+    metric_set(metric_cell(m, "a\\b\"c\nd"), 1);
+    assert_string_equal(render(harness), "# HELP g One\\\\\\nline of \"help\".\n"
+                                         "# TYPE g gauge\n"
+                                         "g{value=\"a\\\\b\\\"c\\nd\"} 1\n");
+}
+
+static void info_is_1_and_tells_by_its_labels(void **state) {
+    struct harness *harness = *state;
+    metrics_add_info(harness->metrics, "x_build_info", "Build.", "version=\"1\",os=\"linux\"");
+    assert_non_null(strstr(render(harness), "\nx_build_info{version=\"1\",os=\"linux\"} 1\n"));
+}
+
+static void a_histogram_counts_up_to_and_with_each_bound(void **state) {
+    struct harness *harness = *state;
+    struct metric *m =
+        metrics_add(harness->metrics, METRIC_HISTOGRAM, "took_seconds", "Took.", "kind");
+    struct metric_cell *cell = metric_cell(m, "x");
+    metric_observe_us(cell, -5); /* a clock that was set back */
+    metric_observe_us(cell, 1000);
+    metric_observe_us(cell, 1001);
+    metric_observe_us(cell, 60000000);
+    metric_observe_us(cell, 60000001);
+    const char *page = render(harness);
+    static const char *const lines[] = {
+        "# TYPE took_seconds histogram\n",
+        "\ntook_seconds_bucket{kind=\"x\",le=\"0.001\"} 2\n",
+        "\ntook_seconds_bucket{kind=\"x\",le=\"0.0025\"} 3\n",
+        "\ntook_seconds_bucket{kind=\"x\",le=\"30\"} 3\n",
+        "\ntook_seconds_bucket{kind=\"x\",le=\"60\"} 4\n",
+        "\ntook_seconds_bucket{kind=\"x\",le=\"+Inf\"} 5\n",
+        "\ntook_seconds_sum{kind=\"x\"} 120.002002\n",
+        "\ntook_seconds_count{kind=\"x\"} 5\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        if (strstr(page, lines[i]) == NULL) fail_msg("no %s in\n%s", lines[i], page);
+    }
+}
+
+static void series_past_the_limit_share_one(void **state) {
+    struct harness *harness = *state;
+    struct metric *m = metrics_add(harness->metrics, METRIC_COUNTER, "a_total", "A.", "value");
+    char label[16];
+    for (int i = 0; i < METRIC_SERIES_MAX; i++) {
+        snprintf(label, sizeof label, "%d", i);
+        metric_add(metric_cell(m, label), 1);
+    }
+    assert_null(strstr(render(harness), "__other__"));
+    metric_add(metric_cell(m, "one more"), 20);
+    metric_add(metric_cell(m, "and another"), 3);
+    metric_add(metric_cell(m, "17"), 5);
+    assert_non_null(strstr(render(harness), "\na_total{value=\"__other__\"} 23\n"));
+    assert_non_null(strstr(render(harness), "\na_total{value=\"17\"} 6\n"));
+}
+
+enum { THREADS = 4, ROUNDS = 50000 };
+
+struct race {
+    struct metric *counter;
+    struct metric *histogram;
+    atomic_int running;
+};
+
+static void *count_along(void *argument) {
+    struct race *race = argument;
+    struct metric_cell *shared = metric_cell(race->counter, "shared");
+    struct metric_cell *took = metric_cell(race->histogram, NULL);
+    for (int i = 0; i < ROUNDS; i++) {
+        metric_add(shared, 1);
+        metric_observe_us(took, i);
+        if (i % 1000 == 0) {
+            metric_add(metric_cell(race->counter, i % 2000 == 0 ? "even" : "odd"), 1);
+            metric_cell_remove(race->counter, "odd");
+        }
+    }
+    atomic_fetch_sub(&race->running, 1);
+    return NULL;
+}
+
+static void nothing_is_lost_while_threads_count_and_a_page_is_rendered(void **state) {
+    struct harness *harness = *state;
+    struct race race = {.running = THREADS};
+    race.counter = metrics_add(harness->metrics, METRIC_COUNTER, "a_total", "A.", "value");
+    race.histogram = metrics_add(harness->metrics, METRIC_HISTOGRAM, "b_seconds", "B.", NULL);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, count_along, &race), 0);
+    }
+    while (atomic_load(&race.running) > 0)
+        render(harness);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    const char *page = render(harness);
+    assert_non_null(strstr(page, "a_total{value=\"shared\"} 200000\n"));
+    assert_non_null(strstr(page, "a_total{value=\"even\"} 100\n"));
+    assert_null(strstr(page, "odd"));
+    assert_non_null(strstr(page, "b_seconds_count 200000\n"));
+    assert_int_equal(metric_get(metric_cell(race.counter, "odd")), 100);
+}
+
+static void promtool_accepts_the_page(void **state) {
+    struct harness *harness = *state;
+    if (system("command -v promtool >/dev/null") != 0) skip();
+    struct metric *counter = metrics_add(harness->metrics, METRIC_COUNTER,
+                                         "rollcall_rejected_total", "Rejected records.", "reason");
+    metric_add(metric_cell(counter, "not_json"), 3);
+    metric_add(metric_cell(counter, "odd \"\\\n é"), 3);
+    metrics_add(harness->metrics, METRIC_GAUGE, "rollcall_lag_records", "No series.", "partition");
+    struct metric *took = metrics_add(harness->metrics, METRIC_HISTOGRAM,
+                                      "rollcall_checkpoint_seconds", "A \\ in the help.", NULL);
+    metric_observe_us(metric_cell(took, NULL), 1234);
+    metrics_add_info(harness->metrics, "rollcall_build_info", "Build.", "version=\"0.1.0\"");
+
+    FILE *promtool = popen("promtool check metrics", "w");
+    assert_non_null(promtool);
+    fputs(render(harness), promtool);
+    assert_int_equal(pclose(promtool), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(one_without_label_shows_0_at_once_one_with_a_label_nothing),
+        TEST(counters_add_and_gauges_are_set),
+        TEST(series_are_in_the_order_of_their_labels_numbers_by_value),
+        TEST(a_removed_series_is_not_shown_and_comes_back_as_it_was),
+        TEST(help_and_labels_are_escaped),
+        TEST(info_is_1_and_tells_by_its_labels),
+        TEST(a_histogram_counts_up_to_and_with_each_bound),
+        TEST(series_past_the_limit_share_one),
+        TEST(nothing_is_lost_while_threads_count_and_a_page_is_rendered),
+        TEST(promtool_accepts_the_page),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
