@@ -1,0 +1,196 @@
+#include "edge/kafka_conf.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+
+/* What rollcall owns, by canonical name. A user may still write the value that it has anyway. */
+static const struct {
+    const char *name;
+    const char *allowed[2];
+    const char *reason;
+} owned[] = {
+    {"enable.auto.commit", {"false"}, "offsets are committed inside the output's transactions"},
+    {"auto.commit.enable", {"false"}, "offsets are committed inside the output's transactions"},
+    {"auto.commit.interval.ms", {NULL}, "there is no auto-commit; output.commit_ms sets the pace"},
+    {"enable.auto.offset.store", {"false"}, "offsets are kept by what was really processed"},
+    {"offset.store.method", {"broker"}, "offsets are kept in the group and in Redis"},
+    {"offset.store.path", {NULL}, "offsets are kept in the group and in Redis"},
+    {"offset.store.sync.interval.ms", {NULL}, "offsets are kept in the group and in Redis"},
+    {"auto.offset.reset", {"error"}, "input.start and input.on_gap say where to read from"},
+    {"enable.partition.eof", {"false"}, "it spoils positions in librdkafka up to 2.13.1"},
+    {"isolation.level", {"read_committed"}, "records of aborted transactions must not be counted"},
+    {"partition.assignment.strategy",
+     {"cooperative-sticky"},
+     "partitions are handed over one by one, which needs cooperative-sticky"},
+    {"group.instance.id", {NULL}, "it is derived from instance.id"},
+    {"group.id", {NULL}, "it belongs in [consumer]"},
+    {"transactional.id", {NULL}, "it is derived from instance.id"},
+    {"enable.idempotence", {"true"}, "without it records could be doubled or change order"},
+    {"request.required.acks", {"all", "-1"}, "with fewer acknowledgements records could be lost"},
+    {"queuing.strategy", {"fifo"}, "records keep their order"},
+    {"partitioner", {"murmur2_random"}, "records go where the input's partition or key says"},
+    {"delivery.report.only.error", {"false"}, "every delivery is accounted for"},
+    {"log_level", {NULL}, "log.level says what is logged, of librdkafka too"},
+    {"log.queue", {NULL}, "librdkafka's lines go through rollcall's log"},
+    {"enabled_events", {NULL}, "rollcall says which events it takes"},
+    {"internal.termination.signal", {NULL}, "signals are rollcall's"},
+};
+
+/* Answers whether the value is what rollcall leaves to the user; librdkafka checks the rest. */
+static bool check_owned(enum kafka_role section, const char *name, const char *value,
+                        struct error *error) {
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
+        if (!kafka_names_is_same(name, owned[i].name)) continue;
+        for (size_t j = 0; j < 2 && owned[i].allowed[j] != NULL; j++) {
+            if (strcmp(value, owned[i].allowed[j]) == 0) return true;
+        }
+        return error_set(error, "%s is set by rollcall: %s", name, owned[i].reason);
+    }
+    if (section != KAFKA_BOTH && kafka_names_is_same(name, "bootstrap.servers")) {
+        return error_set(error,
+                         "%s belongs in [kafka]: a transaction covers input and output, so both "
+                         "clients use one cluster",
+                         name);
+    }
+    if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
+        return error_set(error, "%s is at most 5: the producer is idempotent", name);
+    }
+    if (kafka_names_is_same(name, "retries") && strtol(value, NULL, 0) < 1) {
+        return error_set(error, "%s is at least 1: the producer is idempotent", name);
+    }
+    return true;
+}
+
+static bool refuse_unknown(enum kafka_role section, const char *name, struct error *error) {
+    struct nearest nearest = nearest_to(name);
+    kafka_names_offer(&nearest, section);
+    if (nearest.name == NULL) return error_set(error, "%s is no librdkafka property", name);
+    return error_set(error, "%s is no librdkafka property; did you mean %s?", name, nearest.name);
+}
+
+/* Lets librdkafka judge name and value, and says so in its words, but never shows a secret. */
+static bool check_value(enum kafka_role section, const char *name, const char *value,
+                        struct error *error) {
+    char text[512] = "";
+    rd_kafka_conf_t *scratch = rd_kafka_conf_new();
+    const rd_kafka_conf_res_t result =
+        rd_kafka_conf_set(scratch, name, value, text, sizeof text);
+    rd_kafka_conf_destroy(scratch);
+    if (result == RD_KAFKA_CONF_OK) return true;
+    if (result == RD_KAFKA_CONF_UNKNOWN) return refuse_unknown(section, name, error);
+    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka refuses it", name);
+    return error_set(error, "%s: %s", name, text);
+}
+
+bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
+                      struct error *error) {
+    const struct kafka_name *known = kafka_names_find(name);
+    if (known != NULL && known->is_callback) {
+        return error_set(error, "%s is for programs, not for a configuration", name);
+    }
+    const bool is_elsewhere = known != NULL && section != KAFKA_BOTH &&
+                              known->role != KAFKA_BOTH && known->role != section;
+    if (is_elsewhere) {
+        return error_set(error, "%s belongs in [%s]", name,
+                         known->role == KAFKA_CONSUMER ? "consumer" : "producer");
+    }
+    if (strlen(value) >= KAFKA_CONF_VALUE_BYTES) {
+        return error_set(error, "%s is longer than %d bytes", name, KAFKA_CONF_VALUE_BYTES);
+    }
+    return check_owned(section, name, value, error) && check_value(section, name, value, error);
+}
+
+static struct property *find(const struct properties *properties, const char *name) {
+    for (size_t i = 0; i < properties->count; i++) {
+        if (kafka_names_is_same(properties->items[i].name, name)) return &properties->items[i];
+    }
+    return NULL;
+}
+
+bool kafka_conf_put(struct properties *properties, const char *name, const char *value) {
+    struct property copy = {.name = strdup(name), .value = strdup(value)};
+    if (copy.name == NULL || copy.value == NULL) goto fail;
+    struct property *property = find(properties, name);
+    if (property != NULL) {
+        free(property->name);
+        free(property->value);
+    } else {
+        struct property *items = reallocarray(properties->items, properties->count + 1,
+                                              sizeof *items);
+        if (items == NULL) goto fail;
+        properties->items = items;
+        property = &items[properties->count++];
+    }
+    *property = copy;
+    return true;
+fail:
+    free(copy.name);
+    free(copy.value);
+    return false;
+}
+
+const char *kafka_conf_get(const struct properties *properties, const char *name) {
+    const struct property *property = find(properties, name);
+    return property == NULL ? NULL : property->value;
+}
+
+void kafka_conf_release(struct properties *properties) {
+    for (size_t i = 0; i < properties->count; i++) {
+        free(properties->items[i].name);
+        free(properties->items[i].value);
+    }
+    free(properties->items);
+    *properties = (struct properties){0};
+}
+
+/* Sets what is for the role; the other client would only warn that it ignores it. */
+static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
+                    enum kafka_role role, struct error *error) {
+    for (size_t i = 0; i < properties->count; i++) {
+        const struct property *property = &properties->items[i];
+        const struct kafka_name *known = kafka_names_find(property->name);
+        if (known != NULL && known->role != KAFKA_BOTH && known->role != role) continue;
+        char text[512] = "";
+        if (rd_kafka_conf_set(conf, property->name, property->value, text, sizeof text) ==
+            RD_KAFKA_CONF_OK) {
+            continue;
+        }
+        const bool is_secret = kafka_names_is_secret(property->name);
+        return error_set(error, "%s: %s", property->name,
+                         is_secret ? "librdkafka refuses it" : text);
+    }
+    return true;
+}
+
+bool kafka_conf_build(const struct properties *kafka, const struct properties *own,
+                      enum kafka_role role, struct rd_kafka_conf_s **out, struct error *error) {
+    assert(role != KAFKA_BOTH);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    if (!set_all(conf, kafka, role, error) || !set_all(conf, own, role, error)) {
+        rd_kafka_conf_destroy(conf);
+        return false;
+    }
+    *out = conf;
+    return true;
+}
+
+int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,
+                          enum kafka_role role, const char *name) {
+    rd_kafka_conf_t *conf = NULL;
+    if (!kafka_conf_build(kafka, own, role, &conf, NULL)) return -1;
+    char text[64] = "";
+    size_t text_bytes = sizeof text;
+    char *end = text;
+    int64_t number = -1;
+    if (rd_kafka_conf_get(conf, name, text, &text_bytes) == RD_KAFKA_CONF_OK) {
+        number = strtoll(text, &end, 10);
+    }
+    rd_kafka_conf_destroy(conf);
+    return end == text || *end != '\0' ? -1 : number;
+}

@@ -1,0 +1,214 @@
+/* kafka_conf and kafka_names, against the librdkafka that is linked. */
+#include "edge/kafka_conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <librdkafka/rdkafka.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+
+static void assert_refused(enum kafka_role section, const char *name, const char *value,
+                           const char *expected) {
+    struct error error = {""};
+    if (kafka_conf_check(section, name, value, &error)) fail_msg("%s=%s passes", name, value);
+    if (strstr(error.text, expected) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", error.text, expected);
+    }
+}
+
+static void assert_taken(enum kafka_role section, const char *name, const char *value) {
+    struct error error = {""};
+    if (!kafka_conf_check(section, name, value, &error)) fail_msg("%s", error.text);
+}
+
+static void properties_carry_librdkafkas_roles_and_aliases(void **state) {
+    (void)state;
+    assert_int_equal(kafka_names_find("bootstrap.servers")->role, KAFKA_BOTH);
+    assert_int_equal(kafka_names_find("fetch.wait.max.ms")->role, KAFKA_CONSUMER);
+    assert_int_equal(kafka_names_find("batch.size")->role, KAFKA_PRODUCER);
+    assert_string_equal(kafka_names_find("linger.ms")->canonical, "queue.buffering.max.ms");
+    assert_string_equal(kafka_names_find("acks")->canonical, "request.required.acks");
+    assert_string_equal(kafka_names_find("enable.auto.commit")->canonical, "enable.auto.commit");
+    assert_true(kafka_names_find("dr_msg_cb")->is_callback);
+    assert_null(kafka_names_find("Property"));
+    assert_null(kafka_names_find(""));
+    assert_true(kafka_names_is_same("acks", "request.required.acks"));
+    assert_false(kafka_names_is_same("acks", "linger.ms"));
+}
+
+static void an_environment_name_finds_its_property(void **state) {
+    (void)state;
+    assert_string_equal(kafka_names_find_env("BOOTSTRAP_SERVERS")->name, "bootstrap.servers");
+    assert_string_equal(kafka_names_find_env("SSL_KEY_PASSWORD")->name, "ssl.key.password");
+    assert_null(kafka_names_find_env("BOOTSTRAP"));
+    assert_null(kafka_names_find_env("bootstrap.servers"));
+    assert_null(kafka_names_find_env(""));
+}
+
+static void every_credential_is_a_secret(void **state) {
+    (void)state;
+    static const char *const secrets[] = {
+        "sasl.password",           "ssl.key.password",
+        "ssl.key.pem",             "ssl.keystore.password",
+        "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+    };
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        assert_true(kafka_names_is_secret(secrets[i]));
+    }
+    assert_false(kafka_names_is_secret("sasl.username"));
+    assert_false(kafka_names_is_secret("ssl.key.location"));
+    assert_false(kafka_names_is_secret("ssl.ca.pem"));
+}
+
+static void an_unknown_property_names_the_nearest(void **state) {
+    (void)state;
+    assert_refused(KAFKA_BOTH, "bootstrap.server", "x", "did you mean bootstrap.servers?");
+    assert_refused(KAFKA_PRODUCER, "linger_ms", "5", "did you mean linger.ms?");
+    assert_refused(KAFKA_BOTH, "completely.made.up.name", "x", "is no librdkafka property");
+    struct error error = {""};
+    assert_false(kafka_conf_check(KAFKA_BOTH, "completely.made.up.name", "x", &error));
+    assert_null(strstr(error.text, "did you mean"));
+}
+
+static void a_wrong_value_is_refused_in_librdkafkas_words(void **state) {
+    (void)state;
+    assert_refused(KAFKA_PRODUCER, "compression.codec", "brotli", "Invalid value \"brotli\"");
+    assert_refused(KAFKA_BOTH, "socket.timeout.ms", "5", "outside allowed range 10..300000");
+    assert_refused(KAFKA_BOTH, "ssl.truststore.location", "x", "Java");
+}
+
+static void a_property_of_the_other_client_is_refused(void **state) {
+    (void)state;
+    assert_refused(KAFKA_CONSUMER, "batch.size", "1000", "belongs in [producer]");
+    assert_refused(KAFKA_PRODUCER, "fetch.min.bytes", "1", "belongs in [consumer]");
+    assert_taken(KAFKA_BOTH, "fetch.min.bytes", "1");
+    assert_refused(KAFKA_CONSUMER, "bootstrap.servers", "x:1", "belongs in [kafka]");
+    assert_refused(KAFKA_PRODUCER, "metadata.broker.list", "x:1", "belongs in [kafka]");
+    assert_refused(KAFKA_PRODUCER, "dr_cb", "x", "for programs");
+}
+
+static void what_rollcall_owns_is_refused_with_a_reason(void **state) {
+    (void)state;
+    static const struct {
+        enum kafka_role section;
+        const char *name, *refused, *taken, *reason;
+    } cases[] = {
+        {KAFKA_CONSUMER, "enable.auto.commit", "true", "false", "transactions"},
+        {KAFKA_CONSUMER, "enable.auto.offset.store", "true", "false", "processed"},
+        {KAFKA_CONSUMER, "auto.offset.reset", "earliest", "error", "input.start"},
+        {KAFKA_CONSUMER, "enable.partition.eof", "true", "false", "2.13.1"},
+        {KAFKA_CONSUMER, "isolation.level", "read_uncommitted", "read_committed", "aborted"},
+        {KAFKA_CONSUMER, "partition.assignment.strategy", "range", "cooperative-sticky", "one by"},
+        {KAFKA_CONSUMER, "group.instance.id", "a", NULL, "instance.id"},
+        {KAFKA_BOTH, "group.id", "a", NULL, "[consumer]"},
+        {KAFKA_PRODUCER, "transactional.id", "a", NULL, "instance.id"},
+        {KAFKA_PRODUCER, "enable.idempotence", "false", "true", "doubled"},
+        {KAFKA_PRODUCER, "acks", "1", "all", "lost"},
+        {KAFKA_PRODUCER, "request.required.acks", "0", "-1", "lost"},
+        {KAFKA_BOTH, "acks", "1", "all", "lost"},
+        {KAFKA_PRODUCER, "partitioner", "random", "murmur2_random", "key"},
+        {KAFKA_PRODUCER, "max.in.flight", "6", "5", "idempotent"},
+        {KAFKA_PRODUCER, "max.in.flight.requests.per.connection", "6", "1", "idempotent"},
+        {KAFKA_PRODUCER, "retries", "0", "1", "idempotent"},
+        {KAFKA_BOTH, "log_level", "7", NULL, "log.level"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_refused(cases[i].section, cases[i].name, cases[i].refused, cases[i].reason);
+        if (cases[i].taken != NULL) {
+            assert_taken(cases[i].section, cases[i].name, cases[i].taken);
+        }
+    }
+}
+
+static void memory_and_fetch_sizes_are_the_users(void **state) {
+    (void)state;
+    assert_taken(KAFKA_CONSUMER, "queued.max.messages.kbytes", "1024");
+    assert_taken(KAFKA_CONSUMER, "fetch.message.max.bytes", "262144");
+    assert_taken(KAFKA_PRODUCER, "queue.buffering.max.kbytes", "1024");
+    assert_taken(KAFKA_PRODUCER, "transaction.timeout.ms", "20000");
+}
+
+static void a_put_replaces_under_any_alias(void **state) {
+    (void)state;
+    struct properties properties = {0};
+    assert_true(kafka_conf_put(&properties, "linger.ms", "5"));
+    assert_true(kafka_conf_put(&properties, "client.id", "a"));
+    assert_true(kafka_conf_put(&properties, "queue.buffering.max.ms", "7"));
+    assert_int_equal(properties.count, 2);
+    assert_string_equal(kafka_conf_get(&properties, "linger.ms"), "7");
+    assert_string_equal(kafka_conf_get(&properties, "client.id"), "a");
+    assert_null(kafka_conf_get(&properties, "batch.size"));
+    kafka_conf_release(&properties);
+    assert_int_equal(properties.count, 0);
+}
+
+static void a_clients_own_section_wins_and_foreign_properties_stay_out(void **state) {
+    (void)state;
+    struct properties kafka = {0};
+    struct properties own = {0};
+    assert_true(kafka_conf_put(&kafka, "bootstrap.servers", "k:9092"));
+    assert_true(kafka_conf_put(&kafka, "socket.timeout.ms", "1000"));
+    assert_true(kafka_conf_put(&kafka, "session.timeout.ms", "9000"));
+    assert_true(kafka_conf_put(&own, "socket.timeout.ms", "2000"));
+    assert_true(kafka_conf_put(&own, "linger.ms", "3"));
+    struct error error = {""};
+    rd_kafka_conf_t *conf = NULL;
+    assert_true(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &conf, &error));
+    char text[64];
+    size_t count = sizeof text;
+    assert_int_equal(rd_kafka_conf_get(conf, "bootstrap.servers", text, &count), RD_KAFKA_CONF_OK);
+    assert_string_equal(text, "k:9092");
+    count = sizeof text;
+    rd_kafka_conf_get(conf, "socket.timeout.ms", text, &count);
+    assert_string_equal(text, "2000");
+    count = sizeof text;
+    rd_kafka_conf_get(conf, "session.timeout.ms", text, &count);
+    assert_string_not_equal(text, "9000");
+    rd_kafka_conf_destroy(conf);
+    assert_int_equal(kafka_conf_number(&kafka, &own, KAFKA_PRODUCER, "linger.ms"), 3);
+    assert_int_equal(kafka_conf_number(&kafka, &own, KAFKA_PRODUCER, "message.timeout.ms"), -1);
+    assert_int_equal(kafka_conf_number(&kafka, &own, KAFKA_PRODUCER, "bootstrap.servers"), -1);
+    kafka_conf_release(&own);
+    assert_int_equal(kafka_conf_number(&kafka, &own, KAFKA_CONSUMER, "session.timeout.ms"), 9000);
+    kafka_conf_release(&kafka);
+    assert_int_equal(kafka_conf_number(&kafka, &own, KAFKA_CONSUMER, "session.timeout.ms"), 45000);
+}
+
+static void a_bad_property_fails_the_build_with_its_name(void **state) {
+    (void)state;
+    struct properties kafka = {0};
+    struct properties own = {0};
+    assert_true(kafka_conf_put(&own, "linger.ms", "soon"));
+    struct error error = {""};
+    rd_kafka_conf_t *conf = NULL;
+    assert_false(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &conf, &error));
+    assert_null(conf);
+    assert_non_null(strstr(error.text, "linger.ms"));
+    kafka_conf_release(&own);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(properties_carry_librdkafkas_roles_and_aliases),
+        cmocka_unit_test(an_environment_name_finds_its_property),
+        cmocka_unit_test(every_credential_is_a_secret),
+        cmocka_unit_test(an_unknown_property_names_the_nearest),
+        cmocka_unit_test(a_wrong_value_is_refused_in_librdkafkas_words),
+        cmocka_unit_test(a_property_of_the_other_client_is_refused),
+        cmocka_unit_test(what_rollcall_owns_is_refused_with_a_reason),
+        cmocka_unit_test(memory_and_fetch_sizes_are_the_users),
+        cmocka_unit_test(a_put_replaces_under_any_alias),
+        cmocka_unit_test(a_clients_own_section_wins_and_foreign_properties_stay_out),
+        cmocka_unit_test(a_bad_property_fails_the_build_with_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
