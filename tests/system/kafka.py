@@ -1,0 +1,249 @@
+"""A real Apache Kafka broker (KRaft, one node) in a folder of its own, on free loopback ports."""
+
+import base64
+import glob
+import os
+import subprocess
+import uuid
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
+                                   AdminClient, NewTopic, OffsetSpec, ResourcePatternType,
+                                   ResourceType)
+
+import process
+import wait
+
+JARS = os.environ.get("RC_KAFKA_JARS") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall/kafka-4.1.0")
+
+#: The one user of the SASL listener. The plain listener's user is a super user.
+SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
+
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
+CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,\
+CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{sasl_user}="{sasl_password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+log.dirs={data}
+auto.create.topics.enable=false
+delete.topic.enable=true
+num.partitions=1
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+num.network.threads=2
+num.io.threads=2
+num.recovery.threads.per.data.dir=2
+log.cleaner.enable=false
+log.flush.start.offset.checkpoint.interval.ms=60000
+# Records carry times of years ago: neither age nor a leap in time may delete or roll anything.
+log.retention.ms=-1
+log.retention.bytes=-1
+log.roll.ms=3153600000000
+"""
+
+
+def _persist(ask, what):
+    """Asks until the broker gives an answer: just after a start, leaders are still unknown."""
+    def attempt():
+        try:
+            return [ask()]
+        except KafkaException as error:
+            failures.append(error)
+            return None
+
+    failures = []
+    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]}", every=0.1)[0]
+
+
+class Kafka:
+    """One broker. Its folder and its ports stay the same over stop, kill and start."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = process.free_port()
+        self.sasl_port = process.free_port()
+        self.controller_port = process.free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.sasl_address = f"127.0.0.1:{self.sasl_port}"
+        self.log_path = os.path.join(folder, "kafka.log")
+        self._properties = os.path.join(folder, "server.properties")
+        self._process = None
+        self._admin = None
+        if not glob.glob(os.path.join(JARS, "kafka_2.13-*.jar")):
+            raise RuntimeError(f"no Kafka jars in {JARS}: run ./dev test, or set RC_KAFKA_JARS")
+        os.makedirs(folder, exist_ok=True)
+        with open(self._properties, "w") as out:
+            out.write(_PROPERTIES.format(
+                port=self.port, sasl_port=self.sasl_port, controller_port=self.controller_port,
+                sasl_user=SASL_USER, sasl_password=SASL_PASSWORD,
+                data=os.path.join(folder, "data")))
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
+        if cluster_id.startswith("-"):
+            cluster_id = "A" + cluster_id[1:]
+        done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id,
+                                         "-c", self._properties),
+                              capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(f"formatting the broker's storage: {done.stdout}{done.stderr}")
+
+    @staticmethod
+    def _java(main_class, *arguments):
+        return ["java", "-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                "-Xshare:auto", "-cp", os.path.join(JARS, "*"), main_class, *arguments]
+
+    def start(self):
+        """Starts the broker and waits until it answers."""
+        self._process = process.spawn(self._java("kafka.Kafka", self._properties), self.log_path,
+                                      cwd=self.folder)
+        wait.until(self._answers, 90, lambda: f"Kafka answers: {process.tail(self.log_path)}",
+                   every=0.2, alive=self._check_alive)
+        return self
+
+    def _check_alive(self):
+        if self._process.poll() is not None:
+            raise RuntimeError(f"Kafka ended: {process.tail(self.log_path)}")
+
+    def _answers(self):
+        try:
+            return self.admin().list_topics(timeout=2).brokers
+        except KafkaException:
+            self._admin = None
+            return False
+
+    def stop(self):
+        """An orderly stop (SIGTERM)."""
+        process.terminate(self._process, 60)
+        self._admin = None
+
+    def kill(self):
+        """kill -9."""
+        process.kill(self._process)
+        self._admin = None
+
+    def is_running(self):
+        """Whether the broker's process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def admin(self):
+        """An admin client of the plain listener, made anew after the broker was down."""
+        if self._admin is None:
+            self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0,
+                                       "socket.timeout.ms": 10000,
+                                       "reconnect.backoff.max.ms": 500})
+        return self._admin
+
+    def create_topic(self, topic, partitions):
+        """Creates a topic and waits until its leaders are known."""
+        self.admin().create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
+
+    def delete_topic(self, topic):
+        """Deletes a topic and waits until it is gone."""
+        self.admin().delete_topics([topic])[topic].result(30)
+        wait.until(lambda: self.partition_count(topic) == 0, 30, f"topic {topic} gone")
+
+    def partition_count(self, topic):
+        """How many partitions with a leader the topic has; 0 if there is no such topic."""
+        found = self.admin().list_topics(timeout=10).topics.get(topic)
+        if found is None or found.error is not None:
+            return 0
+        return sum(1 for part in found.partitions.values() if part.leader >= 0)
+
+    def _offsets(self, topic, spec, isolation):
+        asked = {TopicPartition(topic, p): spec for p in range(self.partition_count(topic))}
+        if not asked:
+            return {}
+
+        def ask():
+            answers = self.admin().list_offsets(asked, isolation_level=isolation,
+                                                request_timeout=10)
+            return {part.partition: future.result(10).offset
+                    for part, future in answers.items()}
+
+        return _persist(ask, f"offsets of {topic}")
+
+    def end_offsets(self, topic):
+        """partition -> high watermark."""
+        return self._offsets(topic, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+
+    def stable_offsets(self, topic):
+        """partition -> last stable offset: what a read_committed reader gets to."""
+        return self._offsets(topic, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+
+    def begin_offsets(self, topic):
+        """partition -> the log's start."""
+        return self._offsets(topic, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+
+    def committed(self, group, topic):
+        """partition -> the group's committed offset, for partitions that have one."""
+        asked = [ConsumerGroupTopicPartitions(group)]
+        try:
+            answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
+        except KafkaException:
+            return {}
+        return {part.partition: part.offset for part in answer.topic_partitions
+                if part.topic == topic and part.offset >= 0}
+
+    def commit(self, group, topic, offsets):
+        """Sets committed offsets of a group without members."""
+        consumer = Consumer({"bootstrap.servers": self.address, "group.id": group})
+        consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()],
+                        asynchronous=False)
+        consumer.close()
+
+    def members(self, group):
+        """How many members the group has now."""
+        try:
+            found = self.admin().describe_consumer_groups([group])[group].result(10)
+        except KafkaException:
+            return 0
+        return len(found.members)
+
+    def delete_records(self, topic, before):
+        """Deletes what lies below the offsets in before: partition -> offset."""
+        asked = [TopicPartition(topic, p, offset) for p, offset in before.items()]
+        for future in self.admin().delete_records(asked).values():
+            future.result(30)
+
+    def deny_create(self, topic):
+        """Forbids the SASL user to create this topic; returns a function that lifts the ban."""
+        acls = [AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{SASL_USER}", "*",
+                           AclOperation.CREATE, AclPermissionType.DENY)
+                for kind, name in ((ResourceType.TOPIC, topic),
+                                   (ResourceType.BROKER, "kafka-cluster"))]
+        for future in self.admin().create_acls(acls).values():
+            future.result(30)
+
+        def lift():
+            filters = [AclBindingFilter(acl.restype, acl.name, acl.resource_pattern_type,
+                                        acl.principal, acl.host, acl.operation,
+                                        acl.permission_type) for acl in acls]
+            for future in self.admin().delete_acls(filters).values():
+                future.result(30)
+
+        return lift

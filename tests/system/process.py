@@ -1,0 +1,65 @@
+"""Servers and programs as child processes that cannot outlive the tests."""
+
+import ctypes
+import os
+import random
+import signal
+import socket
+import subprocess
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def spawn(command, log_path, env=None, cwd=None, stdout=None):
+    """Starts command; both its outputs go to log_path (append), or stdout elsewhere if given."""
+    with open(log_path, "ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout or log,
+                                stderr=log, env=env, cwd=cwd, preexec_fn=_die_with_parent)
+
+
+def kill(process):
+    """kill -9, and waits for the end; a process that is gone, or None, is fine."""
+    if process is None or process.poll() is not None:
+        return
+    process.kill()
+    process.wait()
+
+
+def terminate(process, seconds):
+    """SIGTERM, kill -9 if that takes longer than seconds; returns the exit status."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
+
+
+def free_port():
+    """A free loopback port below the range that the kernel hands out to clients.
+
+    A server that goes down for a moment would otherwise find its port taken by someone's
+    outgoing connection when it comes back.
+    """
+    while True:
+        port = random.SystemRandom().randrange(15000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def tail(path, lines=40):
+    """The last lines of a log, for error messages."""
+    if not os.path.exists(path):
+        return "(no log)"
+    with open(path, errors="replace") as log:
+        return "".join(log.readlines()[-lines:])

@@ -1,0 +1,161 @@
+"""The program under test as a child process."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import process
+import wait
+
+_REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("RC_BINARY") or os.path.join(_REPO, "build", "rollcall")
+
+_SANITIZER = re.compile(r"Sanitizer|runtime error:")
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def adapt_deadlines():
+    """Gives a program built with a sanitizer the time that it needs."""
+    if "RC_TIME_FACTOR" in os.environ or not os.path.exists(BINARY):
+        return
+    with open(BINARY, "rb") as program:
+        code = program.read()
+    if b"__tsan_init" in code or b"__asan_init" in code:
+        wait.factor = 4.0 if b"__tsan_init" in code else 2.0
+
+
+def sanitizer_findings(text):
+    """The lines in which a sanitizer speaks, each with a few that follow."""
+    lines = text.splitlines()
+    return ["\n".join(lines[n:n + 30]) for n, line in enumerate(lines) if _SANITIZER.search(line)]
+
+
+def execute(command, *arguments, options=None, env=None, timeout=60):
+    """Runs `rollcall COMMAND ...` to its end; returns subprocess's result, outputs as text."""
+    done = subprocess.run([BINARY, command, *flags(options or {}), *arguments],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="surrogateescape", timeout=timeout * wait.factor,
+                          env={**os.environ, **(env or {})})
+    found = sanitizer_findings(done.stderr)
+    assert not found, found[0]
+    return done
+
+
+def flags(options):
+    """{"section.key": value} as -X flags."""
+    return [part for name, value in options.items() for part in ("-X", f"{name}={value}")]
+
+
+class Instance:
+    """One `rollcall run`."""
+
+    def __init__(self, folder, name, options, env=None):
+        self.name = name
+        self.http_port = process.free_port()
+        self.log_path = os.path.join(folder, f"{name}.log")
+        self.options = {"http.listen": f"127.0.0.1:{self.http_port}", **options}
+        self._process = process.spawn([BINARY, "run", *flags(self.options)], self.log_path,
+                                      env={**os.environ, **(env or {})})
+
+    def log(self):
+        """Everything logged so far."""
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def is_running(self):
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def check_alive(self):
+        """Raises if the program has ended by itself."""
+        if not self.is_running():
+            raise AssertionError(f"{self.name} ended with status {self._process.returncode}:\n"
+                                 f"{process.tail(self.log_path)}")
+
+    def get(self, path):
+        """HTTP GET of a path: (status, body as text); (0, "") while nothing answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}",
+                                        timeout=5 * wait.factor) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metrics(self):
+        """(name, (label, value) pairs sorted) -> number, of /metrics; empty if it is down."""
+        found = {}
+        for line in self.get("/metrics")[1].splitlines():
+            match = _SAMPLE.match(line)
+            if match:
+                labels = tuple(sorted(_LABEL.findall(match.group(2) or "")))
+                found[match.group(1), labels] = float(match.group(3))
+        return found
+
+    def metric(self, name, **labels):
+        """The sum of a metric over all its samples that carry the given labels; 0 if none."""
+        wanted = set(labels.items())
+        return sum(value for (found, has), value in self.metrics().items()
+                   if found == name and wanted <= set(has))
+
+    def is_ready(self):
+        """Whether /readyz says so."""
+        return self.get("/readyz")[0] == 200
+
+    def wait_ready(self, seconds=30):
+        """Waits until /readyz says so."""
+        wait.until(self.is_ready, seconds,
+                   lambda: f"{self.name} ready:\n{process.tail(self.log_path)}",
+                   alive=self.check_alive)
+        return self
+
+    def wait_assigned(self, count, seconds=40):
+        """Waits until exactly count partitions are assigned."""
+        wait.until(lambda: self.metric("rollcall_assigned_partitions") == count, seconds,
+                   lambda: f"{self.name} owns {count} partitions, has "
+                           f"{self.metric('rollcall_assigned_partitions')}:\n"
+                           f"{process.tail(self.log_path)}",
+                   alive=self.check_alive, every=0.1)
+
+    def wait_log(self, text, seconds=30):
+        """Waits until the log holds a text."""
+        wait.until(lambda: text in self.log(), seconds,
+                   lambda: f"{text!r} in the log of {self.name}:\n{process.tail(self.log_path)}")
+
+    def wait_exit(self, seconds=30):
+        """Waits until the program ends by itself; returns its exit status."""
+        wait.until(lambda: not self.is_running(), seconds,
+                   lambda: f"{self.name} ends:\n{process.tail(self.log_path)}")
+        return self._process.returncode
+
+    def stop(self, seconds=30):
+        """SIGTERM; must end with status 0 in time."""
+        self.check_alive()
+        self._process.terminate()
+        status = self.wait_exit(seconds)
+        assert status == 0, f"{self.name}: status {status} after SIGTERM:\n" \
+                            f"{process.tail(self.log_path)}"
+
+    def kill(self):
+        """kill -9."""
+        process.kill(self._process)
+
+    def pause(self):
+        """SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def snapshot(self):
+        """What `rollcall snapshot` prints, with this instance's options."""
+        done = execute("snapshot", options=self.options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)

@@ -1,0 +1,200 @@
+"""The commands beside `run`: generate, snapshot, check, demo."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+import oracle
+import process
+import rollcall
+import verify
+
+
+def _generated(world, topic, count, *arguments):
+    world.broker.create_topic(topic, 2)
+    done = world.execute("generate", "--count", str(count), *arguments, input__topic=topic)
+    assert done.returncode == 0, done.stderr
+    return verify.read_committed(world.broker, topic)
+
+
+def _spread(reads):
+    return {p: [(r.key, r.value, r.headers) for r in found]
+            for p, found in verify._by_partition(reads).items()}
+
+
+START = ("--start", "1720622216")
+
+
+def test_generate_is_reproducible(world):
+    common = ("--rate", "0", "--invalid", "5", *START)
+    first = _generated(world, world.topic + "-a", 3000, "--seed", "7", *common)
+    second = _generated(world, world.topic + "-b", 3000, "--seed", "7", *common)
+    third = _generated(world, world.topic + "-c", 3000, "--seed", "8", *common)
+    assert len(first) == len(second) == len(third) == 3000
+    assert _spread(first) == _spread(second)
+    assert _spread(first) != _spread(third)
+
+
+def test_generate_makes_as_many_invalid_ones_as_told(world):
+    for percent, low, high in ((0, 0, 0), (20, 500, 700), (100, 3000, 3000)):
+        reads = _generated(world, f"{world.topic}-{percent}", 3000, "--seed", "3", "--rate", "0",
+                           "--invalid", str(percent), *START)
+        assert len(reads) == 3000
+        rejected = sum(oracle.verdict(read) is not None for read in reads)
+        assert low <= rejected <= high, (percent, rejected)
+
+
+def test_generate_then_run(world):
+    world.create_input()
+    done = world.execute("generate", "--count", "5000", "--rate", "0", "--invalid", "3",
+                         "--seed", "5", *START)
+    assert done.returncode == 0, done.stderr
+    reads = verify.read_committed(world.broker, world.topic)
+    records = [oracle.Record(*read) for read in reads]
+    instance = world.run()
+    world.wait_quiet()
+    verify.check_all(world.place, records, instance)
+    instance.stop()
+
+
+@pytest.mark.parametrize("arguments", [("--count", "-1"), ("--invalid", "101"), ("--count", "x"),
+                                       ("--no-such",)])
+def test_generate_wrong_usage(arguments):
+    done = rollcall.execute("generate", *arguments)
+    assert done.returncode == 2 and done.stderr
+
+
+def test_snapshot_of_nothing(world):
+    done = world.execute("snapshot")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == oracle.Expected().snapshot()
+
+
+def test_snapshot_without_redis(world):
+    world.redis_server.kill()
+    done = world.execute("snapshot", redis__timeout_ms=500)
+    assert done.returncode == 1 and "redis" in done.stderr.lower() and not done.stdout
+
+
+def test_precedence_of_the_four_sources(world, tmp_path):
+    """The file loses to the environment, which loses to an option."""
+    prefixes = {"file": "{in-file}", "environment": "{in-env}", "option": "{in-option}"}
+    with world.redis_server.client() as client:
+        for name, prefix in prefixes.items():
+            client.hset(f"{prefix}:rejected_counts", name, 1)
+    file = tmp_path / "rollcall.ini"
+    file.write_text(f"[redis]\nurl = {world.redis_server.url()}\nprefix = {prefixes['file']}\n")
+    env = {"ROLLCALL_REDIS_PREFIX": prefixes["environment"]}
+    option = {"redis.prefix": prefixes["option"]}
+
+    def seen(**given):
+        done = rollcall.execute("snapshot", "-c", str(file), **given)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout)["Rejected"])
+
+    assert seen() == ["file"]
+    assert seen(env=env) == ["environment"]
+    assert seen(env=env, options=option) == ["option"]
+
+
+def test_dotted_keys_from_the_environment(world):
+    load = world.make_load()
+    load.produce(100)
+    address = world.options.pop("kafka.bootstrap.servers")
+    group = world.options.pop("consumer.group.id")
+    instance = world.run(env={"ROLLCALL_KAFKA_BOOTSTRAP_SERVERS": address,
+                              "ROLLCALL_CONSUMER_GROUP_ID": group})
+    world.wait_quiet()
+    instance.stop()
+
+
+def test_check_finds_nothing_wrong_and_changes_nothing(world):
+    world.create_input()
+    done = world.execute("check")
+    assert world.broker.partition_count(world.output) == 0
+    with world.redis_server.client() as client:
+        assert client.keys("*") == []
+    instance = world.run()
+    instance.wait_ready()
+    instance.stop()
+    done = world.execute("check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_check_without_kafka(world):
+    done = world.execute("check", kafka__bootstrap__servers=f"127.0.0.1:{process.free_port()}")
+    assert done.returncode == 1 and "kafka" in (done.stdout + done.stderr).lower()
+
+
+def test_check_without_the_input_topic(world):
+    done = world.execute("check")
+    assert done.returncode == 1 and world.topic in done.stdout + done.stderr
+
+
+def test_check_without_redis(world):
+    world.create_input()
+    world.redis_server.kill()
+    done = world.execute("check", redis__timeout_ms=500)
+    assert done.returncode == 1 and "redis" in (done.stdout + done.stderr).lower()
+
+
+def test_check_names_another_group(world):
+    world.create_input()
+    instance = world.run()
+    instance.wait_ready()
+    instance.stop()
+    done = world.execute("check", consumer__group__id="someone-else")
+    assert done.returncode == 1
+    assert world.group in done.stdout + done.stderr
+    assert "someone-else" in done.stdout + done.stderr
+
+
+def test_check_of_a_wrong_configuration():
+    assert rollcall.execute("check", options={"redis.prefx": "x"}).returncode == 2
+
+
+def test_sigint_ends_like_sigterm(world):
+    load = world.make_load()
+    load.produce(500)
+    instance = world.run()
+    world.wait_quiet()
+    os.kill(instance._process.pid, signal.SIGINT)
+    assert instance.wait_exit() == 0
+    verify.check_all(world.place, load.records)
+
+
+def test_two_signals_end_at_once(world):
+    load = world.make_load()
+    load.produce(500)
+    instance = world.run()
+    world.wait_quiet()
+    world.redis_server._process.send_signal(signal.SIGSTOP)
+    load.produce(500)
+    instance._process.terminate()
+    os.kill(instance._process.pid, signal.SIGTERM)
+    instance.wait_exit(5)
+    world.redis_server._process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.timeout(180)
+def test_demo(tmp_path):
+    """Ends with 0, shows the counts and how to read them; its Redis runs on until it is told."""
+    done = subprocess.run([rollcall.BINARY, "demo"], stdin=subprocess.DEVNULL, cwd=tmp_path,
+                          capture_output=True, text=True, timeout=150 * rollcall.wait.factor)
+    port = re.search(r"redis-cli .*?-p (\d+)", done.stdout)
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not rollcall.sanitizer_findings(done.stderr)
+        assert "ZREVRANGE" in done.stdout and port, done.stdout
+        answer = subprocess.run(["redis-cli", "-p", port[1], "ZCARD",
+                                 "{user-login}:device_type_counts"],
+                                capture_output=True, text=True, timeout=10)
+        assert int(answer.stdout) > 0, answer
+    finally:
+        if port:
+            subprocess.run(["redis-cli", "-p", port[1], "SHUTDOWN", "NOSAVE"], timeout=10,
+                           capture_output=True, check=False)

@@ -1,0 +1,345 @@
+"""The promise, on real Kafka and Redis: whatever happens, once it is quiet everything is exact."""
+
+import pytest
+
+import kafka
+import verify
+import wait
+
+RATE = 4000  # records a second, of the load that flows while things happen
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("count", [pytest.param(10_000, marks=pytest.mark.sanitizer), 100_000])
+def test_mixed_load(world, count):
+    load = world.make_load()
+    load.produce(count)
+    instance = world.run()
+    expected = world.verify(load, instance, seconds=120)
+    assert len(expected.rejected) == 6 and expected.anomalies, "the load lacks something"
+    instance.stop()
+    verify.check_log(instance.log())
+    anomalies = [line for line in instance.log().splitlines() if "Anomaly detected" in line]
+    assert anomalies and all("warn" in line for line in anomalies)
+
+
+def test_planned_stops_lose_and_repeat_nothing(world):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        for _ in range(3):
+            instance = world.run().wait_ready()
+            feed.wait_for_more(3000)
+            instance.stop()
+    instance = world.run()
+    world.verify(load, instance)
+    consumed = instance.metric("rollcall_records_consumed_total")
+    assert consumed < len(load.records), "the last instance read everything anew"
+
+
+@pytest.mark.timeout(240)
+def test_three_instances_with_joins_and_leaves(world):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        first = world.run("first")
+        first.wait_assigned(4)
+        second, third = world.run("second"), world.run("third")
+        world.wait_shared(first, second, third)
+        feed.wait_for_more(4000)
+        second.stop()
+        world.wait_shared(first, third)
+        fourth = world.run("fourth")
+        world.wait_shared(first, third, fourth)
+        feed.wait_for_more(4000)
+        first.stop()
+        third.stop()
+        fourth.wait_assigned(4)
+        feed.wait_for_more(2000)
+    world.verify(load, fourth)
+    fourth.stop()
+
+
+@pytest.mark.sanitizer
+def test_one_joins_and_leaves(world):
+    load = world.make_load()
+    with load.feed(RATE / 4) as feed:
+        first = world.run("first")
+        first.wait_assigned(4)
+        second = world.run("second")
+        world.wait_shared(first, second)
+        feed.wait_for_more(1000)
+        second.stop()
+        first.wait_assigned(4)
+        feed.wait_for_more(500)
+    world.verify(load, first)
+    first.stop()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("instance_id", [pytest.param("stable-1", marks=pytest.mark.sanitizer), ""],
+                         ids=["stable", "random"])
+def test_kill_and_restart(world, instance_id):
+    load = world.make_load()
+    options = {"consumer__session__timeout__ms": 3000}
+    if instance_id:
+        options["instance__id"] = instance_id
+    with load.feed(RATE) as feed:
+        for _ in range(4):
+            instance = world.run(**options)
+            world.wait_counted(world.counted_total() + 3000)
+            feed.wait_for_more(500)
+            instance.kill()
+    instance = world.run(**options)
+    world.verify(load, instance)
+    instance.stop()
+
+
+@pytest.mark.timeout(180)
+def test_one_of_two_is_killed_and_not_replaced(world):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        first, second = (world.run(consumer__session__timeout__ms=3000) for _ in range(2))
+        world.wait_shared(first, second)
+        feed.wait_for_more(2000)
+        first.kill()
+        second.wait_assigned(4)
+        feed.wait_for_more(2000)
+    world.verify(load, second)
+
+
+@pytest.mark.timeout(180)
+def test_zombie(world):
+    """Paused past the session timeout; another one takes over; then it wakes up."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        first = world.run("first")
+        first.wait_assigned(4)
+        second = world.run("second")
+        world.wait_shared(first, second)
+        for _ in range(2):
+            feed.wait_for_more(2000)
+            first.pause()
+            second.wait_assigned(4)
+            world.wait_counted(world.counted_total() + 2000)
+            first.resume()
+            world.wait_shared(first, second)
+        feed.wait_for_more(1000)
+    first.check_alive()
+    world.verify(load, second)
+    first.stop()
+    second.stop()
+
+
+@pytest.mark.timeout(180)
+def test_alone_paused_past_the_session_timeout(world):
+    """Nobody takes over: the sleeper itself comes back, as a new member."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run(consumer__session__timeout__ms=3000)
+        instance.wait_assigned(4)
+        feed.wait_for_more(3000)
+        instance.pause()
+        wait.until(lambda: world.broker.members(world.group) == 0, 30, "the group without members",
+                   every=0.2)
+        instance.resume()
+        instance.wait_assigned(4)
+        feed.wait_for_more(1000)
+    world.verify(load, instance)
+    instance.stop()
+
+
+def _open_transaction(world):
+    topics = (world.output, world.rejected)
+    return any(world.broker.stable_offsets(topic) != world.broker.end_offsets(topic)
+               for topic in topics)
+
+
+@pytest.mark.timeout(180)
+def test_transaction_aborted_by_timeout(world):
+    """Paused in a transaction for longer than the transaction may last, but still a member."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run(producer__transaction__timeout__ms=2000,
+                             consumer__session__timeout__ms=30000)
+        instance.wait_assigned(4)
+        for _ in range(2):
+            world.wait_counted(world.counted_total() + 2000)
+
+            def caught_in_a_transaction():
+                feed.wait_for_more(100)
+                instance.pause()
+                if _open_transaction(world):
+                    return True
+                instance.resume()
+                return False
+
+            wait.until(caught_in_a_transaction, 30, "paused in an open transaction")
+            wait.until(lambda: not _open_transaction(world), 20, "the broker aborted it", every=0.2)
+            instance.resume()
+        world.wait_counted(world.counted_total() + 2000)
+    world.verify(load, instance)
+    assert instance.metric("rollcall_transactions_aborted_total") > 0
+    instance.stop()
+
+
+@pytest.mark.sanitizer
+@pytest.mark.redis(append_only=True)
+def test_redis_killed_and_restarted(world):
+    load = world.make_load()
+    with load.feed(RATE / 2) as feed:
+        instance = world.run()
+        for _ in range(3):
+            world.wait_counted(world.counted_total() + 1500)
+            world.redis_server.kill()
+            feed.wait_for_more(2000)
+            world.redis_server.start()
+    world.verify(load, instance)
+    instance.stop()
+
+
+@pytest.mark.redis(append_only=True)
+def test_redis_away_for_longer_than_its_timeout(world):
+    """Records go on to the output meanwhile; what was counted waits, merged."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run(redis__timeout_ms=1000)
+        world.wait_counted(2000)
+        world.redis_server.kill()
+        before = len(load.records)
+        feed.wait_for_more(12000)
+        wait.until(lambda: sum(world.place.published().values()) > before + 6000, 30,
+                   "records published while Redis is away", alive=world.alive)
+        wait.until(lambda: not instance.is_ready(), 30, "not ready while Redis is away")
+        world.redis_server.start()
+    world.verify(load, instance)
+    instance.wait_ready()
+    instance.stop()
+
+
+@pytest.mark.parametrize("how", ["under_load", "idle"])
+def test_redis_restored_from_an_older_copy(world, how):
+    load = world.make_load()
+    instance = world.run()
+    load.produce(3000)
+    world.wait_counted(3000)
+    copy = world.redis_server.save_copy()
+    if how == "idle":
+        load.produce(3000)
+        world.wait_counted(6000)
+        world.redis_server.restore(copy)
+    else:
+        with load.feed(RATE) as feed:
+            world.wait_counted(6000)
+            world.redis_server.restore(copy)
+            feed.wait_for_more(2000)
+    world.verify(load, instance)
+    assert instance.metric("rollcall_rewinds_total") > 0
+    instance.stop()
+
+
+def test_redis_restored_while_nobody_runs(world):
+    load = world.make_load()
+    load.produce(2000)
+    first = world.run("first")
+    world.wait_quiet()
+    copy = world.redis_server.save_copy()
+    load.produce(2000)
+    world.wait_quiet()
+    first.stop()
+    world.redis_server.restore(copy)
+    load.produce(1000)
+    second = world.run("second")
+    world.verify(load, second)
+    second.stop()
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_redis_flushed_while_idle(world, instances):
+    """No new record comes: the instances must notice by themselves."""
+    load = world.make_load()
+    load.produce(4000)
+    running = [world.run() for _ in range(instances)]
+    world.wait_shared(*running)
+    world.wait_quiet()
+    with world.redis_server.client() as client:
+        client.flushall()
+    world.verify(load, running[0])
+    for instance in running:
+        instance.stop()
+
+
+def test_redis_flushed_while_nobody_runs(world):
+    load = world.make_load()
+    load.produce(3000)
+    first = world.run("first")
+    world.wait_quiet()
+    first.stop()
+    with world.redis_server.client() as client:
+        client.flushall()
+    second = world.run("second")
+    world.verify(load, second)
+    assert "level=warn" in second.log(), "rebuilding without a warning"
+    second.stop()
+
+
+def test_redis_flushed_under_load_and_killed(world):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        first = world.run("first", instance__id="a")
+        world.wait_counted(4000)
+        with world.redis_server.client() as client:
+            client.flushall()
+        feed.wait_for_more(1000)
+        first.kill()
+        second = world.run("second", instance__id="a")
+        feed.wait_for_more(1000)
+    world.verify(load, second)
+    second.stop()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("how", [kafka.Kafka.stop, kafka.Kafka.kill], ids=["stopped", "killed"])
+def test_broker_restart(world, how):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        first, second = world.run(), world.run()
+        world.wait_shared(first, second)
+        world.wait_counted(3000)
+        how(world.broker)
+        world.broker.start()
+        feed.wait_for_more(3000)
+    world.verify(load, first, seconds=90)
+    first.check_alive()
+    second.check_alive()
+    first.stop()
+    second.stop()
+
+
+@pytest.mark.timeout(180)
+def test_at_least_once(world):
+    """The plain alternative: counts stay exact, the output may repeat but never lacks a record."""
+    load = world.make_load()
+    options = {"output__guarantee": "at_least_once", "consumer__session__timeout__ms": 3000}
+    with load.feed(RATE) as feed:
+        for _ in range(2):
+            instance = world.run(**options)
+            world.wait_counted(world.counted_total() + 3000)
+            feed.wait_for_more(500)
+            instance.kill()
+    instance = world.run(**options)
+    world.verify(load, instance, guarantee="at_least_once")
+    instance.stop()
+
+
+def test_static_member_comes_back_and_reads_nothing_again(world):
+    load = world.make_load()
+    load.produce(4000)
+    first = world.run("first", instance__id="static-1", consumer__session__timeout__ms=30000)
+    world.wait_quiet()
+    first.stop()
+    assert world.broker.members(world.group) == 1, "a static member does not leave"
+    load.produce(1000)
+    second = world.run("second", instance__id="static-1", consumer__session__timeout__ms=30000)
+    world.verify(load, second)
+    assert second.metric("rollcall_records_consumed_total") == 1000
+    assert second.metric("rollcall_rewinds_total") == 0
+    second.stop()

@@ -1,0 +1,290 @@
+"""Settings that change where rollcall begins, what it counts and where records go."""
+
+import collections
+import json
+import shutil
+import subprocess
+
+import pytest
+
+import oracle
+import verify
+
+
+@pytest.mark.parametrize("partitions", [3, 6])
+def test_other_partition_count_goes_by_key_as_in_java(world, partitions):
+    load = world.make_load(tagged=True)
+    load.produce(4000)
+    for topic in (world.output, world.rejected):
+        world.broker.create_topic(topic, partitions)
+    instance = world.run()
+    world.wait_quiet()
+    expected = oracle.Expected(load.records)
+    verify.check_redis(world.place, expected)
+    published = {_serial(r): r for records in expected.published.values() for r in records}
+    refused = {_serial(r): r for pairs in expected.refused.values() for r, _ in pairs}
+    _check_by_key(verify.read_committed(world.broker, world.output), published, partitions)
+    bare = [verify.split_error_headers(read)[0]
+            for read in verify.read_committed(world.broker, world.rejected)]
+    _check_by_key(bare, refused, partitions)
+    instance.stop()
+
+
+def _serial(record):
+    return int(dict(record.headers)["test.serial"])
+
+
+def _check_by_key(reads, sources, partitions):
+    """Each source once, unchanged, in its key's partition, in order for each input partition."""
+    seen = collections.Counter(map(_serial, reads))
+    assert seen == collections.Counter(dict.fromkeys(sources, 1))
+    last, used_without_key = {}, set()
+    for read in reads:
+        source = sources[_serial(read)]
+        assert (read.key, read.value, read.timestamp_ms, read.headers) == \
+            (source.key, source.value, source.timestamp_ms, source.headers)
+        if read.key is None:
+            used_without_key.add(read.partition)
+        else:
+            assert read.partition == oracle.java_partition(read.key, partitions), read
+            way = source.partition, read.partition
+            assert last.get(way, -1) < source.offset, f"out of order: {read}"
+            last[way] = source.offset
+    assert len(used_without_key) == partitions, "records without a key went to few partitions"
+
+
+def test_start_latest(world):
+    load = world.make_load()
+    load.produce(500)
+    before = len(load.records)
+    instance = world.run(input__start="latest")
+    instance.wait_ready()
+    instance.wait_assigned(4)
+    load.produce(600)
+    world.wait_quiet()
+    verify.check_all(world.place, load.records[before:], instance)
+    instance.stop()
+
+
+def test_start_latest_only_where_there_is_no_watermark(world):
+    load = world.make_load()
+    load.produce(500)
+    first = world.run()
+    world.wait_quiet()
+    first.stop()
+    load.produce(600)
+    second = world.run(input__start="latest")
+    world.verify(load, second)
+
+
+def _make_gap(world, load):
+    """Work up to here, then records that Kafka deletes before anyone reads them, then more.
+
+    Returns how many were lost.
+    """
+    load.produce(1000)
+    first = world.run("before-the-gap")
+    world.wait_quiet()
+    first.stop()
+    reached = world.place.published()
+    load.produce(1000)
+    cut = world.broker.end_offsets(world.topic)
+    load.produce(500)
+    world.broker.delete_records(world.topic, cut)
+    load.records = [r for r in load.records
+                    if r.offset < reached[r.partition] or r.offset >= cut[r.partition]]
+    return sum(cut.values()) - sum(reached.values())
+
+
+def test_gap_fails(world):
+    load = world.make_load()
+    _make_gap(world, load)
+    before = world.place.counted()
+    instance = world.run("after-the-gap", input__on_gap="fail")
+    assert instance.wait_exit() == 1, instance.log()
+    last = instance.log().splitlines()[-1]
+    assert world.topic in last, last
+    assert world.place.counted() == before == world.place.published()
+
+
+def test_gap_is_passed_and_told(world):
+    load = world.make_load()
+    lost = _make_gap(world, load)
+    assert lost > 900
+    instance = world.run("after-the-gap", input__on_gap="continue")
+    world.verify(load, instance)
+    assert instance.metric("rollcall_records_lost_total") == lost
+    assert "level=error" in instance.log() or "level=warn" in instance.log()
+    instance.stop()
+
+
+def test_gap_while_running(world):
+    """Redis comes back empty, and Kafka holds only a part of what was counted."""
+    load = world.make_load()
+    load.produce(1000)
+    first = world.run("first")
+    world.wait_quiet()
+    first.stop()
+    cut = {p: end // 2 for p, end in world.broker.end_offsets(world.topic).items()}
+    copy = world.redis_server.save_copy()
+    load.produce(1000)
+    second = world.run("second")
+    world.wait_quiet()
+    world.broker.delete_records(world.topic, world.broker.end_offsets(world.topic))
+    world.redis_server.restore(copy)
+    assert second.wait_exit() == 1, second.log()
+    assert world.topic in second.log().splitlines()[-1]
+    assert cut
+
+
+def test_no_rejected_topic(world):
+    load = world.make_load()
+    load.produce(2000)
+    instance = world.run(output__rejected_topic="")
+    world.place.rejected = ""
+    world.verify(load, instance)
+    assert world.broker.partition_count(world.rejected) == 0
+    instance.stop()
+
+
+def test_other_dimensions(world):
+    load = world.make_load()
+    load.produce(2000)
+    instance = world.run(aggregate__dimensions="app_version,locale,ip")
+    world.wait_quiet()
+    expected = oracle.Expected(load.records, dimensions=("app_version", "locale", "ip"))
+    verify.check_redis(world.place, expected)
+    verify.check_output(world.place, expected)
+    with world.redis_server.client() as client:
+        assert not client.exists(f"{world.prefix}:device_type_counts")
+    instance.stop()
+
+
+def test_threshold_and_future(world):
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run(anomaly__threshold=2, aggregate__max_future_s=0)
+    world.verify(load, instance, threshold=2, max_future_s=0)
+    instance.stop()
+
+
+def test_no_more_values_than_allowed(world):
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run(aggregate__max_values=20)
+    world.wait_quiet()
+    expected = oracle.Expected(load.records)
+    with world.redis_server.client() as client:
+        for name, counts in expected.dimensions.items():
+            found = {value.decode(): int(score) for value, score in
+                     client.zrange(f"{world.prefix}:{name}_counts", 0, -1, withscores=True)}
+            other = found.pop("__other__", 0)
+            assert sum(found.values()) + other == expected.accepted_count
+            assert len(found) <= 20 and found.keys() <= counts.keys()
+            assert all(found[value] <= counts[value] for value in found)
+            assert (other > 0) == (len(counts) > 20)
+    instance.stop()
+
+
+def test_odd_but_valid_json(world):
+    """Parsers differ here. All of it is JSON by RFC 8259, so all of it is a login."""
+    load = world.make_load()
+    good = b'{"device_type":"%d","locale":"PA","timestamp":1720622216,%s}'
+    extras = [b'"x":123456789012345678901234567890', b'"x":-9223372036854775809',
+              b'"x":1e400', b'"x":-1e-400', b'"x":"\\u0000"', b'"a\\u0000b":1', b'"":1',
+              b'"x":-0', b'"x":"\\/\\b\\f"', b'"x":"\x7f"', b'"x":0e0', b'"x":"\xef\xbf\xbf"',
+              b'"x":' + b"[" * 500 + b"]" * 500, b'"x":"' + b"y" * 200_000 + b'"',
+              b'"timestamp\\u0000":"x"', b'"locale\\u0000":5', b'"timestamp":1720622216.00']
+    for n, extra in enumerate(extras):
+        load.send(n % 4, b"k", good % (n, extra), 1720622216000)
+    load.send(0, b"k", b'{"device_type":"a\\u0000b","locale":"\\u0000","timestamp":1720622216}',
+              1720622216000)
+    load.send(0, None, b'{"device_type":"a","locale":"b","timestamp":1720622216,"user_id":5}',
+              1720622216000)
+    load.send(0, b"", good % (99, b'"user_id":"empty key"'), 1720622216000)
+    load.flush()
+    instance = world.run()
+    expected = world.verify(load, instance)
+    assert expected.rejected_count == 0
+    instance.stop()
+
+
+def test_one_partition_and_little_to_do(world):
+    """One record at a time: each must come through by itself, soon."""
+    load = world.make_load(partitions=1)
+    instance = world.run()
+    instance.wait_ready()
+    for _ in range(3):
+        load.produce(1)
+        world.wait_quiet(seconds=5)
+    world.verify(load, instance)
+    instance.stop()
+
+
+METRICS = ["rollcall_records_consumed_total", "rollcall_records_published_total",
+           "rollcall_records_counted_total", "rollcall_records_rejected_total",
+           "rollcall_lag_records", "rollcall_counted_lag_records",
+           "rollcall_assigned_partitions", "rollcall_checkpoint_seconds_count",
+           "rollcall_checkpoint_seconds_sum", "rollcall_checkpoint_seconds_bucket",
+           "rollcall_transaction_seconds_bucket", "rollcall_checkpoint_failures_total",
+           "rollcall_rewinds_total", "rollcall_transactions_aborted_total",
+           "rollcall_anomalies_total", "rollcall_queue_depth", "rollcall_records_lost_total",
+           "rollcall_build_info"]
+
+
+def test_http(world):
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run()
+    instance.wait_ready()
+    expected = world.verify(load, instance)
+    metrics = instance.metrics()
+    names = {name for name, _ in metrics}
+    assert not set(METRICS) - names, set(METRICS) - names
+    assert instance.metric("rollcall_records_consumed_total") >= 3000
+    assert instance.metric("rollcall_records_counted_total") in (3000, expected.accepted_count)
+    assert instance.metric("rollcall_records_published_total") in (3000, expected.accepted_count)
+    for reason, count in expected.rejected.items():
+        assert instance.metric("rollcall_records_rejected_total", reason=reason) == count
+    assert instance.metric("rollcall_anomalies_total") == len(expected.anomalies)
+    verify.wait.until(lambda: instance.metric("rollcall_lag_records") == 0, 10, "lag 0")
+    verify.wait.until(lambda: instance.metric("rollcall_counted_lag_records") == 0, 10, "lag 0")
+    for partition in range(4):
+        assert ("rollcall_lag_records", (("partition", str(partition)),)) in metrics
+    assert instance.get("/healthz")[0] == 200
+    assert instance.get("/readyz")[0] == 200
+    assert instance.get("/no-such-page")[0] == 404
+    status, counts = instance.get("/counts")
+    assert status == 200 and json.loads(counts) == expected.snapshot()
+    instance.stop()
+
+
+def test_metrics_please_promtool(world):
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    load = world.make_load()
+    load.produce(500)
+    instance = world.run()
+    world.wait_quiet()
+    done = subprocess.run(["promtool", "check", "metrics"], input=instance.get("/metrics")[1],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_log_as_json(world):
+    load = world.make_load()
+    load.produce(500)
+    instance = world.run(log__format="json", log__level="debug")
+    world.wait_quiet()
+    instance.stop()
+    lines = instance.log().splitlines()
+    assert lines and all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_no_http(world):
+    load = world.make_load()
+    load.produce(100)
+    instance = world.run(http__listen="")
+    world.verify(load, instance)
+    assert instance.get("/healthz")[0] == 0
+    instance.stop()

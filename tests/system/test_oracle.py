@@ -1,0 +1,119 @@
+"""The oracle itself, against cases written out by hand from the interface."""
+
+import json.decoder
+
+import pytest
+
+import oracle
+
+NOW_MS = 1720622216_000
+GOOD = b'{"device_type":"ios","locale":"PA","timestamp":1720622216}'
+
+
+def reason(value, timestamp_ms=NOW_MS):
+    record = oracle.Record(0, 0, None, value, timestamp_ms, None)
+    return oracle.verdict(record)
+
+
+def login(device=b'"ios"', locale=b'"PA"', timestamp=b"1720622216"):
+    return b'{"device_type":%s,"locale":%s,"timestamp":%s}' % (device, locale, timestamp)
+
+
+def test_the_fast_scanner_is_in_use():
+    # The pure Python scanner lets through what the one in C refuses.
+    assert json.decoder.scanner.c_make_scanner and json.decoder.c_scanstring
+
+
+@pytest.mark.parametrize("value", [
+    GOOD, b" \t\r\n" + GOOD + b"\n ",
+    b'{"x":[1,{"y":null}],' + GOOD[1:],
+    b'{"locale":5,' + GOOD[1:],
+    b'{"\\u006cocale":"x",' + GOOD[1:],
+    login(device='"täblet 📱"'.encode()), login(device=b'"\\ud83d\\udcf1"'),
+    login(device=b'"a\\u0000b"'), login(device=b'"' + b"x" * 128 + b'"'),
+    login(device=('"' + "é" * 64 + '"').encode()),
+    login(timestamp=b'"1720622216"'), login(timestamp=b'"0001720622216"'),
+    login(timestamp=b"1720622216.0"), login(timestamp=b"1.720622216e9"),
+    login(timestamp=b"17206222160e-1"), login(timestamp=b"0"), login(timestamp=b'"0"'),
+    login(timestamp=b"1720625816"),
+    b'{"x":123456789012345678901234567890,"y":-0.5E+3,' + GOOD[1:],
+])
+def test_accepted(value):
+    assert reason(value) is None
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_empty(value):
+    assert reason(value) == "empty"
+
+
+@pytest.mark.parametrize("value", [
+    b" ", b"{", b"login", b"{'a':1}", GOOD + b"x", GOOD + GOOD, GOOD[:-1] + b",}", b"[1,]",
+    b"\xef\xbb\xbf" + GOOD, GOOD.decode().encode("utf-16"), b"NaN", b"[Infinity]", b"[-Infinity]",
+    b"[01]", b"[+1]", b"[.5]", b"[1.]", b"[1e]", b"True", b'"\x01"', b'"\\x41"', b'"\\u12g4"',
+    b'"\xff"', b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b"\0",
+    GOOD + b"\0", b"\x0b" + GOOD, b"\xc2\xa0" + GOOD, b"[1] // note", "[１]".encode(),
+])
+def test_not_json(value):
+    assert reason(value) == "not_json"
+
+
+@pytest.mark.parametrize("value", [b"[]", b"42", b'"text"', b"null", b"true", b" false ", b"1e3"])
+def test_not_object(value):
+    assert reason(value) == "not_object"
+
+
+@pytest.mark.parametrize("value", [
+    b"{}", GOOD.replace(b"locale", b"Locale"), GOOD.replace(b"timestamp", b"time"),
+    b'{"locale":"","timestamp":"x"}', b'{"device_type":5,"locale":"PA"}',
+])
+def test_missing_field(value):
+    assert reason(value) == "missing_field"
+
+
+@pytest.mark.parametrize("value", [
+    login(device=b"null"), login(device=b"5"), login(device=b'""'), login(locale=b"[]"),
+    login(locale=b'"' + b"x" * 129 + b'"'), login(locale=('"' + "é" * 65 + '"').encode()),
+    login(device=b"true", timestamp=b'"soon"'), GOOD[:-1] + b',"locale":null}',
+])
+def test_bad_value(value):
+    assert reason(value) == "bad_value"
+
+
+@pytest.mark.parametrize("text", [
+    b"null", b"true", b"[]", b'""', b'"1720622216.0"', b'" 1720622216"', b'"-5"', b'"+5"', b"-5",
+    b'"1e9"', b"1720622216.5", b"1720625817", b"1e300", b'"99999999999999999999999"',
+    '"１７"'.encode(), b"1720622216000", b"-0.5", b'"' + b"9" * 5000 + b'"',
+])
+def test_bad_timestamp(text):
+    assert reason(login(timestamp=text)) == "bad_timestamp"
+
+
+def test_the_future_is_measured_from_the_records_own_time():
+    assert reason(GOOD, NOW_MS - 3600_000) is None
+    assert reason(GOOD, NOW_MS - 3600_001) == "bad_timestamp"
+
+
+def test_expected_counts_and_outputs():
+    records = [oracle.Record(1, n, None, GOOD[:-1] + b',"user_id":"u"}', NOW_MS, None)
+               for n in range(11)]
+    records.append(oracle.Record(0, 0, b"k", b"[]", NOW_MS, [("h", b"1")]))
+    expected = oracle.Expected(records)
+    assert expected.snapshot() == {
+        "Logins by Device Type": {"ios": 11}, "Logins by Locale": {"PA": 11},
+        "Logins Over Time": {"2024-07-10 14:36": 11}, "Rejected": {"not_object": 1}}
+    assert expected.anomalies == {"2024-07-10 14:36"}
+    assert expected.days == {"2024-07-10": {"14:36": 11}}
+    assert [r.key for r in expected.published[1]] == [b"u"] * 11
+    assert expected.refused[0] == [(records[-1], "not_object")]
+    assert oracle.Expected(records[:10]).anomalies == set()
+
+
+@pytest.mark.parametrize("text, hashed", [
+    # The values of Kafka's own UtilsTest.
+    (b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536),
+    (b"a-little-bit-longer-string", -1486304829),
+    (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971), (b"abc", 479470107),
+])
+def test_murmur2(text, hashed):
+    assert oracle.murmur2(text) == hashed
