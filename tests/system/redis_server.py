@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import redis
 
@@ -60,6 +61,14 @@ class RedisServer:
     def kill(self):
         """kill -9."""
         process.kill(self._process)
+
+    def pause(self):
+        """SIGSTOP: connections stay open, nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
 
     def save_copy(self):
         """Saves an RDB now and returns the path of a copy of it."""

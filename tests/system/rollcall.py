@@ -146,13 +146,17 @@ class Instance:
         """kill -9."""
         process.kill(self._process)
 
+    def signal(self, number):
+        """Sends a signal."""
+        self._process.send_signal(number)
+
     def pause(self):
         """SIGSTOP."""
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def resume(self):
         """SIGCONT."""
-        self._process.send_signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def snapshot(self):
         """What `rollcall snapshot` prints, with this instance's options."""

@@ -1,7 +1,6 @@
 """The commands beside `run`: generate, snapshot, check, demo."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import oracle
 import process
 import rollcall
 import verify
+import wait
 
 
 def _generated(world, topic, count, *arguments):
@@ -23,7 +23,7 @@ def _generated(world, topic, count, *arguments):
 
 def _spread(reads):
     return {p: [(r.key, r.value, r.headers) for r in found]
-            for p, found in verify._by_partition(reads).items()}
+            for p, found in verify.by_partition(reads).items()}
 
 
 START = ("--start", "1720622216")
@@ -114,7 +114,7 @@ def test_dotted_keys_from_the_environment(world):
 
 def test_check_finds_nothing_wrong_and_changes_nothing(world):
     world.create_input()
-    done = world.execute("check")
+    world.execute("check")
     assert world.broker.partition_count(world.output) == 0
     with world.redis_server.client() as client:
         assert client.keys("*") == []
@@ -162,7 +162,7 @@ def test_sigint_ends_like_sigterm(world):
     load.produce(500)
     instance = world.run()
     world.wait_quiet()
-    os.kill(instance._process.pid, signal.SIGINT)
+    instance.signal(signal.SIGINT)
     assert instance.wait_exit() == 0
     verify.check_all(world.place, load.records)
 
@@ -172,19 +172,20 @@ def test_two_signals_end_at_once(world):
     load.produce(500)
     instance = world.run()
     world.wait_quiet()
-    world.redis_server._process.send_signal(signal.SIGSTOP)
+    world.redis_server.pause()
     load.produce(500)
-    instance._process.terminate()
-    os.kill(instance._process.pid, signal.SIGTERM)
+    wait.until(lambda: instance.metric("rollcall_records_consumed_total") > 500, 20, "more read")
+    instance.signal(signal.SIGTERM)
+    instance.wait_log("SIGTERM")
+    instance.signal(signal.SIGTERM)
     instance.wait_exit(5)
-    world.redis_server._process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.timeout(180)
 def test_demo(tmp_path):
     """Ends with 0, shows the counts and how to read them; its Redis runs on until it is told."""
     done = subprocess.run([rollcall.BINARY, "demo"], stdin=subprocess.DEVNULL, cwd=tmp_path,
-                          capture_output=True, text=True, timeout=150 * rollcall.wait.factor)
+                          capture_output=True, text=True, timeout=150 * wait.factor)
     port = re.search(r"redis-cli .*?-p (\d+)", done.stdout)
     try:
         assert done.returncode == 0, done.stdout + done.stderr

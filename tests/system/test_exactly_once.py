@@ -196,6 +196,21 @@ def test_redis_killed_and_restarted(world):
     instance.stop()
 
 
+def test_redis_hangs(world):
+    """Redis neither answers nor breaks the connection, then goes on as if nothing had been."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run(redis__timeout_ms=1000)
+        for _ in range(2):
+            world.wait_counted(world.counted_total() + 2000)
+            world.redis_server.pause()
+            wait.until(lambda: not instance.is_ready(), 30, "not ready while Redis hangs")
+            feed.wait_for_more(1000)
+            world.redis_server.resume()
+    world.verify(load, instance)
+    instance.stop()
+
+
 @pytest.mark.redis(append_only=True)
 def test_redis_away_for_longer_than_its_timeout(world):
     """Records go on to the output meanwhile; what was counted waits, merged."""

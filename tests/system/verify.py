@@ -96,7 +96,8 @@ def read_committed(broker, topic, isolation="read_committed"):
     return found
 
 
-def _by_partition(reads):
+def by_partition(reads):
+    """partition -> its records in order."""
     found = collections.defaultdict(list)
     for read in reads:
         found[read.partition].append(read)
@@ -181,7 +182,7 @@ def check_watermarks(place):
 
 def check_output(place, expected):
     """The output topic, read committed: each accepted record once, unchanged, in order."""
-    found = _by_partition(read_committed(place.broker, place.output))
+    found = by_partition(read_committed(place.broker, place.output))
     for partition in sorted(found.keys() | expected.published.keys()):
         _same_sequence(f"{place.output}[{partition}]",
                        [_content(read) for read in found[partition]],
@@ -199,7 +200,7 @@ def split_error_headers(read):
 
 def check_rejected(place, expected):
     """The rejected topic, read committed: each record once, unchanged, in order, explained."""
-    found = _by_partition(read_committed(place.broker, place.rejected))
+    found = by_partition(read_committed(place.broker, place.rejected))
     for partition in sorted(found.keys() | expected.refused.keys()):
         have = []
         for read in found[partition]:
