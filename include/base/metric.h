@@ -4,7 +4,7 @@
  * Threads:  metrics_create and the metrics_add family before other threads see the registry. After
  *           that metric_cell, metric_cell_remove and metrics_render from any thread (one lock, held
  *           while a page is rendered); metric_add, metric_set, metric_get and metric_observe_us
- *           from any thread and without a lock: relaxed atomics, each cell on cache lines of its own.
+ *           from any thread and without a lock: relaxed atomics, each cell on its own cache lines.
  * Owns:     metrics and cells, until metrics_destroy: an address once given stays good until then.
  * Limits:   METRICS_MAX metrics, METRIC_SERIES_MAX labelled series each; series past that, or for
  *           which there is no memory, share one cell that is labelled "__other__". So nothing fails

@@ -1,0 +1,60 @@
+/* expose: what one instance tells over HTTP.
+ *
+ * Place:    beside the flow: looks at all stages through a view, changes nothing.
+ * Threads:  create, port and destroy from one thread. The view's functions are called on the HTTP
+ *           server's thread, one at a time; one that reads through RCU registers the thread for as
+ *           long as it takes.
+ * Owns:     the HTTP server. Copies the view, keeps what it points to.
+ * Waits:    as long as the view's functions do; destroy waits for the one that is running.
+ *
+ *     /metrics   Prometheus text
+ *     /healthz   200 "ok", or 503 and why: a thread is stuck
+ *     /readyz    200 "ok", or 503 and why: not joined, Redis away
+ *     /counts    the snapshot as JSON, or 503 and {"error": why}; ?scope=instance: this instance's
+ *                own totals since its start
+ *     /          the list of these
+ */
+#ifndef FLOW_EXPOSE_H
+#define FLOW_EXPOSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/metric.h"
+#include "base/text.h"
+
+enum expose_scope {
+    EXPOSE_GROUP,    /* all that is counted, in Redis */
+    EXPOSE_INSTANCE, /* what this instance counted since its start */
+};
+
+struct expose_view {
+    struct metrics *metrics;
+    void *context; /* of the functions */
+
+    /* Sets gauges that nobody else keeps up to date, before each scrape. May be NULL. */
+    void (*refresh)(void *context);
+
+    /* Answer true, or false and add to `why` a sentence for people. */
+    bool (*is_alive)(void *context, struct text *why);
+    bool (*is_ready)(void *context, struct text *why);
+
+    /* Adds the counts to `json`, one JSON object; or answers false and adds to `why`. */
+    bool (*counts)(void *context, enum expose_scope scope, struct text *json, struct text *why);
+};
+
+struct expose;
+
+/* Serves the view on listen_on (HOST:PORT, as http_server_create has it). Borrows listen_on and
+ * view. Answers NULL with an error that names the address and the mend. */
+struct expose *expose_create(const char *listen_on, const struct expose_view *view,
+                             struct error *error);
+
+/* Takes *expose, which may be NULL, and nulls it. The view is not called after it. */
+void expose_destroy(struct expose **expose);
+
+/* The port that it listens on; of interest where port 0 was asked for. */
+uint16_t expose_port(const struct expose *expose);
+
+#endif
