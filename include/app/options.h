@@ -51,7 +51,7 @@ struct options {
 enum options_verdict options_parse(int argc, char **argv, struct options *options,
                                    struct error *error);
 
-/* Answers what `rollcall --help`, or with has_command `rollcall COMMAND --help`, shows. */
+/* Prints what `rollcall --help`, or with has_command `rollcall COMMAND --help`, shows. */
 void options_help(const struct options *options);
 
 /* "run", "demo", ... */

@@ -50,6 +50,12 @@ void kafka_conf_release(struct properties *properties);
 bool kafka_conf_build(const struct properties *kafka, const struct properties *own,
                       enum kafka_role role, struct rd_kafka_conf_s **out, struct error *error);
 
+/* Lets librdkafka make such a client and end it again, without a broker to talk to: that is where it finds
+ * contradictions between properties, and reads the files that they name. transactional says whether the
+ * producer is to be one. The error is in its words. */
+bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
+                    enum kafka_role role, bool is_transactional, struct error *error);
+
 /* Answers the whole number that the property has in such a configuration, librdkafka's default
  * included; -1 if it is no number, or a property of topics that nobody set. */
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,

@@ -180,6 +180,41 @@ bool kafka_conf_build(const struct properties *kafka, const struct properties *o
     return true;
 }
 
+static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {
+    (void)client;
+    (void)level;
+    (void)fac;
+    (void)buf;
+}
+
+/* Adds what decides how librdkafka checks the rest, and takes the brokers away. */
+static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_transactional) {
+    rd_kafka_conf_set(conf, "bootstrap.servers", NULL, NULL, 0);
+    rd_kafka_conf_set_log_cb(conf, discard_line);
+    if (role == KAFKA_CONSUMER) {
+        rd_kafka_conf_set(conf, "group.id", "trial", NULL, 0);
+        return;
+    }
+    rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
+    if (is_transactional) rd_kafka_conf_set(conf, "transactional.id", "trial", NULL, 0);
+}
+
+bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
+                    enum kafka_role role, bool is_transactional, struct error *error) {
+    rd_kafka_conf_t *conf = NULL;
+    if (!kafka_conf_build(kafka, own, role, &conf, error)) return false;
+    make_trial(conf, role, is_transactional);
+    char text[512] = "";
+    rd_kafka_t *client = rd_kafka_new(role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER,
+                                      conf, text, sizeof text);
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(error, "librdkafka: %s", text);
+    }
+    rd_kafka_destroy(client);
+    return true;
+}
+
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,
                           enum kafka_role role, const char *name) {
     rd_kafka_conf_t *conf = NULL;

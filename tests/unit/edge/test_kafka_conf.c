@@ -196,6 +196,31 @@ static void a_bad_property_fails_the_build_with_its_name(void **state) {
     kafka_conf_release(&own);
 }
 
+static void assert_trial(const char *name, const char *value, enum kafka_role role,
+                         const char *expected) {
+    struct properties kafka = {0};
+    struct properties own = {0};
+    struct error error = {""};
+    assert_true(kafka_conf_put(&kafka, "bootstrap.servers", "nobody.invalid:9092"));
+    if (name != NULL) assert_true(kafka_conf_put(&own, name, value));
+    assert_true(kafka_conf_put(&kafka, "session.timeout.ms", "45000"));
+    assert_true(kafka_conf_put(&kafka, "transaction.timeout.ms", "10000"));
+    const bool is_good = kafka_conf_try(&kafka, &own, role, true, &error);
+    assert_int_equal(is_good, expected == NULL);
+    if (expected != NULL && strstr(error.text, expected) == NULL) fail_msg("%s", error.text);
+    kafka_conf_release(&own);
+    kafka_conf_release(&kafka);
+}
+
+static void a_trial_finds_contradictions_and_missing_files(void **state) {
+    (void)state;
+    assert_trial(NULL, NULL, KAFKA_CONSUMER, NULL);
+    assert_trial(NULL, NULL, KAFKA_PRODUCER, NULL);
+    assert_trial("max.poll.interval.ms", "1000", KAFKA_CONSUMER, "session.timeout.ms");
+    assert_trial("message.timeout.ms", "20000", KAFKA_PRODUCER, "transaction.timeout.ms");
+    assert_trial("security.protocol", "sasl_plaintext", KAFKA_PRODUCER, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(properties_carry_librdkafkas_roles_and_aliases),
@@ -208,6 +233,7 @@ int main(void) {
         cmocka_unit_test(memory_and_fetch_sizes_are_the_users),
         cmocka_unit_test(a_put_replaces_under_any_alias),
         cmocka_unit_test(a_clients_own_section_wins_and_foreign_properties_stay_out),
+        cmocka_unit_test(a_trial_finds_contradictions_and_missing_files),
         cmocka_unit_test(a_bad_property_fails_the_build_with_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

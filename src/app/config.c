@@ -1,0 +1,192 @@
+#include "app/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "app/config_environment.h"
+#include "app/config_file.h"
+#include "app/config_keys.h"
+#include "app/config_sources.h"
+#include "app/options.h"
+#include "base/error.h"
+
+enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
+
+static bool read_sources(struct config_sources *sources, const struct options *options,
+                         char **envp, struct error *error) {
+    if (options->config_path != NULL && !config_file_read(sources, options->config_path, error)) {
+        return false;
+    }
+    if (!config_environment_read(sources, envp, error)) return false;
+    for (int i = 0; i < options->override_count; i++) {
+        if (!config_sources_override(sources, options->overrides[i], error)) return false;
+    }
+    return true;
+}
+
+/* The defaults that depend on the machine, or on what was set. */
+static bool fill_rest(struct config *config, const struct options *options, struct error *error) {
+    config->instance.is_static = config->instance.id != NULL;
+    if (!config->instance.is_static) {
+        unsigned id;
+        char text[16];
+        if (getrandom(&id, sizeof id, 0) != sizeof id) return error_set(error, "no random numbers");
+        snprintf(text, sizeof text, "%08x", id);
+        config->instance.id = strdup(text);
+        if (config->instance.id == NULL) return error_set(error, "out of memory");
+    }
+    if (config->instance.shards == 0) {
+        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        config->instance.shards = cores < 1 ? 1 : cores > SHARDS_MAX ? SHARDS_MAX : (int)cores;
+    }
+    if (options->is_verbose) config->log.level = LOG_DEBUG;
+    if (options->is_quiet) config->log.level = LOG_WARN;
+    static const char timeout[] = "transaction.timeout.ms";
+    const bool has_timeout = kafka_conf_get(&config->kafka, timeout) != NULL ||
+                             kafka_conf_get(&config->producer, timeout) != NULL;
+    const bool is_put =
+        (kafka_conf_get(&config->kafka, "bootstrap.servers") != NULL ||
+         kafka_conf_put(&config->kafka, "bootstrap.servers", "localhost:9092")) &&
+        (has_timeout || kafka_conf_put(&config->producer, timeout, "10000"));
+    if (!is_put) return error_set(error, "out of memory");
+    const int64_t session_ms = kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER,
+                                                 "session.timeout.ms");
+    config->session_ms = (int)session_ms;
+    config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
+    return true;
+}
+
+/* Begins an error about a key with the place that set it. */
+static bool refuse(const struct config_sources *sources, const char *section, const char *key,
+                   struct error *error, const char *why) {
+    char place[CONFIG_PLACE_BYTES];
+    config_sources_locate(sources, section, key, place);
+    return error_set(error, "%s: [%s] %s %s", place, section, key, why);
+}
+
+static bool check_topics(const struct config_sources *sources, struct error *error) {
+    const struct config *config = sources->config;
+    const char *input = config->input.topic;
+    const char *output = config->output.topic;
+    const char *rejected = config->output.rejected_topic;
+    if (strcmp(output, input) == 0) {
+        return refuse(sources, "output", "topic", error, "is the input's topic too");
+    }
+    if (strcmp(rejected, input) == 0) {
+        return refuse(sources, "output", "rejected_topic", error, "is the input's topic too");
+    }
+    if (strcmp(rejected, output) == 0) {
+        return refuse(sources, "output", "rejected_topic", error, "is the same as output.topic");
+    }
+    return true;
+}
+
+static bool check_times(const struct config_sources *sources, struct error *error) {
+    const struct config *config = sources->config;
+    const int64_t transaction_ms = kafka_conf_number(&config->kafka, &config->producer,
+                                                     KAFKA_PRODUCER, "transaction.timeout.ms");
+    if (config->output.is_exactly_once && config->output.commit_ms >= transaction_ms) {
+        return refuse(sources, "output", "commit_ms", error,
+                      "must be below the producer's transaction.timeout.ms (10000 unless set)");
+    }
+    const int longest_ms = config->output.commit_ms > config->redis.checkpoint_ms
+                               ? config->output.commit_ms
+                               : config->redis.checkpoint_ms;
+    if (config->drain_ms <= longest_ms) {
+        return refuse(sources, "consumer", "session.timeout.ms", error,
+                      "is too short to hand over a partition: it must be more than twice "
+                      "output.commit_ms and redis.checkpoint_ms, and both below 10000");
+    }
+    return true;
+}
+
+static bool check_clients(const struct config *config, struct error *error) {
+    struct error why;
+    if (!kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
+        return error_set(error, "[kafka] and [consumer]: %s", why.text);
+    }
+    if (!kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
+                        config->output.is_exactly_once, &why)) {
+        return error_set(error, "[kafka] and [producer]: %s", why.text);
+    }
+    return true;
+}
+
+struct config *config_create(const struct options *options, char **envp, struct error *error) {
+    struct config_sources sources = {0};
+    struct config *config = calloc(1, sizeof *config);
+    if (config == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    const bool is_right = config_sources_open(&sources, config, error) &&
+                          read_sources(&sources, options, envp, error) &&
+                          fill_rest(config, options, error) && check_topics(&sources, error) &&
+                          check_times(&sources, error) && check_clients(config, error);
+    config_sources_close(&sources);
+    if (!is_right) config_destroy(&config);
+    return config;
+}
+
+void config_destroy(struct config **config) {
+    if (*config == NULL) return;
+    kafka_conf_release(&(*config)->kafka);
+    kafka_conf_release(&(*config)->consumer);
+    kafka_conf_release(&(*config)->producer);
+    config_keys_release(*config);
+    free(*config);
+    *config = NULL;
+}
+
+static void print_properties(const struct properties *properties, FILE *out) {
+    for (size_t i = 0; i < properties->count; i++) {
+        const struct property *property = &properties->items[i];
+        fprintf(out, "%s = %s\n", property->name,
+                kafka_names_is_secret(property->name) ? "***" : property->value);
+    }
+}
+
+void config_print(const struct config *config, FILE *out) {
+    fputs("[kafka]\n", out);
+    print_properties(&config->kafka, out);
+    fputs("\n[producer]\n", out);
+    print_properties(&config->producer, out);
+    const char *section = "";
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (strcmp(key->section, section) != 0) fprintf(out, "\n[%s]\n", key->section);
+        section = key->section;
+        fprintf(out, "%s = ", key->name);
+        if (key->is_secret) {
+            char url[512];
+            config_redact_url(config->redis.url, url, sizeof url);
+            fputs(url, out);
+        } else {
+            config_keys_write(key, config, out);
+        }
+        fputc('\n', out);
+        if (strcmp(section, "consumer") == 0) print_properties(&config->consumer, out);
+    }
+}
+
+/* What follows "//" up to the last '@' is user:password, or a password alone; a password may hold any
+ * character that its writer forgot to encode. What follows a '?' may be anything. */
+void config_redact_url(const char *url, char *out, size_t bytes) {
+    const char *slashes = strstr(url, "//");
+    const char *login = slashes == NULL ? url : slashes + 2;
+    const char *at = strrchr(login, '@');
+    const char *rest = at == NULL ? login : at;
+    const char *query = strchr(rest, '?');
+    const int rest_bytes = query == NULL ? (int)strlen(rest) : (int)(query - rest);
+    int user_bytes = 0;
+    const char *hidden = "";
+    if (at != NULL) {
+        const char *colon = memchr(login, ':', (size_t)(at - login));
+        if (colon != NULL) user_bytes = (int)(colon - login) + 1;
+        hidden = "***";
+    }
+    snprintf(out, bytes, "%.*s%.*s%s%.*s%s", (int)(login - url), url, user_bytes, login, hidden,
+             rest_bytes, rest, query == NULL ? "" : "?***");
+}

@@ -1,0 +1,66 @@
+/* rollcall: from words to a command, and from its answer to the exit status. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "app/commands.h"
+#include "app/config.h"
+#include "app/options.h"
+#include "app/version.h"
+#include "base/error.h"
+#include "base/log.h"
+
+enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
+
+static int run_command(const struct config *config, const struct options *options) {
+    switch (options->command) {
+    case OPTIONS_RUN:
+        return command_run(config, options);
+    case OPTIONS_DEMO:
+        return command_demo(config, options);
+    case OPTIONS_GENERATE:
+        return command_generate(config, options);
+    case OPTIONS_SNAPSHOT:
+        return command_snapshot(config, options);
+    case OPTIONS_CHECK:
+        return command_check(config, options);
+    case OPTIONS_COMMAND_COUNT:
+        break;
+    }
+    return EXIT_STOPPED;
+}
+
+/* What was printed must have arrived: a full disk or a closed pipe is no success. */
+static int check_output(int status) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    fputs("rollcall: cannot write to the standard output\n", stderr);
+    return status == EXIT_FINE ? EXIT_STOPPED : status;
+}
+
+int main(int argc, char **argv) {
+    static struct options options;
+    struct error error = {""};
+    switch (options_parse(argc, argv, &options, &error)) {
+    case OPTIONS_HELP:
+        options_help(&options);
+        return check_output(EXIT_FINE);
+    case OPTIONS_VERSION:
+        version_print(stdout);
+        return check_output(EXIT_FINE);
+    case OPTIONS_WRONG:
+        fprintf(stderr, "rollcall: %s\n", error.text);
+        return EXIT_WRONG;
+    case OPTIONS_GO_ON:
+        break;
+    }
+    struct config *config = config_create(&options, environ, &error);
+    if (config == NULL) {
+        fprintf(stderr, "rollcall: %s\n", error.text);
+        return EXIT_WRONG;
+    }
+    log_configure(config->log.level, config->log.format);
+    if (options.is_verbose) config_print(config, stderr);
+    const int status = check_output(run_command(config, &options));
+    config_destroy(&config);
+    log_flush();
+    return status;
+}

@@ -1,0 +1,316 @@
+/* A user's traits (id, device, state) are drawn from a generator seeded by the user's number, so they
+ * need no table; everything else comes from the source's own generator, in one fixed order. */
+#include "core/event.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct random {
+    uint64_t s[4];
+};
+
+struct event_source {
+    struct event_plan plan;
+    struct random random;
+    int64_t origin_ms;   /* event time of the event with index 0 */
+    int64_t index;       /* of the next event, since origin_ms */
+    double *shares;      /* [user]: logins of this and all users before, of a total of 1 */
+    size_t value_bytes;
+    char value[EVENT_VALUE_BYTES];
+};
+
+static const char *const devices[] = {"android", "iOS", "web"};
+
+static const char *const states[] = {
+    "CA", "TX", "FL", "NY", "PA", "IL", "OH", "GA", "NC", "MI", "NJ", "VA", "WA",
+    "AZ", "TN", "MA", "IN", "MO", "MD", "WI", "CO", "MN", "SC", "AL", "LA", "KY",
+    "OR", "OK", "CT", "UT", "IA", "NV", "AR", "KS", "MS", "NM", "NE", "ID", "WV",
+    "HI", "NH", "ME", "MT", "RI", "DE", "SD", "ND", "AK", "VT", "WY",
+};
+
+static const char *const versions[] = {"2.3.0", "2.2.4", "2.2.1", "2.1.0", "1.9.7"};
+
+enum {
+    STATES = sizeof states / sizeof states[0],
+    VERSIONS = sizeof versions / sizeof versions[0],
+};
+
+static uint64_t split_mix(uint64_t *state) {
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static struct random random_of(uint64_t seed) {
+    struct random random;
+    for (int i = 0; i < 4; i++) random.s[i] = split_mix(&seed);
+    return random;
+}
+
+static uint64_t rotate(uint64_t x, int bits) {
+    return (x << bits) | (x >> (64 - bits));
+}
+
+static uint64_t random_next(struct random *random) {
+    uint64_t *s = random->s;
+    const uint64_t result = rotate(s[1] * 5, 7) * 9;
+    const uint64_t t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotate(s[3], 45);
+    return result;
+}
+
+/* 0 .. bound - 1; the bias of the high product is below 2^-32 for our small bounds. */
+static size_t random_below(struct random *random, size_t bound) {
+    return (size_t)(((random_next(random) >> 32) * bound) >> 32);
+}
+
+/* 0 <= x < 1, in steps of 2^-53. */
+static double random_share(struct random *random) {
+    return (double)(random_next(random) >> 11) * 0x1p-53;
+}
+
+struct event_source *event_source_create(const struct event_plan *plan) {
+    assert(plan->users >= 1 && plan->users <= EVENT_USERS_MAX && plan->rate >= 1);
+    assert(plan->skew >= 0 && plan->skew <= 4);
+    struct event_source *source = calloc(1, sizeof *source);
+    if (source == NULL) return NULL;
+    source->plan = *plan;
+    source->random = random_of(plan->seed);
+    source->origin_ms = plan->start_ms;
+    if (plan->skew <= 0) return source;
+    source->shares = calloc((size_t)plan->users, sizeof *source->shares);
+    if (source->shares == NULL) {
+        event_source_destroy(&source);
+        return NULL;
+    }
+    double total = 0;
+    for (int64_t i = 0; i < plan->users; i++) {
+        total += pow((double)(i + 1), -plan->skew);
+        source->shares[i] = total;
+    }
+    for (int64_t i = 0; i < plan->users; i++) source->shares[i] /= total;
+    return source;
+}
+
+void event_source_destroy(struct event_source **source) {
+    if (*source == NULL) return;
+    free((*source)->shares);
+    free(*source);
+    *source = NULL;
+}
+
+static uint64_t pick_user(struct event_source *source) {
+    if (source->shares == NULL) {
+        return random_below(&source->random, (size_t)source->plan.users);
+    }
+    const double share = random_share(&source->random);
+    int64_t low = 0;
+    int64_t high = source->plan.users - 1;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (source->shares[middle] > share) high = middle;
+        else low = middle + 1;
+    }
+    return (uint64_t)low;
+}
+
+static void put_bytes(struct event_source *source, const char *bytes, size_t count) {
+    assert(count <= EVENT_VALUE_BYTES - source->value_bytes);
+    memcpy(source->value + source->value_bytes, bytes, count);
+    source->value_bytes += count;
+}
+
+static void put(struct event_source *source, const char *text) {
+    put_bytes(source, text, strlen(text));
+}
+
+static void put_number(struct event_source *source, int64_t number) {
+    char digits[24];
+    size_t first = sizeof digits;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do {
+        digits[--first] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0) digits[--first] = '-';
+    put_bytes(source, digits + first, sizeof digits - first);
+}
+
+/* A random UUID, RFC 9562, version 4. */
+static void put_uuid(struct event_source *source, struct random *random) {
+    uint64_t halves[2] = {random_next(random), random_next(random)};
+    halves[0] = (halves[0] & ~UINT64_C(0xF000)) | 0x4000;
+    halves[1] = (halves[1] & ~(UINT64_C(3) << 62)) | UINT64_C(1) << 63;
+    char text[36];
+    size_t at = 0;
+    for (int nibble = 0; nibble < 32; nibble++) {
+        if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) text[at++] = '-';
+        text[at++] = "0123456789abcdef"[(halves[nibble / 16] >> (60 - 4 * (nibble % 16))) & 15];
+    }
+    put_bytes(source, text, at);
+}
+
+static void put_ip(struct event_source *source) {
+    const uint64_t bits = random_next(&source->random);
+    put_number(source, 11 + (int64_t)(bits & 0xFF) % 212);
+    for (int i = 1; i < 4; i++) {
+        put(source, ".");
+        put_number(source, (int64_t)(bits >> (8 * i) & 0xFF));
+    }
+}
+
+/* What can be wrong with an event whose form is right: a member's text instead of the right one, ""
+ * to leave the member out, or NULL for no change. */
+struct flaw {
+    const char *device;
+    const char *locale;
+    const char *timestamp;
+};
+
+#define TEN "aaaaaaaaaa"
+#define TOO_LONG "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "\""
+
+static const struct flaw missing_flaws[] = {{.device = ""}, {.locale = ""}, {.timestamp = ""}};
+static const struct flaw value_flaws[] = {
+    {.device = "\"\""}, {.locale = "null"}, {.device = "7"}, {.locale = TOO_LONG}, {.locale = "{}"},
+};
+static const struct flaw timestamp_flaws[] = {
+    {.timestamp = "\"soon\""}, {.timestamp = "-1"},       {.timestamp = "1720622216.5"},
+    {.timestamp = "true"},     {.timestamp = "\"17 \""}, {.timestamp = "253402300799"},
+};
+
+static void put_member(struct event_source *source, const char *name, const char *flaw,
+                       const char *text) {
+    if (flaw != NULL && flaw[0] == '\0') return;
+    put(source, ", \"");
+    put(source, name);
+    put(source, "\": ");
+    if (flaw != NULL) {
+        put(source, flaw);
+        return;
+    }
+    put(source, "\"");
+    put(source, text);
+    put(source, "\"");
+}
+
+/* One login in 16 carries its timestamp as a text. */
+static void put_timestamp(struct event_source *source, const char *flaw, int64_t timestamp_s) {
+    if (flaw != NULL) {
+        put_member(source, "timestamp", flaw, NULL);
+        return;
+    }
+    const char *quote = random_below(&source->random, 16) == 0 ? "\"" : "";
+    put(source, ", \"timestamp\": ");
+    put(source, quote);
+    put_number(source, timestamp_s);
+    put(source, quote);
+}
+
+static void put_login(struct event_source *source, const struct flaw *flaw, struct event *event) {
+    struct random user =
+        random_of(source->plan.seed ^ (pick_user(source) + 1) * 0xD1342543DE82EF95u);
+    const size_t state_a = random_below(&user, STATES);
+    const size_t state_b = random_below(&user, STATES);
+    const size_t device = random_below(&user, 100);
+    const int64_t timestamp_s = event->timestamp_ms / 1000;
+    event->locale = states[state_a < state_b ? state_a : state_b];
+    event->device_type = devices[device < 56 ? 0 : device < 94 ? 1 : 2];
+    event->minute = timestamp_s / 60;
+    put(source, "{\"user_id\": \"");
+    put_uuid(source, &user);
+    put(source, "\", \"app_version\": \"");
+    put(source, versions[random_below(&user, VERSIONS)]);
+    put(source, "\", \"ip\": \"");
+    put_ip(source);
+    put(source, "\"");
+    put_member(source, "locale", flaw->locale, event->locale);
+    put(source, ", \"device_id\": \"");
+    put_uuid(source, &user);
+    put(source, "\"");
+    put_timestamp(source, flaw->timestamp, timestamp_s);
+    put_member(source, "device_type", flaw->device, event->device_type);
+    put(source, "}");
+}
+
+static const struct flaw *pick_flaw(struct random *random, const struct flaw *flaws, size_t count) {
+    return &flaws[random_below(random, count)];
+}
+
+#define PICK(random, flaws) pick_flaw(random, flaws, sizeof(flaws) / sizeof(flaws)[0])
+
+static void put_not_json(struct event_source *source, struct event *event) {
+    static const struct flaw none = {0};
+    put_login(source, &none, event);
+    switch (random_below(&source->random, 3)) {
+    case 0:
+        source->value_bytes /= 2; /* cut off */
+        break;
+    case 1:
+        put(source, "}");
+        break;
+    default:
+        source->value[source->value_bytes - 3] = (char)0xFF; /* in a text, and no UTF-8 */
+        break;
+    }
+}
+
+static void put_rejected(struct event_source *source, struct event *event) {
+    static const char *const others[] = {"[1720622216]", "42", "\"login\"", "null", " true "};
+    struct random *random = &source->random;
+    event->reason = (enum login_reason)(1 + random_below(random, LOGIN_REASON_COUNT - 1));
+    switch (event->reason) {
+    case LOGIN_EMPTY:
+        if (random_below(random, 2) == 0) event->value = NULL;
+        break;
+    case LOGIN_NOT_JSON:
+        put_not_json(source, event);
+        break;
+    case LOGIN_NOT_OBJECT:
+        put(source, others[random_below(random, sizeof others / sizeof others[0])]);
+        break;
+    case LOGIN_MISSING_FIELD:
+        put_login(source, PICK(random, missing_flaws), event);
+        break;
+    case LOGIN_BAD_VALUE:
+        put_login(source, PICK(random, value_flaws), event);
+        break;
+    case LOGIN_BAD_TIMESTAMP:
+        put_login(source, PICK(random, timestamp_flaws), event);
+        break;
+    case LOGIN_ACCEPTED:
+    case LOGIN_REASON_COUNT:
+        abort(); /* never drawn */
+    }
+}
+
+static int64_t next_ms(const struct event_source *source) {
+    return source->origin_ms + source->index * 1000 / source->plan.rate;
+}
+
+void event_next(struct event_source *source, struct event *event) {
+    static const struct flaw none = {0};
+    source->value_bytes = 0;
+    *event = (struct event){.value = source->value, .timestamp_ms = next_ms(source)};
+    source->index++;
+    if (random_share(&source->random) * 100 < source->plan.invalid_percent) {
+        put_rejected(source, event);
+    } else {
+        put_login(source, &none, event);
+    }
+    event->value_bytes = source->value_bytes;
+}
+
+void event_source_advance(struct event_source *source, int64_t now_ms) {
+    if (now_ms <= next_ms(source)) return;
+    source->origin_ms = now_ms;
+    source->index = 0;
+}
