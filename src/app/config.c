@@ -158,7 +158,8 @@ void config_print(const struct config *config, FILE *out) {
         const struct config_key *key = &config_keys[i];
         if (strcmp(key->section, section) != 0) fprintf(out, "\n[%s]\n", key->section);
         section = key->section;
-        fprintf(out, "%s = ", key->name);
+        const bool is_random = !config->instance.is_static && key == config_keys_find("instance", "id");
+        fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->name);
         if (key->is_secret) {
             char url[512];
             config_redact_url(config->redis.url, url, sizeof url);

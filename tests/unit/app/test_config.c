@@ -515,6 +515,15 @@ static void print_shows_all_but_secrets_and_can_be_read_again(void **state) {
     free(text);
     config_destroy(&config);
     config_destroy(&again);
+    config = TAKEN(.file = NULL);
+    stream = open_memstream(&text, &count);
+    config_print(config, stream);
+    fclose(stream);
+    again = TAKEN(.file = text);
+    assert_false(again->instance.is_static);
+    free(text);
+    config_destroy(&config);
+    config_destroy(&again);
 }
 
 int main(void) {

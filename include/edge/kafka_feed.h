@@ -1,0 +1,57 @@
+/* kafka_feed: a producer that writes records of its own making, for generate and demo.
+ *
+ * Idempotent, so that a record is written once and in order whatever the network does; no
+ * transactions. It creates no topic.
+ *
+ * Threads:  one owner.
+ * Owns:     a copy of each record until the broker has acknowledged it.
+ * Limits:   librdkafka's queue (queue.buffering.max.messages and .kbytes).
+ * Waits:    as each call says.
+ */
+#ifndef EDGE_KAFKA_FEED_H
+#define EDGE_KAFKA_FEED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "edge/kafka_conf.h"
+
+struct error;
+struct kafka_feed;
+
+enum kafka_feed_verdict {
+    KAFKA_FEED_GO_ON,
+    KAFKA_FEED_WAIT, /* not now: no room in the queue; no topic, or no broker, yet */
+    KAFKA_FEED_STOP, /* never; the error says why */
+};
+
+/* Answers NULL with an error if librdkafka refuses the properties. Borrows all. */
+struct kafka_feed *kafka_feed_create(const struct properties *kafka,
+                                     const struct properties *producer, const char *topic,
+                                     struct error *error);
+
+/* Takes *feed, which may be NULL, and nulls it; records that are still unacknowledged are lost. */
+void kafka_feed_destroy(struct kafka_feed **feed);
+
+/* Asks the cluster whether the topic is there, without creating it; waits timeout_ms at most. With
+ * KAFKA_FEED_WAIT the error says what is missing. */
+enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
+                                        struct error *error);
+
+/* Hands over one record without a key; value may be NULL. Never waits. */
+enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *value, size_t bytes,
+                                        int64_t timestamp_ms, struct error *error);
+
+/* Takes acknowledgements; waits timeout_ms at most for the first. */
+void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms);
+
+/* Waits until all is acknowledged or given up, timeout_ms at most; answers how many records are not. */
+int kafka_feed_flush(struct kafka_feed *feed, int timeout_ms);
+
+/* Answers how many records the broker has acknowledged, and how many were given up; why the last one
+ * was, in the error. */
+int64_t kafka_feed_delivered(const struct kafka_feed *feed);
+int64_t kafka_feed_failed(const struct kafka_feed *feed, struct error *error);
+
+#endif

@@ -1,0 +1,130 @@
+#include "edge/kafka_feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/error.h"
+#include "edge/kafka_log.h"
+
+struct kafka_feed {
+    rd_kafka_t *client;
+    char *topic;
+    /* written by count_delivery, which only runs inside the owner's calls */
+    int64_t delivered_count;
+    int64_t failed_count;
+    rd_kafka_resp_err_t last_failure;
+};
+
+static void count_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque) {
+    (void)client;
+    struct kafka_feed *feed = opaque;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        feed->delivered_count++;
+    } else {
+        feed->failed_count++;
+        feed->last_failure = message->err;
+    }
+}
+
+static rd_kafka_conf_t *make_conf(const struct properties *kafka,
+                                  const struct properties *producer, struct kafka_feed *feed,
+                                  struct error *error) {
+    rd_kafka_conf_t *conf = NULL;
+    if (!kafka_conf_build(kafka, producer, KAFKA_PRODUCER, &conf, error)) return NULL;
+    rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
+    rd_kafka_conf_set(conf, "partitioner", "murmur2_random", NULL, 0);
+    rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
+    rd_kafka_conf_set_opaque(conf, feed);
+    kafka_log_attach(conf);
+    return conf;
+}
+
+struct kafka_feed *kafka_feed_create(const struct properties *kafka,
+                                     const struct properties *producer, const char *topic,
+                                     struct error *error) {
+    struct kafka_feed *feed = calloc(1, sizeof *feed);
+    if (feed == NULL || (feed->topic = strdup(topic)) == NULL) {
+        error_set(error, "out of memory");
+        goto fail;
+    }
+    rd_kafka_conf_t *conf = make_conf(kafka, producer, feed, error);
+    if (conf == NULL) goto fail;
+    char text[512] = "";
+    feed->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    if (feed->client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        error_set(error, "librdkafka: %s", text);
+        goto fail;
+    }
+    return feed;
+fail:
+    kafka_feed_destroy(&feed);
+    return NULL;
+}
+
+void kafka_feed_destroy(struct kafka_feed **feed) {
+    if (*feed == NULL) return;
+    if ((*feed)->client != NULL) rd_kafka_destroy((*feed)->client);
+    free((*feed)->topic);
+    free(*feed);
+    *feed = NULL;
+}
+
+/* Asks for all topics: asking for one by name creates it where the broker does so. */
+enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
+                                        struct error *error) {
+    const struct rd_kafka_metadata *cluster = NULL;
+    const rd_kafka_resp_err_t result =
+        rd_kafka_metadata(feed->client, 1, NULL, &cluster, timeout_ms);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        error_set(error, "Kafka does not answer: %s", rd_kafka_err2str(result));
+        return KAFKA_FEED_WAIT;
+    }
+    bool is_there = false;
+    for (int i = 0; i < cluster->topic_cnt; i++) {
+        const struct rd_kafka_metadata_topic *topic = &cluster->topics[i];
+        is_there = is_there || (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                                strcmp(topic->topic, feed->topic) == 0);
+    }
+    rd_kafka_metadata_destroy(cluster);
+    if (is_there) return KAFKA_FEED_GO_ON;
+    error_set(error, "there is no topic %s", feed->topic);
+    return KAFKA_FEED_WAIT;
+}
+
+enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *value, size_t bytes,
+                                        int64_t timestamp_ms, struct error *error) {
+    const rd_kafka_resp_err_t result = rd_kafka_producev(
+        feed->client, RD_KAFKA_V_TOPIC(feed->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)value, bytes), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
+        RD_KAFKA_V_END);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR) return KAFKA_FEED_GO_ON;
+    if (result == RD_KAFKA_RESP_ERR__QUEUE_FULL) return KAFKA_FEED_WAIT;
+    char text[512] = "";
+    rd_kafka_fatal_error(feed->client, text, sizeof text);
+    error_set(error, "cannot write to %s: %s", feed->topic,
+              text[0] != '\0' ? text : rd_kafka_err2str(result));
+    return KAFKA_FEED_STOP;
+}
+
+void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms) {
+    rd_kafka_poll(feed->client, timeout_ms);
+}
+
+int kafka_feed_flush(struct kafka_feed *feed, int timeout_ms) {
+    rd_kafka_flush(feed->client, timeout_ms);
+    return rd_kafka_outq_len(feed->client);
+}
+
+int64_t kafka_feed_delivered(const struct kafka_feed *feed) {
+    return feed->delivered_count;
+}
+
+int64_t kafka_feed_failed(const struct kafka_feed *feed, struct error *error) {
+    if (feed->failed_count > 0) {
+        error_set(error, "%s: %s", feed->topic, rd_kafka_err2str(feed->last_failure));
+    }
+    return feed->failed_count;
+}
