@@ -2,8 +2,8 @@
  *
  * Threads:  the main thread calls one of them, once.
  *
- * Each answers the exit status: 0 fine, 1 it ran and had to stop (the last log line says why), 2 wrong
- * configuration, and nothing was touched. Each borrows both structs.
+ * Each answers the exit status: 0 fine, 1 it ran and had to stop (the last log line says why), 2
+ * wrong configuration, and nothing was touched. Each borrows both structs.
  */
 #ifndef APP_COMMANDS_H
 #define APP_COMMANDS_H

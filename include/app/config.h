@@ -1,6 +1,6 @@
 /* config: everything that can be set, from four sources, checked as a whole before anything starts.
  *
- * Later sources win: default, file (-c), environment ROLLCALL_<SECTION>_<KEY>, -X section.key=value.
+ * Later sources win: default, file (-c), environment (ROLLCALL_<SECTION>_<KEY>), -X.
  * In place of a secret `<secret>_file` names a file that holds it.
  *
  * Threads:  filled by the main thread; then nobody writes, and all may read.

@@ -22,13 +22,13 @@ enum { CONFIG_CHOICES_MAX = 5 };
 struct config_key {
     const char *section;
     const char *name;
-    size_t offset; /* in struct config */
+    size_t offset;        /* in struct config */
     const char *fallback; /* the default; NULL: see config_create */
     int min;              /* of a number; of a text's bytes */
     int max;
-    const char *choices[CONFIG_CHOICES_MAX];      /* NULL ends it */
-    bool (*is_right)(const char *text);           /* of a text; NULL is any */
-    const char *rule;                             /* what is_right asks for, in words */
+    const char *choices[CONFIG_CHOICES_MAX]; /* NULL ends it */
+    bool (*is_right)(const char *text);      /* of a text; NULL is any */
+    const char *rule;                        /* what is_right asks for, in words */
     enum config_type type;
     bool is_secret;
 };
@@ -39,8 +39,8 @@ extern const size_t config_key_count;
 /* Answers the key, or NULL. Borrows both. */
 const struct config_key *config_keys_find(const char *section, const char *name);
 
-/* Answers whether there is such a section, those of librdkafka's properties included; offers each to
- * nearest, which may be NULL. */
+/* Answers whether there is such a section, those of librdkafka's properties included; offers each
+ * to nearest, which may be NULL. */
 bool config_keys_has_section(const char *section, struct nearest *nearest);
 
 /* Parses and checks the value, and stores it. Borrows all. */

@@ -1,8 +1,8 @@
 /* config_sources: where settings come from, and which of them counts. Used by config alone.
  *
  * Call the sources in the order of their weight, the lightest first: a later one replaces what an
- * earlier one set. Within one source nothing may be set twice (but by -X, where the last one counts),
- * and never both plainly and through a file.
+ * earlier one set. Within one source nothing may be set twice (but by -X, where the last one
+ * counts), and never both plainly and through a file.
  *
  * Threads:  one at a time.
  * Limits:   CONFIG_SECRET_BYTES a file that holds a secret.
@@ -24,14 +24,16 @@ struct config_place {
     bool is_secret_file; /* through <key>_file */
 };
 
+struct config_named_place {
+    enum kafka_role role;
+    char *property;
+    struct config_place place;
+};
+
 struct config_sources {
-    struct config *config;             /* kept */
-    struct config_place *key_places;   /* [config_key_count] */
-    struct config_named_place {
-        enum kafka_role role;
-        char *property;
-        struct config_place place;
-    } *property_places;
+    struct config *config;           /* kept */
+    struct config_place *key_places; /* [config_key_count] */
+    struct config_named_place *property_places;
     size_t property_count;
 };
 
@@ -48,8 +50,7 @@ bool config_sources_take(struct config_sources *sources, const struct config_pla
                          struct error *error);
 
 /* Takes "section.key=value", as -X has it. Keeps text. */
-bool config_sources_override(struct config_sources *sources, const char *text,
-                             struct error *error);
+bool config_sources_override(struct config_sources *sources, const char *text, struct error *error);
 
 /* Says in the error that there is no such section. Always false. */
 bool config_sources_refuse_section(const struct config_place *place, const char *section,
@@ -58,7 +59,7 @@ bool config_sources_refuse_section(const struct config_place *place, const char 
 /* Answers the kafka_role of a section of librdkafka's properties, or -1 for another section. */
 int config_sources_role(const char *section);
 
-/* Writes a place for a message: "rollcall.ini:12", "environment variable ROLLCALL_HTTP_LISTEN", ... */
+/* Writes a place for a message: "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL". */
 void config_sources_describe(const struct config_place *place, char out[CONFIG_PLACE_BYTES]);
 
 /* Writes the place of the setting that counts. */

@@ -41,9 +41,9 @@ struct options {
     bool is_quiet;   /* -q: log.level=warn */
 
     /* of generate and demo */
-    int64_t count;   /* events; 0 is for ever (generate alone) */
-    int64_t rate;    /* a second; 0 is as fast as possible */
-    bool has_start;  /* --start was given, and is in event.start_ms */
+    int64_t count;           /* events; 0 is for ever (generate alone) */
+    int64_t rate;            /* a second; 0 is as fast as possible */
+    bool has_start;          /* --start was given, and is in event.start_ms */
     struct event_plan event; /* users, skew, invalid share, seed */
 };
 

@@ -52,8 +52,8 @@ void event_source_destroy(struct event_source **source);
 /* Makes the next event. */
 void event_next(struct event_source *source, struct event *event);
 
-/* Moves event time to now_ms, if that is later than the next event's: for a source that is to follow a
- * clock. */
+/* Moves event time to now_ms, if that is later than the next event's: for a source that is to
+ * follow a clock. */
 void event_source_advance(struct event_source *source, int64_t now_ms);
 
 #endif

@@ -1,7 +1,7 @@
-/* kafka_conf: which librdkafka properties a user may set, and a client's configuration made of them.
+/* kafka_conf: which librdkafka properties a user may set, and client configurations made of them.
  *
- * Place:    config fills and checks struct properties; kafka_source, kafka_sink and kafka_feed build
- *           their client's configuration here, and then set what rollcall owns.
+ * Place:    config fills and checks struct properties; kafka_source, kafka_sink and kafka_feed
+ *           build their client's configuration here, and then set what rollcall owns.
  * Threads:  a struct properties belongs to one thread at a time; everything else any thread.
  * Limits:   KAFKA_CONF_VALUE_BYTES a value.
  */
@@ -30,13 +30,13 @@ struct properties {
     size_t count;
 };
 
-/* Answers whether the user may give this property this value in the section of this role ([kafka] is
- * KAFKA_BOTH). If not, the error is a sentence for them: unknown (and the nearest known one), of the
- * other client, owned by rollcall (and why), or refused by librdkafka (in its words). */
+/* Answers whether the user may give this property this value in the section of this role ([kafka]
+ * is KAFKA_BOTH). If not, the error is a sentence for them: unknown (and the nearest known one), of
+ * the other client, owned by rollcall (and why), or refused by librdkafka (in its words). */
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
                       struct error *error);
 
-/* Sets a property, or replaces it, also under an alias. False only when memory runs out. Borrows. */
+/* Sets a property, or replaces it, also under an alias. False: memory ran out. Borrows. */
 bool kafka_conf_put(struct properties *properties, const char *name, const char *value);
 
 /* Answers a property's value, also if it is there under an alias, or NULL. */
@@ -45,14 +45,15 @@ const char *kafka_conf_get(const struct properties *properties, const char *name
 /* Frees the items, and leaves it empty. */
 void kafka_conf_release(struct properties *properties);
 
-/* Makes the configuration of a consumer or producer: [kafka]'s properties as far as they are for this
- * role, then those of the role's own section. The caller owns *out, and sets what rollcall owns. */
+/* Makes the configuration of a consumer or producer: [kafka]'s properties as far as they are for
+ * this role, then those of the role's own section. The caller owns *out, and sets what rollcall
+ * owns. */
 bool kafka_conf_build(const struct properties *kafka, const struct properties *own,
                       enum kafka_role role, struct rd_kafka_conf_s **out, struct error *error);
 
-/* Lets librdkafka make such a client and end it again, without a broker to talk to: that is where it finds
- * contradictions between properties, and reads the files that they name. transactional says whether the
- * producer is to be one. The error is in its words. */
+/* Lets librdkafka make such a client and end it again, without a broker to talk to: that is where
+ * it finds contradictions between properties, and reads the files that they name. transactional
+ * says whether the producer is to be one. The error is in its words. */
 bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
                     enum kafka_role role, bool is_transactional, struct error *error);
 

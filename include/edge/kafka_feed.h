@@ -39,18 +39,20 @@ void kafka_feed_destroy(struct kafka_feed **feed);
 enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
                                         struct error *error);
 
-/* Hands over one record without a key; value may be NULL. Never waits. */
+/* Hands over one record without a key, to each partition in turn, so that the same records come to
+ * lie in the same places again; value may be NULL. Only after kafka_feed_look found the topic.
+ * Never waits. */
 enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *value, size_t bytes,
                                         int64_t timestamp_ms, struct error *error);
 
 /* Takes acknowledgements; waits timeout_ms at most for the first. */
 void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms);
 
-/* Waits until all is acknowledged or given up, timeout_ms at most; answers how many records are not. */
+/* Waits until all is acknowledged or given up, timeout_ms at most; answers how many are not. */
 int kafka_feed_flush(struct kafka_feed *feed, int timeout_ms);
 
-/* Answers how many records the broker has acknowledged, and how many were given up; why the last one
- * was, in the error. */
+/* Answers how many records the broker has acknowledged, and how many were given up; why the last
+ * one was, in the error. */
 int64_t kafka_feed_delivered(const struct kafka_feed *feed);
 int64_t kafka_feed_failed(const struct kafka_feed *feed, struct error *error);
 

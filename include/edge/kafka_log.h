@@ -7,7 +7,7 @@
 
 struct rd_kafka_conf_s; /* rd_kafka_conf_t */
 
-/* Makes a client of this configuration log to base/log, as much as log.level lets through. Borrows. */
+/* Makes a client of this configuration log to base/log, as much as log.level lets. Borrows. */
 void kafka_log_attach(struct rd_kafka_conf_s *conf);
 
 #endif

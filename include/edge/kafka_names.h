@@ -1,7 +1,8 @@
 /* kafka_names: what librdkafka calls its properties, asked of librdkafka itself.
  *
- * The list is librdkafka's own (rd_kafka_conf_properties_show), so it is the list of the version that
- * runs. Properties that librdkafka keeps out of it (those of its mock broker) are not known here.
+ * The list is librdkafka's own (rd_kafka_conf_properties_show), so it is the list of the version
+ * that runs. Properties that librdkafka keeps out of it (those of its mock broker) are not known
+ * here.
  *
  * Threads:  any thread; the list is read once, and then never changes.
  * Limits:   KAFKA_NAMES_MAX properties.

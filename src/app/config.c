@@ -14,8 +14,8 @@
 
 enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
 
-static bool read_sources(struct config_sources *sources, const struct options *options,
-                         char **envp, struct error *error) {
+static bool read_sources(struct config_sources *sources, const struct options *options, char **envp,
+                         struct error *error) {
     if (options->config_path != NULL && !config_file_read(sources, options->config_path, error)) {
         return false;
     }
@@ -46,13 +46,12 @@ static bool fill_rest(struct config *config, const struct options *options, stru
     static const char timeout[] = "transaction.timeout.ms";
     const bool has_timeout = kafka_conf_get(&config->kafka, timeout) != NULL ||
                              kafka_conf_get(&config->producer, timeout) != NULL;
-    const bool is_put =
-        (kafka_conf_get(&config->kafka, "bootstrap.servers") != NULL ||
-         kafka_conf_put(&config->kafka, "bootstrap.servers", "localhost:9092")) &&
-        (has_timeout || kafka_conf_put(&config->producer, timeout, "10000"));
+    const bool is_put = (kafka_conf_get(&config->kafka, "bootstrap.servers") != NULL ||
+                         kafka_conf_put(&config->kafka, "bootstrap.servers", "localhost:9092")) &&
+                        (has_timeout || kafka_conf_put(&config->producer, timeout, "10000"));
     if (!is_put) return error_set(error, "out of memory");
-    const int64_t session_ms = kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER,
-                                                 "session.timeout.ms");
+    const int64_t session_ms =
+        kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
     config->session_ms = (int)session_ms;
     config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
     return true;
@@ -63,7 +62,7 @@ static bool refuse(const struct config_sources *sources, const char *section, co
                    struct error *error, const char *why) {
     char place[CONFIG_PLACE_BYTES];
     config_sources_locate(sources, section, key, place);
-    return error_set(error, "%s: [%s] %s %s", place, section, key, why);
+    return error_set(error, "%s: %s.%s %s", place, section, key, why);
 }
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {
@@ -158,7 +157,8 @@ void config_print(const struct config *config, FILE *out) {
         const struct config_key *key = &config_keys[i];
         if (strcmp(key->section, section) != 0) fprintf(out, "\n[%s]\n", key->section);
         section = key->section;
-        const bool is_random = !config->instance.is_static && key == config_keys_find("instance", "id");
+        const bool is_random =
+            !config->instance.is_static && key == config_keys_find("instance", "id");
         fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->name);
         if (key->is_secret) {
             char url[512];
@@ -172,8 +172,8 @@ void config_print(const struct config *config, FILE *out) {
     }
 }
 
-/* What follows "//" up to the last '@' is user:password, or a password alone; a password may hold any
- * character that its writer forgot to encode. What follows a '?' may be anything. */
+/* What follows "//" up to the last '@' is user:password, or a password alone; a password may hold
+ * any character that its writer forgot to encode. What follows a '?' may be anything. */
 void config_redact_url(const char *url, char *out, size_t bytes) {
     const char *slashes = strstr(url, "//");
     const char *login = slashes == NULL ? url : slashes + 2;

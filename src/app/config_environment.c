@@ -58,7 +58,8 @@ bool config_environment_read(struct config_sources *sources, char **envp, struct
         char *section = name + sizeof prefix - 1;
         char *env_key = section + strcspn(section, "_");
         if (*env_key == '_') *env_key++ = '\0';
-        for (char *p = section; *p != '\0'; p++) *p = (char)tolower((unsigned char)*p);
+        for (char *p = section; *p != '\0'; p++)
+            *p = (char)tolower((unsigned char)*p);
         char key[128] = "";
         find_env_key(section, env_key, key, sizeof key);
         const char *value = strchr(*envp, '=');

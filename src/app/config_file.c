@@ -29,8 +29,8 @@ static bool check_heading(struct ini_input *input, const char *line) {
     return config_sources_refuse_section(&input->place, section, input->error);
 }
 
-/* What libinih calls instead of fgets. It sees no indentation: to libinih an indented line is one more
- * value of the key before it, which nobody means. */
+/* What libinih calls instead of fgets. It sees no indentation: to libinih an indented line is one
+ * more value of the key before it, which nobody means. */
 static char *next_line(char *out, int out_bytes, void *stream) {
     struct ini_input *input = stream;
     if (input->is_wrong) return NULL;
@@ -44,8 +44,8 @@ static char *next_line(char *out, int out_bytes, void *stream) {
     if (memchr(input->line, '\0', (size_t)count) != NULL) {
         input->is_wrong = !error_set(input->error, "%s: a NUL byte", here);
     } else if (line_bytes + 1 > (size_t)out_bytes) {
-        input->is_wrong = !error_set(input->error, "%s: longer than %d bytes; set it in the "
-                                     "environment or by -X", here, out_bytes - 1);
+        static const char text[] = "%s: longer than %d bytes; set it in the environment or by -X";
+        input->is_wrong = !error_set(input->error, text, here, out_bytes - 1);
     } else if (line[0] == '[') {
         input->is_wrong = !check_heading(input, line);
     }
@@ -57,7 +57,8 @@ static char *next_line(char *out, int out_bytes, void *stream) {
 static int take_ini(void *user, const char *section, const char *name, const char *value) {
     struct ini_input *input = user;
     if (name == NULL || input->is_wrong) return 1;
-    input->is_wrong = !config_sources_take(input->sources, &input->place, section, name, value, input->error);
+    input->is_wrong =
+        !config_sources_take(input->sources, &input->place, section, name, value, input->error);
     return input->is_wrong ? 0 : 1;
 }
 

@@ -52,15 +52,15 @@ static bool is_address(const char *text) {
 #define TOPIC_RULE "a topic's name has letters, digits, '.', '_' and '-'"
 #define AT(member) offsetof(struct config, member)
 #define TEXT(section, name, member, fallback, min, max, is_right, rule)                            \
-    {section, name, AT(member), fallback, min, max, {NULL}, is_right, rule, CONFIG_TEXT, false}
+    { section, name, AT(member), fallback, min, max, {NULL}, is_right, rule, CONFIG_TEXT, false }
 #define SECRET(section, name, member, fallback, min, max, is_right, rule)                          \
-    {section, name, AT(member), fallback, min, max, {NULL}, is_right, rule, CONFIG_TEXT, true}
+    { section, name, AT(member), fallback, min, max, {NULL}, is_right, rule, CONFIG_TEXT, true }
 #define NUMBER(section, name, member, fallback, min, max)                                          \
-    {section, name, AT(member), fallback, min, max, {NULL}, NULL, NULL, CONFIG_NUMBER, false}
+    { section, name, AT(member), fallback, min, max, {NULL}, NULL, NULL, CONFIG_NUMBER, false }
 #define CHOICE(section, name, member, fallback, ...)                                               \
-    {section, name, AT(member), fallback, 0, 0, {__VA_ARGS__}, NULL, NULL, CONFIG_CHOICE, false}
+    { section, name, AT(member), fallback, 0, 0, {__VA_ARGS__}, NULL, NULL, CONFIG_CHOICE, false }
 #define FLAG(section, name, member, fallback, no, yes)                                             \
-    {section, name, AT(member), fallback, 0, 0, {no, yes}, NULL, NULL, CONFIG_FLAG, false}
+    { section, name, AT(member), fallback, 0, 0, {no, yes}, NULL, NULL, CONFIG_FLAG, false }
 
 /* Choices stand in the order of their enum. */
 const struct config_key config_keys[] = {
@@ -78,8 +78,17 @@ const struct config_key config_keys[] = {
     FLAG("output", "guarantee", output.is_exactly_once, "exactly_once", "at_least_once",
          "exactly_once"),
     NUMBER("output", "commit_ms", output.commit_ms, "100", 1, 60000),
-    {"aggregate", "dimensions", AT(aggregate.dimensions), "device_type,locale", 1, 64, {NULL},
-     is_name, "a dimension has letters, digits, '.', '_' and '-'", CONFIG_NAMES, false},
+    {"aggregate",
+     "dimensions",
+     AT(aggregate.dimensions),
+     "device_type,locale",
+     1,
+     64,
+     {NULL},
+     is_name,
+     "a dimension has letters, digits, '.', '_' and '-'",
+     CONFIG_NAMES,
+     false},
     NUMBER("aggregate", "max_values", aggregate.max_values, "10000", 1, 1000000),
     NUMBER("aggregate", "retention_days", aggregate.retention_days, "400", 1, 36500),
     NUMBER("aggregate", "max_future_s", aggregate.max_future_s, "3600", 0, 315360000),
@@ -110,9 +119,9 @@ const struct config_key *config_keys_find(const char *section, const char *name)
 }
 
 bool config_keys_has_section(const char *section, struct nearest *nearest) {
-    static const char *const sections[] = {"kafka",  "consumer",  "producer", "instance",
-                                           "input",  "output",    "aggregate", "anomaly",
-                                           "redis",  "http",      "log"};
+    static const char *const sections[] = {"kafka", "consumer", "producer",  "instance",
+                                           "input", "output",   "aggregate", "anomaly",
+                                           "redis", "http",     "log"};
     bool is_known = false;
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
         is_known = is_known || strcmp(section, sections[i]) == 0;
@@ -129,7 +138,8 @@ static bool set_text(const struct config_key *key, char **member, const char *va
                      struct error *error) {
     const size_t count = strlen(value);
     if (count < (size_t)key->min || count > (size_t)key->max) {
-        return error_set(error, "it has %zu bytes; allowed are %d to %d", count, key->min, key->max);
+        return error_set(error, "it has %zu bytes; allowed are %d to %d", count, key->min,
+                         key->max);
     }
     if (key->is_right != NULL && !key->is_right(value)) {
         if (key->is_secret) return error_set(error, "wrong form: %s", key->rule);
@@ -243,8 +253,10 @@ bool config_keys_set(const struct config_key *key, struct config *config, const 
     }
     const int choice = find_choice(key, value, error);
     if (choice < 0) return false;
-    if (key->type == CONFIG_FLAG) *(bool *)member = choice == 1;
-    else *(int *)member = choice;
+    if (key->type == CONFIG_FLAG)
+        *(bool *)member = choice == 1;
+    else
+        *(int *)member = choice;
     return true;
 }
 

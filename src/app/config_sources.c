@@ -1,5 +1,5 @@
-/* Every source ends in config_sources_take, so all of them obey the same rules, and name the place of
- * a setting in the same way. */
+/* Every source ends in config_sources_take, so all of them obey the same rules, and name the place
+ * of a setting in the same way. */
 #include "app/config_sources.h"
 
 #include <errno.h>
@@ -40,21 +40,21 @@ void config_sources_describe(const struct config_place *place, char out[CONFIG_P
 /* Refuses a setting that the same source has made before, and else notes the place. */
 static bool note_place(struct config_place *known, const struct config_place *place,
                        const char *section, const char *name, struct error *error) {
-    const bool may_repeat = place->origin == CONFIG_OVERRIDE && !known->is_secret_file &&
-                            !place->is_secret_file;
+    const bool may_repeat =
+        place->origin == CONFIG_OVERRIDE && !known->is_secret_file && !place->is_secret_file;
     if (known->origin == place->origin && place->origin != CONFIG_DEFAULT && !may_repeat) {
         char here[CONFIG_PLACE_BYTES];
         char there[CONFIG_PLACE_BYTES];
         config_sources_describe(place, here);
         config_sources_describe(known, there);
-        return error_set(error, "%s: [%s] %s is set twice, first at %s", here, section, name, there);
+        return error_set(error, "%s: %s.%s is set twice, first at %s", here, section, name, there);
     }
     *known = *place;
     return true;
 }
 
-static struct config_place *property_place(const struct config_sources *sources, enum kafka_role role,
-                                           const char *name) {
+static struct config_place *property_place(const struct config_sources *sources,
+                                           enum kafka_role role, const char *name) {
     for (size_t i = 0; i < sources->property_count; i++) {
         struct config_named_place *known = &sources->property_places[i];
         if (known->role == role && kafka_names_is_same(known->property, name)) return &known->place;
@@ -62,10 +62,10 @@ static struct config_place *property_place(const struct config_sources *sources,
     return NULL;
 }
 
-static struct config_place *add_property_place(struct config_sources *sources,
-                                               enum kafka_role role, const char *name) {
-    struct config_named_place *places = reallocarray(
-        sources->property_places, sources->property_count + 1, sizeof *places);
+static struct config_place *add_property_place(struct config_sources *sources, enum kafka_role role,
+                                               const char *name) {
+    struct config_named_place *places =
+        reallocarray(sources->property_places, sources->property_count + 1, sizeof *places);
     if (places == NULL) return NULL;
     sources->property_places = places;
     struct config_named_place *added = &places[sources->property_count];
@@ -83,7 +83,7 @@ static bool take_property(struct config_sources *sources, const struct config_pl
     char here[CONFIG_PLACE_BYTES];
     config_sources_describe(place, here);
     if (!kafka_conf_check(role, name, value, &why)) {
-        return error_set(error, "%s: [%s] %s", here, section, why.text);
+        return error_set(error, "%s: %s.%s", here, section, why.text);
     }
     struct config_place *known = property_place(sources, role, name);
     if (known == NULL) known = add_property_place(sources, role, name);
@@ -110,29 +110,30 @@ static bool refuse_key(const struct config_place *place, const char *section, co
         }
     }
     if (nearest.name != NULL) {
-        return error_set(error, "%s: [%s] has no key %s; did you mean %s?", here, section, name,
-                         nearest.name);
+        return error_set(error, "%s: there is no key %s.%s; did you mean %s.%s?", here, section,
+                         name, section, nearest.name);
     }
     if (other != NULL) {
-        return error_set(error, "%s: [%s] has no key %s; it is one of [%s]", here, section, name,
-                         other);
+        return error_set(error, "%s: there is no key %s.%s; did you mean %s.%s?", here, section,
+                         name, other, name);
     }
-    return error_set(error, "%s: [%s] has no key %s", here, section, name);
+    return error_set(error, "%s: there is no key %s.%s", here, section, name);
 }
 
 bool config_sources_refuse_section(const struct config_place *place, const char *section,
-                           struct error *error) {
+                                   struct error *error) {
     char here[CONFIG_PLACE_BYTES];
     config_sources_describe(place, here);
     if (section[0] == '\0') return error_set(error, "%s: a key before any [section]", here);
     struct nearest nearest = nearest_to(section);
     config_keys_has_section(section, &nearest);
-    if (nearest.name == NULL) return error_set(error, "%s: there is no section [%s]", here, section);
+    if (nearest.name == NULL)
+        return error_set(error, "%s: there is no section [%s]", here, section);
     return error_set(error, "%s: there is no section [%s]; did you mean [%s]?", here, section,
                      nearest.name);
 }
 
-/* Reads a file that holds one secret, without the newline at its end. The caller frees the answer. */
+/* Reads a file that holds one secret, without the newline at its end; the caller frees it. */
 static char *read_secret(const char *path, struct error *error) {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
@@ -141,11 +142,16 @@ static char *read_secret(const char *path, struct error *error) {
     }
     char *secret = calloc(1, CONFIG_SECRET_BYTES + 1);
     size_t count = secret == NULL ? 0 : fread(secret, 1, CONFIG_SECRET_BYTES + 1, file);
-    if (secret == NULL) error_set(error, "out of memory");
-    else if (ferror(file)) error_set(error, "cannot read %s: %s", path, strerror(errno));
-    else if (count > CONFIG_SECRET_BYTES) error_set(error, "%s is too long for a secret", path);
-    else if (memchr(secret, '\0', count) != NULL) error_set(error, "%s holds a NUL byte", path);
-    else goto done;
+    if (secret == NULL)
+        error_set(error, "out of memory");
+    else if (ferror(file))
+        error_set(error, "cannot read %s: %s", path, strerror(errno));
+    else if (count > CONFIG_SECRET_BYTES)
+        error_set(error, "%s is too long for a secret", path);
+    else if (memchr(secret, '\0', count) != NULL)
+        error_set(error, "%s holds a NUL byte", path);
+    else
+        goto done;
     free(secret);
     fclose(file);
     return NULL;
@@ -166,20 +172,22 @@ static bool is_secret_file(const char *section, const char *name, char *base, si
     base[count - suffix] = '\0';
     const struct config_key *key = config_keys_find(section, base);
     if (key != NULL) return key->is_secret;
-    return config_sources_role(section) >= 0 && kafka_names_find(base) != NULL && kafka_names_is_secret(base);
+    return config_sources_role(section) >= 0 && kafka_names_find(base) != NULL &&
+           kafka_names_is_secret(base);
 }
 
 bool config_sources_take(struct config_sources *sources, const struct config_place *place,
                          const char *section, const char *name, const char *value,
                          struct error *error) {
-    if (!config_keys_has_section(section, NULL)) return config_sources_refuse_section(place, section, error);
+    if (!config_keys_has_section(section, NULL))
+        return config_sources_refuse_section(place, section, error);
     char here[CONFIG_PLACE_BYTES];
     config_sources_describe(place, here);
     char base[128];
     struct error why;
     if (is_secret_file(section, name, base, sizeof base)) {
         char *secret = read_secret(value, &why);
-        if (secret == NULL) return error_set(error, "%s: [%s] %s: %s", here, section, name, why.text);
+        if (secret == NULL) return error_set(error, "%s: %s.%s: %s", here, section, name, why.text);
         struct config_place from_file = *place;
         from_file.is_secret_file = true;
         const bool is_taken =
@@ -196,7 +204,7 @@ bool config_sources_take(struct config_sources *sources, const struct config_pla
         return false;
     }
     return config_keys_set(key, sources->config, value, &why) ||
-           error_set(error, "%s: [%s] %s: %s", here, section, name, why.text);
+           error_set(error, "%s: %s.%s: %s", here, section, name, why.text);
 }
 
 bool config_sources_open(struct config_sources *sources, struct config *config,
@@ -216,7 +224,8 @@ bool config_sources_open(struct config_sources *sources, struct config *config,
 }
 
 void config_sources_close(struct config_sources *sources) {
-    for (size_t i = 0; i < sources->property_count; i++) free(sources->property_places[i].property);
+    for (size_t i = 0; i < sources->property_count; i++)
+        free(sources->property_places[i].property);
     free(sources->property_places);
     free(sources->key_places);
     *sources = (struct config_sources){0};

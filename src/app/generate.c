@@ -18,7 +18,7 @@ static void stop(int signal_number) {
     is_stopping = 1;
 }
 
-/* The first signal ends the run well; the second one, whose action is the default again, at once. */
+/* The first signal ends the run well; the second, whose action is the default again, at once. */
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGTERM, &action, NULL);

@@ -30,8 +30,10 @@ struct generator_plan generator_plan_of(const struct options *options, int64_t n
     if (options->has_start) return plan;
     plan.event.start_ms = now_ms;
     if (plan.rate > 0) return plan;
-    if (plan.count > 0) plan.event.start_ms -= plan.count * 1000 / plan.event.rate;
-    else plan.follows_clock = true;
+    if (plan.count > 0)
+        plan.event.start_ms -= plan.count * 1000 / plan.event.rate;
+    else
+        plan.follows_clock = true;
     return plan;
 }
 
@@ -64,8 +66,8 @@ static bool send_next(struct run *run, struct error *error) {
     struct event event;
     event_next(run->source, &event);
     for (;;) {
-        switch (kafka_feed_send(run->feed, event.value, event.value_bytes, event.timestamp_ms,
-                                error)) {
+        switch (
+            kafka_feed_send(run->feed, event.value, event.value_bytes, event.timestamp_ms, error)) {
         case KAFKA_FEED_GO_ON:
             run->sent_count++;
             if (run->hooks->sent != NULL) run->hooks->sent(run->hooks->user, &event);

@@ -170,7 +170,8 @@ static bool finish(int argc, char **argv, const char *shaping_name, bool has_cou
     if (options->is_verbose && options->is_quiet) return error_set(error, "either -v or -q");
     if (options->command == OPTIONS_DEMO) {
         if (!has_count) options->count = 100000;
-        if (options->count == 0) return error_set(error, "--count: the demo needs at least 1 event");
+        if (options->count == 0)
+            return error_set(error, "--count: the demo needs at least 1 event");
     }
     if (options->command == OPTIONS_GENERATE && options->rate < 0) options->rate = 100;
     if (options->rate < 0) options->rate = 0;

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 static const char overview[] =
-    "rollcall counts logins: it reads them from Kafka, publishes the accepted ones to another topic,\n"
-    "and keeps the counts in Redis, each record exactly once.\n"
+    "rollcall counts logins: it reads them from Kafka, publishes the accepted ones to\n"
+    "another topic, and keeps the counts in Redis, each record exactly once.\n"
     "\n"
     "usage: rollcall COMMAND [OPTION]...\n"
     "\n"
@@ -20,14 +20,15 @@ static const char overview[] =
 
 static const char common[] =
     "  -c FILE               read settings from an INI file\n"
-    "  -X SECTION.KEY=VALUE  set one, e.g. -X kafka.bootstrap.servers=broker:9092; repeatable\n"
+    "  -X SECTION.KEY=VALUE  set one: -X kafka.bootstrap.servers=broker:9092; repeatable\n"
     "  -v                    say more: log.level=debug\n"
     "  -q                    say less: log.level=warn\n"
     "      --help            this text\n"
     "      --version         the versions of rollcall and its libraries\n"
     "\n"
-    "A setting comes from -X, else from the environment (ROLLCALL_KAFKA_BOOTSTRAP_SERVERS), else from\n"
-    "the file, else it has its default. A secret can be in a file of its own (redis.url_file).\n"
+    "A setting comes from -X, else from the environment (ROLLCALL_KAFKA_BOOTSTRAP_SERVERS),\n"
+    "else from the file, else it has its default. A secret can be in a file of its own\n"
+    "(redis.url_file).\n"
     "\n"
     "Exit status: 0 fine; 1 it had to stop, and the last log line says why; 2 wrong usage or\n"
     "configuration, and nothing was touched.\n";
@@ -40,43 +41,52 @@ static const char shaping[] =
     "      --start TIMESTAMP event time of the first one: seconds since 1970, or\n"
     "                        2024-07-10T14:36:56Z; event time then goes on at the rate\n";
 
+static const char run[] =
+    "usage: rollcall run [OPTION]...\n"
+    "\n"
+    "Reads logins from input.topic, counts them in Redis and publishes them to output.topic,\n"
+    "each exactly once, until SIGTERM or SIGINT; then drains, commits, leaves the group and\n"
+    "exits 0. A second signal ends it at once. Start as many as you like: they share the\n"
+    "partitions.\n"
+    "\n";
+
+static const char demo[] =
+    "usage: rollcall demo [OPTION]...\n"
+    "\n"
+    "Starts a broker inside this program and a redis-server of its own, generates events,\n"
+    "processes them, shows the counts with the redis-cli lines that read them, and checks\n"
+    "them against what was generated: exit status 1 if they differ. Needs no network.\n"
+    "\n"
+    "      --count N         events (100000)\n"
+    "      --rate N          events a second (0: as fast as possible)\n";
+
+static const char generate[] =
+    "usage: rollcall generate [OPTION]...\n"
+    "\n"
+    "Writes made-up login events to input.topic, which must exist, until --count, SIGTERM or\n"
+    "SIGINT. The Kafka timestamp of a record is its event's time; records have no key, and go\n"
+    "to each partition in turn.\n"
+    "\n"
+    "      --count N         events (0: for ever)\n"
+    "      --rate N          events a second (100; 0: as fast as possible)\n";
+
+static const char snapshot[] =
+    "usage: rollcall snapshot [OPTION]...\n"
+    "\n"
+    "Prints the counts in Redis, all taken at one moment, as one JSON object with the members\n"
+    "\"Logins by Device Type\", \"Logins by Locale\", \"Logins Over Time\" and \"Rejected\".\n"
+    "\n";
+
+static const char check[] =
+    "usage: rollcall check [OPTION]...\n"
+    "\n"
+    "Reads the configuration, reaches Kafka and Redis, looks at topics, ACLs, versions and\n"
+    "watermarks, and says what is wrong and how to mend it. Changes nothing.\n"
+    "\n";
+
 static const char *const commands[OPTIONS_COMMAND_COUNT] = {
-    [OPTIONS_RUN] =
-        "usage: rollcall run [OPTION]...\n"
-        "\n"
-        "Reads logins from input.topic, counts them in Redis and publishes them to output.topic, each\n"
-        "exactly once, until SIGTERM or SIGINT; then drains, commits, leaves the group and exits 0.\n"
-        "A second signal ends it at once. Start as many as you like: they share the partitions.\n"
-        "\n",
-    [OPTIONS_DEMO] =
-        "usage: rollcall demo [OPTION]...\n"
-        "\n"
-        "Starts a broker inside this program and a redis-server of its own, generates events, processes\n"
-        "them, shows the counts with the redis-cli lines that read them, and checks them against what\n"
-        "was generated: exit status 1 if they differ. Needs no network.\n"
-        "\n"
-        "      --count N         events (100000)\n"
-        "      --rate N          events a second (0: as fast as possible)\n",
-    [OPTIONS_GENERATE] =
-        "usage: rollcall generate [OPTION]...\n"
-        "\n"
-        "Writes made-up login events to input.topic, which must exist, until --count, SIGTERM or SIGINT.\n"
-        "The Kafka timestamp of a record is its event's time; records have no key.\n"
-        "\n"
-        "      --count N         events (0: for ever)\n"
-        "      --rate N          events a second (100; 0: as fast as possible)\n",
-    [OPTIONS_SNAPSHOT] =
-        "usage: rollcall snapshot [OPTION]...\n"
-        "\n"
-        "Prints the counts in Redis, all taken at one moment, as one JSON object with the members\n"
-        "\"Logins by Device Type\", \"Logins by Locale\", \"Logins Over Time\" and \"Rejected\".\n"
-        "\n",
-    [OPTIONS_CHECK] =
-        "usage: rollcall check [OPTION]...\n"
-        "\n"
-        "Reads the configuration, reaches Kafka and Redis, looks at topics, ACLs, versions and\n"
-        "watermarks, and says what is wrong and how to mend it. Changes nothing.\n"
-        "\n",
+    [OPTIONS_RUN] = run,           [OPTIONS_DEMO] = demo,   [OPTIONS_GENERATE] = generate,
+    [OPTIONS_SNAPSHOT] = snapshot, [OPTIONS_CHECK] = check,
 };
 
 void options_help(const struct options *options) {

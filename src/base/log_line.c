@@ -62,16 +62,24 @@ static unsigned code_point(const unsigned char *p, size_t length) {
 static size_t put_character(struct writer *w, const unsigned char *p, size_t count) {
     const size_t length = utf8_length(p, count);
     if (length == 0) {
-        if (w->format == LOG_JSON) put_text(w, "\\ufffd");
-        else put_format(w, "\\x%02x", p[0]);
+        if (w->format == LOG_JSON)
+            put_text(w, "\\ufffd");
+        else
+            put_format(w, "\\x%02x", p[0]);
         return 1;
     }
-    if (length == 1 && (p[0] == '"' || p[0] == '\\')) put_format(w, "\\%c", p[0]);
-    else if (p[0] == '\n') put_text(w, "\\n");
-    else if (p[0] == '\r') put_text(w, "\\r");
-    else if (p[0] == '\t') put_text(w, "\\t");
-    else if (is_control(p, length)) put_format(w, "\\u%04x", code_point(p, length));
-    else put(w, (const char *)p, length);
+    if (length == 1 && (p[0] == '"' || p[0] == '\\'))
+        put_format(w, "\\%c", p[0]);
+    else if (p[0] == '\n')
+        put_text(w, "\\n");
+    else if (p[0] == '\r')
+        put_text(w, "\\r");
+    else if (p[0] == '\t')
+        put_text(w, "\\t");
+    else if (is_control(p, length))
+        put_format(w, "\\u%04x", code_point(p, length));
+    else
+        put(w, (const char *)p, length);
     return length;
 }
 
@@ -100,9 +108,12 @@ static bool is_plain(const unsigned char *p, size_t count) {
 }
 
 static void put_bytes(struct writer *w, const void *bytes, size_t count) {
-    if (bytes == NULL) put_text(w, "null");
-    else if (w->format == LOG_LOGFMT && is_plain(bytes, count)) put(w, bytes, count);
-    else put_quoted(w, bytes, count);
+    if (bytes == NULL)
+        put_text(w, "null");
+    else if (w->format == LOG_LOGFMT && is_plain(bytes, count))
+        put(w, bytes, count);
+    else
+        put_quoted(w, bytes, count);
 }
 
 static void put_name(struct writer *w, const char *name) {
@@ -118,8 +129,10 @@ static void put_name(struct writer *w, const char *name) {
 }
 
 static void put_float(struct writer *w, double value) {
-    if (isfinite(value)) put_format(w, "%.6g", value);
-    else put_text(w, "null");
+    if (isfinite(value))
+        put_format(w, "%.6g", value);
+    else
+        put_text(w, "null");
 }
 
 static void put_field(struct writer *w, const struct log_field *field) {

@@ -34,7 +34,8 @@ size_t nearest_distance(const char *a, const char *b) {
     size_t *older = rows[0];
     size_t *above = rows[1];
     size_t *row = rows[2];
-    for (size_t j = 0; j <= b_count; j++) above[j] = j;
+    for (size_t j = 0; j <= b_count; j++)
+        above[j] = j;
     for (size_t i = 1; i <= a_count; i++) {
         row[0] = i;
         for (size_t j = 1; j <= b_count; j++) {
@@ -42,8 +43,7 @@ size_t nearest_distance(const char *a, const char *b) {
             const int y = folded(b[j - 1]);
             row[j] = min_size(above[j], row[j - 1]) + 1;
             row[j] = min_size(row[j], above[j - 1] + (x == y ? 0 : 1));
-            const bool is_swap =
-                i > 1 && j > 1 && x == folded(b[j - 2]) && folded(a[i - 2]) == y;
+            const bool is_swap = i > 1 && j > 1 && x == folded(b[j - 2]) && folded(a[i - 2]) == y;
             if (is_swap) row[j] = min_size(row[j], older[j - 2] + 1);
         }
         size_t *const reused = older;

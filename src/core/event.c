@@ -1,5 +1,5 @@
-/* A user's traits (id, device, state) are drawn from a generator seeded by the user's number, so they
- * need no table; everything else comes from the source's own generator, in one fixed order. */
+/* A user's traits (id, device, state) are drawn from a generator seeded by the user's number, so
+ * they need no table; everything else comes from the source's own generator, in one fixed order. */
 #include "core/event.h"
 
 #include <assert.h>
@@ -14,9 +14,9 @@ struct random {
 struct event_source {
     struct event_plan plan;
     struct random random;
-    int64_t origin_ms;   /* event time of the event with index 0 */
-    int64_t index;       /* of the next event, since origin_ms */
-    double *shares;      /* [user]: logins of this and all users before, of a total of 1 */
+    int64_t origin_ms; /* event time of the event with index 0 */
+    int64_t index;     /* of the next event, since origin_ms */
+    double *shares;    /* [user]: logins of this and all users before, of a total of 1 */
     size_t value_bytes;
     char value[EVENT_VALUE_BYTES];
 };
@@ -46,7 +46,8 @@ static uint64_t split_mix(uint64_t *state) {
 
 static struct random random_of(uint64_t seed) {
     struct random random;
-    for (int i = 0; i < 4; i++) random.s[i] = split_mix(&seed);
+    for (int i = 0; i < 4; i++)
+        random.s[i] = split_mix(&seed);
     return random;
 }
 
@@ -96,7 +97,8 @@ struct event_source *event_source_create(const struct event_plan *plan) {
         total += pow((double)(i + 1), -plan->skew);
         source->shares[i] = total;
     }
-    for (int64_t i = 0; i < plan->users; i++) source->shares[i] /= total;
+    for (int64_t i = 0; i < plan->users; i++)
+        source->shares[i] /= total;
     return source;
 }
 
@@ -116,8 +118,10 @@ static uint64_t pick_user(struct event_source *source) {
     int64_t high = source->plan.users - 1;
     while (low < high) {
         const int64_t middle = low + (high - low) / 2;
-        if (source->shares[middle] > share) high = middle;
-        else low = middle + 1;
+        if (source->shares[middle] > share)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return (uint64_t)low;
 }
@@ -183,7 +187,7 @@ static const struct flaw value_flaws[] = {
     {.device = "\"\""}, {.locale = "null"}, {.device = "7"}, {.locale = TOO_LONG}, {.locale = "{}"},
 };
 static const struct flaw timestamp_flaws[] = {
-    {.timestamp = "\"soon\""}, {.timestamp = "-1"},       {.timestamp = "1720622216.5"},
+    {.timestamp = "\"soon\""}, {.timestamp = "-1"},      {.timestamp = "1720622216.5"},
     {.timestamp = "true"},     {.timestamp = "\"17 \""}, {.timestamp = "253402300799"},
 };
 

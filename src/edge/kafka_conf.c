@@ -79,8 +79,7 @@ static bool check_value(enum kafka_role section, const char *name, const char *v
                         struct error *error) {
     char text[512] = "";
     rd_kafka_conf_t *scratch = rd_kafka_conf_new();
-    const rd_kafka_conf_res_t result =
-        rd_kafka_conf_set(scratch, name, value, text, sizeof text);
+    const rd_kafka_conf_res_t result = rd_kafka_conf_set(scratch, name, value, text, sizeof text);
     rd_kafka_conf_destroy(scratch);
     if (result == RD_KAFKA_CONF_OK) return true;
     if (result == RD_KAFKA_CONF_UNKNOWN) return refuse_unknown(section, name, error);
@@ -94,8 +93,8 @@ bool kafka_conf_check(enum kafka_role section, const char *name, const char *val
     if (known != NULL && known->is_callback) {
         return error_set(error, "%s is for programs, not for a configuration", name);
     }
-    const bool is_elsewhere = known != NULL && section != KAFKA_BOTH &&
-                              known->role != KAFKA_BOTH && known->role != section;
+    const bool is_elsewhere = known != NULL && section != KAFKA_BOTH && known->role != KAFKA_BOTH &&
+                              known->role != section;
     if (is_elsewhere) {
         return error_set(error, "%s belongs in [%s]", name,
                          known->role == KAFKA_CONSUMER ? "consumer" : "producer");
@@ -121,8 +120,8 @@ bool kafka_conf_put(struct properties *properties, const char *name, const char 
         free(property->name);
         free(property->value);
     } else {
-        struct property *items = reallocarray(properties->items, properties->count + 1,
-                                              sizeof *items);
+        struct property *items =
+            reallocarray(properties->items, properties->count + 1, sizeof *items);
         if (items == NULL) goto fail;
         properties->items = items;
         property = &items[properties->count++];
@@ -205,8 +204,8 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
     if (!kafka_conf_build(kafka, own, role, &conf, error)) return false;
     make_trial(conf, role, is_transactional);
     char text[512] = "";
-    rd_kafka_t *client = rd_kafka_new(role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER,
-                                      conf, text, sizeof text);
+    rd_kafka_t *client = rd_kafka_new(
+        role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (client == NULL) {
         rd_kafka_conf_destroy(conf);
         return error_set(error, "librdkafka: %s", text);

@@ -1,5 +1,6 @@
 #include "edge/kafka_feed.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 struct kafka_feed {
     rd_kafka_t *client;
     char *topic;
+    int32_t partition_count; /* of the topic; 0 until kafka_feed_look found it */
+    int64_t sent_count;
     /* written by count_delivery, which only runs inside the owner's calls */
     int64_t delivered_count;
     int64_t failed_count;
@@ -28,13 +31,11 @@ static void count_delivery(rd_kafka_t *client, const rd_kafka_message_t *message
     }
 }
 
-static rd_kafka_conf_t *make_conf(const struct properties *kafka,
-                                  const struct properties *producer, struct kafka_feed *feed,
-                                  struct error *error) {
+static rd_kafka_conf_t *make_conf(const struct properties *kafka, const struct properties *producer,
+                                  struct kafka_feed *feed, struct error *error) {
     rd_kafka_conf_t *conf = NULL;
     if (!kafka_conf_build(kafka, producer, KAFKA_PRODUCER, &conf, error)) return NULL;
     rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
-    rd_kafka_conf_set(conf, "partitioner", "murmur2_random", NULL, 0);
     rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
     rd_kafka_conf_set_opaque(conf, feed);
     kafka_log_attach(conf);
@@ -82,25 +83,30 @@ enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
         error_set(error, "Kafka does not answer: %s", rd_kafka_err2str(result));
         return KAFKA_FEED_WAIT;
     }
-    bool is_there = false;
     for (int i = 0; i < cluster->topic_cnt; i++) {
         const struct rd_kafka_metadata_topic *topic = &cluster->topics[i];
-        is_there = is_there || (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
-                                strcmp(topic->topic, feed->topic) == 0);
+        if (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR && strcmp(topic->topic, feed->topic) == 0) {
+            feed->partition_count = topic->partition_cnt;
+        }
     }
     rd_kafka_metadata_destroy(cluster);
-    if (is_there) return KAFKA_FEED_GO_ON;
+    if (feed->partition_count > 0) return KAFKA_FEED_GO_ON;
     error_set(error, "there is no topic %s", feed->topic);
     return KAFKA_FEED_WAIT;
 }
 
 enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *value, size_t bytes,
                                         int64_t timestamp_ms, struct error *error) {
+    assert(feed->partition_count > 0);
     const rd_kafka_resp_err_t result = rd_kafka_producev(
-        feed->client, RD_KAFKA_V_TOPIC(feed->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)value, bytes), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
-        RD_KAFKA_V_END);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR) return KAFKA_FEED_GO_ON;
+        feed->client, RD_KAFKA_V_TOPIC(feed->topic),
+        RD_KAFKA_V_PARTITION((int32_t)(feed->sent_count % feed->partition_count)),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE((void *)(uintptr_t)value, bytes),
+        RD_KAFKA_V_TIMESTAMP(timestamp_ms), RD_KAFKA_V_END);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        feed->sent_count++;
+        return KAFKA_FEED_GO_ON;
+    }
     if (result == RD_KAFKA_RESP_ERR__QUEUE_FULL) return KAFKA_FEED_WAIT;
     char text[512] = "";
     rd_kafka_fatal_error(feed->client, text, sizeof text);

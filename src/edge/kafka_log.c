@@ -9,8 +9,8 @@
 /* librdkafka's levels are those of syslog(3), whose header has names in common with base/log.h. */
 enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
 
-/* An error of librdkafka is a warning of ours: it tries again, and what it gives up on reaches us as an
- * error that whoever asked for it judges and logs. */
+/* An error of librdkafka is a warning of ours: it tries again, and what it gives up on reaches us
+ * as an error that whoever asked for it judges and logs. */
 static enum log_level level_of(int syslog_level) {
     if (syslog_level <= SYSLOG_WARNING) return LOG_WARN;
     return syslog_level < SYSLOG_DEBUG ? LOG_INFO : LOG_DEBUG;

@@ -58,7 +58,8 @@ static void read_names(void) {
     rd_kafka_conf_properties_show(stream);
     if (fclose(stream) != 0) abort();
     char *rest = text;
-    for (char *row = strsep(&rest, "\n"); row != NULL; row = strsep(&rest, "\n")) read_row(row);
+    for (char *row = strsep(&rest, "\n"); row != NULL; row = strsep(&rest, "\n"))
+        read_row(row);
     free(text);
     assert(name_count > 0);
 }

@@ -211,18 +211,18 @@ static void each_key_is_read_into_its_place(void **state) {
 
 static void an_unknown_key_names_its_place_and_the_nearest(void **state) {
     (void)state;
-    REFUSED("%f:3: |[redis] has no key prefx|did you mean prefix?",
+    REFUSED("%f:3: |there is no key redis.prefx|did you mean redis.prefix?",
             .file = "[redis]\n# comment\nprefx = a\n");
-    REFUSED("environment variable ROLLCALL_REDIS_PREFX: |did you mean prefix?",
+    REFUSED("environment variable ROLLCALL_REDIS_PREFX: |did you mean redis.prefix?",
             ENV("ROLLCALL_REDIS_PREFX=a"));
-    REFUSED("-X redis.prefx: |did you mean prefix?", X("redis.prefx=a"));
-    REFUSED("%f:2: |[kafka] bootstrap.server |did you mean bootstrap.servers?",
+    REFUSED("-X redis.prefx: |did you mean redis.prefix?", X("redis.prefx=a"));
+    REFUSED("%f:2: |kafka.bootstrap.server |did you mean bootstrap.servers?",
             .file = "[kafka]\nbootstrap.server = a:1\n");
-    REFUSED("environment variable ROLLCALL_PRODUCER_LINGER: |[producer] linger ",
+    REFUSED("environment variable ROLLCALL_PRODUCER_LINGER: |producer.linger ",
             ENV("ROLLCALL_PRODUCER_LINGER=1"));
-    REFUSED("-X output.threshold: |it is one of [anomaly]", X("output.threshold=1"));
-    REFUSED("-X http.zzzzzzzzz: [http] has no key zzzzzzzzz", X("http.zzzzzzzzz=1"));
-    REFUSED("did you mean group.id?|[consumer]", X("consumer.groupid=1"));
+    REFUSED("-X output.threshold: |did you mean anomaly.threshold?", X("output.threshold=1"));
+    REFUSED("-X http.zzzzzzzzz: there is no key http.zzzzzzzzz", X("http.zzzzzzzzz=1"));
+    REFUSED("did you mean group.id?", X("consumer.groupid=1"));
 }
 
 static void an_unknown_section_names_its_place_and_the_nearest(void **state) {
@@ -242,7 +242,7 @@ static void a_malformed_source_is_refused(void **state) {
     REFUSED("%f:2: neither [section], key = value nor a comment", .file = "[redis]\nprefix\n");
     REFUSED("%f:1: neither", .file = "[redis\nprefix = a\n");
     REFUSED("%f:2: neither", .file = "[redis]\nnonsense\nalso = unknown\n");
-    REFUSED("%f:2: |no key also", .file = "[redis]\nalso = unknown\nnonsense\n");
+    REFUSED("%f:2: |no key redis.also", .file = "[redis]\nalso = unknown\nnonsense\n");
     REFUSED("-X redis: write -X section.key=value", X("redis=a"));
     REFUSED("write -X section.key=value", X("redis.prefix"));
     REFUSED("write -X section.key=value", X(".prefix=a"));
@@ -274,27 +274,44 @@ static void a_long_line_is_an_error_not_two_lines(void **state) {
 
 static void a_value_out_of_range_says_the_range(void **state) {
     (void)state;
-    REFUSED("%f:2: [output] commit_ms: 0 is out of range; allowed are 1 to 60000",
+    REFUSED("%f:2: output.commit_ms: 0 is out of range; allowed are 1 to 60000",
             .file = "[output]\ncommit_ms = 0\n");
     static const char *const wrong[] = {
-        "instance.shards=65",         "instance.shards=0",
-        "instance.memory_mb=63",      "output.commit_ms=60001",
-        "output.commit_ms=ten",       "output.commit_ms=",
-        "output.commit_ms=1.5",       "output.commit_ms=-1",
+        "instance.shards=65",
+        "instance.shards=0",
+        "instance.memory_mb=63",
+        "output.commit_ms=60001",
+        "output.commit_ms=ten",
+        "output.commit_ms=",
+        "output.commit_ms=1.5",
+        "output.commit_ms=-1",
         "output.commit_ms=99999999999999999999",
-        "aggregate.max_values=0",     "aggregate.retention_days=0",
-        "aggregate.max_future_s=-1",  "anomaly.threshold=0",
-        "redis.checkpoint_ms=9",      "redis.timeout_ms=99",
-        "input.start=middle",         "input.on_gap=stop",
-        "output.guarantee=most",      "log.level=loud",
-        "log.format=xml",             "input.topic=",
-        "input.topic=a b",            "input.topic=..",
-        "output.topic=",              "instance.id=a/b",
-        "instance.id=",               "redis.url=http://x",
-        "redis.url=redis://",         "redis.prefix=",
-        "redis.prefix=a b",           "http.listen=9464",
-        "http.listen=h:70000",        "http.listen=h:",
-        "consumer.group.id=",         "producer.compression.codec=brotli",
+        "aggregate.max_values=0",
+        "aggregate.retention_days=0",
+        "aggregate.max_future_s=-1",
+        "anomaly.threshold=0",
+        "redis.checkpoint_ms=9",
+        "redis.timeout_ms=99",
+        "input.start=middle",
+        "input.on_gap=stop",
+        "output.guarantee=most",
+        "log.level=loud",
+        "log.format=xml",
+        "input.topic=",
+        "input.topic=a b",
+        "input.topic=..",
+        "output.topic=",
+        "instance.id=a/b",
+        "instance.id=",
+        "redis.url=http://x",
+        "redis.url=redis://",
+        "redis.prefix=",
+        "redis.prefix=a b",
+        "http.listen=9464",
+        "http.listen=h:70000",
+        "http.listen=h:",
+        "consumer.group.id=",
+        "producer.compression.codec=brotli",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char words[128];
@@ -315,9 +332,9 @@ static void the_ends_of_a_range_are_taken(void **state) {
 
 static void a_file_sets_nothing_twice(void **state) {
     (void)state;
-    REFUSED("%f:4: [redis] prefix is set twice, first at |%f:2",
+    REFUSED("%f:4: redis.prefix is set twice, first at |%f:2",
             .file = "[redis]\nprefix = a\n[redis]\nprefix = a\n");
-    REFUSED("%f:3: [producer] linger.ms is set twice, first at |%f:2",
+    REFUSED("%f:3: producer.linger.ms is set twice, first at |%f:2",
             .file = "[producer]\nqueue.buffering.max.ms = 1\nlinger.ms = 1\n");
     REFUSED("ROLLCALL_PRODUCER_LINGER_MS: |set twice|ROLLCALL_PRODUCER_QUEUE_BUFFERING_MAX_MS",
             ENV("ROLLCALL_PRODUCER_QUEUE_BUFFERING_MAX_MS=1", "ROLLCALL_PRODUCER_LINGER_MS=1"));
@@ -348,17 +365,17 @@ static void a_secret_can_be_in_a_file(void **state) {
 
 static void a_secret_file_that_cannot_be_read_is_an_error(void **state) {
     (void)state;
-    REFUSED("%f:2: [redis] url_file: cannot read /nonexistent: No such file",
+    REFUSED("%f:2: redis.url_file: cannot read /nonexistent: No such file",
             .file = "[redis]\nurl_file = /nonexistent\n");
     char setting[128];
     write_bytes(secret_path, "a\0b", 3);
     snprintf(setting, sizeof setting, "kafka.sasl.password_file=%s", secret_path);
-    REFUSED("[kafka] sasl.password_file: |NUL", X(setting));
+    REFUSED("kafka.sasl.password_file: |NUL", X(setting));
     static char large[70000];
     memset(large, 'x', sizeof large);
     write_bytes(secret_path, large, sizeof large);
-    REFUSED("[kafka] sasl.password_file: |too long", X(setting));
-    REFUSED("has no key prefix_file", X("redis.prefix_file=/x"));
+    REFUSED("kafka.sasl.password_file: |too long", X(setting));
+    REFUSED("no key redis.prefix_file", X("redis.prefix_file=/x"));
     REFUSED("sasl.username_file is no librdkafka property", X("kafka.sasl.username_file=/x"));
 }
 
@@ -367,10 +384,10 @@ static void a_secret_is_given_once_plainly_or_in_a_file(void **state) {
     char setting[160];
     write_bytes(secret_path, "redis://h", 9);
     snprintf(setting, sizeof setting, "[redis]\nurl = redis://g\nurl_file = %s\n", secret_path);
-    REFUSED("%f:3: [redis] url is set twice, first at |%f:2", .file = setting);
+    REFUSED("%f:3: redis.url is set twice, first at |%f:2", .file = setting);
     snprintf(setting, sizeof setting, "redis.url_file=%s", secret_path);
-    REFUSED("-X redis.url: [redis] url is set twice", X(setting, "redis.url=redis://g"));
-    REFUSED("-X redis.url_file: [redis] url is set twice", X("redis.url=redis://g", setting));
+    REFUSED("-X redis.url: redis.url is set twice", X(setting, "redis.url=redis://g"));
+    REFUSED("-X redis.url_file: redis.url is set twice", X("redis.url=redis://g", setting));
     struct config *config = TAKEN(.file = "[redis]\nurl = redis://g\n", X(setting));
     assert_string_equal(config->redis.url, "redis://h");
     config_destroy(&config);
@@ -380,12 +397,9 @@ static void an_error_never_shows_a_secret(void **state) {
     (void)state;
     struct error error;
     const struct given wrong[] = {
-        {X("redis.url=http://u:hunter2@h")},
-        {X("redis.url=redis://u:hunter2 @h")},
-        {.file = "[redis]\nurl = hunter2\n"},
-        {ENV("ROLLCALL_REDIS_URL=hunter2")},
-        {ENV("ROLLCALL_KAFKA_SASL_PASWORD=hunter2")},
-        {X("kafka.sasl.pasword=hunter2")},
+        {X("redis.url=http://u:hunter2@h")},          {X("redis.url=redis://u:hunter2 @h")},
+        {.file = "[redis]\nurl = hunter2\n"},         {ENV("ROLLCALL_REDIS_URL=hunter2")},
+        {ENV("ROLLCALL_KAFKA_SASL_PASWORD=hunter2")}, {X("kafka.sasl.pasword=hunter2")},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_null(create(&wrong[i], &error));
@@ -395,10 +409,9 @@ static void an_error_never_shows_a_secret(void **state) {
 
 static void kubernetes_service_variables_are_not_settings(void **state) {
     (void)state;
-    struct config *config = TAKEN(ENV("ROLLCALL_PORT=tcp://10.0.0.1:9464",
-                                      "ROLLCALL_SERVICE_PORT_HTTP=9464",
-                                      "ROLLCALL_REDIS_PORT_6379_TCP_ADDR=10.0.0.2",
-                                      "ROLLCALL_KAFKA_SERVICE_HOST=10.0.0.3"));
+    struct config *config = TAKEN(
+        ENV("ROLLCALL_PORT=tcp://10.0.0.1:9464", "ROLLCALL_SERVICE_PORT_HTTP=9464",
+            "ROLLCALL_REDIS_PORT_6379_TCP_ADDR=10.0.0.2", "ROLLCALL_KAFKA_SERVICE_HOST=10.0.0.3"));
     config_destroy(&config);
     REFUSED("ROLLCALL_PORT", ENV("ROLLCALL_PORT=9464"));
 }
@@ -425,8 +438,8 @@ static void wrong_dimensions_are_refused(void **state) {
 
 static void contradictions_name_the_place_of_a_setting(void **state) {
     (void)state;
-    REFUSED("%f:2: [output] topic is the input's topic", .file = "[output]\ntopic = user-login\n");
-    REFUSED("ROLLCALL_OUTPUT_REJECTED_TOPIC: [output] rejected_topic is the input's",
+    REFUSED("%f:2: output.topic is the input's topic", .file = "[output]\ntopic = user-login\n");
+    REFUSED("ROLLCALL_OUTPUT_REJECTED_TOPIC: output.rejected_topic is the input's",
             ENV("ROLLCALL_OUTPUT_REJECTED_TOPIC=user-login"));
     REFUSED("rejected_topic is the same as output.topic",
             X("output.rejected_topic=processed-user-login"));
@@ -436,7 +449,7 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
             X("output.commit_ms=2000", "producer.transaction.timeout.ms=2000"));
     REFUSED("-X consumer.session.timeout.ms: |too short",
             X("consumer.session.timeout.ms=1000", "redis.checkpoint_ms=500"));
-    REFUSED("%f:2: [consumer] session.timeout.ms |too short",
+    REFUSED("%f:2: consumer.session.timeout.ms |too short",
             .file = "[kafka]\nsession.timeout.ms = 900\n");
     struct config *config = TAKEN(X("consumer.session.timeout.ms=6000"));
     assert_int_equal(config->drain_ms, 3000);
@@ -454,7 +467,7 @@ static void what_librdkafka_cannot_combine_is_refused(void **state) {
             X("producer.message.timeout.ms=20000"));
     REFUSED("librdkafka: |ssl.ca.location",
             X("kafka.security.protocol=ssl", "kafka.ssl.ca.location=/nonexistent"));
-    REFUSED("[consumer] enable.auto.commit is set by rollcall",
+    REFUSED("consumer.enable.auto.commit is set by rollcall",
             X("consumer.enable.auto.commit=true"));
 }
 

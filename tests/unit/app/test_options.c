@@ -58,7 +58,8 @@ static void overrides_keep_their_order(void **state) {
     assert_string_equal(options.overrides[1], "d.e=f");
     assert_true(options.is_verbose);
     char line[8 * (OPTIONS_OVERRIDES_MAX + 1) + 8] = "run";
-    for (int i = 0; i <= OPTIONS_OVERRIDES_MAX; i++) strcat(line, " -Xa.b=c");
+    for (int i = 0; i <= OPTIONS_OVERRIDES_MAX; i++)
+        strcat(line, " -Xa.b=c");
     assert_wrong(line, "-X is there more than 256 times");
 }
 

@@ -58,7 +58,8 @@ static void a_line_carries_time_level_message_and_fields(void **state) {
     const struct log_field *fields =
         FIELDS(log_int("partition", -3), log_uint("big", UINT64_MAX), log_float("rate", 1.5),
                log_bool("ok", true), log_text("topic", "user-login"));
-    assert_logfmt(fields, "partition=-3 big=18446744073709551615 rate=1.5 ok=true topic=user-login");
+    assert_logfmt(fields,
+                  "partition=-3 big=18446744073709551615 rate=1.5 ok=true topic=user-login");
     assert_json(fields, "\"partition\":-3,\"big\":18446744073709551615,\"rate\":1.5,\"ok\":true,"
                         "\"topic\":\"user-login\"");
 }
@@ -244,7 +245,8 @@ static void levels_that_are_off_write_and_evaluate_nothing(void **state) {
 }
 
 static void write_held_error(void) {
-    for (int i = 1; i <= 3 * LOG_BURST_LINES; i++) log_error("held back", log_int("n", i));
+    for (int i = 1; i <= 3 * LOG_BURST_LINES; i++)
+        log_error("held back", log_int("n", i));
     log_info("something else");
     log_flush();
     log_flush();
@@ -261,7 +263,8 @@ static void the_last_error_is_written_even_if_it_was_over_the_limit(void **state
 }
 
 static void write_newer_error(void) {
-    for (int i = 1; i <= 3 * LOG_BURST_LINES; i++) log_error("held once", log_int("n", i));
+    for (int i = 1; i <= 3 * LOG_BURST_LINES; i++)
+        log_error("held once", log_int("n", i));
     log_error("the reason");
     log_flush();
 }
@@ -287,8 +290,10 @@ static void write_from_threads(void) {
     log_configure(LOG_INFO, LOG_JSON);
     pthread_t threads[4];
     static char *const names[] = {"a", "b", "c", "d"};
-    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, write_many, names[i]);
-    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, write_many, names[i]);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
     log_configure(LOG_INFO, LOG_LOGFMT);
 }
 
@@ -312,7 +317,8 @@ static void a_reader_that_stopped_costs_a_deadline_not_the_thread(void **state) 
     const int saved = dup(STDERR_FILENO);
     fcntl(ends[1], F_SETFL, O_NONBLOCK);
     static char fill[4096];
-    while (write(ends[1], fill, sizeof fill) > 0) continue;
+    while (write(ends[1], fill, sizeof fill) > 0)
+        continue;
     fcntl(ends[1], F_SETFL, 0);
     dup2(ends[1], STDERR_FILENO);
     struct timespec start;

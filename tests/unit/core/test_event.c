@@ -131,7 +131,8 @@ static int count_of_first_user(double skew) {
         event_next(source, &event);
         const char *id = event.value + strlen("{\"user_id\": \"");
         int user = 0;
-        while (user < users && memcmp(ids[user], id, 36) != 0) user++;
+        while (user < users && memcmp(ids[user], id, 36) != 0)
+            user++;
         if (user == users) memcpy(ids[users++], id, 36);
         counts[user]++;
         if (counts[user] > most) most = counts[user];

@@ -55,9 +55,12 @@ static void an_environment_name_finds_its_property(void **state) {
 static void every_credential_is_a_secret(void **state) {
     (void)state;
     static const char *const secrets[] = {
-        "sasl.password",           "ssl.key.password",
-        "ssl.key.pem",             "ssl.keystore.password",
-        "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret",
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.secret",
         "sasl.oauthbearer.assertion.private.key.passphrase",
         "sasl.oauthbearer.assertion.private.key.pem",
     };
