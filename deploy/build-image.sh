@@ -1,0 +1,43 @@
+#!/bin/sh
+# What deploy/Dockerfile runs, in a bare Debian 13 as root.
+#
+#   build-image.sh compile SOURCE OUT   builds the program; OUT gets all that the image needs of it
+#   build-image.sh install OUT          puts that into the image, with the libraries that it needs
+set -eu
+
+libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libinih1 libmicrohttpd12t64 librdkafka1 ca-certificates'
+headers='libjansson-dev liburcu-dev libhiredis-dev libinih-dev libmicrohttpd-dev librdkafka-dev'
+
+packages() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq -y --no-install-recommends install "$@" > /dev/null
+    rm -rf /var/lib/apt/lists/*
+}
+
+compile() {
+    # shellcheck disable=SC2086
+    packages gcc libc6-dev pkg-config meson ninja-build $headers
+    build=$(mktemp -d)
+    meson setup "$build" "$1" --prefix=/usr/local -Dtests=false -Dstrip=true
+    meson install -C "$build" --destdir "$2" --quiet
+    cp "$1/deploy/build-image.sh" "$1/deploy/rollcall-ready" "$2"
+    rm -rf "$build"
+}
+
+install_into_image() {
+    # shellcheck disable=SC2086
+    packages $libraries
+    install -m 755 "$1/usr/local/bin/rollcall" "$1/rollcall-ready" /usr/local/bin/
+    groupadd --gid 10001 rollcall
+    useradd --uid 10001 --gid 10001 --no-create-home --home-dir / --shell /usr/sbin/nologin rollcall
+}
+
+case ${1:-} in
+    compile) compile "$2" "$3" ;;
+    install) install_into_image "$2" ;;
+    *)
+        echo "usage: $0 compile SOURCE OUT | install OUT" >&2
+        exit 2
+        ;;
+esac
