@@ -5,7 +5,7 @@
 #   build-image.sh install OUT          puts that into the image, with the libraries that it needs
 set -eu
 
-libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libinih1 libmicrohttpd12t64 librdkafka1 ca-certificates'
+libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libinih1 libmicrohttpd12t64 librdkafka1'
 headers='libjansson-dev liburcu-dev libhiredis-dev libinih-dev libmicrohttpd-dev librdkafka-dev'
 
 packages() {
@@ -27,7 +27,7 @@ compile() {
 
 install_into_image() {
     # shellcheck disable=SC2086
-    packages $libraries
+    packages ca-certificates $libraries
     install -m 755 "$1/usr/local/bin/rollcall" "$1/rollcall-ready" /usr/local/bin/
     groupadd --gid 10001 rollcall
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir / --shell /usr/sbin/nologin rollcall
