@@ -1,0 +1,37 @@
+/* kafka_topics: looks at topics, and creates those that are missing.
+ *
+ * Place:    before the flow: start-up, check and demo.
+ * Threads:  any; what a call needs, it makes.
+ * Waits:    timeout_ms at most for each answer of Kafka; a call asks once or twice.
+ */
+#ifndef EDGE_KAFKA_TOPICS_H
+#define EDGE_KAFKA_TOPICS_H
+
+#include <stdbool.h>
+
+struct error;
+struct rd_kafka_s; /* rd_kafka_t */
+
+enum topics_verdict {
+    TOPICS_OK,
+    TOPICS_RETRY,   /* Kafka is away: the same again, later */
+    TOPICS_REFUSED, /* it will not work until somebody mends it; the error says what */
+};
+
+struct topic_facts {
+    bool exists;
+    int partition_count; /* 0 if it does not exist */
+    char id[40];         /* in base64; "" where Kafka or librdkafka gives none */
+};
+
+/* Looks at one topic, without creating it: client must be a consumer, unless the broker creates no
+ * topics by itself. Fills facts when it answers TOPICS_OK. Borrows all. */
+enum topics_verdict kafka_topics_look(struct rd_kafka_s *client, const char *topic, int timeout_ms,
+                                      struct topic_facts *facts, struct error *error);
+
+/* Creates a topic with the broker's default replication; one that is there already is fine, whatever
+ * its partitions. Brokers may need a moment more until all of them know it. Borrows all. */
+enum topics_verdict kafka_topics_create(struct rd_kafka_s *client, const char *topic,
+                                        int partition_count, int timeout_ms, struct error *error);
+
+#endif
