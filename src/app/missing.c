@@ -18,5 +18,4 @@ static int refuse(const char *command) {
 
 MISSING(run)
 MISSING(demo)
-MISSING(snapshot)
 MISSING(check)

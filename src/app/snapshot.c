@@ -1,0 +1,32 @@
+/* rollcall snapshot */
+#include <stdio.h>
+
+#include "app/commands.h"
+#include "app/config.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "edge/redis_link.h"
+#include "edge/redis_snapshot.h"
+
+int command_snapshot(const struct config *config, const struct options *options) {
+    (void)options;
+    struct error error = {""};
+    struct text json = {0};
+    const char *const *dimensions = (const char *const *)config->aggregate.dimensions;
+    struct redis_link *link =
+        redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
+    const bool is_read =
+        link != NULL &&
+        redis_snapshot_read(link, config->redis.prefix, dimensions,
+                            (unsigned)config->aggregate.dimension_count, &json, &error) == STORE_OK;
+    if (is_read) {
+        text_add(&json, "\n");
+        fwrite(json.bytes, 1, json.length, stdout);
+    } else {
+        log_error("the counts cannot be read", log_text("reason", error.text));
+    }
+    text_release(&json);
+    redis_link_destroy(&link);
+    return is_read ? 0 : 1;
+}
