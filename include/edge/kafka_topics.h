@@ -22,6 +22,9 @@ struct topic_facts {
     bool exists;
     int partition_count; /* 0 if it does not exist */
     char id[40];         /* in base64; "" where Kafka or librdkafka gives none */
+    bool has_rights;     /* Kafka said what this user may do: the next two */
+    bool may_read;
+    bool may_write;
 };
 
 /* Looks at one topic, without creating it: client must be a consumer, unless the broker creates no

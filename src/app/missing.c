@@ -18,4 +18,3 @@ static int refuse(const char *command) {
 
 MISSING(run)
 MISSING(demo)
-MISSING(check)

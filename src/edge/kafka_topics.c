@@ -62,7 +62,19 @@ static rd_kafka_AdminOptions_t *make_options(rd_kafka_t *client, rd_kafka_admin_
     return options;
 }
 
-static void take_id(rd_kafka_event_t *event, struct topic_facts *facts) {
+static void take_rights(const rd_kafka_TopicDescription_t *topic, struct topic_facts *facts) {
+    size_t count = 0;
+    const rd_kafka_AclOperation_t *allowed =
+        rd_kafka_TopicDescription_authorized_operations(topic, &count);
+    facts->has_rights = allowed != NULL;
+    for (size_t i = 0; allowed != NULL && i < count; i++) {
+        const bool is_all = allowed[i] == RD_KAFKA_ACL_OPERATION_ALL;
+        facts->may_read |= is_all || allowed[i] == RD_KAFKA_ACL_OPERATION_READ;
+        facts->may_write |= is_all || allowed[i] == RD_KAFKA_ACL_OPERATION_WRITE;
+    }
+}
+
+static void take_description(rd_kafka_event_t *event, struct topic_facts *facts) {
     static const char none[] = "AAAAAAAAAAAAAAAAAAAAAA"; /* all zero: older brokers, the mock */
     size_t count = 0;
     const rd_kafka_DescribeTopics_result_t *result = rd_kafka_event_DescribeTopics_result(event);
@@ -78,19 +90,23 @@ static void take_id(rd_kafka_event_t *event, struct topic_facts *facts) {
     if (text != NULL && strcmp(text, none) != 0) {
         snprintf(facts->id, sizeof facts->id, "%s", text);
     }
+    take_rights(topics[0], facts);
 }
 
-/* The id is a help, no need: whatever goes wrong, there is none. */
-static void look_for_id(rd_kafka_t *client, const char *topic, int timeout_ms,
-                        struct topic_facts *facts) {
+/* Id and rights are a help, no need: whatever goes wrong, there are none. */
+static void describe(rd_kafka_t *client, const char *topic, int timeout_ms,
+                     struct topic_facts *facts) {
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
     rd_kafka_AdminOptions_t *options =
         make_options(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms);
+    if (options != NULL) {
+        rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
+    }
     rd_kafka_DescribeTopics(client, topics, options, queue);
     rd_kafka_event_t *event = wait_for(queue, timeout_ms, topic, NULL);
     if (event != NULL) {
-        take_id(event, facts);
+        take_description(event, facts);
         rd_kafka_event_destroy(event);
     }
     if (options != NULL) rd_kafka_AdminOptions_destroy(options);
@@ -113,7 +129,7 @@ enum topics_verdict kafka_topics_look(rd_kafka_t *client, const char *topic, int
         facts->partition_count = cluster->topics[0].partition_cnt;
     }
     rd_kafka_metadata_destroy(cluster);
-    if (facts->exists) look_for_id(client, topic, timeout_ms, facts);
+    if (facts->exists) describe(client, topic, timeout_ms, facts);
     if (facts->exists || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return TOPICS_OK;
     return refuse_look(topic, code, error);
 }
@@ -124,8 +140,8 @@ static rd_kafka_resp_err_t read_created(rd_kafka_event_t *event, char *why, size
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     const char *text = rd_kafka_event_error_string(event);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const rd_kafka_topic_result_t **topics = rd_kafka_CreateTopics_result_topics(
-            rd_kafka_event_CreateTopics_result(event), &count);
+        const rd_kafka_topic_result_t **topics =
+            rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
         code = count == 1 ? rd_kafka_topic_result_error(topics[0]) : RD_KAFKA_RESP_ERR__FAIL;
         text = count == 1 ? rd_kafka_topic_result_error_string(topics[0]) : NULL;
     }

@@ -30,9 +30,9 @@ static bool send_script(struct redis_link *link, const char *prefix, const char 
     text_clear(&key);
     text_format(&key, "%s:login_counts:", prefix);
     redis_command_put(&command, text_string(&key), key.length);
-    const bool is_sent = !key.is_broken &&
-                         redis_link_send(link, command.argument_count,
-                                         redis_command_arguments(&command), command.lengths);
+    const bool is_sent =
+        !key.is_broken && redis_link_send(link, command.argument_count,
+                                          redis_command_arguments(&command), command.lengths);
     text_release(&key);
     redis_command_release(&command);
     return is_sent;
@@ -79,8 +79,8 @@ static void sort_pairs(redisReply *pairs) {
     qsort(pairs->element, pairs->elements / 2, 2 * sizeof *pairs->element, compare_names);
 }
 
-/* A member's name is made of before (may be NULL), a space, and the name. Scores of sorted sets come
- * as texts of doubles, which are whole here. */
+/* A member's name is made of before (may be NULL), a space, and the name. Scores of sorted sets
+ * come as texts of doubles, which are whole here. */
 static void add_pairs(struct text *json, const redisReply *before, const redisReply *pairs,
                       bool *is_first) {
     struct text name = {0};

@@ -1,0 +1,280 @@
+/* rollcall check: a line for each thing looked at, "ok ..." or "bad ...: how to mend it". */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "app/config.h"
+#include "base/error.h"
+#include "edge/kafka_names.h"
+#include "edge/kafka_source.h"
+#include "edge/kafka_topics.h"
+#include "edge/redis_link.h"
+#include "edge/redis_store.h"
+
+enum {
+    KAFKA_WAIT_MS = 10000,     /* for each answer of Kafka */
+    QUEUE_BYTES = 1024 * 1024, /* nothing is read */
+    REDIS_MAJOR_MIN = 5,       /* the first with streams */
+};
+
+struct check {
+    const struct config *config;
+    struct kafka_source *source;
+    struct redis_store *store; /* NULL while Redis is not usable */
+    struct topic_facts input;
+    int bad_count;
+};
+
+__attribute__((format(printf, 1, 2))) static void say_ok(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("ok  ", stdout);
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+}
+
+__attribute__((format(printf, 2, 3))) static void say_bad(struct check *check, const char *format,
+                                                          ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("bad ", stdout);
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+    check->bad_count++;
+}
+
+static void check_librdkafka(struct check *check) {
+    int major = 0, minor = 0;
+    const char *version = kafka_names_version();
+    sscanf(version, "%d.%d", &major, &minor);
+    if (major < 2 || (major == 2 && minor < 8) || strcmp(version, "2.10.0") == 0) {
+        say_bad(check, "librdkafka %s has faults that matter here: use 2.8.0 to 2.15.1, not 2.10.0",
+                version);
+    } else {
+        say_ok("librdkafka %s", version);
+    }
+}
+
+/* False: Kafka does not answer, and need not be asked more. */
+static bool check_input(struct check *check, const char *brokers) {
+    struct error error = {""};
+    const char *topic = check->config->input.topic;
+    switch (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS,
+                              &check->input, &error)) {
+    case TOPICS_OK:
+        break;
+    case TOPICS_RETRY:
+        say_bad(check,
+                "Kafka at %s does not answer (%s): see that it runs, that "
+                "kafka.bootstrap.servers and its advertised listeners can be reached from here, "
+                "and that security.protocol, user and password are right",
+                brokers, error.text);
+        return false;
+    case TOPICS_REFUSED:
+        say_bad(check, "input: %s", error.text);
+        return true;
+    }
+    say_ok("Kafka at %s answers", brokers);
+    if (!check->input.exists) {
+        say_bad(check,
+                "input topic %s is missing: create it with kafka-topics.sh --create --topic %s "
+                "--partitions 4, or correct input.topic",
+                topic, topic);
+    } else if (check->input.has_rights && !check->input.may_read) {
+        say_bad(check, "input topic %s cannot be read by this user: add the ACL Read on it", topic);
+    } else {
+        say_ok("input topic %s has %d partitions", topic, check->input.partition_count);
+    }
+    return true;
+}
+
+static void check_output(struct check *check, const char *topic) {
+    struct error error = {""};
+    struct topic_facts facts;
+    if (topic[0] == '\0') return;
+    if (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS, &facts,
+                          &error) != TOPICS_OK) {
+        say_bad(check, "output: %s", error.text);
+    } else if (!facts.exists) {
+        say_ok("output topic %s is missing: run creates it where the broker allows it", topic);
+    } else if (facts.has_rights && !facts.may_write) {
+        say_bad(check, "output topic %s cannot be written by this user: add the ACL Write on it",
+                topic);
+    } else {
+        say_ok("output topic %s has %d partitions%s", topic, facts.partition_count,
+               facts.partition_count == check->input.partition_count
+                   ? ""
+                   : ", not as many as the input: records go by key");
+    }
+}
+
+static void check_redis_version(struct check *check) {
+    struct error error = {""};
+    const struct config *config = check->config;
+    struct redis_link *link =
+        redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
+    const char *info[] = {"INFO", "server"};
+    if (link != NULL && redis_link_open(link, &error)) {
+        redisReply *reply = redis_link_call(link, &error, 2, info);
+        const char *found = reply != NULL && reply->type == REDIS_REPLY_STRING
+                                ? strstr(reply->str, "redis_version:")
+                                : NULL;
+        if (found != NULL) {
+            found += strlen("redis_version:");
+            const int length = (int)strcspn(found, "\r\n");
+            if (atoi(found) < REDIS_MAJOR_MIN) {
+                say_bad(check, "Redis %.*s has no streams: use %d or later", length, found,
+                        REDIS_MAJOR_MIN);
+            } else {
+                say_ok("Redis %.*s", length, found);
+            }
+        }
+        if (reply != NULL) freeReplyObject(reply);
+    }
+    redis_link_destroy(&link);
+}
+
+static void check_redis(struct check *check) {
+    const struct config *config = check->config;
+    struct error warning = {""}, error = {""};
+    struct redis_store_options options = {
+        .url = config->redis.url,
+        .prefix = config->redis.prefix,
+        .timeout_ms = config->redis.timeout_ms,
+        .group = config->group_id,
+        .topic = config->input.topic,
+        .topic_id = check->input.id,
+        .dimension_count = (unsigned)config->aggregate.dimension_count,
+        .threshold = config->anomaly.threshold,
+        .max_values = config->aggregate.max_values,
+        .retention_days = config->aggregate.retention_days,
+    };
+    for (unsigned i = 0; i < options.dimension_count; i++) {
+        options.dimensions[i] = config->aggregate.dimensions[i];
+    }
+    check->store = redis_store_create(&options, &error);
+    if (check->store != NULL && redis_store_check(check->store, &warning, &error) == STORE_OK) {
+        say_ok("Redis at %s is fit for the prefix %s%s%s", redis_store_name(check->store),
+               config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
+        check_redis_version(check);
+        return;
+    }
+    say_bad(check, "%s", error.text);
+    redis_store_destroy(&check->store);
+}
+
+/* Adds " NAME OFFSET" or " NAME nothing". */
+static void print_mark(char *out, size_t bytes, const char *name, int64_t offset) {
+    if (offset < 0)
+        snprintf(out, bytes, "%s nothing", name);
+    else
+        snprintf(out, bytes, "%s to %" PRId64, name, offset);
+}
+
+static void check_partition(struct check *check, const struct kafka_committed *committed,
+                            int64_t counted) {
+    int64_t begin = 0, end = 0;
+    char published_text[48], counted_text[48] = "counted unknown";
+    struct error error = {""};
+    const int partition = (int)committed->partition;
+    if (!kafka_source_bounds(check->source, committed->partition, &begin, &end, KAFKA_WAIT_MS,
+                             &error)) {
+        say_bad(check, "partition %d: %s", partition, error.text);
+        return;
+    }
+    print_mark(published_text, sizeof published_text, "published", committed->offset);
+    if (counted != CURSOR_UNKNOWN)
+        print_mark(counted_text, sizeof counted_text, "counted", counted);
+    const int64_t marks[] = {committed->offset, counted};
+    const char *fault = NULL;
+    for (int i = 0; i < 2; i++) {
+        if (marks[i] > end) {
+            fault = "the topic was cut or made anew: choose another consumer.group.id and "
+                    "redis.prefix, or go on from what is there with input.on_gap=continue";
+        } else if (marks[i] >= 0 && marks[i] < begin) {
+            fault = "Kafka has deleted records that are still needed: they are lost to the counts; "
+                    "go on without them with input.on_gap=continue";
+        }
+    }
+    if (fault != NULL) {
+        say_bad(check, "partition %d: log %" PRId64 "..%" PRId64 ", %s, %s: %s", partition, begin,
+                end, published_text, counted_text, fault);
+    } else {
+        say_ok("partition %d: log %" PRId64 "..%" PRId64 ", %s, %s%s", partition, begin, end,
+               published_text, counted_text,
+               counted == CURSOR_ABSENT && committed->offset > 0
+                   ? "; run counts again from the log's begin"
+                   : "");
+    }
+}
+
+static void check_watermarks(struct check *check) {
+    const size_t count = (size_t)check->input.partition_count;
+    struct error error = {""};
+    struct kafka_committed *committed = calloc(count, sizeof *committed);
+    int32_t *partitions = calloc(count, sizeof *partitions);
+    int64_t *counted = calloc(count, sizeof *counted);
+    if (committed == NULL || partitions == NULL || counted == NULL) {
+        say_bad(check, "out of memory");
+        goto done;
+    }
+    for (size_t i = 0; i < count; i++) {
+        partitions[i] = committed[i].partition = (int32_t)i;
+        counted[i] = CURSOR_UNKNOWN;
+    }
+    if (!kafka_source_committed(check->source, committed, count, KAFKA_WAIT_MS, &error)) {
+        say_bad(check, "%s: see that this user has the ACLs Describe and Read on the group %s",
+                error.text, check->config->group_id);
+        goto done;
+    }
+    if (check->store != NULL &&
+        redis_store_offsets(check->store, partitions, count, counted, &error) != STORE_OK) {
+        say_bad(check, "%s", error.text);
+    }
+    for (size_t i = 0; i < count; i++)
+        check_partition(check, &committed[i], counted[i]);
+done:
+    free(committed);
+    free(partitions);
+    free(counted);
+}
+
+static void check_kafka_and_redis(struct check *check) {
+    struct error error = {""};
+    const struct config *config = check->config;
+    const char *brokers = kafka_conf_get(&config->consumer, "bootstrap.servers");
+    if (brokers == NULL) brokers = kafka_conf_get(&config->kafka, "bootstrap.servers");
+    const struct kafka_source_options options = {
+        .kafka = &config->kafka,
+        .consumer = &config->consumer,
+        .group = config->group_id,
+        .topic = config->input.topic,
+        .queue_bytes = QUEUE_BYTES,
+        .partition_count = 1,
+    };
+    check->source = kafka_source_create(&options, &error);
+    if (check->source == NULL) say_bad(check, "%s", error.text);
+    const bool is_reached = check->source != NULL && check_input(check, brokers);
+    if (is_reached) {
+        check_output(check, config->output.topic);
+        check_output(check, config->output.rejected_topic);
+    }
+    check_redis(check);
+    if (is_reached && check->input.exists) check_watermarks(check);
+    redis_store_destroy(&check->store);
+    kafka_source_destroy(&check->source);
+}
+
+int command_check(const struct config *config, const struct options *options) {
+    (void)options;
+    struct check check = {.config = config};
+    say_ok("the configuration is valid");
+    check_librdkafka(&check);
+    check_kafka_and_redis(&check);
+    return check.bad_count == 0 ? 0 : 1;
+}
