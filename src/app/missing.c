@@ -17,4 +17,3 @@ static int refuse(const char *command) {
     }
 
 MISSING(run)
-MISSING(demo)

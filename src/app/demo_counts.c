@@ -1,0 +1,198 @@
+/* Every count has a kind and a name, both kept as a delta's keys: there the kind takes the place of
+ * the dimension. */
+#include "app/demo_counts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "core/event.h"
+#include "edge/redis_link.h"
+
+enum kind { DEVICE_TYPE, LOCALE, MINUTE, REJECTED, KIND_COUNT };
+
+enum { PRINTED_MAX = 5, KEY_BYTES = 320, NAME_BYTES = LOGIN_DAY_BYTES + LOGIN_MINUTE_BYTES };
+
+static const char *const titles[KIND_COUNT] = {"device type", "locale", "minute", "rejected"};
+
+void demo_counts_release(struct demo_counts *counts) {
+    delta_release(&counts->counts);
+}
+
+static void add(struct demo_counts *counts, enum kind kind, const char *name, size_t length,
+                int64_t n) {
+    const struct login_text text = {.bytes = name, .length = length};
+    if (length <= DELTA_KEY_BYTES_MAX && n > 0) {
+        delta_add(&counts->counts, delta_value_key(0, kind, text), n);
+    }
+}
+
+void demo_counts_expect(struct demo_counts *counts, const struct event *event) {
+    if (event->reason != LOGIN_ACCEPTED) {
+        const char *reason = login_reason_name(event->reason);
+        add(counts, REJECTED, reason, strlen(reason), 1);
+        return;
+    }
+    char day[LOGIN_DAY_BYTES], time[LOGIN_MINUTE_BYTES], name[NAME_BYTES];
+    login_day_format(event->minute, day);
+    login_minute_format(event->minute, time);
+    const int length = snprintf(name, sizeof name, "%s %s", day, time);
+    add(counts, MINUTE, name, (size_t)length, 1);
+    add(counts, DEVICE_TYPE, event->device_type, strlen(event->device_type), 1);
+    add(counts, LOCALE, event->locale, strlen(event->locale), 1);
+}
+
+/* A command whose reply is a list; NULL with an error if it is none. */
+static redisReply *ask(struct redis_link *link, int argc, const char **argv, struct error *error) {
+    if (!redis_link_open(link, error)) return NULL;
+    redisReply *reply = redis_link_call(link, error, argc, argv);
+    if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
+    error_set(error, "Redis answered %s %s with: %s", argv[0], argv[1],
+              reply->str != NULL ? reply->str : "no list");
+    freeReplyObject(reply);
+    return NULL;
+}
+
+/* Adds name, count, name, count, ..; a name is what stands before it and a space, if that is not
+ * NULL. */
+static bool add_reply(struct demo_counts *counts, enum kind kind, const char *before,
+                      redisReply *reply) {
+    if (reply == NULL) return false;
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        char name[KEY_BYTES];
+        size_t length = 0;
+        const redisReply *own = reply->element[i];
+        if (before != NULL) length = (size_t)snprintf(name, sizeof name, "%.64s ", before);
+        const size_t room = sizeof name - length;
+        const size_t own_bytes = own->len < room ? own->len : room;
+        memcpy(name + length, own->str, own_bytes);
+        add(counts, kind, name, length + own_bytes, strtoll(reply->element[i + 1]->str, NULL, 10));
+    }
+    freeReplyObject(reply);
+    return true;
+}
+
+static bool read_dimension(struct demo_counts *counts, enum kind kind, const char *key,
+                           struct redis_link *link, struct error *error) {
+    const char *argv[] = {"ZREVRANGE", key, "0", "-1", "WITHSCORES"};
+    return add_reply(counts, kind, NULL, ask(link, 5, argv, error));
+}
+
+static bool read_hash(struct demo_counts *counts, enum kind kind, const char *before,
+                      const char *key, struct redis_link *link, struct error *error) {
+    const char *argv[] = {"HGETALL", key};
+    return add_reply(counts, kind, before, ask(link, 2, argv, error));
+}
+
+static bool read_minutes(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+                         struct error *error) {
+    char key[KEY_BYTES];
+    snprintf(key, sizeof key, "%s:login_days", prefix);
+    const char *argv[] = {"ZRANGE", key, "0", "-1"};
+    redisReply *days = ask(link, 4, argv, error);
+    bool is_read = days != NULL;
+    for (size_t i = 0; is_read && i < days->elements; i++) {
+        const char *day = days->element[i]->str;
+        snprintf(key, sizeof key, "%s:login_counts:%s", prefix, day);
+        is_read = read_hash(counts, MINUTE, day, key, link, error);
+    }
+    if (days != NULL) freeReplyObject(days);
+    return is_read;
+}
+
+bool demo_counts_read(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+                      struct error *error) {
+    char device_type[KEY_BYTES], locale[KEY_BYTES], rejected[KEY_BYTES];
+    snprintf(device_type, sizeof device_type, "%s:device_type_counts", prefix);
+    snprintf(locale, sizeof locale, "%s:locale_counts", prefix);
+    snprintf(rejected, sizeof rejected, "%s:rejected_counts", prefix);
+    return read_dimension(counts, DEVICE_TYPE, device_type, link, error) &&
+           read_dimension(counts, LOCALE, locale, link, error) &&
+           read_hash(counts, REJECTED, NULL, rejected, link, error) &&
+           read_minutes(counts, link, prefix, error);
+}
+
+/* One count, as it is printed and compared. */
+struct row {
+    struct delta_key key;
+    int64_t count;
+};
+
+static int compare_keys(const struct delta_key *a, const struct delta_key *b) {
+    if (a->field != b->field) return a->field < b->field ? -1 : 1;
+    const int order = memcmp(a->bytes, b->bytes, a->length < b->length ? a->length : b->length);
+    return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
+}
+
+static int compare_names(const void *a, const void *b) {
+    return compare_keys(&((const struct row *)a)->key, &((const struct row *)b)->key);
+}
+
+static int compare_counts(const void *a, const void *b) {
+    const struct row *left = a, *right = b;
+    if (left->key.field != right->key.field || left->count == right->count) {
+        return compare_names(a, b);
+    }
+    return left->count > right->count ? -1 : 1;
+}
+
+/* All counts in order; the caller frees them. */
+static struct row *sorted(const struct demo_counts *counts,
+                          int (*compare)(const void *, const void *)) {
+    const size_t count = counts->counts.entry_count;
+    struct row *rows = calloc(count + 1, sizeof *rows);
+    if (rows == NULL) abort(); /* as delta does */
+    for (size_t i = 0; i < count; i++) {
+        rows[i].key = delta_key(&counts->counts, &counts->counts.entries[i]);
+        rows[i].count = counts->counts.entries[i].count;
+    }
+    qsort(rows, count, sizeof *rows, compare);
+    return rows;
+}
+
+void demo_counts_print(const struct demo_counts *counts) {
+    struct row *rows = sorted(counts, compare_counts);
+    size_t i = 0;
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        size_t kind_count = 0;
+        int64_t sum = 0;
+        printf("  %-12s", titles[kind]);
+        for (; i < counts->counts.entry_count && rows[i].key.field == kind; i++) {
+            sum += rows[i].count;
+            if (kind_count++ >= PRINTED_MAX) continue;
+            printf("%.*s %" PRId64 "  ", (int)rows[i].key.length, rows[i].key.bytes, rows[i].count);
+        }
+        printf("%s(%" PRId64 " in %zu)\n", kind_count > PRINTED_MAX ? "... " : "", sum, kind_count);
+    }
+    free(rows);
+}
+
+static void print_difference(const struct row *row, int64_t expected, int64_t found) {
+    printf("  %s %.*s: %" PRId64 " generated, %" PRId64 " in Redis\n", titles[row->key.field],
+           (int)row->key.length, row->key.bytes, expected, found);
+}
+
+int demo_counts_compare(const struct demo_counts *expected, const struct demo_counts *found) {
+    enum { SHOWN_MAX = 20 };
+    const size_t left_count = expected->counts.entry_count, right_count = found->counts.entry_count;
+    struct row *left = sorted(expected, compare_names), *right = sorted(found, compare_names);
+    int differences = 0;
+    size_t i = 0, j = 0;
+    while (i < left_count || j < right_count) {
+        const int order = i == left_count    ? 1
+                          : j == right_count ? -1
+                                             : compare_names(&left[i], &right[j]);
+        const int64_t wanted = order <= 0 ? left[i].count : 0;
+        const int64_t there = order >= 0 ? right[j].count : 0;
+        if (wanted != there && differences++ < SHOWN_MAX) {
+            print_difference(order <= 0 ? &left[i] : &right[j], wanted, there);
+        }
+        i += order <= 0;
+        j += order >= 0;
+    }
+    free(left);
+    free(right);
+    return differences;
+}

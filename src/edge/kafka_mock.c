@@ -1,0 +1,62 @@
+#include "edge/kafka_mock.h"
+
+#include <stdlib.h>
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include "base/error.h"
+#include "edge/kafka_log.h"
+
+struct kafka_mock {
+    rd_kafka_t *client; /* never connects: it is what the cluster hangs on */
+    rd_kafka_mock_cluster_t *cluster;
+};
+
+struct kafka_mock *kafka_mock_create(int broker_count, struct error *error) {
+    char text[512] = "";
+    struct kafka_mock *mock = calloc(1, sizeof *mock);
+    if (mock == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    kafka_log_attach(conf);
+    rd_kafka_conf_set(conf, "log_level", "4", NULL,
+                      0); /* it has no servers, and is to say nothing */
+    mock->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    if (mock->client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        error_set(error, "librdkafka: %s", text);
+        goto fail;
+    }
+    mock->cluster = rd_kafka_mock_cluster_new(mock->client, broker_count);
+    if (mock->cluster == NULL) {
+        error_set(error, "librdkafka's in-process broker does not start");
+        goto fail;
+    }
+    return mock;
+fail:
+    kafka_mock_destroy(&mock);
+    return NULL;
+}
+
+void kafka_mock_destroy(struct kafka_mock **mock) {
+    if (*mock == NULL) return;
+    if ((*mock)->cluster != NULL) rd_kafka_mock_cluster_destroy((*mock)->cluster);
+    if ((*mock)->client != NULL) rd_kafka_destroy((*mock)->client);
+    free(*mock);
+    *mock = NULL;
+}
+
+const char *kafka_mock_bootstrap(const struct kafka_mock *mock) {
+    return rd_kafka_mock_cluster_bootstraps(mock->cluster);
+}
+
+bool kafka_mock_create_topic(struct kafka_mock *mock, const char *topic, int partition_count,
+                             struct error *error) {
+    const rd_kafka_resp_err_t code =
+        rd_kafka_mock_topic_create(mock->cluster, topic, partition_count, 1);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    return error_set(error, "topic %s: %s", topic, rd_kafka_err2str(code));
+}
