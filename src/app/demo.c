@@ -48,8 +48,9 @@ struct demo {
     char folder[128], redis_log[160], run_log[160];
     char offsets_key[TEXT_BYTES];
     struct demo_counts expected, found;
-    int64_t counted;    /* records, by the offsets in Redis */
-    int64_t counted_ms; /* when it last grew, or there was nothing to count */
+    int64_t counted;      /* records, by the offsets in Redis */
+    int64_t counted_ms;   /* when it last grew, or there was nothing to count */
+    int64_t first_minute; /* of the events, since 1970 */
     int64_t next_poll_ms, next_progress_ms;
     struct error error; /* why the demo cannot go on */
     bool has_failed;
@@ -128,6 +129,7 @@ static bool start_redis(struct demo *demo) {
         "--appendonly", "no",     "--dir", demo->folder, "--maxmemory-policy", "noeviction", NULL};
     struct error why = {""};
     if (!child_start(&demo->redis, "redis-server", argv, demo->redis_log, &why)) {
+        remove_folder(demo);
         return error_set(&demo->error,
                          "%s; install it (apt-get install redis-server), or put it into PATH",
                          why.text);
@@ -256,6 +258,7 @@ static bool generate(struct demo *demo) {
     const struct generator_plan plan = generator_plan_of(demo->options, (int64_t)time(NULL) * 1000);
     struct generator_result result;
     struct error error = {""};
+    demo->first_minute = plan.event.start_ms / 60000;
     const bool is_right = generator_run(&plan, &demo->config, &hooks, &result, &error);
     if (demo->has_failed) return false;
     if (!is_right) {
@@ -278,17 +281,19 @@ static bool end_run(struct demo *demo) {
 static void print_lines(const struct demo *demo) {
     const char *prefix = demo->config.redis.prefix;
     const int port = demo->redis_port;
+    char day[LOGIN_DAY_BYTES];
+    login_day_format(demo->first_minute, day);
     printf("\nRead them from Redis, which runs on:\n\n"
            "  redis-cli -p %d ZREVRANGE '%s:device_type_counts' 0 9 WITHSCORES\n"
            "  redis-cli -p %d ZREVRANGE '%s:locale_counts' 0 9 WITHSCORES\n"
-           "  redis-cli -p %d ZRANGE '%s:login_days' 0 -1\n"
+           "  redis-cli -p %d HGETALL '%s:login_counts:%s'\n"
            "  redis-cli -p %d HGETALL '%s:rejected_counts'\n"
            "  redis-cli -p %d XREVRANGE '%s:anomalies' + - COUNT 5\n"
            "  rollcall snapshot -X redis.url=redis://localhost:%d -X 'redis.prefix=%s'\n\n"
            "End it, and remove what is left, with:\n\n"
            "  redis-cli -p %d shutdown nosave; rm -r %s\n\n",
-           port, prefix, port, prefix, port, prefix, port, prefix, port, prefix, port, prefix, port,
-           demo->folder);
+           port, prefix, port, prefix, port, prefix, day, port, prefix, port, prefix, port, prefix,
+           port, demo->folder);
 }
 
 /* The whole of it, up to the counts in Redis. */
