@@ -1,0 +1,108 @@
+/* kafka_source: the input topic as a member of a consumer group.
+ *
+ * Place:    the beginning of the flow.
+ * Threads:  create, subscribe, poll and destroy from one thread, on which the callbacks run too;
+ *           a stream from its INGEST thread; committed, bounds and group metadata from any thread.
+ * Owns:     the consumer. Messages that were read belong to the reader until
+ *           kafka_source_message_free; all must be freed before destroy.
+ * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
+ * Waits:    every call at most its timeout.
+ */
+#ifndef EDGE_KAFKA_SOURCE_H
+#define EDGE_KAFKA_SOURCE_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "edge/kafka_conf.h"
+
+struct kafka_source;
+struct kafka_stream;
+
+/* One partition of an assignment; `stream` is open, `offset` is for the callback to set. */
+struct kafka_assigned {
+    int32_t partition;
+    struct kafka_stream *stream;
+    int64_t offset;
+};
+
+struct kafka_source_options {
+    const struct properties *kafka;
+    const struct properties *consumer;
+    const char *group;
+    const char *topic;
+    const char *static_id; /* group.instance.id, or NULL */
+    size_t queue_bytes;    /* default for what librdkafka holds, all partitions together */
+    int partition_count;   /* over which it is divided */
+
+    /* Partitions are ours now: the callback keeps the streams and sets the offsets to start at. */
+    void (*assigned)(void *context, struct kafka_assigned *items, size_t count);
+    /* Partitions are given away (finish what is in hand) or lost (another owner may be at work
+     * already: drop it). On return nobody uses their streams any more. */
+    void (*revoked)(void *context, const int32_t *partitions, size_t count, bool is_lost);
+    void *context;
+};
+
+struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
+                                         struct error *error);
+/* Leaves the group, for which `revoked` is called, within timeout_ms; then frees everything. */
+void kafka_source_leave(struct kafka_source *source);
+void kafka_source_destroy(struct kafka_source **source);
+
+/* The consumer's handle, for kafka_topics. Never polled by the caller. */
+rd_kafka_t *kafka_source_handle(struct kafka_source *source);
+
+bool kafka_source_subscribe(struct kafka_source *source, struct error *error);
+
+/* Serves rebalances and errors. False and error if the consumer is dead for good. */
+bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error);
+
+/* True while a member of the group, with or without partitions. */
+bool kafka_source_is_joined(const struct kafka_source *source);
+
+/* The group's committed offset, with open transactions waited for; -1 if none. `origin` is what was
+ * kept beside it, -1 if nothing. */
+struct kafka_committed {
+    int32_t partition;
+    int64_t offset;
+    int64_t origin;
+};
+bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
+                            size_t count, int timeout_ms, struct error *error);
+
+/* The log's bounds: records of [*begin, *end) can be read, open transactions excluded. */
+bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
+                         int64_t *end, int timeout_ms, struct error *error);
+
+/* Commits outside of a transaction. */
+bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
+                         size_t count, struct error *error);
+
+/* How the origin is kept beside an offset. */
+void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *topic,
+                             const struct kafka_committed *item);
+
+/* What one read gave. */
+enum stream_verdict {
+    STREAM_RECORD,
+    STREAM_NOTHING,  /* no record within the time */
+    STREAM_OUT_OF_RANGE, /* the position is not in the log: resume anew */
+};
+
+/* The next message of the stream, waiting for at most timeout_ms. The caller owns *message. */
+enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
+                                      rd_kafka_message_t **message);
+/* Ends a present or the next waiting read; from any thread. */
+void kafka_stream_wake(struct kafka_stream *stream);
+/* Reading goes on at offset; what was fetched from elsewhere is not seen any more. */
+bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error);
+/* The end of the log as the last fetch saw it, or -1. */
+int64_t kafka_stream_end(const struct kafka_stream *stream);
+void kafka_stream_close(struct kafka_stream **stream);
+
+void kafka_source_message_free(void *message);
+
+#endif

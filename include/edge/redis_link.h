@@ -1,0 +1,42 @@
+/* redis_link: one connection to Redis that comes back by itself.
+ *
+ * Place:    under redis_store.
+ * Threads:  one owner.
+ * Owns:     the connection; a broken one is freed at once and never used again (hiredis keeps its
+ *           error for good).
+ * Waits:    each call at most timeout_ms for connecting, sending and each reply.
+ */
+#ifndef EDGE_REDIS_LINK_H
+#define EDGE_REDIS_LINK_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct redis_link;
+
+/* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]; user and
+ * password may be percent-encoded. Connects to nothing yet. NULL and error if the URL is not one of
+ * these. Borrows url. */
+struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error);
+void redis_link_destroy(struct redis_link **link);
+
+/* Where it leads, without secrets: for messages. Lives as long as the link. */
+const char *redis_link_name(const struct redis_link *link);
+
+/* True if connected, authenticated and in the right database, now or after trying once. */
+bool redis_link_open(struct redis_link *link, struct error *error);
+
+/* Sends a command without waiting for its reply: argv as for redisAppendCommandArgv. */
+bool redis_link_send(struct redis_link *link, int argc, const char **argv, const size_t *lengths);
+
+/* The next reply in the order of sending, which the caller frees with freeReplyObject; NULL and error
+ * if the connection broke (it is closed then). */
+redisReply *redis_link_receive(struct redis_link *link, struct error *error);
+
+/* One command and its reply; as above. */
+redisReply *redis_link_call(struct redis_link *link, struct error *error, int argc,
+                            const char **argv);
+
+#endif

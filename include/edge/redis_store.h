@@ -1,0 +1,92 @@
+/* redis_store: the counts in Redis, and the counted watermark that moves with them.
+ *
+ * Place:    the end of the flow: CHECKPOINT applies calls here; start-up, assignment and snapshots
+ *           read through stores of their own.
+ * Threads:  one owner a store.
+ * Owns:     one connection; the calls' deltas are borrowed for the time of redis_store_apply.
+ * Limits:   ANOMALIES_MAX anomalies are reported for a call; all are in Redis.
+ * Waits:    redis.timeout_ms a reply, one after the other.
+ *
+ * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
+ *     (src/edge/checkpoint.lua).
+ * I2  A call may be repeated as often as one likes: only the first can find base.
+ */
+#ifndef EDGE_REDIS_STORE_H
+#define EDGE_REDIS_STORE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "core/cursor.h"
+#include "core/delta.h"
+
+enum { REDIS_STORE_ANOMALIES_MAX = 64, REDIS_STORE_SCHEMA = 1 };
+
+enum store_verdict {
+    STORE_OK,
+    STORE_RETRY,   /* Redis is away or busy: the same again, later */
+    STORE_REFUSED, /* it will not work until somebody mends it; the error says what */
+};
+
+struct redis_store_options {
+    const char *url;
+    const char *prefix;
+    int timeout_ms;
+    const char *group;
+    const char *topic;
+    const char *topic_id; /* "" if not known */
+    const char *dimensions[LOGIN_DIMENSIONS_MAX];
+    unsigned dimension_count;
+    int64_t threshold;
+    int64_t max_values;
+    int64_t retention_days;
+};
+
+struct redis_store;
+
+/* Parses the URL; connects to nothing yet. Keeps the strings of options. */
+struct redis_store *redis_store_create(const struct redis_store_options *options,
+                                       struct error *error);
+void redis_store_destroy(struct redis_store **store);
+
+/* For messages, without secrets. */
+const char *redis_store_name(const struct redis_store *store);
+
+/* Looks at everything that could make counting wrong: reach, login, eviction policy, types of the
+ * keys, owner of the prefix. `warning` gets a text for what could not be looked at, or "". */
+enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
+                                     struct error *error);
+
+/* The counted offset of each partition, or CURSOR_ABSENT. */
+enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
+                                       size_t count, int64_t *offsets, struct error *error);
+
+/* One checkpoint; see cursor_cut for base and end. */
+struct store_call {
+    int32_t partition;
+    int64_t base;
+    int64_t end;
+    const struct delta *const *deltas; /* no key is in two of them */
+    size_t delta_count;
+
+    /* the answer */
+    enum store_verdict verdict;
+    int64_t stored; /* STORE_OK: the offset that is stored now */
+    size_t anomaly_count;
+    struct store_anomaly {
+        char minute[24]; /* YYYY-MM-DD HH:MM */
+        int64_t count;
+    } anomalies[REDIS_STORE_ANOMALIES_MAX];
+};
+
+/* Sends all calls, then reads all answers: one round trip. Each call has its own verdict; `error` is
+ * about the first that is not STORE_OK. */
+void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
+                       struct error *error);
+
+/* Adds all counts, taken at one moment, as the JSON object of `rollcall snapshot`. */
+enum store_verdict redis_store_snapshot(struct redis_store *store, struct text *json,
+                                        struct error *error);
+
+#endif

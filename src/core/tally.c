@@ -1,0 +1,136 @@
+/* Nodes are added and never removed before the end, so readers need RCU only against the table's own
+ * resizing. A node is complete before it is linked: `is_ready` is stored with release order and read
+ * with acquire order, which says the same to tools that cannot see into liburcu. */
+#include "core/tally.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu.h>
+#include <urcu/rculfhash.h>
+
+struct node {
+    struct cds_lfht_node link;
+    atomic_bool is_ready;
+    uint8_t field;
+    uint8_t length;
+    uint64_t hash;
+    _Atomic int64_t total;
+    char bytes[];
+};
+
+struct tally {
+    struct cds_lfht *table;
+    uint64_t seed;
+    int64_t max_values;
+    int64_t key_count[DELTA_FIELD_COUNT];
+};
+
+enum { FIRST_BUCKETS = 256, LARGEST_BUCKETS = 1 << 20 };
+
+void tally_enter(void) {
+    rcu_register_thread();
+}
+
+void tally_leave(void) {
+    rcu_unregister_thread();
+}
+
+struct tally *tally_create(uint64_t seed, int64_t max_values) {
+    struct tally *tally = calloc(1, sizeof *tally);
+    if (tally == NULL) return NULL;
+    tally->seed = seed;
+    tally->max_values = max_values;
+    tally->table = cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE,
+                                NULL);
+    if (tally->table == NULL) {
+        free(tally);
+        return NULL;
+    }
+    return tally;
+}
+
+void tally_destroy(struct tally **tally) {
+    if (*tally == NULL) return;
+    struct cds_lfht_iter place;
+    struct cds_lfht_node *link;
+    rcu_register_thread();
+    rcu_read_lock();
+    cds_lfht_first((*tally)->table, &place);
+    while ((link = cds_lfht_iter_get_node(&place)) != NULL) {
+        cds_lfht_next((*tally)->table, &place);
+        cds_lfht_del((*tally)->table, link);
+        free(caa_container_of(link, struct node, link)); /* no reader is left */
+    }
+    rcu_read_unlock();
+    cds_lfht_destroy((*tally)->table, NULL);
+    rcu_unregister_thread();
+    free(*tally);
+    *tally = NULL;
+}
+
+static int node_is(struct cds_lfht_node *link, const void *wanted) {
+    const struct node *node = caa_container_of(link, struct node, link);
+    const struct delta_key *key = wanted;
+    return atomic_load_explicit(&node->is_ready, memory_order_acquire) &&
+           node->field == key->field && node->length == key->length &&
+           memcmp(node->bytes, key->bytes, key->length) == 0;
+}
+
+static struct node *find(struct tally *tally, struct delta_key key) {
+    struct cds_lfht_iter place;
+    cds_lfht_lookup(tally->table, (unsigned long)key.hash, node_is, &key, &place);
+    struct cds_lfht_node *link = cds_lfht_iter_get_node(&place);
+    return link == NULL ? NULL : caa_container_of(link, struct node, link);
+}
+
+static struct node *insert(struct tally *tally, struct delta_key key) {
+    struct node *node = calloc(1, sizeof *node + key.length);
+    if (node == NULL) abort();
+    node->field = key.field;
+    node->length = key.length;
+    node->hash = key.hash;
+    memcpy(node->bytes, key.bytes, key.length);
+    atomic_store_explicit(&node->is_ready, true, memory_order_release); /* pairs with node_is */
+    cds_lfht_node_init(&node->link);
+    cds_lfht_add(tally->table, (unsigned long)key.hash, &node->link);
+    tally->key_count[key.field]++;
+    return node;
+}
+
+static void add_entry(struct tally *tally, struct delta_key key, int64_t count) {
+    struct node *node = find(tally, key);
+    if (node == NULL && tally->key_count[key.field] >= tally->max_values) {
+        static const int64_t other_number = -1;
+        const struct login_text other = {TALLY_OTHER, sizeof TALLY_OTHER - 1};
+        key = key.field < DELTA_MINUTE ? delta_value_key(tally->seed, key.field, other)
+                                       : delta_number_key(tally->seed, key.field, &other_number);
+        node = find(tally, key);
+    }
+    if (node == NULL) node = insert(tally, key);
+    atomic_fetch_add_explicit(&node->total, count, memory_order_relaxed);
+}
+
+void tally_add(struct tally *tally, const struct delta *delta) {
+    rcu_read_lock();
+    for (uint32_t e = 0; e < delta->entry_count; e++) {
+        const struct delta_entry *entry = &delta->entries[e];
+        add_entry(tally, delta_key(delta, entry), entry->count);
+    }
+    rcu_read_unlock();
+}
+
+void tally_visit(struct tally *tally,
+                 void (*visit)(void *context, struct delta_key key, int64_t total), void *context) {
+    struct cds_lfht_iter place;
+    struct cds_lfht_node *link;
+    rcu_read_lock();
+    cds_lfht_for_each(tally->table, &place, link) {
+        const struct node *node = caa_container_of(link, struct node, link);
+        if (!atomic_load_explicit(&node->is_ready, memory_order_acquire)) continue;
+        struct delta_key key = {node->hash, node->bytes, node->length, node->field};
+        visit(context, key, atomic_load_explicit(&node->total, memory_order_relaxed));
+    }
+    rcu_read_unlock();
+}

@@ -1,0 +1,337 @@
+/* One switch (judge) turns librdkafka's errors into verdicts; an error without a class is fatal, as
+ * its documentation wants it. Without a transactional id the same calls give at-least-once: commit
+ * flushes, looks at the delivery reports, and then commits the offsets by the consumer. */
+#include "edge/kafka_sink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/login.h"
+#include "edge/kafka_log.h"
+
+enum { QUEUE_MESSAGES = 100000, MESSAGE_BYTES_MAX = 100000000 };
+
+struct kafka_sink {
+    struct kafka_sink_options options;
+    rd_kafka_t *producer;
+    bool keeps_partition[2]; /* by is_rejected */
+    bool is_committing; /* offsets are in the transaction; only its commit may be said again */
+    rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
+};
+
+static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
+    (void)producer;
+    struct kafka_sink *sink = opaque;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+        message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+        return;
+    }
+    if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) sink->delivery_error = message->err;
+    log_warn("A record was not delivered", log_text("topic", rd_kafka_topic_name(message->rkt)),
+             log_int("partition", message->partition),
+             log_text("error", rd_kafka_err2name(message->err)));
+}
+
+static void on_error(rd_kafka_t *producer, int err, const char *reason, void *opaque) {
+    (void)producer, (void)opaque;
+    log_warn("Kafka producer", log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)err)),
+             log_text("reason", reason));
+}
+
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
+    char why[512];
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
+    return error_set(error, "librdkafka refuses %s=%s: %s", name, value, why);
+}
+
+static bool set_unless_given(const struct kafka_sink_options *options, rd_kafka_conf_t *conf,
+                             const char *name, long long value, struct error *error) {
+    char text[24];
+    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->producer, name)) return true;
+    snprintf(text, sizeof text, "%lld", value);
+    return set(conf, name, text, error);
+}
+
+static rd_kafka_t *make_producer(struct kafka_sink *sink, struct error *error) {
+    char why[512];
+    rd_kafka_conf_t *conf = NULL;
+    rd_kafka_t *producer = NULL;
+    const struct kafka_sink_options *options = &sink->options;
+    if (!kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &conf, error)) {
+        return NULL;
+    }
+    bool is_set = set(conf, "enable.idempotence", "true", error) &&
+                  set(conf, "partitioner", "murmur2_random", error) &&
+                  set_unless_given(options, conf, "queue.buffering.max.messages", QUEUE_MESSAGES,
+                                   error) &&
+                  set_unless_given(options, conf, "queue.buffering.max.kbytes",
+                                   (long long)(options->queue_bytes / 1024), error) &&
+                  set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000,
+                                   error) &&
+                  set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error);
+    if (is_set && options->transactional_id != NULL) {
+        is_set = set(conf, "transactional.id", options->transactional_id, error);
+    }
+    if (is_set) {
+        rd_kafka_conf_set_opaque(conf, sink);
+        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+        rd_kafka_conf_set_error_cb(conf, on_error);
+        kafka_log_attach(conf);
+        producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+        if (producer == NULL) error_set(error, "the Kafka producer cannot be made: %s", why);
+    }
+    if (producer == NULL) rd_kafka_conf_destroy(conf);
+    return producer;
+}
+
+struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
+                                     struct error *error) {
+    struct kafka_sink *sink = calloc(1, sizeof *sink);
+    if (sink == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    sink->options = *options;
+    sink->producer = make_producer(sink, error);
+    if (sink->producer == NULL) kafka_sink_destroy(&sink);
+    return sink;
+}
+
+void kafka_sink_destroy(struct kafka_sink **sink) {
+    if (*sink == NULL) return;
+    if ((*sink)->producer != NULL) {
+        rd_kafka_purge((*sink)->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_poll((*sink)->producer, 0);
+        rd_kafka_destroy((*sink)->producer);
+    }
+    free(*sink);
+    *sink = NULL;
+}
+
+void kafka_sink_keep_partitions(struct kafka_sink *sink, bool accepted, bool rejected) {
+    sink->keeps_partition[false] = accepted;
+    sink->keeps_partition[true] = rejected;
+}
+
+static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
+                               const char *what, struct error *error) {
+    if (failure == NULL) return SINK_OK;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
+    enum sink_verdict verdict = SINK_REPLACE;
+    error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure),
+              rd_kafka_err2name(code));
+    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
+        code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
+        code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+        error_set(error,
+                  "Kafka denies %s: %s; allow WRITE on the transactional id \"%s\" and on topics "
+                  "%s and %s",
+                  what, rd_kafka_error_string(failure), sink->options.transactional_id,
+                  sink->options.topic, sink->options.rejected_topic);
+        verdict = SINK_STOP;
+    } else if (rd_kafka_error_txn_requires_abort(failure)) {
+        verdict = SINK_ABORT;
+    } else if (rd_kafka_error_is_retriable(failure)) {
+        verdict = SINK_RETRY;
+    }
+    rd_kafka_error_destroy(failure);
+    return verdict;
+}
+
+enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error) {
+    if (sink->options.transactional_id == NULL) return SINK_OK;
+    return judge(sink, rd_kafka_init_transactions(sink->producer, timeout_ms),
+                 "the transactional producer cannot start", error);
+}
+
+enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error) {
+    sink->delivery_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    sink->is_committing = false;
+    if (sink->options.transactional_id == NULL) return SINK_OK;
+    return judge(sink, rd_kafka_begin_transaction(sink->producer), "a transaction cannot begin",
+                 error);
+}
+
+static void add_text_header(rd_kafka_headers_t *headers, const char *name, const char *value,
+                            size_t length) {
+    rd_kafka_header_add(headers, name, -1, value, (ssize_t)length);
+}
+
+/* The record's own headers and, of a rejected one, where it came from and why it was rejected. */
+static rd_kafka_headers_t *make_headers(const struct kafka_sink *sink, const struct batch *batch,
+                                        const struct batch_record *record,
+                                        const rd_kafka_message_t *message) {
+    rd_kafka_headers_t *own = NULL, *headers = NULL;
+    if (rd_kafka_message_headers(message, &own) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        headers = rd_kafka_headers_copy(own);
+    }
+    if (record->fate != BATCH_REJECTED) return headers;
+    if (headers == NULL) headers = rd_kafka_headers_new(5);
+    char text[24];
+    const char *reason = login_reason_name((enum login_reason)record->reason);
+    add_text_header(headers, "__rollcall.errors.reason", reason, strlen(reason));
+    add_text_header(headers, "__rollcall.errors.detail", batch->text + record->text_offset,
+                    record->text_length);
+    add_text_header(headers, "__rollcall.errors.topic", sink->options.input_topic,
+                    strlen(sink->options.input_topic));
+    int length = snprintf(text, sizeof text, "%d", message->partition);
+    add_text_header(headers, "__rollcall.errors.partition", text, (size_t)length);
+    length = snprintf(text, sizeof text, "%lld", (long long)message->offset);
+    add_text_header(headers, "__rollcall.errors.offset", text, (size_t)length);
+    return headers;
+}
+
+enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
+                                  const struct batch_record *record, struct error *error) {
+    const rd_kafka_message_t *message = record->message;
+    bool is_rejected = record->fate == BATCH_REJECTED;
+    const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
+    if (*topic == '\0') return SINK_OK;
+
+    const void *key = message->key;
+    size_t key_bytes = message->key_len;
+    if (key == NULL && !is_rejected && record->text_length > 0) {
+        key = batch->text + record->text_offset;
+        key_bytes = record->text_length;
+    }
+    int32_t partition = sink->keeps_partition[is_rejected] ? message->partition
+                                                           : RD_KAFKA_PARTITION_UA;
+    rd_kafka_timestamp_type_t type;
+    int64_t timestamp = rd_kafka_message_timestamp(message, &type);
+    rd_kafka_headers_t *headers = make_headers(sink, batch, record, message);
+
+    rd_kafka_vu_t arguments[8];
+    size_t count = 0;
+    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic};
+    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
+    arguments[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
+    arguments[count++] = (rd_kafka_vu_t){
+        .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = message->payload, .size = message->len}};
+    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
+                                         .u.mem = {.ptr = (void *)key, .size = key_bytes}};
+    if (timestamp > 0) {
+        arguments[count++] =
+            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
+    }
+    if (headers != NULL) {
+        arguments[count++] =
+            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers};
+    }
+    rd_kafka_error_t *failure = rd_kafka_produceva(sink->producer, arguments, count);
+    if (failure == NULL) return SINK_OK; /* the headers are the producer's now */
+    if (headers != NULL) rd_kafka_headers_destroy(headers);
+    if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        rd_kafka_error_destroy(failure);
+        return SINK_FULL;
+    }
+    if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
+        sink->keeps_partition[is_rejected]) {
+        rd_kafka_error_destroy(failure);
+        sink->keeps_partition[is_rejected] = false; /* the input topic grew: by key from now on */
+        log_warn("The input topic has more partitions than its output: records go by key now",
+                 log_text("topic", topic));
+        return kafka_sink_send(sink, batch, record, error);
+    }
+    error_set(error, "a record cannot be sent to %s: %s", topic, rd_kafka_error_string(failure));
+    bool is_fatal = rd_kafka_error_is_fatal(failure) != 0 ||
+                    rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__FATAL ||
+                    rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__FENCED;
+    rd_kafka_error_destroy(failure);
+    return is_fatal ? SINK_REPLACE : SINK_ABORT;
+}
+
+void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
+    rd_kafka_poll(sink->producer, timeout_ms);
+}
+
+static enum sink_verdict commit_plain(struct kafka_sink *sink, struct kafka_source *source,
+                                      const struct kafka_committed *offsets, size_t count,
+                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+                                      struct error *error) {
+    if (rd_kafka_flush(sink->producer, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        error_set(error, "Kafka takes no records: not delivered within %d ms", timeout_ms);
+        return SINK_RETRY;
+    }
+    if (sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        error_set(error, "a record was not delivered: %s", rd_kafka_err2str(sink->delivery_error));
+        return SINK_ABORT;
+    }
+    if (!may_commit(context)) {
+        error_set(error, "a partition was given away meanwhile");
+        return SINK_ABORT;
+    }
+    return kafka_source_commit(source, offsets, count, error) ? SINK_OK : SINK_ABORT;
+}
+
+static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_source *source,
+                                      const struct kafka_committed *offsets, size_t count,
+                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+                                      struct error *error) {
+    rd_kafka_consumer_group_metadata_t *metadata =
+        rd_kafka_consumer_group_metadata(kafka_source_handle(source));
+    if (metadata == NULL || !may_commit(context)) {
+        if (metadata != NULL) rd_kafka_consumer_group_metadata_destroy(metadata);
+        error_set(error, "a partition was given away meanwhile");
+        return SINK_ABORT;
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        kafka_source_put_offset(list, sink->options.input_topic, &offsets[i]);
+    }
+    enum sink_verdict verdict =
+        judge(sink,
+              rd_kafka_send_offsets_to_transaction(sink->producer, list, metadata, timeout_ms),
+              "offsets cannot join the transaction", error);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_consumer_group_metadata_destroy(metadata);
+    return verdict == SINK_RETRY ? SINK_ABORT : verdict; /* the group may have moved on: anew */
+}
+
+static enum sink_verdict commit_transaction(struct kafka_sink *sink, struct kafka_source *source,
+                                            const struct kafka_committed *offsets, size_t count,
+                                            bool (*may_commit)(void *), void *context,
+                                            int timeout_ms, struct error *error) {
+    if (!sink->is_committing) {
+        enum sink_verdict verdict = send_offsets(sink, source, offsets, count, may_commit, context,
+                                                 timeout_ms, error);
+        if (verdict != SINK_OK) return verdict;
+        sink->is_committing = true;
+    }
+    return judge(sink, rd_kafka_commit_transaction(sink->producer, timeout_ms),
+                 "the transaction cannot be committed", error);
+}
+
+enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source *source,
+                                    const struct kafka_committed *offsets, size_t count,
+                                    bool (*may_commit)(void *), void *context, int timeout_ms,
+                                    struct error *error) {
+    return sink->options.transactional_id == NULL
+               ? commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error)
+               : commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
+                                    error);
+}
+
+enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error) {
+    if (sink->options.transactional_id == NULL) {
+        rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_flush(sink->producer, timeout_ms);
+        sink->delivery_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+        return SINK_OK;
+    }
+    return judge(sink, rd_kafka_abort_transaction(sink->producer, timeout_ms),
+                 "the transaction cannot be aborted", error);
+}
+
+enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error) {
+    rd_kafka_t *producer = make_producer(sink, error);
+    if (producer == NULL) return SINK_STOP;
+    rd_kafka_t *old = sink->producer;
+    sink->producer = producer;
+    rd_kafka_purge(old, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_poll(old, 0);
+    rd_kafka_destroy(old);
+    return SINK_OK;
+}

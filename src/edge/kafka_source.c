@@ -1,0 +1,366 @@
+/* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it
+ * safe: a partition's queue is taken away from the main queue before the partition is assigned, so
+ * that none of its records ever arrives elsewhere; and it is unassigned only after `revoked` came
+ * back, so that the group cannot give it to another member while work of ours is under way. */
+#include "edge/kafka_source.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "edge/kafka_log.h"
+
+enum { SEEK_TIMEOUT_MS = 5000 };
+
+struct kafka_source {
+    struct kafka_source_options options;
+    rd_kafka_t *consumer;
+    bool is_subscribed;
+    atomic_bool is_joined;
+};
+
+struct kafka_stream {
+    struct kafka_source *source;
+    rd_kafka_queue_t *queue;
+    int32_t partition;
+};
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
+                         rd_kafka_topic_partition_list_t *list, void *opaque);
+
+static void on_error(rd_kafka_t *consumer, int err, const char *reason, void *opaque) {
+    (void)consumer, (void)opaque;
+    if (err == RD_KAFKA_RESP_ERR__FATAL) return; /* kafka_source_poll says it */
+    log_warn("Kafka consumer", log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)err)),
+             log_text("reason", reason));
+}
+
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
+    char why[512];
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
+    return error_set(error, "librdkafka refuses %s=%s: %s", name, value, why);
+}
+
+static bool set_unless_given(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
+                             const char *name, long long value, struct error *error) {
+    char text[24];
+    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->consumer, name)) return true;
+    snprintf(text, sizeof text, "%lld", value);
+    return set(conf, name, text, error);
+}
+
+/* What rollcall owns, and its own defaults for what the user left open. */
+static bool configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
+                      struct error *error) {
+    const char *protocol = kafka_conf_get(options->consumer, "group.protocol");
+    bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
+    long long queue_kb = (long long)(options->queue_bytes / 1024);
+    long long share_kb = queue_kb / (options->partition_count > 0 ? options->partition_count : 1);
+    if (share_kb < 64) share_kb = 64;
+    if (share_kb > 8192) share_kb = 8192;
+    if (!set(conf, "group.id", options->group, error) ||
+        !set(conf, "enable.auto.commit", "false", error) ||
+        !set(conf, "enable.auto.offset.store", "false", error) ||
+        !set(conf, "auto.offset.reset", "error", error) ||
+        !set(conf, "isolation.level", "read_committed", error) ||
+        !set(conf, "allow.auto.create.topics", "false", error)) {
+        return false;
+    }
+    if (is_classic && !set(conf, "partition.assignment.strategy", "cooperative-sticky", error)) {
+        return false;
+    }
+    if (options->static_id != NULL && !set(conf, "group.instance.id", options->static_id, error)) {
+        return false;
+    }
+    return set_unless_given(options, conf, "queued.max.messages.kbytes", share_kb, error) &&
+           set_unless_given(options, conf, "queued.min.messages", 10000, error) &&
+           set_unless_given(options, conf, "fetch.queue.backoff.ms", 10, error) &&
+           set_unless_given(options, conf, "fetch.message.max.bytes",
+                            share_kb < 256 ? share_kb * 1024 : 256 * 1024, error) &&
+           set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000, error);
+}
+
+struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
+                                         struct error *error) {
+    char why[512];
+    rd_kafka_conf_t *conf = NULL;
+    struct kafka_source *source = calloc(1, sizeof *source);
+    if (source == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    source->options = *options;
+    if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error) ||
+        !configure(options, conf, error)) {
+        goto fail;
+    }
+    rd_kafka_conf_set_opaque(conf, source);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    kafka_log_attach(conf);
+    source->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (source->consumer == NULL) {
+        error_set(error, "the Kafka consumer cannot be made: %s", why);
+        goto fail;
+    }
+    conf = NULL; /* the consumer's now */
+    rd_kafka_poll_set_consumer(source->consumer);
+    return source;
+fail:
+    if (conf != NULL) rd_kafka_conf_destroy(conf);
+    free(source);
+    return NULL;
+}
+
+void kafka_source_leave(struct kafka_source *source) {
+    if (source->is_subscribed) rd_kafka_consumer_close(source->consumer);
+    source->is_subscribed = false;
+    atomic_store(&source->is_joined, false);
+}
+
+void kafka_source_destroy(struct kafka_source **source) {
+    if (*source == NULL) return;
+    kafka_source_leave(*source);
+    rd_kafka_destroy((*source)->consumer);
+    free(*source);
+    *source = NULL;
+}
+
+rd_kafka_t *kafka_source_handle(struct kafka_source *source) {
+    return source->consumer;
+}
+
+bool kafka_source_is_joined(const struct kafka_source *source) {
+    return atomic_load(&source->is_joined);
+}
+
+bool kafka_source_subscribe(struct kafka_source *source, struct error *error) {
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, source->options.topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t err = rd_kafka_subscribe(source->consumer, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    source->is_subscribed = err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (source->is_subscribed) return true;
+    return error_set(error, "cannot subscribe to topic %s: %s", source->options.topic,
+                     rd_kafka_err2str(err));
+}
+
+bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {
+    char why[512];
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, timeout_ms);
+    if (message != NULL) {
+        assert(message->err != RD_KAFKA_RESP_ERR_NO_ERROR); /* records have queues of their own */
+        if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+            message->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
+            error_set(error, "Kafka denies access: %s; allow READ on topic %s and group %s",
+                      rd_kafka_message_errstr(message), source->options.topic,
+                      source->options.group);
+            rd_kafka_message_destroy(message);
+            return false;
+        }
+        log_warn("Kafka consumer", log_text("error", rd_kafka_err2name(message->err)),
+                 log_text("reason", rd_kafka_message_errstr(message)));
+        rd_kafka_message_destroy(message);
+    }
+    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
+    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+        return error_set(error, "another process runs with the same instance.id \"%s\" in group %s: "
+                                "give each instance its own (%s)",
+                         source->options.static_id == NULL ? "" : source->options.static_id,
+                         source->options.group, why);
+    }
+    return error_set(error, "the Kafka consumer failed for good: %s", why);
+}
+
+static struct kafka_stream *open_stream(struct kafka_source *source, int32_t partition) {
+    struct kafka_stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL) abort();
+    stream->source = source;
+    stream->partition = partition;
+    stream->queue =
+        rd_kafka_queue_get_partition(source->consumer, source->options.topic, partition);
+    assert(stream->queue != NULL);
+    rd_kafka_queue_forward(stream->queue, NULL);
+    return stream;
+}
+
+static void check(rd_kafka_error_t *failure, const char *what) {
+    if (failure == NULL) return;
+    log_error(what, log_text("error", rd_kafka_error_name(failure)),
+              log_text("reason", rd_kafka_error_string(failure)));
+    rd_kafka_error_destroy(failure);
+}
+
+static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
+    size_t count = (size_t)list->cnt;
+    struct kafka_assigned *items = calloc(count + 1, sizeof *items);
+    if (items == NULL) abort();
+    for (size_t i = 0; i < count; i++) {
+        items[i].partition = list->elems[i].partition;
+        items[i].stream = open_stream(source, items[i].partition);
+    }
+    source->options.assigned(source->options.context, items, count);
+    for (size_t i = 0; i < count; i++) list->elems[i].offset = items[i].offset;
+    free(items);
+    check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
+    atomic_store(&source->is_joined, true);
+}
+
+static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
+    size_t count = (size_t)list->cnt;
+    int32_t *partitions = calloc(count + 1, sizeof *partitions);
+    if (partitions == NULL) abort();
+    for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
+    bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0;
+    if (is_lost) atomic_store(&source->is_joined, false);
+    source->options.revoked(source->options.context, partitions, count, is_lost);
+    free(partitions);
+    check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
+}
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
+                         rd_kafka_topic_partition_list_t *list, void *opaque) {
+    (void)consumer;
+    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        assign(opaque, list);
+        return;
+    }
+    if (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        log_warn("Kafka rebalance failed", log_text("error", rd_kafka_err2name(err)));
+    }
+    unassign(opaque, list);
+}
+
+static rd_kafka_topic_partition_list_t *list_of(const struct kafka_source *source,
+                                                const struct kafka_committed *items, size_t count) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_topic_partition_list_add(list, source->options.topic, items[i].partition);
+    }
+    return list;
+}
+
+static const char origin_prefix[] = "origin=";
+
+static int64_t read_origin(const rd_kafka_topic_partition_t *item) {
+    size_t prefix_bytes = sizeof origin_prefix - 1;
+    char text[32] = "";
+    if (item->metadata == NULL || item->metadata_size <= prefix_bytes ||
+        item->metadata_size - prefix_bytes >= sizeof text ||
+        memcmp(item->metadata, origin_prefix, prefix_bytes) != 0) {
+        return -1;
+    }
+    memcpy(text, (const char *)item->metadata + prefix_bytes, item->metadata_size - prefix_bytes);
+    return strtoll(text, NULL, 10);
+}
+
+void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *topic,
+                             const struct kafka_committed *item) {
+    rd_kafka_topic_partition_t *place =
+        rd_kafka_topic_partition_list_add(list, topic, item->partition);
+    place->offset = item->offset;
+    if (item->origin < 0) return;
+    char text[40];
+    int length = snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)item->origin);
+    place->metadata = strdup(text); /* librdkafka frees it with the list */
+    if (place->metadata != NULL) place->metadata_size = (size_t)length;
+}
+
+bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
+                            size_t count, int timeout_ms, struct error *error) {
+    rd_kafka_topic_partition_list_t *list = list_of(source, items, count);
+    rd_kafka_resp_err_t err = rd_kafka_committed(source->consumer, list, timeout_ms);
+    for (size_t i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < count; i++) {
+        const rd_kafka_topic_partition_t *item = &list->elems[i];
+        assert(item->partition == items[i].partition);
+        err = item->err;
+        items[i].offset = item->offset >= 0 ? item->offset : -1;
+        items[i].origin = read_origin(item);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    return error_set(error, "the committed offsets of group %s cannot be read: %s",
+                     source->options.group, rd_kafka_err2str(err));
+}
+
+bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
+                         size_t count, struct error *error) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        kafka_source_put_offset(list, source->options.topic, &items[i]);
+    }
+    rd_kafka_resp_err_t err = rd_kafka_commit(source->consumer, list, 0);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    return error_set(error, "offsets of group %s cannot be committed: %s", source->options.group,
+                     rd_kafka_err2str(err));
+}
+
+bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
+                         int64_t *end, int timeout_ms, struct error *error) {
+    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
+        source->consumer, source->options.topic, partition, begin, end, timeout_ms);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    return error_set(error, "the bounds of %s [%d] cannot be read: %s", source->options.topic,
+                     partition, rd_kafka_err2str(err));
+}
+
+enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
+                                      rd_kafka_message_t **message) {
+    *message = rd_kafka_consume_queue(stream->queue, timeout_ms);
+    if (*message == NULL) return STREAM_NOTHING;
+    if ((*message)->err == RD_KAFKA_RESP_ERR_NO_ERROR) return STREAM_RECORD;
+
+    enum stream_verdict verdict = STREAM_NOTHING;
+    if ((*message)->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+        (*message)->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+        verdict = STREAM_OUT_OF_RANGE;
+    }
+    log_warn("Kafka partition", log_int("partition", stream->partition),
+             log_text("error", rd_kafka_err2name((*message)->err)),
+             log_text("reason", rd_kafka_message_errstr(*message)));
+    rd_kafka_message_destroy(*message);
+    *message = NULL;
+    return verdict;
+}
+
+void kafka_stream_wake(struct kafka_stream *stream) {
+    rd_kafka_queue_yield(stream->queue);
+}
+
+bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, stream->source->options.topic, stream->partition)
+        ->offset = offset;
+    rd_kafka_error_t *failure =
+        rd_kafka_seek_partitions(stream->source->consumer, list, SEEK_TIMEOUT_MS);
+    rd_kafka_resp_err_t err =
+        failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
+    if (failure != NULL) rd_kafka_error_destroy(failure);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    return error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->source->options.topic,
+                     stream->partition, (long long)offset, rd_kafka_err2str(err));
+}
+
+int64_t kafka_stream_end(const struct kafka_stream *stream) {
+    int64_t begin, end;
+    rd_kafka_resp_err_t err = rd_kafka_get_watermark_offsets(
+        stream->source->consumer, stream->source->options.topic, stream->partition, &begin, &end);
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 ? end : -1;
+}
+
+void kafka_stream_close(struct kafka_stream **stream) {
+    if (*stream == NULL) return;
+    rd_kafka_queue_destroy((*stream)->queue);
+    free(*stream);
+    *stream = NULL;
+}
+
+void kafka_source_message_free(void *message) {
+    rd_kafka_message_destroy(message);
+}

@@ -1,0 +1,276 @@
+#include "edge/redis_link.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#ifdef HAVE_HIREDIS_SSL
+#include <hiredis/hiredis_ssl.h>
+#endif
+
+struct redis_link {
+    char *host;     /* NULL for a unix socket */
+    char *path;     /* NULL for TCP */
+    char *user;     /* NULL: none */
+    char *password; /* NULL: none */
+    int port;
+    int database;
+    int timeout_ms;
+    bool is_tls;
+    char name[300];
+    redisContext *context; /* NULL while not connected */
+#ifdef HAVE_HIREDIS_SSL
+    redisSSLContext *ssl;
+#endif
+};
+
+static int hex_digit(char c) {
+    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+/* A copy of [begin, end) with %XX decoded. */
+static char *decode(const char *begin, const char *end) {
+    char *text = malloc((size_t)(end - begin) + 1);
+    if (text == NULL) return NULL;
+    char *to = text;
+    for (const char *from = begin; from < end; from++) {
+        if (*from == '%' && end - from > 2 && isxdigit((unsigned char)from[1]) &&
+            isxdigit((unsigned char)from[2])) {
+            *to++ = (char)(hex_digit(from[1]) * 16 + hex_digit(from[2]));
+            from += 2;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+    return text;
+}
+
+/* A whole decimal number up to `max`, or -1. */
+static int parse_number(const char *begin, const char *end, int max) {
+    int number = 0;
+    if (begin == end) return -1;
+    for (; begin < end; begin++) {
+        if (!isdigit((unsigned char)*begin)) return -1;
+        number = number * 10 + (*begin - '0');
+        if (number > max) return -1;
+    }
+    return number;
+}
+
+static bool parse_unix(struct redis_link *link, const char *rest) {
+    const char *query = strchr(rest, '?');
+    const char *end = query != NULL ? query : rest + strlen(rest);
+    if (query != NULL) {
+        if (strncmp(query, "?db=", 4) != 0) return false;
+        link->database = parse_number(query + 4, query + strlen(query), 1 << 20);
+        if (link->database < 0) return false;
+    }
+    if (*rest != '/' || end - rest < 2) return false;
+    link->path = decode(rest, end);
+    snprintf(link->name, sizeof link->name, "unix://%s", link->path == NULL ? "" : link->path);
+    return link->path != NULL;
+}
+
+static void parse_user(struct redis_link *link, const char *begin, const char *end) {
+    const char *colon = memchr(begin, ':', (size_t)(end - begin));
+    if (colon == NULL) {
+        link->user = decode(begin, end);
+        return;
+    }
+    if (colon > begin) link->user = decode(begin, colon);
+    link->password = decode(colon + 1, end);
+}
+
+static bool parse_tcp(struct redis_link *link, const char *rest) {
+    const char *slash = strchr(rest, '/');
+    const char *end = slash != NULL ? slash : rest + strlen(rest);
+    if (slash != NULL && slash[1] != '\0') {
+        link->database = parse_number(slash + 1, slash + strlen(slash), 1 << 20);
+        if (link->database < 0) return false;
+    }
+    const char *at = memrchr(rest, '@', (size_t)(end - rest));
+    if (at != NULL) {
+        parse_user(link, rest, at);
+        rest = at + 1;
+    }
+    const char *host_end = end;
+    const char *bracket = *rest == '[' ? memchr(rest, ']', (size_t)(end - rest)) : NULL;
+    const char *colon = memrchr(rest, ':', (size_t)(end - rest));
+    if (colon != NULL && (bracket == NULL || colon > bracket)) {
+        link->port = parse_number(colon + 1, end, 65535);
+        if (link->port <= 0) return false;
+        host_end = colon;
+    }
+    link->host = bracket != NULL ? decode(rest + 1, bracket) : decode(rest, host_end);
+    if (link->host == NULL || *link->host == '\0') return false;
+    snprintf(link->name, sizeof link->name, "%s://%s%s:%d/%d", link->is_tls ? "rediss" : "redis",
+             link->user != NULL || link->password != NULL ? "***@" : "", link->host, link->port,
+             link->database);
+    return true;
+}
+
+static bool parse_url(struct redis_link *link, const char *url, struct error *error) {
+    bool is_good = false;
+    if (strncasecmp(url, "redis://", 8) == 0) {
+        is_good = parse_tcp(link, url + 8);
+    } else if (strncasecmp(url, "rediss://", 9) == 0) {
+        link->is_tls = true;
+        is_good = parse_tcp(link, url + 9);
+    } else if (strncasecmp(url, "unix://", 7) == 0) {
+        is_good = parse_unix(link, url + 7);
+    }
+    if (!is_good) {
+        return error_set(error, "redis.url is not redis://[user:password@]host[:port][/db], "
+                                "rediss://... or unix:///path[?db=N]");
+    }
+#ifndef HAVE_HIREDIS_SSL
+    if (link->is_tls) {
+        return error_set(error, "redis.url wants TLS (rediss://), but this build's hiredis has none: "
+                                "build with hiredis 1.0 or later (Debian 13), or put stunnel before "
+                                "Redis and use redis://");
+    }
+#endif
+    return true;
+}
+
+struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error) {
+    struct redis_link *link = calloc(1, sizeof *link);
+    if (link == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    link->port = 6379;
+    link->timeout_ms = timeout_ms;
+    if (!parse_url(link, url, error)) goto fail;
+#ifdef HAVE_HIREDIS_SSL
+    if (link->is_tls) {
+        redisSSLContextError why = REDIS_SSL_CTX_NONE;
+        redisInitOpenSSL();
+        link->ssl = redisCreateSSLContext(NULL, "/etc/ssl/certs", NULL, NULL, link->host, &why);
+        if (link->ssl == NULL) {
+            error_set(error, "TLS for %s cannot be set up: %s", link->name,
+                      redisSSLContextGetError(why));
+            goto fail;
+        }
+    }
+#endif
+    return link;
+fail:
+    redis_link_destroy(&link);
+    return NULL;
+}
+
+static void hang_up(struct redis_link *link) {
+    if (link->context != NULL) redisFree(link->context);
+    link->context = NULL;
+}
+
+void redis_link_destroy(struct redis_link **link) {
+    if (*link == NULL) return;
+    hang_up(*link);
+#ifdef HAVE_HIREDIS_SSL
+    if ((*link)->ssl != NULL) redisFreeSSLContext((*link)->ssl);
+#endif
+    if ((*link)->password != NULL) explicit_bzero((*link)->password, strlen((*link)->password));
+    free((*link)->host);
+    free((*link)->path);
+    free((*link)->user);
+    free((*link)->password);
+    free(*link);
+    *link = NULL;
+}
+
+const char *redis_link_name(const struct redis_link *link) {
+    return link->name;
+}
+
+static bool connect_once(struct redis_link *link, struct error *error) {
+    struct timeval timeout = {link->timeout_ms / 1000, (link->timeout_ms % 1000) * 1000};
+    link->context = link->path != NULL
+                        ? redisConnectUnixWithTimeout(link->path, timeout)
+                        : redisConnectWithTimeout(link->host, link->port, timeout);
+    if (link->context == NULL) return error_set(error, "out of memory");
+    if (link->context->err != 0) {
+        error_set(error, "Redis at %s cannot be reached: %s", link->name, link->context->errstr);
+        hang_up(link);
+        return false;
+    }
+    redisSetTimeout(link->context, timeout);
+    if (link->path == NULL) redisEnableKeepAlive(link->context);
+#ifdef HAVE_HIREDIS_SSL
+    if (link->ssl != NULL &&
+        redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
+        error_set(error, "TLS with Redis at %s failed: %s", link->name, link->context->errstr);
+        hang_up(link);
+        return false;
+    }
+#endif
+    return true;
+}
+
+/* One command whose only good reply is a status. */
+static bool say(struct redis_link *link, struct error *error, int argc, const char **argv) {
+    redisReply *reply = redis_link_call(link, error, argc, argv);
+    if (reply == NULL) return false;
+    bool is_good = reply->type != REDIS_REPLY_ERROR;
+    if (!is_good) {
+        error_set(error, "Redis at %s refused %s: %s", link->name, argv[0], reply->str);
+        hang_up(link);
+    }
+    freeReplyObject(reply);
+    return is_good;
+}
+
+static bool introduce(struct redis_link *link, struct error *error) {
+    if (link->password != NULL) {
+        const char *with_user[] = {"AUTH", link->user, link->password};
+        const char *alone[] = {"AUTH", link->password};
+        if (!(link->user != NULL ? say(link, error, 3, with_user) : say(link, error, 2, alone))) {
+            return false;
+        }
+    }
+    if (link->database != 0) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", link->database);
+        const char *select[] = {"SELECT", number};
+        if (!say(link, error, 2, select)) return false;
+    }
+    const char *ping[] = {"PING"};
+    return say(link, error, 1, ping);
+}
+
+bool redis_link_open(struct redis_link *link, struct error *error) {
+    if (link->context != NULL) return true;
+    return connect_once(link, error) && introduce(link, error);
+}
+
+bool redis_link_send(struct redis_link *link, int argc, const char **argv, const size_t *lengths) {
+    assert(link->context != NULL);
+    return redisAppendCommandArgv(link->context, argc, argv, lengths) == REDIS_OK;
+}
+
+redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
+    void *reply = NULL;
+    if (link->context == NULL) {
+        error_set(error, "the connection to Redis at %s is closed", link->name);
+        return NULL;
+    }
+    if (redisGetReply(link->context, &reply) == REDIS_OK) return reply;
+    error_set(error, "the connection to Redis at %s broke: %s", link->name, link->context->errstr);
+    hang_up(link);
+    return NULL;
+}
+
+redisReply *redis_link_call(struct redis_link *link, struct error *error, int argc,
+                            const char **argv) {
+    if (!redis_link_send(link, argc, argv, NULL)) {
+        error_set(error, "out of memory for a command to Redis");
+        hang_up(link);
+        return NULL;
+    }
+    return redis_link_receive(link, error);
+}

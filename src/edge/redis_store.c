@@ -1,0 +1,403 @@
+/* The protocol's side of Redis. A call is built as one EVALSHA; Redis that has not seen the script
+ * (restarted, SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. */
+#include "edge/redis_store.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "edge/redis_command.h"
+#include "edge/redis_link.h"
+#include "edge/redis_snapshot.h"
+#include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
+
+enum { KEY_OFFSETS, KEY_META, KEY_REJECTED, KEY_ANOMALIES, KEY_DAYS, KEY_DIMENSIONS };
+
+struct redis_store {
+    struct redis_store_options options;
+    struct redis_link *link;
+    struct redis_command command; /* the one being built; its memory is used again */
+    char sha[48];                 /* of checkpoint.lua, "" until Redis said it on this connection */
+    char keys[KEY_DIMENSIONS + LOGIN_DIMENSIONS_MAX][256];
+};
+
+struct redis_store *redis_store_create(const struct redis_store_options *options,
+                                       struct error *error) {
+    struct redis_store *store = calloc(1, sizeof *store);
+    if (store == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    store->options = *options;
+    static const char *const names[] = {"offsets", "meta", "rejected_counts", "anomalies",
+                                        "login_days"};
+    for (unsigned i = 0; i < KEY_DIMENSIONS; i++) {
+        snprintf(store->keys[i], sizeof store->keys[i], "%s:%s", options->prefix, names[i]);
+    }
+    for (unsigned d = 0; d < options->dimension_count; d++) {
+        snprintf(store->keys[KEY_DIMENSIONS + d], sizeof store->keys[0], "%s:%s_counts",
+                 options->prefix, options->dimensions[d]);
+    }
+    store->link = redis_link_create(options->url, options->timeout_ms, error);
+    if (store->link == NULL) redis_store_destroy(&store);
+    return store;
+}
+
+void redis_store_destroy(struct redis_store **store) {
+    if (*store == NULL) return;
+    redis_link_destroy(&(*store)->link);
+    redis_command_release(&(*store)->command);
+    free(*store);
+    *store = NULL;
+}
+
+const char *redis_store_name(const struct redis_store *store) {
+    return redis_link_name(store->link);
+}
+
+static bool begins(const char *text, const char *word) {
+    return strncmp(text, word, strlen(word)) == 0;
+}
+
+/* An error reply, turned into what the caller must do. */
+static enum store_verdict judge_error(struct redis_store *store, const char *text,
+                                      struct error *error) {
+    const char *name = redis_link_name(store->link);
+    if (begins(text, "WRONGTYPE")) {
+        error_set(error, "a key under the prefix \"%s\" in Redis at %s is of another type than "
+                         "rollcall writes: delete it or choose another redis.prefix (%s)",
+                  store->options.prefix, name, text);
+        return STORE_REFUSED;
+    }
+    error_set(error, "Redis at %s answered: %s", name, text);
+    return STORE_RETRY;
+}
+
+static enum store_verdict refuse_password(struct redis_store *store, struct error *error) {
+    char why[ERROR_BYTES];
+    snprintf(why, sizeof why, "%.600s", error->text);
+    const char *const words[] = {"WRONGPASS", "NOAUTH", "invalid password", "NOPERM", "DENIED"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strstr(why, words[i]) == NULL) continue;
+        error_set(error, "%s; set user and password in redis.url or redis.url_file, and let the "
+                         "user reach the keys under \"%s\"",
+                  why, store->options.prefix);
+        return STORE_REFUSED;
+    }
+    return STORE_RETRY;
+}
+
+static bool open_link(struct redis_store *store, struct error *error) {
+    if (redis_link_open(store->link, error)) return true;
+    store->sha[0] = '\0';
+    return false;
+}
+
+/* maxmemory-policy by CONFIG GET, or by INFO where CONFIG is not allowed. Answers false if neither
+ * can be read. */
+static bool read_policy(struct redis_store *store, char *policy, size_t bytes,
+                        struct error *error) {
+    const char *config[] = {"CONFIG", "GET", "maxmemory-policy"};
+    redisReply *reply = redis_link_call(store->link, error, 3, config);
+    if (reply == NULL) return false;
+    bool is_known = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+                    reply->element[1]->type == REDIS_REPLY_STRING;
+    if (is_known) snprintf(policy, bytes, "%s", reply->element[1]->str);
+    freeReplyObject(reply);
+    if (is_known) return true;
+
+    const char *info[] = {"INFO", "memory"};
+    reply = redis_link_call(store->link, error, 2, info);
+    if (reply == NULL) return false;
+    const char *line =
+        reply->type == REDIS_REPLY_STRING ? strstr(reply->str, "maxmemory_policy:") : NULL;
+    if (line != NULL) {
+        line += strlen("maxmemory_policy:");
+        snprintf(policy, bytes, "%.*s", (int)strcspn(line, "\r\n"), line);
+    }
+    freeReplyObject(reply);
+    return line != NULL;
+}
+
+static enum store_verdict refuse_answer(struct redis_store *store, const redisReply *reply,
+                                        struct error *error) {
+    const char *kind = reply->element[0]->str, *what = reply->element[1]->str;
+    if (strcmp(kind, "foreign") == 0) {
+        const char *ours = strcmp(what, "group") == 0      ? store->options.group
+                           : strcmp(what, "topic") == 0    ? store->options.topic
+                           : strcmp(what, "topic_id") == 0 ? store->options.topic_id
+                                                           : "1";
+        error_set(error,
+                  "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this is %s \"%s\": "
+                  "choose another redis.prefix, or delete the keys under it to count anew",
+                  store->options.prefix, redis_link_name(store->link), what,
+                  reply->element[2]->str, what, ours);
+    } else if (strcmp(kind, "partial") == 0) {
+        error_set(error,
+                  "Redis at %s lost the key %s but kept others under its prefix (evicted or "
+                  "deleted?): counting on would be wrong; set maxmemory-policy noeviction, delete "
+                  "all keys under \"%s\", and rollcall counts them anew from Kafka",
+                  redis_link_name(store->link), what, store->options.prefix);
+    } else {
+        error_set(error,
+                  "the key %s in Redis at %s is a %s, which rollcall does not write "
+                  "(WRONGTYPE): delete it or choose another redis.prefix",
+                  what, redis_link_name(store->link), reply->element[2]->str);
+    }
+    return STORE_REFUSED;
+}
+
+/* Reads one answer of checkpoint.lua into the call; the text was unknown if *no_script. */
+static void read_answer(struct redis_store *store, struct store_call *call, bool *no_script,
+                        struct error *error) {
+    *no_script = false;
+    call->verdict = STORE_RETRY;
+    call->anomaly_count = 0;
+    redisReply *reply = redis_link_receive(store->link, error);
+    if (reply == NULL) return;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        *no_script = begins(reply->str, "NOSCRIPT");
+        if (!*no_script) call->verdict = judge_error(store, reply->str, error);
+    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
+               reply->element[0]->type != REDIS_REPLY_STRING ||
+               reply->element[1]->type != REDIS_REPLY_STRING) {
+        error_set(error, "Redis at %s gave an answer that checkpoint.lua does not give",
+                  redis_link_name(store->link));
+    } else if (strcmp(reply->element[0]->str, "stored") == 0 ||
+               strcmp(reply->element[0]->str, "kept") == 0) {
+        const char *stored = reply->element[1]->str;
+        call->verdict = STORE_OK;
+        call->stored = strcmp(stored, "none") == 0 ? CURSOR_ABSENT : strtoll(stored, NULL, 10);
+        for (size_t i = 2; i + 1 < reply->elements; i += 2) {
+            if (call->anomaly_count == REDIS_STORE_ANOMALIES_MAX) break;
+            struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
+            snprintf(anomaly->minute, sizeof anomaly->minute, "%s", reply->element[i]->str);
+            anomaly->count = reply->element[i + 1]->integer;
+        }
+    } else {
+        call->verdict = refuse_answer(store, reply, error);
+    }
+    freeReplyObject(reply);
+}
+
+static const char *offset_text(int64_t offset, char text[24]) {
+    if (offset == CURSOR_ABSENT) return "none";
+    if (offset == CURSOR_UNKNOWN) return "unknown";
+    snprintf(text, 24, "%lld", (long long)offset);
+    return text;
+}
+
+/* How many entries of each field and of each day there are; days in the order of their first sight. */
+struct shape {
+    uint32_t field_entries[DELTA_FIELD_COUNT];
+    struct day {
+        int64_t day;
+        uint32_t entries;
+    } *days;
+    size_t day_count, day_capacity;
+};
+
+static void shape_add_day(struct shape *shape, int64_t day) {
+    for (size_t i = shape->day_count; i > 0; i--) { /* the newest day first: nearly always it */
+        if (shape->days[i - 1].day != day) continue;
+        shape->days[i - 1].entries++;
+        return;
+    }
+    if (shape->day_count == shape->day_capacity) {
+        shape->day_capacity = shape->day_capacity * 2 + 8;
+        shape->days = realloc(shape->days, shape->day_capacity * sizeof *shape->days);
+        assert(shape->days != NULL);
+    }
+    shape->days[shape->day_count++] = (struct day){day, 1};
+}
+
+enum { MINUTES_A_DAY = 24 * 60 };
+
+static struct shape measure(const struct store_call *call) {
+    struct shape shape = {0};
+    for (size_t i = 0; i < call->delta_count; i++) {
+        const struct delta *delta = call->deltas[i];
+        for (uint32_t e = 0; e < delta->entry_count; e++) {
+            const struct delta_entry *entry = &delta->entries[e];
+            shape.field_entries[entry->field]++;
+            if (entry->field == DELTA_MINUTE) {
+                shape_add_day(&shape, delta_number(delta_key(delta, entry)) / MINUTES_A_DAY);
+            }
+        }
+    }
+    return shape;
+}
+
+/* Puts n and n pairs for the entries of one field, and of one day if `day` >= 0. */
+static void put_pairs(struct redis_command *command, const struct store_call *call, unsigned field,
+                      int64_t day, uint32_t pair_count) {
+    redis_command_put_int(command, pair_count);
+    for (size_t i = 0; pair_count > 0 && i < call->delta_count; i++) {
+        const struct delta *delta = call->deltas[i];
+        for (uint32_t e = 0; e < delta->entry_count; e++) {
+            const struct delta_entry *entry = &delta->entries[e];
+            if (entry->field != field) continue;
+            struct delta_key key = delta_key(delta, entry);
+            if (field == DELTA_MINUTE) {
+                int64_t minute = delta_number(key);
+                if (minute / MINUTES_A_DAY != day) continue;
+                char time[LOGIN_MINUTE_BYTES];
+                login_minute_format(minute, time);
+                redis_command_put(command, time, strlen(time));
+            } else if (field == DELTA_REJECTED) {
+                const char *reason = login_reason_name((enum login_reason)delta_number(key));
+                redis_command_put(command, reason, strlen(reason));
+            } else {
+                redis_command_put(command, key.bytes, key.length);
+            }
+            redis_command_put_int(command, entry->count);
+        }
+    }
+}
+
+/* Builds the command of a call: the layout is the one that checkpoint.lua states. */
+static void put_call(struct redis_store *store, const struct store_call *call, bool by_text) {
+    struct redis_command *command = &store->command;
+    const struct redis_store_options *options = &store->options;
+    unsigned key_count = KEY_DIMENSIONS + options->dimension_count;
+    struct shape shape = measure(call);
+    char text[300], day_name[LOGIN_DAY_BYTES];
+
+    redis_command_clear(command);
+    redis_command_put_text(command, by_text ? "EVAL" : "EVALSHA");
+    redis_command_put_text(command, by_text ? checkpoint_lua : store->sha);
+    redis_command_put_int(command, (int64_t)(key_count + shape.day_count));
+    for (unsigned i = 0; i < key_count; i++) redis_command_put_text(command, store->keys[i]);
+    for (size_t i = 0; i < shape.day_count; i++) {
+        login_day_format(shape.days[i].day * MINUTES_A_DAY, day_name);
+        snprintf(text, sizeof text, "%s:login_counts:%s", options->prefix, day_name);
+        redis_command_put_text(command, text);
+    }
+    redis_command_put_int(command, call->partition);
+    redis_command_put_text(command, offset_text(call->base, text));
+    redis_command_put_text(command, offset_text(call->end, text));
+    redis_command_put_int(command, REDIS_STORE_SCHEMA);
+    redis_command_put_text(command, options->group);
+    redis_command_put_text(command, options->topic);
+    redis_command_put_text(command, options->topic_id);
+    redis_command_put_int(command, options->threshold);
+    redis_command_put_int(command, options->max_values);
+    redis_command_put_int(command, options->retention_days * 24 * 3600);
+    redis_command_put_int(command, (int64_t)time(NULL));
+    redis_command_put_int(command, options->dimension_count);
+    for (unsigned d = 0; d < options->dimension_count; d++) {
+        put_pairs(command, call, d, -1, shape.field_entries[d]);
+    }
+    put_pairs(command, call, DELTA_REJECTED, -1, shape.field_entries[DELTA_REJECTED]);
+    for (size_t i = 0; i < shape.day_count; i++) {
+        login_day_format(shape.days[i].day * MINUTES_A_DAY, day_name);
+        redis_command_put_text(command, day_name);
+        put_pairs(command, call, DELTA_MINUTE, shape.days[i].day, shape.days[i].entries);
+    }
+    free(shape.days);
+}
+
+/* Asks Redis for the script's name (SCRIPT LOAD also teaches it the text). */
+static bool learn_sha(struct redis_store *store, struct error *error) {
+    if (store->sha[0] != '\0') return true;
+    const char *load[] = {"SCRIPT", "LOAD", checkpoint_lua};
+    redisReply *reply = redis_link_call(store->link, error, 3, load);
+    if (reply == NULL) return false;
+    bool is_good = reply->type == REDIS_REPLY_STRING;
+    if (is_good) {
+        snprintf(store->sha, sizeof store->sha, "%s", reply->str);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        judge_error(store, reply->str, error);
+    }
+    freeReplyObject(reply);
+    return is_good;
+}
+
+static bool send_call(struct redis_store *store, const struct store_call *call, bool by_text) {
+    put_call(store, call, by_text);
+    return redis_link_send(store->link, store->command.argument_count,
+                           redis_command_arguments(&store->command), store->command.lengths);
+}
+
+void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
+                       struct error *error) {
+    for (size_t i = 0; i < count; i++) calls[i].verdict = STORE_RETRY;
+    if (!open_link(store, error) || !learn_sha(store, error)) return;
+
+    size_t sent = 0;
+    while (sent < count && send_call(store, &calls[sent], false)) sent++;
+    bool is_script_gone = false;
+    for (size_t i = 0; i < sent; i++) {
+        bool no_script = false;
+        read_answer(store, &calls[i], &no_script, error);
+        is_script_gone |= no_script;
+    }
+    for (size_t i = 0; is_script_gone && i < sent; i++) {
+        bool no_script = false;
+        if (calls[i].verdict != STORE_RETRY || !open_link(store, error)) continue;
+        if (send_call(store, &calls[i], true)) read_answer(store, &calls[i], &no_script, error);
+    }
+}
+
+enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
+                                     struct error *error) {
+    char policy[64] = "";
+    error_set(warning, "%s", "");
+    if (!open_link(store, error)) return refuse_password(store, error);
+    if (!read_policy(store, policy, sizeof policy, error)) {
+        error_set(warning, "maxmemory-policy of Redis at %s cannot be read: see to it that it is "
+                           "noeviction, or counts can vanish",
+                  redis_link_name(store->link));
+    } else if (strcmp(policy, "noeviction") != 0) {
+        error_set(error, "maxmemory-policy of Redis at %s is %s, under which it may drop counts: "
+                         "set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction)",
+                  redis_link_name(store->link), policy);
+        return STORE_REFUSED;
+    }
+    /* A call that never applies still looks at types and owner. */
+    struct store_call probe = {.partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN};
+    redis_store_apply(store, &probe, 1, error);
+    return probe.verdict == STORE_RETRY ? refuse_password(store, error) : probe.verdict;
+}
+
+enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
+                                       size_t count, int64_t *offsets, struct error *error) {
+    if (count == 0) return STORE_OK;
+    struct redis_command *command = &store->command;
+    if (!open_link(store, error)) return STORE_RETRY;
+    redis_command_clear(command);
+    redis_command_put_text(command, "HMGET");
+    redis_command_put_text(command, store->keys[KEY_OFFSETS]);
+    for (size_t i = 0; i < count; i++) redis_command_put_int(command, partitions[i]);
+    if (!redis_link_send(store->link, command->argument_count, redis_command_arguments(command),
+                         command->lengths)) {
+        error_set(error, "out of memory");
+        return STORE_RETRY;
+    }
+    redisReply *reply = redis_link_receive(store->link, error);
+    if (reply == NULL) return STORE_RETRY;
+    enum store_verdict verdict = STORE_OK;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        verdict = judge_error(store, reply->str, error);
+    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count) {
+        error_set(error, "Redis at %s gave an odd answer to HMGET", redis_link_name(store->link));
+        verdict = STORE_RETRY;
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            const redisReply *field = reply->element[i];
+            offsets[i] = field->type == REDIS_REPLY_STRING ? strtoll(field->str, NULL, 10)
+                                                           : CURSOR_ABSENT;
+        }
+    }
+    freeReplyObject(reply);
+    return verdict;
+}
+
+enum store_verdict redis_store_snapshot(struct redis_store *store, struct text *json,
+                                        struct error *error) {
+    if (!open_link(store, error)) return refuse_password(store, error);
+    return redis_snapshot_read(store->link, store->options.prefix, store->options.dimensions,
+                               store->options.dimension_count, json, error);
+}
