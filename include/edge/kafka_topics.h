@@ -21,6 +21,7 @@ enum topics_verdict {
 struct topic_facts {
     bool exists;
     int partition_count; /* 0 if it does not exist */
+    /* from kafka_topics_describe: */
     char id[40];         /* in base64; "" where Kafka or librdkafka gives none */
     bool has_rights;     /* Kafka said what this user may do: the next two */
     bool may_read;
@@ -31,6 +32,11 @@ struct topic_facts {
  * topics by itself. Fills facts when it answers TOPICS_OK. Borrows all. */
 enum topics_verdict kafka_topics_look(struct rd_kafka_s *client, const char *topic, int timeout_ms,
                                       struct topic_facts *facts, struct error *error);
+
+/* Adds the id and the rights to the facts of a topic that exists. They are a help and no need:
+ * whatever goes wrong, e.g. with the in-process broker, there are none. Borrows all. */
+void kafka_topics_describe(struct rd_kafka_s *client, const char *topic, int timeout_ms,
+                           struct topic_facts *facts);
 
 /* Creates a topic with the broker's default replication; one that is there already is fine, whatever
  * its partitions. Brokers may need a moment more until all of them know it. Borrows all. */

@@ -80,6 +80,10 @@ static bool check_input(struct check *check, const char *brokers) {
         return true;
     }
     say_ok("Kafka at %s answers", brokers);
+    if (check->input.exists) {
+        kafka_topics_describe(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS,
+                              &check->input);
+    }
     if (!check->input.exists) {
         say_bad(check,
                 "input topic %s is missing: create it with kafka-topics.sh --create --topic %s "
@@ -100,7 +104,12 @@ static void check_output(struct check *check, const char *topic) {
     if (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS, &facts,
                           &error) != TOPICS_OK) {
         say_bad(check, "output: %s", error.text);
-    } else if (!facts.exists) {
+        return;
+    }
+    if (facts.exists) {
+        kafka_topics_describe(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS, &facts);
+    }
+    if (!facts.exists) {
         say_ok("output topic %s is missing: run creates it where the broker allows it", topic);
     } else if (facts.has_rights && !facts.may_write) {
         say_bad(check, "output topic %s cannot be written by this user: add the ACL Write on it",

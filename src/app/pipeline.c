@@ -27,6 +27,7 @@
 enum {
     POLL_MS = 100,
     KAFKA_CALL_MS = 5000,
+    DESCRIBE_MS = 1500,
     RETRY_MS = 250,
     RETRY_MS_MAX = 2000,
     STUCK_MS = 60000, /* a thread without a step for so long is stuck */
@@ -379,6 +380,7 @@ static bool check_topics(struct pipeline *pipeline, struct topics *topics, struc
     }
     if (is_good) {
         pipeline->partition_count = facts.partition_count;
+        kafka_topics_describe(client, config->input.topic, DESCRIBE_MS, &facts);
         snprintf(pipeline->topic_id, sizeof pipeline->topic_id, "%s", facts.id);
         is_good = ensure_output(pipeline, client, config->output.topic, &topics->keeps_accepted,
                                 error) &&
@@ -667,7 +669,11 @@ bool pipeline_run(struct pipeline *pipeline, struct error *error) {
         is_good = kafka_source_poll(pipeline->source, POLL_MS, error);
     }
     if (pipeline->source != NULL) {
-        log_info("Stopping: handing over what is in hand");
+        const char *name = *pipeline->must_stop == SIGTERM  ? "SIGTERM"
+                           : *pipeline->must_stop == SIGINT ? "SIGINT"
+                                                            : "an error";
+        log_info("Stopping: handing over what is in hand; a second signal ends at once",
+                 log_text("because", name));
         kafka_source_leave(pipeline->source);
     }
     pthread_mutex_lock(&pipeline->lock);

@@ -1,7 +1,6 @@
 /* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end, a
  * second one ends at once, and so does a watchdog if the orderly end takes too long. */
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "app/commands.h"
@@ -15,26 +14,20 @@ static volatile sig_atomic_t stop_signal;
 static unsigned watchdog_s;
 
 static void on_signal(int signal_number) {
-    static const char hurry[] = "rollcall: second signal: ending at once\n";
+    static const char hurry[] = "level=error msg=\"second signal: ending at once\"\n";
     if (stop_signal != 0) {
         ssize_t ignored = write(STDERR_FILENO, hurry, sizeof hurry - 1);
         (void)ignored;
         _exit(1);
     }
-    const char *name = signal_number == SIGTERM ? "SIGTERM" : "SIGINT";
-    static const char rest[] = ": draining; a second signal ends at once\n";
-    ssize_t ignored = write(STDERR_FILENO, "rollcall: ", 10);
-    ignored = write(STDERR_FILENO, name, strlen(name));
-    ignored = write(STDERR_FILENO, rest, sizeof rest - 1);
-    (void)ignored;
     stop_signal = signal_number;
     alarm(watchdog_s);
 }
 
 static void on_alarm(int signal_number) {
     (void)signal_number;
-    static const char late[] = "rollcall: the orderly end took too long: ending at once; what was "
-                               "not stored is read again\n";
+    static const char late[] = "level=error msg=\"the orderly end took too long: ending at once; what "
+                               "was not stored is read again\"\n";
     ssize_t ignored = write(STDERR_FILENO, late, sizeof late - 1);
     (void)ignored;
     _exit(1);

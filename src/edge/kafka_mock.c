@@ -35,6 +35,7 @@ struct kafka_mock *kafka_mock_create(int broker_count, struct error *error) {
         error_set(error, "librdkafka's in-process broker does not start");
         goto fail;
     }
+    rd_kafka_mock_group_initial_rebalance_delay_ms(mock->cluster, 0);
     return mock;
 fail:
     kafka_mock_destroy(&mock);

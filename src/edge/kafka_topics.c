@@ -93,9 +93,8 @@ static void take_description(rd_kafka_event_t *event, struct topic_facts *facts)
     take_rights(topics[0], facts);
 }
 
-/* Id and rights are a help, no need: whatever goes wrong, there are none. */
-static void describe(rd_kafka_t *client, const char *topic, int timeout_ms,
-                     struct topic_facts *facts) {
+void kafka_topics_describe(rd_kafka_t *client, const char *topic, int timeout_ms,
+                           struct topic_facts *facts) {
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
     rd_kafka_AdminOptions_t *options =
@@ -129,7 +128,6 @@ enum topics_verdict kafka_topics_look(rd_kafka_t *client, const char *topic, int
         facts->partition_count = cluster->topics[0].partition_cnt;
     }
     rd_kafka_metadata_destroy(cluster);
-    if (facts->exists) describe(client, topic, timeout_ms, facts);
     if (facts->exists || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return TOPICS_OK;
     return refuse_look(topic, code, error);
 }
