@@ -58,10 +58,10 @@ struct pipeline {
     struct inbox *shard_inboxes[BATCH_SHARDS_MAX];
     struct publish *publish;
     struct ingest_options ingest_options;
-    struct ingest *ingests[FENCE_PARTITIONS_MAX];
+    _Atomic(struct ingest *) ingests[FENCE_PARTITIONS_MAX]; /* set by the main thread */
     struct expose *expose;
 
-    pthread_mutex_t lock; /* guards `failure` and the ends of what the HTTP thread looks at */
+    pthread_mutex_t lock; /* guards `failure` */
     struct error failure;
     atomic_bool has_failed;
     atomic_bool is_flowing; /* every part above is made and running */
@@ -107,7 +107,6 @@ static bool is_alive(void *context, struct text *why) {
     struct pipeline *pipeline = context;
     bool is_good = true;
     if (!atomic_load(&pipeline->is_flowing)) return true;
-    pthread_mutex_lock(&pipeline->lock);
     is_good = is_recent(checkpoint_heartbeat_ms(pipeline->checkpoint), "checkpoint", why) &&
               is_recent(publish_heartbeat_ms(pipeline->publish), "publish", why);
     for (int s = 0; is_good && s < pipeline->config->instance.shards; s++) {
@@ -117,7 +116,6 @@ static bool is_alive(void *context, struct text *why) {
         if (pipeline->ingests[p] == NULL || !ingest_is_running(pipeline->ingests[p])) continue;
         is_good = is_recent(ingest_heartbeat_ms(pipeline->ingests[p]), "ingest", why);
     }
-    pthread_mutex_unlock(&pipeline->lock);
     return is_good;
 }
 
@@ -541,10 +539,12 @@ static void ask_redis(struct pipeline *pipeline, const int32_t *partitions, size
 }
 
 static struct ingest *ingest_of(struct pipeline *pipeline, int32_t partition) {
-    struct ingest **place = &pipeline->ingests[partition];
-    if (*place == NULL) *place = ingest_create(&pipeline->ingest_options, partition);
-    if (*place == NULL) abort(); /* out of memory: nothing is lost by a crash */
-    return *place;
+    if (pipeline->ingests[partition] == NULL) {
+        struct ingest *ingest = ingest_create(&pipeline->ingest_options, partition);
+        if (ingest == NULL) abort(); /* out of memory: nothing is lost by a crash */
+        pipeline->ingests[partition] = ingest;
+    }
+    return pipeline->ingests[partition];
 }
 
 static void show_assigned(struct pipeline *pipeline) {
@@ -577,10 +577,6 @@ static void on_assigned(void *context, struct kafka_assigned *items, size_t coun
                                                &log.end, KAFKA_CALL_MS, &error);
             struct ingest *ingest = ingest_of(pipeline, partitions[i]);
             uint64_t generation = fence_raise(&pipeline->fence, partitions[i]);
-            pthread_mutex_lock(&pipeline->lock);
-            bool was_failed = atomic_load(&pipeline->has_failed);
-            pthread_mutex_unlock(&pipeline->lock);
-            if (was_failed) break;
             items[i].offset = ingest_start(ingest, items[i].stream, generation, counted[i],
                                            &committed[i], has_log, log);
             items[i].stream = NULL; /* the ingest's now */
@@ -699,7 +695,10 @@ void pipeline_destroy(struct pipeline **pipeline) {
     for (int s = 0; s < BATCH_SHARDS_MAX; s++) aggregate_destroy(&p->aggregates[s]);
     publish_destroy(&p->publish);
     checkpoint_destroy(&p->checkpoint);
-    for (int i = 0; i < FENCE_PARTITIONS_MAX; i++) ingest_destroy(&p->ingests[i]);
+    for (int i = 0; i < FENCE_PARTITIONS_MAX; i++) {
+        struct ingest *ingest = p->ingests[i];
+        ingest_destroy(&ingest);
+    }
     kafka_sink_destroy(&p->sink);
     kafka_source_destroy(&p->source);
     redis_store_destroy(&p->count_store);

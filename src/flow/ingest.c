@@ -34,7 +34,7 @@ struct ingest {
 
     /* owned by the pipeline's thread */
     pthread_t thread;
-    bool is_running;
+    atomic_bool is_running; /* anybody may ask */
 
     /* owned by the ingest thread while it runs, else by the pipeline's */
     struct kafka_stream *stream;
@@ -472,7 +472,8 @@ int64_t ingest_start(struct ingest *ingest, struct kafka_stream *stream, uint64_
         ingest->is_placed = !finding.must_stop && finding.what != CURSOR_WAITS;
         if (ingest->is_placed) position = ingest->cursor.position;
     }
-    ingest->is_running = pthread_create(&ingest->thread, NULL, run, ingest) == 0;
+    atomic_store(&ingest->is_running,
+                 pthread_create(&ingest->thread, NULL, run, ingest) == 0);
     if (!ingest->is_running) give_up(ingest, "a thread cannot be made for a partition");
     return position;
 }
