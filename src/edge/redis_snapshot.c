@@ -169,7 +169,7 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
     if (reply == NULL) return STORE_RETRY;
     enum store_verdict verdict = STORE_OK;
     if (reply->type == REDIS_REPLY_ERROR) {
-        verdict = judge_error(link, prefix, reply->str, error);
+        verdict = judge_error(link, prefix, reply->str != NULL ? reply->str : "", error);
     } else if (!is_answer(reply, dimension_count)) {
         error_set(error, "Redis at %s gave an odd answer to snapshot.lua", redis_link_name(link));
         verdict = STORE_RETRY;
