@@ -25,6 +25,7 @@
 /* What all partitions have in common. */
 struct ingest_options {
     struct kafka_source *source;
+    const char *topic; /* for messages */
     struct login_rules rules;
     struct cursor_policy policy;
     uint64_t seed; /* of the hashes */

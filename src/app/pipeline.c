@@ -486,6 +486,7 @@ static void set_ingest_options(struct pipeline *pipeline) {
     int64_t share_bytes = memory_bytes / (pipeline->partition_count > 0 ? pipeline->partition_count : 1);
     pipeline->ingest_options = (struct ingest_options){
         .source = pipeline->source,
+        .topic = config->input.topic,
         .rules = {.dimension_count = (size_t)config->aggregate.dimension_count,
                   .max_future_s = config->aggregate.max_future_s},
         .policy = {config->input.start, config->input.on_gap},

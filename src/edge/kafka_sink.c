@@ -70,7 +70,9 @@ static rd_kafka_t *make_producer(struct kafka_sink *sink, struct error *error) {
                                    (long long)(options->queue_bytes / 1024), error) &&
                   set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000,
                                    error) &&
-                  set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error);
+                  set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error) &&
+                  /* records without a key go to any partition, one by one */
+                  set_unless_given(options, conf, "sticky.partitioning.linger.ms", 0, error);
     if (is_set && options->transactional_id != NULL) {
         is_set = set(conf, "transactional.id", options->transactional_id, error);
     }

@@ -125,10 +125,10 @@ static void tell_gap(struct ingest *ingest, const struct cursor_finding *finding
     if (finding->must_stop) {
         char why[ERROR_BYTES];
         snprintf(why, sizeof why,
-                 "partition %d needs offset %lld, but Kafka holds [%lld, %lld): %lld records are "
+                 "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are "
                  "gone; set input.on_gap=continue to go on without them, or restore them (or, if "
                  "the topic was made anew, choose another group.id and redis.prefix)",
-                 ingest->partition, (long long)finding->wanted, (long long)log.begin,
+                 ingest->options->topic, ingest->partition, (long long)finding->wanted, (long long)log.begin,
                  (long long)log.end, (long long)finding->lost_records);
         give_up(ingest, why);
         return;
