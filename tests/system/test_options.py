@@ -50,7 +50,7 @@ def _check_by_key(reads, sources, partitions):
             way = source.partition, read.partition
             assert last.get(way, -1) < source.offset, f"out of order: {read}"
             last[way] = source.offset
-    assert len(used_without_key) >= min(2, partitions), "records without a key went to one partition"
+    assert len(used_without_key) >= min(2, partitions), "records without a key went to one place"
 
 
 def test_start_latest(world):
