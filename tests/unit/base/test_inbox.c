@@ -1,0 +1,110 @@
+/* Everything that is posted arrives, once, in each sender's order, and wakes who waits for it. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/inbox.h"
+#include "base/memory.h"
+
+enum { SENDERS = 4, ITEMS = 50000, LONG_MS = 60000 };
+
+struct letter {
+    struct inbox_item item;
+    int sender, number;
+};
+
+struct sender {
+    struct inbox *inbox;
+    struct letter *letters;
+    int id;
+    pthread_t thread;
+};
+
+static void *send_all(void *context) {
+    struct sender *sender = context;
+    for (int i = 0; i < ITEMS; i++) {
+        sender->letters[i].sender = sender->id;
+        sender->letters[i].number = i;
+        inbox_post(sender->inbox, &sender->letters[i].item, 1);
+    }
+    return NULL;
+}
+
+static void all_arrive_in_each_senders_order_and_no_wake_is_lost(void **state) {
+    (void)state;
+    struct inbox *inbox = memory_create(sizeof *inbox);
+    struct sender senders[SENDERS];
+    int next[SENDERS] = {0}, received = 0;
+    int64_t begin_ms = clock_ms();
+    inbox_init(inbox, NULL, NULL);
+    for (int s = 0; s < SENDERS; s++) {
+        senders[s] = (struct sender){inbox, calloc(ITEMS, sizeof(struct letter)), s, 0};
+        assert_int_equal(pthread_create(&senders[s].thread, NULL, send_all, &senders[s]), 0);
+    }
+    while (received < SENDERS * ITEMS) {
+        struct inbox_item *item = inbox_take(inbox);
+        if (item == NULL) {
+            inbox_wait(inbox, LONG_MS); /* a lost wake would be seen as a minute lost */
+            continue;
+        }
+        const struct letter *letter = inbox_entry(item, struct letter, item);
+        assert_int_equal(letter->number, next[letter->sender]++);
+        received++;
+    }
+    assert_true(clock_ms() - begin_ms < LONG_MS);
+    assert_null(inbox_take(inbox));
+    assert_int_equal(inbox_depth(inbox), 0);
+    for (int s = 0; s < SENDERS; s++) {
+        pthread_join(senders[s].thread, NULL);
+        free(senders[s].letters);
+    }
+    inbox_fini(inbox);
+    free(inbox);
+}
+
+static void a_wake_before_the_wait_is_kept(void **state) {
+    (void)state;
+    struct inbox *inbox = memory_create(sizeof *inbox);
+    inbox_init(inbox, NULL, NULL);
+    int64_t begin_ms = clock_ms();
+    inbox_wake(inbox);
+    inbox_wait(inbox, LONG_MS);
+    assert_true(clock_ms() - begin_ms < LONG_MS);
+    inbox_wait(inbox, 1); /* and is used up: this one ends by its time */
+    inbox_fini(inbox);
+    free(inbox);
+}
+
+static void count_ring(void *context) {
+    ++*(int *)context;
+}
+
+static void the_first_of_an_empty_inbox_rings(void **state) {
+    (void)state;
+    struct inbox *inbox = memory_create(sizeof *inbox);
+    struct letter letters[2];
+    int rings = 0;
+    inbox_init(inbox, count_ring, &rings);
+    inbox_post(inbox, &letters[0].item, 1);
+    inbox_post(inbox, &letters[1].item, 2);
+    assert_int_equal(rings, 1);
+    assert_int_equal(inbox_take(inbox)->kind, 1);
+    assert_int_equal(inbox_take(inbox)->kind, 2);
+    inbox_fini(inbox);
+    free(inbox);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_arrive_in_each_senders_order_and_no_wake_is_lost),
+        cmocka_unit_test(a_wake_before_the_wait_is_kept),
+        cmocka_unit_test(the_first_of_an_empty_inbox_rings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

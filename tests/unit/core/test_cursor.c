@@ -1,0 +1,215 @@
+/* The table of answers, and where reading begins or goes on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/cursor.h"
+
+static const struct cursor_log whole = {0, 100};
+static const struct cursor_policy earliest = {CURSOR_START_EARLIEST, CURSOR_GAP_FAIL};
+
+static struct cursor found(int64_t counted, int64_t published, int64_t origin) {
+    struct cursor cursor;
+    cursor_init(&cursor, 7);
+    cursor_found(&cursor, counted, published, origin);
+    return cursor;
+}
+
+/* Counted and published up to 10, then 5 records more, and a checkpoint of them under way. */
+static struct cursor with_cut(struct cursor_cut *cut) {
+    struct cursor cursor = found(10, 10, 0);
+    cursor_resume(&cursor, whole, earliest);
+    for (int64_t offset = 10; offset < 15; offset++) cursor_take(&cursor, offset);
+    *cut = cursor_cut(&cursor);
+    return cursor;
+}
+
+static void stored_at_end_goes_on(void **state) {
+    (void)state;
+    struct cursor_cut cut;
+    struct cursor cursor = with_cut(&cut);
+    assert_int_equal(cut.base, 10);
+    assert_int_equal(cut.end, 15);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_GO_ON);
+    assert_int_equal(cursor.counted.stored, 15);
+    assert_int_equal(cursor.counted.generation, 7);
+}
+
+static void expect_rewind(int64_t stored, enum cursor_cause cause, int64_t position) {
+    struct cursor_cut cut;
+    struct cursor cursor = with_cut(&cut);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, stored), CURSOR_REWIND);
+    assert_int_equal(cursor.cause, cause);
+    assert_int_equal(cursor.counted.generation, 8);
+    assert_int_equal(cursor.published.generation, 7); /* the other side goes on */
+    cursor_resume(&cursor, whole, earliest);
+    assert_int_equal(cursor.position, position);
+}
+
+static void another_offset_rewinds_to_what_is_stored(void **state) {
+    (void)state;
+    expect_rewind(12, CURSOR_OVERTAKEN, 12);
+    expect_rewind(40, CURSOR_OVERTAKEN, 15); /* publishing has not got there yet */
+    expect_rewind(3, CURSOR_ROLLED_BACK, 3);
+    expect_rewind(CURSOR_ABSENT, CURSOR_VANISHED, 0);
+}
+
+static void an_answer_to_an_old_generation_is_stale(void **state) {
+    (void)state;
+    struct cursor_cut cut;
+    struct cursor cursor = with_cut(&cut);
+    cursor_counted(&cursor, cut.generation, 3);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_STALE);
+    assert_int_equal(cursor_published(&cursor, 6, 99), CURSOR_STALE);
+    assert_int_equal(cursor_unpublished(&cursor, 6, 0), CURSOR_STALE);
+    assert_int_equal(cursor.published.stored, 10);
+}
+
+static void i1_each_side_takes_only_what_lies_at_or_above_its_own(void **state) {
+    (void)state;
+    struct cursor cursor = found(5, 8, 0);
+    cursor_resume(&cursor, whole, earliest);
+    assert_int_equal(cursor.position, 5);
+    for (int64_t offset = 5; offset < 12; offset++) {
+        struct cursor_taken taken = cursor_take(&cursor, offset);
+        assert_true(taken.count);
+        assert_int_equal(taken.publish, offset >= 8);
+    }
+    struct cursor_taken again = cursor_take(&cursor, 6); /* below the position: fetched too early */
+    assert_false(again.count || again.publish);
+}
+
+static void i3_one_checkpoint_at_a_time(void **state) {
+    (void)state;
+    struct cursor_cut cut;
+    struct cursor cursor = with_cut(&cut);
+    assert_false(cursor_can_cut(&cursor));
+    cursor_counted(&cursor, cut.generation, 15);
+    assert_true(cursor_can_cut(&cursor));
+    assert_false(cursor_has_uncounted(&cursor));
+}
+
+static void i4_nothing_is_counted_before_the_first_commit(void **state) {
+    (void)state;
+    struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_BEGUN);
+    cursor_take(&cursor, 0);
+    assert_false(cursor_can_cut(&cursor));
+    cursor_published(&cursor, 7, 1);
+    assert_true(cursor_can_cut(&cursor));
+}
+
+static void a_group_begins_where_the_policy_says(void **state) {
+    (void)state;
+    const struct cursor_log log = {20, 100};
+    struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
+    cursor_resume(&cursor, log, earliest);
+    assert_int_equal(cursor.position, 20);
+    cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
+    cursor_resume(&cursor, log, (struct cursor_policy){CURSOR_START_LATEST, CURSOR_GAP_FAIL});
+    assert_int_equal(cursor.position, 100);
+    assert_int_equal(cursor.origin, 100);
+}
+
+static void absent_in_redis_alone_rebuilds_from_the_origin(void **state) {
+    (void)state;
+    struct cursor cursor = found(CURSOR_ABSENT, 50, 30);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_REBUILDS);
+    assert_int_equal(cursor.position, 30);
+    cursor = found(CURSOR_ABSENT, 50, CURSOR_ABSENT);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_REBUILDS);
+    assert_int_equal(cursor.position, 0);
+}
+
+static void absent_in_kafka_alone_publishes_from_the_counted_one(void **state) {
+    (void)state;
+    struct cursor cursor = found(50, CURSOR_ABSENT, CURSOR_ABSENT);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_ADOPTS);
+    assert_int_equal(cursor.published.next, 50);
+}
+
+static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **state) {
+    (void)state;
+    struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
+    cursor_resume(&cursor, whole, earliest);
+    for (int64_t offset = 0; offset < 5; offset++) cursor_take(&cursor, offset);
+    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT), CURSOR_REWIND);
+    cursor_resume(&cursor, whole, earliest);
+    assert_int_equal(cursor.position, 0);
+    struct cursor_taken taken = cursor_take(&cursor, 0);
+    assert_true(taken.publish);
+    assert_false(taken.count);
+}
+
+static void unknown_in_redis_publishes_first_and_counts_when_told(void **state) {
+    (void)state;
+    struct cursor cursor = found(CURSOR_UNKNOWN, 50, 0);
+    cursor_resume(&cursor, whole, earliest);
+    assert_int_equal(cursor.position, 50);
+    assert_false(cursor_take(&cursor, 50).count);
+    struct cursor_cut cut = cursor_cut(&cursor);
+    assert_int_equal(cut.base, CURSOR_UNKNOWN);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 40), CURSOR_REWIND);
+    assert_int_equal(cursor.cause, CURSOR_FIRST_READ);
+    cursor_resume(&cursor, whole, earliest);
+    assert_int_equal(cursor.position, 40);
+
+    cursor = found(CURSOR_UNKNOWN, CURSOR_ABSENT, CURSOR_ABSENT);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_WAITS);
+}
+
+static void expect_gap(int64_t counted, int64_t published, struct cursor_log log, int64_t lost) {
+    struct cursor cursor = found(counted, published, 0);
+    struct cursor_finding finding = cursor_resume(&cursor, log, earliest);
+    assert_int_equal(finding.what, CURSOR_GAP);
+    assert_true(finding.must_stop);
+    assert_int_equal(finding.lost_records, lost);
+    cursor = found(counted, published, 0);
+    finding = cursor_resume(&cursor, log,
+                            (struct cursor_policy){CURSOR_START_EARLIEST, CURSOR_GAP_CONTINUE});
+    assert_int_equal(finding.what, CURSOR_GAP);
+    assert_false(finding.must_stop);
+    assert_true(cursor.position >= log.begin && cursor.position <= log.end);
+    assert_int_equal(cursor.counted.stored, counted); /* the compare still wants the old one */
+}
+
+static void what_kafka_no_longer_holds_is_a_gap(void **state) {
+    (void)state;
+    expect_gap(10, 60, (struct cursor_log){50, 100}, 40);
+    expect_gap(60, 10, (struct cursor_log){50, 100}, 40);
+    expect_gap(10, 10, (struct cursor_log){0, 5}, 0);                 /* cut short, or made anew */
+    expect_gap(CURSOR_ABSENT, 60, (struct cursor_log){50, 100}, 50); /* Redis lost it too */
+}
+
+static void settled_means_both_sides_hold_all_that_was_taken(void **state) {
+    (void)state;
+    struct cursor_cut cut;
+    struct cursor cursor = with_cut(&cut);
+    assert_false(cursor_is_settled(&cursor));
+    cursor_counted(&cursor, cut.generation, 15);
+    assert_false(cursor_is_settled(&cursor));
+    cursor_published(&cursor, 7, 15);
+    assert_true(cursor_is_settled(&cursor));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stored_at_end_goes_on),
+        cmocka_unit_test(another_offset_rewinds_to_what_is_stored),
+        cmocka_unit_test(an_answer_to_an_old_generation_is_stale),
+        cmocka_unit_test(i1_each_side_takes_only_what_lies_at_or_above_its_own),
+        cmocka_unit_test(i3_one_checkpoint_at_a_time),
+        cmocka_unit_test(i4_nothing_is_counted_before_the_first_commit),
+        cmocka_unit_test(a_group_begins_where_the_policy_says),
+        cmocka_unit_test(absent_in_redis_alone_rebuilds_from_the_origin),
+        cmocka_unit_test(absent_in_kafka_alone_publishes_from_the_counted_one),
+        cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_the_origin),
+        cmocka_unit_test(unknown_in_redis_publishes_first_and_counts_when_told),
+        cmocka_unit_test(what_kafka_no_longer_holds_is_a_gap),
+        cmocka_unit_test(settled_means_both_sides_hold_all_that_was_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

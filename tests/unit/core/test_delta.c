@@ -1,0 +1,87 @@
+/* Sums by key: none lost, none mixed up, however many there are. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/delta.h"
+
+enum { SEED = 42, MANY = 100000 };
+
+static struct delta_key value(unsigned field, const char *text) {
+    return delta_value_key(SEED, field, (struct login_text){text, strlen(text)});
+}
+
+static void equal_keys_add_up_and_fields_stay_apart(void **state) {
+    (void)state;
+    struct delta delta;
+    delta_init(&delta);
+    assert_true(delta_add(&delta, value(0, "PA"), 2));
+    assert_false(delta_add(&delta, value(0, "PA"), 3));
+    assert_true(delta_add(&delta, value(1, "PA"), 7));
+    assert_int_equal(delta.entry_count, 2);
+    assert_int_equal(delta.entries[0].count, 5);
+    assert_int_equal(delta.entries[1].count, 7);
+    delta_release(&delta);
+}
+
+static void many_keys_survive_growth_merge_and_reuse(void **state) {
+    (void)state;
+    struct delta from, into;
+    delta_init(&from);
+    delta_init(&into);
+    for (int round = 0; round < 2; round++) {
+        delta_clear(&from);
+        for (int64_t i = 0; i < MANY; i++) {
+            assert_true(delta_add(&from, delta_number_key(SEED, DELTA_MINUTE, &i), i + 1));
+        }
+        from.records = MANY;
+        assert_int_equal(delta_merge(&into, &from), round == 0 ? MANY : 0);
+    }
+    assert_int_equal(into.records, 2 * MANY);
+    assert_int_equal(into.entry_count, MANY);
+    for (uint32_t e = 0; e < into.entry_count; e++) {
+        int64_t number = delta_number(delta_key(&into, &into.entries[e]));
+        assert_int_equal(into.entries[e].count, 2 * (number + 1));
+    }
+    delta_release(&from);
+    delta_release(&into);
+}
+
+static void keys_may_hold_any_byte_up_to_the_limit(void **state) {
+    (void)state;
+    struct delta delta;
+    char bytes[DELTA_KEY_BYTES_MAX] = {0};
+    delta_init(&delta);
+    for (size_t length = 1; length <= sizeof bytes; length++) {
+        assert_true(delta_add(&delta, delta_value_key(SEED, 0, (struct login_text){bytes, length}),
+                              1));
+    }
+    assert_int_equal(delta.entry_count, DELTA_KEY_BYTES_MAX);
+    delta_release(&delta);
+}
+
+static void shards_share_the_keys_and_none_is_out_of_range(void **state) {
+    (void)state;
+    int owned[3] = {0};
+    for (int64_t i = 0; i < MANY; i++) {
+        unsigned shard = delta_shard(delta_number_key(SEED, DELTA_MINUTE, &i).hash, 3);
+        assert_true(shard < 3);
+        owned[shard]++;
+    }
+    for (int s = 0; s < 3; s++) assert_in_range(owned[s], MANY / 4, MANY / 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_keys_add_up_and_fields_stay_apart),
+        cmocka_unit_test(many_keys_survive_growth_merge_and_reuse),
+        cmocka_unit_test(keys_may_hold_any_byte_up_to_the_limit),
+        cmocka_unit_test(shards_share_the_keys_and_none_is_out_of_range),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
