@@ -68,6 +68,20 @@ static void an_answer_to_an_old_generation_is_stale(void **state) {
     assert_int_equal(cursor.published.stored, 10);
 }
 
+static void a_late_answer_does_not_end_the_next_checkpoint(void **state) {
+    (void)state;
+    struct cursor_cut cut;
+    struct cursor cursor = with_cut(&cut);
+    cursor_counted(&cursor, cut.generation, 3);
+    cursor_resume(&cursor, whole, earliest);
+    cursor_take(&cursor, 3);
+    struct cursor_cut next = cursor_cut(&cursor);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_STALE);
+    assert_int_equal(cursor.counted.stored, 3);
+    assert_false(cursor_can_cut(&cursor));
+    assert_int_equal(cursor_counted(&cursor, next.generation, 4), CURSOR_GO_ON);
+}
+
 static void i1_each_side_takes_only_what_lies_at_or_above_its_own(void **state) {
     (void)state;
     struct cursor cursor = found(5, 8, 0);
@@ -200,6 +214,7 @@ int main(void) {
         cmocka_unit_test(stored_at_end_goes_on),
         cmocka_unit_test(another_offset_rewinds_to_what_is_stored),
         cmocka_unit_test(an_answer_to_an_old_generation_is_stale),
+        cmocka_unit_test(a_late_answer_does_not_end_the_next_checkpoint),
         cmocka_unit_test(i1_each_side_takes_only_what_lies_at_or_above_its_own),
         cmocka_unit_test(i3_one_checkpoint_at_a_time),
         cmocka_unit_test(i4_nothing_is_counted_before_the_first_commit),
