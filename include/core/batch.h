@@ -107,10 +107,12 @@ struct notice {
     enum notice_kind kind;
     uint64_t generation;
     int64_t offset;
+    int64_t origin; /* NOTICE_UNPUBLISHED: what is kept beside the committed offset */
 };
 
 /* Sends a notice that the receiver frees. */
-void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset);
+void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset,
+                 int64_t origin);
 
 /* One shard's share of an epoch of one partition. */
 struct epoch_part {

@@ -130,9 +130,10 @@ enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, i
 enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end);
 
 /* What was handed over under `generation` was not published; the group's committed offset is
- * `committed` (CURSOR_ABSENT if none). */
+ * `committed` (CURSOR_ABSENT if none), with `origin` beside it. If another owner began the partition
+ * elsewhere meanwhile, its origin is taken over, and counting begins there too. */
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
-                                       int64_t committed);
+                                       int64_t committed, int64_t origin);
 
 /* True if everything taken is stored on both sides (a drained partition). */
 bool cursor_is_settled(const struct cursor *cursor);

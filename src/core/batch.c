@@ -64,10 +64,12 @@ void batch_release(struct batch *batch) {
     }
 }
 
-void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset) {
+void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset,
+                 int64_t origin) {
     struct notice *notice = grown(NULL, sizeof *notice);
     notice->kind = kind;
     notice->generation = generation;
     notice->offset = offset;
+    notice->origin = origin;
     inbox_post(to, &notice->item, ITEM_NOTICE);
 }

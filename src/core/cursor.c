@@ -169,9 +169,15 @@ enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation,
 }
 
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
-                                       int64_t committed) {
+                                       int64_t committed, int64_t origin) {
     if (generation != cursor->published.generation) return CURSOR_STALE;
     cursor->cause = CURSOR_ABORTED;
+    if (committed != CURSOR_ABSENT && cursor->counted.stored == CURSOR_ABSENT &&
+        cursor->origin != origin) {
+        cursor->origin = origin; /* the group began elsewhere: so must the counts */
+        cursor->cut_end = CURSOR_ABSENT;
+        track_rewind(&cursor->counted, CURSOR_ABSENT);
+    }
     track_rewind(&cursor->published, committed);
     return CURSOR_REWIND;
 }

@@ -154,7 +154,8 @@ static void conclude(struct checkpoint *checkpoint, const struct store_call *cal
     bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN;
     if (is_stored) count_stored(checkpoint, epoch);
     tell_anomalies(checkpoint, call);
-    notice_post(epoch->parts[0]->ingest, NOTICE_COUNTED, epoch->generation, call->stored);
+    notice_post(epoch->parts[0]->ingest, NOTICE_COUNTED, epoch->generation, call->stored,
+                CURSOR_ABSENT);
     close_epoch(checkpoint, call->partition, is_stored);
 }
 

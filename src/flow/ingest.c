@@ -220,7 +220,8 @@ static void hear(struct ingest *ingest, const struct notice *notice) {
         verdict = cursor_published(&ingest->cursor, notice->generation, notice->offset);
         break;
     case NOTICE_UNPUBLISHED:
-        verdict = cursor_unpublished(&ingest->cursor, notice->generation, notice->offset);
+        verdict = cursor_unpublished(&ingest->cursor, notice->generation, notice->offset,
+                                     notice->origin);
         if (verdict == CURSOR_REWIND) ingest->is_begin_sent = false;
         break;
     }

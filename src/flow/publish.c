@@ -143,7 +143,7 @@ static void tell_unpublished(struct publish *publish) {
         struct share *share = &publish->shares[publish->members[i].partition];
         share->lowest = share->generation + 1;
         notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation,
-                    publish->members[i].offset);
+                    publish->members[i].offset, publish->members[i].origin);
     }
 }
 
@@ -210,7 +210,8 @@ static void commit(struct publish *publish) {
     publish->retry_ms = 0;
     for (size_t i = 0; i < publish->member_count; i++) {
         const struct share *share = &publish->shares[publish->members[i].partition];
-        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end);
+        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end,
+                    share->origin);
     }
     metric_add(publish->published, publish->record_count);
     metric_observe_us(publish->seconds, (clock_ms() - publish->since_ms) * 1000);

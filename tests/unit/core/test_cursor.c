@@ -64,7 +64,7 @@ static void an_answer_to_an_old_generation_is_stale(void **state) {
     cursor_counted(&cursor, cut.generation, 3);
     assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_STALE);
     assert_int_equal(cursor_published(&cursor, 6, 99), CURSOR_STALE);
-    assert_int_equal(cursor_unpublished(&cursor, 6, 0), CURSOR_STALE);
+    assert_int_equal(cursor_unpublished(&cursor, 6, 0, 0), CURSOR_STALE);
     assert_int_equal(cursor.published.stored, 10);
 }
 
@@ -150,12 +150,28 @@ static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **stat
     struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
     cursor_resume(&cursor, whole, earliest);
     for (int64_t offset = 0; offset < 5; offset++) cursor_take(&cursor, offset);
-    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT), CURSOR_REWIND);
+    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT,
+                                        CURSOR_ABSENT), CURSOR_REWIND);
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 0);
     struct cursor_taken taken = cursor_take(&cursor, 0);
     assert_true(taken.publish);
     assert_false(taken.count);
+}
+
+static void a_group_that_another_owner_began_elsewhere_is_counted_from_there(void **state) {
+    (void)state;
+    const struct cursor_policy latest = {CURSOR_START_LATEST, CURSOR_GAP_FAIL};
+    struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
+    cursor_resume(&cursor, (struct cursor_log){0, 50}, latest);
+    cursor_take(&cursor, 50);
+    assert_int_equal(cursor_unpublished(&cursor, 7, 90, 80), CURSOR_REWIND);
+    cursor_resume(&cursor, whole, latest);
+    assert_int_equal(cursor.position, 80);
+    assert_true(cursor_take(&cursor, 80).count);
+    struct cursor_cut cut = cursor_cut(&cursor);
+    assert_int_equal(cut.base, CURSOR_ABSENT);
+    assert_int_equal(cut.generation, 8); /* what was counted from 50 on is void */
 }
 
 static void unknown_in_redis_publishes_first_and_counts_when_told(void **state) {
@@ -222,6 +238,7 @@ int main(void) {
         cmocka_unit_test(absent_in_redis_alone_rebuilds_from_the_origin),
         cmocka_unit_test(absent_in_kafka_alone_publishes_from_the_counted_one),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_the_origin),
+        cmocka_unit_test(a_group_that_another_owner_began_elsewhere_is_counted_from_there),
         cmocka_unit_test(unknown_in_redis_publishes_first_and_counts_when_told),
         cmocka_unit_test(what_kafka_no_longer_holds_is_a_gap),
         cmocka_unit_test(settled_means_both_sides_hold_all_that_was_taken),

@@ -128,8 +128,12 @@ static void unpublished(struct world *world, struct instance *instance) {
     uint64_t generation = instance->transaction.generation;
     instance->transaction = (struct transaction){0};
     if (!instance->owns) return;
+    uint64_t counted_generation = instance->cursor.counted.generation;
     enum cursor_verdict verdict =
-        cursor_unpublished(&instance->cursor, generation, world->committed);
+        cursor_unpublished(&instance->cursor, generation, world->committed, world->origin);
+    if (instance->cursor.counted.generation != counted_generation) {
+        memset(instance->pending, 0, sizeof instance->pending);
+    }
     if (verdict == CURSOR_REWIND) instance->is_begin_sent = false;
     rewind_after(world, instance, verdict);
 }
