@@ -1,4 +1,4 @@
-/* usage: micro [-r ROUNDS] [NAME ...]: the benchmarks whose names begin with a NAME, or all. */
+/* usage: micro [-r ROUNDS] [NAME ...]: the benchmarks of these names, or all. */
 #include "micro.h"
 
 #include <stdbool.h>
@@ -38,7 +38,7 @@ static void set_up(struct timed *timed, const struct micro *micro) {
 
 static bool is_wanted(const char *name, char *const names[], int name_count) {
     for (int i = 0; i < name_count; i++) {
-        if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
+        if (strcmp(name, names[i]) == 0) return true;
     }
     return name_count == 0;
 }
