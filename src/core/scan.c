@@ -247,8 +247,9 @@ bool scan_record(struct scan *scan, const char *value, size_t bytes, struct fiel
     const char *end = value + bytes;
     const char *last = end - 1;
     while (is_space(*last) && last > value) last--;
+    if (*last != '}') return false;
     const char *p = skip_space(value);
-    if (*last != '}' || *p != '{') return false;
+    if (*p != '{') return false;
     for (uint32_t i = 0; i < scan->count; i++) fields->at[i].kind = FIELD_ABSENT;
 
     struct scan_gap *gap = scan->gaps;

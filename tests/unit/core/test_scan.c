@@ -102,6 +102,8 @@ static const struct text_case doubted[] = {
     CASE("a control character in a name", "{\"lo\ncale\":\"PA\",\"b\":1}"),
     LOCALE_IS("an escape", "\"\\u0041\""),
     LOCALE_IS("an escape far behind", "\"0123456789abcdef0123456789abcdef\\n\""),
+    LOCALE_IS("an escape far ahead of the quote", "\"\\n0123456789abcdef0123456789abcdef\""),
+    LOCALE_IS("invalid UTF-8 far ahead of the quote", "\"\xff" "0123456789abcdef0123456789abcdef\""),
     LOCALE_IS("an escaped quote", "\"\\\"\""),
     LOCALE_IS("a backslash before the quote", "\"a\\\\\""),
     LOCALE_IS("a NUL", "\"a\0b\""),
@@ -141,6 +143,7 @@ static const struct text_case doubted[] = {
     EXTRA_IS("an exponent behind a fraction", "1.5e5"),
     EXTRA_IS("a word in capitals", "True"),
     EXTRA_IS("a word cut short", "nul"),
+    EXTRA_IS("a word of one letter", "f"),
     EXTRA_IS("a word too long", "nullx"),
     EXTRA_IS("NaN", "NaN"),
 };
@@ -249,6 +252,27 @@ static void what_is_remembered_changes_no_answer(void **state) {
     }
 }
 
+/* For names of every length, in what was remembered a byte is changed: it is another name. */
+static void every_byte_of_a_gap_counts(void **state) {
+    (void)state;
+    for (size_t length = 0; length < SCAN_GAP_BYTES + 4; length++) {
+        char name[SCAN_GAP_BYTES + 4] = "", record[128];
+        memset(name, 'a', length);
+        const struct login_rules wants_it = {.dimensions = {name}, .dimension_count = 1};
+        const size_t bytes = (size_t)snprintf(record, sizeof record,
+                                              "{\"timestamp\":60,\"%s\":\"PA\"}", name);
+        struct scan scan;
+        scan_init(&scan, &wants_it);
+        for (size_t at = 0; at < length; at++) {
+            char *byte = strrchr(record, ':') - 2 - at;
+            assert_true(is_sure(&scan, &wants_it, record, bytes));
+            *byte = 'b';
+            assert_true(is_sure(&scan, &wants_it, record, bytes));
+            *byte = 'a';
+        }
+    }
+}
+
 static void more_members_than_are_remembered_are_decoded(void **state) {
     (void)state;
     char record[1024];
@@ -328,6 +352,7 @@ int main(void) {
         cmocka_unit_test(each_oddity_is_doubted),
         cmocka_unit_test(texts_are_slices_of_the_record),
         cmocka_unit_test(what_is_remembered_changes_no_answer),
+        cmocka_unit_test(every_byte_of_a_gap_counts),
         cmocka_unit_test(more_members_than_are_remembered_are_decoded),
         cmocka_unit_test(one_name_may_be_wanted_in_two_places),
         cmocka_unit_test(every_change_of_one_byte_is_decoded_as_parse_does),
