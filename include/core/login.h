@@ -6,8 +6,8 @@
  *           next record.
  * Limits:   LOGIN_DIMENSIONS_MAX, LOGIN_VALUE_BYTES_MAX, LOGIN_TIMESTAMP_MAX. RFC 8259 (section 9)
  *           lets a parser set its own: more than 2048 levels of nesting, a number that no double
- *           can hold (1e400), half of a surrogate pair ("\ud800") and a NUL within a key ("\u0000")
- *           are not_json. A timestamp that is a number is taken for the nearest double.
+ *           can hold (1e400) and half of a surrogate pair ("\ud800") are not_json. A timestamp that
+ *           is a number is taken for the nearest double.
  * Waits:    never. When memory runs out it ends the process (abort): nothing is lost by a crash,
  *           but much by a verdict that would be another one on the next machine.
  *

@@ -4,10 +4,13 @@
  * - It does not look at the answer of every allocation, and might cut a token short. Its memory
  *   comes from a function that does not return without any.
  * - Integers past 64 bits are errors to it, though they are JSON: all numbers are read as
- *   doubles. */
+ *   doubles.
+ * - So is a NUL within a key. No rule can ask for such a key: where there is one, it is called
+ *   otherwise in a copy of the record, which is then read. */
 #include "core/parse.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +68,48 @@ static void make_printable(char *text) {
     }
 }
 
+/* The quote that ends the string whose first byte is p, or end. */
+static char *end_of_string(char *p, const char *end) {
+    while (p < end && *p != '"') p += *p == '\\' && p + 1 < end ? 2 : 1;
+    return p;
+}
+
+static bool is_key(const char *behind, const char *end) {
+    while (behind < end && memchr(" \t\n\r", *behind, 4) != NULL) behind++;
+    return behind < end && *behind == ':';
+}
+
+static void rename_nuls(char *p, const char *close) {
+    for (; close - p >= 6; p++) {
+        if (*p != '\\') continue;
+        p++;
+        if (memcmp(p, "u0000", 5) == 0) memcpy(p, "uffff", 5);
+    }
+}
+
+/* Makes each \u0000 within a key \uffff, a code point that is no character and in no rule. */
+static void rename_nul_keys(char *record, const char *end) {
+    for (char *open = record; open < end; open++) {
+        if (*open != '"') continue;
+        char *close = end_of_string(open + 1, end);
+        if (close == end) return;
+        if (is_key(close + 1, end)) rename_nuls(open + 1, close);
+        open = close;
+    }
+}
+
+static json_t *load(const char *value, size_t bytes, json_error_t *error) {
+    static const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
+    json_t *root = json_loadb(value, bytes, flags, error);
+    if (root != NULL || json_error_code(error) != json_error_null_byte_in_key) return root;
+    char *copy = allocate_or_abort(bytes);
+    memcpy(copy, value, bytes);
+    rename_nul_keys(copy, copy + bytes);
+    root = json_loadb(copy, bytes, flags, error);
+    free(copy);
+    return root;
+}
+
 enum login_reason parse_record(struct parse *parse, const struct login_rules *rules,
                                const char *value, size_t bytes, struct fields *fields,
                                char detail[PARSE_DETAIL_BYTES]) {
@@ -75,8 +120,7 @@ enum login_reason parse_record(struct parse *parse, const struct login_rules *ru
         return LOGIN_NOT_JSON;
     }
     json_error_t error;
-    parse->root = json_loadb(value, bytes,
-                             JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
+    parse->root = load(value, bytes, &error);
     if (parse->root == NULL) {
         make_printable(error.text);
         snprintf(detail, PARSE_DETAIL_BYTES, "%s at byte %d", error.text, error.position);
