@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "core/login.h"
 #include "edge/kafka_log.h"
+#include "edge/kafka_topics.h"
 
 enum { QUEUE_MESSAGES = 100000, MESSAGE_BYTES_MAX = 100000000 };
 
@@ -112,9 +113,26 @@ void kafka_sink_destroy(struct kafka_sink **sink) {
     *sink = NULL;
 }
 
-void kafka_sink_keep_partitions(struct kafka_sink *sink, bool accepted, bool rejected) {
-    sink->keeps_partition[false] = accepted;
-    sink->keeps_partition[true] = rejected;
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, int timeout_ms,
+                                              struct error *error) {
+    struct topic_facts input, output;
+    if (kafka_topics_look(sink->producer, sink->options.input_topic, timeout_ms, &input, error) !=
+        TOPICS_OK) {
+        return SINK_RETRY;
+    }
+    for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
+        const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
+        if (*topic == '\0') continue;
+        if (kafka_topics_look(sink->producer, topic, timeout_ms, &output, error) != TOPICS_OK) {
+            return SINK_RETRY;
+        }
+        sink->keeps_partition[is_rejected] = output.partition_count == input.partition_count;
+        if (sink->keeps_partition[is_rejected]) continue;
+        log_info("Input and output differ in partitions: records go by key",
+                 log_text("topic", topic), log_int("partitions", output.partition_count),
+                 log_int("input_partitions", input.partition_count));
+    }
+    return SINK_OK;
 }
 
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
@@ -232,10 +250,8 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
         sink->keeps_partition[is_rejected]) {
         rd_kafka_error_destroy(failure);
-        sink->keeps_partition[is_rejected] = false; /* the input topic grew: by key from now on */
-        log_warn("The input topic has more partitions than its output: records go by key now",
-                 log_text("topic", topic));
-        return kafka_sink_send(sink, batch, record, error);
+        error_set(error, "topic %s has no partition %d", topic, partition);
+        return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
     }
     error_set(error, "a record cannot be sent to %s: %s", topic, rd_kafka_error_string(failure));
     bool is_fatal = rd_kafka_error_is_fatal(failure) != 0 ||

@@ -9,7 +9,7 @@ import uuid
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
-                                   AdminClient, NewTopic, OffsetSpec, ResourcePatternType,
+                                   AdminClient, NewPartitions, NewTopic, OffsetSpec, ResourcePatternType,
                                    ResourceType)
 
 import process
@@ -55,6 +55,10 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.session.timeout.ms=6000
+group.consumer.heartbeat.interval.ms=500
+group.consumer.min.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=2
 num.recovery.threads.per.data.dir=2
@@ -161,6 +165,11 @@ class Kafka:
         """Creates a topic and waits until its leaders are known."""
         self.admin().create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
         wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
+
+    def grow_topic(self, topic, partitions):
+        """Adds partitions up to so many, and waits until their leaders are known."""
+        self.admin().create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
+        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"{topic} grown")
 
     def delete_topic(self, topic):
         """Deletes a topic and waits until it is gone."""
