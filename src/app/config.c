@@ -65,7 +65,6 @@ static bool fill_rest(struct config *config, const struct options *options, stru
     if (!fill_kafka(config)) return error_set(error, "out of memory");
     const int64_t session_ms =
         kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
-    config->session_ms = (int)session_ms;
     config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
     return true;
 }
