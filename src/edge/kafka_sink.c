@@ -18,7 +18,7 @@ struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
     rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
-    bool keeps_partition[2]; /* by is_rejected */
+    bool keeps_partition[2];     /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
 };
@@ -26,7 +26,8 @@ struct kafka_sink {
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer;
     struct kafka_sink *sink = opaque;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+        message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
@@ -51,7 +52,8 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, stru
 static bool set_unless_given(const struct kafka_sink_options *options, rd_kafka_conf_t *conf,
                              const char *name, long long value, struct error *error) {
     char text[24];
-    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->producer, name)) return true;
+    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->producer, name))
+        return true;
     snprintf(text, sizeof text, "%lld", value);
     return set(conf, name, text, error);
 }
@@ -75,17 +77,16 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     if (!kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &conf, error)) {
         return false;
     }
-    bool is_set = set(conf, "enable.idempotence", "true", error) &&
-                  set(conf, "partitioner", "murmur2_random", error) &&
-                  set_unless_given(options, conf, "queue.buffering.max.messages", QUEUE_MESSAGES,
-                                   error) &&
-                  set_unless_given(options, conf, "queue.buffering.max.kbytes",
-                                   (long long)(options->queue_bytes / 1024), error) &&
-                  set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000,
-                                   error) &&
-                  set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error) &&
-                  /* records without a key go to any partition, one by one */
-                  set_unless_given(options, conf, "sticky.partitioning.linger.ms", 0, error);
+    bool is_set =
+        set(conf, "enable.idempotence", "true", error) &&
+        set(conf, "partitioner", "murmur2_random", error) &&
+        set_unless_given(options, conf, "queue.buffering.max.messages", QUEUE_MESSAGES, error) &&
+        set_unless_given(options, conf, "queue.buffering.max.kbytes",
+                         (long long)(options->queue_bytes / 1024), error) &&
+        set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000, error) &&
+        set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error) &&
+        /* records without a key go to any partition, one by one */
+        set_unless_given(options, conf, "sticky.partitioning.linger.ms", 0, error);
     if (is_set && options->transactional_id != NULL) {
         is_set = set(conf, "transactional.id", options->transactional_id, error);
     }
@@ -129,11 +130,11 @@ void kafka_sink_destroy(struct kafka_sink **sink) {
     *sink = NULL;
 }
 
-enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, int timeout_ms,
-                                              struct error *error) {
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
+                                              int timeout_ms, struct error *error) {
     struct topic_facts input, output;
-    if (kafka_topics_look(sink->producer, sink->options.input_topic, timeout_ms, &input, error) !=
-        TOPICS_OK) {
+    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms,
+                          &input, error) != TOPICS_OK) {
         return SINK_RETRY;
     }
     for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
@@ -156,8 +157,7 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
     if (failure == NULL) return SINK_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_REPLACE;
-    error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure),
-              rd_kafka_err2name(code));
+    error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
     if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
         code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
         code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
@@ -231,29 +231,28 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
         key = batch->text + record->text_offset;
         key_bytes = record->text_length;
     }
-    int32_t partition = sink->keeps_partition[is_rejected] ? message->partition
-                                                           : RD_KAFKA_PARTITION_UA;
+    int32_t partition =
+        sink->keeps_partition[is_rejected] ? message->partition : RD_KAFKA_PARTITION_UA;
     rd_kafka_timestamp_type_t type;
     int64_t timestamp = rd_kafka_message_timestamp(message, &type);
     rd_kafka_headers_t *headers = make_headers(sink, batch, record, message);
 
     rd_kafka_vu_t arguments[8];
     size_t count = 0;
-    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
+    arguments[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
     arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
     arguments[count++] =
         (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
-    arguments[count++] = (rd_kafka_vu_t){
-        .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = message->payload, .size = message->len}};
+    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE,
+                                         .u.mem = {.ptr = message->payload, .size = message->len}};
     arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
                                          .u.mem = {.ptr = (void *)key, .size = key_bytes}};
     if (timestamp > 0) {
-        arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
+        arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
     }
     if (headers != NULL) {
-        arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers};
+        arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers};
     }
     rd_kafka_error_t *failure = rd_kafka_produceva(sink->producer, arguments, count);
     if (failure == NULL) return SINK_OK; /* the headers are the producer's now */
@@ -265,8 +264,8 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
         sink->keeps_partition[is_rejected]) {
         rd_kafka_error_destroy(failure);
-        error_set(error, "topic %s has no partition %d", rd_kafka_topic_name(sink->topics[is_rejected]),
-                  partition);
+        error_set(error, "topic %s has no partition %d",
+                  rd_kafka_topic_name(sink->topics[is_rejected]), partition);
         return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
     }
     error_set(error, "a record cannot be sent to %s: %s",
@@ -316,10 +315,9 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
     for (size_t i = 0; i < count; i++) {
         kafka_source_put_offset(list, sink->options.input_topic, &offsets[i]);
     }
-    enum sink_verdict verdict =
-        judge(sink,
-              rd_kafka_send_offsets_to_transaction(sink->producer, list, metadata, timeout_ms),
-              "offsets cannot join the transaction", error);
+    enum sink_verdict verdict = judge(
+        sink, rd_kafka_send_offsets_to_transaction(sink->producer, list, metadata, timeout_ms),
+        "offsets cannot join the transaction", error);
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
     return verdict == SINK_RETRY ? SINK_ABORT : verdict; /* the group may have moved on: anew */
@@ -330,8 +328,8 @@ static enum sink_verdict commit_transaction(struct kafka_sink *sink, struct kafk
                                             bool (*may_commit)(void *), void *context,
                                             int timeout_ms, struct error *error) {
     if (!sink->is_committing) {
-        enum sink_verdict verdict = send_offsets(sink, source, offsets, count, may_commit, context,
-                                                 timeout_ms, error);
+        enum sink_verdict verdict =
+            send_offsets(sink, source, offsets, count, may_commit, context, timeout_ms, error);
         if (verdict != SINK_OK) return verdict;
         sink->is_committing = true;
     }

@@ -1,6 +1,6 @@
 /* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it
  * safe: a partition's queue is taken away from the main queue before the partition is assigned, so
- * that none of its records ever arrives elsewhere; and it is unassigned only after `revoked` came
+ * that none of its records ever arrives elsewhere; and it is unassigned only after `take` came
  * back, so that the group cannot give it to another member while work of ours is under way. */
 #include "edge/kafka_source.h"
 
@@ -17,6 +17,7 @@ enum { SEEK_TIMEOUT_MS = 5000 };
 
 struct kafka_source {
     struct kafka_source_options options;
+    struct kafka_rebalance rebalance;
     rd_kafka_t *consumer;
     bool is_subscribed;
     atomic_bool is_joined;
@@ -47,7 +48,8 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, stru
 static bool set_unless_given(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
                              const char *name, long long value, struct error *error) {
     char text[24];
-    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->consumer, name)) return true;
+    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->consumer, name))
+        return true;
     snprintf(text, sizeof text, "%lld", value);
     return set(conf, name, text, error);
 }
@@ -137,7 +139,9 @@ bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
 }
 
-bool kafka_source_subscribe(struct kafka_source *source, struct error *error) {
+bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
+                            struct error *error) {
+    source->rebalance = *rebalance;
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, source->options.topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->consumer, topics);
@@ -168,8 +172,9 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
     if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        return error_set(error, "another process runs with the same instance.id \"%s\" in group %s: "
-                                "give each instance its own (%s)",
+        return error_set(error,
+                         "another process runs with the same instance.id \"%s\" in group %s: "
+                         "give each instance its own (%s)",
                          source->options.static_id == NULL ? "" : source->options.static_id,
                          source->options.group, why);
     }
@@ -203,8 +208,9 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
     }
-    source->options.assigned(source->options.context, items, count);
-    for (size_t i = 0; i < count; i++) list->elems[i].offset = items[i].offset;
+    source->rebalance.give(source->rebalance.context, items, count);
+    for (size_t i = 0; i < count; i++)
+        list->elems[i].offset = items[i].offset;
     free(items);
     check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
     atomic_store(&source->is_joined, true);
@@ -214,10 +220,11 @@ static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_
     size_t count = (size_t)list->cnt;
     int32_t *partitions = calloc(count + 1, sizeof *partitions);
     if (partitions == NULL) abort();
-    for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = list->elems[i].partition;
     bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0;
     if (is_lost) atomic_store(&source->is_joined, false);
-    source->options.revoked(source->options.context, partitions, count, is_lost);
+    source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
     free(partitions);
     check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
 }
@@ -338,8 +345,7 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
         ->offset = offset;
     rd_kafka_error_t *failure =
         rd_kafka_seek_partitions(stream->source->consumer, list, SEEK_TIMEOUT_MS);
-    rd_kafka_resp_err_t err =
-        failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
+    rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
     if (failure != NULL) rd_kafka_error_destroy(failure);
     rd_kafka_topic_partition_list_destroy(list);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;

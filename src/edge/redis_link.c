@@ -129,9 +129,10 @@ static bool parse_url(struct redis_link *link, const char *url, struct error *er
     }
 #ifndef HAVE_HIREDIS_SSL
     if (link->is_tls) {
-        return error_set(error, "redis.url wants TLS (rediss://), but this build's hiredis has none: "
-                                "build with hiredis 1.0 or later (Debian 13), or put stunnel before "
-                                "Redis and use redis://");
+        return error_set(error,
+                         "redis.url wants TLS (rediss://), but this build's hiredis has none: "
+                         "build with hiredis 1.0 or later (Debian 13), or put stunnel before "
+                         "Redis and use redis://");
     }
 #endif
     return true;
@@ -190,9 +191,8 @@ const char *redis_link_name(const struct redis_link *link) {
 
 static bool connect_once(struct redis_link *link, struct error *error) {
     struct timeval timeout = {link->timeout_ms / 1000, (link->timeout_ms % 1000) * 1000};
-    link->context = link->path != NULL
-                        ? redisConnectUnixWithTimeout(link->path, timeout)
-                        : redisConnectWithTimeout(link->host, link->port, timeout);
+    link->context = link->path != NULL ? redisConnectUnixWithTimeout(link->path, timeout)
+                                       : redisConnectWithTimeout(link->host, link->port, timeout);
     if (link->context == NULL) return error_set(error, "out of memory");
     if (link->context->err != 0) {
         error_set(error, "Redis at %s cannot be reached: %s", link->name, link->context->errstr);
@@ -202,8 +202,7 @@ static bool connect_once(struct redis_link *link, struct error *error) {
     redisSetTimeout(link->context, timeout);
     if (link->path == NULL) redisEnableKeepAlive(link->context);
 #ifdef HAVE_HIREDIS_SSL
-    if (link->ssl != NULL &&
-        redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
+    if (link->ssl != NULL && redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
         error_set(error, "TLS with Redis at %s failed: %s", link->name, link->context->errstr);
         redis_link_close(link);
         return false;
