@@ -11,6 +11,7 @@
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/error.h"
+#include "edge/redis_link.h"
 
 enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
 
@@ -113,6 +114,20 @@ static bool check_times(const struct config_sources *sources, struct error *erro
     return true;
 }
 
+/* By the parser that will read it; nothing is connected. */
+static bool check_redis(const struct config_sources *sources, struct error *error) {
+    struct error why;
+    char place[CONFIG_PLACE_BYTES];
+    const struct config *config = sources->config;
+    struct redis_link *link =
+        redis_link_create(config->redis.url, config->redis.timeout_ms, &why);
+    const bool is_right = link != NULL;
+    redis_link_destroy(&link);
+    if (is_right) return true;
+    config_sources_locate(sources, "redis", "url", place);
+    return error_set(error, "%s: %s", place, why.text);
+}
+
 static bool check_clients(const struct config *config, struct error *error) {
     struct error why;
     if (!kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
@@ -135,7 +150,8 @@ struct config *config_create(const struct options *options, char **envp, struct 
     const bool is_right = config_sources_open(&sources, config, error) &&
                           read_sources(&sources, options, envp, error) &&
                           fill_rest(config, options, error) && check_topics(&sources, error) &&
-                          check_times(&sources, error) && check_clients(config, error);
+                          check_times(&sources, error) && check_redis(&sources, error) &&
+                          check_clients(config, error);
     config_sources_close(&sources);
     if (!is_right) config_destroy(&config);
     return config;

@@ -173,7 +173,7 @@ static void each_key_is_read_into_its_place(void **state) {
                       "[aggregate]\ndimensions = a , b.c,d_e-F\nmax_values = 5\n"
                       "retention_days = 7\nmax_future_s = 0\n"
                       "[anomaly]\nthreshold = 99\n"
-                      "[redis]\nurl = rediss://u:p@h:1/2\nprefix = {p}\ncheckpoint_ms = 100\n"
+                      "[redis]\nurl = redis://u:p@h:1/2\nprefix = {p}\ncheckpoint_ms = 100\n"
                       "timeout_ms = 1000\n"
                       "[http]\nlisten =\n[log]\nlevel = debug\nformat = json\n");
     assert_string_equal(kafka_conf_get(&config->kafka, "bootstrap.servers"), "k:1");
@@ -198,7 +198,7 @@ static void each_key_is_read_into_its_place(void **state) {
     assert_int_equal(config->aggregate.retention_days, 7);
     assert_int_equal(config->aggregate.max_future_s, 0);
     assert_int_equal(config->anomaly.threshold, 99);
-    assert_string_equal(config->redis.url, "rediss://u:p@h:1/2");
+    assert_string_equal(config->redis.url, "redis://u:p@h:1/2");
     assert_string_equal(config->redis.prefix, "{p}");
     assert_int_equal(config->redis.checkpoint_ms, 100);
     assert_int_equal(config->redis.timeout_ms, 1000);
@@ -304,6 +304,10 @@ static void a_value_out_of_range_says_the_range(void **state) {
         "instance.id=",
         "redis.url=http://x",
         "redis.url=redis://",
+        "redis.url=redis://h:port",
+        "redis.url=redis://h:0",
+        "redis.url=redis://h/db",
+        "redis.url=unix://socket",
         "redis.prefix=",
         "redis.prefix=a b",
         "http.listen=9464",
@@ -397,6 +401,7 @@ static void an_error_never_shows_a_secret(void **state) {
     struct error error;
     const struct given wrong[] = {
         {X("redis.url=http://u:hunter2@h")},          {X("redis.url=redis://u:hunter2 @h")},
+        {X("redis.url=redis://u:hunter2@h:port")},    {X("redis.url=redis://u@h/hunter2")},
         {.file = "[redis]\nurl = hunter2\n"},         {ENV("ROLLCALL_REDIS_URL=hunter2")},
         {ENV("ROLLCALL_KAFKA_SASL_PASWORD=hunter2")}, {X("kafka.sasl.pasword=hunter2")},
     };
