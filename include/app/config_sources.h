@@ -62,8 +62,12 @@ int config_sources_role(const char *section);
 /* Writes a place for a message: "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL". */
 void config_sources_describe(const struct config_place *place, char out[CONFIG_PLACE_BYTES]);
 
-/* Writes the place of the setting that counts. */
-void config_sources_locate(const struct config_sources *sources, const char *section,
+/* Writes the place of the setting that counts; false: it is the default. */
+bool config_sources_locate(const struct config_sources *sources, const char *section,
                            const char *name, char out[CONFIG_PLACE_BYTES]);
+
+/* Writes the place of a librdkafka property that was set and that the text names; false: of none. */
+bool config_sources_locate_named(const struct config_sources *sources, const char *text,
+                                 char out[CONFIG_PLACE_BYTES]);
 
 #endif

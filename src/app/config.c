@@ -103,15 +103,18 @@ static bool check_times(const struct config_sources *sources, struct error *erro
         return refuse(sources, "output", "commit_ms", error,
                       "must be below the producer's transaction.timeout.ms (10000 unless set)");
     }
-    const int longest_ms = config->output.commit_ms > config->redis.checkpoint_ms
-                               ? config->output.commit_ms
-                               : config->redis.checkpoint_ms;
-    if (config->drain_ms <= longest_ms) {
+    const bool is_commit = config->output.commit_ms > config->redis.checkpoint_ms;
+    if (config->drain_ms > (is_commit ? config->output.commit_ms : config->redis.checkpoint_ms)) {
+        return true;
+    }
+    char place[CONFIG_PLACE_BYTES];
+    if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
         return refuse(sources, "consumer", "session.timeout.ms", error,
                       "is too short to hand over a partition: it must be more than twice "
                       "output.commit_ms and redis.checkpoint_ms, and both below 10000");
     }
-    return true;
+    return refuse(sources, is_commit ? "output" : "redis", is_commit ? "commit_ms" : "checkpoint_ms",
+                  error, "must be below 10000, and below half of consumer.session.timeout.ms");
 }
 
 /* By the parser that will read it; nothing is connected. */
@@ -128,16 +131,20 @@ static bool check_redis(const struct config_sources *sources, struct error *erro
     return error_set(error, "%s: %s", place, why.text);
 }
 
-static bool check_clients(const struct config *config, struct error *error) {
+static bool check_clients(const struct config_sources *sources, struct error *error) {
+    const struct config *config = sources->config;
     struct error why;
-    if (!kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
-        return error_set(error, "[kafka] and [consumer]: %s", why.text);
+    const char *sections = "[kafka] and [consumer]";
+    if (kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
+        sections = "[kafka] and [producer]";
+        if (kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
+                           config->output.is_exactly_once, &why)) {
+            return true;
+        }
     }
-    if (!kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
-                        config->output.is_exactly_once, &why)) {
-        return error_set(error, "[kafka] and [producer]: %s", why.text);
-    }
-    return true;
+    char place[CONFIG_PLACE_BYTES];
+    const bool has_place = config_sources_locate_named(sources, why.text, place);
+    return error_set(error, "%s: %s", has_place ? place : sections, why.text);
 }
 
 struct config *config_create(const struct options *options, char **envp, struct error *error) {
@@ -151,7 +158,7 @@ struct config *config_create(const struct options *options, char **envp, struct 
                           read_sources(&sources, options, envp, error) &&
                           fill_rest(config, options, error) && check_topics(&sources, error) &&
                           check_times(&sources, error) && check_redis(&sources, error) &&
-                          check_clients(config, error);
+                          check_clients(&sources, error);
     config_sources_close(&sources);
     if (!is_right) config_destroy(&config);
     return config;

@@ -247,7 +247,7 @@ bool config_sources_override(struct config_sources *sources, const char *text,
     return config_sources_take(sources, &place, section, key, equals + 1, error);
 }
 
-void config_sources_locate(const struct config_sources *sources, const char *section,
+bool config_sources_locate(const struct config_sources *sources, const char *section,
                            const char *name, char out[CONFIG_PLACE_BYTES]) {
     struct config_place place = {.origin = CONFIG_DEFAULT};
     const struct config_key *key = config_keys_find(section, name);
@@ -260,4 +260,16 @@ void config_sources_locate(const struct config_sources *sources, const char *sec
         if (known != NULL) place = *known;
     }
     config_sources_describe(&place, out);
+    return place.origin != CONFIG_DEFAULT;
+}
+
+bool config_sources_locate_named(const struct config_sources *sources, const char *text,
+                                 char out[CONFIG_PLACE_BYTES]) {
+    for (size_t i = 0; i < sources->property_count; i++) {
+        const struct config_named_place *known = &sources->property_places[i];
+        if (strstr(text, known->property) == NULL) continue;
+        config_sources_describe(&known->place, out);
+        return true;
+    }
+    return false;
 }

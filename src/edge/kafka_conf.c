@@ -58,6 +58,9 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
                          "clients use one cluster",
                          name);
     }
+    if (kafka_names_is_same(name, "bootstrap.servers") && value[0] == '\0') {
+        return error_set(error, "%s names no broker", name);
+    }
     if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
         return error_set(error, "%s is at most 5: the producer is idempotent", name);
     }
@@ -74,7 +77,12 @@ static bool refuse_unknown(enum kafka_role section, const char *name, struct err
     return error_set(error, "%s is no librdkafka property; did you mean %s?", name, nearest.name);
 }
 
-/* Lets librdkafka judge name and value, and says so in its words, but never shows a secret. */
+/* Says what librdkafka says about a property, but never shows a secret. */
+static bool refuse_value(const char *name, const char *text, struct error *error) {
+    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka refuses it", name);
+    return error_set(error, "%s: %.*s", name, (int)strcspn(text, "\n"), text);
+}
+
 static bool check_value(enum kafka_role section, const char *name, const char *value,
                         struct error *error) {
     char text[512] = "";
@@ -83,8 +91,7 @@ static bool check_value(enum kafka_role section, const char *name, const char *v
     rd_kafka_conf_destroy(scratch);
     if (result == RD_KAFKA_CONF_OK) return true;
     if (result == RD_KAFKA_CONF_UNKNOWN) return refuse_unknown(section, name, error);
-    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka refuses it", name);
-    return error_set(error, "%s: %s", name, text);
+    return refuse_value(name, text, error);
 }
 
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
@@ -160,9 +167,7 @@ static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
             RD_KAFKA_CONF_OK) {
             continue;
         }
-        const bool is_secret = kafka_names_is_secret(property->name);
-        return error_set(error, "%s: %s", property->name,
-                         is_secret ? "librdkafka refuses it" : text);
+        return refuse_value(property->name, text, error);
     }
     return true;
 }
@@ -208,7 +213,7 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
         role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (client == NULL) {
         rd_kafka_conf_destroy(conf);
-        return error_set(error, "librdkafka: %s", text);
+        return error_set(error, "librdkafka: %.*s", (int)strcspn(text, "\n"), text);
     }
     rd_kafka_destroy(client);
     return true;

@@ -71,6 +71,7 @@ static void refused(struct given given, const char *words) {
     struct error error = {""};
     struct config *config = create(&given, &error);
     if (config != NULL) fail_msg("taken, though it should say: %s", words);
+    if (strchr(error.text, '\n') != NULL) fail_msg("more than one line: %s", error.text);
     char copy[512];
     snprintf(copy, sizeof copy, "%s", words);
     char *rest = copy;
@@ -315,6 +316,8 @@ static void a_value_out_of_range_says_the_range(void **state) {
         "http.listen=h:",
         "consumer.group.id=",
         "producer.compression.codec=brotli",
+        "producer.transaction.timeout.ms=50",
+        "kafka.bootstrap.servers=",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char words[128];
@@ -455,6 +458,10 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
             X("consumer.session.timeout.ms=1000", "redis.checkpoint_ms=500"));
     REFUSED("%f:2: consumer.session.timeout.ms |too short",
             .file = "[kafka]\nsession.timeout.ms = 900\n");
+    REFUSED("-X redis.checkpoint_ms: redis.checkpoint_ms must be below",
+            X("redis.checkpoint_ms=60000"));
+    REFUSED("-X output.commit_ms: output.commit_ms must be below 10000",
+            X("output.commit_ms=9000", "producer.transaction.timeout.ms=20000"));
     struct config *config = TAKEN(X("consumer.session.timeout.ms=6000"));
     assert_int_equal(config->drain_ms, 3000);
     config_destroy(&config);
@@ -465,10 +472,11 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
 
 static void what_librdkafka_cannot_combine_is_refused(void **state) {
     (void)state;
-    REFUSED("[kafka] and [consumer]: librdkafka: |session.timeout.ms",
+    REFUSED("-X consumer.max.poll.interval.ms: librdkafka: |session.timeout.ms",
             X("consumer.max.poll.interval.ms=1000"));
-    REFUSED("[kafka] and [producer]: librdkafka: |transaction.timeout.ms",
-            X("producer.message.timeout.ms=20000"));
+    REFUSED("%f:2: librdkafka: |transaction.timeout.ms",
+            .file = "[producer]\nmessage.timeout.ms = 20000\n");
+    REFUSED("[kafka] and [consumer]: librdkafka: |SASL", X("kafka.security.protocol=sasl_plaintext"));
     REFUSED("librdkafka: |ssl.ca.location",
             X("kafka.security.protocol=ssl", "kafka.ssl.ca.location=/nonexistent"));
     REFUSED("consumer.enable.auto.commit is set by rollcall",
