@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,7 +261,12 @@ redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
         return NULL;
     }
     if (redisGetReply(link->context, &reply) == REDIS_OK) return reply;
-    error_set(error, "the connection to Redis at %s broke: %s", link->name, link->context->errstr);
+    if (errno == EAGAIN && link->context->err == REDIS_ERR_IO) {
+        error_set(error, "Redis at %s did not answer within %d ms", link->name, link->timeout_ms);
+    } else {
+        error_set(error, "the connection to Redis at %s broke: %s", link->name,
+                  link->context->errstr);
+    }
     redis_link_close(link);
     return NULL;
 }

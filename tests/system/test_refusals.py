@@ -97,6 +97,12 @@ def test_redis_unreachable(world):
     assert str(world.redis_server.port) in instance.log()
 
 
+def test_redis_that_does_not_answer(world):
+    world.create_input()
+    world.redis_server.pause()
+    refused(world.run(redis__timeout_ms=500), "did not answer within 500 ms", "redis.url")
+
+
 def test_redis_comes_within_the_timeout(world):
     load = world.make_load()
     load.produce(200)
