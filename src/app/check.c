@@ -7,6 +7,7 @@
 
 #include "app/commands.h"
 #include "app/config.h"
+#include "app/options.h"
 #include "base/error.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_source.h"
@@ -167,13 +168,16 @@ static void check_redis(struct check *check) {
         options.dimensions[i] = config->aggregate.dimensions[i];
     }
     check->store = redis_store_create(&options, &error);
-    if (check->store != NULL && redis_store_check(check->store, &warning, &error) == STORE_OK) {
+    enum store_verdict verdict = STORE_REFUSED;
+    if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
+    if (verdict == STORE_OK) {
         say_ok("Redis at %s is fit for the prefix %s%s%s", redis_store_name(check->store),
                config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
         check_redis_version(check);
         return;
     }
-    say_bad(check, "%s", error.text);
+    say_bad(check, "%s%s", error.text,
+            verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");
     redis_store_destroy(&check->store);
 }
 
@@ -256,8 +260,6 @@ done:
 static void check_kafka_and_redis(struct check *check) {
     struct error error = {""};
     const struct config *config = check->config;
-    const char *brokers = kafka_conf_get(&config->consumer, "bootstrap.servers");
-    if (brokers == NULL) brokers = kafka_conf_get(&config->kafka, "bootstrap.servers");
     const struct kafka_source_options options = {
         .kafka = &config->kafka,
         .consumer = &config->consumer,
@@ -268,7 +270,9 @@ static void check_kafka_and_redis(struct check *check) {
     };
     check->source = kafka_source_create(&options, &error);
     if (check->source == NULL) say_bad(check, "%s", error.text);
-    const bool is_reached = check->source != NULL && check_input(check, brokers);
+    const bool is_reached =
+        check->source != NULL &&
+        check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {
         check_output(check, config->output.topic);
         check_output(check, config->output.rejected_topic);
@@ -280,8 +284,8 @@ static void check_kafka_and_redis(struct check *check) {
 }
 
 int command_check(const struct config *config, const struct options *options) {
-    (void)options;
     struct check check = {.config = config};
+    if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
     check_librdkafka(&check);
     check_kafka_and_redis(&check);

@@ -81,7 +81,8 @@ static const char check[] =
     "usage: rollcall check [OPTION]...\n"
     "\n"
     "Reads the configuration, reaches Kafka and Redis, looks at topics, ACLs, versions and\n"
-    "watermarks, and says what is wrong and how to mend it. Changes nothing.\n"
+    "watermarks, and says what is wrong and how to mend it. Changes nothing. With -v it begins\n"
+    "with every setting that counts, secrets as ***.\n"
     "\n";
 
 static const char *const commands[OPTIONS_COMMAND_COUNT] = {

@@ -125,6 +125,15 @@ def test_check_finds_nothing_wrong_and_changes_nothing(world):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_verbose_settings_are_for_check_alone(world):
+    """Logs are one line an event, also with -v: every other command only logs more."""
+    world.create_input()
+    told = world.execute("check", "-v")
+    assert "[kafka]\nbootstrap.servers = " in told.stdout and f"prefix = {world.prefix}" in told.stdout
+    for done in (told, world.execute("snapshot", "-v", kafka__debug="conf")):
+        assert all(line.startswith("ts=") for line in done.stderr.splitlines()), done.stderr
+
+
 def test_check_without_kafka(world):
     done = world.execute("check", kafka__bootstrap__servers=f"127.0.0.1:{process.free_port()}")
     assert done.returncode == 1 and "kafka" in (done.stdout + done.stderr).lower()
@@ -170,7 +179,7 @@ def test_sigint_ends_like_sigterm(world):
 def test_two_signals_end_at_once(world):
     load = world.make_load()
     load.produce(500)
-    instance = world.run()
+    instance = world.run(log__format="json")
     world.wait_quiet()
     world.redis_server.pause()
     load.produce(500)
@@ -178,7 +187,8 @@ def test_two_signals_end_at_once(world):
     instance.signal(signal.SIGTERM)
     instance.wait_log("SIGTERM")
     instance.signal(signal.SIGTERM)
-    instance.wait_exit(5)
+    assert instance.wait_exit(5) == 1
+    assert "second signal" in json.loads(instance.log().splitlines()[-1])["msg"]
 
 
 @pytest.mark.timeout(180)
