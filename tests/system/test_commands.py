@@ -1,6 +1,7 @@
 """The commands beside `run`: generate, snapshot, check, demo."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -193,19 +194,25 @@ def test_two_signals_end_at_once(world):
 
 @pytest.mark.timeout(180)
 def test_demo(tmp_path):
-    """Ends with 0, shows the counts and how to read them; its Redis runs on until it is told."""
+    """Ends with 0 and shows the counts; the lines that read them, and that end it, can be pasted."""
     done = subprocess.run([rollcall.BINARY, "demo"], stdin=subprocess.DEVNULL, cwd=tmp_path,
                           capture_output=True, text=True, timeout=150 * wait.factor)
-    port = re.search(r"redis-cli .*?-p (\d+)", done.stdout)
+    lines = re.findall(r"^  (\S.* -p .*|\S+ snapshot .*)$", done.stdout, re.MULTILINE)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         assert not rollcall.sanitizer_findings(done.stderr)
-        assert "ZREVRANGE" in done.stdout and port, done.stdout
-        answer = subprocess.run(["redis-cli", "-p", port[1], "ZCARD",
-                                 "{user-login}:device_type_counts"],
-                                capture_output=True, text=True, timeout=10)
-        assert int(answer.stdout) > 0, answer
+        answers = [_paste(line) for line in lines[:-1]]
+        assert len(answers) == 6 and all(answers), (lines, answers)
+        assert sum(json.loads(answers[5])["Rejected"].values()) > 0
     finally:
-        if port:
-            subprocess.run(["redis-cli", "-p", port[1], "SHUTDOWN", "NOSAVE"], timeout=10,
-                           capture_output=True, check=False)
+        if lines:
+            _paste(lines[-1])
+    folder = lines[-1].rpartition(" ")[2].strip("'")
+    assert folder.startswith("/") and not os.path.exists(folder)
+
+
+def _paste(line):
+    """What a line of the demo prints in a shell."""
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, (line, done.stderr)
+    return done.stdout
