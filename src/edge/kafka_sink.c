@@ -36,12 +36,6 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
              log_text("error", rd_kafka_err2name(message->err)));
 }
 
-static void on_error(rd_kafka_t *producer, int err, const char *reason, void *opaque) {
-    (void)producer, (void)opaque;
-    log_warn("Kafka producer", log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)err)),
-             log_text("reason", reason));
-}
-
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
     char why[512];
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
@@ -92,7 +86,6 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     if (is_set) {
         rd_kafka_conf_set_opaque(conf, sink);
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-        rd_kafka_conf_set_error_cb(conf, on_error);
         kafka_log_attach(conf);
         producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
         if (producer == NULL) error_set(error, "the Kafka producer cannot be made: %s", why);

@@ -31,13 +31,6 @@ struct kafka_stream {
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
 
-static void on_error(rd_kafka_t *consumer, int err, const char *reason, void *opaque) {
-    (void)consumer, (void)opaque;
-    if (err == RD_KAFKA_RESP_ERR__FATAL) return; /* kafka_source_poll says it */
-    log_warn("Kafka consumer", log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)err)),
-             log_text("reason", reason));
-}
-
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
     char why[512];
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
@@ -99,7 +92,6 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
     }
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    rd_kafka_conf_set_error_cb(conf, on_error);
     kafka_log_attach(conf);
     source->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (source->consumer == NULL) {
