@@ -66,7 +66,8 @@ void config_sources_describe(const struct config_place *place, char out[CONFIG_P
 bool config_sources_locate(const struct config_sources *sources, const char *section,
                            const char *name, char out[CONFIG_PLACE_BYTES]);
 
-/* Writes the place of a librdkafka property that was set and that the text names; false: of none. */
+/* Writes the place of a librdkafka property that was set and that the text names; false: of none.
+ */
 bool config_sources_locate_named(const struct config_sources *sources, const char *text,
                                  char out[CONFIG_PLACE_BYTES]);
 

@@ -270,9 +270,8 @@ static void check_kafka_and_redis(struct check *check) {
     };
     check->source = kafka_source_create(&options, &error);
     if (check->source == NULL) say_bad(check, "%s", error.text);
-    const bool is_reached =
-        check->source != NULL &&
-        check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
+    const bool is_reached = check->source != NULL &&
+                            check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {
         check_output(check, config->output.topic);
         check_output(check, config->output.rejected_topic);

@@ -113,8 +113,9 @@ static bool check_times(const struct config_sources *sources, struct error *erro
                       "is too short to hand over a partition: it must be more than twice "
                       "output.commit_ms and redis.checkpoint_ms, and both below 10000");
     }
-    return refuse(sources, is_commit ? "output" : "redis", is_commit ? "commit_ms" : "checkpoint_ms",
-                  error, "must be below 10000, and below half of consumer.session.timeout.ms");
+    return refuse(sources, is_commit ? "output" : "redis",
+                  is_commit ? "commit_ms" : "checkpoint_ms", error,
+                  "must be below 10000, and below half of consumer.session.timeout.ms");
 }
 
 /* By the parser that will read it; nothing is connected. */
@@ -122,8 +123,7 @@ static bool check_redis(const struct config_sources *sources, struct error *erro
     struct error why;
     char place[CONFIG_PLACE_BYTES];
     const struct config *config = sources->config;
-    struct redis_link *link =
-        redis_link_create(config->redis.url, config->redis.timeout_ms, &why);
+    struct redis_link *link = redis_link_create(config->redis.url, config->redis.timeout_ms, &why);
     const bool is_right = link != NULL;
     redis_link_destroy(&link);
     if (is_right) return true;

@@ -1,5 +1,5 @@
-/* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end, a
- * second one ends at once, and so does a watchdog if the orderly end takes too long. */
+/* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end,
+ * a second one ends at once, and so does a watchdog if the orderly end takes too long. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

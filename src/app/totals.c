@@ -33,7 +33,8 @@ static void add_field(struct tally *const *tallies, unsigned shard_count, unsign
                       struct text *json) {
     struct page page = {.json = json, .field = field};
     text_add(json, ": {");
-    for (unsigned s = 0; s < shard_count; s++) tally_visit(tallies[s], visit, &page);
+    for (unsigned s = 0; s < shard_count; s++)
+        tally_visit(tallies[s], visit, &page);
     text_add(json, "}");
 }
 
