@@ -37,7 +37,7 @@ struct config_sources {
     size_t property_count;
 };
 
-/* Begins with the defaults. Keeps config. False is an error in the table, or no memory. */
+/* Begins with the defaults. Keeps config. False is an error in the table. */
 bool config_sources_open(struct config_sources *sources, struct config *config,
                          struct error *error);
 

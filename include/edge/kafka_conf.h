@@ -36,8 +36,8 @@ struct properties {
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
                       struct error *error);
 
-/* Sets a property, or replaces it, also under an alias. False: memory ran out. Borrows. */
-bool kafka_conf_put(struct properties *properties, const char *name, const char *value);
+/* Sets a property, or replaces it, also under an alias. Borrows. */
+void kafka_conf_put(struct properties *properties, const char *name, const char *value);
 
 /* Answers a property's value, also if it is there under an alias, or NULL. */
 const char *kafka_conf_get(const struct properties *properties, const char *name);

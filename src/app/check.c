@@ -9,6 +9,7 @@
 #include "app/config.h"
 #include "app/options.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_source.h"
 #include "edge/kafka_topics.h"
@@ -229,13 +230,9 @@ static void check_partition(struct check *check, const struct kafka_committed *c
 static void check_watermarks(struct check *check) {
     const size_t count = (size_t)check->input.partition_count;
     struct error error = {""};
-    struct kafka_committed *committed = calloc(count, sizeof *committed);
-    int32_t *partitions = calloc(count, sizeof *partitions);
-    int64_t *counted = calloc(count, sizeof *counted);
-    if (committed == NULL || partitions == NULL || counted == NULL) {
-        say_bad(check, "out of memory");
-        goto done;
-    }
+    struct kafka_committed *committed = memory_create(count * sizeof *committed);
+    int32_t *partitions = memory_create(count * sizeof *partitions);
+    int64_t *counted = memory_create(count * sizeof *counted);
     for (size_t i = 0; i < count; i++) {
         partitions[i] = committed[i].partition = (int32_t)i;
         counted[i] = CURSOR_UNKNOWN;

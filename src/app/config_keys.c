@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/nearest.h"
 
 static bool is_name_character(char c) {
@@ -136,10 +137,8 @@ static bool set_text(const struct config_key *key, char **member, const char *va
         if (key->is_secret) return error_set(error, "wrong form: %s", key->rule);
         return error_set(error, "\"%s\" has the wrong form: %s", value, key->rule);
     }
-    char *copy = strdup(value);
-    if (copy == NULL) return error_set(error, "out of memory");
     free(*member);
-    *member = copy;
+    *member = memory_text(value);
     return true;
 }
 
@@ -208,8 +207,7 @@ static bool check_dimension(const struct config_key *key, const struct config *c
 /* Names between commas; spaces around a name do not count. */
 static bool set_names(const struct config_key *key, struct config *config, const char *value,
                       struct error *error) {
-    char *copy = strdup(value);
-    if (copy == NULL) return error_set(error, "out of memory");
+    char *copy = memory_text(value);
     release_names(config);
     char *rest = copy;
     bool is_right = true;
@@ -220,9 +218,7 @@ static bool set_names(const struct config_key *key, struct config *config, const
         }
         is_right = check_dimension(key, config, name, error);
         if (!is_right) break;
-        char *kept = strdup(name);
-        is_right = kept != NULL || error_set(error, "out of memory");
-        if (is_right) config->aggregate.dimensions[config->aggregate.dimension_count++] = kept;
+        config->aggregate.dimensions[config->aggregate.dimension_count++] = memory_text(name);
     }
     free(copy);
     return is_right;

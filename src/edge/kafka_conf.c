@@ -7,6 +7,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/nearest.h"
 
 /* What rollcall owns, by canonical name. A user may still write the value that it has anyway. */
@@ -119,26 +120,18 @@ static struct property *find(const struct properties *properties, const char *na
     return NULL;
 }
 
-bool kafka_conf_put(struct properties *properties, const char *name, const char *value) {
-    struct property copy = {.name = strdup(name), .value = strdup(value)};
-    if (copy.name == NULL || copy.value == NULL) goto fail;
+void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
     struct property *property = find(properties, name);
-    if (property != NULL) {
-        free(property->name);
-        free(property->value);
-    } else {
-        struct property *items =
-            reallocarray(properties->items, properties->count + 1, sizeof *items);
-        if (items == NULL) goto fail;
-        properties->items = items;
-        property = &items[properties->count++];
+    if (property == NULL) {
+        properties->items =
+            memory_grow(properties->items, (properties->count + 1) * sizeof *properties->items);
+        property = &properties->items[properties->count++];
+        *property = (struct property){NULL, NULL};
     }
-    *property = copy;
-    return true;
-fail:
-    free(copy.name);
-    free(copy.value);
-    return false;
+    char *const old_name = property->name, *const old_value = property->value;
+    *property = (struct property){memory_text(name), memory_text(value)};
+    free(old_name);
+    free(old_value);
 }
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {

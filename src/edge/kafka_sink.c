@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/login.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_topics.h"
@@ -139,11 +140,7 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
 
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
                                      struct error *error) {
-    struct kafka_sink *sink = calloc(1, sizeof *sink);
-    if (sink == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct kafka_sink *sink = memory_create(sizeof *sink);
     sink->options = *options;
     sink->batch_bytes = (size_t)kafka_conf_number(options->kafka, options->producer,
                                                   KAFKA_PRODUCER, "batch.size");

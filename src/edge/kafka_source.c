@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "edge/kafka_log.h"
 
 enum { SEEK_TIMEOUT_MS = 5000 };
@@ -80,11 +81,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
                                          struct error *error) {
     char why[512];
     rd_kafka_conf_t *conf = NULL;
-    struct kafka_source *source = calloc(1, sizeof *source);
-    if (source == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct kafka_source *source = memory_create(sizeof *source);
     source->options = *options;
     if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error) ||
         !configure(options, conf, error)) {
@@ -169,8 +166,7 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
 }
 
 static struct kafka_stream *open_stream(struct kafka_source *source, int32_t partition) {
-    struct kafka_stream *stream = calloc(1, sizeof *stream);
-    if (stream == NULL) abort();
+    struct kafka_stream *stream = memory_create(sizeof *stream);
     stream->source = source;
     stream->partition = partition;
     stream->queue =
@@ -189,8 +185,7 @@ static void check(rd_kafka_error_t *failure, const char *what) {
 
 static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
     size_t count = (size_t)list->cnt;
-    struct kafka_assigned *items = calloc(count + 1, sizeof *items);
-    if (items == NULL) abort();
+    struct kafka_assigned *items = memory_create((count + 1) * sizeof *items);
     for (size_t i = 0; i < count; i++) {
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
@@ -204,8 +199,7 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
 
 static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
     size_t count = (size_t)list->cnt;
-    int32_t *partitions = calloc(count + 1, sizeof *partitions);
-    if (partitions == NULL) abort();
+    int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
     for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
     bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0;
     if (is_lost) atomic_store(&source->is_joined, false);

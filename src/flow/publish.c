@@ -50,7 +50,6 @@ struct publish {
 
 struct publish *publish_create(const struct publish_options *options) {
     struct publish *publish = memory_create(sizeof *publish);
-    if (publish == NULL) return NULL;
     publish->options = *options;
     inbox_init(&publish->inbox, NULL, NULL);
     publish->published = metric_cell(options->published, NULL);
