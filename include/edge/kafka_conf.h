@@ -51,6 +51,13 @@ void kafka_conf_release(struct properties *properties);
 bool kafka_conf_build(const struct properties *kafka, const struct properties *own,
                       enum kafka_role role, struct rd_kafka_conf_s **out, struct error *error);
 
+/* Sets in it what rollcall owns. Requires that librdkafka knows and takes it. */
+void kafka_conf_own(struct rd_kafka_conf_s *conf, const char *name, const char *value);
+
+/* The same for what is ours to choose as long as the user has not. */
+void kafka_conf_default(struct rd_kafka_conf_s *conf, const struct properties *kafka,
+                        const struct properties *own, const char *name, long long value);
+
 /* Lets librdkafka make such a client and end it again, without a broker to talk to: that is where
  * it finds contradictions between properties, and reads the files that they name. transactional
  * says whether the producer is to be one. The error is in its words. */

@@ -1,6 +1,7 @@
 #include "edge/kafka_conf.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,20 @@ bool kafka_conf_build(const struct properties *kafka, const struct properties *o
     }
     *out = conf;
     return true;
+}
+
+void kafka_conf_own(struct rd_kafka_conf_s *conf, const char *name, const char *value) {
+    const rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, value, NULL, 0);
+    assert(result == RD_KAFKA_CONF_OK);
+    (void)result;
+}
+
+void kafka_conf_default(struct rd_kafka_conf_s *conf, const struct properties *kafka,
+                        const struct properties *own, const char *name, long long value) {
+    char text[24];
+    if (kafka_conf_get(kafka, name) != NULL || kafka_conf_get(own, name) != NULL) return;
+    snprintf(text, sizeof text, "%lld", value);
+    kafka_conf_own(conf, name, text);
 }
 
 static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {

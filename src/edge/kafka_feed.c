@@ -36,7 +36,7 @@ static rd_kafka_conf_t *make_conf(const struct properties *kafka, const struct p
                                   struct kafka_feed *feed, struct error *error) {
     rd_kafka_conf_t *conf = NULL;
     if (!kafka_conf_build(kafka, producer, KAFKA_PRODUCER, &conf, error)) return NULL;
-    rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
+    kafka_conf_own(conf, "enable.idempotence", "true");
     rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
     rd_kafka_conf_set_opaque(conf, feed);
     kafka_log_attach(conf);

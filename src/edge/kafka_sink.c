@@ -71,20 +71,6 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
              log_text("error", rd_kafka_err2name(message->err)));
 }
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
-    char why[512];
-    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
-    return error_set(error, "librdkafka refuses %s=%s: %s", name, value, why);
-}
-
-static bool set_unless_given(const struct kafka_sink_options *options, rd_kafka_conf_t *conf,
-                             const char *name, long long value, struct error *error) {
-    char text[24];
-    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->producer, name)) return true;
-    snprintf(text, sizeof text, "%lld", value);
-    return set(conf, name, text, error);
-}
-
 static void close_producer(struct kafka_sink *sink) {
     if (sink->producer == NULL) return;
     rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -95,39 +81,39 @@ static void close_producer(struct kafka_sink *sink) {
     rd_kafka_destroy(sink->producer);
 }
 
+/* What rollcall owns, and its own defaults for what the user left open. */
+static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
+    const struct properties *kafka = sink->options.kafka, *own = sink->options.producer;
+    const long long queue_kb = (long long)(sink->options.queue_bytes / 1024);
+    kafka_conf_own(conf, "enable.idempotence", "true");
+    kafka_conf_own(conf, "partitioner", "murmur2_random");
+    if (sink->options.transactional_id != NULL) {
+        kafka_conf_own(conf, "transactional.id", sink->options.transactional_id);
+    }
+    kafka_conf_default(conf, kafka, own, "queue.buffering.max.messages", QUEUE_MESSAGES);
+    kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
+    kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
+    kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);
+    /* records without a key go to any partition, one by one */
+    kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
+    rd_kafka_conf_set_opaque(conf, sink);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    kafka_log_attach(conf);
+}
+
 /* Takes the place of the present producer, if there is one. */
 static bool open_producer(struct kafka_sink *sink, struct error *error) {
     char why[512];
     rd_kafka_conf_t *conf = NULL;
-    rd_kafka_t *producer = NULL;
     const struct kafka_sink_options *options = &sink->options;
     if (!kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &conf, error)) {
         return false;
     }
-    bool is_set = set(conf, "enable.idempotence", "true", error) &&
-                  set(conf, "partitioner", "murmur2_random", error) &&
-                  set_unless_given(options, conf, "queue.buffering.max.messages", QUEUE_MESSAGES,
-                                   error) &&
-                  set_unless_given(options, conf, "queue.buffering.max.kbytes",
-                                   (long long)(options->queue_bytes / 1024), error) &&
-                  set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000,
-                                   error) &&
-                  set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error) &&
-                  /* records without a key go to any partition, one by one */
-                  set_unless_given(options, conf, "sticky.partitioning.linger.ms", 0, error);
-    if (is_set && options->transactional_id != NULL) {
-        is_set = set(conf, "transactional.id", options->transactional_id, error);
-    }
-    if (is_set) {
-        rd_kafka_conf_set_opaque(conf, sink);
-        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-        kafka_log_attach(conf);
-        producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-        if (producer == NULL) error_set(error, "the Kafka producer cannot be made: %s", why);
-    }
+    configure(sink, conf);
+    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (producer == NULL) {
         rd_kafka_conf_destroy(conf);
-        return false;
+        return error_set(error, "the Kafka producer cannot be made: %s", why);
     }
     close_producer(sink);
     sink->producer = producer;

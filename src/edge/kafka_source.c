@@ -32,49 +32,31 @@ struct kafka_stream {
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
-    char why[512];
-    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
-    return error_set(error, "librdkafka refuses %s=%s: %s", name, value, why);
-}
-
-static bool set_unless_given(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
-                             const char *name, long long value, struct error *error) {
-    char text[24];
-    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->consumer, name)) return true;
-    snprintf(text, sizeof text, "%lld", value);
-    return set(conf, name, text, error);
-}
-
 /* What rollcall owns, and its own defaults for what the user left open. */
-static bool configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
-                      struct error *error) {
-    const char *protocol = kafka_conf_get(options->consumer, "group.protocol");
-    bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
-    long long queue_kb = (long long)(options->queue_bytes / 1024);
-    long long share_kb = queue_kb / (options->partition_count > 0 ? options->partition_count : 1);
+static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {
+    const struct properties *kafka = options->kafka, *own = options->consumer;
+    const char *protocol = kafka_conf_get(own, "group.protocol");
+    if (protocol == NULL) protocol = kafka_conf_get(kafka, "group.protocol");
+    const bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
+    long long share_kb = (long long)(options->queue_bytes / 1024);
+    if (options->partition_count > 0) share_kb /= options->partition_count;
     if (share_kb < 64) share_kb = 64;
     if (share_kb > 8192) share_kb = 8192;
-    if (!set(conf, "group.id", options->group, error) ||
-        !set(conf, "enable.auto.commit", "false", error) ||
-        !set(conf, "enable.auto.offset.store", "false", error) ||
-        !set(conf, "auto.offset.reset", "error", error) ||
-        !set(conf, "isolation.level", "read_committed", error) ||
-        !set(conf, "allow.auto.create.topics", "false", error)) {
-        return false;
-    }
-    if (is_classic && !set(conf, "partition.assignment.strategy", "cooperative-sticky", error)) {
-        return false;
-    }
-    if (options->static_id != NULL && !set(conf, "group.instance.id", options->static_id, error)) {
-        return false;
-    }
-    return set_unless_given(options, conf, "queued.max.messages.kbytes", share_kb, error) &&
-           set_unless_given(options, conf, "queued.min.messages", 10000, error) &&
-           set_unless_given(options, conf, "fetch.queue.backoff.ms", 10, error) &&
-           set_unless_given(options, conf, "fetch.message.max.bytes",
-                            share_kb < 256 ? share_kb * 1024 : 256 * 1024, error) &&
-           set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000, error);
+    const long long fetch_bytes = share_kb < 256 ? share_kb * 1024 : 256 * 1024;
+
+    kafka_conf_own(conf, "group.id", options->group);
+    kafka_conf_own(conf, "enable.auto.commit", "false");
+    kafka_conf_own(conf, "enable.auto.offset.store", "false");
+    kafka_conf_own(conf, "auto.offset.reset", "error");
+    kafka_conf_own(conf, "isolation.level", "read_committed");
+    kafka_conf_own(conf, "allow.auto.create.topics", "false");
+    if (is_classic) kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
+    if (options->static_id != NULL) kafka_conf_own(conf, "group.instance.id", options->static_id);
+    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes", share_kb);
+    kafka_conf_default(conf, kafka, own, "queued.min.messages", 10000);
+    kafka_conf_default(conf, kafka, own, "fetch.queue.backoff.ms", 10);
+    kafka_conf_default(conf, kafka, own, "fetch.message.max.bytes", fetch_bytes);
+    kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
 }
 
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
@@ -83,10 +65,10 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
     rd_kafka_conf_t *conf = NULL;
     struct kafka_source *source = memory_create(sizeof *source);
     source->options = *options;
-    if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error) ||
-        !configure(options, conf, error)) {
+    if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error)) {
         goto fail;
     }
+    configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     kafka_log_attach(conf);

@@ -409,12 +409,11 @@ def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
 def test_consumer_protocol(world):
     """KIP-848: the same promises with the broker-side assignor."""
     load = world.make_load()
-    options = {"consumer__group__protocol": "consumer", "consumer__session__timeout__ms": None,
-               "consumer__heartbeat__interval__ms": None}
+    options = {"consumer__session__timeout__ms": None, "consumer__heartbeat__interval__ms": None}
     with load.feed(RATE) as feed:
-        first = world.run("first", **options)
+        first = world.run("first", consumer__group__protocol="consumer", **options)
         first.wait_assigned(4)
-        second = world.run("second", **options)
+        second = world.run("second", kafka__group__protocol="consumer", **options)
         world.wait_shared(first, second)
         feed.wait_for_more(2000)
         first.kill()
