@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/config.h"
 #include "app/options.h"
+#include "app/pipeline.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/kafka_names.h"
@@ -153,22 +154,7 @@ static void check_redis_version(struct check *check) {
 static void check_redis(struct check *check) {
     const struct config *config = check->config;
     struct error warning = {""}, error = {""};
-    struct redis_store_options options = {
-        .url = config->redis.url,
-        .prefix = config->redis.prefix,
-        .timeout_ms = config->redis.timeout_ms,
-        .group = config->group_id,
-        .topic = config->input.topic,
-        .topic_id = check->input.id,
-        .dimension_count = (unsigned)config->aggregate.dimension_count,
-        .threshold = config->anomaly.threshold,
-        .max_values = config->aggregate.max_values,
-        .retention_days = config->aggregate.retention_days,
-    };
-    for (unsigned i = 0; i < options.dimension_count; i++) {
-        options.dimensions[i] = config->aggregate.dimensions[i];
-    }
-    check->store = redis_store_create(&options, &error);
+    check->store = pipeline_store(config, check->input.id, &error);
     enum store_verdict verdict = STORE_REFUSED;
     if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
     if (verdict == STORE_OK) {

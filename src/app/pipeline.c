@@ -230,15 +230,15 @@ static bool add_metrics(struct pipeline *pipeline) {
 
 /* --- building ----------------------------------------------------------------------------------- */
 
-static struct redis_store *make_store(const struct pipeline *pipeline, struct error *error) {
-    const struct config *config = pipeline->config;
+struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
+                                   struct error *error) {
     struct redis_store_options options = {
         .url = config->redis.url,
         .prefix = config->redis.prefix,
         .timeout_ms = config->redis.timeout_ms,
         .group = config->group_id,
         .topic = config->input.topic,
-        .topic_id = pipeline->topic_id,
+        .topic_id = topic_id,
         .dimension_count = (unsigned)config->aggregate.dimension_count,
         .threshold = config->anomaly.threshold,
         .max_values = config->aggregate.max_values,
@@ -264,9 +264,9 @@ struct pipeline *pipeline_create(const struct config *config,
     if (getrandom(&pipeline->seed, sizeof pipeline->seed, 0) < 0) pipeline->seed = (uint64_t)clock_us();
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->group_id, config->instance.id);
-    pipeline->start_store = make_store(pipeline, error);
+    pipeline->start_store = pipeline_store(config, pipeline->topic_id, error);
     if (pipeline->start_store == NULL) goto fail;
-    pipeline->page_store = make_store(pipeline, error);
+    pipeline->page_store = pipeline_store(config, pipeline->topic_id, error);
     if (pipeline->page_store == NULL) goto fail;
     if (*config->http.listen != '\0') {
         struct expose_view view = {
@@ -406,7 +406,7 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
         .rejected_topic = config->output.rejected_topic,
         .queue_bytes = memory_bytes / 10,
     };
-    pipeline->count_store = make_store(pipeline, error);
+    pipeline->count_store = pipeline_store(config, pipeline->topic_id, error);
     if (pipeline->count_store == NULL) return false;
     pipeline->source = kafka_source_create(&source, error);
     if (pipeline->source == NULL) return false;
@@ -635,7 +635,7 @@ static bool start(struct pipeline *pipeline, struct error *error) {
     if (!check_redis(pipeline, error) || !check_topics(pipeline, error)) return false;
     /* Once more, now that the topic's id is known. */
     redis_store_destroy(&pipeline->start_store);
-    pipeline->start_store = make_store(pipeline, error);
+    pipeline->start_store = pipeline_store(pipeline->config, pipeline->topic_id, error);
     if (pipeline->start_store == NULL || !check_redis(pipeline, error)) return false;
     if (!make_edges(pipeline, error) || !make_threads(pipeline, error)) return false;
     set_ingest_options(pipeline);
