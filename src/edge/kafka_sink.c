@@ -174,8 +174,8 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
         code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
         code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         error_set(error,
-                  "Kafka denies %s: %s; allow WRITE on the transactional id \"%s\" and on topics "
-                  "%s and %s",
+                  "Kafka denies access: %s: %s; allow WRITE on the transactional id \"%s\" and on "
+                  "topics %s and %s",
                   what, rd_kafka_error_string(failure), sink->options.transactional_id,
                   sink->options.topic, sink->options.rejected_topic);
         verdict = SINK_STOP;
