@@ -34,7 +34,7 @@ struct assignment_options {
     struct metric *assigned;
 };
 
-/* NULL: out of memory. Keeps what options point to. */
+/* Keeps what options point to. */
 struct assignment *assignment_create(const struct assignment_options *options);
 
 /* All of its ingests must have their batches home: after PUBLISH and AGGREGATE ended. */

@@ -16,7 +16,7 @@ struct assignment {
 
 struct assignment *assignment_create(const struct assignment_options *options) {
     struct assignment *assignment = memory_create(sizeof *assignment);
-    if (assignment != NULL) assignment->options = *options;
+    assignment->options = *options;
     return assignment;
 }
 
@@ -76,9 +76,7 @@ static void ask_redis(struct assignment *assignment, const int32_t *partitions, 
 
 static struct ingest *ingest_of(struct assignment *assignment, int32_t partition) {
     if (assignment->ingests[partition] == NULL) {
-        struct ingest *ingest = ingest_create(&assignment->options.ingest, partition);
-        if (ingest == NULL) abort(); /* out of memory: nothing is lost by a crash */
-        assignment->ingests[partition] = ingest;
+        assignment->ingests[partition] = ingest_create(&assignment->options.ingest, partition);
     }
     return assignment->ingests[partition];
 }
@@ -103,10 +101,9 @@ static void start_all(struct assignment *assignment, struct kafka_assigned *item
 
 void assignment_give(void *context, struct kafka_assigned *items, size_t count) {
     struct assignment *assignment = context;
-    struct kafka_committed *committed = calloc(count + 1, sizeof *committed);
-    int32_t *partitions = calloc(count + 1, sizeof *partitions);
-    int64_t *counted = calloc(count + 1, sizeof *counted);
-    if (committed == NULL || partitions == NULL || counted == NULL) abort();
+    struct kafka_committed *committed = memory_create(count * sizeof *committed);
+    int32_t *partitions = memory_create(count * sizeof *partitions);
+    int64_t *counted = memory_create(count * sizeof *counted);
     for (size_t i = 0; i < count; i++) {
         partitions[i] = committed[i].partition = items[i].partition;
         items[i].offset = RD_KAFKA_OFFSET_END;

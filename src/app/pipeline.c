@@ -129,18 +129,17 @@ static void refresh(void *context) {
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
 }
 
-/* --- building -----------------------------------------------------------------------------------
- */
+/* --- building ----------------------------------------------------------------------------------- */
 
-static struct redis_store *make_store(const struct pipeline *pipeline, struct error *error) {
-    const struct config *config = pipeline->config;
+struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
+                                   struct error *error) {
     struct redis_store_options options = {
         .url = config->redis.url,
         .prefix = config->redis.prefix,
         .timeout_ms = config->redis.timeout_ms,
         .group = config->group_id,
         .topic = config->input.topic,
-        .topic_id = pipeline->input.id,
+        .topic_id = topic_id,
         .dimension_count = (unsigned)config->aggregate.dimension_count,
         .threshold = config->anomaly.threshold,
         .max_values = config->aggregate.max_values,
@@ -166,9 +165,9 @@ struct pipeline *pipeline_create(const struct config *config, const volatile sig
         pipeline->seed = (uint64_t)clock_us();
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->group_id, config->instance.id);
-    pipeline->start_store = make_store(pipeline, error);
+    pipeline->start_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->start_store == NULL) goto fail;
-    pipeline->page_store = make_store(pipeline, error);
+    pipeline->page_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->page_store == NULL) goto fail;
     if (*config->http.listen != '\0') {
         struct expose_view view = {
@@ -209,7 +208,7 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
         .rejected_topic = config->output.rejected_topic,
         .queue_bytes = memory_bytes / 10,
     };
-    pipeline->count_store = make_store(pipeline, error);
+    pipeline->count_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->count_store == NULL) return false;
     pipeline->source = kafka_source_create(&source, error);
     if (pipeline->source == NULL) return false;
@@ -271,7 +270,7 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-static bool make_assignment(struct pipeline *pipeline, struct error *error) {
+static void make_assignment(struct pipeline *pipeline) {
     const struct config *config = pipeline->config;
     int64_t memory_bytes = (int64_t)config->instance.memory_mb << 20;
     int64_t share_bytes =
@@ -313,7 +312,6 @@ static bool make_assignment(struct pipeline *pipeline, struct error *error) {
         .assigned = pipeline->stats.assigned,
     };
     pipeline->assignment = assignment_create(&options);
-    return pipeline->assignment != NULL || error_set(error, "out of memory");
 }
 
 /* --- running ------------------------------------------------------------------------------------
@@ -328,13 +326,13 @@ static bool start(struct pipeline *pipeline, struct error *error) {
     }
     /* Once more, now that the topic's id is known. */
     redis_store_destroy(&pipeline->start_store);
-    pipeline->start_store = make_store(pipeline, error);
+    pipeline->start_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->start_store == NULL ||
         !preflight_redis(config, pipeline->start_store, stop, error) ||
-        !make_edges(pipeline, error) || !make_threads(pipeline, error) ||
-        !make_assignment(pipeline, error)) {
+        !make_edges(pipeline, error) || !make_threads(pipeline, error)) {
         return false;
     }
+    make_assignment(pipeline);
     atomic_store(&pipeline->is_flowing, true);
     struct kafka_rebalance rebalance = {assignment_give, assignment_take, pipeline->assignment};
     return kafka_source_subscribe(pipeline->source, &rebalance, error);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "edge/redis_command.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
@@ -26,11 +27,7 @@ struct redis_store {
 
 struct redis_store *redis_store_create(const struct redis_store_options *options,
                                        struct error *error) {
-    struct redis_store *store = calloc(1, sizeof *store);
-    if (store == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct redis_store *store = memory_create(sizeof *store);
     store->options = *options;
     static const char *const names[] = {"offsets", "meta", "rejected_counts", "anomalies",
                                         "login_days"};
@@ -141,6 +138,13 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
                   "choose another redis.prefix, or delete the keys under it to count anew",
                   store->options.prefix, redis_link_name(store->link), what, reply->element[2]->str,
                   what, ours);
+    } else if (strcmp(kind, "torn") == 0) {
+        error_set(error,
+                  "Redis at %s has read a part of a checkpoint that it had dropped before, so some "
+                  "counts under \"%s\" are too high (its append-only file had been cut, and it was "
+                  "started twice since): restore a copy from before, from which rollcall counts on, "
+                  "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
+                  redis_link_name(store->link), store->options.prefix);
     } else if (strcmp(kind, "partial") == 0) {
         error_set(error,
                   "Redis at %s lost the key %s but kept others under its prefix (evicted or "
@@ -215,8 +219,7 @@ static void shape_add_day(struct shape *shape, int64_t day) {
     }
     if (shape->day_count == shape->day_capacity) {
         shape->day_capacity = shape->day_capacity * 2 + 8;
-        shape->days = realloc(shape->days, shape->day_capacity * sizeof *shape->days);
-        assert(shape->days != NULL);
+        shape->days = memory_grow(shape->days, shape->day_capacity * sizeof *shape->days);
     }
     shape->days[shape->day_count++] = (struct day){day, 1};
 }

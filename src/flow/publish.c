@@ -51,7 +51,6 @@ struct publish {
 
 struct publish *publish_create(const struct publish_options *options) {
     struct publish *publish = memory_create(sizeof *publish);
-    if (publish == NULL) return NULL;
     publish->options = *options;
     inbox_init(&publish->inbox, NULL, NULL);
     publish->published = metric_cell(options->published, NULL);
@@ -100,10 +99,11 @@ static void give_up(struct publish *publish, const char *why) {
     atomic_store(&publish->must_stop, true);
 }
 
-/* Makes the producer ready, with a new one wherever the old one will not do. */
+/* Makes the producer ready, with a new one wherever the old one will not do. False if the thread is
+ * to end: what is open then ends by its timeout, or by the next producer of this id. */
 static bool open_sink(struct publish *publish, enum sink_verdict verdict) {
     struct error error;
-    for (;;) {
+    while (!atomic_load(&publish->must_stop)) {
         beat(publish);
         if (verdict == SINK_REPLACE || verdict == SINK_ABORT) {
             verdict = kafka_sink_replace(publish->options.sink, &error);
@@ -121,8 +121,9 @@ static bool open_sink(struct publish *publish, enum sink_verdict verdict) {
             return false;
         }
         log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!back_off(publish)) return false;
+        if (!back_off(publish)) break;
     }
+    return false;
 }
 
 static void forget_transaction(struct publish *publish) {
@@ -158,10 +159,8 @@ static void fail(struct publish *publish, enum sink_verdict verdict, const struc
     metric_add(publish->aborted, 1);
     log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
              log_int("records", publish->record_count));
-    if (verdict == SINK_STOP) {
-        give_up(publish, why->text);
-        return;
-    }
+    if (verdict == SINK_STOP) give_up(publish, why->text);
+    if (atomic_load(&publish->must_stop)) return; /* publish_stop aborts */
     atomic_store(&publish->is_ready, false);
     if (verdict == SINK_ABORT) {
         for (int attempt = 0; attempt < COMMIT_TRIES; attempt++) {
@@ -242,6 +241,9 @@ static bool begin(struct publish *publish) {
         if (verdict == SINK_OK) {
             publish->is_open = true;
             publish->since_ms = clock_ms();
+        } else if (verdict == SINK_STOP) {
+            give_up(publish, error.text);
+            return false;
         } else if (!open_sink(publish, verdict)) {
             return false;
         }

@@ -161,9 +161,11 @@ class Kafka:
                                        "reconnect.backoff.max.ms": 500})
         return self._admin
 
-    def create_topic(self, topic, partitions):
-        """Creates a topic and waits until its leaders are known."""
-        self.admin().create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+    def create_topic(self, topic, partitions, **config):
+        """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
+        settings = {name.replace("__", "."): str(value) for name, value in config.items()}
+        wanted = NewTopic(topic, partitions, 1, config=settings)
+        self.admin().create_topics([wanted])[topic].result(30)
         wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
 
     def grow_topic(self, topic, partitions):

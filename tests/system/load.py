@@ -183,7 +183,7 @@ class Load:
         self._producer = Producer({
             "bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5,
             "reconnect.backoff.max.ms": 500, "message.timeout.ms": 120000, "log_level": 0,
-            "queue.buffering.max.messages": 200000})
+            "queue.buffering.max.messages": 200000, "message.max.bytes": 2000000})
 
     def send(self, partition, key, value, timestamp_ms, headers=None):
         """Sends one record of the caller's own making."""
