@@ -26,6 +26,25 @@ static bool read_sources(struct config_sources *sources, const struct options *o
     return true;
 }
 
+static bool put_unless_given(struct config *config, struct properties *own, const char *name,
+                             const char *value) {
+    return kafka_conf_get(&config->kafka, name) != NULL || kafka_conf_get(own, name) != NULL ||
+           kafka_conf_put(own, name, value);
+}
+
+/* Our defaults where librdkafka's are slow to notice that an instance is gone. With the consumer
+ * protocol (KIP-848) the broker says how long it waits, and the client may not. */
+static bool fill_kafka(struct config *config) {
+    const char *protocol = kafka_conf_get(&config->consumer, "group.protocol");
+    if (protocol == NULL) protocol = kafka_conf_get(&config->kafka, "group.protocol");
+    const bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
+    return put_unless_given(config, &config->kafka, "bootstrap.servers", "localhost:9092") &&
+           put_unless_given(config, &config->producer, "transaction.timeout.ms", "10000") &&
+           (!is_classic ||
+            (put_unless_given(config, &config->consumer, "session.timeout.ms", "10000") &&
+             put_unless_given(config, &config->consumer, "heartbeat.interval.ms", "1000")));
+}
+
 /* The defaults that depend on the machine, or on what was set. */
 static bool fill_rest(struct config *config, const struct options *options, struct error *error) {
     config->instance.is_static = config->instance.id != NULL;
@@ -43,16 +62,9 @@ static bool fill_rest(struct config *config, const struct options *options, stru
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
-    static const char timeout[] = "transaction.timeout.ms";
-    const bool has_timeout = kafka_conf_get(&config->kafka, timeout) != NULL ||
-                             kafka_conf_get(&config->producer, timeout) != NULL;
-    const bool is_put = (kafka_conf_get(&config->kafka, "bootstrap.servers") != NULL ||
-                         kafka_conf_put(&config->kafka, "bootstrap.servers", "localhost:9092")) &&
-                        (has_timeout || kafka_conf_put(&config->producer, timeout, "10000"));
-    if (!is_put) return error_set(error, "out of memory");
+    if (!fill_kafka(config)) return error_set(error, "out of memory");
     const int64_t session_ms =
         kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
-    config->session_ms = (int)session_ms;
     config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
     return true;
 }

@@ -320,17 +320,13 @@ static bool look(struct pipeline *pipeline, rd_kafka_t *client, const char *topi
     }
 }
 
-/* Makes an output topic where there is none; answers whether it has as many partitions. */
+/* Makes an output topic where there is none. */
 static bool ensure_output(struct pipeline *pipeline, rd_kafka_t *client, const char *topic,
-                          bool *is_same_count, struct error *error) {
+                          struct error *error) {
     struct topic_facts facts;
-    *is_same_count = true;
     if (*topic == '\0') return true;
     if (!look(pipeline, client, topic, &facts, error)) return false;
-    if (facts.exists) {
-        *is_same_count = facts.partition_count == pipeline->partition_count;
-        return true;
-    }
+    if (facts.exists) return true;
     int delay_ms = RETRY_MS;
     for (;;) {
         enum topics_verdict verdict = kafka_topics_create(
@@ -349,11 +345,7 @@ static bool ensure_output(struct pipeline *pipeline, rd_kafka_t *client, const c
     return facts.exists;
 }
 
-struct topics {
-    bool keeps_accepted, keeps_rejected;
-};
-
-static bool check_topics(struct pipeline *pipeline, struct topics *topics, struct error *error) {
+static bool check_topics(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
     struct kafka_source_options options = {
         .kafka = &config->kafka,
@@ -380,10 +372,8 @@ static bool check_topics(struct pipeline *pipeline, struct topics *topics, struc
         pipeline->partition_count = facts.partition_count;
         kafka_topics_describe(client, config->input.topic, DESCRIBE_MS, &facts);
         snprintf(pipeline->topic_id, sizeof pipeline->topic_id, "%s", facts.id);
-        is_good = ensure_output(pipeline, client, config->output.topic, &topics->keeps_accepted,
-                                error) &&
-                  ensure_output(pipeline, client, config->output.rejected_topic,
-                                &topics->keeps_rejected, error);
+        is_good = ensure_output(pipeline, client, config->output.topic, error) &&
+                  ensure_output(pipeline, client, config->output.rejected_topic, error);
     }
     kafka_source_destroy(&probe);
     return is_good;
@@ -392,8 +382,7 @@ static bool check_topics(struct pipeline *pipeline, struct topics *topics, struc
 static void on_assigned(void *context, struct kafka_assigned *items, size_t count);
 static void on_revoked(void *context, const int32_t *partitions, size_t count, bool is_lost);
 
-static bool make_edges(struct pipeline *pipeline, const struct topics *topics,
-                       struct error *error) {
+static bool make_edges(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
     size_t memory_bytes = (size_t)config->instance.memory_mb << 20;
     struct kafka_source_options source = {
@@ -423,7 +412,6 @@ static bool make_edges(struct pipeline *pipeline, const struct topics *topics,
     if (pipeline->source == NULL) return false;
     pipeline->sink = kafka_sink_create(&sink, error);
     if (pipeline->sink == NULL) return false;
-    kafka_sink_keep_partitions(pipeline->sink, topics->keeps_accepted, topics->keeps_rejected);
     return true;
 }
 
@@ -569,13 +557,15 @@ static void on_assigned(void *context, struct kafka_assigned *items, size_t coun
         }
         items[i].offset = RD_KAFKA_OFFSET_END;
     }
+    if (count > 0) publish_recount(pipeline->publish);
     if (ask_kafka(pipeline, committed, count)) {
         ask_redis(pipeline, partitions, count, counted);
+        bool has_log = true; /* after one that cannot be had, the threads ask for theirs */
         for (size_t i = 0; i < count && !must_stop(pipeline); i++) {
             struct error error;
             struct cursor_log log = {0};
-            bool has_log = kafka_source_bounds(pipeline->source, partitions[i], &log.begin,
-                                               &log.end, KAFKA_CALL_MS, &error);
+            has_log = has_log && kafka_source_bounds(pipeline->source, partitions[i], &log.begin,
+                                                     &log.end, KAFKA_CALL_MS, &error);
             struct ingest *ingest = ingest_of(pipeline, partitions[i]);
             uint64_t generation = fence_raise(&pipeline->fence, partitions[i]);
             items[i].offset = ingest_start(ingest, items[i].stream, generation, counted[i],
@@ -642,13 +632,12 @@ static void on_revoked(void *context, const int32_t *partitions, size_t count, b
 /* --- running ------------------------------------------------------------------------------------ */
 
 static bool start(struct pipeline *pipeline, struct error *error) {
-    struct topics topics;
-    if (!check_redis(pipeline, error) || !check_topics(pipeline, &topics, error)) return false;
+    if (!check_redis(pipeline, error) || !check_topics(pipeline, error)) return false;
     /* Once more, now that the topic's id is known. */
     redis_store_destroy(&pipeline->start_store);
     pipeline->start_store = make_store(pipeline, error);
     if (pipeline->start_store == NULL || !check_redis(pipeline, error)) return false;
-    if (!make_edges(pipeline, &topics, error) || !make_threads(pipeline, error)) return false;
+    if (!make_edges(pipeline, error) || !make_threads(pipeline, error)) return false;
     set_ingest_options(pipeline);
     atomic_store(&pipeline->is_flowing, true);
     return kafka_source_subscribe(pipeline->source, error);

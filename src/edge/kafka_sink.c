@@ -10,12 +10,14 @@
 #include "base/log.h"
 #include "core/login.h"
 #include "edge/kafka_log.h"
+#include "edge/kafka_topics.h"
 
 enum { QUEUE_MESSAGES = 100000, MESSAGE_BYTES_MAX = 100000000 };
 
 struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
+    rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
     bool keeps_partition[2]; /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
@@ -54,13 +56,24 @@ static bool set_unless_given(const struct kafka_sink_options *options, rd_kafka_
     return set(conf, name, text, error);
 }
 
-static rd_kafka_t *make_producer(struct kafka_sink *sink, struct error *error) {
+static void close_producer(struct kafka_sink *sink) {
+    if (sink->producer == NULL) return;
+    rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_poll(sink->producer, 0);
+    for (int i = 0; i < 2; i++) {
+        if (sink->topics[i] != NULL) rd_kafka_topic_destroy(sink->topics[i]);
+    }
+    rd_kafka_destroy(sink->producer);
+}
+
+/* Takes the place of the present producer, if there is one. */
+static bool open_producer(struct kafka_sink *sink, struct error *error) {
     char why[512];
     rd_kafka_conf_t *conf = NULL;
     rd_kafka_t *producer = NULL;
     const struct kafka_sink_options *options = &sink->options;
     if (!kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &conf, error)) {
-        return NULL;
+        return false;
     }
     bool is_set = set(conf, "enable.idempotence", "true", error) &&
                   set(conf, "partitioner", "murmur2_random", error) &&
@@ -84,8 +97,17 @@ static rd_kafka_t *make_producer(struct kafka_sink *sink, struct error *error) {
         producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
         if (producer == NULL) error_set(error, "the Kafka producer cannot be made: %s", why);
     }
-    if (producer == NULL) rd_kafka_conf_destroy(conf);
-    return producer;
+    if (producer == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return false;
+    }
+    close_producer(sink);
+    sink->producer = producer;
+    const char *const names[] = {options->topic, options->rejected_topic};
+    for (int i = 0; i < 2; i++) {
+        sink->topics[i] = *names[i] == '\0' ? NULL : rd_kafka_topic_new(producer, names[i], NULL);
+    }
+    return true;
 }
 
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
@@ -96,25 +118,37 @@ struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
         return NULL;
     }
     sink->options = *options;
-    sink->producer = make_producer(sink, error);
-    if (sink->producer == NULL) kafka_sink_destroy(&sink);
+    if (!open_producer(sink, error)) kafka_sink_destroy(&sink);
     return sink;
 }
 
 void kafka_sink_destroy(struct kafka_sink **sink) {
     if (*sink == NULL) return;
-    if ((*sink)->producer != NULL) {
-        rd_kafka_purge((*sink)->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_poll((*sink)->producer, 0);
-        rd_kafka_destroy((*sink)->producer);
-    }
+    close_producer(*sink);
     free(*sink);
     *sink = NULL;
 }
 
-void kafka_sink_keep_partitions(struct kafka_sink *sink, bool accepted, bool rejected) {
-    sink->keeps_partition[false] = accepted;
-    sink->keeps_partition[true] = rejected;
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, int timeout_ms,
+                                              struct error *error) {
+    struct topic_facts input, output;
+    if (kafka_topics_look(sink->producer, sink->options.input_topic, timeout_ms, &input, error) !=
+        TOPICS_OK) {
+        return SINK_RETRY;
+    }
+    for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
+        const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
+        if (*topic == '\0') continue;
+        if (kafka_topics_look(sink->producer, topic, timeout_ms, &output, error) != TOPICS_OK) {
+            return SINK_RETRY;
+        }
+        sink->keeps_partition[is_rejected] = output.partition_count == input.partition_count;
+        if (sink->keeps_partition[is_rejected]) continue;
+        log_info("Input and output differ in partitions: records go by key",
+                 log_text("topic", topic), log_int("partitions", output.partition_count),
+                 log_int("input_partitions", input.partition_count));
+    }
+    return SINK_OK;
 }
 
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
@@ -189,8 +223,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
                                   const struct batch_record *record, struct error *error) {
     const rd_kafka_message_t *message = record->message;
     bool is_rejected = record->fate == BATCH_REJECTED;
-    const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
-    if (*topic == '\0') return SINK_OK;
+    if (sink->topics[is_rejected] == NULL) return SINK_OK;
 
     const void *key = message->key;
     size_t key_bytes = message->key_len;
@@ -206,7 +239,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
 
     rd_kafka_vu_t arguments[8];
     size_t count = 0;
-    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic};
+    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
     arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
     arguments[count++] =
         (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
@@ -232,12 +265,12 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
         sink->keeps_partition[is_rejected]) {
         rd_kafka_error_destroy(failure);
-        sink->keeps_partition[is_rejected] = false; /* the input topic grew: by key from now on */
-        log_warn("The input topic has more partitions than its output: records go by key now",
-                 log_text("topic", topic));
-        return kafka_sink_send(sink, batch, record, error);
+        error_set(error, "topic %s has no partition %d", rd_kafka_topic_name(sink->topics[is_rejected]),
+                  partition);
+        return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
     }
-    error_set(error, "a record cannot be sent to %s: %s", topic, rd_kafka_error_string(failure));
+    error_set(error, "a record cannot be sent to %s: %s",
+              rd_kafka_topic_name(sink->topics[is_rejected]), rd_kafka_error_string(failure));
     bool is_fatal = rd_kafka_error_is_fatal(failure) != 0 ||
                     rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__FATAL ||
                     rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__FENCED;
@@ -328,12 +361,5 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
 }
 
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error) {
-    rd_kafka_t *producer = make_producer(sink, error);
-    if (producer == NULL) return SINK_STOP;
-    rd_kafka_t *old = sink->producer;
-    sink->producer = producer;
-    rd_kafka_purge(old, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_poll(old, 0);
-    rd_kafka_destroy(old);
-    return SINK_OK;
+    return open_producer(sink, error) ? SINK_OK : SINK_STOP;
 }

@@ -164,14 +164,14 @@ fail:
     return NULL;
 }
 
-static void hang_up(struct redis_link *link) {
+void redis_link_close(struct redis_link *link) {
     if (link->context != NULL) redisFree(link->context);
     link->context = NULL;
 }
 
 void redis_link_destroy(struct redis_link **link) {
     if (*link == NULL) return;
-    hang_up(*link);
+    redis_link_close(*link);
 #ifdef HAVE_HIREDIS_SSL
     if ((*link)->ssl != NULL) redisFreeSSLContext((*link)->ssl);
 #endif
@@ -196,7 +196,7 @@ static bool connect_once(struct redis_link *link, struct error *error) {
     if (link->context == NULL) return error_set(error, "out of memory");
     if (link->context->err != 0) {
         error_set(error, "Redis at %s cannot be reached: %s", link->name, link->context->errstr);
-        hang_up(link);
+        redis_link_close(link);
         return false;
     }
     redisSetTimeout(link->context, timeout);
@@ -205,7 +205,7 @@ static bool connect_once(struct redis_link *link, struct error *error) {
     if (link->ssl != NULL &&
         redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
         error_set(error, "TLS with Redis at %s failed: %s", link->name, link->context->errstr);
-        hang_up(link);
+        redis_link_close(link);
         return false;
     }
 #endif
@@ -219,7 +219,7 @@ static bool say(struct redis_link *link, struct error *error, int argc, const ch
     bool is_good = reply->type != REDIS_REPLY_ERROR;
     if (!is_good) {
         error_set(error, "Redis at %s refused %s: %s", link->name, argv[0], reply->str);
-        hang_up(link);
+        redis_link_close(link);
     }
     freeReplyObject(reply);
     return is_good;
@@ -261,7 +261,7 @@ redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
     }
     if (redisGetReply(link->context, &reply) == REDIS_OK) return reply;
     error_set(error, "the connection to Redis at %s broke: %s", link->name, link->context->errstr);
-    hang_up(link);
+    redis_link_close(link);
     return NULL;
 }
 
@@ -269,7 +269,7 @@ redisReply *redis_link_call(struct redis_link *link, struct error *error, int ar
                             const char **argv) {
     if (!redis_link_send(link, argc, argv, NULL)) {
         error_set(error, "out of memory for a command to Redis");
-        hang_up(link);
+        redis_link_close(link);
         return NULL;
     }
     return redis_link_receive(link, error);

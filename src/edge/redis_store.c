@@ -18,6 +18,7 @@ enum { KEY_OFFSETS, KEY_META, KEY_REJECTED, KEY_ANOMALIES, KEY_DAYS, KEY_DIMENSI
 struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
+    bool is_replica; /* what it is connected to: the next call connects anew */
     struct redis_command command; /* the one being built; its memory is used again */
     char sha[48];                 /* of checkpoint.lua, "" until Redis said it on this connection */
     char keys[KEY_DIMENSIONS + LOGIN_DIMENSIONS_MAX][256];
@@ -72,6 +73,8 @@ static enum store_verdict judge_error(struct redis_store *store, const char *tex
         return STORE_REFUSED;
     }
     error_set(error, "Redis at %s answered: %s", name, text);
+    /* After a failover the old connection may lead to what is a replica now. */
+    if (begins(text, "READONLY") || begins(text, "MASTERDOWN")) store->is_replica = true;
     return STORE_RETRY;
 }
 
@@ -90,6 +93,8 @@ static enum store_verdict refuse_password(struct redis_store *store, struct erro
 }
 
 static bool open_link(struct redis_store *store, struct error *error) {
+    if (store->is_replica) redis_link_close(store->link);
+    store->is_replica = false;
     if (redis_link_open(store->link, error)) return true;
     store->sha[0] = '\0';
     return false;

@@ -43,7 +43,7 @@ struct publish {
     bool is_open, is_urgent;
     int64_t since_ms, record_count, byte_count;
     int64_t retry_ms;
-    atomic_bool must_stop, is_ready;
+    atomic_bool must_stop, is_ready, must_count; /* count: the partitions of the topics */
     atomic_int_fast64_t heartbeat_ms;
     struct inbox inbox;
 };
@@ -60,6 +60,10 @@ struct publish *publish_create(const struct publish_options *options) {
     publish->members = calloc((size_t)options->partition_max, sizeof *publish->members);
     if (publish->shares == NULL || publish->members == NULL) publish_destroy(&publish);
     return publish;
+}
+
+void publish_recount(struct publish *publish) {
+    atomic_store(&publish->must_count, true);
 }
 
 struct inbox *publish_inbox(struct publish *publish) {
@@ -218,8 +222,20 @@ static void commit(struct publish *publish) {
     forget_transaction(publish);
 }
 
+/* False if the thread is to end. */
+static bool count_partitions(struct publish *publish) {
+    struct error error;
+    while (kafka_sink_count_partitions(publish->options.sink, CALL_MS, &error) != SINK_OK) {
+        log_warn("Waiting for Kafka", log_text("reason", error.text));
+        if (!back_off(publish)) return false;
+    }
+    publish->retry_ms = 0;
+    return true;
+}
+
 static bool begin(struct publish *publish) {
     struct error error;
+    if (atomic_exchange(&publish->must_count, false) && !count_partitions(publish)) return false;
     while (!publish->is_open) {
         beat(publish);
         enum sink_verdict verdict = kafka_sink_begin(publish->options.sink, &error);
@@ -240,13 +256,14 @@ static bool send_record(struct publish *publish, const struct batch *batch,
         enum sink_verdict verdict =
             kafka_sink_send(publish->options.sink, batch, record, &error);
         if (verdict == SINK_OK) return true;
-        if (verdict != SINK_FULL) {
+        if (verdict != SINK_FULL && verdict != SINK_RECOUNT) {
             fail(publish, verdict, &error);
             return false;
         }
         beat(publish);
         if (atomic_load(&publish->must_stop)) return false;
         kafka_sink_serve(publish->options.sink, 10);
+        if (verdict == SINK_RECOUNT && !count_partitions(publish)) return false;
     }
 }
 

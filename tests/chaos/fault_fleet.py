@@ -85,6 +85,6 @@ def partitions(chaos, more):
         chaos.say(f"partitions: {count} would be more than {chaos.partitions_max}")
         return
     for topic in (chaos.place.output, chaos.place.rejected, chaos.place.topic):
-        chaos.cluster.add_partitions(topic, count)
+        chaos.cluster.grow_topic(topic, count)
     chaos.reader.spread(count)
     chaos.feeder.spread(count)

@@ -56,6 +56,10 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.session.timeout.ms=6000
+group.consumer.heartbeat.interval.ms=500
+group.consumer.min.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=2
 num.recovery.threads.per.data.dir=2
@@ -100,10 +104,10 @@ class Client:
         self.admin().create_topics([NewTopic(topic, partitions)])[topic].result(30)
         wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
 
-    def add_partitions(self, topic, partitions):
-        """Gives a topic more partitions and waits until their leaders are known."""
+    def grow_topic(self, topic, partitions):
+        """Adds partitions up to so many, and waits until their leaders are known."""
         self.admin().create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
-        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic} grown")
+        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"{topic} grown")
 
     def delete_topic(self, topic):
         """Deletes a topic and waits until it is gone."""

@@ -124,8 +124,7 @@ static void without_any_source_the_defaults_hold(void **state) {
     assert_string_equal(config->http.listen, "127.0.0.1:9464");
     assert_int_equal(config->log.level, LOG_INFO);
     assert_int_equal(config->log.format, LOG_LOGFMT);
-    assert_int_equal(config->session_ms, 45000);
-    assert_int_equal(config->drain_ms, 10000);
+    assert_int_equal(config->drain_ms, 5000);
     config_destroy(&config);
     assert_null(config);
     config_destroy(&config);
