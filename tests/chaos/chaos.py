@@ -172,9 +172,11 @@ class Chaos:
             future.result()
 
     def _exact_stop(self):
-        self.report.say("healed, settling")
+        self.report.say("no more faults: healing, settling")
+        begun = time.monotonic()
         self.world.heal()
-        took_s = checks.settle(self.world, self._check)
+        checks.settle(self.world, self._check, begun)
+        took_s = time.monotonic() - begun
         counts = self.world.feeder.counts()
         expected = self.world.records.expected(counts)
         for name, check in checks.EXACT.items():

@@ -60,10 +60,9 @@ def _numbers(found):
     return {name.decode(): int(number) for name, number in found.items()}
 
 
-def settle(world, alive):
-    """Input is paused, faults are over: waits until all is through; returns the seconds it took."""
+def settle(world, alive, begun):
+    """Pauses the input and waits until all of it is through, in time since faults ended (begun)."""
     world.feeder.pause()
-    begun = time.monotonic()
     wait.until(world.feeder.is_idle, 90, "all input acknowledged", alive=alive)
     counts = world.feeder.counts()
     deadline = settle_deadline_s(sum(counts.values()))
@@ -78,7 +77,6 @@ def settle(world, alive):
                lambda: f"outputs read to their ends {ends}", alive=alive)
     took_s = time.monotonic() - begun
     assert took_s < deadline * wait.factor, f"settled after {took_s:.1f} s, not {deadline:.0f}"
-    return took_s
 
 
 def _behind(world, counts):

@@ -74,7 +74,7 @@ class Report:
     def finish(self, failure):
         """The last lines, and a file of results where one was asked for."""
         minutes = (time.monotonic() - self._begun) / 60
-        version = rollcall.execute("--version").stdout.strip()
+        version = ", ".join(rollcall.execute("--version").stdout.split("\n")[:2])
         kinds = ", ".join(f"{name} {n}" for name, n in sorted(self.faults.items()))
         sums = ", ".join(f"{name} {n}" for name, n in self.totals.items())
         passed = sum(failed is None for _, _, failed in self.checks)
