@@ -14,11 +14,12 @@ import wait
 class RedisServer:
     """One server. Its folder and its port stay the same over stop, kill and start."""
 
-    def __init__(self, folder, password=None, append_only=False):
+    def __init__(self, folder, password=None, append_only=False, extra=()):
         self.folder = folder
         self.port = process.free_port()
         self.password = password
         self.append_only = append_only
+        self.extra = list(extra)  # arguments of redis-server
         self.log_path = os.path.join(folder, "redis.log")
         self._process = None
         os.makedirs(folder, exist_ok=True)
@@ -39,7 +40,7 @@ class RedisServer:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
                    "--dir", self.folder, "--save", "", "--dbfilename", "dump.rdb",
                    "--appendonly", "yes" if self.append_only else "no",
-                   "--appendfsync", "everysec"]
+                   "--appendfsync", "everysec", *self.extra]
         if self.password:
             command += ["--requirepass", self.password]
         self._process = process.spawn(command, self.log_path)
@@ -54,6 +55,10 @@ class RedisServer:
                 return client.ping()
         except redis.exceptions.RedisError:
             return False
+
+    def is_running(self):
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self):
         """SIGTERM, without saving anything that the configuration does not save."""
