@@ -34,15 +34,11 @@ def redis_restore(chaos, down_s, which):
 
 @fault(3, REDIS, down_s=(0.0, 3.0), share=(0.01, 0.9))
 def redis_cut_file(chaos, down_s, share):
-    """kill -9; the end of the append-only file is gone, to the middle of a command.
-
-    It is mended as README.md asks for: Redis alone would leave half a checkpoint in the file.
-    """
+    """kill -9; the end of the append-only file is gone, to the middle of a command."""
     chaos.redis.master.kill()
     lost = chaos.redis.master.cut_append_only_file(share)
     chaos.say(f"redis_cut_file: {lost} bytes cut off")
     chaos.hold(down_s)
-    chaos.redis.master.mend_append_only_file()
     chaos.redis.master.start()
 
 

@@ -24,21 +24,35 @@ class Node(redis_server.RedisServer):
         super().__init__(folder, append_only=True, extra=_EXTRA)
 
     def start(self):
-        """Starts it; a file cut where Redis does not see that it was cut is mended by its tool."""
+        """Starts it, and has its append-only file written anew.
+
+        A file that was cut within a MULTI is loaded rightly by Redis (7.0 at least, valkey/pull/4342),
+        but it leaves the half transaction in it and would execute it at the start after this one.
+        """
         try:
-            return super().start()
+            super().start()
         except RuntimeError as error:
             if "Bad file format" not in str(error):
                 raise
-        self.mend_append_only_file()
-        return super().start()
+            manifest = glob.glob(os.path.join(self.folder, "appendonlydir", "*.manifest"))[0]
+            subprocess.run(["redis-check-aof", "--fix", manifest], input=b"y\n",
+                           capture_output=True, timeout=60, check=True)
+            super().start()
+        if self.append_only:
+            with self.client() as client:
+                wait.until(lambda: self._rewrite(client), 30, "append-only file written anew")
+        return self
 
-    def mend_append_only_file(self):
-        """What README.md asks for before a start from a file that was cut."""
-        manifest = glob.glob(os.path.join(self.folder, "appendonlydir", "*.manifest"))[0]
-        done = subprocess.run(["redis-check-aof", "--fix", manifest], input="y\n", text=True,
-                              capture_output=True, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
+    @staticmethod
+    def _rewrite(client):
+        """Begins to write the append-only file anew, if that is not going on; whether it is done."""
+        info = client.info("persistence")
+        if info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]:
+            return False
+        if info["aof_current_size"] == info["aof_base_size"]:
+            return True
+        client.bgrewriteaof()
+        return False
 
     def start_from(self, rdb):
         """Starts (it must be down) from an RDB, or empty where that is None; then appends."""
