@@ -1,0 +1,3 @@
+"""Other people's ways of doing the same work."""
+
+PLAN = []

@@ -1,0 +1,99 @@
+"""Tells results as Markdown and SVG."""
+
+import os
+
+import svg
+
+
+def _number(value):
+    """Three digits that mean something."""
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _spread(found, scale=1):
+    if found is None:
+        return "-"
+    low, high = _number(found["min"] * scale), _number(found["max"] * scale)
+    return f"{_number(found['median'] * scale)} ({low}-{high})"
+
+
+def table(head, rows):
+    """A Markdown table whose columns are as wide as their cells."""
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
+             for row in cells]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
+
+
+def _where(found):
+    machine = found["machine"]
+    return (f"`{found['command'].strip()}` at {machine['commit']}: {machine['cores']} cores of "
+            f"{machine['cpu']}, shared with the broker and Redis; Linux {machine['kernel']}, "
+            f"librdkafka {machine['librdkafka']}; load average before the run "
+            f"{machine['load_before']:.1f}.\n")
+
+
+def compare(found):
+    """The contenders side by side."""
+    rows = []
+    for one in found["contenders"]:
+        if not one["rounds"]:
+            rows.append([one["label"], f"{one['records']:,}", "failed", "", "", "", "", "", ""])
+            continue
+        rows.append([one["label"], f"{one['records']:,}", _spread(one["cpu_per_million"]),
+                     _spread(one["warm_cpu_s"]), _spread(one["rate"], 1e-3),
+                     _spread(one["rss_mb"]), _number(one["kafka_bytes"]["median"] / 1e6),
+                     _number(one["transactions"]["median"]),
+                     _number(one["redis_commands"]["median"])])
+    head = ["contender", "records", "CPU-s", "CPU-s, 2nd half", "1000 records/s", "peak RSS, MB",
+            "MB to Kafka", "transactions", "Redis commands"]
+    notes = "\n".join(f"- {one['label']}: {one['note']}" for one in found["contenders"]
+                      if one["note"])
+    failures = "\n".join(f"- **{one['label']} failed**: {one['failure'].splitlines()[0]}"
+                         for one in found["contenders"] if one["failure"])
+    ratios = table(["CPU of rollcall to", "median of pairs", "least", "greatest", "best to best"],
+                   [[one["to"], _number(one["pairs"]["median"]), _number(one["pairs"]["min"]),
+                     _number(one["pairs"]["max"]), _number(one["of_bests"])]
+                    for one in found["ratios"] if one["pairs"]])
+    rounds = max(one["rounds"] for one in found["contenders"])
+    return "\n\n".join(filter(None, [
+        "## Side by side", _where(found).rstrip(),
+        f"Median (least-greatest) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis "
+        "commands are for a million records.",
+        table(head, rows), notes, failures,
+        "CPU of rollcall against each, pair by pair of the same round:" if found["ratios"] else "",
+        ratios if found["ratios"] else ""])) + "\n"
+
+
+PARTS = {"compare": compare}
+
+
+def _chart(part, found):
+    if part == "compare":
+        measured = [one for one in found["contenders"] if one["rounds"]]
+        return svg.bars("CPU-seconds for a million records (logarithmic)",
+                        [(one["label"], one["cpu_per_million"]) for one in measured])
+    return None
+
+
+def write(folder, parts):
+    """report.md and the charts, from all parts that were measured."""
+    texts = ["# What was measured\n\nWritten by `./dev bench`; bench/README.md says how to read it."]
+    for part, tell in PARTS.items():
+        if part not in parts:
+            continue
+        chart = _chart(part, parts[part])
+        text = tell(parts[part])
+        if chart:
+            with open(os.path.join(folder, f"{part}.svg"), "w") as out:
+                out.write(chart)
+            text += f"\n![{part}]({part}.svg)\n"
+        texts.append(text)
+    with open(os.path.join(folder, "report.md"), "w") as out:
+        out.write("\n\n".join(text.rstrip() for text in texts) + "\n")
