@@ -104,9 +104,10 @@ def _described(contender, records, samples, failure):
 
 
 def _ratio(samples, one, other):
-    """CPU of one against another, pair by pair of the same round."""
-    pairs = [a.cpu_per_million / b.cpu_per_million
-             for a, b in zip(samples.get(one, []), samples[other])]
-    best = min((sample.cpu_per_million for sample in samples.get(one, [])), default=math.nan)
-    best_other = min((sample.cpu_per_million for sample in samples[other]), default=math.nan)
-    return {"of": one, "to": other, "pairs": results.spread(pairs), "of_bests": best / best_other}
+    """CPU of one against another, pair by pair of the same round; the whole run, and when warm."""
+    pairs = list(zip(samples.get(one, []), samples[other]))
+    bests = [min((sample.cpu_per_million for sample in samples.get(name, [])), default=math.nan)
+             for name in (one, other)]
+    return {"of": one, "to": other, "of_bests": bests[0] / bests[1],
+            "pairs": results.spread([a.cpu_per_million / b.cpu_per_million for a, b in pairs]),
+            "warm_pairs": results.spread([a.warm_cpu_s / b.warm_cpu_s for a, b in pairs])}

@@ -140,7 +140,7 @@ def rollcall_settings(world):
         [rollcall.BINARY, "run", *rollcall.flags({
             "kafka.bootstrap.servers": world.broker.address,
             "consumer.group.id": world.name("settings"), "input.topic": topic,
-            "redis.url": world.redis.url(), "http.listen": "",
+            "redis.url": world.redis.url(), "redis.prefix": "{settings}", "http.listen": "",
             "output.topic": world.name("settings-out"), "output.rejected_topic": ""})],
         log_path, env={**os.environ, "LD_PRELOAD": preload})
 

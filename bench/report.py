@@ -21,6 +21,10 @@ def _spread(found, scale=1):
     return f"{_number(found['median'] * scale)} ({low}-{high})"
 
 
+def _times(ratio):
+    return f"{_number(1 / ratio['median'])} times" if ratio else "-"
+
+
 def table(head, rows):
     """A Markdown table whose columns are as wide as their cells."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
@@ -57,9 +61,11 @@ def compare(found):
                       if one["note"])
     failures = "\n".join(f"- **{one['label']} failed**: {one['failure'].splitlines()[0]}"
                          for one in found["contenders"] if one["failure"])
-    ratios = table(["CPU of rollcall to", "median of pairs", "least", "greatest", "best to best"],
+    ratios = table(["CPU against", "rollcall takes", "least", "greatest", "best to best",
+                    "it takes more than rollcall", "the same, 2nd half"],
                    [[one["to"], _number(one["pairs"]["median"]), _number(one["pairs"]["min"]),
-                     _number(one["pairs"]["max"]), _number(one["of_bests"])]
+                     _number(one["pairs"]["max"]), _number(one["of_bests"]),
+                     _times(one["pairs"]), _times(one["warm_pairs"])]
                     for one in found["ratios"] if one["pairs"]])
     rounds = max(one["rounds"] for one in found["contenders"])
     return "\n\n".join(filter(None, [
@@ -67,7 +73,7 @@ def compare(found):
         f"Median (least-greatest) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis "
         "commands are for a million records.",
         table(head, rows), notes, failures,
-        "CPU of rollcall against each, pair by pair of the same round:" if found["ratios"] else "",
+        "CPU of rollcall against each, pair by pair of the same round; median, least and greatest:" if found["ratios"] else "",
         ratios if found["ratios"] else ""])) + "\n"
 
 

@@ -99,7 +99,7 @@ def read(broker, topic, count):
     """Yields lists of messages until count records of the topic were read."""
     with reader(broker, topic) as consumer:
         while count > 0:
-            messages = consumer.consume(READ_BATCH, 20)
+            messages = consumer.consume(min(READ_BATCH, count), 20)
             if not messages:
                 raise RuntimeError(f"{topic}: {count} records are missing")
             for message in messages:
