@@ -7,7 +7,8 @@ import sys
 
 import world  # noqa: F401  (puts tests/system on the path)
 
-COMMANDS = {"compare": "the contenders side by side"}
+COMMANDS = {"compare": "the contenders side by side",
+            "latency": "from produce to visible, in Kafka and in Redis"}
 
 
 def main():

@@ -163,6 +163,15 @@ def rollcall_settings(world):
                    if name not in _OWN and not value.startswith("0x")})
 
 
+def wait_assigned(log_path):
+    """Waits until rollcall's log says that it has partitions."""
+    def is_assigned():
+        with open(log_path, errors="replace") as log:
+            return "Partitions assigned" in log.read()
+
+    wait.until(is_assigned, 30, lambda: f"rollcall joins: {process.tail(log_path)}")
+
+
 class Rollcall(Contender):
     """rollcall run with its defaults."""
 

@@ -77,7 +77,29 @@ def compare(found):
         ratios if found["ratios"] else ""])) + "\n"
 
 
-PARTS = {"compare": compare}
+def latency(found):
+    """From when a record was due to when it can be seen."""
+    rows = []
+    for point in found["points"]:
+        duration = point["records"] / point["rate"]
+        for where, told in (("kafka", "`read_committed` reader"), ("redis", "Redis")):
+            ms = point[where]
+            rows.append([f"{point['rate']:,}", told, _number(ms["p50"]), _number(ms["p99"]),
+                         _number(ms["p999"]), _number(ms["max"]),
+                         f"{100 * point['cpu_s'] / duration:.1f} %",
+                         f"{100 * point['probe_cpu_s'] / duration:.1f} %",
+                         _number(point["behind_max_ms"])])
+    head = ["records/s", "visible to", "p50", "p99", "p99.9", "max", "rollcall, of a core",
+            "the probe, of a core", "sender late by at most"]
+    return "\n\n".join([
+        "## Latency", _where(found).rstrip(),
+        f"Milliseconds from when a record was due to be sent to when it can be seen; "
+        f"{found['seconds']} s for each rate, {found['partitions']} partitions, "
+        "`output.commit_ms` and `redis.checkpoint_ms` as they are by default (100 and 500).",
+        table(head, rows)]) + "\n"
+
+
+PARTS = {"compare": compare, "latency": latency}
 
 
 def _chart(part, found):
