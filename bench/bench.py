@@ -8,7 +8,10 @@ import sys
 import world  # noqa: F401  (puts tests/system on the path)
 
 COMMANDS = {"compare": "the contenders side by side",
-            "latency": "from produce to visible, in Kafka and in Redis"}
+            "latency": "from produce to visible, in Kafka and in Redis",
+            "scaling": "partitions, values, shards, instances, sizes, rates",
+            "idle": "what an instance costs that has nothing to do",
+            "start": "from start to the first record counted"}
 
 
 def main():

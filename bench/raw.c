@@ -12,7 +12,7 @@
 
 #include <librdkafka/rdkafka.h>
 
-enum { COMMIT_MS = 100, CALL_MS = 30000, POLL_MS = 10 };
+enum { COMMIT_MS = 100, CALL_MS = 30000, POLL_MS = 10, IDLE_MS = 100 };
 
 struct raw {
     rd_kafka_t *consumer, *producer;
@@ -163,7 +163,7 @@ int main(int argc, char **argv) {
     open_producer(&raw, argv[1], argv[2], argv[4], argv + 5);
     open_consumer(&raw, argv[1], argv[2], argv + 5);
     while (!is_stopping) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(raw.consumer, POLL_MS);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(raw.consumer, raw.is_open ? POLL_MS : IDLE_MS);
         if (message != NULL) {
             if (!raw.is_open) begin(&raw);
             pass_on(&raw, message);

@@ -99,15 +99,63 @@ def latency(found):
         table(head, rows)]) + "\n"
 
 
-PARTS = {"compare": compare, "latency": latency}
+def idle(found):
+    """An instance that has nothing to do."""
+    rows = [[one["label"], _spread(one["core_percent"]), _spread(one["wakeups_per_s"]),
+             _spread(one["redis_per_s"])] for one in found["who"]]
+    return "\n\n".join([
+        "## Idle", _where(found).rstrip(),
+        f"{found['partitions']} partitions, nothing to read; {found['seconds']} s a round.",
+        table(["", "% of a core", "wake-ups/s", "Redis commands/s"], rows)]) + "\n"
 
 
-def _chart(part, found):
+def start(found):
+    """From start to the first record."""
+    rows = [["rollcall: its first record is counted in Redis", _spread(found["counted"])],
+            ["a plain consumer: it gets its first record", _spread(found["plain"])],
+            ["between the two", _spread(found["beyond"])]]
+    return "\n\n".join([
+        "## Start", _where(found).rstrip(),
+        f"Seconds from the start of the process; an empty group, {found['rounds']} rounds.",
+        table(["", "s"], rows)]) + "\n"
+
+
+def scaling(found):
+    """What the cost of a record depends on, and what it does not."""
+    texts = ["## Scaling", _where(found).rstrip(),
+             f"The best of {found['rounds']} rounds for each point."]
+    for curve in found["curves"]:
+        rows = [[point["told"], f"{point['records']:,}", _number(point["cpu_per_million"]),
+                 _number(point["rate"] / 1e3), _number(point["rss_mb"]),
+                 _number(point["redis_per_s"])] for point in curve["points"]]
+        texts.append(f"**{curve['title']}**" + (f" ({curve['note']})" if curve["note"] else ""))
+        texts.append(table([curve["axis"], "records", "CPU-s a million", "1000 records/s",
+                            "peak RSS, MB", "Redis commands/s"], rows))
+    return "\n\n".join(texts) + "\n"
+
+
+PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start}
+
+
+def _charts(part, found):
+    """file name -> SVG, of a part."""
     if part == "compare":
         measured = [one for one in found["contenders"] if one["rounds"]]
-        return svg.bars("CPU-seconds for a million records (logarithmic)",
-                        [(one["label"], one["cpu_per_million"]) for one in measured])
-    return None
+        return {"compare.svg": svg.bars(
+            "CPU-seconds for a million records (logarithmic)",
+            [(one["label"], one["cpu_per_million"]) for one in measured])}
+    if part == "latency":
+        return {f"latency-{where}.svg": svg.lines(
+            f"ms to {told}", "records/s",
+            [(name, [(point["rate"], point[where][key]) for point in found["points"]])
+             for name, key in (("p99.9", "p999"), ("p99", "p99"), ("p50", "p50"))])
+            for where, told in (("kafka", "a read_committed reader"), ("redis", "Redis"))}
+    if part == "scaling":
+        return {f"scaling-{curve['name']}.svg": svg.lines(
+            f"{curve['title']}: CPU-seconds a million", curve["axis"],
+            [("rollcall", [(point["at"], point["cpu_per_million"]) for point in curve["points"]])])
+            for curve in found["curves"] if len(curve["points"]) > 1}
+    return {}
 
 
 def write(folder, parts):
@@ -116,12 +164,11 @@ def write(folder, parts):
     for part, tell in PARTS.items():
         if part not in parts:
             continue
-        chart = _chart(part, parts[part])
-        text = tell(parts[part])
-        if chart:
-            with open(os.path.join(folder, f"{part}.svg"), "w") as out:
+        charts = _charts(part, parts[part])
+        for name, chart in charts.items():
+            with open(os.path.join(folder, name), "w") as out:
                 out.write(chart)
-            text += f"\n![{part}]({part}.svg)\n"
-        texts.append(text)
+        texts.append(tell(parts[part]) + "\n" +
+                     "\n".join(f"![{name.removesuffix('.svg')}]({name})" for name in charts))
     with open(os.path.join(folder, "report.md"), "w") as out:
         out.write("\n\n".join(text.rstrip() for text in texts) + "\n")
