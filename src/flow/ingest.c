@@ -61,7 +61,6 @@ struct ingest {
 
 struct ingest *ingest_create(const struct ingest_options *options, int32_t partition) {
     struct ingest *ingest = memory_create(sizeof *ingest);
-    if (ingest == NULL) return NULL;
     ingest->options = options;
     ingest->partition = partition;
     ingest->consumed = metric_cell(options->consumed, NULL);

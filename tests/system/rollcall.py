@@ -47,8 +47,9 @@ def execute(command, *arguments, options=None, env=None, timeout=60):
 
 
 def flags(options):
-    """{"section.key": value} as -X flags."""
-    return [part for name, value in options.items() for part in ("-X", f"{name}={value}")]
+    """{"section.key": value} as -X flags; None is left out."""
+    return [part for name, value in options.items()
+            if value is not None for part in ("-X", f"{name}={value}")]
 
 
 class Instance:
