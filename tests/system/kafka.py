@@ -1,6 +1,7 @@
 """A real Apache Kafka broker (KRaft) in a folder of its own, on free loopback ports."""
 
 import base64
+import concurrent.futures
 import glob
 import os
 import subprocess
@@ -153,7 +154,7 @@ class Client:
         asked = [ConsumerGroupTopicPartitions(group)]
         try:
             answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
-        except KafkaException:
+        except (KafkaException, concurrent.futures.TimeoutError):
             return {}
         return {part.partition: part.offset for part in answer.topic_partitions
                 if part.topic == topic and part.offset >= 0}
