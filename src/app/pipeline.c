@@ -484,7 +484,7 @@ static void set_ingest_options(struct pipeline *pipeline) {
         .publish = publish_inbox(pipeline->publish),
         .publishes_rejected = *config->output.rejected_topic != '\0',
         .checkpoint_ms = config->redis.checkpoint_ms,
-        .batch_bytes = clamp(share_bytes / 8 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
+        .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
         .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
         .failed = fail,
         .context = pipeline,

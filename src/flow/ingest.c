@@ -22,6 +22,7 @@ enum {
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
+    RECORD_OVERHEAD_BYTES = 768, /* about what librdkafka keeps beside a record's value */
 };
 
 struct ingest {
@@ -322,7 +323,7 @@ static void read_records(struct ingest *ingest, struct batch *batch, int timeout
         if (verdict != STREAM_RECORD) break;
         if (batch->first_ms == 0) batch->first_ms = clock_ms();
         timeout_ms = 0;
-        bytes += (int64_t)message->len;
+        bytes += (int64_t)message->len + RECORD_OVERHEAD_BYTES;
         add_record(ingest, batch, message);
     }
     metric_add(ingest->consumed, (int64_t)batch->record_count);

@@ -292,6 +292,17 @@ def test_a_record_without_a_timestamp(world):
     world.verify(load, world.run())
 
 
+def test_memory_stays_below_its_limit(world):
+    """A backlog fills every queue that there is."""
+    world.create_input(8)
+    done = world.execute("generate", "--count", "300000", "--rate", "0")
+    assert done.returncode == 0, done.stderr
+    instance = world.run(instance__memory_mb=80)
+    world.wait_counted(300000)
+    assert instance.peak_memory_mb() < 80
+    instance.stop()
+
+
 def test_one_partition_and_little_to_do(world):
     """One record at a time: each must come through by itself, soon."""
     load = world.make_load(partitions=1)
