@@ -11,6 +11,9 @@
 #include "base/memory.h"
 #include "base/nearest.h"
 
+/* KIP-848 is an early access feature before, and cannot hand partitions over one by one. */
+enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };
+
 /* What rollcall owns, by canonical name. A user may still write the value that it has anyway. */
 static const struct {
     const char *name;
@@ -62,6 +65,13 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
     }
     if (kafka_names_is_same(name, "bootstrap.servers") && value[0] == '\0') {
         return error_set(error, "%s names no broker", name);
+    }
+    if (kafka_names_is_same(name, "group.protocol") && strcmp(value, "consumer") == 0 &&
+        rd_kafka_version() < CONSUMER_PROTOCOL_SINCE) {
+        return error_set(error,
+                         "%s=consumer needs librdkafka 2.12 or later, and this is %s: leave it out, "
+                         "or build with a later one",
+                         name, rd_kafka_version_str());
     }
     if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
         return error_set(error, "%s is at most 5: the producer is idempotent", name);

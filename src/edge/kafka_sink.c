@@ -142,11 +142,11 @@ void kafka_sink_destroy(struct kafka_sink **sink) {
     *sink = NULL;
 }
 
-enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, int timeout_ms,
-                                              struct error *error) {
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
+                                              int timeout_ms, struct error *error) {
     struct topic_facts input, output;
-    if (kafka_topics_look(sink->producer, sink->options.input_topic, timeout_ms, &input, error) !=
-        TOPICS_OK) {
+    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms,
+                          &input, error) != TOPICS_OK) {
         return SINK_RETRY;
     }
     for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
@@ -360,6 +360,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     if (failure == NULL) return SINK_OK; /* the headers are the producer's now */
     return judge_send(sink, record, &parcel, failure, error);
 }
+
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
     rd_kafka_poll(sink->producer, timeout_ms);
 }

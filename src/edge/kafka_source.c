@@ -1,6 +1,6 @@
 /* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it
  * safe: a partition's queue is taken away from the main queue before the partition is assigned, so
- * that none of its records ever arrives elsewhere; and it is unassigned only after `revoked` came
+ * that none of its records ever arrives elsewhere; and it is unassigned only after `take` came
  * back, so that the group cannot give it to another member while work of ours is under way. */
 #include "edge/kafka_source.h"
 
@@ -18,6 +18,7 @@ enum { SEEK_TIMEOUT_MS = 5000 };
 
 struct kafka_source {
     struct kafka_source_options options;
+    struct kafka_rebalance rebalance;
     rd_kafka_t *consumer;
     bool is_subscribed;
     atomic_bool is_joined;
@@ -115,7 +116,9 @@ bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
 }
 
-bool kafka_source_subscribe(struct kafka_source *source, struct error *error) {
+bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
+                            struct error *error) {
+    source->rebalance = *rebalance;
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, source->options.topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->consumer, topics);
@@ -179,7 +182,7 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
     }
-    source->options.assigned(source->options.context, items, count);
+    source->rebalance.give(source->rebalance.context, items, count);
     for (size_t i = 0; i < count; i++) list->elems[i].offset = items[i].offset;
     free(items);
     check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
@@ -192,7 +195,7 @@ static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_
     for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
     bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0;
     if (is_lost) atomic_store(&source->is_joined, false);
-    source->options.revoked(source->options.context, partitions, count, is_lost);
+    source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
     free(partitions);
     check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
 }
