@@ -82,8 +82,9 @@ static bool send_next(struct run *run, struct error *error) {
     }
 }
 
+/* Unless somebody follows every event, and tells it in their own way. */
 static void tell_progress(struct run *run, int64_t now_ms) {
-    if (now_ms < run->next_progress_ms) return;
+    if (run->hooks->sent != NULL || now_ms < run->next_progress_ms) return;
     run->next_progress_ms = now_ms + PROGRESS_MS;
     log_info("generating", log_int("sent", run->sent_count),
              log_int("delivered", kafka_feed_delivered(run->feed)),
