@@ -353,6 +353,27 @@ def test_http(world):
     instance.stop()
 
 
+def test_lag_that_is_not_known_is_not_shown_as_none(world):
+    """Partitions taken over while Redis is away: nobody knows how far they are counted."""
+    load = world.make_load()
+    load.produce(400)
+    first, second = world.run("first"), world.run("second")
+    world.wait_shared(first, second)
+    world.wait_quiet()
+    world.redis_server.kill()
+    second.kill()
+    first.wait_assigned(4, seconds=60)
+    load.produce(800)
+    verify.wait.until(lambda: sum(world.place.published().values()) == 1200, 60, "all published")
+    verify.wait.until(lambda: first.metric("rollcall_lag_records") == 0, 10, "lag 0")
+    shown = [lag for (name, _), lag in first.metrics().items()
+             if name == "rollcall_counted_lag_records"]
+    assert 0 < len(shown) < 4 and all(lag > 0 for lag in shown), shown
+    world.redis_server.start()
+    world.verify(load, first)
+    first.stop()
+
+
 def test_metrics_please_promtool(world):
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed (Debian package prometheus)")
