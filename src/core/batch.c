@@ -35,6 +35,24 @@ void batch_clear(struct batch *batch) {
     batch->has_cut = batch->has_publish = batch->is_urgent = false;
 }
 
+static void count_key(struct batch *batch, struct delta_key key) {
+    delta_add(&batch->parts[delta_shard(key.hash, batch->shard_count)].delta, key, 1);
+}
+
+void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
+                 const struct login *login) {
+    batch->parts[0].delta.records++;
+    if (login->reason != LOGIN_ACCEPTED) {
+        const int64_t reason = login->reason;
+        count_key(batch, delta_number_key(seed, DELTA_REJECTED, &reason));
+        return;
+    }
+    for (unsigned d = 0; d < dimension_count; d++) {
+        count_key(batch, delta_value_key(seed, d, login->values[d]));
+    }
+    count_key(batch, delta_number_key(seed, DELTA_MINUTE, &login->minute));
+}
+
 void batch_keep_text(struct batch *batch, struct batch_record *record, const char *bytes,
                      size_t length) {
     if (batch->text_bytes + length > batch->text_capacity) {
