@@ -70,18 +70,13 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     ingest->lost = metric_cell(options->lost, NULL);
     inbox_init(&ingest->inbox, NULL, NULL);
     ingest->judge = login_judge_create(&options->rules);
-    if (ingest->judge == NULL) goto fail;
     for (unsigned i = 0; i < BATCHES; i++) {
         ingest->batches[i] =
             batch_create(options->shard_count, &ingest->inbox, &ingest->pending_entries);
-        if (ingest->batches[i] == NULL) goto fail;
         ingest->batches[i]->partition = partition;
         ingest->free_batches[ingest->free_count++] = ingest->batches[i];
     }
     return ingest;
-fail:
-    ingest_destroy(&ingest);
-    return NULL;
 }
 
 static void free_messages(struct batch *batch) {
