@@ -73,7 +73,7 @@ def compare(found):
         f"Median (least-greatest) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis "
         "commands are for a million records.",
         table(head, rows), notes, failures,
-        "CPU of rollcall against each, pair by pair of the same round; median, least and greatest:" if found["ratios"] else "",
+        "CPU of rollcall against each, pair by pair of the same round:" if found["ratios"] else "",
         ratios if found["ratios"] else ""])) + "\n"
 
 
@@ -160,7 +160,8 @@ def _charts(part, found):
 
 def write(folder, parts):
     """report.md and the charts, from all parts that were measured."""
-    texts = ["# What was measured\n\nWritten by `./dev bench`; bench/README.md says how to read it."]
+    texts = ["# What was measured",
+             "Written by `./dev bench`; bench/README.md says how to read it."]
     for part, tell in PARTS.items():
         if part not in parts:
             continue

@@ -59,7 +59,8 @@ def lines(title, x_label, series):
                 height - bottom - y / high * (height - top - bottom))
 
     parts = [_text(8, 20, title), _text((left + width - right) / 2, height - 8, x_label, "middle"),
-             f'<path class="axis" fill="none" d="M{left} {top}V{height - bottom}H{width - right}"/>',
+             f'<path class="axis" fill="none" d="M{left} {top}V{height - bottom}'
+             f'H{width - right}"/>',
              _text(left - 6, top + 5, _short(high / 1.1), "end"),
              _text(left - 6, height - bottom, "0", "end")]
     for x in xs:
