@@ -9,7 +9,8 @@
  *           calls follows librdkafka's documentation of the transactional producer.
  *
  * I1  After SINK_ABORT, SINK_REPLACE or a lost outcome, nothing is known about the open transaction
- *     until kafka_sink_abort or kafka_sink_replace answered SINK_OK; then the committed offsets tell.
+ *     until kafka_sink_abort or kafka_sink_replace answered SINK_OK; then the committed offsets
+ * tell.
  */
 #ifndef EDGE_KAFKA_SINK_H
 #define EDGE_KAFKA_SINK_H
@@ -45,10 +46,10 @@ struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options, s
 void kafka_sink_destroy(struct kafka_sink **sink);
 
 /* Compares partition counts: records go to the partition of their own number where input and output
- * have as many, else by key. To be called after kafka_sink_open and whenever a topic may have grown.
- * SINK_OK or SINK_RETRY. */
-enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, int timeout_ms,
-                                              struct error *error);
+ * have as many, else by key. To be called before the first record, and whenever a topic may have
+ * grown. SINK_OK or SINK_RETRY. */
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
+                                              int timeout_ms, struct error *error);
 
 /* Ends what an earlier producer of this transactional id left open, and shuts it out. */
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error);

@@ -139,7 +139,6 @@ bool generator_run(const struct generator_plan *plan, const struct config *confi
     struct run run = {.plan = plan, .hooks = hooks};
     *result = (struct generator_result){0};
     run.source = event_source_create(&plan->event);
-    if (run.source == NULL) return error_set(error, "out of memory");
     run.feed = kafka_feed_create(&config->kafka, &config->producer, config->input.topic, error);
     const bool is_right = run.feed != NULL && run_with_feed(&run, error);
     result->sent_count = run.sent_count;

@@ -58,8 +58,6 @@ int main(int argc, char **argv) {
         return EXIT_WRONG;
     }
     log_configure(config->log.level, config->log.format);
-    const bool is_json = config->log.format == LOG_JSON; /* then stderr is for machines */
-    if (options.is_verbose && !is_json) config_print(config, stderr);
     const int status = check_output(run_command(config, &options));
     config_destroy(&config);
     log_flush();

@@ -29,7 +29,6 @@ struct aggregate {
 
 struct aggregate *aggregate_create(const struct aggregate_options *options) {
     struct aggregate *aggregate = memory_create(sizeof *aggregate);
-    if (aggregate == NULL) return NULL;
     aggregate->options = *options;
     inbox_init(&aggregate->inbox, NULL, NULL);
     aggregate->pending = calloc((size_t)options->partition_max, sizeof(struct pending *));
@@ -68,8 +67,7 @@ static void drop(struct pending *pending, atomic_size_t *pending_entries) {
 /* The mark: what has gathered leaves whole, and the next epoch starts empty. */
 static void detach(struct aggregate *aggregate, struct pending *pending,
                    const struct batch *batch) {
-    struct epoch_part *part = calloc(1, sizeof *part);
-    if (part == NULL) abort();
+    struct epoch_part *part = memory_create(sizeof *part);
     atomic_fetch_sub_explicit(batch->pending_entries, pending->delta.entry_count,
                               memory_order_relaxed);
     part->partition = batch->partition;

@@ -42,7 +42,6 @@ struct checkpoint {
 
 struct checkpoint *checkpoint_create(const struct checkpoint_options *options) {
     struct checkpoint *checkpoint = memory_create(sizeof *checkpoint);
-    if (checkpoint == NULL) return NULL;
     checkpoint->options = *options;
     inbox_init(&checkpoint->inbox, NULL, NULL);
     size_t partitions = (size_t)options->partition_max;

@@ -61,7 +61,6 @@ struct ingest {
 
 struct ingest *ingest_create(const struct ingest_options *options, int32_t partition) {
     struct ingest *ingest = memory_create(sizeof *ingest);
-    if (ingest == NULL) return NULL;
     ingest->options = options;
     ingest->partition = partition;
     ingest->consumed = metric_cell(options->consumed, NULL);
@@ -249,25 +248,6 @@ bool ingest_is_home(struct ingest *ingest) {
     return ingest->free_count == BATCHES;
 }
 
-static void count_key(struct batch *batch, struct delta_key key) {
-    delta_add(&batch->parts[delta_shard(key.hash, batch->shard_count)].delta, key, 1);
-}
-
-/* Adds what the record counts to the batch's parts: this is where records become a few sums. */
-static void count_record(struct ingest *ingest, struct batch *batch, const struct login *login) {
-    uint64_t seed = ingest->options->seed;
-    batch->parts[0].delta.records++;
-    if (login->reason != LOGIN_ACCEPTED) {
-        int64_t reason = login->reason;
-        count_key(batch, delta_number_key(seed, DELTA_REJECTED, &reason));
-        return;
-    }
-    for (unsigned d = 0; d < ingest->options->rules.dimension_count; d++) {
-        count_key(batch, delta_value_key(seed, d, login->values[d]));
-    }
-    count_key(batch, delta_number_key(seed, DELTA_MINUTE, &login->minute));
-}
-
 static void log_rejected(const struct ingest *ingest, const struct login *login, int64_t offset) {
     if (ingest->options->publishes_rejected) {
         log_debug("Record rejected", log_text("reason", login_reason_name(login->reason)),
@@ -292,7 +272,9 @@ static void add_record(struct ingest *ingest, struct batch *batch, rd_kafka_mess
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) timestamp_ms = -1;
     struct login login;
     login_judge_record(ingest->judge, message->payload, message->len, timestamp_ms, &login);
-    if (taken.count) count_record(ingest, batch, &login);
+    if (taken.count) {
+        batch_count(batch, ingest->options->seed, ingest->options->rules.dimension_count, &login);
+    }
     if (login.reason != LOGIN_ACCEPTED && taken.count) {
         log_rejected(ingest, &login, message->offset);
     }

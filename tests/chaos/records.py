@@ -7,8 +7,10 @@ throughout a run, lifted over it by several partitions.
 """
 
 import collections
+import os
 import random
 import re
+import time
 import zlib
 
 import load
@@ -22,6 +24,9 @@ FRESH_A_MINUTE = 4
 FRESH_CHANCES = (40, 80, 120, 160, 200, 240)
 #: 2024-01-01: fresh minutes count on from here, far from the load's own days.
 FRESH_SECOND = 1704067200
+#: Kafka's time of most records, the same in all processes of a run. A broker that restarts forgets an
+#: idempotent producer whose last records are older than a day, and would take them twice.
+BASE_MS = int(os.environ.setdefault("RC_CHAOS_BASE_MS", str(int(time.time() * 1000))))
 #: Minutes that the templates share.
 HOT_MINUTES = 80
 
@@ -49,7 +54,7 @@ def _make_template(rng, refused_percent, odd_percent):
         value, ahead_s = load.odd(second, rng)
     else:
         value, ahead_s = load.spelled(load.plain(second, rng), rng), 0
-    timestamp_ms = (second - ahead_s) * 1000 + (0 if ahead_s else rng.randrange(3000))
+    timestamp_ms = (second - ahead_s) * 1000 if ahead_s else BASE_MS + rng.randrange(3000)
     hole = value and (_USER_ID.search(value) or _DEVICE_ID.search(value))
     head, tail = (value[:hole.start()], value[hole.end():]) if hole else (value, None)
     key = None if hole and rng.random() < 0.6 else f"key-{rng.randrange(1000)}".encode()
@@ -94,7 +99,7 @@ class Records:
     def _fresh(self, partition, number):
         second = self._fresh_second(partition, number)
         value = b'"locale":"PA","timestamp":%d,"device_type":"android"}' % second
-        return Template(None, None, TAG, b'{"user_id":"', b'",' + value, second * 1000, None,
+        return Template(None, None, TAG, b'{"user_id":"', b'",' + value, BASE_MS, None,
                         ("android", "PA", oracle.minute_of(second)))
 
     def template(self, partition, number):

@@ -99,9 +99,11 @@ class Client:
                                        "reconnect.backoff.max.ms": 500})
         return self._admin
 
-    def create_topic(self, topic, partitions):
-        """Creates a topic and waits until its leaders are known."""
-        self.admin().create_topics([NewTopic(topic, partitions)])[topic].result(30)
+    def create_topic(self, topic, partitions, **config):
+        """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
+        settings = {name.replace("__", "."): str(value) for name, value in config.items()}
+        wanted = NewTopic(topic, partitions, config=settings)
+        self.admin().create_topics([wanted])[topic].result(30)
         wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
 
     def grow_topic(self, topic, partitions):

@@ -12,6 +12,7 @@ import wait
 
 #: 2024-07-10 00:00 UTC, where the load's days begin.
 DAY_0 = 1720569600
+TODAY_MS = int(time.time() * 1000)
 #: Days over which ordinary logins spread.
 SPREAD_DAYS = 10
 #: Bursts have their minutes to themselves, on the days before DAY_0.
@@ -164,8 +165,9 @@ class Events:
             value, ahead_s = odd(second, rng)
         else:
             value, ahead_s = spelled(plain(second, rng), rng), 0
-        # At the border of the future Kafka's time is exact, elsewhere a little later.
-        timestamp_ms = (second - ahead_s) * 1000 + (0 if ahead_s else rng.randrange(3000))
+        # At the border of the future Kafka's time is exact, elsewhere that of today: a broker that
+        # restarts forgets an idempotent producer whose last records are older than a day.
+        timestamp_ms = (second - ahead_s) * 1000 if ahead_s else TODAY_MS + rng.randrange(3000)
         key = None if rng.random() < 0.6 else f"key-{rng.randrange(1000)}".encode()
         headers = rng.choice(HEADERS)
         self._serial += 1
@@ -184,7 +186,7 @@ class Load:
         self._producer = Producer({
             "bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5,
             "reconnect.backoff.max.ms": 500, "message.timeout.ms": 120000, "log_level": 0,
-            "queue.buffering.max.messages": 200000})
+            "queue.buffering.max.messages": 200000, "message.max.bytes": 2000000})
 
     def send(self, partition, key, value, timestamp_ms, headers=None):
         """Sends one record of the caller's own making."""

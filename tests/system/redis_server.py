@@ -1,5 +1,6 @@
 """A private Redis server in a folder of its own, on a free loopback port."""
 
+import glob
 import os
 import shutil
 import signal
@@ -74,6 +75,13 @@ class RedisServer:
     def resume(self):
         """SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
+
+    def cut_file_in_transaction(self):
+        """Cuts the append-only file of a server that is down before its last EXEC."""
+        path = glob.glob(os.path.join(self.folder, "appendonlydir", "*.incr.aof"))[-1]
+        with open(path, "rb") as file:
+            end = file.read().rindex(b"*1\r\n$4\r\nEXEC\r\n")
+        os.truncate(path, end)
 
     def save_copy(self):
         """Saves an RDB now and returns the path of a copy of it."""

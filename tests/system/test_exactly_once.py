@@ -1,9 +1,12 @@
 """The promise, on real Kafka and Redis: whatever happens, once it is quiet everything is exact."""
 
+import re
+
 import pytest
 
 import kafka
 import oracle
+import rollcall
 import verify
 import wait
 
@@ -408,13 +411,17 @@ def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
 
 def test_consumer_protocol(world):
     """KIP-848: the same promises with the broker-side assignor."""
+    options = {"consumer__session__timeout__ms": None, "consumer__heartbeat__interval__ms": None}
+    version = re.search(r"librdkafka (\d+)\.(\d+)", rollcall.execute("--version").stdout)
+    if (int(version[1]), int(version[2])) < (2, 12):
+        done = world.execute("run", consumer__group__protocol="consumer", **options)
+        assert done.returncode == 2 and "needs librdkafka 2.12" in done.stderr, done.stderr
+        return
     load = world.make_load()
-    options = {"consumer__group__protocol": "consumer", "consumer__session__timeout__ms": None,
-               "consumer__heartbeat__interval__ms": None}
     with load.feed(RATE) as feed:
-        first = world.run("first", **options)
+        first = world.run("first", consumer__group__protocol="consumer", **options)
         first.wait_assigned(4)
-        second = world.run("second", **options)
+        second = world.run("second", kafka__group__protocol="consumer", **options)
         world.wait_shared(first, second)
         feed.wait_for_more(2000)
         first.kill()
