@@ -39,20 +39,19 @@ class Node(redis_server.RedisServer):
                            capture_output=True, timeout=60, check=True)
             super().start()
         if self.append_only:
-            with self.client() as client:
-                wait.until(lambda: self._rewrite(client), 30, "append-only file written anew")
+            self._rewrite_append_only_file()
         return self
 
-    @staticmethod
-    def _rewrite(client):
-        """Begins to write the append-only file anew, if that is not going on; whether it is done."""
-        info = client.info("persistence")
-        if info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]:
-            return False
-        if info["aof_current_size"] == info["aof_base_size"]:
-            return True
-        client.bgrewriteaof()
-        return False
+    def _rewrite_append_only_file(self):
+        with self.client() as client:
+            before = client.info("persistence")["aof_rewrites"]
+            client.bgrewriteaof()
+
+            def is_done():
+                info = client.info("persistence")
+                return info["aof_rewrites"] > before and not info["aof_rewrite_in_progress"]
+
+            wait.until(is_done, 30, "append-only file written anew")
 
     def start_from(self, rdb):
         """Starts (it must be down) from an RDB, or empty where that is None; then appends."""
