@@ -34,7 +34,7 @@ struct kafka_source_options {
     const struct properties *consumer;
     const char *group;
     const char *topic;
-    const char *static_id; /* group.instance.id, or NULL */
+    const char *static_id; /* group.instance.id in the classic protocol, or NULL */
     size_t queue_bytes;    /* default for what librdkafka holds, all partitions together */
     int partition_count;   /* over which it is divided */
 };

@@ -57,8 +57,14 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_own(conf, "auto.offset.reset", "error");
     kafka_conf_own(conf, "isolation.level", "read_committed");
     kafka_conf_own(conf, "allow.auto.create.topics", "false");
-    if (is_classic) kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
-    if (options->static_id != NULL) kafka_conf_own(conf, "group.instance.id", options->static_id);
+    if (is_classic) {
+        kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
+        /* Not in the consumer protocol (KIP-848): librdkafka 2.15 fails for good as soon as the group
+         * still knows a static member that was killed, or that itself missed a heartbeat. */
+        if (options->static_id != NULL) {
+            kafka_conf_own(conf, "group.instance.id", options->static_id);
+        }
+    }
     kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes",
                        clamp(share_kb, 64, 8192));
     kafka_conf_default(conf, kafka, own, "queued.min.messages", messages);

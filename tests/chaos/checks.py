@@ -60,8 +60,9 @@ def _numbers(found):
     return {name.decode(): int(number) for name, number in found.items()}
 
 
-def settle(world, alive, begun):
+def settle(world, alive, begun=None):
     """Pauses the input and waits until all of it is through, in time since faults ended (begun)."""
+    begun = begun or time.monotonic()
     world.feeder.pause()
     wait.until(world.feeder.is_idle, 90, "all input acknowledged", alive=alive)
     counts = world.feeder.counts()

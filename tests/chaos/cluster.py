@@ -11,10 +11,6 @@ import wait
 #: Small segments: after kill -9 the broker reads the whole last one of each partition again.
 _EXTRA = """
 log.segment.bytes=67108864
-group.consumer.session.timeout.ms=6000
-group.consumer.heartbeat.interval.ms=500
-group.consumer.min.session.timeout.ms=1000
-group.consumer.min.heartbeat.interval.ms=100
 """
 _REPLICATED = """
 default.replication.factor=3

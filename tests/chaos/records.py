@@ -7,11 +7,11 @@ throughout a run, lifted over it by several partitions.
 """
 
 import collections
+import hashlib
 import os
 import random
 import re
 import time
-import zlib
 
 import load
 import oracle
@@ -91,7 +91,8 @@ class Records:
     def _fresh_second(self, partition, number):
         turn = number // FRESH_EVERY
         minute = turn // FRESH_A_MINUTE
-        drawn = zlib.crc32(b"%d/%d/%s" % (partition, turn, str(self._seed).encode())) & 255
+        text = f"{partition}/{turn}/{self._seed}".encode()
+        drawn = hashlib.blake2b(text, digest_size=1).digest()[0]
         if drawn >= FRESH_CHANCES[minute % len(FRESH_CHANCES)]:
             return load.DAY_0
         return FRESH_SECOND + minute * 60

@@ -409,11 +409,21 @@ def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
     instance.stop()
 
 
+#: The broker decides these in the consumer protocol (KIP-848).
+CONSUMER_PROTOCOL = {"consumer__session__timeout__ms": None,
+                     "consumer__heartbeat__interval__ms": None}
+
+
+def has_consumer_protocol():
+    """Whether the program's librdkafka has it, for good."""
+    version = re.search(r"librdkafka (\d+)\.(\d+)", rollcall.execute("--version").stdout)
+    return (int(version[1]), int(version[2])) >= (2, 12)
+
+
 def test_consumer_protocol(world):
     """KIP-848: the same promises with the broker-side assignor."""
-    options = {"consumer__session__timeout__ms": None, "consumer__heartbeat__interval__ms": None}
-    version = re.search(r"librdkafka (\d+)\.(\d+)", rollcall.execute("--version").stdout)
-    if (int(version[1]), int(version[2])) < (2, 12):
+    options = CONSUMER_PROTOCOL
+    if not has_consumer_protocol():
         done = world.execute("run", consumer__group__protocol="consumer", **options)
         assert done.returncode == 2 and "needs librdkafka 2.12" in done.stderr, done.stderr
         return
@@ -429,6 +439,23 @@ def test_consumer_protocol(world):
         feed.wait_for_more(1000)
     world.verify(load, second)
     second.stop()
+
+
+@pytest.mark.skipif("not has_consumer_protocol()")
+def test_consumer_protocol_takes_an_instance_back_at_once_after_a_kill(world):
+    """As a static member it would be refused until the group had missed it."""
+    load = world.make_load()
+    options = {"consumer__group__protocol": "consumer", "instance__id": "same",
+               **CONSUMER_PROTOCOL}
+    with load.feed(RATE) as feed:
+        for name in ("first", "second", "third"):
+            instance = world.run(name, **options)
+            instance.wait_assigned(4)
+            feed.wait_for_more(1000)
+            if name != "third":
+                instance.kill()
+    world.verify(load, instance)
+    instance.stop()
 
 
 def test_static_member_comes_back_and_reads_nothing_again(world):
