@@ -91,6 +91,7 @@ class Client:
 
     address = None
     _admin = None
+    _retired = []
 
     def admin(self):
         """An admin client of the plain listeners, made anew after the broker was down."""
@@ -99,6 +100,11 @@ class Client:
                                        "socket.timeout.ms": 10000,
                                        "reconnect.backoff.max.ms": 500})
         return self._admin
+
+    def _retire_admin(self):
+        """A client that no longer answers is left alone: to destroy it could hang, or worse."""
+        self._retired.append(self._admin)
+        self._admin = None
 
     def create_topic(self, topic, partitions, **config):
         """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
@@ -154,7 +160,10 @@ class Client:
         asked = [ConsumerGroupTopicPartitions(group)]
         try:
             answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
-        except (KafkaException, concurrent.futures.TimeoutError):
+        except KafkaException:
+            return {}
+        except concurrent.futures.TimeoutError:
+            self._retire_admin()
             return {}
         return {part.partition: part.offset for part in answer.topic_partitions
                 if part.topic == topic and part.offset >= 0}
