@@ -29,7 +29,7 @@ def _refusal(name):
     if not os.path.exists(path):
         return "./dev bench has not tried"
     with open(path) as log:
-        return next((line.strip() for line in log if line.startswith("ERROR")), "pip gave no reason")
+        return next((line.strip() for line in log if line.startswith("ERROR")), "no reason given")
 
 
 class Original(Contender):
