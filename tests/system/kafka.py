@@ -81,12 +81,12 @@ def _persist(ask, what):
     def attempt():
         try:
             return [ask()]
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             failures.append(error)
             return None
 
     failures = []
-    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]}", every=0.1)[0]
+    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]!r}", every=0.1)[0]
 
 
 class Client:
@@ -157,7 +157,7 @@ class Client:
         asked = [ConsumerGroupTopicPartitions(group)]
         try:
             answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return {}
         return {part.partition: part.offset for part in answer.topic_partitions
                 if part.topic == topic and part.offset >= 0}
@@ -173,7 +173,7 @@ class Client:
         """How many members the group has now."""
         try:
             found = self.admin().describe_consumer_groups([group])[group].result(10)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return 0
         return len(found.members)
 
