@@ -80,7 +80,7 @@ def _walk(path, start, end):
 
 
 def since(data, before, only=None):
-    """topic -> Stored, of what was written after `before` (an answer of sizes), of one topic or all."""
+    """topic -> Stored, of what was written after `before` (an answer of sizes)."""
     found = {}
     for topic, path, size in _segments(data, only):
         start = before.get(path, 0)

@@ -10,8 +10,7 @@ import peers
 import results
 import world as worlds
 
-#: How many records each gets of those asked for, and about how long that takes here, start and check
-#: included; slow ones get fewer.
+#: Each with its share of the records, slow ones get fewer, and about how many seconds a run takes.
 PLAN = [
     (contenders.Raw(), 1, 8),
     (contenders.RawTuned(), 1, 8),
@@ -74,8 +73,9 @@ def _fill(world, count, plan):
     for share in shares:
         started = time.monotonic()
         found[share] = worlds.Records(world, max(1000, int(count * share))).generate(world)
-        print(f"{found[share].count} records of {found[share].bytes / found[share].count:.0f} bytes "
-              f"written and counted in {time.monotonic() - started:.0f} s", flush=True)
+        mean_bytes = found[share].bytes / found[share].count
+        print(f"{found[share].count} records of {mean_bytes:.0f} bytes written and counted in "
+              f"{time.monotonic() - started:.0f} s", flush=True)
     return found
 
 

@@ -1,11 +1,11 @@
-/* Measures latency: sends logins at a steady rate, and notes when each can be seen by a read_committed
- * reader of the output topic, and when Redis has counted it.
+/* Measures latency: sends logins at a steady rate, and notes when each can be seen by a
+ * read_committed reader of the output topic, and when Redis has counted it.
  *
- * The time of a record is when it was due, not when it was sent: a sender that is held up would else
- * leave out just the records that wait longest (coordinated omission). Record number n is due at
- * start + n / rate and goes to partition n % partitions, so its offset there is n / partitions, and
- * P:offsets in Redis alone tells what is counted. In the output it is found by its number, which is its
- * device_id. Three threads, each the only writer of its own figures. */
+ * The time of a record is when it was due, not when it was sent: a sender that is held up would
+ * else leave out just the records that wait longest (coordinated omission). Record number n is due
+ * at start + n / rate and goes to partition n % partitions, so its offset there is n / partitions,
+ * and P:offsets in Redis alone tells what is counted. In the output it is found by its number,
+ * which is its device_id. Three threads, each the only writer of its own figures. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -23,7 +23,7 @@ struct probe {
     const char *brokers, *input, *output, *offsets_key;
     int partitions, redis_port;
     int64_t rate, count, start_ns;
-    int64_t behind_max_ns; /* of the sender, once warm */
+    int64_t behind_max_ns;         /* of the sender, once warm */
     int64_t *seen_ns, *counted_ns; /* [number]: latency, or 0 */
     int64_t seen_count, counted_count;
 };
@@ -77,8 +77,8 @@ static void send_one(const struct probe *probe, rd_kafka_t *producer, rd_kafka_t
         "\"timestamp\": %lld, \"device_type\": \"%s\"}",
         number, number % 100000, (int)('A' + number % 5), (int)('A' + number % 10),
         (long long)time(NULL), devices[number % 3]);
-    while (rd_kafka_produce(topic, (int32_t)(number % probe->partitions), RD_KAFKA_MSG_F_COPY, value,
-                            (size_t)length, NULL, 0, NULL) != 0) {
+    while (rd_kafka_produce(topic, (int32_t)(number % probe->partitions), RD_KAFKA_MSG_F_COPY,
+                            value, (size_t)length, NULL, 0, NULL) != 0) {
         if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             die("produce", rd_kafka_err2str(rd_kafka_last_error()));
         }
@@ -130,9 +130,17 @@ static void note_seen(struct probe *probe, const rd_kafka_message_t *message) {
 
 static void *read_all(void *context) {
     struct probe *probe = context;
-    static const char *const settings[] = {
-        "group.id", "probe", "enable.auto.commit", "false", "isolation.level", "read_committed",
-        "auto.offset.reset", "earliest", "fetch.queue.backoff.ms", "10", NULL};
+    static const char *const settings[] = {"group.id",
+                                           "probe",
+                                           "enable.auto.commit",
+                                           "false",
+                                           "isolation.level",
+                                           "read_committed",
+                                           "auto.offset.reset",
+                                           "earliest",
+                                           "fetch.queue.backoff.ms",
+                                           "10",
+                                           NULL};
     rd_kafka_t *consumer = make(RD_KAFKA_CONSUMER, probe->brokers, settings);
     rd_kafka_poll_set_consumer(consumer);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(probe->partitions);
@@ -174,7 +182,8 @@ static void *watch_redis(void *context) {
         int64_t now_ns = clock_ns();
         for (size_t i = 0; i + 1 < reply->elements; i += 2) {
             int partition = atoi(reply->element[i]->str);
-            if (partition < 0 || partition >= probe->partitions) die("Redis", "a partition too many");
+            if (partition < 0 || partition >= probe->partitions)
+                die("Redis", "a partition too many");
             note_counted(probe, next, partition, strtoll(reply->element[i + 1]->str, NULL, 10),
                          now_ns);
         }
@@ -200,20 +209,26 @@ static void print(const char *name, int64_t *latency_ns, const struct probe *pro
     int64_t *warm = latency_ns + probe->rate * WARM_UP_S;
     int64_t count = probe->count - probe->rate * WARM_UP_S;
     qsort(warm, (size_t)count, sizeof *warm, compare);
-    printf("\"%s\": {\"p50\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f, \"least\": %.2f}, ",
-           name, quantile_ms(warm, count, 0.5), quantile_ms(warm, count, 0.99),
-           quantile_ms(warm, count, 0.999), (double)warm[count - 1] / 1e6, (double)warm[0] / 1e6);
+    printf(
+        "\"%s\": {\"p50\": %.2f, \"p99\": %.2f, \"p999\": %.2f, \"max\": %.2f, \"least\": %.2f}, ",
+        name, quantile_ms(warm, count, 0.5), quantile_ms(warm, count, 0.99),
+        quantile_ms(warm, count, 0.999), (double)warm[count - 1] / 1e6, (double)warm[0] / 1e6);
 }
 
 int main(int argc, char **argv) {
     if (argc != 9) {
         fputs("usage: bench_probe BROKERS INPUT OUTPUT PARTITIONS RATE SECONDS REDIS_PORT "
-              "OFFSETS_KEY\n", stderr);
+              "OFFSETS_KEY\n",
+              stderr);
         return 2;
     }
-    struct probe probe = {
-        .brokers = argv[1], .input = argv[2], .output = argv[3], .partitions = atoi(argv[4]),
-        .rate = strtoll(argv[5], NULL, 10), .redis_port = atoi(argv[7]), .offsets_key = argv[8]};
+    struct probe probe = {.brokers = argv[1],
+                          .input = argv[2],
+                          .output = argv[3],
+                          .partitions = atoi(argv[4]),
+                          .rate = strtoll(argv[5], NULL, 10),
+                          .redis_port = atoi(argv[7]),
+                          .offsets_key = argv[8]};
     probe.count = probe.rate * (strtoll(argv[6], NULL, 10) + WARM_UP_S);
     if (probe.partitions < 1 || probe.partitions > PARTITIONS_MAX || probe.rate < 1) {
         die("arguments", "out of range");
@@ -227,17 +242,19 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 3; i++) {
         if (pthread_create(&threads[i], NULL, bodies[i], &probe)) die("thread", "cannot be made");
     }
-    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
     if (probe.seen_count < probe.count || probe.counted_count < probe.count) {
-        fprintf(stderr, "probe: of %" PRId64 " records %" PRId64 " came out and %" PRId64
-                " were counted\n", probe.count, probe.seen_count, probe.counted_count);
+        fprintf(stderr,
+                "probe: of %" PRId64 " records %" PRId64 " came out and %" PRId64 " were counted\n",
+                probe.count, probe.seen_count, probe.counted_count);
         return 1;
     }
     fputc('{', stdout);
     print("kafka", probe.seen_ns, &probe);
     print("redis", probe.counted_ns, &probe);
-    printf("\"behind_max_ms\": %.2f, \"records\": %" PRId64 "}\n", (double)probe.behind_max_ns / 1e6,
-           probe.count);
+    printf("\"behind_max_ms\": %.2f, \"records\": %" PRId64 "}\n",
+           (double)probe.behind_max_ns / 1e6, probe.count);
     free(probe.seen_ns);
     free(probe.counted_ns);
     return 0;

@@ -1,7 +1,7 @@
 /* The floor: what librdkafka itself costs for rollcall's job without the job. Consumes a topic,
- * produces the same bytes to the same partition of another, and commits the offsets in a transaction
- * every 100 ms, until SIGTERM. Counts nothing, judges nothing, survives nothing: it is for one member
- * and no faults, and ends at the first error. */
+ * produces the same bytes to the same partition of another, and commits the offsets in a
+ * transaction every 100 ms, until SIGTERM. Counts nothing, judges nothing, survives nothing: it is
+ * for one member and no faults, and ends at the first error. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -140,7 +140,8 @@ static void pass_on(struct raw *raw, const rd_kafka_message_t *message) {
     if (message->partition >= raw->partition_count) {
         raw->next = reallocarray(raw->next, (size_t)message->partition + 1, sizeof *raw->next);
         if (raw->next == NULL) die("out of memory");
-        while (raw->partition_count <= message->partition) raw->next[raw->partition_count++] = -1;
+        while (raw->partition_count <= message->partition)
+            raw->next[raw->partition_count++] = -1;
     }
     while (rd_kafka_produce(raw->output, message->partition, RD_KAFKA_MSG_F_COPY, message->payload,
                             message->len, message->key, message->key_len, NULL) != 0) {
@@ -154,7 +155,8 @@ static void pass_on(struct raw *raw, const rd_kafka_message_t *message) {
 int main(int argc, char **argv) {
     if (argc < 5) {
         fputs("usage: bench_raw BROKERS GROUP INPUT OUTPUT [consumer.NAME=VALUE] "
-              "[producer.NAME=VALUE] ...\n", stderr);
+              "[producer.NAME=VALUE] ...\n",
+              stderr);
         return 2;
     }
     struct sigaction action = {.sa_handler = stop};

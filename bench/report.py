@@ -67,14 +67,15 @@ def compare(found):
                      _number(one["pairs"]["max"]), _number(one["of_bests"]),
                      _times(one["pairs"]), _times(one["warm_pairs"])]
                     for one in found["ratios"] if one["pairs"]])
+    has_ratios = any(one["pairs"] for one in found["ratios"])
     rounds = max(one["rounds"] for one in found["contenders"])
     return "\n\n".join(filter(None, [
         "## Side by side", _where(found).rstrip(),
         f"Median (least-greatest) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis "
         "commands are for a million records.",
         table(head, rows), notes, failures,
-        "CPU of rollcall against each, pair by pair of the same round; median, least and greatest:" if found["ratios"] else "",
-        ratios if found["ratios"] else ""])) + "\n"
+        "CPU of rollcall against each, pair by pair of the same round:" if has_ratios else "",
+        ratios if has_ratios else ""])) + "\n"
 
 
 def latency(found):
@@ -160,7 +161,8 @@ def _charts(part, found):
 
 def write(folder, parts):
     """report.md and the charts, from all parts that were measured."""
-    texts = ["# What was measured\n\nWritten by `./dev bench`; bench/README.md says how to read it."]
+    texts = ["# What was measured",
+             "Written by `./dev bench`; bench/README.md says how to read it."]
     for part, tell in PARTS.items():
         if part not in parts:
             continue

@@ -1,6 +1,7 @@
 /* Preloaded into rollcall, prints what it sets in each librdkafka client that it makes: one line
- * "setting ROLE CLIENT NAME=VALUE" on standard error for each property that is not the default. So the
- * tuned raw loop always runs with the settings that rollcall has, not with a copy that grows old. */
+ * "setting ROLE CLIENT NAME=VALUE" on standard error for each property that is not the default. So
+ * the tuned raw loop always runs with the settings that rollcall has, not with a copy that grows
+ * old. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +24,9 @@ static void print(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
     const char **defaults = rd_kafka_conf_dump(plain, &plain_count);
     for (size_t i = 0; i < count; i += 2) {
         if (strcmp(find(defaults, plain_count, set[i]), set[i + 1]) == 0) continue;
-        fprintf(stderr, "setting %s %p %s=%s\n", type == RD_KAFKA_CONSUMER ? "consumer" : "producer",
-                (void *)conf, set[i], set[i + 1]);
+        fprintf(stderr, "setting %s %p %s=%s\n",
+                type == RD_KAFKA_CONSUMER ? "consumer" : "producer", (void *)conf, set[i],
+                set[i + 1]);
     }
     rd_kafka_conf_dump_free(set, count);
     rd_kafka_conf_dump_free(defaults, plain_count);

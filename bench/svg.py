@@ -21,7 +21,7 @@ def _text(x, y, text, anchor="start"):
 def _short(value):
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
-            return f"{value / limit:g}{unit}"
+            return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"
 
 
@@ -59,16 +59,19 @@ def lines(title, x_label, series):
                 height - bottom - y / high * (height - top - bottom))
 
     parts = [_text(8, 20, title), _text((left + width - right) / 2, height - 8, x_label, "middle"),
-             f'<path class="axis" fill="none" d="M{left} {top}V{height - bottom}H{width - right}"/>',
-             _text(left - 6, top + 5, _short(high / 1.1), "end"),
+             f'<path class="axis" fill="none" d="M{left} {top}V{height - bottom}'
+             f'H{width - right}"/>',
+             _text(left - 6, top + 5, _short(high), "end"),
              _text(left - 6, height - bottom, "0", "end")]
     for x in xs:
         parts.append(_text(place(x, 0)[0], height - bottom + 16, _short(x), "middle"))
+    above = -math.inf  # where the last name stands
     for number, (name, points) in enumerate(series):
         colour = _COLOURS[number % len(_COLOURS)]
         path = "L".join(f"{a:.1f} {b:.1f}" for a, b in (place(x, y) for x, y in points))
         parts.append(f'<path class="line" stroke="{colour}" d="M{path}"/>')
         a, b = place(*points[-1])
+        above = b = max(b, above + 13)
         parts.append(f'<text x="{a + 6:.0f}" y="{b + 4:.0f}" style="fill:{colour}">'
                      f'{html.escape(name)}</text>')
     return _page(width, height, parts)

@@ -11,13 +11,18 @@
 
 enum { KEYS = 100, SEED = 42, START_MS = 5000, STOP_MS = 5000, TIMEOUT_MS = 5000 };
 
+static struct child redis;
+
 struct script {
     char folder[64];
-    struct child redis;
     struct redis_store *store;
     struct delta delta;
     int64_t stored;
 };
+
+static void stop_redis(void) {
+    child_stop(&redis, STOP_MS);
+}
 
 static void start_redis(struct script *script, char url[128]) {
     char socket[96], log[96];
@@ -30,7 +35,8 @@ static void start_redis(struct script *script, char url[128]) {
     const char *const argv[] = {"redis-server", "--port", "0",   "--unixsocket",
                                 socket,         "--save", "",    "--dir",
                                 script->folder, NULL};
-    if (!child_start(&script->redis, "redis-server", argv, log, &error)) micro_fail(error.text);
+    atexit(stop_redis); /* however this ends */
+    if (!child_start(&redis, "redis-server", argv, log, &error)) micro_fail(error.text);
     const int64_t deadline_ms = clock_ms() + START_MS;
     while (access(socket, F_OK) != 0) {
         if (clock_ms() > deadline_ms) micro_fail("redis-server does not start");
@@ -87,7 +93,7 @@ static void tear_down(void *state) {
     char path[96];
     redis_store_destroy(&script->store);
     delta_release(&script->delta);
-    child_stop(&script->redis, STOP_MS);
+    stop_redis();
     snprintf(path, sizeof path, "%s/redis.log", script->folder);
     unlink(path);
     snprintf(path, sizeof path, "%s/redis.sock", script->folder);

@@ -19,8 +19,17 @@ def _python(name):
     """The Python of the environment that ./dev made for one of them."""
     found = glob.glob(os.path.join(CACHE, f"bench-{name}-*", "bin", "python"))
     if not found:
-        raise Failed(f"not installed: see {os.path.join(CACHE, 'log')}/bench-{name}.log")
+        raise Failed(f"not installed: {_refusal(name)}")
     return found[0]
+
+
+def _refusal(name):
+    """What pip said when ./dev tried to install it."""
+    path = os.path.join(CACHE, "log", f"bench-{name}.log")
+    if not os.path.exists(path):
+        return "./dev bench has not tried"
+    with open(path) as log:
+        return next((line.strip() for line in log if line.startswith("ERROR")), "pip gave no reason")
 
 
 class Original(Contender):

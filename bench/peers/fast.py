@@ -1,6 +1,6 @@
 """The best that plain Python does: large batches, orjson, transactions, Redis in one round trip.
 
-The output is exactly once; a crash between the two stores can count a second of records twice or not.
+The output is exactly once; a crash between the two stores can lose a second of counts.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""The Python original: a record at a time, a flush and a file for each; only its sleep is left out."""
+"""The Python original: a record at a time, a flush and a file for each; without its sleep."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Quix Streams: exactly-once into Kafka, a sink of ours that adds a checkpoint's counts to Redis."""
+"""Quix Streams: exactly-once into Kafka, a sink of ours that adds counts to Redis."""
 
 import sys
 

@@ -6,7 +6,6 @@
 #ifndef APP_STATS_H
 #define APP_STATS_H
 
-#include <stdbool.h>
 
 #include "base/metric.h"
 
@@ -17,8 +16,8 @@ struct stats {
         *anomalies, *queue_depth, *lost;
 };
 
-/* Fills *stats; series whose labels are known are shown as 0 from now on. False: out of memory. The
- * caller ends it with metrics_destroy(&stats->metrics). */
-bool stats_create(struct stats *stats);
+/* Fills *stats; series whose labels are known are shown as 0 from now on. The caller ends it with
+ * metrics_destroy(&stats->metrics). */
+void stats_create(struct stats *stats);
 
 #endif

@@ -40,6 +40,4 @@ bool stop_has_failed(struct stop *stop, struct error *error);
  * Ends early, and answers false, when it is time to stop. */
 bool stop_back_off(const struct stop *stop, int *delay_ms);
 
-void stop_sleep_ms(int ms);
-
 #endif

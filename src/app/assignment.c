@@ -149,7 +149,7 @@ static void drain(struct assignment *assignment, const int32_t *partitions, size
             break;
         }
         if (atomic_load(&options->stop->has_failed)) break;
-        stop_sleep_ms(DRAIN_NAP_MS);
+        clock_sleep_ms(DRAIN_NAP_MS);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "app/version.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 
@@ -39,6 +40,7 @@ static int check_output(int status) {
 int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
+    memory_keep_freed();
     switch (options_parse(argc, argv, &options, &error)) {
     case OPTIONS_HELP:
         options_help(&options);

@@ -154,11 +154,7 @@ struct redis_store *pipeline_store(const struct config *config, const char *topi
 struct pipeline *pipeline_create(const struct config *config, const volatile sig_atomic_t *stop,
                                  struct error *error) {
     struct pipeline *pipeline = memory_create(sizeof *pipeline);
-    if (pipeline == NULL || !stats_create(&pipeline->stats)) {
-        free(pipeline);
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    stats_create(&pipeline->stats);
     pipeline->config = config;
     stop_init(&pipeline->stop, stop);
     if (getrandom(&pipeline->seed, sizeof pipeline->seed, 0) < 0)
@@ -245,7 +241,7 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
         .context = &pipeline->stop,
     };
     pipeline->checkpoint = checkpoint_create(&checkpoint);
-    if (pipeline->checkpoint == NULL || !checkpoint_start(pipeline->checkpoint)) goto fail;
+    if (!checkpoint_start(pipeline->checkpoint)) goto fail;
     for (int s = 0; s < config->instance.shards; s++) {
         struct aggregate_options aggregate = {
             .shard = (unsigned)s,
@@ -255,12 +251,11 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
             .checkpoint = checkpoint_inbox(pipeline->checkpoint),
         };
         pipeline->aggregates[s] = aggregate_create(&aggregate);
-        if (pipeline->aggregates[s] == NULL) goto fail;
         pipeline->shard_inboxes[s] = aggregate_inbox(pipeline->aggregates[s]);
         if (!aggregate_start(pipeline->aggregates[s])) goto fail;
     }
     pipeline->publish = publish_create(&publish);
-    if (pipeline->publish == NULL || !publish_start(pipeline->publish)) goto fail;
+    if (!publish_start(pipeline->publish)) goto fail;
     return true;
 fail:
     return error_set(error, "out of memory or threads");
@@ -287,7 +282,7 @@ static void make_assignment(struct pipeline *pipeline) {
         .publish = publish_inbox(pipeline->publish),
         .publishes_rejected = *config->output.rejected_topic != '\0',
         .checkpoint_ms = config->redis.checkpoint_ms,
-        .batch_bytes = clamp(share_bytes / 8 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
+        .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
         .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
         .failed = stop_fail,
         .context = &pipeline->stop,

@@ -7,9 +7,8 @@
 #include "core/login.h"
 #include "edge/kafka_names.h"
 
-bool stats_create(struct stats *stats) {
+void stats_create(struct stats *stats) {
     struct metrics *m = stats->metrics = metrics_create();
-    if (m == NULL) return false;
     const enum metric_kind counter = METRIC_COUNTER, gauge = METRIC_GAUGE;
     stats->consumed = metrics_add(m, counter, "rollcall_records_consumed_total",
                                   "Records read from the input topic, those read again too.", NULL);
@@ -57,5 +56,4 @@ bool stats_create(struct stats *stats) {
     snprintf(info, sizeof info, "version=\"%s\",librdkafka=\"%s\"", ROLLCALL_VERSION,
              kafka_names_version());
     metrics_add_info(m, "rollcall_build_info", "Versions of this build.", info);
-    return true;
 }

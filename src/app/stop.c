@@ -1,6 +1,6 @@
 #include "app/stop.h"
 
-#include <time.h>
+#include "base/clock.h"
 
 enum { NAP_MS = 50 };
 
@@ -36,13 +36,8 @@ bool stop_has_failed(struct stop *stop, struct error *error) {
 
 bool stop_back_off(const struct stop *stop, int *delay_ms) {
     for (int slept_ms = 0; slept_ms < *delay_ms && !stop_is_asked(stop); slept_ms += NAP_MS) {
-        stop_sleep_ms(NAP_MS);
+        clock_sleep_ms(NAP_MS);
     }
     *delay_ms = *delay_ms * 2 > STOP_RETRY_MS_MAX ? STOP_RETRY_MS_MAX : *delay_ms * 2;
     return !stop_is_asked(stop);
-}
-
-void stop_sleep_ms(int ms) {
-    struct timespec time = {ms / 1000, (long)(ms % 1000) * 1000000L};
-    nanosleep(&time, NULL);
 }

@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,11 @@ static void *never_null(void *memory) {
     if (memory != NULL) return memory;
     log_error("Out of memory: ending at once; lower instance.memory_mb, or give more");
     abort();
+}
+
+void memory_keep_freed(void) {
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the largest that glibc takes */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
 void *memory_create(size_t bytes) {

@@ -14,17 +14,14 @@
 
 #include <jansson.h>
 
-static void *allocate_or_abort(size_t bytes) {
-    void *memory = malloc(bytes);
-    if (memory == NULL) {
-        fputs("rollcall: out of memory while a record was decoded\n", stderr);
-        abort();
-    }
-    return memory;
+#include "base/memory.h"
+
+static void *allocate(size_t bytes) {
+    return memory_grow(NULL, bytes);
 }
 
 static void set_up_jansson(void) {
-    json_set_alloc_funcs(allocate_or_abort, free);
+    json_set_alloc_funcs(allocate, free);
     json_object_seed(0); /* random, so that keys cannot be made to collide; no verdict shows it */
 }
 

@@ -17,7 +17,7 @@ struct node {
     atomic_bool is_ready;
     uint8_t field;
     uint8_t length;
-    uint64_t hash;
+    uint32_t hash;
     _Atomic int64_t total;
     char bytes[];
 };
@@ -126,7 +126,7 @@ void tally_visit(struct tally *tally,
     cds_lfht_for_each(tally->table, &place, link) {
         const struct node *node = caa_container_of(link, struct node, link);
         if (!atomic_load_explicit(&node->is_ready, memory_order_acquire)) continue;
-        struct delta_key key = {node->hash, node->bytes, node->length, node->field};
+        struct delta_key key = {node->bytes, node->hash, node->length, node->field};
         visit(context, key, atomic_load_explicit(&node->total, memory_order_relaxed));
     }
     rcu_read_unlock();

@@ -85,12 +85,13 @@ static void close_producer(struct kafka_sink *sink) {
 static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     const struct properties *kafka = sink->options.kafka, *own = sink->options.producer;
     const long long queue_kb = (long long)(sink->options.queue_bytes / 1024);
+    const long long messages = queue_kb < QUEUE_MESSAGES ? queue_kb : QUEUE_MESSAGES; /* of 1 KB */
     kafka_conf_own(conf, "enable.idempotence", "true");
     kafka_conf_own(conf, "partitioner", "murmur2_random");
     if (sink->options.transactional_id != NULL) {
         kafka_conf_own(conf, "transactional.id", sink->options.transactional_id);
     }
-    kafka_conf_default(conf, kafka, own, "queue.buffering.max.messages", QUEUE_MESSAGES);
+    kafka_conf_default(conf, kafka, own, "queue.buffering.max.messages", messages);
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
     kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);

@@ -33,6 +33,10 @@ struct kafka_stream {
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
 
+static long long clamp(long long value, long long low, long long high) {
+    return value < low ? low : value > high ? high : value;
+}
+
 /* What rollcall owns, and its own defaults for what the user left open. */
 static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {
     const struct properties *kafka = options->kafka, *own = options->consumer;
@@ -41,9 +45,11 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     const bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
     long long share_kb = (long long)(options->queue_bytes / 1024);
     if (options->partition_count > 0) share_kb /= options->partition_count;
-    if (share_kb < 64) share_kb = 64;
-    if (share_kb > 8192) share_kb = 8192;
-    const long long fetch_bytes = share_kb < 256 ? share_kb * 1024 : 256 * 1024;
+    /* A short message takes about 1 KB in the queue, of which librdkafka counts the payload alone:
+     * so it is their number that bounds the memory, and for long ones their bytes. Beyond either
+     * bound there is at most one fetch. */
+    const long long messages = clamp(share_kb, 100, 10000);
+    const long long fetch_bytes = clamp(share_kb / 4, 16, 256) * 1024;
 
     kafka_conf_own(conf, "group.id", options->group);
     kafka_conf_own(conf, "enable.auto.commit", "false");
@@ -59,8 +65,9 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
             kafka_conf_own(conf, "group.instance.id", options->static_id);
         }
     }
-    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes", share_kb);
-    kafka_conf_default(conf, kafka, own, "queued.min.messages", 10000);
+    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes",
+                       clamp(share_kb, 64, 8192));
+    kafka_conf_default(conf, kafka, own, "queued.min.messages", messages);
     kafka_conf_default(conf, kafka, own, "fetch.queue.backoff.ms", 10);
     kafka_conf_default(conf, kafka, own, "fetch.message.max.bytes", fetch_bytes);
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);

@@ -31,9 +31,8 @@ struct aggregate *aggregate_create(const struct aggregate_options *options) {
     struct aggregate *aggregate = memory_create(sizeof *aggregate);
     aggregate->options = *options;
     inbox_init(&aggregate->inbox, NULL, NULL);
-    aggregate->pending = calloc((size_t)options->partition_max, sizeof(struct pending *));
+    aggregate->pending = memory_create((size_t)options->partition_max * sizeof *aggregate->pending);
     aggregate->tally = tally_create(options->seed, options->max_values);
-    if (aggregate->pending == NULL || aggregate->tally == NULL) aggregate_destroy(&aggregate);
     return aggregate;
 }
 
@@ -52,10 +51,7 @@ int64_t aggregate_heartbeat_ms(const struct aggregate *aggregate) {
 static struct pending *pending_of(struct aggregate *aggregate, int32_t partition) {
     assert(partition >= 0 && partition < aggregate->options.partition_max);
     struct pending **place = &aggregate->pending[partition];
-    if (*place == NULL) {
-        *place = calloc(1, sizeof **place);
-        if (*place == NULL) abort();
-    }
+    if (*place == NULL) *place = memory_create(sizeof **place);
     return *place;
 }
 

@@ -56,9 +56,9 @@ struct publish *publish_create(const struct publish_options *options) {
     publish->published = metric_cell(options->published, NULL);
     publish->aborted = metric_cell(options->aborted, NULL);
     publish->seconds = metric_cell(options->seconds, NULL);
-    publish->shares = calloc((size_t)options->partition_max, sizeof *publish->shares);
-    publish->members = calloc((size_t)options->partition_max, sizeof *publish->members);
-    if (publish->shares == NULL || publish->members == NULL) publish_destroy(&publish);
+    const size_t partitions = (size_t)options->partition_max;
+    publish->shares = memory_create(partitions * sizeof *publish->shares);
+    publish->members = memory_create(partitions * sizeof *publish->members);
     return publish;
 }
 

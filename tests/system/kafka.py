@@ -1,6 +1,7 @@
 """A real Apache Kafka broker (KRaft) in a folder of its own, on free loopback ports."""
 
 import base64
+import concurrent.futures
 import glob
 import os
 import subprocess
@@ -60,10 +61,6 @@ group.consumer.min.session.timeout.ms=1000
 group.consumer.session.timeout.ms=6000
 group.consumer.min.heartbeat.interval.ms=100
 group.consumer.heartbeat.interval.ms=500
-group.consumer.session.timeout.ms=6000
-group.consumer.min.session.timeout.ms=6000
-group.consumer.heartbeat.interval.ms=500
-group.consumer.min.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=2
 num.recovery.threads.per.data.dir=2
@@ -94,6 +91,7 @@ class Client:
 
     address = None
     _admin = None
+    _retired = []
 
     def admin(self):
         """An admin client of the plain listeners, made anew after the broker was down."""
@@ -102,6 +100,11 @@ class Client:
                                        "socket.timeout.ms": 10000,
                                        "reconnect.backoff.max.ms": 500})
         return self._admin
+
+    def _retire_admin(self):
+        """A client that no longer answers is left alone: to destroy it could hang, or worse."""
+        self._retired.append(self._admin)
+        self._admin = None
 
     def create_topic(self, topic, partitions, **config):
         """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
@@ -158,6 +161,9 @@ class Client:
         try:
             answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
         except (KafkaException, TimeoutError):
+            return {}
+        except concurrent.futures.TimeoutError:
+            self._retire_admin()
             return {}
         return {part.partition: part.offset for part in answer.topic_partitions
                 if part.topic == topic and part.offset >= 0}

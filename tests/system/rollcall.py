@@ -82,6 +82,11 @@ class Instance:
             raise AssertionError(f"{self.name} ended with status {self._process.returncode}:\n"
                                  f"{process.tail(self.log_path)}")
 
+    def peak_memory_mb(self):
+        """The most that the process has had in memory."""
+        with open(f"/proc/{self._process.pid}/status") as status:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
+
     def get(self, path):
         """HTTP GET of a path: (status, body as text); (0, "") while nothing answers."""
         try:

@@ -195,12 +195,12 @@ def test_two_signals_end_at_once(world):
 @pytest.mark.timeout(180)
 def test_demo(tmp_path):
     """Ends with 0 and shows the counts; the lines that read them, and that end it, can be pasted."""
-    done = subprocess.run([rollcall.BINARY, "demo"], stdin=subprocess.DEVNULL, cwd=tmp_path,
+    done = subprocess.run([rollcall.BINARY, "demo", "--rate", "13000"], stdin=subprocess.DEVNULL, cwd=tmp_path,
                           capture_output=True, text=True, timeout=150 * wait.factor)
     lines = re.findall(r"^  (\S.* -p .*|\S+ snapshot .*)$", done.stdout, re.MULTILINE)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
-        assert not rollcall.sanitizer_findings(done.stderr)
+        assert not done.stderr, done.stderr
         answers = [_paste(line) for line in lines[:-1]]
         assert len(answers) == 6 and all(answers), (lines, answers)
         assert sum(json.loads(answers[5])["Rejected"].values()) > 0

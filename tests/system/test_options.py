@@ -292,6 +292,17 @@ def test_a_record_without_a_timestamp(world):
     world.verify(load, world.run())
 
 
+def test_memory_stays_below_its_limit(world):
+    """A backlog fills every queue that there is."""
+    world.create_input(8)
+    done = world.execute("generate", "--count", "300000", "--rate", "0")
+    assert done.returncode == 0, done.stderr
+    instance = world.run(instance__memory_mb=80)
+    world.wait_counted(300000)
+    assert instance.peak_memory_mb() < 80
+    instance.stop()
+
+
 def test_one_partition_and_little_to_do(world):
     """One record at a time: each must come through by itself, soon."""
     load = world.make_load(partitions=1)
@@ -340,6 +351,30 @@ def test_http(world):
     status, counts = instance.get("/counts")
     assert status == 200 and json.loads(counts) == expected.snapshot()
     instance.stop()
+
+
+def test_lag_that_is_not_known_is_not_shown_as_none(world):
+    """Partitions taken over while Redis is away: nobody knows how far they are counted."""
+    load = world.make_load()
+    load.produce(400)
+    first, second = world.run("first"), world.run("second")
+    world.wait_shared(first, second)
+    world.wait_quiet()
+    world.redis_server.kill()
+    second.kill()
+    first.wait_assigned(4, seconds=60)
+    load.produce(800)
+    verify.wait.until(lambda: sum(world.place.published().values()) == 1200, 60, "all published")
+
+    def shown():
+        return [lag for (name, _), lag in first.metrics().items()
+                if name == "rollcall_counted_lag_records"]
+
+    verify.wait.until(lambda: len(shown()) == 2 and all(lag > 0 for lag in shown()), 10,
+                      lambda: f"a lag of the two partitions that are known: {shown()}")
+    world.redis_server.start()
+    world.verify(load, first)
+    first.stop()
 
 
 def test_metrics_please_promtool(world):

@@ -25,8 +25,8 @@ import redis.clients.jedis.Jedis;
 import redis.clients.jedis.Pipeline;
 
 /**
- * Kafka Streams: exactly_once_v2, two threads, counts in in-memory stores with a cache in front, one
- * topology without repartitioning. Each task writes its own totals to Redis every half second, so that
+ * Kafka Streams: exactly_once_v2, two threads, counts in in-memory stores with a cache in front,
+ * without repartitioning. Each task writes its own totals to Redis every half second, so that
  * writing one twice does no harm. Redis can be ahead of a transaction that is aborted.
  */
 public final class Peer implements Processor<byte[], byte[], byte[], byte[]> {
