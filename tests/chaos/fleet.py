@@ -46,7 +46,7 @@ class Fleet:
     """Slots with instances; the first `stable` of them have an instance.id that stays the same."""
 
     def __init__(self, folder, prefix, options, size, stable, say, is_disturbed):
-        self._folder, self._prefix = folder, prefix  # where logs go, and what their names begin with
+        self._folder, self._prefix = folder, prefix  # of the logs: where, and what names begin with
         self._say = say
         self._is_disturbed = is_disturbed  # since when -> whether Redis may have been away
         self._lock = threading.RLock()
@@ -138,7 +138,7 @@ class Fleet:
         assert not found, f"{instance.name}: {found[0]}"
 
     def check(self):
-        """Raises if an instance has ended that nobody asked to; one refused at start comes again."""
+        """Raises if an instance has ended unasked; one that was refused at start comes again."""
         for slot in self.slots:
             with self._lock:
                 instance = slot.instance

@@ -259,7 +259,8 @@ class Kafka(Client):
 
     def _java(self, main_class, *arguments):
         return ["java", f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m",
-                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", os.path.join(JARS, "*"), main_class, *arguments]
+                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+                "-cp", os.path.join(JARS, "*"), main_class, *arguments]
 
     def start(self):
         """Starts the broker and waits until it answers."""
