@@ -19,6 +19,7 @@ import fault
 import fault_broker  # these three enter their faults into the table
 import fault_fleet
 import fault_redis
+import measure
 import process
 import report
 import rollcall
@@ -47,7 +48,8 @@ class Watch:
     def stop(self):
         """Ends; instances that it started end with it."""
         self._is_over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def check(self):
         """Raises what it found."""
@@ -210,6 +212,9 @@ def _arguments():
     parser.add_argument("--group-protocol", choices=("classic", "consumer"), default="classic")
     parser.add_argument("--round", type=float, default=6, help="minutes a round (6)")
     parser.add_argument("--stop", type=float, default=2, help="minutes between exact stops (2)")
+    parser.add_argument("--measure", choices=("recovery", "restart", "outage"),
+                        help="no chaos, but one figure; outage takes --minutes and --rate")
+    parser.add_argument("--count", type=int, default=10, help="how often to measure (10)")
     parser.add_argument("--folder", help="where to work (a new one in the temporary folder)")
     parser.add_argument("--keep", action="store_true", help="keep the folder after success")
     parser.add_argument("--junit", metavar="FILE", help="write the checks' results there")
@@ -238,7 +243,10 @@ def main():
     chaos = Chaos(settings, folder)
     failure = None
     try:
-        chaos.run()
+        if settings.measure:
+            measure.run(chaos.world, settings)
+        else:
+            chaos.run()
     except BaseException as error:
         failure = error
         chaos.report.say("FAILED: " + "".join(traceback.format_exception(error)))
@@ -246,7 +254,7 @@ def main():
         chaos.close()
     except AssertionError as error:
         failure = failure or error
-    chaos.report.finish(failure)
+    chaos.report.finish(failure, settings.measure)
     if failure is None and not settings.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:

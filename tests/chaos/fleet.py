@@ -17,6 +17,17 @@ _SUMMED = ("rollcall_records_consumed_total", "rollcall_records_published_total"
            "rollcall_records_lost_total")
 
 
+def _read(instance):
+    """What is summed up, as one instance says it now; empty if it does not answer."""
+    found = collections.Counter()
+    for (name, labels), value in instance.metrics().items():
+        if name in _SUMMED:
+            found[name] += value
+            if name == "rollcall_rewinds_total":
+                found[f"rewinds {dict(labels).get('cause')}"] += value
+    return found
+
+
 class Slot:
     """A place for one instance, which comes and goes."""
 
@@ -32,10 +43,10 @@ class Slot:
 
 
 class Fleet:
-    """Slots with instances; the first half of them has a stable instance.id."""
+    """Slots with instances; the first `stable` of them have an instance.id that stays the same."""
 
-    def __init__(self, folder, prefix, options, size, say, is_disturbed):
-        self._folder, self._prefix = folder, prefix  # where logs go, and what their names begin with
+    def __init__(self, folder, prefix, options, size, stable, say, is_disturbed):
+        self._folder, self._prefix = folder, prefix  # of the logs: where, and what names begin with
         self._say = say
         self._is_disturbed = is_disturbed  # since when -> whether Redis may have been away
         self._lock = threading.RLock()
@@ -43,7 +54,7 @@ class Fleet:
         self.refused_starts = 0
         self.slots = []
         for n in range(size):
-            own = {"instance.id": f"chaos-{n}"} if n < (size + 1) // 2 else {}
+            own = {"instance.id": f"chaos-{n}"} if n < stable else {}
             own["instance.shards"] = 1 + n % 2
             self.slots.append(Slot(f"r{n}", {**options, **own}))
 
@@ -62,32 +73,35 @@ class Fleet:
             slot.serial += 1
             slot.was_ready, slot.is_paused = False, False
             slot.started = time.monotonic()
-            slot.instance = rollcall.Instance(self._folder, f"{self._prefix}-{slot.name}-{slot.serial}",
-                                              slot.options)
+            name = f"{self._prefix}-{slot.name}-{slot.serial}"
+            slot.instance = rollcall.Instance(self._folder, name, slot.options)
 
     def _take(self, slot):
-        """The slot's instance, which from now on may end."""
+        """(the slot's instance, which from now on may end; what its metrics said)."""
         with self._lock:
             self._scrape(slot)
             instance, slot.instance = slot.instance, None
-            for name, value in slot.totals.items():
-                self._past[name] += value
-            slot.totals = {}
-            return instance
+            totals, slot.totals = slot.totals, {}
+            return instance, totals
 
     def kill(self, slot):
         """kill -9."""
-        instance = self._take(slot)
+        instance, totals = self._take(slot)
         instance.kill()
+        self._add(totals)
         self._look_at_log(instance)
 
     def stop(self, slot, seconds=45):
-        """SIGTERM; must end in time, and with status 0."""
-        instance = self._take(slot)
+        """SIGTERM; must end in time, and with status 0; its metrics are read to the last."""
+        instance, totals = self._take(slot)
         begun = time.monotonic()
         instance.signal(signal.SIGTERM)
+        while instance.is_running() and time.monotonic() < begun + seconds * wait.factor:
+            totals = _read(instance) or totals
+            time.sleep(0.02)
+        self._add(totals)
         try:
-            status = instance.wait_exit(seconds)
+            status = instance.wait_exit(0)
         except wait.TimedOut:
             instance.kill()
             raise
@@ -114,19 +128,24 @@ class Fleet:
             slot.instance.resume()
             slot.is_paused = False
 
+    def _add(self, totals):
+        with self._lock:
+            for name, value in totals.items():
+                self._past[name] += value
+
     def _look_at_log(self, instance):
         found = rollcall.sanitizer_findings(instance.log())
         assert not found, f"{instance.name}: {found[0]}"
 
     def check(self):
-        """Raises if an instance has ended that nobody asked to; one refused at start comes again."""
+        """Raises if an instance has ended unasked; one that was refused at start comes again."""
         for slot in self.slots:
             with self._lock:
                 instance = slot.instance
                 if instance is None or instance.is_running():
                     continue
                 if not slot.was_ready and self._is_disturbed(slot.started):
-                    self._take(slot)
+                    self._add(self._take(slot)[1])
                     self.refused_starts += 1
                     self._look_at_log(instance)
                     self._say(f"{instance.name} did not start without Redis, and is started again")
@@ -144,12 +163,7 @@ class Fleet:
     def _scrape(self, slot):
         if slot.instance is None or slot.is_paused:
             return
-        found = collections.Counter()
-        for (name, labels), value in slot.instance.metrics().items():
-            if name in _SUMMED:
-                found[name] += value
-                if name == "rollcall_rewinds_total":
-                    found[f"rewinds {dict(labels).get('cause')}"] += value
+        found = _read(slot.instance)
         if found:
             slot.totals = found
         slot.was_ready = slot.was_ready or slot.instance.is_ready()

@@ -24,8 +24,8 @@ FRESH_A_MINUTE = 4
 FRESH_CHANCES = (40, 80, 120, 160, 200, 240)
 #: 2024-01-01: fresh minutes count on from here, far from the load's own days.
 FRESH_SECOND = 1704067200
-#: Kafka's time of most records, the same in all processes of a run. A broker that restarts forgets an
-#: idempotent producer whose last records are older than a day, and would take them twice.
+#: Kafka's time of most records, the same in all processes of a run. A broker that restarts forgets
+#: an idempotent producer whose last records are older than a day, and would take them twice.
 BASE_MS = int(os.environ.setdefault("RC_CHAOS_BASE_MS", str(int(time.time() * 1000))))
 #: Minutes that the templates share.
 HOT_MINUTES = 80

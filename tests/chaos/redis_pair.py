@@ -26,8 +26,8 @@ class Node(redis_server.RedisServer):
     def start(self):
         """Starts it, and has its append-only file written anew.
 
-        A file that was cut within a MULTI is loaded rightly by Redis (7.0 at least, valkey/pull/4342),
-        but it leaves the half transaction in it and would execute it at the start after this one.
+        A file that was cut within a MULTI is loaded rightly by Redis (7.0 at least; see
+        valkey/pull/4342), but the half transaction stays in it and is executed at the next start.
         """
         try:
             super().start()

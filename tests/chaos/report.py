@@ -71,8 +71,11 @@ class Report:
                 (world.feeder.worker, world.reader.worker, world.proxy.worker)}
         self.note(f"CPU seconds of the harness: {used}")
 
-    def finish(self, failure):
+    def finish(self, failure, is_measurement):
         """The last lines, and a file of results where one was asked for."""
+        if is_measurement:
+            self._log.close()
+            return
         minutes = (time.monotonic() - self._begun) / 60
         version = ", ".join(rollcall.execute("--version").stdout.split("\n")[:2])
         kinds = ", ".join(f"{name} {n}" for name, n in sorted(self.faults.items()))

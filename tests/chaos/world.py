@@ -46,7 +46,7 @@ class World:
         self.redis = redis_pair.RedisPair(self.folder, self.proxy)
         self.cluster = cluster.Cluster(self.folder, self.proxy, self.settings.brokers).start()
 
-    def begin_round(self):
+    def begin_round(self, instances=None, stable=_SLOTS // 2):
         """New topics, a new group, new processes at both ends, and instances between them."""
         self.round += 1
         name, seed = f"chaos-{self.round}", f"{self.settings.seed} round {self.round}"
@@ -66,8 +66,9 @@ class World:
             {"kafka.bootstrap.servers": self.cluster.proxied_address, "consumer.group.id": name,
              "input.topic": topic, "output.topic": output, "output.rejected_topic": rejected,
              "redis.url": self.redis.url(), "redis.prefix": self.place.prefix,
-             **_OPTIONS, **protocol}, _SLOTS, self.say, self.is_disturbed)
-        for slot in self.fleet.slots[:self.settings.instances]:
+             **_OPTIONS, **protocol}, _SLOTS, stable, self.say,
+            self.is_disturbed)
+        for slot in self.fleet.slots[:instances or self.settings.instances]:
             self.fleet.start(slot)
         self.feeder.go()
 

@@ -78,12 +78,12 @@ def _persist(ask, what):
     def attempt():
         try:
             return [ask()]
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             failures.append(error)
             return None
 
     failures = []
-    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]}", every=0.1)[0]
+    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]!r}", every=0.1)[0]
 
 
 class Client:
@@ -160,7 +160,7 @@ class Client:
         asked = [ConsumerGroupTopicPartitions(group)]
         try:
             answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return {}
         except concurrent.futures.TimeoutError:
             self._retire_admin()
@@ -179,7 +179,7 @@ class Client:
         """How many members the group has now."""
         try:
             found = self.admin().describe_consumer_groups([group])[group].result(10)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return 0
         return len(found.members)
 
@@ -259,7 +259,8 @@ class Kafka(Client):
 
     def _java(self, main_class, *arguments):
         return ["java", f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m",
-                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", os.path.join(JARS, "*"), main_class, *arguments]
+                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+                "-cp", os.path.join(JARS, "*"), main_class, *arguments]
 
     def start(self):
         """Starts the broker and waits until it answers."""

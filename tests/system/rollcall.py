@@ -72,6 +72,10 @@ class Instance:
         """Whether the process lives."""
         return self._process.poll() is None
 
+    def pid(self):
+        """The process's number."""
+        return self._process.pid
+
     def check_alive(self):
         """Raises if the program has ended by itself."""
         if not self.is_running():
