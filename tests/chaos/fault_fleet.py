@@ -46,6 +46,24 @@ def _sleep(chaos, target, count, asleep_s):
             chaos.fleet.resume(slot)
 
 
+@fault(2, FLEET, target=(0, 99), asleep_s=(0.5, 9.0), both_s=(0.5, 8.0))
+def twin(chaos, target, asleep_s, both_s):
+    """An instance sleeps, a new one with its id takes its place, and it wakes: one of them ends."""
+    slots = [slot for slot in chaos.fleet.running() if slot.is_stable]
+    if not slots:
+        chaos.say("twin: no instance with an id of its own")
+        return
+    slot = slots[target % len(slots)]
+    chaos.fleet.pause(slot)
+    ghost = chaos.fleet.double(slot)
+    try:
+        chaos.hold(asleep_s)
+        ghost.resume()
+        chaos.hold(both_s)
+    finally:
+        chaos.say(f"twin: {chaos.fleet.undouble(slot, ghost)}")
+
+
 @fault(2, FLEET, gap_s=(0.0, 2.0))
 def rolling(chaos, gap_s):
     """Every instance in turn is stopped and started."""

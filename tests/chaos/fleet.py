@@ -31,14 +31,16 @@ def _read(instance):
 class Slot:
     """A place for one instance, which comes and goes."""
 
-    def __init__(self, name, options):
+    def __init__(self, name, options, is_stable):
         self.name = name
+        self.is_stable = is_stable  # its instance.id stays the same
         self.options = options
         self.instance = None
         self.serial = 0
         self.started = 0.0
         self.was_ready = False
         self.is_paused = False
+        self.has_twin = False  # the group lets only one of the two stay, whichever
         self.totals = {}
 
 
@@ -56,7 +58,7 @@ class Fleet:
         for n in range(size):
             own = {"instance.id": f"chaos-{n}"} if n < stable else {}
             own["instance.shards"] = 1 + n % 2
-            self.slots.append(Slot(f"r{n}", {**options, **own}))
+            self.slots.append(Slot(f"r{n}", {**options, **own}, n < stable))
 
     def running(self):
         """The slots in which an instance runs and is not stopped by SIGSTOP."""
@@ -128,6 +130,30 @@ class Fleet:
             slot.instance.resume()
             slot.is_paused = False
 
+    def double(self, slot):
+        """Starts another instance with the same id beside a paused one; returns the old one."""
+        ghost, totals = self._take(slot)
+        self._add(totals)
+        slot.has_twin = True
+        self.start(slot)
+        return ghost
+
+    def undouble(self, slot, ghost):
+        """One of the two is left: the new one, or one in its place; returns how both had fared."""
+        fates = []
+        for instance in (ghost, slot.instance):
+            status = None if instance.is_running() else instance.wait_exit(0)
+            assert status in (None, 1), \
+                f"{instance.name}: status {status}:\n{process.tail(instance.log_path)}"
+            fates.append(f"{instance.name} {'still runs' if status is None else 'has ended'}")
+        ghost.kill()
+        self._look_at_log(ghost)
+        if not slot.instance.is_running():
+            self.kill(slot)
+            self.start(slot)
+        slot.has_twin = False
+        return ", ".join(fates)
+
     def _add(self, totals):
         with self._lock:
             for name, value in totals.items():
@@ -142,7 +168,7 @@ class Fleet:
         for slot in self.slots:
             with self._lock:
                 instance = slot.instance
-                if instance is None or instance.is_running():
+                if instance is None or instance.is_running() or slot.has_twin:
                     continue
                 if not slot.was_ready and self._is_disturbed(slot.started):
                     self._add(self._take(slot)[1])
