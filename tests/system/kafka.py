@@ -1,13 +1,12 @@
 """A real Apache Kafka broker (KRaft) in a folder of its own, on free loopback ports."""
 
 import base64
-import concurrent.futures
 import glob
 import os
 import subprocess
 import uuid
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
                                    AdminClient, NewPartitions, NewTopic, OffsetSpec,
@@ -91,7 +90,7 @@ class Client:
 
     address = None
     _admin = None
-    _retired = []
+    _asker = None  # (group, consumer)
 
     def admin(self):
         """An admin client of the plain listeners, made anew after the broker was down."""
@@ -100,11 +99,6 @@ class Client:
                                        "socket.timeout.ms": 10000,
                                        "reconnect.backoff.max.ms": 500})
         return self._admin
-
-    def _retire_admin(self):
-        """A client that no longer answers is left alone: to destroy it could hang, or worse."""
-        self._retired.append(self._admin)
-        self._admin = None
 
     def create_topic(self, topic, partitions, **config):
         """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
@@ -157,16 +151,31 @@ class Client:
 
     def committed(self, group, topic):
         """partition -> the group's committed offset, for partitions that have one."""
-        asked = [ConsumerGroupTopicPartitions(group)]
+        asked = [TopicPartition(topic, p) for p in range(self.partition_count(topic))]
+        if not asked:
+            return {}
         try:
-            answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
-        except (KafkaException, TimeoutError):
+            found = self._asker_of(group).committed(asked, timeout=10)
+        except KafkaException:
+            self._drop_asker()
             return {}
-        except concurrent.futures.TimeoutError:
-            self._retire_admin()
-            return {}
-        return {part.partition: part.offset for part in answer.topic_partitions
-                if part.topic == topic and part.offset >= 0}
+        return {part.partition: part.offset for part in found if part.offset >= 0}
+
+    def _asker_of(self, group):
+        """A consumer that never joins: the admin client may fail for good, or crash, over this
+        question when a broker went down and came back."""
+        if self._asker is None or self._asker[0] != group:
+            self._drop_asker()
+            self._asker = group, Consumer({
+                "bootstrap.servers": self.address, "group.id": group, "log_level": 0,
+                "enable.auto.commit": False, "isolation.level": "read_uncommitted",
+                "reconnect.backoff.max.ms": 500})
+        return self._asker[1]
+
+    def _drop_asker(self):
+        if self._asker is not None:
+            self._asker[1].close()
+        self._asker = None
 
     def commit(self, group, topic, offsets):
         """Sets committed offsets of a group without members."""
