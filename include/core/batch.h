@@ -80,7 +80,7 @@ struct batch {
     struct batch_part parts[]; /* one a shard */
 };
 
-/* NULL when there is no memory. Keeps home and pending_entries. */
+/* Keeps home and pending_entries. */
 struct batch *batch_create(unsigned shard_count, struct inbox *home,
                            atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);

@@ -68,7 +68,7 @@ struct login {
 
 struct login_judge;
 
-/* Answers NULL when there is no memory. Keeps the strings that the rules point to. */
+/* Keeps the strings that the rules point to. */
 struct login_judge *login_judge_create(const struct login_rules *rules);
 
 /* Takes *judge, which may be NULL, and nulls it. */

@@ -1,23 +1,14 @@
-/* Entries lie in one array in the order of their first sight, keys in another; the slots are a small
- * table of indices with linear probing, at most half full. Clearing costs what was used. */
+/* Entries lie in one array in the order of their first sight, keys in another; the slots are a
+ * small table of indices with linear probing, at most half full. Clearing costs what was used. */
 #include "core/delta.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 64 };
+#include "base/memory.h"
 
-static void *grown(void *memory, size_t bytes) {
-    void *larger = realloc(memory, bytes);
-    if (larger == NULL) {
-        fputs("rollcall: out of memory for counts; lower instance.memory_mb or give more memory\n",
-              stderr);
-        abort();
-    }
-    return larger;
-}
+enum { FIRST_SLOTS = 64 };
 
 void delta_init(struct delta *delta) {
     *delta = (struct delta){0};
@@ -84,7 +75,7 @@ static uint32_t *find_slot(const struct delta *delta, struct delta_key key) {
 
 static void grow_slots(struct delta *delta) {
     delta->slot_count = delta->slot_count == 0 ? FIRST_SLOTS : delta->slot_count * 2;
-    delta->slots = grown(delta->slots, delta->slot_count * sizeof *delta->slots);
+    delta->slots = memory_grow(delta->slots, delta->slot_count * sizeof *delta->slots);
     memset(delta->slots, 0, delta->slot_count * sizeof *delta->slots);
     uint32_t mask = delta->slot_count - 1;
     for (uint32_t e = 0; e < delta->entry_count; e++) {
@@ -104,11 +95,12 @@ bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
     }
     if (delta->entry_count == delta->entry_capacity) {
         delta->entry_capacity = delta->slot_count / 2;
-        delta->entries = grown(delta->entries, delta->entry_capacity * sizeof *delta->entries);
+        delta->entries =
+            memory_grow(delta->entries, delta->entry_capacity * sizeof *delta->entries);
     }
     if (delta->key_bytes + key.length > delta->key_capacity) {
         delta->key_capacity = delta->key_capacity * 2 + DELTA_KEY_BYTES_MAX * 4;
-        delta->keys = grown(delta->keys, delta->key_capacity);
+        delta->keys = memory_grow(delta->keys, delta->key_capacity);
     }
     memcpy(delta->keys + delta->key_bytes, key.bytes, key.length);
     delta->entries[delta->entry_count++] = (struct delta_entry){

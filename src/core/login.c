@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "core/fields.h"
 #include "core/parse.h"
 #include "core/scan.h"
@@ -31,8 +32,7 @@ struct login_judge *login_judge_create(const struct login_rules *rules) {
     assert(rules->dimension_count <= LOGIN_DIMENSIONS_MAX);
     assert(rules->max_future_s >= 0);
 
-    struct login_judge *judge = calloc(1, sizeof *judge);
-    if (judge == NULL) return NULL;
+    struct login_judge *judge = memory_create(sizeof *judge);
     judge->rules = *rules;
     scan_init(&judge->scan, &judge->rules);
     parse_init(&judge->parse);

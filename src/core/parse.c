@@ -17,17 +17,14 @@
 
 #include <jansson.h>
 
-static void *allocate_or_abort(size_t bytes) {
-    void *memory = malloc(bytes);
-    if (memory == NULL) {
-        fputs("rollcall: out of memory while a record was decoded\n", stderr);
-        abort();
-    }
-    return memory;
+#include "base/memory.h"
+
+static void *allocate(size_t bytes) {
+    return memory_grow(NULL, bytes);
 }
 
 static void set_up_jansson(void) {
-    json_set_alloc_funcs(allocate_or_abort, free);
+    json_set_alloc_funcs(allocate, free);
     json_object_seed(0); /* random, so that keys cannot be made to collide; no verdict shows it */
 }
 
@@ -102,7 +99,7 @@ static json_t *load(const char *value, size_t bytes, json_error_t *error) {
     static const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
     json_t *root = json_loadb(value, bytes, flags, error);
     if (root != NULL || json_error_code(error) != json_error_null_byte_in_key) return root;
-    char *copy = allocate_or_abort(bytes);
+    char *copy = memory_grow(NULL, bytes);
     memcpy(copy, value, bytes);
     rename_nul_keys(copy, copy + bytes);
     root = json_loadb(copy, bytes, flags, error);

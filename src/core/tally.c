@@ -1,6 +1,6 @@
-/* Nodes are added and never removed before the end, so readers need RCU only against the table's own
- * resizing. A node is complete before it is linked: `is_ready` is stored with release order and read
- * with acquire order, which says the same to tools that cannot see into liburcu. */
+/* Nodes are added and never removed before the end, so readers need RCU only against the table's
+ * own resizing. A node is complete before it is linked: `is_ready` is stored with release order and
+ * read with acquire order, which says the same to tools that cannot see into liburcu. */
 #include "core/tally.h"
 
 #include <assert.h>
@@ -9,6 +9,8 @@
 #include <string.h>
 #include <urcu.h>
 #include <urcu/rculfhash.h>
+
+#include "base/memory.h"
 
 struct node {
     struct cds_lfht_node link;
@@ -38,16 +40,12 @@ void tally_leave(void) {
 }
 
 struct tally *tally_create(uint64_t seed, int64_t max_values) {
-    struct tally *tally = calloc(1, sizeof *tally);
-    if (tally == NULL) return NULL;
+    struct tally *tally = memory_create(sizeof *tally);
     tally->seed = seed;
     tally->max_values = max_values;
-    tally->table = cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE,
-                                NULL);
-    if (tally->table == NULL) {
-        free(tally);
-        return NULL;
-    }
+    tally->table =
+        cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE, NULL);
+    if (tally->table == NULL) abort(); /* out of memory */
     return tally;
 }
 
@@ -86,8 +84,7 @@ static struct node *find(struct tally *tally, struct delta_key key) {
 }
 
 static struct node *insert(struct tally *tally, struct delta_key key) {
-    struct node *node = calloc(1, sizeof *node + key.length);
-    if (node == NULL) abort();
+    struct node *node = memory_create(sizeof *node + key.length);
     node->field = key.field;
     node->length = key.length;
     node->hash = key.hash;
