@@ -477,7 +477,7 @@ static void what_librdkafka_cannot_combine_is_refused(void **state) {
     REFUSED("%f:2: librdkafka: |transaction.timeout.ms",
             .file = "[producer]\nmessage.timeout.ms = 20000\n");
     REFUSED("[kafka] and [consumer]: librdkafka: |SASL",
-            X("kafka.security.protocol=sasl_plaintext"));
+            X("kafka.security.protocol=sasl_plaintext", "kafka.sasl.mechanism=NONE-SUCH"));
     REFUSED("librdkafka: |ssl.ca.location",
             X("kafka.security.protocol=ssl", "kafka.ssl.ca.location=/nonexistent"));
     REFUSED("consumer.enable.auto.commit is set by rollcall",
