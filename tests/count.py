@@ -3,7 +3,7 @@
 usage: count.py [--broken NAME] ... DIRECTORY ...
 
 DIRECTORY is a build directory; its results/ holds unit.json (the log of `meson test`), system.xml
-(JUnit's form, of pytest) and compose.json (of `go test -json`), those that were run. NAME is a
+(JUnit's form, of pytest), chaos.xml (the same, of tests/chaos) and compose.json (of `go test -json`), those that were run. NAME is a
 command that ended with an error: it counts as a failure unless one of its tests already did.
 Exit status 0: something ran and nothing failed.
 """
@@ -48,7 +48,7 @@ def _rest_of_program(program, outcomes):
 
 
 def system_results(path):
-    """Yields (name, outcome, reason) of each test of pytest."""
+    """Yields (name, outcome, reason) of each test in a file of JUnit's form."""
     for case in ElementTree.parse(path).iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}"
         skipped = case.find("skipped")
@@ -75,7 +75,7 @@ def compose_results(path):
             yield f"compose: {name}", outcome, ""
 
 
-READERS = {"unit.json": unit_results, "system.xml": system_results,
+READERS = {"unit.json": unit_results, "system.xml": system_results, "chaos.xml": system_results,
            "compose.json": compose_results}
 
 

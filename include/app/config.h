@@ -68,8 +68,8 @@ struct config {
     } log;
 
     /* What follows from the rest. */
-    int session_ms; /* how long the group waits for a silent member */
-    int drain_ms;   /* for handing over partitions or shutting down: half of it, at most 10000 */
+    int drain_ms; /* for handing over partitions or shutting down: half the session timeout, at most
+                   * 10000 */
 };
 
 /* Reads and checks all sources. envp ends in NULL. NULL is an error that names the source (file and

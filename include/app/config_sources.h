@@ -37,7 +37,7 @@ struct config_sources {
     size_t property_count;
 };
 
-/* Begins with the defaults. Keeps config. False is an error in the table, or no memory. */
+/* Begins with the defaults. Keeps config. False is an error in the table. */
 bool config_sources_open(struct config_sources *sources, struct config *config,
                          struct error *error);
 
@@ -62,8 +62,13 @@ int config_sources_role(const char *section);
 /* Writes a place for a message: "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL". */
 void config_sources_describe(const struct config_place *place, char out[CONFIG_PLACE_BYTES]);
 
-/* Writes the place of the setting that counts. */
-void config_sources_locate(const struct config_sources *sources, const char *section,
+/* Writes the place of the setting that counts; false: it is the default. */
+bool config_sources_locate(const struct config_sources *sources, const char *section,
                            const char *name, char out[CONFIG_PLACE_BYTES]);
+
+/* Writes the place of a librdkafka property that was set and that the text names; false: of none.
+ */
+bool config_sources_locate_named(const struct config_sources *sources, const char *text,
+                                 char out[CONFIG_PLACE_BYTES]);
 
 #endif

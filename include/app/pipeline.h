@@ -16,6 +16,7 @@
 #include "base/error.h"
 
 struct pipeline;
+struct redis_store;
 
 /* Serves HTTP already; touches neither Kafka nor Redis. Keeps config and must_stop, which a signal
  * handler sets. */
@@ -27,5 +28,10 @@ struct pipeline *pipeline_create(const struct config *config,
 bool pipeline_run(struct pipeline *pipeline, struct error *error);
 
 void pipeline_destroy(struct pipeline **pipeline);
+
+/* The counts in Redis as this configuration has them; topic_id is "" where it is not known. Keeps
+ * both. */
+struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
+                                   struct error *error);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <urcu/wfcqueue.h>
 
-enum { CACHE_LINE_BYTES = 64 };
+#include "base/memory.h"
 
 /* Embed one in whatever is sent; `kind` tells the receiver what it lies in. */
 struct inbox_item {

@@ -72,7 +72,7 @@ void log_flush(void);
 
 #define LOG_AT(level, message, ...)                                                                \
     (log_is_enabled(level)                                                                         \
-         ? log_write(level, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})    \
+         ? log_write(level, message, (const struct log_field[]){__VA_OPT__(__VA_ARGS__, ){0}})     \
          : (void)0)
 
 static inline struct log_field log_int(const char *name, int64_t value) {

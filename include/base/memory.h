@@ -1,21 +1,27 @@
-/* memory: zeroed memory on cache-line boundaries, for structs that two threads share.
+/* memory: zeroed structs, grown arrays, copied texts. Where there is no memory the process ends,
+ * with a line in the log: it costs reading again, while going on with half of something could cost
+ * a count.
  *
- * Owns:     what memory_create answers belongs to the caller, who frees it with free(3).
+ * Owns:     what these answer belongs to the caller, who frees it with free(3).
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 
-#include "base/inbox.h"
+enum { CACHE_LINE_BYTES = 64 };
 
-/* NULL if there is no memory. */
-static inline void *memory_create(size_t bytes) {
-    size_t rounded = (bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
-    void *memory = aligned_alloc(CACHE_LINE_BYTES, rounded);
-    if (memory != NULL) memset(memory, 0, rounded);
-    return memory;
-}
+/* For the start of main: glibc keeps what is freed, up to 64 MB a heap, instead of giving each batch
+ * back to the kernel and faulting it in again for the next. */
+void memory_keep_freed(void);
+
+/* Zeroed, and on a cache line of its own, for structs that two threads share. */
+void *memory_create(size_t bytes);
+
+/* realloc(3); what is new is not zeroed. */
+void *memory_grow(void *memory, size_t bytes);
+
+/* A copy of a C string. */
+char *memory_text(const char *text);
 
 #endif

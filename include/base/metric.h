@@ -6,9 +6,8 @@
  *           while a page is rendered); metric_add, metric_set, metric_get and metric_observe_us
  *           from any thread and without a lock: relaxed atomics, each cell on its own cache lines.
  * Owns:     metrics and cells, until metrics_destroy: an address once given stays good until then.
- * Limits:   METRICS_MAX metrics, METRIC_SERIES_MAX labelled series each; series past that, or for
- *           which there is no memory, share one cell that is labelled "__other__". So nothing fails
- *           after metrics_create.
+ * Limits:   METRICS_MAX metrics, METRIC_SERIES_MAX labelled series each; series past that share one
+ *           cell that is labelled "__other__".
  *
  * A scrape is not a snapshot: cells move while they are read. Each alone is right, and a
  * histogram's count is the sum of its buckets.
@@ -35,7 +34,6 @@ struct metrics;
 struct metric;
 struct metric_cell;
 
-/* Answers NULL when there is no memory. */
 struct metrics *metrics_create(void);
 
 /* Takes *metrics, which may be NULL, with all its metrics and cells, and nulls it. */

@@ -80,13 +80,18 @@ struct batch {
     struct batch_part parts[]; /* one a shard */
 };
 
-/* NULL when there is no memory. Keeps home and pending_entries. */
+/* Keeps home and pending_entries. */
 struct batch *batch_create(unsigned shard_count, struct inbox *home,
                            atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);
 
 /* Empties it for the next use; its messages are the caller's business before. */
 void batch_clear(struct batch *batch);
+
+/* Adds what one record counts to the parts of the shards that own its keys: this is where records
+ * become a few sums. `seed` as for delta_value_key. Borrows login. */
+void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
+                 const struct login *login);
 
 /* Keeps a text for the record; borrows bytes. */
 void batch_keep_text(struct batch *batch, struct batch_record *record, const char *bytes,

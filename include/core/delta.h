@@ -23,17 +23,18 @@ enum {
     DELTA_FIELD_COUNT
 };
 
-/* A key: which field, and the bytes of the value. `hash` is delta_hash of both. */
+/* A key: which field, and the bytes of the value. It fits into two registers: it is passed on with
+ * every record, and by memory that cost more than all the rest. */
 struct delta_key {
-    uint64_t hash;
     const char *bytes;
+    uint32_t hash; /* of field and bytes */
     uint8_t length;
     uint8_t field;
 };
 
 struct delta_entry {
-    uint64_t hash;
     int64_t count;
+    uint32_t hash;
     uint32_t key_offset;
     uint8_t length;
     uint8_t field;
@@ -74,8 +75,8 @@ struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *
 int64_t delta_number(struct delta_key key);
 
 /* The shard, 0 .. shard_count-1, that owns a key. */
-static inline unsigned delta_shard(uint64_t hash, unsigned shard_count) {
-    return (unsigned)(((hash >> 32) * shard_count) >> 32);
+static inline unsigned delta_shard(uint32_t hash, unsigned shard_count) {
+    return (unsigned)((uint64_t)hash * shard_count >> 32);
 }
 
 #endif

@@ -43,7 +43,7 @@ struct event {
 
 struct event_source;
 
-/* Answers NULL when there is no memory. Borrows plan. */
+/* Borrows plan. */
 struct event_source *event_source_create(const struct event_plan *plan);
 
 /* Takes *source, which may be NULL, and nulls it. */

@@ -2,11 +2,12 @@
  *
  * Place:    ingest asks, first thing, for every record; nothing behind it looks at JSON again.
  * Threads:  one judge a thread; judges share nothing.
- * Owns:     what a struct login points to lives in the judge, until its next record.
+ * Owns:     what a struct login points to lies in the record itself, or in the judge until its
+ *           next record.
  * Limits:   LOGIN_DIMENSIONS_MAX, LOGIN_VALUE_BYTES_MAX, LOGIN_TIMESTAMP_MAX. RFC 8259 (section 9)
  *           lets a parser set its own: more than 2048 levels of nesting, a number that no double
- *           can hold (1e400), half of a surrogate pair ("\ud800") and a NUL within a key ("\u0000")
- *           are not_json. A timestamp that is a number is taken for the nearest double.
+ *           can hold (1e400) and half of a surrogate pair ("\ud800") are not_json. A timestamp that
+ *           is a number is taken for the nearest double.
  * Waits:    never. When memory runs out it ends the process (abort): nothing is lost by a crash,
  *           but much by a verdict that would be another one on the next machine.
  *
@@ -67,7 +68,7 @@ struct login {
 
 struct login_judge;
 
-/* Answers NULL when there is no memory. Keeps the strings that the rules point to. */
+/* Keeps the strings that the rules point to. */
 struct login_judge *login_judge_create(const struct login_rules *rules);
 
 /* Takes *judge, which may be NULL, and nulls it. */
@@ -75,9 +76,13 @@ void login_judge_destroy(struct login_judge **judge);
 
 /* Judges one record. Borrows value, which may be NULL if bytes is 0; kafka_timestamp_ms < 0 says
  * that the record has none, then nothing can be too far ahead. Fills login, whose pointers are good
- * until the next call on this judge. */
+ * until the next call on this judge, and no longer than the bytes of value. */
 void login_judge_record(struct login_judge *judge, const void *value, size_t bytes,
                         int64_t kafka_timestamp_ms, struct login *login);
+
+/* From now on core/parse decodes every record, also those that core/scan is sure of: for tests that
+ * compare the two. */
+void login_judge_distrust_scan(struct login_judge *judge);
 
 /* "empty", "not_json", ...: as in Redis, metrics and headers; "accepted" for LOGIN_ACCEPTED. */
 const char *login_reason_name(enum login_reason reason);

@@ -20,7 +20,6 @@ struct tally;
 void tally_enter(void);
 void tally_leave(void);
 
-/* NULL when there is no memory. */
 struct tally *tally_create(uint64_t seed, int64_t max_values);
 void tally_destroy(struct tally **tally);
 

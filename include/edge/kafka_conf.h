@@ -36,8 +36,8 @@ struct properties {
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
                       struct error *error);
 
-/* Sets a property, or replaces it, also under an alias. False: memory ran out. Borrows. */
-bool kafka_conf_put(struct properties *properties, const char *name, const char *value);
+/* Sets a property, or replaces it, also under an alias. Borrows. */
+void kafka_conf_put(struct properties *properties, const char *name, const char *value);
 
 /* Answers a property's value, also if it is there under an alias, or NULL. */
 const char *kafka_conf_get(const struct properties *properties, const char *name);
@@ -50,6 +50,13 @@ void kafka_conf_release(struct properties *properties);
  * owns. */
 bool kafka_conf_build(const struct properties *kafka, const struct properties *own,
                       enum kafka_role role, struct rd_kafka_conf_s **out, struct error *error);
+
+/* Sets in it what rollcall owns. Requires that librdkafka knows and takes it. */
+void kafka_conf_own(struct rd_kafka_conf_s *conf, const char *name, const char *value);
+
+/* The same for what is ours to choose as long as the user has not. */
+void kafka_conf_default(struct rd_kafka_conf_s *conf, const struct properties *kafka,
+                        const struct properties *own, const char *name, long long value);
 
 /* Lets librdkafka make such a client and end it again, without a broker to talk to: that is where
  * it finds contradictions between properties, and reads the files that they name. transactional

@@ -9,7 +9,8 @@
  *           calls follows librdkafka's documentation of the transactional producer.
  *
  * I1  After SINK_ABORT, SINK_REPLACE or a lost outcome, nothing is known about the open transaction
- *     until kafka_sink_abort or kafka_sink_replace answered SINK_OK; then the committed offsets tell.
+ *     until kafka_sink_abort or kafka_sink_replace answered SINK_OK; then the committed offsets
+ * tell.
  */
 #ifndef EDGE_KAFKA_SINK_H
 #define EDGE_KAFKA_SINK_H
@@ -24,6 +25,7 @@ struct kafka_sink;
 enum sink_verdict {
     SINK_OK,
     SINK_FULL,    /* wait in kafka_sink_serve, then send the same again */
+    SINK_RECOUNT, /* call kafka_sink_count_partitions, then send the same again */
     SINK_RETRY,   /* Kafka is away: the same call again, later */
     SINK_ABORT,   /* call kafka_sink_abort */
     SINK_REPLACE, /* call kafka_sink_replace */
@@ -43,8 +45,11 @@ struct kafka_sink_options {
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options, struct error *error);
 void kafka_sink_destroy(struct kafka_sink **sink);
 
-/* Whether records go to the partition of their own number: where both topics have as many. */
-void kafka_sink_keep_partitions(struct kafka_sink *sink, bool accepted, bool rejected);
+/* Compares partition counts: records go to the partition of their own number where input and output
+ * have as many, else by key. To be called before the first record, and whenever a topic may have
+ * grown. SINK_OK or SINK_RETRY. */
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
+                                              int timeout_ms, struct error *error);
 
 /* Ends what an earlier producer of this transactional id left open, and shuts it out. */
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error);

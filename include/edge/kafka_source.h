@@ -34,28 +34,32 @@ struct kafka_source_options {
     const struct properties *consumer;
     const char *group;
     const char *topic;
-    const char *static_id; /* group.instance.id, or NULL */
+    const char *static_id; /* group.instance.id in the classic protocol, or NULL */
     size_t queue_bytes;    /* default for what librdkafka holds, all partitions together */
     int partition_count;   /* over which it is divided */
+};
 
+struct kafka_rebalance {
     /* Partitions are ours now: the callback keeps the streams and sets the offsets to start at. */
-    void (*assigned)(void *context, struct kafka_assigned *items, size_t count);
+    void (*give)(void *context, struct kafka_assigned *items, size_t count);
     /* Partitions are given away (finish what is in hand) or lost (another owner may be at work
      * already: drop it). On return nobody uses their streams any more. */
-    void (*revoked)(void *context, const int32_t *partitions, size_t count, bool is_lost);
+    void (*take)(void *context, const int32_t *partitions, size_t count, bool is_lost);
     void *context;
 };
 
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error);
-/* Leaves the group, for which `revoked` is called, within timeout_ms; then frees everything. */
+/* Leaves the group, for which `take` is called. */
 void kafka_source_leave(struct kafka_source *source);
 void kafka_source_destroy(struct kafka_source **source);
 
 /* The consumer's handle, for kafka_topics. Never polled by the caller. */
 rd_kafka_t *kafka_source_handle(struct kafka_source *source);
 
-bool kafka_source_subscribe(struct kafka_source *source, struct error *error);
+/* Joins the group; the callbacks run within kafka_source_poll and kafka_source_leave. */
+bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
+                            struct error *error);
 
 /* Serves rebalances and errors. False and error if the consumer is dead for good. */
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error);
@@ -88,7 +92,7 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
 /* What one read gave. */
 enum stream_verdict {
     STREAM_RECORD,
-    STREAM_NOTHING,  /* no record within the time */
+    STREAM_NOTHING,      /* no record within the time */
     STREAM_OUT_OF_RANGE, /* the position is not in the log: resume anew */
 };
 

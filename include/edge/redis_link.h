@@ -22,6 +22,9 @@ struct redis_link;
 struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 
+/* Closes the connection: the next call connects anew, perhaps to another server. */
+void redis_link_close(struct redis_link *link);
+
 /* Where it leads, without secrets: for messages. Lives as long as the link. */
 const char *redis_link_name(const struct redis_link *link);
 

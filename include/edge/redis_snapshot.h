@@ -13,11 +13,15 @@
 #include "edge/redis_link.h"
 #include "edge/redis_store.h"
 
-/* Adds one JSON object: "Logins by <Dimension>" for each dimension, largest count first, "Logins Over
- * Time" by minute, "Rejected" by reason; members without counts are empty objects. Unless it answers
- * STORE_OK, json is as it was (or broken, when memory ran out). Borrows all. */
+/* Adds one JSON object: "Logins by <Dimension>" for each dimension, largest count first, "Logins
+ * Over Time" by minute, "Rejected" by reason; members without counts are empty objects. Unless it
+ * answers STORE_OK, json is as it was (or broken, when memory ran out). Borrows all. */
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
                                        const char *const *dimensions, unsigned dimension_count,
                                        struct text *json, struct error *error);
+
+/* Adds the name of a dimension's member as a JSON string: "Logins by Device Type" for device_type.
+ * Borrows both. */
+void redis_snapshot_title(struct text *json, const char *dimension);
 
 #endif

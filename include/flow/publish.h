@@ -39,6 +39,9 @@ bool publish_start(struct publish *publish);
 void publish_stop(struct publish *publish);
 void publish_destroy(struct publish **publish);
 
+/* Partitions were assigned: a topic may have grown. From any thread. */
+void publish_recount(struct publish *publish);
+
 struct inbox *publish_inbox(struct publish *publish);
 int64_t publish_heartbeat_ms(const struct publish *publish);
 /* True once the producer is ready to publish. */

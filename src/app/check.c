@@ -7,7 +7,10 @@
 
 #include "app/commands.h"
 #include "app/config.h"
+#include "app/options.h"
+#include "app/pipeline.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_source.h"
 #include "edge/kafka_topics.h"
@@ -151,29 +154,17 @@ static void check_redis_version(struct check *check) {
 static void check_redis(struct check *check) {
     const struct config *config = check->config;
     struct error warning = {""}, error = {""};
-    struct redis_store_options options = {
-        .url = config->redis.url,
-        .prefix = config->redis.prefix,
-        .timeout_ms = config->redis.timeout_ms,
-        .group = config->group_id,
-        .topic = config->input.topic,
-        .topic_id = check->input.id,
-        .dimension_count = (unsigned)config->aggregate.dimension_count,
-        .threshold = config->anomaly.threshold,
-        .max_values = config->aggregate.max_values,
-        .retention_days = config->aggregate.retention_days,
-    };
-    for (unsigned i = 0; i < options.dimension_count; i++) {
-        options.dimensions[i] = config->aggregate.dimensions[i];
-    }
-    check->store = redis_store_create(&options, &error);
-    if (check->store != NULL && redis_store_check(check->store, &warning, &error) == STORE_OK) {
+    check->store = pipeline_store(config, check->input.id, &error);
+    enum store_verdict verdict = STORE_REFUSED;
+    if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
+    if (verdict == STORE_OK) {
         say_ok("Redis at %s is fit for the prefix %s%s%s", redis_store_name(check->store),
                config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
         check_redis_version(check);
         return;
     }
-    say_bad(check, "%s", error.text);
+    say_bad(check, "%s%s", error.text,
+            verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");
     redis_store_destroy(&check->store);
 }
 
@@ -225,13 +216,9 @@ static void check_partition(struct check *check, const struct kafka_committed *c
 static void check_watermarks(struct check *check) {
     const size_t count = (size_t)check->input.partition_count;
     struct error error = {""};
-    struct kafka_committed *committed = calloc(count, sizeof *committed);
-    int32_t *partitions = calloc(count, sizeof *partitions);
-    int64_t *counted = calloc(count, sizeof *counted);
-    if (committed == NULL || partitions == NULL || counted == NULL) {
-        say_bad(check, "out of memory");
-        goto done;
-    }
+    struct kafka_committed *committed = memory_create(count * sizeof *committed);
+    int32_t *partitions = memory_create(count * sizeof *partitions);
+    int64_t *counted = memory_create(count * sizeof *counted);
     for (size_t i = 0; i < count; i++) {
         partitions[i] = committed[i].partition = (int32_t)i;
         counted[i] = CURSOR_UNKNOWN;
@@ -256,8 +243,6 @@ done:
 static void check_kafka_and_redis(struct check *check) {
     struct error error = {""};
     const struct config *config = check->config;
-    const char *brokers = kafka_conf_get(&config->consumer, "bootstrap.servers");
-    if (brokers == NULL) brokers = kafka_conf_get(&config->kafka, "bootstrap.servers");
     const struct kafka_source_options options = {
         .kafka = &config->kafka,
         .consumer = &config->consumer,
@@ -268,7 +253,8 @@ static void check_kafka_and_redis(struct check *check) {
     };
     check->source = kafka_source_create(&options, &error);
     if (check->source == NULL) say_bad(check, "%s", error.text);
-    const bool is_reached = check->source != NULL && check_input(check, brokers);
+    const bool is_reached = check->source != NULL &&
+                            check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {
         check_output(check, config->output.topic);
         check_output(check, config->output.rejected_topic);
@@ -280,8 +266,8 @@ static void check_kafka_and_redis(struct check *check) {
 }
 
 int command_check(const struct config *config, const struct options *options) {
-    (void)options;
     struct check check = {.config = config};
+    if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
     check_librdkafka(&check);
     check_kafka_and_redis(&check);

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -45,12 +44,11 @@ bool child_is_running(struct child *child) {
 }
 
 void child_stop(struct child *child, int timeout_ms) {
-    const struct timespec step = {.tv_nsec = 10 * 1000 * 1000};
     const int64_t deadline_ms = clock_ms() + timeout_ms;
     if (!child_is_running(child)) return;
     kill(child->pid, SIGTERM);
     while (child_is_running(child)) {
         if (clock_ms() >= deadline_ms) kill(child->pid, SIGKILL);
-        nanosleep(&step, NULL);
+        clock_sleep_ms(10);
     }
 }

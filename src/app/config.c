@@ -11,6 +11,8 @@
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/error.h"
+#include "base/memory.h"
+#include "edge/redis_link.h"
 
 enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
 
@@ -26,6 +28,24 @@ static bool read_sources(struct config_sources *sources, const struct options *o
     return true;
 }
 
+static void put_unless_given(struct config *config, struct properties *own, const char *name,
+                             const char *value) {
+    if (kafka_conf_get(&config->kafka, name) != NULL || kafka_conf_get(own, name) != NULL) return;
+    kafka_conf_put(own, name, value);
+}
+
+/* Our defaults where librdkafka's are slow to notice that an instance is gone. With the consumer
+ * protocol (KIP-848) the broker says how long it waits, and the client may not. */
+static void fill_kafka(struct config *config) {
+    const char *protocol = kafka_conf_get(&config->consumer, "group.protocol");
+    if (protocol == NULL) protocol = kafka_conf_get(&config->kafka, "group.protocol");
+    put_unless_given(config, &config->kafka, "bootstrap.servers", "localhost:9092");
+    put_unless_given(config, &config->producer, "transaction.timeout.ms", "10000");
+    if (protocol != NULL && strcmp(protocol, "consumer") == 0) return;
+    put_unless_given(config, &config->consumer, "session.timeout.ms", "10000");
+    put_unless_given(config, &config->consumer, "heartbeat.interval.ms", "1000");
+}
+
 /* The defaults that depend on the machine, or on what was set. */
 static bool fill_rest(struct config *config, const struct options *options, struct error *error) {
     config->instance.is_static = config->instance.id != NULL;
@@ -34,8 +54,7 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         char text[16];
         if (getrandom(&id, sizeof id, 0) != sizeof id) return error_set(error, "no random numbers");
         snprintf(text, sizeof text, "%08x", id);
-        config->instance.id = strdup(text);
-        if (config->instance.id == NULL) return error_set(error, "out of memory");
+        config->instance.id = memory_text(text);
     }
     if (config->instance.shards == 0) {
         const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -43,16 +62,9 @@ static bool fill_rest(struct config *config, const struct options *options, stru
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
-    static const char timeout[] = "transaction.timeout.ms";
-    const bool has_timeout = kafka_conf_get(&config->kafka, timeout) != NULL ||
-                             kafka_conf_get(&config->producer, timeout) != NULL;
-    const bool is_put = (kafka_conf_get(&config->kafka, "bootstrap.servers") != NULL ||
-                         kafka_conf_put(&config->kafka, "bootstrap.servers", "localhost:9092")) &&
-                        (has_timeout || kafka_conf_put(&config->producer, timeout, "10000"));
-    if (!is_put) return error_set(error, "out of memory");
+    fill_kafka(config);
     const int64_t session_ms =
         kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
-    config->session_ms = (int)session_ms;
     config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
     return true;
 }
@@ -90,40 +102,58 @@ static bool check_times(const struct config_sources *sources, struct error *erro
         return refuse(sources, "output", "commit_ms", error,
                       "must be below the producer's transaction.timeout.ms (10000 unless set)");
     }
-    const int longest_ms = config->output.commit_ms > config->redis.checkpoint_ms
-                               ? config->output.commit_ms
-                               : config->redis.checkpoint_ms;
-    if (config->drain_ms <= longest_ms) {
+    const bool is_commit = config->output.commit_ms > config->redis.checkpoint_ms;
+    if (config->drain_ms > (is_commit ? config->output.commit_ms : config->redis.checkpoint_ms)) {
+        return true;
+    }
+    char place[CONFIG_PLACE_BYTES];
+    if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
         return refuse(sources, "consumer", "session.timeout.ms", error,
                       "is too short to hand over a partition: it must be more than twice "
                       "output.commit_ms and redis.checkpoint_ms, and both below 10000");
     }
-    return true;
+    return refuse(sources, is_commit ? "output" : "redis",
+                  is_commit ? "commit_ms" : "checkpoint_ms", error,
+                  "must be below 10000, and below half of consumer.session.timeout.ms");
 }
 
-static bool check_clients(const struct config *config, struct error *error) {
+/* By the parser that will read it; nothing is connected. */
+static bool check_redis(const struct config_sources *sources, struct error *error) {
     struct error why;
-    if (!kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
-        return error_set(error, "[kafka] and [consumer]: %s", why.text);
+    char place[CONFIG_PLACE_BYTES];
+    const struct config *config = sources->config;
+    struct redis_link *link = redis_link_create(config->redis.url, config->redis.timeout_ms, &why);
+    const bool is_right = link != NULL;
+    redis_link_destroy(&link);
+    if (is_right) return true;
+    config_sources_locate(sources, "redis", "url", place);
+    return error_set(error, "%s: %s", place, why.text);
+}
+
+static bool check_clients(const struct config_sources *sources, struct error *error) {
+    const struct config *config = sources->config;
+    struct error why;
+    const char *sections = "[kafka] and [consumer]";
+    if (kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
+        sections = "[kafka] and [producer]";
+        if (kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
+                           config->output.is_exactly_once, &why)) {
+            return true;
+        }
     }
-    if (!kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
-                        config->output.is_exactly_once, &why)) {
-        return error_set(error, "[kafka] and [producer]: %s", why.text);
-    }
-    return true;
+    char place[CONFIG_PLACE_BYTES];
+    const bool has_place = config_sources_locate_named(sources, why.text, place);
+    return error_set(error, "%s: %s", has_place ? place : sections, why.text);
 }
 
 struct config *config_create(const struct options *options, char **envp, struct error *error) {
     struct config_sources sources = {0};
-    struct config *config = calloc(1, sizeof *config);
-    if (config == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct config *config = memory_create(sizeof *config);
     const bool is_right = config_sources_open(&sources, config, error) &&
                           read_sources(&sources, options, envp, error) &&
                           fill_rest(config, options, error) && check_topics(&sources, error) &&
-                          check_times(&sources, error) && check_clients(config, error);
+                          check_times(&sources, error) && check_redis(&sources, error) &&
+                          check_clients(&sources, error);
     config_sources_close(&sources);
     if (!is_right) config_destroy(&config);
     return config;

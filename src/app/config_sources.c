@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/nearest.h"
 
 static const char secret_suffix[] = "_file";
@@ -64,14 +65,10 @@ static struct config_place *property_place(const struct config_sources *sources,
 
 static struct config_place *add_property_place(struct config_sources *sources, enum kafka_role role,
                                                const char *name) {
-    struct config_named_place *places =
-        reallocarray(sources->property_places, sources->property_count + 1, sizeof *places);
-    if (places == NULL) return NULL;
-    sources->property_places = places;
-    struct config_named_place *added = &places[sources->property_count];
-    *added = (struct config_named_place){.role = role, .property = strdup(name)};
-    if (added->property == NULL) return NULL;
-    sources->property_count++;
+    sources->property_places = memory_grow(
+        sources->property_places, (sources->property_count + 1) * sizeof *sources->property_places);
+    struct config_named_place *added = &sources->property_places[sources->property_count++];
+    *added = (struct config_named_place){.role = role, .property = memory_text(name)};
     return &added->place;
 }
 
@@ -87,12 +84,12 @@ static bool take_property(struct config_sources *sources, const struct config_pl
     }
     struct config_place *known = property_place(sources, role, name);
     if (known == NULL) known = add_property_place(sources, role, name);
-    if (known == NULL) return error_set(error, "out of memory");
     if (!note_place(known, place, section, name, error)) return false;
     struct properties *properties = role == KAFKA_CONSUMER   ? &sources->config->consumer
                                     : role == KAFKA_PRODUCER ? &sources->config->producer
                                                              : &sources->config->kafka;
-    return kafka_conf_put(properties, name, value) || error_set(error, "out of memory");
+    kafka_conf_put(properties, name, value);
+    return true;
 }
 
 /* Says that there is no such key, and which one may be meant: in this section, or in another. */
@@ -140,23 +137,21 @@ static char *read_secret(const char *path, struct error *error) {
         error_set(error, "cannot read %s: %s", path, strerror(errno));
         return NULL;
     }
-    char *secret = calloc(1, CONFIG_SECRET_BYTES + 1);
-    size_t count = secret == NULL ? 0 : fread(secret, 1, CONFIG_SECRET_BYTES + 1, file);
-    if (secret == NULL)
-        error_set(error, "out of memory");
-    else if (ferror(file))
-        error_set(error, "cannot read %s: %s", path, strerror(errno));
-    else if (count > CONFIG_SECRET_BYTES)
-        error_set(error, "%s is too long for a secret", path);
-    else if (memchr(secret, '\0', count) != NULL)
-        error_set(error, "%s holds a NUL byte", path);
-    else
-        goto done;
-    free(secret);
+    char *secret = memory_create(CONFIG_SECRET_BYTES + 2);
+    size_t count = fread(secret, 1, CONFIG_SECRET_BYTES + 1, file);
+    bool is_right = true;
+    if (ferror(file)) {
+        is_right = error_set(error, "cannot read %s: %s", path, strerror(errno));
+    } else if (count > CONFIG_SECRET_BYTES) {
+        is_right = error_set(error, "%s is too long for a secret", path);
+    } else if (memchr(secret, '\0', count) != NULL) {
+        is_right = error_set(error, "%s holds a NUL byte", path);
+    }
     fclose(file);
-    return NULL;
-done:
-    fclose(file);
+    if (!is_right) {
+        free(secret);
+        return NULL;
+    }
     if (count > 0 && secret[count - 1] == '\n') secret[--count] = '\0';
     if (count > 0 && secret[count - 1] == '\r') secret[--count] = '\0';
     return secret;
@@ -210,8 +205,7 @@ bool config_sources_take(struct config_sources *sources, const struct config_pla
 bool config_sources_open(struct config_sources *sources, struct config *config,
                          struct error *error) {
     *sources = (struct config_sources){.config = config};
-    sources->key_places = calloc(config_key_count, sizeof *sources->key_places);
-    if (sources->key_places == NULL) return error_set(error, "out of memory");
+    sources->key_places = memory_create(config_key_count * sizeof *sources->key_places);
     const struct config_place place = {.origin = CONFIG_DEFAULT};
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
@@ -247,7 +241,7 @@ bool config_sources_override(struct config_sources *sources, const char *text,
     return config_sources_take(sources, &place, section, key, equals + 1, error);
 }
 
-void config_sources_locate(const struct config_sources *sources, const char *section,
+bool config_sources_locate(const struct config_sources *sources, const char *section,
                            const char *name, char out[CONFIG_PLACE_BYTES]) {
     struct config_place place = {.origin = CONFIG_DEFAULT};
     const struct config_key *key = config_keys_find(section, name);
@@ -260,4 +254,16 @@ void config_sources_locate(const struct config_sources *sources, const char *sec
         if (known != NULL) place = *known;
     }
     config_sources_describe(&place, out);
+    return place.origin != CONFIG_DEFAULT;
+}
+
+bool config_sources_locate_named(const struct config_sources *sources, const char *text,
+                                 char out[CONFIG_PLACE_BYTES]) {
+    for (size_t i = 0; i < sources->property_count; i++) {
+        const struct config_named_place *known = &sources->property_places[i];
+        if (strstr(text, known->property) == NULL) continue;
+        config_sources_describe(&known->place, out);
+        return true;
+    }
+    return false;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "core/event.h"
 #include "edge/redis_link.h"
 
@@ -142,8 +143,7 @@ static int compare_counts(const void *a, const void *b) {
 static struct row *sorted(const struct demo_counts *counts,
                           int (*compare)(const void *, const void *)) {
     const size_t count = counts->counts.entry_count;
-    struct row *rows = calloc(count + 1, sizeof *rows);
-    if (rows == NULL) abort(); /* as delta does */
+    struct row *rows = memory_create((count + 1) * sizeof *rows);
     for (size_t i = 0; i < count; i++) {
         rows[i].key = delta_key(&counts->counts, &counts->counts.entries[i]);
         rows[i].count = counts->counts.entries[i].count;

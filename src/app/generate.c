@@ -1,7 +1,6 @@
 /* rollcall generate */
 #include <signal.h>
 #include <stddef.h>
-#include <time.h>
 
 #include "app/commands.h"
 #include "app/config.h"
@@ -33,7 +32,7 @@ static bool may_go_on(void *user, int64_t sent_count) {
 
 int command_generate(const struct config *config, const struct options *options) {
     const struct generator_hooks hooks = {.may_go_on = may_go_on};
-    const struct generator_plan plan = generator_plan_of(options, (int64_t)time(NULL) * 1000);
+    const struct generator_plan plan = generator_plan_of(options, clock_wall_ms());
     struct generator_result result;
     struct error error = {""};
     catch_signals();

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <time.h>
 
 #include "app/config.h"
 #include "app/options.h"
@@ -35,12 +34,6 @@ struct generator_plan generator_plan_of(const struct options *options, int64_t n
     else
         plan.follows_clock = true;
     return plan;
-}
-
-static int64_t wall_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static bool may_go_on(const struct run *run) {
@@ -82,8 +75,9 @@ static bool send_next(struct run *run, struct error *error) {
     }
 }
 
+/* Unless somebody follows every event, and tells it in their own way. */
 static void tell_progress(struct run *run, int64_t now_ms) {
-    if (now_ms < run->next_progress_ms) return;
+    if (run->hooks->sent != NULL || now_ms < run->next_progress_ms) return;
     run->next_progress_ms = now_ms + PROGRESS_MS;
     log_info("generating", log_int("sent", run->sent_count),
              log_int("delivered", kafka_feed_delivered(run->feed)),
@@ -108,7 +102,7 @@ static bool send_all(struct run *run, struct error *error) {
             run->next_step_ms = now_ms + STEP_MS;
             if (!may_go_on(run)) return true;
         }
-        if (plan->follows_clock) event_source_advance(run->source, wall_ms());
+        if (plan->follows_clock) event_source_advance(run->source, clock_wall_ms());
         tell_progress(run, now_ms);
         const int64_t due = due_count(run, now_ms);
         for (int i = 0; i < STEP_EVENTS && run->sent_count < due; i++) {
@@ -139,7 +133,6 @@ bool generator_run(const struct generator_plan *plan, const struct config *confi
     struct run run = {.plan = plan, .hooks = hooks};
     *result = (struct generator_result){0};
     run.source = event_source_create(&plan->event);
-    if (run.source == NULL) return error_set(error, "out of memory");
     run.feed = kafka_feed_create(&config->kafka, &config->producer, config->input.topic, error);
     const bool is_right = run.feed != NULL && run_with_feed(&run, error);
     result->sent_count = run.sent_count;

@@ -8,6 +8,7 @@
 #include "app/version.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 
@@ -39,6 +40,7 @@ static int check_output(int status) {
 int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
+    memory_keep_freed();
     switch (options_parse(argc, argv, &options, &error)) {
     case OPTIONS_HELP:
         options_help(&options);
@@ -58,8 +60,6 @@ int main(int argc, char **argv) {
         return EXIT_WRONG;
     }
     log_configure(config->log.level, config->log.format);
-    const bool is_json = config->log.format == LOG_JSON; /* then stderr is for machines */
-    if (options.is_verbose && !is_json) config_print(config, stderr);
     const int status = check_output(run_command(config, &options));
     config_destroy(&config);
     log_flush();

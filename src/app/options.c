@@ -71,16 +71,34 @@ static bool parse_real(const char *name, const char *text, double max, double *n
            error_set(error, "--%s: %s is out of range; allowed are 0 to %g", name, text, max);
 }
 
-/* Seconds since 1970, or RFC 3339 in UTC. */
+/* A time by ISO 8601 in seconds since 1970, or -1. Parts at its end may be missing; without a zone
+ * it is UTC. */
+static int64_t parse_iso(const char *text) {
+    static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"};
+    char copy[40];
+    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) return -1;
+    char *const separator = strchr(copy, 'T');
+    if (separator != NULL) *separator = ' ';
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct tm local = {0}, zone = {0};
+        const char *end = strptime(copy, forms[i], &local);
+        if (end != NULL && *end == '.') end += 1 + strspn(end + 1, "0123456789");
+        if (end != NULL && *end != '\0') end = strptime(end, "%z", &zone);
+        if (end == NULL || *end != '\0') continue;
+        const int day = local.tm_mday;
+        const time_t seconds = timegm(&local);
+        return local.tm_mday == day ? seconds - zone.tm_gmtoff : -1; /* else: 31 February */
+    }
+    return -1;
+}
+
 static bool parse_start(const char *text, int64_t *start_ms, struct error *error) {
     const int64_t latest_s = INT64_C(4102444799); /* 2099-12-31T23:59:59Z */
     int64_t start_s = -1;
-    struct tm utc = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    if (strspn(text, "0123456789") == strlen(text)) {
+    if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) {
         if (!parse_integer("start", text, 0, latest_s, &start_s, error)) return false;
-    } else if (end != NULL && *end == '\0') {
-        start_s = timegm(&utc);
+    } else {
+        start_s = parse_iso(text);
     }
     if (start_s < 0 || start_s > latest_s) {
         return error_set(error,

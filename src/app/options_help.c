@@ -38,8 +38,8 @@ static const char shaping[] =
     "      --skew S          how uneven: user n logs in 1/n^S times as often (1.0; 0 is evenly)\n"
     "      --invalid PERCENT share of records that must be rejected, of every kind (1)\n"
     "      --seed N          the same seed makes the same events (1)\n"
-    "      --start TIMESTAMP event time of the first one: seconds since 1970, or\n"
-    "                        2024-07-10T14:36:56Z; event time then goes on at the rate\n";
+    "      --start TIMESTAMP event time of the first one: seconds since 1970, or ISO 8601\n"
+    "                        (2024-07-10T14:36:56Z; without a zone UTC); it goes on at the rate\n";
 
 static const char run[] =
     "usage: rollcall run [OPTION]...\n"
@@ -81,7 +81,8 @@ static const char check[] =
     "usage: rollcall check [OPTION]...\n"
     "\n"
     "Reads the configuration, reaches Kafka and Redis, looks at topics, ACLs, versions and\n"
-    "watermarks, and says what is wrong and how to mend it. Changes nothing.\n"
+    "watermarks, and says what is wrong and how to mend it. Changes nothing. With -v it begins\n"
+    "with every setting that counts, secrets as ***.\n"
     "\n";
 
 static const char *const commands[OPTIONS_COMMAND_COUNT] = {

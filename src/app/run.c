@@ -1,6 +1,8 @@
-/* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end, a
- * second one ends at once, and so does a watchdog if the orderly end takes too long. */
+/* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end,
+ * a second one ends at once, and so does a watchdog if the orderly end takes too long. */
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/commands.h"
@@ -13,30 +15,40 @@ enum { WATCHDOG_SLACK_S = 20 };
 static volatile sig_atomic_t stop_signal;
 static unsigned watchdog_s;
 
+/* Log lines that are ready, since a signal handler cannot make one. */
+static char hurry[128], late[128];
+
+static void prepare(char line[128], enum log_format format, const char *message) {
+    snprintf(line, 128,
+             format == LOG_JSON ? "{\"level\":\"error\",\"msg\":\"%s\"}\n"
+                                : "level=error msg=\"%s\"\n",
+             message);
+}
+
+static void end_at_once(const char *line) {
+    ssize_t ignored = write(STDERR_FILENO, line, strlen(line));
+    (void)ignored;
+    _exit(1);
+}
+
 static void on_signal(int signal_number) {
-    static const char hurry[] = "level=error msg=\"second signal: ending at once\"\n";
-    if (stop_signal != 0) {
-        ssize_t ignored = write(STDERR_FILENO, hurry, sizeof hurry - 1);
-        (void)ignored;
-        _exit(1);
-    }
+    if (stop_signal != 0) end_at_once(hurry);
     stop_signal = signal_number;
     alarm(watchdog_s);
 }
 
 static void on_alarm(int signal_number) {
     (void)signal_number;
-    static const char late[] = "level=error msg=\"the orderly end took too long: ending at once; what "
-                               "was not stored is read again\"\n";
-    ssize_t ignored = write(STDERR_FILENO, late, sizeof late - 1);
-    (void)ignored;
-    _exit(1);
+    end_at_once(late);
 }
 
 int command_run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
     struct sigaction action = {.sa_handler = on_signal};
+    prepare(hurry, config->log.format, "second signal: ending at once");
+    prepare(late, config->log.format,
+            "the orderly end took too long: ending at once; what was not stored is read again");
     watchdog_s = (unsigned)(config->drain_ms / 1000) + WATCHDOG_SLACK_S;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);

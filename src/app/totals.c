@@ -1,7 +1,6 @@
 #include "app/totals.h"
 
-#include <ctype.h>
-#include <string.h>
+#include "edge/redis_snapshot.h"
 
 struct page {
     struct text *json;
@@ -33,21 +32,9 @@ static void add_field(struct tally *const *tallies, unsigned shard_count, unsign
                       struct text *json) {
     struct page page = {.json = json, .field = field};
     text_add(json, ": {");
-    for (unsigned s = 0; s < shard_count; s++) tally_visit(tallies[s], visit, &page);
+    for (unsigned s = 0; s < shard_count; s++)
+        tally_visit(tallies[s], visit, &page);
     text_add(json, "}");
-}
-
-/* device_type -> Device Type */
-static void add_title(struct text *json, const char *dimension) {
-    char title[256] = "Logins by ";
-    size_t length = strlen(title);
-    bool is_start = true;
-    for (; *dimension != '\0' && length + 1 < sizeof title; dimension++) {
-        char c = *dimension == '_' ? ' ' : *dimension;
-        title[length++] = is_start ? (char)toupper((unsigned char)c) : c;
-        is_start = c == ' ';
-    }
-    text_add_json(json, title, length);
 }
 
 void totals_render(struct tally *const *tallies, unsigned shard_count,
@@ -55,7 +42,7 @@ void totals_render(struct tally *const *tallies, unsigned shard_count,
     tally_enter();
     text_add(json, "{");
     for (unsigned d = 0; d < dimension_count; d++) {
-        add_title(json, dimensions[d]);
+        redis_snapshot_title(json, dimensions[d]);
         add_field(tallies, shard_count, d, json);
         text_add(json, ", ");
     }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log_limit.h"
 #include "base/log_line.h"
 
@@ -36,12 +37,6 @@ void log_configure(enum log_level level, enum log_format format) {
 
 bool log_is_enabled(enum log_level level) {
     return (int)level <= atomic_load_explicit(&enabled_level, memory_order_relaxed);
-}
-
-static int64_t clock_ms(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Answers whether stderr took the whole line within LOG_WAIT_MS. */
@@ -83,13 +78,13 @@ void log_write(enum log_level level, const char *message, const struct log_field
     struct log_line line = {
         .level = level,
         .format = (enum log_format)atomic_load_explicit(&line_format, memory_order_relaxed),
-        .now_ms = clock_ms(CLOCK_REALTIME),
+        .now_ms = clock_wall_ms(),
         .message = message,
         .fields = fields,
     };
     pthread_mutex_lock(&limit_lock);
     const bool is_allowed =
-        log_limit_allow(&limit, message, clock_ms(CLOCK_MONOTONIC), &line.suppressed_count);
+        log_limit_allow(&limit, message, clock_ms(), &line.suppressed_count);
     if (level == LOG_ERROR) held_bytes = is_allowed ? 0 : log_line_render(&line, held_line);
     pthread_mutex_unlock(&limit_lock);
     if (is_allowed) emit(&line);

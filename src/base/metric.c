@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_LINE_BYTES = 64 };
+#include "base/memory.h"
 
 static const struct bucket {
     int64_t up_to_us;
@@ -60,9 +60,7 @@ struct metrics {
 };
 
 struct metrics *metrics_create(void) {
-    struct metrics *metrics = aligned_alloc(alignof(struct metrics), sizeof *metrics);
-    if (metrics == NULL) return NULL;
-    memset(metrics, 0, sizeof *metrics);
+    struct metrics *metrics = memory_create(sizeof *metrics);
     pthread_mutex_init(&metrics->lock, NULL);
     return metrics;
 }
@@ -151,19 +149,12 @@ static bool is_at(const struct metric_cell *cell, const char *label_value) {
     return cell != NULL && strcmp(cell->label_value, label_value) == 0;
 }
 
-/* NULL when there is no memory, or there are too many. */
+/* NULL when there are too many. */
 static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell **link,
                                        const char *label_value) {
     if (metric->series_count == METRIC_SERIES_MAX) return NULL;
-    struct metric_cell *cell = aligned_alloc(alignof(struct metric_cell), sizeof *cell);
-    char *copy = strdup(label_value);
-    if (cell == NULL || copy == NULL) {
-        free(cell);
-        free(copy);
-        return NULL;
-    }
-    memset(cell, 0, sizeof *cell);
-    cell->label_value = copy;
+    struct metric_cell *cell = memory_create(sizeof *cell);
+    cell->label_value = memory_text(label_value);
     cell->next = *link;
     *link = cell;
     metric->series_count++;

@@ -1,7 +1,6 @@
 #include "core/batch.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +10,6 @@ struct batch *batch_create(unsigned shard_count, struct inbox *home,
                            atomic_size_t *pending_entries) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
     struct batch *batch = memory_create(sizeof *batch + shard_count * sizeof batch->parts[0]);
-    if (batch == NULL) return NULL;
     batch->home = home;
     batch->pending_entries = pending_entries;
     batch->shard_count = shard_count;
@@ -37,20 +35,29 @@ void batch_clear(struct batch *batch) {
     batch->has_cut = batch->has_publish = batch->is_urgent = false;
 }
 
-static void *grown(void *memory, size_t bytes) {
-    void *larger = realloc(memory, bytes);
-    if (larger == NULL) {
-        fputs("rollcall: out of memory for a batch\n", stderr);
-        abort();
+static void count_key(struct batch *batch, struct delta_key key) {
+    delta_add(&batch->parts[delta_shard(key.hash, batch->shard_count)].delta, key, 1);
+}
+
+void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
+                 const struct login *login) {
+    batch->parts[0].delta.records++;
+    if (login->reason != LOGIN_ACCEPTED) {
+        const int64_t reason = login->reason;
+        count_key(batch, delta_number_key(seed, DELTA_REJECTED, &reason));
+        return;
     }
-    return larger;
+    for (unsigned d = 0; d < dimension_count; d++) {
+        count_key(batch, delta_value_key(seed, d, login->values[d]));
+    }
+    count_key(batch, delta_number_key(seed, DELTA_MINUTE, &login->minute));
 }
 
 void batch_keep_text(struct batch *batch, struct batch_record *record, const char *bytes,
                      size_t length) {
     if (batch->text_bytes + length > batch->text_capacity) {
         batch->text_capacity = (uint32_t)(batch->text_bytes + length) * 2 + 4096;
-        batch->text = grown(batch->text, batch->text_capacity);
+        batch->text = memory_grow(batch->text, batch->text_capacity);
     }
     memcpy(batch->text + batch->text_bytes, bytes, length);
     record->text_offset = batch->text_bytes;
@@ -66,7 +73,7 @@ void batch_release(struct batch *batch) {
 
 void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset,
                  int64_t origin) {
-    struct notice *notice = grown(NULL, sizeof *notice);
+    struct notice *notice = memory_grow(NULL, sizeof *notice);
     notice->kind = kind;
     notice->generation = generation;
     notice->offset = offset;

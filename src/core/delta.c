@@ -1,23 +1,14 @@
-/* Entries lie in one array in the order of their first sight, keys in another; the slots are a small
- * table of indices with linear probing, at most half full. Clearing costs what was used. */
+/* Entries lie in one array in the order of their first sight, keys in another; the slots are a
+ * small table of indices with linear probing, at most half full. Clearing costs what was used. */
 #include "core/delta.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 64 };
+#include "base/memory.h"
 
-static void *grown(void *memory, size_t bytes) {
-    void *larger = realloc(memory, bytes);
-    if (larger == NULL) {
-        fputs("rollcall: out of memory for counts; lower instance.memory_mb or give more memory\n",
-              stderr);
-        abort();
-    }
-    return larger;
-}
+enum { FIRST_SLOTS = 64 };
 
 void delta_init(struct delta *delta) {
     *delta = (struct delta){0};
@@ -38,20 +29,45 @@ void delta_clear(struct delta *delta) {
 }
 
 struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry) {
-    return (struct delta_key){entry->hash, delta->keys + entry->key_offset, entry->length,
+    return (struct delta_key){delta->keys + entry->key_offset, entry->hash, entry->length,
                               entry->field};
+}
+
+static inline uint64_t load_8(const char *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* Less than 8 bytes, as a word; no two texts of one length make the same. */
+static inline uint64_t load_short(const char *bytes, size_t length) {
+    if (length >= 4) {
+        uint32_t first, last;
+        memcpy(&first, bytes, sizeof first);
+        memcpy(&last, bytes + length - 4, sizeof last);
+        return (uint64_t)first << 32 | last;
+    }
+    if (length == 0) return 0;
+    return (uint64_t)(uint8_t)bytes[0] << 16 | (uint64_t)(uint8_t)bytes[length / 2] << 8 |
+           (uint8_t)bytes[length - 1];
+}
+
+static inline bool is_same(const char *a, const char *b, size_t length) {
+    if (length < 8) return load_short(a, length) == load_short(b, length);
+    if (length > 16) return memcmp(a, b, length) == 0;
+    return ((load_8(a) ^ load_8(b)) | (load_8(a + length - 8) ^ load_8(b + length - 8))) == 0;
 }
 
 static bool entry_is(const struct delta *delta, const struct delta_entry *entry,
                      struct delta_key key) {
     return entry->hash == key.hash && entry->field == key.field && entry->length == key.length &&
-           memcmp(delta->keys + entry->key_offset, key.bytes, key.length) == 0;
+           is_same(delta->keys + entry->key_offset, key.bytes, key.length);
 }
 
 /* The slot that holds the key, or the free one where it belongs. */
 static uint32_t *find_slot(const struct delta *delta, struct delta_key key) {
     uint32_t mask = delta->slot_count - 1;
-    for (uint32_t i = (uint32_t)key.hash & mask;; i = (i + 1) & mask) {
+    for (uint32_t i = key.hash & mask;; i = (i + 1) & mask) {
         uint32_t slot = delta->slots[i];
         if (slot == 0 || entry_is(delta, &delta->entries[slot - 1], key)) return &delta->slots[i];
     }
@@ -59,11 +75,11 @@ static uint32_t *find_slot(const struct delta *delta, struct delta_key key) {
 
 static void grow_slots(struct delta *delta) {
     delta->slot_count = delta->slot_count == 0 ? FIRST_SLOTS : delta->slot_count * 2;
-    delta->slots = grown(delta->slots, delta->slot_count * sizeof *delta->slots);
+    delta->slots = memory_grow(delta->slots, delta->slot_count * sizeof *delta->slots);
     memset(delta->slots, 0, delta->slot_count * sizeof *delta->slots);
     uint32_t mask = delta->slot_count - 1;
     for (uint32_t e = 0; e < delta->entry_count; e++) {
-        uint32_t i = (uint32_t)delta->entries[e].hash & mask;
+        uint32_t i = delta->entries[e].hash & mask;
         while (delta->slots[i] != 0) i = (i + 1) & mask;
         delta->slots[i] = e + 1;
     }
@@ -79,11 +95,12 @@ bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
     }
     if (delta->entry_count == delta->entry_capacity) {
         delta->entry_capacity = delta->slot_count / 2;
-        delta->entries = grown(delta->entries, delta->entry_capacity * sizeof *delta->entries);
+        delta->entries =
+            memory_grow(delta->entries, delta->entry_capacity * sizeof *delta->entries);
     }
     if (delta->key_bytes + key.length > delta->key_capacity) {
         delta->key_capacity = delta->key_capacity * 2 + DELTA_KEY_BYTES_MAX * 4;
-        delta->keys = grown(delta->keys, delta->key_capacity);
+        delta->keys = memory_grow(delta->keys, delta->key_capacity);
     }
     memcpy(delta->keys + delta->key_bytes, key.bytes, key.length);
     delta->entries[delta->entry_count++] = (struct delta_entry){
@@ -114,30 +131,28 @@ static uint64_t fold(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, size_t length) {
+static uint32_t finish(uint64_t hash, uint64_t seed) {
+    return (uint32_t)(fold(hash, seed | 1) >> 32);
+}
+
+static uint32_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, size_t length) {
     const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
     uint64_t hash = seed ^ (odd * (field + 1)) ^ length;
-    while (length >= 8) {
-        uint64_t word;
-        memcpy(&word, bytes, 8);
-        hash = fold(hash ^ word, odd);
-        bytes += 8;
-        length -= 8;
-    }
-    uint64_t tail = 0;
-    memcpy(&tail, bytes, length);
-    return fold(fold(hash ^ tail, odd), seed | 1);
+    if (length < 8) return finish(fold(hash ^ load_short(bytes, length), odd), seed);
+    const char *last = bytes + length - 8;
+    for (; bytes < last; bytes += 8) hash = fold(hash ^ load_8(bytes), odd);
+    return finish(fold(hash ^ load_8(last), odd), seed);
 }
 
 struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct login_text value) {
     assert(dimension < LOGIN_DIMENSIONS_MAX && value.length <= DELTA_KEY_BYTES_MAX);
-    return (struct delta_key){hash_bytes(seed, dimension, value.bytes, value.length), value.bytes,
+    return (struct delta_key){value.bytes, hash_bytes(seed, dimension, value.bytes, value.length),
                               (uint8_t)value.length, (uint8_t)dimension};
 }
 
 struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number) {
     const char *bytes = (const char *)number;
-    return (struct delta_key){hash_bytes(seed, field, bytes, sizeof *number), bytes,
+    return (struct delta_key){bytes, hash_bytes(seed, field, bytes, sizeof *number),
                               sizeof *number, (uint8_t)field};
 }
 

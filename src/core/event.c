@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 struct random {
     uint64_t s[4];
 };
@@ -81,17 +83,12 @@ static double random_share(struct random *random) {
 struct event_source *event_source_create(const struct event_plan *plan) {
     assert(plan->users >= 1 && plan->users <= EVENT_USERS_MAX && plan->rate >= 1);
     assert(plan->skew >= 0 && plan->skew <= 4);
-    struct event_source *source = calloc(1, sizeof *source);
-    if (source == NULL) return NULL;
+    struct event_source *source = memory_create(sizeof *source);
     source->plan = *plan;
     source->random = random_of(plan->seed);
     source->origin_ms = plan->start_ms;
     if (plan->skew <= 0) return source;
-    source->shares = calloc((size_t)plan->users, sizeof *source->shares);
-    if (source->shares == NULL) {
-        event_source_destroy(&source);
-        return NULL;
-    }
+    source->shares = memory_create((size_t)plan->users * sizeof *source->shares);
     double total = 0;
     for (int64_t i = 0; i < plan->users; i++) {
         total += pow((double)(i + 1), -plan->skew);

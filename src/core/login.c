@@ -1,56 +1,28 @@
 /* A record is judged in two steps: a decoder turns its bytes into struct fields, then the rules are
- * applied to these. The rules never see JSON, so that a second decoder could not judge otherwise
- * than jansson does, as long as it fills the same fields.
- *
- * Where jansson alone would not do:
- * - It skips a NUL byte that follows a number or a literal, so `{"timestamp":1<NUL>}` would pass.
- *   No valid JSON text holds a NUL byte anywhere: records with one are turned away before.
- * - It does not look at the answer of every allocation, and might cut a token short. Its memory
- *   comes from a function that does not return without any (I1).
- * - Integers past 64 bits are errors to it, though they are JSON: all numbers are read as
- *   doubles. */
+ * applied to these. The rules never see JSON, so a record cannot be judged otherwise because of who
+ * decoded it: core/scan, when it is sure, fills the same fields as core/parse does. */
 #include "core/login.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-enum { DETAIL_BYTES = 256 };
-
-static const char timestamp_name[] = "timestamp";
-static const char user_id_name[] = "user_id";
-
-enum field_kind { FIELD_ABSENT, FIELD_STRING, FIELD_NUMBER, FIELD_OTHER };
-
-struct field {
-    enum field_kind kind;
-    struct login_text text; /* FIELD_STRING */
-    double number;          /* FIELD_NUMBER */
-};
-
-/* All that the rules ask of a record. */
-struct fields {
-    struct field dimensions[LOGIN_DIMENSIONS_MAX];
-    struct field timestamp;
-    struct field user_id;
-};
+#include "base/memory.h"
+#include "core/fields.h"
+#include "core/parse.h"
+#include "core/scan.h"
 
 struct login_judge {
     struct login_rules rules;
-    json_t *root; /* of the record before; what its struct login points to lives here */
-    char detail[DETAIL_BYTES];
+    struct scan scan;
+    bool is_scan_off;
+    struct parse parse;
+    char detail[PARSE_DETAIL_BYTES];
 };
 
-static void *allocate_or_abort(size_t bytes);
-static void set_up_jansson(void);
-static enum login_reason decode(struct login_judge *judge, const char *value, size_t bytes,
-                                struct fields *fields);
 static enum login_reason apply_rules(struct login_judge *judge, const struct fields *fields,
                                      int64_t kafka_timestamp_ms, struct login *login);
 static enum login_reason reject(struct login_judge *judge, enum login_reason reason,
@@ -59,37 +31,46 @@ static enum login_reason reject(struct login_judge *judge, enum login_reason rea
 struct login_judge *login_judge_create(const struct login_rules *rules) {
     assert(rules->dimension_count <= LOGIN_DIMENSIONS_MAX);
     assert(rules->max_future_s >= 0);
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, set_up_jansson);
 
-    struct login_judge *judge = calloc(1, sizeof *judge);
-    if (judge == NULL) return NULL;
+    struct login_judge *judge = memory_create(sizeof *judge);
     judge->rules = *rules;
+    scan_init(&judge->scan, &judge->rules);
+    parse_init(&judge->parse);
     return judge;
 }
 
 void login_judge_destroy(struct login_judge **judge) {
     if (*judge == NULL) return;
-    json_decref((*judge)->root);
+    parse_release(&(*judge)->parse);
     free(*judge);
     *judge = NULL;
 }
 
+void login_judge_distrust_scan(struct login_judge *judge) {
+    judge->is_scan_off = true;
+}
+
+static enum login_reason decide(struct login_judge *judge, const void *value, size_t bytes,
+                                int64_t kafka_timestamp_ms, struct login *login) {
+    struct fields fields;
+    if (value == NULL || bytes == 0) {
+        return reject(judge, LOGIN_EMPTY, "the record has no value");
+    }
+    if (judge->is_scan_off || !scan_record(&judge->scan, value, bytes, &fields)) {
+        const enum login_reason reason =
+            parse_record(&judge->parse, &judge->rules, value, bytes, &fields, judge->detail);
+        if (reason != LOGIN_ACCEPTED) return reason;
+    }
+    return apply_rules(judge, &fields, kafka_timestamp_ms, login);
+}
+
 void login_judge_record(struct login_judge *judge, const void *value, size_t bytes,
                         int64_t kafka_timestamp_ms, struct login *login) {
-    json_decref(judge->root);
-    judge->root = NULL;
     judge->detail[0] = '\0';
-    *login = (struct login){.detail = judge->detail};
-
-    struct fields fields = {0};
-    if (value == NULL || bytes == 0) {
-        login->reason = reject(judge, LOGIN_EMPTY, "the record has no value");
-        return;
-    }
-    login->reason = decode(judge, value, bytes, &fields);
-    if (login->reason != LOGIN_ACCEPTED) return;
-    login->reason = apply_rules(judge, &fields, kafka_timestamp_ms, login);
+    login->reason = decide(judge, value, bytes, kafka_timestamp_ms, login);
+    login->detail = judge->detail;
+    if (login->reason == LOGIN_ACCEPTED) return;
+    *login = (struct login){.reason = login->reason, .detail = login->detail};
 }
 
 const char *login_reason_name(enum login_reason reason) {
@@ -137,73 +118,11 @@ void login_minute_format(int64_t minute, char time[LOGIN_MINUTE_BYTES]) {
     time[5] = '\0';
 }
 
-/* --- decoding --- */
-
-static void *allocate_or_abort(size_t bytes) {
-    void *memory = malloc(bytes);
-    if (memory == NULL) {
-        fputs("rollcall: out of memory while a record was decoded\n", stderr);
-        abort();
-    }
-    return memory;
-}
-
-static void set_up_jansson(void) {
-    json_set_alloc_funcs(allocate_or_abort, free);
-    json_object_seed(0); /* random, so that keys cannot be made to collide; no verdict shows it */
-}
-
-static void read_field(const json_t *root, const char *name, struct field *field) {
-    const json_t *value = json_object_get(root, name);
-    if (value == NULL) {
-        field->kind = FIELD_ABSENT;
-    } else if (json_is_string(value)) {
-        field->kind = FIELD_STRING;
-        field->text = (struct login_text){json_string_value(value), json_string_length(value)};
-    } else if (json_is_real(value)) {
-        field->kind = FIELD_NUMBER;
-        field->number = json_real_value(value);
-    } else {
-        field->kind = FIELD_OTHER;
-    }
-}
-
-/* Bytes of the record may be part of jansson's message. */
-static void make_printable(char *text) {
-    for (; *text != '\0'; text++) {
-        if (*text < ' ' || *text > '~') *text = '?';
-    }
-}
-
-static enum login_reason decode(struct login_judge *judge, const char *value, size_t bytes,
-                                struct fields *fields) {
-    const char *nul = memchr(value, '\0', bytes);
-    if (nul != NULL) {
-        return reject(judge, LOGIN_NOT_JSON, "NUL at byte %zu", (size_t)(nul - value));
-    }
-    json_error_t error;
-    judge->root = json_loadb(value, bytes,
-                             JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
-    if (judge->root == NULL) {
-        make_printable(error.text);
-        return reject(judge, LOGIN_NOT_JSON, "%s at byte %d", error.text, error.position);
-    }
-    if (!json_is_object(judge->root)) {
-        return reject(judge, LOGIN_NOT_OBJECT, "valid JSON, but not an object");
-    }
-    for (size_t i = 0; i < judge->rules.dimension_count; i++) {
-        read_field(judge->root, judge->rules.dimensions[i], &fields->dimensions[i]);
-    }
-    read_field(judge->root, timestamp_name, &fields->timestamp);
-    read_field(judge->root, user_id_name, &fields->user_id);
-    return LOGIN_ACCEPTED;
-}
-
 /* --- rules --- */
 
 static enum login_reason check_dimension(struct login_judge *judge, const char *name,
                                          const struct field *field) {
-    if (field->kind != FIELD_STRING) {
+    if (field->kind != FIELD_TEXT) {
         return reject(judge, LOGIN_BAD_VALUE, "%s: not a string", name);
     }
     if (field->text.length == 0) {
@@ -243,26 +162,28 @@ static enum login_reason check_timestamp(struct login_judge *judge, const struct
                                          int64_t kafka_timestamp_ms, int64_t *timestamp_s) {
     static const char out_of_range[] = "timestamp: not within 1970 to 9999, in seconds";
 
-    if (field->kind == FIELD_NUMBER) {
-        if (!(field->number >= 0 && field->number <= (double)LOGIN_TIMESTAMP_MAX)) {
+    switch (field->kind) {
+    case FIELD_WHOLE:
+        *timestamp_s = field->whole;
+        break;
+    case FIELD_NUMBER:
+        if (field->number < 0 || field->number > (double)LOGIN_TIMESTAMP_MAX) {
             return reject(judge, LOGIN_BAD_TIMESTAMP, out_of_range);
         }
-        *timestamp_s = (int64_t)field->number;
-        if ((double)*timestamp_s != field->number) {
-            return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: not a whole number");
-        }
-    } else if (field->kind == FIELD_STRING) {
+        return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: not a whole number");
+    case FIELD_TEXT:
         if (!parse_digits(field->text, timestamp_s)) {
             return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: a string, but not of digits");
         }
-        if (*timestamp_s > LOGIN_TIMESTAMP_MAX) {
-            return reject(judge, LOGIN_BAD_TIMESTAMP, out_of_range);
-        }
-    } else {
+        break;
+    case FIELD_OTHER:
+    case FIELD_ABSENT:
         return reject(judge, LOGIN_BAD_TIMESTAMP,
                       "timestamp: neither a number nor a string of digits");
     }
-
+    if (*timestamp_s > LOGIN_TIMESTAMP_MAX) {
+        return reject(judge, LOGIN_BAD_TIMESTAMP, out_of_range);
+    }
     if (is_too_far_ahead(*timestamp_s, kafka_timestamp_ms, judge->rules.max_future_s)) {
         return reject(judge, LOGIN_BAD_TIMESTAMP,
                       "timestamp: %lld s ahead of the record's own, more than %lld",
@@ -272,33 +193,35 @@ static enum login_reason check_timestamp(struct login_judge *judge, const struct
     return LOGIN_ACCEPTED;
 }
 
+/* Sets the rest of login if the answer is LOGIN_ACCEPTED. */
 static enum login_reason apply_rules(struct login_judge *judge, const struct fields *fields,
                                      int64_t kafka_timestamp_ms, struct login *login) {
     const struct login_rules *rules = &judge->rules;
 
     for (size_t i = 0; i < rules->dimension_count; i++) {
-        if (fields->dimensions[i].kind == FIELD_ABSENT) {
+        if (fields->at[FIELD_DIMENSION + i].kind == FIELD_ABSENT) {
             return reject(judge, LOGIN_MISSING_FIELD, "%s: missing", rules->dimensions[i]);
         }
     }
-    if (fields->timestamp.kind == FIELD_ABSENT) {
-        return reject(judge, LOGIN_MISSING_FIELD, "%s: missing", timestamp_name);
+    if (fields->at[FIELD_TIMESTAMP].kind == FIELD_ABSENT) {
+        return reject(judge, LOGIN_MISSING_FIELD, "timestamp: missing");
     }
     for (size_t i = 0; i < rules->dimension_count; i++) {
         const enum login_reason reason =
-            check_dimension(judge, rules->dimensions[i], &fields->dimensions[i]);
+            check_dimension(judge, rules->dimensions[i], &fields->at[FIELD_DIMENSION + i]);
         if (reason != LOGIN_ACCEPTED) return reason;
     }
     int64_t timestamp_s = 0;
     const enum login_reason reason =
-        check_timestamp(judge, &fields->timestamp, kafka_timestamp_ms, &timestamp_s);
+        check_timestamp(judge, &fields->at[FIELD_TIMESTAMP], kafka_timestamp_ms, &timestamp_s);
     if (reason != LOGIN_ACCEPTED) return reason;
 
     for (size_t i = 0; i < rules->dimension_count; i++) {
-        login->values[i] = fields->dimensions[i].text;
+        login->values[i] = fields->at[FIELD_DIMENSION + i].text;
     }
     login->minute = timestamp_s / 60;
-    if (fields->user_id.kind == FIELD_STRING) login->user_id = fields->user_id.text;
+    const struct field *user_id = &fields->at[FIELD_USER_ID];
+    login->user_id = user_id->kind == FIELD_TEXT ? user_id->text : (struct login_text){0};
     return LOGIN_ACCEPTED;
 }
 

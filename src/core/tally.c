@@ -1,6 +1,6 @@
-/* Nodes are added and never removed before the end, so readers need RCU only against the table's own
- * resizing. A node is complete before it is linked: `is_ready` is stored with release order and read
- * with acquire order, which says the same to tools that cannot see into liburcu. */
+/* Nodes are added and never removed before the end, so readers need RCU only against the table's
+ * own resizing. A node is complete before it is linked: `is_ready` is stored with release order and
+ * read with acquire order, which says the same to tools that cannot see into liburcu. */
 #include "core/tally.h"
 
 #include <assert.h>
@@ -10,12 +10,14 @@
 #include <urcu.h>
 #include <urcu/rculfhash.h>
 
+#include "base/memory.h"
+
 struct node {
     struct cds_lfht_node link;
     atomic_bool is_ready;
     uint8_t field;
     uint8_t length;
-    uint64_t hash;
+    uint32_t hash;
     _Atomic int64_t total;
     char bytes[];
 };
@@ -38,16 +40,12 @@ void tally_leave(void) {
 }
 
 struct tally *tally_create(uint64_t seed, int64_t max_values) {
-    struct tally *tally = calloc(1, sizeof *tally);
-    if (tally == NULL) return NULL;
+    struct tally *tally = memory_create(sizeof *tally);
     tally->seed = seed;
     tally->max_values = max_values;
-    tally->table = cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE,
-                                NULL);
-    if (tally->table == NULL) {
-        free(tally);
-        return NULL;
-    }
+    tally->table =
+        cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE, NULL);
+    if (tally->table == NULL) abort(); /* out of memory */
     return tally;
 }
 
@@ -86,8 +84,7 @@ static struct node *find(struct tally *tally, struct delta_key key) {
 }
 
 static struct node *insert(struct tally *tally, struct delta_key key) {
-    struct node *node = calloc(1, sizeof *node + key.length);
-    if (node == NULL) abort();
+    struct node *node = memory_create(sizeof *node + key.length);
     node->field = key.field;
     node->length = key.length;
     node->hash = key.hash;
@@ -129,7 +126,7 @@ void tally_visit(struct tally *tally,
     cds_lfht_for_each(tally->table, &place, link) {
         const struct node *node = caa_container_of(link, struct node, link);
         if (!atomic_load_explicit(&node->is_ready, memory_order_acquire)) continue;
-        struct delta_key key = {node->hash, node->bytes, node->length, node->field};
+        struct delta_key key = {node->bytes, node->hash, node->length, node->field};
         visit(context, key, atomic_load_explicit(&node->total, memory_order_relaxed));
     }
     rcu_read_unlock();

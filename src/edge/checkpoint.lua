@@ -12,6 +12,12 @@
 --       {'foreign', field, theirs}             the prefix belongs to another group, topic or schema
 --       {'partial', key}                       this key is gone while its sister is there
 --       {'wrongtype', key, type}
+--       {'torn', checkpoints}                  half of a checkpoint was applied, or one twice
+--
+-- Redis that starts from an append-only file cut within a script's writes drops them, but leaves their
+-- head in the file; the next start runs that head together with what follows it. So the number of
+-- checkpoints is kept twice, and is the first that is written: once added to, once set. The two differ
+-- for good once a head was run that is no part of the history.
 local OFFSETS, META, REJECTED, ANOMALIES, DAYS, FIRST_DIMENSION = 1, 2, 3, 4, 5, 6
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 local threshold, max_values = tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -28,7 +34,7 @@ for i = 1, #KEYS do
     if found ~= 'none' and found ~= wanted_type(i) then return {'wrongtype', KEYS[i], found} end
 end
 
-local owner = redis.call('HMGET', KEYS[META], 'schema', 'group', 'topic', 'topic_id')
+local owner = redis.call('HMGET', KEYS[META], 'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal')
 for i, field in ipairs({'schema', 'group', 'topic', 'topic_id'}) do
     local theirs, ours = owner[i], ARGV[3 + i]
     if theirs and ours ~= '' and theirs ~= '' and theirs ~= ours then
@@ -40,9 +46,11 @@ if stored and not owner[1] then return {'partial', KEYS[META]} end
 if owner[1] and not stored and redis.call('EXISTS', KEYS[OFFSETS]) == 0 then
     return {'partial', KEYS[OFFSETS]}
 end
+if owner[5] ~= owner[6] then return {'torn', owner[5] or '0'} end
 if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
 if base == goal then return {'stored', goal} end
 
+redis.call('HSET', KEYS[META], 'seal', redis.call('HINCRBY', KEYS[META], 'checkpoints', 1))
 if not owner[1] or ((owner[4] or '') == '' and ARGV[7] ~= '') then
     redis.call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id', ARGV[7])
 end

@@ -17,6 +17,8 @@
 
 #include <microhttpd.h>
 
+#include "base/memory.h"
+
 enum { BACKLOG = 64, HOST_BYTES = 256 };
 
 static const char plain_text[] = "text/plain; charset=utf-8";
@@ -38,11 +40,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int descripto
 
 struct http_server *http_server_create(const char *listen_on, const struct http_route *routes,
                                        size_t route_count, struct error *error) {
-    struct http_server *server = calloc(1, sizeof *server);
-    if (server == NULL) {
-        error_set(error, "http.listen %s: out of memory", listen_on);
-        return NULL;
-    }
+    struct http_server *server = memory_create(sizeof *server);
     server->routes = routes;
     server->route_count = route_count;
 

@@ -1,13 +1,18 @@
 #include "edge/kafka_conf.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <librdkafka/rdkafka.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/nearest.h"
+
+/* KIP-848 is an early access feature before, and cannot hand partitions over one by one. */
+enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };
 
 /* What rollcall owns, by canonical name. A user may still write the value that it has anyway. */
 static const struct {
@@ -58,6 +63,16 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
                          "clients use one cluster",
                          name);
     }
+    if (kafka_names_is_same(name, "bootstrap.servers") && value[0] == '\0') {
+        return error_set(error, "%s names no broker", name);
+    }
+    if (kafka_names_is_same(name, "group.protocol") && strcmp(value, "consumer") == 0 &&
+        rd_kafka_version() < CONSUMER_PROTOCOL_SINCE) {
+        return error_set(error,
+                         "%s=consumer needs librdkafka 2.12 or later, and this is %s: leave it out, "
+                         "or build with a later one",
+                         name, rd_kafka_version_str());
+    }
     if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
         return error_set(error, "%s is at most 5: the producer is idempotent", name);
     }
@@ -74,7 +89,12 @@ static bool refuse_unknown(enum kafka_role section, const char *name, struct err
     return error_set(error, "%s is no librdkafka property; did you mean %s?", name, nearest.name);
 }
 
-/* Lets librdkafka judge name and value, and says so in its words, but never shows a secret. */
+/* Says what librdkafka says about a property, but never shows a secret. */
+static bool refuse_value(const char *name, const char *text, struct error *error) {
+    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka refuses it", name);
+    return error_set(error, "%s: %.*s", name, (int)strcspn(text, "\n"), text);
+}
+
 static bool check_value(enum kafka_role section, const char *name, const char *value,
                         struct error *error) {
     char text[512] = "";
@@ -83,8 +103,7 @@ static bool check_value(enum kafka_role section, const char *name, const char *v
     rd_kafka_conf_destroy(scratch);
     if (result == RD_KAFKA_CONF_OK) return true;
     if (result == RD_KAFKA_CONF_UNKNOWN) return refuse_unknown(section, name, error);
-    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka refuses it", name);
-    return error_set(error, "%s: %s", name, text);
+    return refuse_value(name, text, error);
 }
 
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
@@ -112,26 +131,18 @@ static struct property *find(const struct properties *properties, const char *na
     return NULL;
 }
 
-bool kafka_conf_put(struct properties *properties, const char *name, const char *value) {
-    struct property copy = {.name = strdup(name), .value = strdup(value)};
-    if (copy.name == NULL || copy.value == NULL) goto fail;
+void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
     struct property *property = find(properties, name);
-    if (property != NULL) {
-        free(property->name);
-        free(property->value);
-    } else {
-        struct property *items =
-            reallocarray(properties->items, properties->count + 1, sizeof *items);
-        if (items == NULL) goto fail;
-        properties->items = items;
-        property = &items[properties->count++];
+    if (property == NULL) {
+        properties->items =
+            memory_grow(properties->items, (properties->count + 1) * sizeof *properties->items);
+        property = &properties->items[properties->count++];
+        *property = (struct property){NULL, NULL};
     }
-    *property = copy;
-    return true;
-fail:
-    free(copy.name);
-    free(copy.value);
-    return false;
+    char *const old_name = property->name, *const old_value = property->value;
+    *property = (struct property){memory_text(name), memory_text(value)};
+    free(old_name);
+    free(old_value);
 }
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {
@@ -160,9 +171,7 @@ static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
             RD_KAFKA_CONF_OK) {
             continue;
         }
-        const bool is_secret = kafka_names_is_secret(property->name);
-        return error_set(error, "%s: %s", property->name,
-                         is_secret ? "librdkafka refuses it" : text);
+        return refuse_value(property->name, text, error);
     }
     return true;
 }
@@ -177,6 +186,20 @@ bool kafka_conf_build(const struct properties *kafka, const struct properties *o
     }
     *out = conf;
     return true;
+}
+
+void kafka_conf_own(struct rd_kafka_conf_s *conf, const char *name, const char *value) {
+    const rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, value, NULL, 0);
+    assert(result == RD_KAFKA_CONF_OK);
+    (void)result;
+}
+
+void kafka_conf_default(struct rd_kafka_conf_s *conf, const struct properties *kafka,
+                        const struct properties *own, const char *name, long long value) {
+    char text[24];
+    if (kafka_conf_get(kafka, name) != NULL || kafka_conf_get(own, name) != NULL) return;
+    snprintf(text, sizeof text, "%lld", value);
+    kafka_conf_own(conf, name, text);
 }
 
 static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {
@@ -208,7 +231,7 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
         role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (client == NULL) {
         rd_kafka_conf_destroy(conf);
-        return error_set(error, "librdkafka: %s", text);
+        return error_set(error, "librdkafka: %.*s", (int)strcspn(text, "\n"), text);
     }
     rd_kafka_destroy(client);
     return true;

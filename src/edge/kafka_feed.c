@@ -7,6 +7,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "edge/kafka_log.h"
 
 struct kafka_feed {
@@ -35,7 +36,7 @@ static rd_kafka_conf_t *make_conf(const struct properties *kafka, const struct p
                                   struct kafka_feed *feed, struct error *error) {
     rd_kafka_conf_t *conf = NULL;
     if (!kafka_conf_build(kafka, producer, KAFKA_PRODUCER, &conf, error)) return NULL;
-    rd_kafka_conf_set(conf, "enable.idempotence", "true", NULL, 0);
+    kafka_conf_own(conf, "enable.idempotence", "true");
     rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
     rd_kafka_conf_set_opaque(conf, feed);
     kafka_log_attach(conf);
@@ -45,11 +46,8 @@ static rd_kafka_conf_t *make_conf(const struct properties *kafka, const struct p
 struct kafka_feed *kafka_feed_create(const struct properties *kafka,
                                      const struct properties *producer, const char *topic,
                                      struct error *error) {
-    struct kafka_feed *feed = calloc(1, sizeof *feed);
-    if (feed == NULL || (feed->topic = strdup(topic)) == NULL) {
-        error_set(error, "out of memory");
-        goto fail;
-    }
+    struct kafka_feed *feed = memory_create(sizeof *feed);
+    feed->topic = memory_text(topic);
     rd_kafka_conf_t *conf = make_conf(kafka, producer, feed, error);
     if (conf == NULL) goto fail;
     char text[512] = "";

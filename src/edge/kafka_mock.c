@@ -6,6 +6,7 @@
 #include <librdkafka/rdkafka_mock.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "edge/kafka_log.h"
 
 struct kafka_mock {
@@ -15,11 +16,7 @@ struct kafka_mock {
 
 struct kafka_mock *kafka_mock_create(int broker_count, struct error *error) {
     char text[512] = "";
-    struct kafka_mock *mock = calloc(1, sizeof *mock);
-    if (mock == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct kafka_mock *mock = memory_create(sizeof *mock);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     kafka_log_attach(conf);
     rd_kafka_conf_set(conf, "log_level", "4", NULL,

@@ -9,6 +9,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "base/memory.h"
 #include "base/nearest.h"
 
 /* fixed once read_names has run; lives as long as the program */
@@ -16,11 +17,8 @@ static struct kafka_name names[KAFKA_NAMES_MAX];
 static size_t name_count;
 static pthread_once_t names_once = PTHREAD_ONCE_INIT;
 
-/* A copy that must not fail: without the list no configuration can be judged at all. */
 static char *copy_of(const char *bytes, size_t count) {
-    char *copy = strndup(bytes, count);
-    if (copy == NULL) abort();
-    return copy;
+    return memcpy(memory_create(count + 1), bytes, count);
 }
 
 /* Takes one row of librdkafka's Markdown tables: "name | C/P | range | default | ... Type: x*".

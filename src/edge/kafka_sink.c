@@ -1,6 +1,9 @@
 /* One switch (judge) turns librdkafka's errors into verdicts; an error without a class is fatal, as
  * its documentation wants it. Without a transactional id the same calls give at-least-once: commit
- * flushes, looks at the delivery reports, and then commits the offsets by the consumer. */
+ * flushes, looks at the delivery reports, and then commits the offsets by the consumer.
+ *
+ * What a topic takes (its max.message.bytes, after compression) is only known when it refuses: the
+ * transaction is aborted, and when the record comes again it is sent smaller. */
 #include "edge/kafka_sink.h"
 
 #include <stdio.h>
@@ -8,18 +11,46 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/login.h"
 #include "edge/kafka_log.h"
+#include "edge/kafka_topics.h"
 
 enum { QUEUE_MESSAGES = 100000, MESSAGE_BYTES_MAX = 100000000 };
 
 struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
+    rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
     bool keeps_partition[2]; /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
+    size_t batch_bytes;       /* producer.batch.size */
+    size_t too_many_bytes[2]; /* by is_rejected: of the smallest record refused alone; 0: none */
+    bool refuses_batches[2];  /* by is_rejected: also records that may share a batch */
 };
+
+/* What is the record's own in its max.message.bytes. */
+static size_t size_of(size_t key_bytes, size_t value_bytes, const rd_kafka_headers_t *headers) {
+    size_t bytes = key_bytes + value_bytes, header_bytes;
+    const char *name;
+    const void *value;
+    for (size_t i = 0; headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value,
+                                                                  &header_bytes) == 0;
+         i++) {
+        bytes += strlen(name) + header_bytes;
+    }
+    return bytes;
+}
+
+static void note_too_large(struct kafka_sink *sink, bool is_rejected, size_t bytes) {
+    size_t *least = &sink->too_many_bytes[is_rejected];
+    if (bytes <= sink->batch_bytes) {
+        sink->refuses_batches[is_rejected] = true;
+    } else if (*least == 0 || bytes < *least) {
+        *least = bytes;
+    }
+}
 
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer;
@@ -29,92 +60,108 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         return;
     }
     if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) sink->delivery_error = message->err;
+    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+        rd_kafka_headers_t *headers = NULL;
+        rd_kafka_message_headers(message, &headers);
+        note_too_large(sink, strcmp(rd_kafka_topic_name(message->rkt), sink->options.topic) != 0,
+                       size_of(message->key_len, message->len, headers));
+    }
     log_warn("A record was not delivered", log_text("topic", rd_kafka_topic_name(message->rkt)),
              log_int("partition", message->partition),
              log_text("error", rd_kafka_err2name(message->err)));
 }
 
-static void on_error(rd_kafka_t *producer, int err, const char *reason, void *opaque) {
-    (void)producer, (void)opaque;
-    log_warn("Kafka producer", log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)err)),
-             log_text("reason", reason));
+static void close_producer(struct kafka_sink *sink) {
+    if (sink->producer == NULL) return;
+    rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_poll(sink->producer, 0);
+    for (int i = 0; i < 2; i++) {
+        if (sink->topics[i] != NULL) rd_kafka_topic_destroy(sink->topics[i]);
+    }
+    rd_kafka_destroy(sink->producer);
 }
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
-    char why[512];
-    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
-    return error_set(error, "librdkafka refuses %s=%s: %s", name, value, why);
+/* What rollcall owns, and its own defaults for what the user left open. */
+static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
+    const struct properties *kafka = sink->options.kafka, *own = sink->options.producer;
+    const long long queue_kb = (long long)(sink->options.queue_bytes / 1024);
+    const long long messages = queue_kb < QUEUE_MESSAGES ? queue_kb : QUEUE_MESSAGES; /* of 1 KB */
+    kafka_conf_own(conf, "enable.idempotence", "true");
+    kafka_conf_own(conf, "partitioner", "murmur2_random");
+    if (sink->options.transactional_id != NULL) {
+        kafka_conf_own(conf, "transactional.id", sink->options.transactional_id);
+    }
+    kafka_conf_default(conf, kafka, own, "queue.buffering.max.messages", messages);
+    kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
+    kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
+    kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);
+    /* records without a key go to any partition, one by one */
+    kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
+    rd_kafka_conf_set_opaque(conf, sink);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    kafka_log_attach(conf);
 }
 
-static bool set_unless_given(const struct kafka_sink_options *options, rd_kafka_conf_t *conf,
-                             const char *name, long long value, struct error *error) {
-    char text[24];
-    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->producer, name)) return true;
-    snprintf(text, sizeof text, "%lld", value);
-    return set(conf, name, text, error);
-}
-
-static rd_kafka_t *make_producer(struct kafka_sink *sink, struct error *error) {
+/* Takes the place of the present producer, if there is one. */
+static bool open_producer(struct kafka_sink *sink, struct error *error) {
     char why[512];
     rd_kafka_conf_t *conf = NULL;
-    rd_kafka_t *producer = NULL;
     const struct kafka_sink_options *options = &sink->options;
     if (!kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &conf, error)) {
-        return NULL;
+        return false;
     }
-    bool is_set = set(conf, "enable.idempotence", "true", error) &&
-                  set(conf, "partitioner", "murmur2_random", error) &&
-                  set_unless_given(options, conf, "queue.buffering.max.messages", QUEUE_MESSAGES,
-                                   error) &&
-                  set_unless_given(options, conf, "queue.buffering.max.kbytes",
-                                   (long long)(options->queue_bytes / 1024), error) &&
-                  set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000,
-                                   error) &&
-                  set_unless_given(options, conf, "message.max.bytes", MESSAGE_BYTES_MAX, error) &&
-                  /* records without a key go to any partition, one by one */
-                  set_unless_given(options, conf, "sticky.partitioning.linger.ms", 0, error);
-    if (is_set && options->transactional_id != NULL) {
-        is_set = set(conf, "transactional.id", options->transactional_id, error);
+    configure(sink, conf);
+    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (producer == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(error, "the Kafka producer cannot be made: %s", why);
     }
-    if (is_set) {
-        rd_kafka_conf_set_opaque(conf, sink);
-        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-        rd_kafka_conf_set_error_cb(conf, on_error);
-        kafka_log_attach(conf);
-        producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-        if (producer == NULL) error_set(error, "the Kafka producer cannot be made: %s", why);
+    close_producer(sink);
+    sink->producer = producer;
+    const char *const names[] = {options->topic, options->rejected_topic};
+    for (int i = 0; i < 2; i++) {
+        sink->topics[i] = *names[i] == '\0' ? NULL : rd_kafka_topic_new(producer, names[i], NULL);
     }
-    if (producer == NULL) rd_kafka_conf_destroy(conf);
-    return producer;
+    return true;
 }
 
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
                                      struct error *error) {
-    struct kafka_sink *sink = calloc(1, sizeof *sink);
-    if (sink == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct kafka_sink *sink = memory_create(sizeof *sink);
     sink->options = *options;
-    sink->producer = make_producer(sink, error);
-    if (sink->producer == NULL) kafka_sink_destroy(&sink);
+    sink->batch_bytes = (size_t)kafka_conf_number(options->kafka, options->producer,
+                                                  KAFKA_PRODUCER, "batch.size");
+    if (!open_producer(sink, error)) kafka_sink_destroy(&sink);
     return sink;
 }
 
 void kafka_sink_destroy(struct kafka_sink **sink) {
     if (*sink == NULL) return;
-    if ((*sink)->producer != NULL) {
-        rd_kafka_purge((*sink)->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_poll((*sink)->producer, 0);
-        rd_kafka_destroy((*sink)->producer);
-    }
+    close_producer(*sink);
     free(*sink);
     *sink = NULL;
 }
 
-void kafka_sink_keep_partitions(struct kafka_sink *sink, bool accepted, bool rejected) {
-    sink->keeps_partition[false] = accepted;
-    sink->keeps_partition[true] = rejected;
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
+                                              int timeout_ms, struct error *error) {
+    struct topic_facts input, output;
+    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms,
+                          &input, error) != TOPICS_OK) {
+        return SINK_RETRY;
+    }
+    for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
+        const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
+        if (*topic == '\0') continue;
+        if (kafka_topics_look(sink->producer, topic, timeout_ms, &output, error) != TOPICS_OK) {
+            return SINK_RETRY;
+        }
+        sink->keeps_partition[is_rejected] = output.partition_count == input.partition_count;
+        if (sink->keeps_partition[is_rejected]) continue;
+        log_info("Input and output differ in partitions: records go by key",
+                 log_text("topic", topic), log_int("partitions", output.partition_count),
+                 log_int("input_partitions", input.partition_count));
+    }
+    return SINK_OK;
 }
 
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
@@ -128,8 +175,8 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
         code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
         code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         error_set(error,
-                  "Kafka denies %s: %s; allow WRITE on the transactional id \"%s\" and on topics "
-                  "%s and %s",
+                  "Kafka denies access: %s: %s; allow WRITE on the transactional id \"%s\" and on "
+                  "topics %s and %s",
                   what, rd_kafka_error_string(failure), sink->options.transactional_id,
                   sink->options.topic, sink->options.rejected_topic);
         verdict = SINK_STOP;
@@ -161,15 +208,12 @@ static void add_text_header(rd_kafka_headers_t *headers, const char *name, const
     rd_kafka_header_add(headers, name, -1, value, (ssize_t)length);
 }
 
-/* The record's own headers and, of a rejected one, where it came from and why it was rejected. */
-static rd_kafka_headers_t *make_headers(const struct kafka_sink *sink, const struct batch *batch,
-                                        const struct batch_record *record,
-                                        const rd_kafka_message_t *message) {
-    rd_kafka_headers_t *own = NULL, *headers = NULL;
-    if (rd_kafka_message_headers(message, &own) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        headers = rd_kafka_headers_copy(own);
-    }
-    if (record->fate != BATCH_REJECTED) return headers;
+/* Adds where a rejected record came from and why it was rejected. */
+static rd_kafka_headers_t *add_error_headers(rd_kafka_headers_t *headers,
+                                             const struct kafka_sink *sink,
+                                             const struct batch *batch,
+                                             const struct batch_record *record) {
+    const rd_kafka_message_t *message = record->message;
     if (headers == NULL) headers = rd_kafka_headers_new(5);
     char text[24];
     const char *reason = login_reason_name((enum login_reason)record->reason);
@@ -185,64 +229,136 @@ static rd_kafka_headers_t *make_headers(const struct kafka_sink *sink, const str
     return headers;
 }
 
+/* What is sent of a record. */
+struct parcel {
+    const void *key, *value;
+    size_t key_bytes, value_bytes;
+    rd_kafka_headers_t *headers; /* owned; NULL: none */
+};
+
+static struct parcel pack(const struct kafka_sink *sink, const struct batch *batch,
+                          const struct batch_record *record) {
+    const rd_kafka_message_t *message = record->message;
+    struct parcel parcel = {message->key, message->payload, message->key_len, message->len, NULL};
+    rd_kafka_headers_t *own = NULL;
+    if (rd_kafka_message_headers(message, &own) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        parcel.headers = rd_kafka_headers_copy(own);
+    }
+    if (record->fate == BATCH_REJECTED) {
+        parcel.headers = add_error_headers(parcel.headers, sink, batch, record);
+    } else if (parcel.key == NULL && record->text_length > 0) {
+        parcel.key = batch->text + record->text_offset;
+        parcel.key_bytes = record->text_length;
+    }
+    return parcel;
+}
+
+/* Takes from a parcel that is too large what was added to an accepted record, and from a rejected one
+ * all but why and where: it must hold nobody up. */
+static void shrink(struct parcel *parcel, const struct kafka_sink *sink, const struct batch *batch,
+                   const struct batch_record *record) {
+    const rd_kafka_message_t *message = record->message;
+    if (record->fate == BATCH_REJECTED) {
+        rd_kafka_headers_destroy(parcel->headers);
+        *parcel = (struct parcel){.headers = add_error_headers(NULL, sink, batch, record)};
+    } else if (message->key == NULL) {
+        parcel->key = NULL;
+        parcel->key_bytes = 0;
+    }
+    log_warn("A record is too large to be published whole: key, or key and value, are left out",
+             log_text("topic", rd_kafka_topic_name(sink->topics[record->fate == BATCH_REJECTED])),
+             log_int("partition", message->partition), log_int("offset", message->offset),
+             log_uint("bytes", message->len));
+}
+
+/* Makes the parcel one that its topic takes, as far as is known. False: there is none. */
+static bool fit(struct parcel *parcel, const struct kafka_sink *sink, const struct batch *batch,
+                const struct batch_record *record, struct error *error) {
+    const rd_kafka_message_t *message = record->message;
+    const bool is_rejected = record->fate == BATCH_REJECTED;
+    const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
+    const size_t too_many = sink->too_many_bytes[is_rejected];
+    if (sink->refuses_batches[is_rejected]) {
+        return error_set(error,
+                         "topic %s refuses a batch of %zu bytes: raise its max.message.bytes, or "
+                         "lower producer.batch.size",
+                         topic, sink->batch_bytes);
+    }
+    if (too_many == 0) return true;
+    if (size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers) < too_many) return true;
+    shrink(parcel, sink, batch, record);
+    if (size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers) < too_many) return true;
+    return error_set(error,
+                     "the record at %s [%d] offset %lld has %zu bytes, more than topic %s takes: "
+                     "raise its max.message.bytes",
+                     sink->options.input_topic, message->partition, (long long)message->offset,
+                     message->len, topic);
+}
+
+/* What became of a record that the producer did not take; takes the parcel's headers. */
+static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_record *record,
+                                    const struct parcel *parcel, rd_kafka_error_t *failure,
+                                    struct error *error) {
+    const bool is_rejected = record->fate == BATCH_REJECTED;
+    const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
+    const rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
+    enum sink_verdict verdict = SINK_ABORT;
+    error_set(error, "a record cannot be sent to %s: %s", topic, rd_kafka_error_string(failure));
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        verdict = SINK_FULL;
+    } else if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && sink->keeps_partition[is_rejected]) {
+        verdict = SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
+    } else if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+        note_too_large(sink, is_rejected,
+                       size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers));
+    } else if (rd_kafka_error_is_fatal(failure) || code == RD_KAFKA_RESP_ERR__FATAL ||
+               code == RD_KAFKA_RESP_ERR__FENCED) {
+        verdict = SINK_REPLACE;
+    }
+    if (parcel->headers != NULL) rd_kafka_headers_destroy(parcel->headers);
+    rd_kafka_error_destroy(failure);
+    return verdict;
+}
+
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
                                   const struct batch_record *record, struct error *error) {
     const rd_kafka_message_t *message = record->message;
     bool is_rejected = record->fate == BATCH_REJECTED;
-    const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
-    if (*topic == '\0') return SINK_OK;
+    if (sink->topics[is_rejected] == NULL) return SINK_OK;
 
-    const void *key = message->key;
-    size_t key_bytes = message->key_len;
-    if (key == NULL && !is_rejected && record->text_length > 0) {
-        key = batch->text + record->text_offset;
-        key_bytes = record->text_length;
+    struct parcel parcel = pack(sink, batch, record);
+    if (!fit(&parcel, sink, batch, record, error)) {
+        if (parcel.headers != NULL) rd_kafka_headers_destroy(parcel.headers);
+        return SINK_STOP;
     }
     int32_t partition = sink->keeps_partition[is_rejected] ? message->partition
                                                            : RD_KAFKA_PARTITION_UA;
     rd_kafka_timestamp_type_t type;
     int64_t timestamp = rd_kafka_message_timestamp(message, &type);
-    rd_kafka_headers_t *headers = make_headers(sink, batch, record, message);
 
     rd_kafka_vu_t arguments[8];
     size_t count = 0;
-    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic};
+    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
     arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
     arguments[count++] =
         (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
-    arguments[count++] = (rd_kafka_vu_t){
-        .vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = message->payload, .size = message->len}};
-    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
-                                         .u.mem = {.ptr = (void *)key, .size = key_bytes}};
-    if (timestamp > 0) {
+    arguments[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE,
+                        .u.mem = {.ptr = (void *)parcel.value, .size = parcel.value_bytes}};
+    arguments[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
+                        .u.mem = {.ptr = (void *)parcel.key, .size = parcel.key_bytes}};
+    if (timestamp != 0) { /* to librdkafka 0 is now; -1 is a record without a timestamp */
         arguments[count++] =
             (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
     }
-    if (headers != NULL) {
+    if (parcel.headers != NULL) {
         arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers};
+            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = parcel.headers};
     }
     rd_kafka_error_t *failure = rd_kafka_produceva(sink->producer, arguments, count);
     if (failure == NULL) return SINK_OK; /* the headers are the producer's now */
-    if (headers != NULL) rd_kafka_headers_destroy(headers);
-    if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-        rd_kafka_error_destroy(failure);
-        return SINK_FULL;
-    }
-    if (rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
-        sink->keeps_partition[is_rejected]) {
-        rd_kafka_error_destroy(failure);
-        sink->keeps_partition[is_rejected] = false; /* the input topic grew: by key from now on */
-        log_warn("The input topic has more partitions than its output: records go by key now",
-                 log_text("topic", topic));
-        return kafka_sink_send(sink, batch, record, error);
-    }
-    error_set(error, "a record cannot be sent to %s: %s", topic, rd_kafka_error_string(failure));
-    bool is_fatal = rd_kafka_error_is_fatal(failure) != 0 ||
-                    rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__FATAL ||
-                    rd_kafka_error_code(failure) == RD_KAFKA_RESP_ERR__FENCED;
-    rd_kafka_error_destroy(failure);
-    return is_fatal ? SINK_REPLACE : SINK_ABORT;
+    return judge_send(sink, record, &parcel, failure, error);
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
@@ -328,12 +444,5 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
 }
 
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error) {
-    rd_kafka_t *producer = make_producer(sink, error);
-    if (producer == NULL) return SINK_STOP;
-    rd_kafka_t *old = sink->producer;
-    sink->producer = producer;
-    rd_kafka_purge(old, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_poll(old, 0);
-    rd_kafka_destroy(old);
-    return SINK_OK;
+    return open_producer(sink, error) ? SINK_OK : SINK_STOP;
 }

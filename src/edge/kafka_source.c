@@ -1,6 +1,6 @@
 /* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it
  * safe: a partition's queue is taken away from the main queue before the partition is assigned, so
- * that none of its records ever arrives elsewhere; and it is unassigned only after `revoked` came
+ * that none of its records ever arrives elsewhere; and it is unassigned only after `take` came
  * back, so that the group cannot give it to another member while work of ours is under way. */
 #include "edge/kafka_source.h"
 
@@ -11,12 +11,14 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "edge/kafka_log.h"
 
 enum { SEEK_TIMEOUT_MS = 5000 };
 
 struct kafka_source {
     struct kafka_source_options options;
+    struct kafka_rebalance rebalance;
     rd_kafka_t *consumer;
     bool is_subscribed;
     atomic_bool is_joined;
@@ -31,75 +33,58 @@ struct kafka_stream {
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
 
-static void on_error(rd_kafka_t *consumer, int err, const char *reason, void *opaque) {
-    (void)consumer, (void)opaque;
-    if (err == RD_KAFKA_RESP_ERR__FATAL) return; /* kafka_source_poll says it */
-    log_warn("Kafka consumer", log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)err)),
-             log_text("reason", reason));
-}
-
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
-    char why[512];
-    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return true;
-    return error_set(error, "librdkafka refuses %s=%s: %s", name, value, why);
-}
-
-static bool set_unless_given(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
-                             const char *name, long long value, struct error *error) {
-    char text[24];
-    if (kafka_conf_get(options->kafka, name) || kafka_conf_get(options->consumer, name)) return true;
-    snprintf(text, sizeof text, "%lld", value);
-    return set(conf, name, text, error);
+static long long clamp(long long value, long long low, long long high) {
+    return value < low ? low : value > high ? high : value;
 }
 
 /* What rollcall owns, and its own defaults for what the user left open. */
-static bool configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf,
-                      struct error *error) {
-    const char *protocol = kafka_conf_get(options->consumer, "group.protocol");
-    bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
-    long long queue_kb = (long long)(options->queue_bytes / 1024);
-    long long share_kb = queue_kb / (options->partition_count > 0 ? options->partition_count : 1);
-    if (share_kb < 64) share_kb = 64;
-    if (share_kb > 8192) share_kb = 8192;
-    if (!set(conf, "group.id", options->group, error) ||
-        !set(conf, "enable.auto.commit", "false", error) ||
-        !set(conf, "enable.auto.offset.store", "false", error) ||
-        !set(conf, "auto.offset.reset", "error", error) ||
-        !set(conf, "isolation.level", "read_committed", error) ||
-        !set(conf, "allow.auto.create.topics", "false", error)) {
-        return false;
+static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {
+    const struct properties *kafka = options->kafka, *own = options->consumer;
+    const char *protocol = kafka_conf_get(own, "group.protocol");
+    if (protocol == NULL) protocol = kafka_conf_get(kafka, "group.protocol");
+    const bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
+    long long share_kb = (long long)(options->queue_bytes / 1024);
+    if (options->partition_count > 0) share_kb /= options->partition_count;
+    /* A short message takes about 1 KB in the queue, of which librdkafka counts the payload alone:
+     * so it is their number that bounds the memory, and for long ones their bytes. Beyond either
+     * bound there is at most one fetch. */
+    const long long messages = clamp(share_kb, 100, 10000);
+    const long long fetch_bytes = clamp(share_kb / 4, 16, 256) * 1024;
+
+    kafka_conf_own(conf, "group.id", options->group);
+    kafka_conf_own(conf, "enable.auto.commit", "false");
+    kafka_conf_own(conf, "enable.auto.offset.store", "false");
+    kafka_conf_own(conf, "auto.offset.reset", "error");
+    kafka_conf_own(conf, "isolation.level", "read_committed");
+    kafka_conf_own(conf, "allow.auto.create.topics", "false");
+    if (is_classic) {
+        kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
+        /* Not in the consumer protocol (KIP-848): librdkafka 2.15 fails for good as soon as the group
+         * still knows a static member that was killed, or that itself missed a heartbeat. */
+        if (options->static_id != NULL) {
+            kafka_conf_own(conf, "group.instance.id", options->static_id);
+        }
     }
-    if (is_classic && !set(conf, "partition.assignment.strategy", "cooperative-sticky", error)) {
-        return false;
-    }
-    if (options->static_id != NULL && !set(conf, "group.instance.id", options->static_id, error)) {
-        return false;
-    }
-    return set_unless_given(options, conf, "queued.max.messages.kbytes", share_kb, error) &&
-           set_unless_given(options, conf, "queued.min.messages", 10000, error) &&
-           set_unless_given(options, conf, "fetch.queue.backoff.ms", 10, error) &&
-           set_unless_given(options, conf, "fetch.message.max.bytes",
-                            share_kb < 256 ? share_kb * 1024 : 256 * 1024, error) &&
-           set_unless_given(options, conf, "topic.metadata.refresh.interval.ms", 10000, error);
+    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes",
+                       clamp(share_kb, 64, 8192));
+    kafka_conf_default(conf, kafka, own, "queued.min.messages", messages);
+    kafka_conf_default(conf, kafka, own, "fetch.queue.backoff.ms", 10);
+    kafka_conf_default(conf, kafka, own, "fetch.message.max.bytes", fetch_bytes);
+    kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
 }
 
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error) {
     char why[512];
     rd_kafka_conf_t *conf = NULL;
-    struct kafka_source *source = calloc(1, sizeof *source);
-    if (source == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct kafka_source *source = memory_create(sizeof *source);
     source->options = *options;
-    if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error) ||
-        !configure(options, conf, error)) {
+    if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error)) {
         goto fail;
     }
+    configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    rd_kafka_conf_set_error_cb(conf, on_error);
     kafka_log_attach(conf);
     source->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (source->consumer == NULL) {
@@ -137,7 +122,9 @@ bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
 }
 
-bool kafka_source_subscribe(struct kafka_source *source, struct error *error) {
+bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
+                            struct error *error) {
+    source->rebalance = *rebalance;
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, source->options.topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->consumer, topics);
@@ -177,8 +164,7 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
 }
 
 static struct kafka_stream *open_stream(struct kafka_source *source, int32_t partition) {
-    struct kafka_stream *stream = calloc(1, sizeof *stream);
-    if (stream == NULL) abort();
+    struct kafka_stream *stream = memory_create(sizeof *stream);
     stream->source = source;
     stream->partition = partition;
     stream->queue =
@@ -197,13 +183,12 @@ static void check(rd_kafka_error_t *failure, const char *what) {
 
 static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
     size_t count = (size_t)list->cnt;
-    struct kafka_assigned *items = calloc(count + 1, sizeof *items);
-    if (items == NULL) abort();
+    struct kafka_assigned *items = memory_create((count + 1) * sizeof *items);
     for (size_t i = 0; i < count; i++) {
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
     }
-    source->options.assigned(source->options.context, items, count);
+    source->rebalance.give(source->rebalance.context, items, count);
     for (size_t i = 0; i < count; i++) list->elems[i].offset = items[i].offset;
     free(items);
     check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
@@ -212,12 +197,11 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
 
 static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
     size_t count = (size_t)list->cnt;
-    int32_t *partitions = calloc(count + 1, sizeof *partitions);
-    if (partitions == NULL) abort();
+    int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
     for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
     bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0;
     if (is_lost) atomic_store(&source->is_joined, false);
-    source->options.revoked(source->options.context, partitions, count, is_lost);
+    source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
     free(partitions);
     check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
 }

@@ -4,14 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *grown(void *memory, size_t bytes) {
-    void *larger = realloc(memory, bytes);
-    if (larger == NULL) {
-        fputs("rollcall: out of memory for a command to Redis\n", stderr);
-        abort();
-    }
-    return larger;
-}
+#include "base/memory.h"
 
 void redis_command_clear(struct redis_command *command) {
     command->byte_count = 0;
@@ -29,13 +22,13 @@ void redis_command_put(struct redis_command *command, const char *word, size_t l
     if ((size_t)command->argument_count == command->argument_capacity) {
         command->argument_capacity = command->argument_capacity * 2 + 64;
         command->lengths =
-            grown(command->lengths, command->argument_capacity * sizeof *command->lengths);
-        command->arguments =
-            grown(command->arguments, command->argument_capacity * sizeof *command->arguments);
+            memory_grow(command->lengths, command->argument_capacity * sizeof *command->lengths);
+        command->arguments = memory_grow(command->arguments,
+                                         command->argument_capacity * sizeof *command->arguments);
     }
     if (command->byte_count + length > command->byte_capacity) {
         command->byte_capacity = (command->byte_count + length) * 2 + 1024;
-        command->bytes = grown(command->bytes, command->byte_capacity);
+        command->bytes = memory_grow(command->bytes, command->byte_capacity);
     }
     memcpy(command->bytes + command->byte_count, word, length);
     command->byte_count += length;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #ifdef HAVE_HIREDIS_SSL
 #include <hiredis/hiredis_ssl.h>
 #endif
+
+#include "base/memory.h"
 
 struct redis_link {
     char *host;     /* NULL for a unix socket */
@@ -33,8 +36,7 @@ static int hex_digit(char c) {
 
 /* A copy of [begin, end) with %XX decoded. */
 static char *decode(const char *begin, const char *end) {
-    char *text = malloc((size_t)(end - begin) + 1);
-    if (text == NULL) return NULL;
+    char *text = memory_create((size_t)(end - begin) + 1);
     char *to = text;
     for (const char *from = begin; from < end; from++) {
         if (*from == '%' && end - from > 2 && isxdigit((unsigned char)from[1]) &&
@@ -71,8 +73,8 @@ static bool parse_unix(struct redis_link *link, const char *rest) {
     }
     if (*rest != '/' || end - rest < 2) return false;
     link->path = decode(rest, end);
-    snprintf(link->name, sizeof link->name, "unix://%s", link->path == NULL ? "" : link->path);
-    return link->path != NULL;
+    snprintf(link->name, sizeof link->name, "unix://%s", link->path);
+    return true;
 }
 
 static void parse_user(struct redis_link *link, const char *begin, const char *end) {
@@ -106,7 +108,7 @@ static bool parse_tcp(struct redis_link *link, const char *rest) {
         host_end = colon;
     }
     link->host = bracket != NULL ? decode(rest + 1, bracket) : decode(rest, host_end);
-    if (link->host == NULL || *link->host == '\0') return false;
+    if (*link->host == '\0') return false;
     snprintf(link->name, sizeof link->name, "%s://%s%s:%d/%d", link->is_tls ? "rediss" : "redis",
              link->user != NULL || link->password != NULL ? "***@" : "", link->host, link->port,
              link->database);
@@ -129,20 +131,17 @@ static bool parse_url(struct redis_link *link, const char *url, struct error *er
     }
 #ifndef HAVE_HIREDIS_SSL
     if (link->is_tls) {
-        return error_set(error, "redis.url wants TLS (rediss://), but this build's hiredis has none: "
-                                "build with hiredis 1.0 or later (Debian 13), or put stunnel before "
-                                "Redis and use redis://");
+        return error_set(error,
+                         "redis.url wants TLS (rediss://), but this build's hiredis has none: "
+                         "build with hiredis 1.0 or later (Debian 13), or put stunnel before "
+                         "Redis and use redis://");
     }
 #endif
     return true;
 }
 
 struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error) {
-    struct redis_link *link = calloc(1, sizeof *link);
-    if (link == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct redis_link *link = memory_create(sizeof *link);
     link->port = 6379;
     link->timeout_ms = timeout_ms;
     if (!parse_url(link, url, error)) goto fail;
@@ -164,14 +163,14 @@ fail:
     return NULL;
 }
 
-static void hang_up(struct redis_link *link) {
+void redis_link_close(struct redis_link *link) {
     if (link->context != NULL) redisFree(link->context);
     link->context = NULL;
 }
 
 void redis_link_destroy(struct redis_link **link) {
     if (*link == NULL) return;
-    hang_up(*link);
+    redis_link_close(*link);
 #ifdef HAVE_HIREDIS_SSL
     if ((*link)->ssl != NULL) redisFreeSSLContext((*link)->ssl);
 #endif
@@ -190,22 +189,20 @@ const char *redis_link_name(const struct redis_link *link) {
 
 static bool connect_once(struct redis_link *link, struct error *error) {
     struct timeval timeout = {link->timeout_ms / 1000, (link->timeout_ms % 1000) * 1000};
-    link->context = link->path != NULL
-                        ? redisConnectUnixWithTimeout(link->path, timeout)
-                        : redisConnectWithTimeout(link->host, link->port, timeout);
+    link->context = link->path != NULL ? redisConnectUnixWithTimeout(link->path, timeout)
+                                       : redisConnectWithTimeout(link->host, link->port, timeout);
     if (link->context == NULL) return error_set(error, "out of memory");
     if (link->context->err != 0) {
         error_set(error, "Redis at %s cannot be reached: %s", link->name, link->context->errstr);
-        hang_up(link);
+        redis_link_close(link);
         return false;
     }
     redisSetTimeout(link->context, timeout);
     if (link->path == NULL) redisEnableKeepAlive(link->context);
 #ifdef HAVE_HIREDIS_SSL
-    if (link->ssl != NULL &&
-        redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
+    if (link->ssl != NULL && redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
         error_set(error, "TLS with Redis at %s failed: %s", link->name, link->context->errstr);
-        hang_up(link);
+        redis_link_close(link);
         return false;
     }
 #endif
@@ -219,7 +216,7 @@ static bool say(struct redis_link *link, struct error *error, int argc, const ch
     bool is_good = reply->type != REDIS_REPLY_ERROR;
     if (!is_good) {
         error_set(error, "Redis at %s refused %s: %s", link->name, argv[0], reply->str);
-        hang_up(link);
+        redis_link_close(link);
     }
     freeReplyObject(reply);
     return is_good;
@@ -260,8 +257,13 @@ redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
         return NULL;
     }
     if (redisGetReply(link->context, &reply) == REDIS_OK) return reply;
-    error_set(error, "the connection to Redis at %s broke: %s", link->name, link->context->errstr);
-    hang_up(link);
+    if (errno == EAGAIN && link->context->err == REDIS_ERR_IO) {
+        error_set(error, "Redis at %s did not answer within %d ms", link->name, link->timeout_ms);
+    } else {
+        error_set(error, "the connection to Redis at %s broke: %s", link->name,
+                  link->context->errstr);
+    }
+    redis_link_close(link);
     return NULL;
 }
 
@@ -269,7 +271,7 @@ redisReply *redis_link_call(struct redis_link *link, struct error *error, int ar
                             const char **argv) {
     if (!redis_link_send(link, argc, argv, NULL)) {
         error_set(error, "out of memory for a command to Redis");
-        hang_up(link);
+        redis_link_close(link);
         return NULL;
     }
     return redis_link_receive(link, error);

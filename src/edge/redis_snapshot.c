@@ -107,8 +107,7 @@ static void add_object(struct text *json, const redisReply *pairs) {
     text_add(json, "}");
 }
 
-/* "device_type" is "Logins by Device Type". */
-static void add_title(struct text *json, const char *dimension) {
+void redis_snapshot_title(struct text *json, const char *dimension) {
     struct text title = {0};
     bool begins_word = true;
     text_add(&title, "Logins by ");
@@ -125,7 +124,7 @@ static void add_answer(struct text *json, const redisReply *reply, const char *c
                        unsigned dimension_count) {
     text_add(json, "{");
     for (unsigned i = 0; i < dimension_count; i++) {
-        add_title(json, dimensions[i]);
+        redis_snapshot_title(json, dimensions[i]);
         text_add(json, ": ");
         add_object(json, reply->element[ANSWER_DIMENSIONS + i]);
         text_add(json, ",\n ");

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "edge/redis_command.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
@@ -18,6 +19,7 @@ enum { KEY_OFFSETS, KEY_META, KEY_REJECTED, KEY_ANOMALIES, KEY_DAYS, KEY_DIMENSI
 struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
+    bool is_replica;              /* what it is connected to: the next call connects anew */
     struct redis_command command; /* the one being built; its memory is used again */
     char sha[48];                 /* of checkpoint.lua, "" until Redis said it on this connection */
     char keys[KEY_DIMENSIONS + LOGIN_DIMENSIONS_MAX][256];
@@ -25,11 +27,7 @@ struct redis_store {
 
 struct redis_store *redis_store_create(const struct redis_store_options *options,
                                        struct error *error) {
-    struct redis_store *store = calloc(1, sizeof *store);
-    if (store == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
+    struct redis_store *store = memory_create(sizeof *store);
     store->options = *options;
     static const char *const names[] = {"offsets", "meta", "rejected_counts", "anomalies",
                                         "login_days"};
@@ -66,12 +64,15 @@ static enum store_verdict judge_error(struct redis_store *store, const char *tex
                                       struct error *error) {
     const char *name = redis_link_name(store->link);
     if (begins(text, "WRONGTYPE")) {
-        error_set(error, "a key under the prefix \"%s\" in Redis at %s is of another type than "
-                         "rollcall writes: delete it or choose another redis.prefix (%s)",
+        error_set(error,
+                  "a key under the prefix \"%s\" in Redis at %s is of another type than "
+                  "rollcall writes: delete it or choose another redis.prefix (%s)",
                   store->options.prefix, name, text);
         return STORE_REFUSED;
     }
     error_set(error, "Redis at %s answered: %s", name, text);
+    /* After a failover the old connection may lead to what is a replica now. */
+    if (begins(text, "READONLY") || begins(text, "MASTERDOWN")) store->is_replica = true;
     return STORE_RETRY;
 }
 
@@ -81,8 +82,9 @@ static enum store_verdict refuse_password(struct redis_store *store, struct erro
     const char *const words[] = {"WRONGPASS", "NOAUTH", "invalid password", "NOPERM", "DENIED"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strstr(why, words[i]) == NULL) continue;
-        error_set(error, "%s; set user and password in redis.url or redis.url_file, and let the "
-                         "user reach the keys under \"%s\"",
+        error_set(error,
+                  "%s; set user and password in redis.url or redis.url_file, and let the "
+                  "user reach the keys under \"%s\"",
                   why, store->options.prefix);
         return STORE_REFUSED;
     }
@@ -90,6 +92,8 @@ static enum store_verdict refuse_password(struct redis_store *store, struct erro
 }
 
 static bool open_link(struct redis_store *store, struct error *error) {
+    if (store->is_replica) redis_link_close(store->link);
+    store->is_replica = false;
     if (redis_link_open(store->link, error)) return true;
     store->sha[0] = '\0';
     return false;
@@ -132,8 +136,15 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
         error_set(error,
                   "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this is %s \"%s\": "
                   "choose another redis.prefix, or delete the keys under it to count anew",
-                  store->options.prefix, redis_link_name(store->link), what,
-                  reply->element[2]->str, what, ours);
+                  store->options.prefix, redis_link_name(store->link), what, reply->element[2]->str,
+                  what, ours);
+    } else if (strcmp(kind, "torn") == 0) {
+        error_set(error,
+                  "Redis at %s has read a part of a checkpoint that it had dropped before, so some "
+                  "counts under \"%s\" are too high (its append-only file had been cut, and it was "
+                  "started twice since): restore a copy from before, from which rollcall counts on, "
+                  "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
+                  redis_link_name(store->link), store->options.prefix);
     } else if (strcmp(kind, "partial") == 0) {
         error_set(error,
                   "Redis at %s lost the key %s but kept others under its prefix (evicted or "
@@ -189,13 +200,14 @@ static const char *offset_text(int64_t offset, char text[24]) {
     return text;
 }
 
-/* How many entries of each field and of each day there are; days in the order of their first sight. */
+/* How many entries of each field and of each day there are; days in the order of their first sight.
+ */
 struct shape {
     uint32_t field_entries[DELTA_FIELD_COUNT];
     struct day {
         int64_t day;
         uint32_t entries;
-    } *days;
+    } * days;
     size_t day_count, day_capacity;
 };
 
@@ -207,8 +219,7 @@ static void shape_add_day(struct shape *shape, int64_t day) {
     }
     if (shape->day_count == shape->day_capacity) {
         shape->day_capacity = shape->day_capacity * 2 + 8;
-        shape->days = realloc(shape->days, shape->day_capacity * sizeof *shape->days);
-        assert(shape->days != NULL);
+        shape->days = memory_grow(shape->days, shape->day_capacity * sizeof *shape->days);
     }
     shape->days[shape->day_count++] = (struct day){day, 1};
 }
@@ -269,7 +280,8 @@ static void put_call(struct redis_store *store, const struct store_call *call, b
     redis_command_put_text(command, by_text ? "EVAL" : "EVALSHA");
     redis_command_put_text(command, by_text ? checkpoint_lua : store->sha);
     redis_command_put_int(command, (int64_t)(key_count + shape.day_count));
-    for (unsigned i = 0; i < key_count; i++) redis_command_put_text(command, store->keys[i]);
+    for (unsigned i = 0; i < key_count; i++)
+        redis_command_put_text(command, store->keys[i]);
     for (size_t i = 0; i < shape.day_count; i++) {
         login_day_format(shape.days[i].day * MINUTES_A_DAY, day_name);
         snprintf(text, sizeof text, "%s:login_counts:%s", options->prefix, day_name);
@@ -323,11 +335,13 @@ static bool send_call(struct redis_store *store, const struct store_call *call, 
 
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error) {
-    for (size_t i = 0; i < count; i++) calls[i].verdict = STORE_RETRY;
+    for (size_t i = 0; i < count; i++)
+        calls[i].verdict = STORE_RETRY;
     if (!open_link(store, error) || !learn_sha(store, error)) return;
 
     size_t sent = 0;
-    while (sent < count && send_call(store, &calls[sent], false)) sent++;
+    while (sent < count && send_call(store, &calls[sent], false))
+        sent++;
     bool is_script_gone = false;
     for (size_t i = 0; i < sent; i++) {
         bool no_script = false;
@@ -347,12 +361,14 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     error_set(warning, "%s", "");
     if (!open_link(store, error)) return refuse_password(store, error);
     if (!read_policy(store, policy, sizeof policy, error)) {
-        error_set(warning, "maxmemory-policy of Redis at %s cannot be read: see to it that it is "
-                           "noeviction, or counts can vanish",
+        error_set(warning,
+                  "maxmemory-policy of Redis at %s cannot be read: see to it that it is "
+                  "noeviction, or counts can vanish",
                   redis_link_name(store->link));
     } else if (strcmp(policy, "noeviction") != 0) {
-        error_set(error, "maxmemory-policy of Redis at %s is %s, under which it may drop counts: "
-                         "set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction)",
+        error_set(error,
+                  "maxmemory-policy of Redis at %s is %s, under which it may drop counts: "
+                  "set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction)",
                   redis_link_name(store->link), policy);
         return STORE_REFUSED;
     }
@@ -370,7 +386,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     redis_command_clear(command);
     redis_command_put_text(command, "HMGET");
     redis_command_put_text(command, store->keys[KEY_OFFSETS]);
-    for (size_t i = 0; i < count; i++) redis_command_put_int(command, partitions[i]);
+    for (size_t i = 0; i < count; i++)
+        redis_command_put_int(command, partitions[i]);
     if (!redis_link_send(store->link, command->argument_count, redis_command_arguments(command),
                          command->lengths)) {
         error_set(error, "out of memory");
@@ -387,8 +404,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     } else {
         for (size_t i = 0; i < count; i++) {
             const redisReply *field = reply->element[i];
-            offsets[i] = field->type == REDIS_REPLY_STRING ? strtoll(field->str, NULL, 10)
-                                                           : CURSOR_ABSENT;
+            offsets[i] =
+                field->type == REDIS_REPLY_STRING ? strtoll(field->str, NULL, 10) : CURSOR_ABSENT;
         }
     }
     freeReplyObject(reply);

@@ -29,12 +29,10 @@ struct aggregate {
 
 struct aggregate *aggregate_create(const struct aggregate_options *options) {
     struct aggregate *aggregate = memory_create(sizeof *aggregate);
-    if (aggregate == NULL) return NULL;
     aggregate->options = *options;
     inbox_init(&aggregate->inbox, NULL, NULL);
-    aggregate->pending = calloc((size_t)options->partition_max, sizeof(struct pending *));
+    aggregate->pending = memory_create((size_t)options->partition_max * sizeof *aggregate->pending);
     aggregate->tally = tally_create(options->seed, options->max_values);
-    if (aggregate->pending == NULL || aggregate->tally == NULL) aggregate_destroy(&aggregate);
     return aggregate;
 }
 
@@ -53,10 +51,7 @@ int64_t aggregate_heartbeat_ms(const struct aggregate *aggregate) {
 static struct pending *pending_of(struct aggregate *aggregate, int32_t partition) {
     assert(partition >= 0 && partition < aggregate->options.partition_max);
     struct pending **place = &aggregate->pending[partition];
-    if (*place == NULL) {
-        *place = calloc(1, sizeof **place);
-        if (*place == NULL) abort();
-    }
+    if (*place == NULL) *place = memory_create(sizeof **place);
     return *place;
 }
 
@@ -68,8 +63,7 @@ static void drop(struct pending *pending, atomic_size_t *pending_entries) {
 /* The mark: what has gathered leaves whole, and the next epoch starts empty. */
 static void detach(struct aggregate *aggregate, struct pending *pending,
                    const struct batch *batch) {
-    struct epoch_part *part = calloc(1, sizeof *part);
-    if (part == NULL) abort();
+    struct epoch_part *part = memory_create(sizeof *part);
     atomic_fetch_sub_explicit(batch->pending_entries, pending->delta.entry_count,
                               memory_order_relaxed);
     part->partition = batch->partition;

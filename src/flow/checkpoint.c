@@ -42,21 +42,17 @@ struct checkpoint {
 
 struct checkpoint *checkpoint_create(const struct checkpoint_options *options) {
     struct checkpoint *checkpoint = memory_create(sizeof *checkpoint);
-    if (checkpoint == NULL) return NULL;
     checkpoint->options = *options;
     inbox_init(&checkpoint->inbox, NULL, NULL);
     size_t partitions = (size_t)options->partition_max;
-    checkpoint->epochs = calloc(partitions, sizeof(struct epoch *));
-    checkpoint->ready = calloc(partitions, sizeof(int32_t));
-    checkpoint->calls = calloc(CALLS_MAX, sizeof(struct store_call));
+    checkpoint->epochs = memory_create(partitions * sizeof *checkpoint->epochs);
+    checkpoint->ready = memory_create(partitions * sizeof *checkpoint->ready);
+    checkpoint->calls = memory_create(CALLS_MAX * sizeof *checkpoint->calls);
     checkpoint->counted = metric_cell(options->counted, NULL);
     checkpoint->anomalies = metric_cell(options->anomalies, NULL);
     checkpoint->seconds = metric_cell(options->seconds, NULL);
     checkpoint->failures = metric_cell(options->failures, NULL);
     atomic_store(&checkpoint->is_reachable, true);
-    if (checkpoint->epochs == NULL || checkpoint->ready == NULL || checkpoint->calls == NULL) {
-        checkpoint_destroy(&checkpoint);
-    }
     return checkpoint;
 }
 
@@ -90,10 +86,7 @@ static void close_epoch(struct checkpoint *checkpoint, int32_t partition, bool i
 
 static void gather(struct checkpoint *checkpoint, struct epoch_part *part) {
     struct epoch **place = &checkpoint->epochs[part->partition];
-    if (*place == NULL) {
-        *place = calloc(1, sizeof **place);
-        if (*place == NULL) abort();
-    }
+    if (*place == NULL) *place = memory_create(sizeof **place);
     struct epoch *epoch = *place;
     if (part->cut.generation < epoch->generation) {
         send_home(part, false);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "edge/http_server.h"
 
 static const char json_type[] = "application/json";
@@ -25,11 +26,7 @@ static void give_counts(void *context, const struct http_request *request,
 
 struct expose *expose_create(const char *listen_on, const struct expose_view *view,
                              struct error *error) {
-    struct expose *expose = calloc(1, sizeof *expose);
-    if (expose == NULL) {
-        error_set(error, "http.listen %s: out of memory", listen_on);
-        return NULL;
-    }
+    struct expose *expose = memory_create(sizeof *expose);
     expose->view = *view;
     const struct http_route routes[ROUTE_COUNT] = {
         {"/", list_pages, expose},        {"/metrics", give_metrics, expose},

@@ -22,13 +22,15 @@ enum {
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
+    RECORD_OVERHEAD_BYTES = 768, /* about what librdkafka keeps beside a record's value */
 };
 
 struct ingest {
     /* fixed after create */
     const struct ingest_options *options;
     int32_t partition;
-    struct metric_cell *consumed, *counted_lag, *lag, *lost;
+    char label[16]; /* the partition, as a label */
+    struct metric_cell *consumed, *lost;
     struct login_judge *judge;
     struct batch *batches[BATCHES];
 
@@ -61,25 +63,20 @@ struct ingest {
 
 struct ingest *ingest_create(const struct ingest_options *options, int32_t partition) {
     struct ingest *ingest = memory_create(sizeof *ingest);
-    if (ingest == NULL) return NULL;
     ingest->options = options;
     ingest->partition = partition;
+    snprintf(ingest->label, sizeof ingest->label, "%d", partition);
     ingest->consumed = metric_cell(options->consumed, NULL);
     ingest->lost = metric_cell(options->lost, NULL);
     inbox_init(&ingest->inbox, NULL, NULL);
     ingest->judge = login_judge_create(&options->rules);
-    if (ingest->judge == NULL) goto fail;
     for (unsigned i = 0; i < BATCHES; i++) {
         ingest->batches[i] =
             batch_create(options->shard_count, &ingest->inbox, &ingest->pending_entries);
-        if (ingest->batches[i] == NULL) goto fail;
         ingest->batches[i]->partition = partition;
         ingest->free_batches[ingest->free_count++] = ingest->batches[i];
     }
     return ingest;
-fail:
-    ingest_destroy(&ingest);
-    return NULL;
 }
 
 static void free_messages(struct batch *batch) {
@@ -249,25 +246,6 @@ bool ingest_is_home(struct ingest *ingest) {
     return ingest->free_count == BATCHES;
 }
 
-static void count_key(struct batch *batch, struct delta_key key) {
-    delta_add(&batch->parts[delta_shard(key.hash, batch->shard_count)].delta, key, 1);
-}
-
-/* Adds what the record counts to the batch's parts: this is where records become a few sums. */
-static void count_record(struct ingest *ingest, struct batch *batch, const struct login *login) {
-    uint64_t seed = ingest->options->seed;
-    batch->parts[0].delta.records++;
-    if (login->reason != LOGIN_ACCEPTED) {
-        int64_t reason = login->reason;
-        count_key(batch, delta_number_key(seed, DELTA_REJECTED, &reason));
-        return;
-    }
-    for (unsigned d = 0; d < ingest->options->rules.dimension_count; d++) {
-        count_key(batch, delta_value_key(seed, d, login->values[d]));
-    }
-    count_key(batch, delta_number_key(seed, DELTA_MINUTE, &login->minute));
-}
-
 static void log_rejected(const struct ingest *ingest, const struct login *login, int64_t offset) {
     if (ingest->options->publishes_rejected) {
         log_debug("Record rejected", log_text("reason", login_reason_name(login->reason)),
@@ -292,7 +270,9 @@ static void add_record(struct ingest *ingest, struct batch *batch, rd_kafka_mess
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) timestamp_ms = -1;
     struct login login;
     login_judge_record(ingest->judge, message->payload, message->len, timestamp_ms, &login);
-    if (taken.count) count_record(ingest, batch, &login);
+    if (taken.count) {
+        batch_count(batch, ingest->options->seed, ingest->options->rules.dimension_count, &login);
+    }
     if (login.reason != LOGIN_ACCEPTED && taken.count) {
         log_rejected(ingest, &login, message->offset);
     }
@@ -323,23 +303,27 @@ static void read_records(struct ingest *ingest, struct batch *batch, int timeout
         if (verdict != STREAM_RECORD) break;
         if (batch->first_ms == 0) batch->first_ms = clock_ms();
         timeout_ms = 0;
-        bytes += (int64_t)message->len;
+        bytes += (int64_t)message->len + RECORD_OVERHEAD_BYTES;
         add_record(ingest, batch, message);
     }
     metric_add(ingest->consumed, (int64_t)batch->record_count);
 }
 
+/* From the watermark, or before there is one from where the group began. Nothing is shown while Redis
+ * could not be asked, and before the begin is known: 0 would be a wrong answer. */
+static void show_track(const struct ingest *ingest, struct metric *metric, int64_t stored,
+                       int64_t end) {
+    const int64_t from = stored == CURSOR_ABSENT ? ingest->cursor.origin : stored;
+    if (from >= 0) metric_set(metric_cell(metric, ingest->label), end > from ? end - from : 0);
+}
+
 static void show_lag(struct ingest *ingest, int64_t now_ms) {
     if (now_ms < ingest->next_lag_ms) return;
     ingest->next_lag_ms = now_ms + LAG_MS;
-    int64_t end = kafka_stream_end(ingest->stream);
-    const struct cursor *cursor = &ingest->cursor;
+    const int64_t end = kafka_stream_end(ingest->stream);
     if (end < 0) return;
-    int64_t lag = end - cursor->published.stored, counted_lag = end - cursor->counted.stored;
-    if (cursor->published.stored >= 0) metric_set(ingest->lag, lag > 0 ? lag : 0);
-    if (cursor->counted.stored >= 0) {
-        metric_set(ingest->counted_lag, counted_lag > 0 ? counted_lag : 0);
-    }
+    show_track(ingest, ingest->options->lag, ingest->cursor.published.stored, end);
+    show_track(ingest, ingest->options->counted_lag, ingest->cursor.counted.stored, end);
 }
 
 static bool is_full(const struct ingest *ingest) {
@@ -448,10 +432,6 @@ int64_t ingest_start(struct ingest *ingest, struct kafka_stream *stream, uint64_
                      int64_t counted, const struct kafka_committed *committed, bool has_log,
                      struct cursor_log log) {
     assert(!ingest->is_running);
-    char label[16];
-    snprintf(label, sizeof label, "%d", ingest->partition);
-    ingest->counted_lag = metric_cell(ingest->options->counted_lag, label);
-    ingest->lag = metric_cell(ingest->options->lag, label);
     take_mail(ingest); /* answers to an earlier assignment */
     ingest->stream = stream;
     ingest->is_placed = ingest->is_begin_sent = ingest->has_given_up = false;
@@ -490,15 +470,13 @@ bool ingest_is_drained(const struct ingest *ingest, bool store_is_away) {
 }
 
 struct kafka_stream *ingest_stop(struct ingest *ingest) {
-    char label[16];
     atomic_store(&ingest->must_stop, true);
     kafka_stream_wake(ingest->stream);
     inbox_wake(&ingest->inbox);
     if (ingest->is_running) pthread_join(ingest->thread, NULL);
     ingest->is_running = false;
-    snprintf(label, sizeof label, "%d", ingest->partition);
-    metric_cell_remove(ingest->options->counted_lag, label);
-    metric_cell_remove(ingest->options->lag, label);
+    metric_cell_remove(ingest->options->counted_lag, ingest->label);
+    metric_cell_remove(ingest->options->lag, ingest->label);
     struct kafka_stream *stream = ingest->stream;
     ingest->stream = NULL;
     return stream;

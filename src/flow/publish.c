@@ -1,6 +1,7 @@
-/* The transaction goes through four states: none, open, committing, and unclear. From the last there
- * is one way out: abort (or take a new producer, whose start ends the old transaction either way),
- * then ask the group what it has committed, and tell every partition that took part to go on there. */
+/* The transaction goes through four states: none, open, committing, and unclear. From the last
+ * there is one way out: abort (or take a new producer, whose start ends the old transaction either
+ * way), then ask the group what it has committed, and tell every partition that took part to go on
+ * there. */
 #include "flow/publish.h"
 
 #include <assert.h>
@@ -37,29 +38,32 @@ struct publish {
     pthread_t thread;
     bool is_running;
     struct metric_cell *published, *aborted, *seconds;
-    struct share *shares; /* by partition */
+    struct share *shares;            /* by partition */
     struct kafka_committed *members; /* partitions in the transaction */
     size_t member_count;
     bool is_open, is_urgent;
     int64_t since_ms, record_count, byte_count;
     int64_t retry_ms;
-    atomic_bool must_stop, is_ready;
+    atomic_bool must_stop, is_ready, must_count; /* count: the partitions of the topics */
     atomic_int_fast64_t heartbeat_ms;
     struct inbox inbox;
 };
 
 struct publish *publish_create(const struct publish_options *options) {
     struct publish *publish = memory_create(sizeof *publish);
-    if (publish == NULL) return NULL;
     publish->options = *options;
     inbox_init(&publish->inbox, NULL, NULL);
     publish->published = metric_cell(options->published, NULL);
     publish->aborted = metric_cell(options->aborted, NULL);
     publish->seconds = metric_cell(options->seconds, NULL);
-    publish->shares = calloc((size_t)options->partition_max, sizeof *publish->shares);
-    publish->members = calloc((size_t)options->partition_max, sizeof *publish->members);
-    if (publish->shares == NULL || publish->members == NULL) publish_destroy(&publish);
+    const size_t partitions = (size_t)options->partition_max;
+    publish->shares = memory_create(partitions * sizeof *publish->shares);
+    publish->members = memory_create(partitions * sizeof *publish->members);
     return publish;
+}
+
+void publish_recount(struct publish *publish) {
+    atomic_store(&publish->must_count, true);
 }
 
 struct inbox *publish_inbox(struct publish *publish) {
@@ -95,10 +99,11 @@ static void give_up(struct publish *publish, const char *why) {
     atomic_store(&publish->must_stop, true);
 }
 
-/* Makes the producer ready, with a new one wherever the old one will not do. */
+/* Makes the producer ready, with a new one wherever the old one will not do. False if the thread is
+ * to end: what is open then ends by its timeout, or by the next producer of this id. */
 static bool open_sink(struct publish *publish, enum sink_verdict verdict) {
     struct error error;
-    for (;;) {
+    while (!atomic_load(&publish->must_stop)) {
         beat(publish);
         if (verdict == SINK_REPLACE || verdict == SINK_ABORT) {
             verdict = kafka_sink_replace(publish->options.sink, &error);
@@ -116,8 +121,9 @@ static bool open_sink(struct publish *publish, enum sink_verdict verdict) {
             return false;
         }
         log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!back_off(publish)) return false;
+        if (!back_off(publish)) break;
     }
+    return false;
 }
 
 static void forget_transaction(struct publish *publish) {
@@ -133,8 +139,8 @@ static void forget_transaction(struct publish *publish) {
 static void tell_unpublished(struct publish *publish) {
     struct error error;
     publish->retry_ms = 0;
-    while (!kafka_source_committed(publish->options.source, publish->members,
-                                   publish->member_count, CALL_MS, &error)) {
+    while (!kafka_source_committed(publish->options.source, publish->members, publish->member_count,
+                                   CALL_MS, &error)) {
         log_warn("Waiting for Kafka", log_text("reason", error.text));
         if (!back_off(publish)) return;
     }
@@ -153,10 +159,8 @@ static void fail(struct publish *publish, enum sink_verdict verdict, const struc
     metric_add(publish->aborted, 1);
     log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
              log_int("records", publish->record_count));
-    if (verdict == SINK_STOP) {
-        give_up(publish, why->text);
-        return;
-    }
+    if (verdict == SINK_STOP) give_up(publish, why->text);
+    if (atomic_load(&publish->must_stop)) return; /* publish_stop aborts */
     atomic_store(&publish->is_ready, false);
     if (verdict == SINK_ABORT) {
         for (int attempt = 0; attempt < COMMIT_TRIES; attempt++) {
@@ -178,8 +182,7 @@ static bool may_commit(void *context) {
     const struct publish *publish = context;
     for (size_t i = 0; i < publish->member_count; i++) {
         int32_t partition = publish->members[i].partition;
-        if (!fence_lets(publish->options.fence, partition,
-                        publish->shares[partition].generation)) {
+        if (!fence_lets(publish->options.fence, partition, publish->shares[partition].generation)) {
             return false;
         }
     }
@@ -196,9 +199,9 @@ static void commit(struct publish *publish) {
     }
     for (int attempt = 0; attempt < COMMIT_TRIES; attempt++) {
         beat(publish);
-        verdict = kafka_sink_commit(publish->options.sink, publish->options.source,
-                                    publish->members, publish->member_count, may_commit, publish,
-                                    CALL_MS, &error);
+        verdict =
+            kafka_sink_commit(publish->options.sink, publish->options.source, publish->members,
+                              publish->member_count, may_commit, publish, CALL_MS, &error);
         if (verdict != SINK_RETRY) break;
         log_warn("Waiting for Kafka", log_text("reason", error.text));
         if (!back_off(publish)) break;
@@ -210,22 +213,37 @@ static void commit(struct publish *publish) {
     publish->retry_ms = 0;
     for (size_t i = 0; i < publish->member_count; i++) {
         const struct share *share = &publish->shares[publish->members[i].partition];
-        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end,
-                    share->origin);
+        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, share->origin);
     }
     metric_add(publish->published, publish->record_count);
     metric_observe_us(publish->seconds, (clock_ms() - publish->since_ms) * 1000);
     forget_transaction(publish);
 }
 
+/* False if the thread is to end. */
+static bool count_partitions(struct publish *publish) {
+    struct error error;
+    while (kafka_sink_count_partitions(publish->options.sink, publish->options.source, CALL_MS,
+                                       &error) != SINK_OK) {
+        log_warn("Waiting for Kafka", log_text("reason", error.text));
+        if (!back_off(publish)) return false;
+    }
+    publish->retry_ms = 0;
+    return true;
+}
+
 static bool begin(struct publish *publish) {
     struct error error;
+    if (atomic_exchange(&publish->must_count, false) && !count_partitions(publish)) return false;
     while (!publish->is_open) {
         beat(publish);
         enum sink_verdict verdict = kafka_sink_begin(publish->options.sink, &error);
         if (verdict == SINK_OK) {
             publish->is_open = true;
             publish->since_ms = clock_ms();
+        } else if (verdict == SINK_STOP) {
+            give_up(publish, error.text);
+            return false;
         } else if (!open_sink(publish, verdict)) {
             return false;
         }
@@ -234,19 +252,19 @@ static bool begin(struct publish *publish) {
 }
 
 static bool send_record(struct publish *publish, const struct batch *batch,
-                 const struct batch_record *record) {
+                        const struct batch_record *record) {
     struct error error;
     for (;;) {
-        enum sink_verdict verdict =
-            kafka_sink_send(publish->options.sink, batch, record, &error);
+        enum sink_verdict verdict = kafka_sink_send(publish->options.sink, batch, record, &error);
         if (verdict == SINK_OK) return true;
-        if (verdict != SINK_FULL) {
+        if (verdict != SINK_FULL && verdict != SINK_RECOUNT) {
             fail(publish, verdict, &error);
             return false;
         }
         beat(publish);
         if (atomic_load(&publish->must_stop)) return false;
         kafka_sink_serve(publish->options.sink, 10);
+        if (verdict == SINK_RECOUNT && !count_partitions(publish)) return false;
     }
 }
 
@@ -297,9 +315,9 @@ static int wait_ms(const struct publish *publish) {
 }
 
 static bool is_commit_due(const struct publish *publish) {
-    return publish->is_open && (publish->is_urgent || wait_ms(publish) == 0 ||
-                                publish->record_count >= RECORDS_MAX ||
-                                publish->byte_count >= BYTES_MAX);
+    return publish->is_open &&
+           (publish->is_urgent || wait_ms(publish) == 0 || publish->record_count >= RECORDS_MAX ||
+            publish->byte_count >= BYTES_MAX);
 }
 
 static void *run(void *context) {

@@ -1,4 +1,4 @@
-"""A real Apache Kafka broker (KRaft, one node) in a folder of its own, on free loopback ports."""
+"""A real Apache Kafka broker (KRaft) in a folder of its own, on free loopback ports."""
 
 import base64
 import glob
@@ -6,11 +6,11 @@ import os
 import subprocess
 import uuid
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
-                                   AdminClient, NewTopic, OffsetSpec, ResourcePatternType,
-                                   ResourceType)
+                                   AdminClient, NewPartitions, NewTopic, OffsetSpec,
+                                   ResourcePatternType, ResourceType)
 
 import process
 import wait
@@ -23,15 +23,16 @@ SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
 
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={node_id}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
-CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}
+PROXIED://127.0.0.1:{proxied_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
+PROXIED://127.0.0.1:{advertised_port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,\
-CONTROLLER:PLAINTEXT
+PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=\
 org.apache.kafka.common.security.plain.PlainLoginModule required \
@@ -55,6 +56,10 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=2
 num.recovery.threads.per.data.dir=2
@@ -72,95 +77,40 @@ def _persist(ask, what):
     def attempt():
         try:
             return [ask()]
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             failures.append(error)
             return None
 
     failures = []
-    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]}", every=0.1)[0]
+    return wait.until(attempt, 30, lambda: f"{what}: {failures[-1]!r}", every=0.1)[0]
 
 
-class Kafka:
-    """One broker. Its folder and its ports stay the same over stop, kill and start."""
+class Client:
+    """What is asked of a broker, or of a cluster, whose plain listeners are in `address`."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.port = process.free_port()
-        self.sasl_port = process.free_port()
-        self.controller_port = process.free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self.sasl_address = f"127.0.0.1:{self.sasl_port}"
-        self.log_path = os.path.join(folder, "kafka.log")
-        self._properties = os.path.join(folder, "server.properties")
-        self._process = None
-        self._admin = None
-        if not glob.glob(os.path.join(JARS, "kafka_2.13-*.jar")):
-            raise RuntimeError(f"no Kafka jars in {JARS}: run ./dev test, or set RC_KAFKA_JARS")
-        os.makedirs(folder, exist_ok=True)
-        with open(self._properties, "w") as out:
-            out.write(_PROPERTIES.format(
-                port=self.port, sasl_port=self.sasl_port, controller_port=self.controller_port,
-                sasl_user=SASL_USER, sasl_password=SASL_PASSWORD,
-                data=os.path.join(folder, "data")))
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
-        if cluster_id.startswith("-"):
-            cluster_id = "A" + cluster_id[1:]
-        done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id,
-                                         "-c", self._properties),
-                              capture_output=True, text=True, timeout=120)
-        if done.returncode != 0:
-            raise RuntimeError(f"formatting the broker's storage: {done.stdout}{done.stderr}")
-
-    @staticmethod
-    def _java(main_class, *arguments):
-        return ["java", "-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                "-Xshare:auto", "-cp", os.path.join(JARS, "*"), main_class, *arguments]
-
-    def start(self):
-        """Starts the broker and waits until it answers."""
-        self._process = process.spawn(self._java("kafka.Kafka", self._properties), self.log_path,
-                                      cwd=self.folder)
-        wait.until(self._answers, 90, lambda: f"Kafka answers: {process.tail(self.log_path)}",
-                   every=0.2, alive=self._check_alive)
-        return self
-
-    def _check_alive(self):
-        if self._process.poll() is not None:
-            raise RuntimeError(f"Kafka ended: {process.tail(self.log_path)}")
-
-    def _answers(self):
-        try:
-            return self.admin().list_topics(timeout=2).brokers
-        except KafkaException:
-            self._admin = None
-            return False
-
-    def stop(self):
-        """An orderly stop (SIGTERM)."""
-        process.terminate(self._process, 60)
-        self._admin = None
-
-    def kill(self):
-        """kill -9."""
-        process.kill(self._process)
-        self._admin = None
-
-    def is_running(self):
-        """Whether the broker's process lives."""
-        return self._process is not None and self._process.poll() is None
+    address = None
+    _admin = None
+    _asker = None  # (group, consumer)
 
     def admin(self):
-        """An admin client of the plain listener, made anew after the broker was down."""
+        """An admin client of the plain listeners, made anew after the broker was down."""
         if self._admin is None:
             self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0,
                                        "socket.timeout.ms": 10000,
                                        "reconnect.backoff.max.ms": 500})
         return self._admin
 
-    def create_topic(self, topic, partitions):
-        """Creates a topic and waits until its leaders are known."""
-        self.admin().create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+    def create_topic(self, topic, partitions, **config):
+        """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
+        settings = {name.replace("__", "."): str(value) for name, value in config.items()}
+        wanted = NewTopic(topic, partitions, config=settings)
+        self.admin().create_topics([wanted])[topic].result(30)
         wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
+
+    def grow_topic(self, topic, partitions):
+        """Adds partitions up to so many, and waits until their leaders are known."""
+        self.admin().create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
+        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"{topic} grown")
 
     def delete_topic(self, topic):
         """Deletes a topic and waits until it is gone."""
@@ -201,13 +151,31 @@ class Kafka:
 
     def committed(self, group, topic):
         """partition -> the group's committed offset, for partitions that have one."""
-        asked = [ConsumerGroupTopicPartitions(group)]
-        try:
-            answer = self.admin().list_consumer_group_offsets(asked)[group].result(10)
-        except KafkaException:
+        asked = [TopicPartition(topic, p) for p in range(self.partition_count(topic))]
+        if not asked:
             return {}
-        return {part.partition: part.offset for part in answer.topic_partitions
-                if part.topic == topic and part.offset >= 0}
+        try:
+            found = self._asker_of(group).committed(asked, timeout=10)
+        except KafkaException:
+            self._drop_asker()
+            return {}
+        return {part.partition: part.offset for part in found if part.offset >= 0}
+
+    def _asker_of(self, group):
+        """A consumer that never joins: the admin client may fail for good, or crash, over this
+        question when a broker went down and came back."""
+        if self._asker is None or self._asker[0] != group:
+            self._drop_asker()
+            self._asker = group, Consumer({
+                "bootstrap.servers": self.address, "group.id": group, "log_level": 0,
+                "enable.auto.commit": False, "isolation.level": "read_uncommitted",
+                "reconnect.backoff.max.ms": 500})
+        return self._asker[1]
+
+    def _drop_asker(self):
+        if self._asker is not None:
+            self._asker[1].close()
+        self._asker = None
 
     def commit(self, group, topic, offsets):
         """Sets committed offsets of a group without members."""
@@ -220,7 +188,7 @@ class Kafka:
         """How many members the group has now."""
         try:
             found = self.admin().describe_consumer_groups([group])[group].result(10)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return 0
         return len(found.members)
 
@@ -247,3 +215,103 @@ class Kafka:
                 future.result(30)
 
         return lift
+
+
+def new_cluster_id():
+    """A random id as StorageTool takes it."""
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
+    return "A" + cluster_id[1:] if cluster_id.startswith("-") else cluster_id
+
+
+class Kafka(Client):
+    """One broker. Its folder and its ports stay the same over stop, kill and start.
+
+    For one of several, `controllers` is node id -> controller port of all of them, and `cluster_id`
+    theirs. `extra` is text for the end of server.properties, where it overrides what is above.
+    `advertise` takes the port of a third listener and answers the one that clients of it are sent
+    to: that of a proxy.
+    """
+
+    def __init__(self, folder, node_id=1, controllers=None, cluster_id=None, heap_mb=512,
+                 extra="", advertise=None):
+        self.folder = folder
+        self.node_id = node_id
+        self.port = process.free_port()
+        self.sasl_port = process.free_port()
+        self.proxied_port = process.free_port()
+        advertised_port = advertise(self.proxied_port) if advertise else self.proxied_port
+        self.proxied_address = f"127.0.0.1:{advertised_port}"
+        controllers = controllers or {node_id: process.free_port()}
+        self.controller_port = controllers[node_id]
+        self.address = f"127.0.0.1:{self.port}"
+        self.sasl_address = f"127.0.0.1:{self.sasl_port}"
+        self.log_path = os.path.join(folder, "kafka.log")
+        self._properties = os.path.join(folder, "server.properties")
+        self._heap_mb = heap_mb
+        self._process = None
+        if not glob.glob(os.path.join(JARS, "kafka_2.13-*.jar")):
+            raise RuntimeError(f"no Kafka jars in {JARS}: run ./dev test, or set RC_KAFKA_JARS")
+        os.makedirs(folder, exist_ok=True)
+        with open(self._properties, "w") as out:
+            out.write(_PROPERTIES.format(
+                node_id=node_id,
+                voters=",".join(f"{n}@127.0.0.1:{p}" for n, p in controllers.items()),
+                port=self.port, sasl_port=self.sasl_port, controller_port=self.controller_port,
+                proxied_port=self.proxied_port, advertised_port=advertised_port,
+                sasl_user=SASL_USER, sasl_password=SASL_PASSWORD,
+                data=os.path.join(folder, "data")) + extra)
+        done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t",
+                                         cluster_id or new_cluster_id(), "-c", self._properties),
+                              capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(f"formatting the broker's storage: {done.stdout}{done.stderr}")
+
+    def _java(self, main_class, *arguments):
+        return ["java", f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m",
+                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+                "-cp", os.path.join(JARS, "*"), main_class, *arguments]
+
+    def start(self):
+        """Starts the broker and waits until it answers."""
+        self.launch()
+        return self.wait_answers()
+
+    def launch(self):
+        """Starts the broker; one of several answers once most of them run."""
+        self._process = process.spawn(self._java("kafka.Kafka", self._properties), self.log_path,
+                                      cwd=self.folder)
+
+    def wait_answers(self):
+        """Waits until the broker answers."""
+        wait.until(self._answers, 90, lambda: f"Kafka answers: {process.tail(self.log_path)}",
+                   every=0.2, alive=self._check_alive)
+        return self
+
+    def _check_alive(self):
+        if self._process.poll() is not None:
+            raise RuntimeError(f"Kafka ended: {process.tail(self.log_path)}")
+
+    def _answers(self):
+        try:
+            return self.admin().list_topics(timeout=2).brokers
+        except KafkaException:
+            self._admin = None
+            return False
+
+    def stop(self):
+        """An orderly stop (SIGTERM)."""
+        process.terminate(self._process, 60)
+        self._admin = None
+
+    def kill(self):
+        """kill -9."""
+        process.kill(self._process)
+        self._admin = None
+
+    def signal(self, number):
+        """Sends a signal."""
+        self._process.send_signal(number)
+
+    def is_running(self):
+        """Whether the broker's process lives."""
+        return self._process is not None and self._process.poll() is None

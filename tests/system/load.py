@@ -12,6 +12,7 @@ import wait
 
 #: 2024-07-10 00:00 UTC, where the load's days begin.
 DAY_0 = 1720569600
+TODAY_MS = int(time.time() * 1000)
 #: Days over which ordinary logins spread.
 SPREAD_DAYS = 10
 #: Bursts have their minutes to themselves, on the days before DAY_0.
@@ -21,12 +22,12 @@ _DEVICES = ["android"] * 6 + ["iOS"] * 5 + ["web"] * 3 + [
     "smart tv", "täblet", "電話", "a:b", "__proto__", 'quo"te', "back\\slash", "tab\there", "📱",
     "x" * 128, "é" * 64]
 _LOCALES = [a + b for a in "ABCDEFGHIJKLMNO" for b in "PRSTUVW"] + ["zh-Hans-CN", "no/where", " "]
-_HEADERS = [None, None, None, [("trace", b"4bf92f35")],
-            [("a", b""), ("a", None), ("ü", b"\xff\0")]]
+HEADERS = [None, None, None, [("trace", b"4bf92f35")],
+           [("a", b""), ("a", None), ("ü", b"\xff\0")]]
 
 
-def _spelled(document, rng):
-    """document as JSON bytes in one of many equally valid spellings."""
+def spelled(document, rng):
+    """A document as JSON bytes in one of many equally valid spellings."""
     items = list(document.items())
     if rng.random() < 0.3:
         rng.shuffle(items)
@@ -38,7 +39,8 @@ def _spelled(document, rng):
     return (rng.choice(["", " ", "\r\n"]) + text + rng.choice(["", "\n", " \t"])).encode()
 
 
-def _plain(second, rng):
+def plain(second, rng):
+    """An ordinary login as a document."""
     return {"user_id": f"{rng.getrandbits(64):016x}-{rng.randrange(500):04d}",
             "app_version": rng.choice(["2.3.0", "2.2.9", "3.0.0-rc1"]),
             "ip": f"{rng.randrange(1, 224)}.{rng.randrange(256)}.3.2",
@@ -54,39 +56,39 @@ def _insert(text, extra, at_end):
     return text[:start + 1] + extra + b"," + text[start + 1:]
 
 
-def _odd(second, rng):
+def odd(second, rng):
     """An accepted login in an unusual form: (value, seconds that Kafka's time lies behind)."""
-    login = _plain(second, rng)
+    login = plain(second, rng)
     kind = rng.randrange(10)
     if kind == 0:
         login["timestamp"] = str(second)
     elif kind == 1:
-        return _spelled(login, rng).replace(b"%d" % second, b"%d.0" % second), 0
+        return spelled(login, rng).replace(b"%d" % second, b"%d.0" % second), 0
     elif kind == 2:
         spelling = rng.choice([b"%d0E-1" % second, b"%d.%09de+9" % divmod(second, 10**9)])
-        return _spelled(login, rng).replace(b"%d" % second, spelling), 0
+        return spelled(login, rng).replace(b"%d" % second, spelling), 0
     elif kind == 3:
-        return _insert(_spelled(login, rng), b'"locale":5,"timestamp":"x"', at_end=False), 0
+        return _insert(spelled(login, rng), b'"locale":5,"timestamp":"x"', at_end=False), 0
     elif kind == 4:
         login["more"] = {"deep": [[[{"locale": 1, "timestamp": []}]]], "n": [0.5e-3, -0, None]}
     elif kind == 5:
         del login["user_id"]
     elif kind == 6:
-        return _spelled(login, rng), 3600
+        return spelled(login, rng), 3600
     elif kind == 7:
-        text = _spelled(login, rng)
+        text = spelled(login, rng)
         return text.replace(b'"device_type"', b'"\\u0064evice_typ\\u0065"'), 0
     elif kind == 8:
-        return _insert(_spelled(login, rng), b'"locale":"\\ud83d\\ude00 last"', at_end=True), 0
+        return _insert(spelled(login, rng), b'"locale":"\\ud83d\\ude00 last"', at_end=True), 0
     else:
         login["timestamp"] = "000" + str(second)
-    return _spelled(login, rng), 0
+    return spelled(login, rng), 0
 
 
-def _refused(second, rng):
+def refused(second, rng):
     """A record that is no login, every reason in turn: (value, seconds Kafka lies behind)."""
-    login = _plain(second, rng)
-    text = _spelled(login, rng)
+    login = plain(second, rng)
+    text = spelled(login, rng)
     reason = rng.choice(oracle.REASONS)
     if reason == oracle.EMPTY:
         return rng.choice([None, b""]), 0
@@ -120,8 +122,8 @@ def _refused(second, rng):
              second + 0.5, second * 1000, "9" * 30, "1e9", "１７"])
         if rng.random() < 0.2:
             login["timestamp"] = second
-            return _spelled(login, rng), 3601
-    return _spelled(login, rng), 0
+            return spelled(login, rng), 3601
+    return spelled(login, rng), 0
 
 
 class Events:
@@ -158,15 +160,16 @@ class Events:
         second = self._second()
         drawn = rng.random()
         if drawn < self._refused:
-            value, ahead_s = _refused(second, rng)
+            value, ahead_s = refused(second, rng)
         elif drawn < self._refused + self._odd:
-            value, ahead_s = _odd(second, rng)
+            value, ahead_s = odd(second, rng)
         else:
-            value, ahead_s = _spelled(_plain(second, rng), rng), 0
-        # At the border of the future Kafka's time is exact, elsewhere a little later.
-        timestamp_ms = (second - ahead_s) * 1000 + (0 if ahead_s else rng.randrange(3000))
+            value, ahead_s = spelled(plain(second, rng), rng), 0
+        # At the border of the future Kafka's time is exact, elsewhere that of today: a broker that
+        # restarts forgets an idempotent producer whose last records are older than a day.
+        timestamp_ms = (second - ahead_s) * 1000 if ahead_s else TODAY_MS + rng.randrange(3000)
         key = None if rng.random() < 0.6 else f"key-{rng.randrange(1000)}".encode()
-        headers = rng.choice(_HEADERS)
+        headers = rng.choice(HEADERS)
         self._serial += 1
         if self._tagged:
             headers = [*(headers or []), ("test.serial", str(self._serial).encode())]
@@ -183,7 +186,7 @@ class Load:
         self._producer = Producer({
             "bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5,
             "reconnect.backoff.max.ms": 500, "message.timeout.ms": 120000, "log_level": 0,
-            "queue.buffering.max.messages": 200000})
+            "queue.buffering.max.messages": 200000, "message.max.bytes": 2000000})
 
     def send(self, partition, key, value, timestamp_ms, headers=None):
         """Sends one record of the caller's own making."""

@@ -1,5 +1,6 @@
 """A private Redis server in a folder of its own, on a free loopback port."""
 
+import glob
 import os
 import shutil
 import signal
@@ -13,11 +14,12 @@ import wait
 class RedisServer:
     """One server. Its folder and its port stay the same over stop, kill and start."""
 
-    def __init__(self, folder, password=None, append_only=False):
+    def __init__(self, folder, password=None, append_only=False, extra=()):
         self.folder = folder
         self.port = process.free_port()
         self.password = password
         self.append_only = append_only
+        self.extra = list(extra)  # arguments of redis-server
         self.log_path = os.path.join(folder, "redis.log")
         self._process = None
         os.makedirs(folder, exist_ok=True)
@@ -38,7 +40,7 @@ class RedisServer:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
                    "--dir", self.folder, "--save", "", "--dbfilename", "dump.rdb",
                    "--appendonly", "yes" if self.append_only else "no",
-                   "--appendfsync", "everysec"]
+                   "--appendfsync", "everysec", *self.extra]
         if self.password:
             command += ["--requirepass", self.password]
         self._process = process.spawn(command, self.log_path)
@@ -53,6 +55,10 @@ class RedisServer:
                 return client.ping()
         except redis.exceptions.RedisError:
             return False
+
+    def is_running(self):
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self):
         """SIGTERM, without saving anything that the configuration does not save."""
@@ -69,6 +75,13 @@ class RedisServer:
     def resume(self):
         """SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
+
+    def cut_file_in_transaction(self):
+        """Cuts the append-only file of a server that is down before its last EXEC."""
+        path = glob.glob(os.path.join(self.folder, "appendonlydir", "*.incr.aof"))[-1]
+        with open(path, "rb") as file:
+            end = file.read().rindex(b"*1\r\n$4\r\nEXEC\r\n")
+        os.truncate(path, end)
 
     def save_copy(self):
         """Saves an RDB now and returns the path of a copy of it."""

@@ -47,8 +47,9 @@ def execute(command, *arguments, options=None, env=None, timeout=60):
 
 
 def flags(options):
-    """{"section.key": value} as -X flags."""
-    return [part for name, value in options.items() for part in ("-X", f"{name}={value}")]
+    """{"section.key": value} as -X flags; None is left out."""
+    return [part for name, value in options.items()
+            if value is not None for part in ("-X", f"{name}={value}")]
 
 
 class Instance:
@@ -71,11 +72,20 @@ class Instance:
         """Whether the process lives."""
         return self._process.poll() is None
 
+    def pid(self):
+        """The process's number."""
+        return self._process.pid
+
     def check_alive(self):
         """Raises if the program has ended by itself."""
         if not self.is_running():
             raise AssertionError(f"{self.name} ended with status {self._process.returncode}:\n"
                                  f"{process.tail(self.log_path)}")
+
+    def peak_memory_mb(self):
+        """The most that the process has had in memory."""
+        with open(f"/proc/{self._process.pid}/status") as status:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
 
     def get(self, path):
         """HTTP GET of a path: (status, body as text); (0, "") while nothing answers."""

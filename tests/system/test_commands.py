@@ -1,6 +1,7 @@
 """The commands beside `run`: generate, snapshot, check, demo."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -125,6 +126,15 @@ def test_check_finds_nothing_wrong_and_changes_nothing(world):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_verbose_settings_are_for_check_alone(world):
+    """Logs are one line an event, also with -v: every other command only logs more."""
+    world.create_input()
+    told = world.execute("check", "-v")
+    assert "[kafka]\nbootstrap.servers = " in told.stdout and f"prefix = {world.prefix}" in told.stdout
+    for done in (told, world.execute("snapshot", "-v", kafka__debug="conf")):
+        assert all(line.startswith("ts=") for line in done.stderr.splitlines()), done.stderr
+
+
 def test_check_without_kafka(world):
     done = world.execute("check", kafka__bootstrap__servers=f"127.0.0.1:{process.free_port()}")
     assert done.returncode == 1 and "kafka" in (done.stdout + done.stderr).lower()
@@ -170,7 +180,7 @@ def test_sigint_ends_like_sigterm(world):
 def test_two_signals_end_at_once(world):
     load = world.make_load()
     load.produce(500)
-    instance = world.run()
+    instance = world.run(log__format="json")
     world.wait_quiet()
     world.redis_server.pause()
     load.produce(500)
@@ -178,24 +188,31 @@ def test_two_signals_end_at_once(world):
     instance.signal(signal.SIGTERM)
     instance.wait_log("SIGTERM")
     instance.signal(signal.SIGTERM)
-    instance.wait_exit(5)
+    assert instance.wait_exit(5) == 1
+    assert "second signal" in json.loads(instance.log().splitlines()[-1])["msg"]
 
 
 @pytest.mark.timeout(180)
 def test_demo(tmp_path):
-    """Ends with 0, shows the counts and how to read them; its Redis runs on until it is told."""
-    done = subprocess.run([rollcall.BINARY, "demo"], stdin=subprocess.DEVNULL, cwd=tmp_path,
+    """Ends with 0 and shows the counts; the lines that read them, and that end it, can be pasted."""
+    done = subprocess.run([rollcall.BINARY, "demo", "--rate", "13000"], stdin=subprocess.DEVNULL, cwd=tmp_path,
                           capture_output=True, text=True, timeout=150 * wait.factor)
-    port = re.search(r"redis-cli .*?-p (\d+)", done.stdout)
+    lines = re.findall(r"^  (\S.* -p .*|\S+ snapshot .*)$", done.stdout, re.MULTILINE)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
-        assert not rollcall.sanitizer_findings(done.stderr)
-        assert "ZREVRANGE" in done.stdout and port, done.stdout
-        answer = subprocess.run(["redis-cli", "-p", port[1], "ZCARD",
-                                 "{user-login}:device_type_counts"],
-                                capture_output=True, text=True, timeout=10)
-        assert int(answer.stdout) > 0, answer
+        assert not done.stderr, done.stderr
+        answers = [_paste(line) for line in lines[:-1]]
+        assert len(answers) == 6 and all(answers), (lines, answers)
+        assert sum(json.loads(answers[5])["Rejected"].values()) > 0
     finally:
-        if port:
-            subprocess.run(["redis-cli", "-p", port[1], "SHUTDOWN", "NOSAVE"], timeout=10,
-                           capture_output=True, check=False)
+        if lines:
+            _paste(lines[-1])
+    folder = lines[-1].rpartition(" ")[2].strip("'")
+    assert folder.startswith("/") and not os.path.exists(folder)
+
+
+def _paste(line):
+    """What a line of the demo prints in a shell."""
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, (line, done.stderr)
+    return done.stdout

@@ -1,8 +1,12 @@
 """The promise, on real Kafka and Redis: whatever happens, once it is quiet everything is exact."""
 
+import re
+
 import pytest
 
 import kafka
+import oracle
+import rollcall
 import verify
 import wait
 
@@ -342,6 +346,115 @@ def test_at_least_once(world):
             instance.kill()
     instance = world.run(**options)
     world.verify(load, instance, guarantee="at_least_once")
+    instance.stop()
+
+
+@pytest.mark.timeout(180)
+def test_partitions_added_to_output_and_input(world):
+    """New partitions are found while running, and keep their numbers where the output has them."""
+    load = world.make_load()
+    instance = world.run(kafka__topic__metadata__refresh__interval__ms=1000)
+    with load.feed(RATE) as feed:
+        feed.wait_for_more(2000)
+    world.wait_quiet()
+    for topic in (world.output, world.rejected, world.topic):
+        world.broker.grow_topic(topic, 6)
+    grown = world.make_load(6)
+    with grown.feed(RATE) as feed:
+        instance.wait_assigned(6)
+        feed.wait_for_more(4000)
+    grown.records += load.records
+    world.verify(grown, instance)
+    instance.stop()
+
+
+def test_partitions_added_to_the_input_alone(world):
+    """Then records go by key, those of the old partitions too."""
+    load = world.make_load()
+    instance = world.run(kafka__topic__metadata__refresh__interval__ms=1000)
+    load.produce(500)
+    world.wait_quiet()
+    world.broker.grow_topic(world.topic, 6)
+    instance.wait_assigned(6)
+    before = len(verify.read_committed(world.broker, world.output))
+    value = b'{"locale":"a","device_type":"b","timestamp":1720569600}'
+    grown = world.make_load(6)
+    for partition in range(6):
+        grown.send(partition, b"one key", value, 1720569600000)
+    grown.flush()
+    world.wait_quiet()
+    reads = verify.read_committed(world.broker, world.output)
+    added = [read for read in reads if read.key == b"one key"]
+    assert len(reads) == before + 6 and len(added) == 6
+    assert {read.partition for read in added} == {oracle.java_partition(b"one key", 4)}
+    instance.stop()
+
+
+@pytest.mark.timeout(180)
+def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
+    """The old connection stays open and answers READONLY: only a new one reaches the master."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run()
+        world.wait_counted(3000)
+        with world.redis_server.client() as client:
+            client.replicaof("127.0.0.1", 1)  # nobody there: it can only say READONLY
+            wait.until(lambda: not instance.is_ready(), 30, "not ready while Redis is read-only")
+            feed.wait_for_more(1000)
+            opened = client.info("stats")["total_connections_received"]
+            wait.until(lambda: client.info("stats")["total_connections_received"] > opened, 30,
+                       "a new connection")
+            client.replicaof("NO", "ONE")
+    world.verify(load, instance)
+    instance.stop()
+
+
+#: The broker decides these in the consumer protocol (KIP-848).
+CONSUMER_PROTOCOL = {"consumer__session__timeout__ms": None,
+                     "consumer__heartbeat__interval__ms": None}
+
+
+def has_consumer_protocol():
+    """Whether the program's librdkafka has it, for good."""
+    version = re.search(r"librdkafka (\d+)\.(\d+)", rollcall.execute("--version").stdout)
+    return (int(version[1]), int(version[2])) >= (2, 12)
+
+
+def test_consumer_protocol(world):
+    """KIP-848: the same promises with the broker-side assignor."""
+    options = CONSUMER_PROTOCOL
+    if not has_consumer_protocol():
+        done = world.execute("run", consumer__group__protocol="consumer", **options)
+        assert done.returncode == 2 and "needs librdkafka 2.12" in done.stderr, done.stderr
+        return
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        first = world.run("first", consumer__group__protocol="consumer", **options)
+        first.wait_assigned(4)
+        second = world.run("second", kafka__group__protocol="consumer", **options)
+        world.wait_shared(first, second)
+        feed.wait_for_more(2000)
+        first.kill()
+        second.wait_assigned(4, seconds=60)
+        feed.wait_for_more(1000)
+    world.verify(load, second)
+    second.stop()
+
+
+@pytest.mark.skipif("not has_consumer_protocol()")
+def test_consumer_protocol_takes_an_instance_back_at_once_after_a_kill(world):
+    """As a static member it would be refused until the group had missed it."""
+    load = world.make_load()
+    options = {"consumer__group__protocol": "consumer", "instance__id": "same",
+               **CONSUMER_PROTOCOL}
+    with load.feed(RATE) as feed:
+        for name in ("first", "second", "third"):
+            instance = world.run(name, **options)
+            instance.wait_assigned(4)
+            feed.wait_for_more(1000)
+            if name != "third":
+                instance.kill()
+    world.verify(load, instance)
     instance.stop()
 
 

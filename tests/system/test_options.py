@@ -239,6 +239,70 @@ def test_stated_limits_of_json(world):
     instance.stop()
 
 
+#: With the default of max.message.bytes, Kafka takes a value of so many bytes, and hardly more.
+LARGEST = 1048508
+LARGE_LOGIN = b'{"device_type":"d","locale":"x","timestamp":1720622216,"user_id":"%s","x":"' % (b"u" * 99)
+
+
+def test_records_as_large_as_kafka_takes(world):
+    """No room for what rollcall adds: each goes out as far as it can, and holds up no other."""
+    load = world.make_load(partitions=1)
+    for value in (b"x" * LARGEST, LARGE_LOGIN.ljust(LARGEST - 2, b"y") + b'"}', LARGE_LOGIN + b'"}'):
+        load.send(0, None, value, 1720622216000)
+    load.flush()
+    instance = world.run()
+    world.wait_quiet()
+    large, small = verify.read_committed(world.broker, world.output)
+    assert (large.key, large.value) == (None, load.records[1].value)
+    assert (small.key, small.value) == (b"u" * 99, load.records[2].value)
+    rejected, = verify.read_committed(world.broker, world.rejected)
+    assert (rejected.key, rejected.value) == (None, None)
+    assert dict(rejected.headers)["__rollcall.errors.reason"] == b"not_json"
+    assert dict(rejected.headers)["__rollcall.errors.offset"] == b"0"
+    assert "too large to be published whole" in instance.log()
+    instance.stop()
+
+
+def test_an_accepted_record_that_its_topic_cannot_take(world):
+    load = world.make_load(partitions=1)
+    world.broker.create_topic(world.output, 1, max__message__bytes=1040000)
+    load.send(0, b"k", LARGE_LOGIN.ljust(LARGEST - 22, b"y") + b'"}', 1720622216000)
+    load.flush()
+    instance = world.run()
+    assert instance.wait_exit() == 1
+    last = instance.log().splitlines()[-1]
+    assert f"{world.topic} [0] offset 0" in last and "max.message.bytes" in last, last
+
+
+def test_a_topic_that_cannot_take_batches(world):
+    load = world.make_load(partitions=1)
+    world.broker.create_topic(world.output, 1, max__message__bytes=10000)
+    load.produce(2000)
+    instance = world.run()
+    assert instance.wait_exit() == 1
+    last = instance.log().splitlines()[-1]
+    assert world.output in last and "producer.batch.size" in last, last
+
+
+def test_a_record_without_a_timestamp(world):
+    load = world.make_load(partitions=1)
+    load.send(0, b"k", b'{"device_type":"d","locale":"x","timestamp":5}', -1)
+    load.send(0, b"k", b"no login", -1)
+    load.flush()
+    world.verify(load, world.run())
+
+
+def test_memory_stays_below_its_limit(world):
+    """A backlog fills every queue that there is."""
+    world.create_input(8)
+    done = world.execute("generate", "--count", "300000", "--rate", "0")
+    assert done.returncode == 0, done.stderr
+    instance = world.run(instance__memory_mb=80)
+    world.wait_counted(300000)
+    assert instance.peak_memory_mb() < 80
+    instance.stop()
+
+
 def test_one_partition_and_little_to_do(world):
     """One record at a time: each must come through by itself, soon."""
     load = world.make_load(partitions=1)
@@ -287,6 +351,30 @@ def test_http(world):
     status, counts = instance.get("/counts")
     assert status == 200 and json.loads(counts) == expected.snapshot()
     instance.stop()
+
+
+def test_lag_that_is_not_known_is_not_shown_as_none(world):
+    """Partitions taken over while Redis is away: nobody knows how far they are counted."""
+    load = world.make_load()
+    load.produce(400)
+    first, second = world.run("first"), world.run("second")
+    world.wait_shared(first, second)
+    world.wait_quiet()
+    world.redis_server.kill()
+    second.kill()
+    first.wait_assigned(4, seconds=60)
+    load.produce(800)
+    verify.wait.until(lambda: sum(world.place.published().values()) == 1200, 60, "all published")
+
+    def shown():
+        return [lag for (name, _), lag in first.metrics().items()
+                if name == "rollcall_counted_lag_records"]
+
+    verify.wait.until(lambda: len(shown()) == 2 and all(lag > 0 for lag in shown()), 10,
+                      lambda: f"a lag of the two partitions that are known: {shown()}")
+    world.redis_server.start()
+    world.verify(load, first)
+    first.stop()
 
 
 def test_metrics_please_promtool(world):

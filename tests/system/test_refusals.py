@@ -97,6 +97,12 @@ def test_redis_unreachable(world):
     assert str(world.redis_server.port) in instance.log()
 
 
+def test_redis_that_does_not_answer(world):
+    world.create_input()
+    world.redis_server.pause()
+    refused(world.run(redis__timeout_ms=500), "did not answer within 500 ms", "redis.url")
+
+
 def test_redis_comes_within_the_timeout(world):
     load = world.make_load()
     load.produce(200)
@@ -171,6 +177,38 @@ def test_redis_that_lost_a_part_of_its_keys(world):
     with world.redis_server.client() as client:
         client.delete(f"{world.prefix}:offsets")
     refused(world.run(), f"{world.prefix}:offsets")
+
+
+def test_redis_that_read_half_of_a_checkpoint(world):
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.verify(load, instance)
+    with world.redis_server.client() as client:
+        # What an append-only file that was cut in a checkpoint's writes does at the second start.
+        client.hincrby(f"{world.prefix}:meta", "checkpoints", 1)
+    refused(instance, "append-only file had been cut", "restore a copy", world.prefix)
+
+
+@pytest.mark.redis(append_only=True)
+def test_redis_whose_file_was_cut_in_a_checkpoint_is_exact_or_refused(world):
+    """Redis 7.0 runs the head of the cut checkpoint at its second start; a later one may not."""
+    load = world.make_load()
+    load.produce(2000)
+    instance = world.run()
+    world.wait_quiet()
+    world.redis_server.kill()
+    world.redis_server.cut_file_in_transaction()
+    world.redis_server.start()
+    world.wait_quiet()
+    world.redis_server.kill()
+    world.redis_server.start()
+    with world.redis_server.client() as client:
+        made, told = client.hmget(f"{world.prefix}:meta", "checkpoints", "seal")
+    if made == told:
+        world.verify(load, instance)
+        return
+    refused(instance, "append-only file had been cut")
 
 
 def test_prefix_of_another_group(world):

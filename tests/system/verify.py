@@ -110,7 +110,8 @@ def _content(record):
     return record.key, record.value, record.timestamp_ms, headers
 
 
-def _same_counts(what, found, expected):
+def same_counts(what, found, expected):
+    """Two mappings to numbers, equal key by key."""
     if found == expected:
         return
     wrong = {key: (found.get(key), expected.get(key)) for key in found.keys() | expected.keys()
@@ -140,7 +141,7 @@ def check_redis(place, expected):
     with place.redis_server.client() as client:
         for name, counts in expected.dimensions.items():
             found = client.zrange(f"{prefix}:{name}_counts", 0, -1, withscores=True)
-            _same_counts(name, {value.decode(): int(score) for value, score in found}, counts)
+            same_counts(name, {value.decode(): int(score) for value, score in found}, counts)
         found = {}
         for key in client.scan_iter(f"{prefix}:login_counts:*", count=1000):
             day = key.decode().removeprefix(f"{prefix}:login_counts:")
@@ -150,9 +151,9 @@ def check_redis(place, expected):
         assert found.keys() == expected.days.keys(), \
             f"days {sorted(found)}, expected {sorted(expected.days)}"
         for day, counts in expected.days.items():
-            _same_counts(f"minutes of {day}", found[day], counts)
+            same_counts(f"minutes of {day}", found[day], counts)
         found = client.hgetall(f"{prefix}:rejected_counts")
-        _same_counts("rejected", {k.decode(): int(v) for k, v in found.items()},
+        same_counts("rejected", {k.decode(): int(v) for k, v in found.items()},
                      dict(expected.rejected))
         meta = {k.decode(): v.decode() for k, v in client.hgetall(f"{prefix}:meta").items()}
         assert meta.get("group") == place.group and meta.get("topic") == place.topic, meta
@@ -163,7 +164,7 @@ def check_redis(place, expected):
 def _check_anomalies(entries, expected):
     entries = [{k.decode(): v.decode() for k, v in fields.items()} for _, fields in entries]
     minutes = collections.Counter(entry["minute"] for entry in entries)
-    _same_counts("anomalies", dict(minutes), dict.fromkeys(expected.anomalies, 1))
+    same_counts("anomalies", dict(minutes), dict.fromkeys(expected.anomalies, 1))
     for entry in entries:
         assert entry["kind"] == "threshold", entry
         assert entry["threshold"] == str(expected.threshold), entry
@@ -243,7 +244,7 @@ def check_snapshot(instance, expected):
     found = instance.snapshot()
     assert found.keys() == expected.snapshot().keys(), found.keys()
     for name, counts in expected.snapshot().items():
-        _same_counts(f"snapshot, {name}", found[name], counts)
+        same_counts(f"snapshot, {name}", found[name], counts)
 
 
 def check_log(text):

@@ -71,6 +71,7 @@ static void refused(struct given given, const char *words) {
     struct error error = {""};
     struct config *config = create(&given, &error);
     if (config != NULL) fail_msg("taken, though it should say: %s", words);
+    if (strchr(error.text, '\n') != NULL) fail_msg("more than one line: %s", error.text);
     char copy[512];
     snprintf(copy, sizeof copy, "%s", words);
     char *rest = copy;
@@ -124,8 +125,7 @@ static void without_any_source_the_defaults_hold(void **state) {
     assert_string_equal(config->http.listen, "127.0.0.1:9464");
     assert_int_equal(config->log.level, LOG_INFO);
     assert_int_equal(config->log.format, LOG_LOGFMT);
-    assert_int_equal(config->session_ms, 45000);
-    assert_int_equal(config->drain_ms, 10000);
+    assert_int_equal(config->drain_ms, 5000);
     config_destroy(&config);
     assert_null(config);
     config_destroy(&config);
@@ -174,7 +174,7 @@ static void each_key_is_read_into_its_place(void **state) {
                       "[aggregate]\ndimensions = a , b.c,d_e-F\nmax_values = 5\n"
                       "retention_days = 7\nmax_future_s = 0\n"
                       "[anomaly]\nthreshold = 99\n"
-                      "[redis]\nurl = rediss://u:p@h:1/2\nprefix = {p}\ncheckpoint_ms = 100\n"
+                      "[redis]\nurl = redis://u:p@h:1/2\nprefix = {p}\ncheckpoint_ms = 100\n"
                       "timeout_ms = 1000\n"
                       "[http]\nlisten =\n[log]\nlevel = debug\nformat = json\n");
     assert_string_equal(kafka_conf_get(&config->kafka, "bootstrap.servers"), "k:1");
@@ -199,7 +199,7 @@ static void each_key_is_read_into_its_place(void **state) {
     assert_int_equal(config->aggregate.retention_days, 7);
     assert_int_equal(config->aggregate.max_future_s, 0);
     assert_int_equal(config->anomaly.threshold, 99);
-    assert_string_equal(config->redis.url, "rediss://u:p@h:1/2");
+    assert_string_equal(config->redis.url, "redis://u:p@h:1/2");
     assert_string_equal(config->redis.prefix, "{p}");
     assert_int_equal(config->redis.checkpoint_ms, 100);
     assert_int_equal(config->redis.timeout_ms, 1000);
@@ -305,6 +305,10 @@ static void a_value_out_of_range_says_the_range(void **state) {
         "instance.id=",
         "redis.url=http://x",
         "redis.url=redis://",
+        "redis.url=redis://h:port",
+        "redis.url=redis://h:0",
+        "redis.url=redis://h/db",
+        "redis.url=unix://socket",
         "redis.prefix=",
         "redis.prefix=a b",
         "http.listen=9464",
@@ -312,6 +316,8 @@ static void a_value_out_of_range_says_the_range(void **state) {
         "http.listen=h:",
         "consumer.group.id=",
         "producer.compression.codec=brotli",
+        "producer.transaction.timeout.ms=50",
+        "kafka.bootstrap.servers=",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char words[128];
@@ -398,6 +404,7 @@ static void an_error_never_shows_a_secret(void **state) {
     struct error error;
     const struct given wrong[] = {
         {X("redis.url=http://u:hunter2@h")},          {X("redis.url=redis://u:hunter2 @h")},
+        {X("redis.url=redis://u:hunter2@h:port")},    {X("redis.url=redis://u@h/hunter2")},
         {.file = "[redis]\nurl = hunter2\n"},         {ENV("ROLLCALL_REDIS_URL=hunter2")},
         {ENV("ROLLCALL_KAFKA_SASL_PASWORD=hunter2")}, {X("kafka.sasl.pasword=hunter2")},
     };
@@ -451,6 +458,10 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
             X("consumer.session.timeout.ms=1000", "redis.checkpoint_ms=500"));
     REFUSED("%f:2: consumer.session.timeout.ms |too short",
             .file = "[kafka]\nsession.timeout.ms = 900\n");
+    REFUSED("-X redis.checkpoint_ms: redis.checkpoint_ms must be below",
+            X("redis.checkpoint_ms=60000"));
+    REFUSED("-X output.commit_ms: output.commit_ms must be below 10000",
+            X("output.commit_ms=9000", "producer.transaction.timeout.ms=20000"));
     struct config *config = TAKEN(X("consumer.session.timeout.ms=6000"));
     assert_int_equal(config->drain_ms, 3000);
     config_destroy(&config);
@@ -461,10 +472,12 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
 
 static void what_librdkafka_cannot_combine_is_refused(void **state) {
     (void)state;
-    REFUSED("[kafka] and [consumer]: librdkafka: |session.timeout.ms",
+    REFUSED("-X consumer.max.poll.interval.ms: librdkafka: |session.timeout.ms",
             X("consumer.max.poll.interval.ms=1000"));
-    REFUSED("[kafka] and [producer]: librdkafka: |transaction.timeout.ms",
-            X("producer.message.timeout.ms=20000"));
+    REFUSED("%f:2: librdkafka: |transaction.timeout.ms",
+            .file = "[producer]\nmessage.timeout.ms = 20000\n");
+    REFUSED("[kafka] and [consumer]: librdkafka: |SASL",
+            X("kafka.security.protocol=sasl_plaintext", "kafka.sasl.mechanism=NONE-SUCH"));
     REFUSED("librdkafka: |ssl.ca.location",
             X("kafka.security.protocol=ssl", "kafka.ssl.ca.location=/nonexistent"));
     REFUSED("consumer.enable.auto.commit is set by rollcall",

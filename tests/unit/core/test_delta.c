@@ -65,6 +65,45 @@ static void keys_may_hold_any_byte_up_to_the_limit(void **state) {
     delta_release(&delta);
 }
 
+/* Of every length, with every byte changed, under one hash: only the bytes can tell them apart. */
+static void keys_of_equal_hash_differ_by_any_byte(void **state) {
+    (void)state;
+    for (uint8_t length = 1; length <= DELTA_KEY_BYTES_MAX; length++) {
+        struct delta delta;
+        char bytes[DELTA_KEY_BYTES_MAX] = {0};
+        const struct delta_key key = {.bytes = bytes, .hash = 7, .length = length};
+        delta_init(&delta);
+        assert_true(delta_add(&delta, key, 1));
+        for (unsigned at = 0; at < length; at++) {
+            bytes[at] = 1;
+            assert_true(delta_add(&delta, key, 1));
+            bytes[at] = 0;
+        }
+        assert_false(delta_add(&delta, key, 1));
+        assert_int_equal(delta.entry_count, length + 1);
+        delta_release(&delta);
+    }
+}
+
+static void every_byte_and_the_seed_change_the_hash(void **state) {
+    (void)state;
+    char bytes[DELTA_KEY_BYTES_MAX] = {0};
+    int equal = 0;
+    for (size_t length = 1; length <= sizeof bytes; length++) {
+        const struct login_text text = {bytes, length};
+        const uint32_t hash = delta_value_key(SEED, 0, text).hash;
+        equal += delta_value_key(SEED + 1, 0, text).hash == hash;
+        equal += delta_value_key(SEED, 1, text).hash == hash;
+        equal += delta_value_key(SEED, 0, (struct login_text){bytes, length - 1}).hash == hash;
+        for (size_t at = 0; at < length; at++) {
+            bytes[at] = 1;
+            equal += delta_value_key(SEED, 0, text).hash == hash;
+            bytes[at] = 0;
+        }
+    }
+    assert_int_equal(equal, 0); /* by chance: once in 500,000 seeds */
+}
+
 static void shards_share_the_keys_and_none_is_out_of_range(void **state) {
     (void)state;
     int owned[3] = {0};
@@ -81,6 +120,8 @@ int main(void) {
         cmocka_unit_test(equal_keys_add_up_and_fields_stay_apart),
         cmocka_unit_test(many_keys_survive_growth_merge_and_reuse),
         cmocka_unit_test(keys_may_hold_any_byte_up_to_the_limit),
+        cmocka_unit_test(keys_of_equal_hash_differ_by_any_byte),
+        cmocka_unit_test(every_byte_and_the_seed_change_the_hash),
         cmocka_unit_test(shards_share_the_keys_and_none_is_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,6 @@ static const struct verdict_case cases[] = {
     NO("NUL after a number", TIME("60\0"), LOGIN_NOT_JSON, NULL),
     NO("NUL after a literal", EXTRA("\"a\":true\0"), LOGIN_NOT_JSON, NULL),
     NO("NUL within a string", LOCALE("\"P\0A\""), LOGIN_NOT_JSON, NULL),
-    NO("NUL escaped within a name", EXTRA("\"a\\u0000\":1"), LOGIN_NOT_JSON, NULL),
     NO("line feed within a string", LOCALE("\"P\nA\""), LOGIN_NOT_JSON, NULL),
     NO("tab within a string", LOCALE("\"P\tA\""), LOGIN_NOT_JSON, NULL),
     NO("control character 0x1f within a string", LOCALE("\"\x1f\""), LOGIN_NOT_JSON, NULL),
@@ -244,6 +243,16 @@ static const struct verdict_case cases[] = {
        60),
     OK("integer past 64 bits elsewhere", EXTRA("\"a\":123456789012345678901234567890"), 60),
     OK("number too small for a double elsewhere", EXTRA("\"a\":1e-400"), 60),
+    OK("NUL escaped within a name", EXTRA("\"a\\u0000\":1"), 60),
+    OK("NULs escaped within several names, and within values",
+       EXTRA("\"\\u0000\" :\"\\u0000\",\"a\\\\\\u0000\\u0000\"\t:[{\"\\u0000b\":1}]"), 60),
+    OK("a NUL behind an escaped quote within a name", EXTRA("\"\\\"\\u0000\":1"), 60),
+    OK("what only looks like a NUL within a name", EXTRA("\"\\\\u0000\\u0000\":\"\\\":\""), 60),
+    NO("a name with a NUL is no name of ours", BYTES("{\"device_type\":\"ios\",\"locale\\u0000\":\"PA\","
+                                                   "\"timestamp\":60}"),
+       LOGIN_MISSING_FIELD, "locale: missing"),
+    NO("a name with a NUL, then what is no JSON", EXTRA("\"\\u0000\":1,"), LOGIN_NOT_JSON, NULL),
+    NO("a name with a NUL, and one cut short", BYTES("{\"\\u0000\":1,\"\\"), LOGIN_NOT_JSON, NULL),
     OK("slash escaped elsewhere", EXTRA("\"a\":\"\\/\\\"\\\\\\b\\f\\n\\r\\t\""), 60),
 };
 
@@ -320,6 +329,14 @@ static void values_are_utf8_byte_for_byte_in_the_order_of_the_rules(void **state
     assert_text(login->values[0], "ios", 3);
     assert_text(login->values[1], "\0\"\n\xc3\xa9\xf0\x9f\x98\x80\xc3\xa9", 11);
     assert_int_equal(login->minute, 28677036);
+}
+
+static void a_value_keeps_its_nul_beside_a_key_with_one(void **state) {
+    static const char record[] = "{\"x\\u0000\":1,\"locale\":\"\\u0000:\",\"timestamp\":60,"
+                                 "\"device_type\":\"a\"}";
+    const struct login *login = judge(*state, record, sizeof record - 1, NO_KAFKA_TIME);
+    assert_int_equal(login->reason, LOGIN_ACCEPTED);
+    assert_text(login->values[1], "\0:", 2);
 }
 
 static void user_id_is_there_only_when_it_is_a_string(void **state) {
@@ -440,6 +457,8 @@ int main(void) {
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(values_are_utf8_byte_for_byte_in_the_order_of_the_rules,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_value_keeps_its_nul_beside_a_key_with_one, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(user_id_is_there_only_when_it_is_a_string, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_rejected_record_gives_no_values, set_up, tear_down),

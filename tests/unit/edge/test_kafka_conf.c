@@ -143,9 +143,9 @@ static void memory_and_fetch_sizes_are_the_users(void **state) {
 static void a_put_replaces_under_any_alias(void **state) {
     (void)state;
     struct properties properties = {0};
-    assert_true(kafka_conf_put(&properties, "linger.ms", "5"));
-    assert_true(kafka_conf_put(&properties, "client.id", "a"));
-    assert_true(kafka_conf_put(&properties, "queue.buffering.max.ms", "7"));
+    kafka_conf_put(&properties, "linger.ms", "5");
+    kafka_conf_put(&properties, "client.id", "a");
+    kafka_conf_put(&properties, "queue.buffering.max.ms", "7");
     assert_int_equal(properties.count, 2);
     assert_string_equal(kafka_conf_get(&properties, "linger.ms"), "7");
     assert_string_equal(kafka_conf_get(&properties, "client.id"), "a");
@@ -158,11 +158,11 @@ static void a_clients_own_section_wins_and_foreign_properties_stay_out(void **st
     (void)state;
     struct properties kafka = {0};
     struct properties own = {0};
-    assert_true(kafka_conf_put(&kafka, "bootstrap.servers", "k:9092"));
-    assert_true(kafka_conf_put(&kafka, "socket.timeout.ms", "1000"));
-    assert_true(kafka_conf_put(&kafka, "session.timeout.ms", "9000"));
-    assert_true(kafka_conf_put(&own, "socket.timeout.ms", "2000"));
-    assert_true(kafka_conf_put(&own, "linger.ms", "3"));
+    kafka_conf_put(&kafka, "bootstrap.servers", "k:9092");
+    kafka_conf_put(&kafka, "socket.timeout.ms", "1000");
+    kafka_conf_put(&kafka, "session.timeout.ms", "9000");
+    kafka_conf_put(&own, "socket.timeout.ms", "2000");
+    kafka_conf_put(&own, "linger.ms", "3");
     struct error error = {""};
     rd_kafka_conf_t *conf = NULL;
     assert_true(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &conf, &error));
@@ -190,7 +190,7 @@ static void a_bad_property_fails_the_build_with_its_name(void **state) {
     (void)state;
     struct properties kafka = {0};
     struct properties own = {0};
-    assert_true(kafka_conf_put(&own, "linger.ms", "soon"));
+    kafka_conf_put(&own, "linger.ms", "soon");
     struct error error = {""};
     rd_kafka_conf_t *conf = NULL;
     assert_false(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &conf, &error));
@@ -204,10 +204,10 @@ static void assert_trial(const char *name, const char *value, enum kafka_role ro
     struct properties kafka = {0};
     struct properties own = {0};
     struct error error = {""};
-    assert_true(kafka_conf_put(&kafka, "bootstrap.servers", "nobody.invalid:9092"));
-    if (name != NULL) assert_true(kafka_conf_put(&own, name, value));
-    assert_true(kafka_conf_put(&kafka, "session.timeout.ms", "45000"));
-    assert_true(kafka_conf_put(&kafka, "transaction.timeout.ms", "10000"));
+    kafka_conf_put(&kafka, "bootstrap.servers", "nobody.invalid:9092");
+    if (name != NULL) kafka_conf_put(&own, name, value);
+    kafka_conf_put(&kafka, "session.timeout.ms", "45000");
+    kafka_conf_put(&kafka, "transaction.timeout.ms", "10000");
     const bool is_good = kafka_conf_try(&kafka, &own, role, true, &error);
     assert_int_equal(is_good, expected == NULL);
     if (expected != NULL && strstr(error.text, expected) == NULL) fail_msg("%s", error.text);

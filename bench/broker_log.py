@@ -1,0 +1,89 @@
+"""What lies in the broker's log folders, read from the headers of the record batches themselves.
+
+That counts what no client tells: bytes as stored, batches, and transactions (each leaves one commit
+marker in the partition of __consumer_offsets to which its offsets went).
+"""
+
+import dataclasses
+import os
+import re
+import struct
+
+#: Record batch, version 2: base offset, length, leader epoch, magic, checksum, attributes, last
+#: offset delta, two times, producer, epoch, sequence, records.
+_BATCH = struct.Struct(">qiibIhiqqqhii")
+_BEFORE_LENGTH_COUNTS = 12
+_CONTROL = 0x20
+_COMMIT_KEY = struct.pack(">hh", 0, 1)
+
+_FOLDER = re.compile(r"(.+)-(\d+)")
+
+
+@dataclasses.dataclass
+class Stored:
+    """Sums over batches: records and bytes of data, and commit and abort markers."""
+    bytes: int = 0
+    batches: int = 0
+    records: int = 0
+    commits: int = 0
+    aborts: int = 0
+
+    def __iadd__(self, other):
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        return self
+
+
+def _segments(data, only=None):
+    """(topic, path, size) of every segment of a live partition, of one topic or of all."""
+    with os.scandir(data) as folders:
+        for folder in folders:
+            match = _FOLDER.fullmatch(folder.name)
+            if not match or (only and match.group(1) != only):
+                continue
+            try:
+                for name in os.listdir(folder.path):
+                    path = os.path.join(folder.path, name)
+                    if name.endswith(".log"):
+                        yield match.group(1), path, os.path.getsize(path)
+            except FileNotFoundError:
+                continue  # just being deleted
+
+
+def sizes(data):
+    """path -> bytes now, to start from later."""
+    return {path: size for _, path, size in _segments(data)}
+
+
+def _walk(path, start, end):
+    found = Stored()
+    with open(path, "rb") as segment:
+        at = start
+        while at + _BATCH.size <= end:
+            segment.seek(at)
+            header = segment.read(_BATCH.size + 16)
+            fields = _BATCH.unpack_from(header)
+            length, attributes, count = fields[1], fields[5], fields[12]
+            if length <= 0:
+                break
+            found.batches += 1
+            if attributes & _CONTROL:
+                # One record: length, attributes, two deltas and the key's length, a byte each.
+                is_commit = header[_BATCH.size + 5:_BATCH.size + 9] == _COMMIT_KEY
+                found.commits += is_commit
+                found.aborts += not is_commit
+            else:
+                found.records += count
+            at += _BEFORE_LENGTH_COUNTS + length
+    found.bytes = at - start
+    return found
+
+
+def since(data, before, only=None):
+    """topic -> Stored, of what was written after `before` (an answer of sizes)."""
+    found = {}
+    for topic, path, size in _segments(data, only):
+        start = before.get(path, 0)
+        if size > start:
+            found.setdefault(topic, Stored()).__iadd__(_walk(path, start, size))
+    return found

@@ -1,0 +1,108 @@
+/* edge/checkpoint.lua: one checkpoint in a redis-server of its own, from call to answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/child.h"
+#include "base/clock.h"
+#include "edge/redis_store.h"
+#include "micro.h"
+
+enum { KEYS = 100, SEED = 42, START_MS = 5000, STOP_MS = 5000, TIMEOUT_MS = 5000 };
+
+static struct child redis;
+
+struct script {
+    char folder[64];
+    struct redis_store *store;
+    struct delta delta;
+    int64_t stored;
+};
+
+static void stop_redis(void) {
+    child_stop(&redis, STOP_MS);
+}
+
+static void start_redis(struct script *script, char url[128]) {
+    char socket[96], log[96];
+    struct error error = {0};
+    snprintf(script->folder, sizeof script->folder, "/tmp/rollcall-micro-XXXXXX");
+    if (mkdtemp(script->folder) == NULL) micro_fail("no folder under /tmp");
+    snprintf(socket, sizeof socket, "%s/redis.sock", script->folder);
+    snprintf(log, sizeof log, "%s/redis.log", script->folder);
+    snprintf(url, 128, "unix://%s", socket);
+    const char *const argv[] = {"redis-server", "--port", "0",   "--unixsocket",
+                                socket,         "--save", "",    "--dir",
+                                script->folder, NULL};
+    atexit(stop_redis); /* however this ends */
+    if (!child_start(&redis, "redis-server", argv, log, &error)) micro_fail(error.text);
+    const int64_t deadline_ms = clock_ms() + START_MS;
+    while (access(socket, F_OK) != 0) {
+        if (clock_ms() > deadline_ms) micro_fail("redis-server does not start");
+        usleep(10000);
+    }
+}
+
+static void *set_up(void) {
+    struct script *script = calloc(1, sizeof *script);
+    char url[128];
+    struct error error = {0};
+    if (script == NULL) micro_fail("out of memory");
+    start_redis(script, url);
+    const struct redis_store_options options = {
+        .url = url,
+        .prefix = "{micro}",
+        .timeout_ms = TIMEOUT_MS,
+        .group = "micro",
+        .topic = "micro",
+        .topic_id = "",
+        .dimensions = {"locale"},
+        .dimension_count = 1,
+        .threshold = INT64_C(1) << 40,
+        .max_values = 10000,
+        .retention_days = 400,
+    };
+    script->store = redis_store_create(&options, &error);
+    if (script->store == NULL) micro_fail(error.text);
+    script->stored = CURSOR_ABSENT;
+    for (int64_t i = 0; i < KEYS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "value-%d", (int)i);
+        delta_add(&script->delta, delta_value_key(SEED, 0, (struct login_text){name, strlen(name)}),
+                  1);
+    }
+    return script;
+}
+
+static void run(void *state, int64_t operations) {
+    struct script *script = state;
+    const struct delta *deltas[] = {&script->delta};
+    for (int64_t i = 0; i < operations; i++) {
+        struct error error = {0};
+        struct store_call call = {.base = script->stored, .deltas = deltas, .delta_count = 1};
+        call.end = script->stored + 100 + (script->stored < 0);
+        redis_store_apply(script->store, &call, 1, &error);
+        if (call.verdict != STORE_OK || call.stored != call.end) micro_fail(error.text);
+        script->stored = call.stored;
+    }
+}
+
+static void tear_down(void *state) {
+    struct script *script = state;
+    char path[96];
+    redis_store_destroy(&script->store);
+    delta_release(&script->delta);
+    stop_redis();
+    snprintf(path, sizeof path, "%s/redis.log", script->folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/redis.sock", script->folder);
+    unlink(path);
+    rmdir(script->folder);
+    free(script);
+}
+
+const struct micro micro_script[] = {
+    {"script", "checkpoint of 100 keys, wall time", CLOCK_MONOTONIC, set_up, run, tear_down},
+    {0},
+};

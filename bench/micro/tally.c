@@ -1,0 +1,43 @@
+/* core/tally: what one stored key costs in the running totals that readers walk. */
+#include "core/tally.h"
+
+#include <stdlib.h>
+
+#include "micro.h"
+
+enum { SEED = 42, KEYS = 1024, VALUES_MAX = 10000 };
+
+struct totals {
+    struct tally *tally;
+    struct delta delta;
+};
+
+static void *set_up(void) {
+    struct totals *totals = calloc(1, sizeof *totals);
+    if (totals == NULL) micro_fail("out of memory");
+    tally_enter();
+    totals->tally = tally_create(SEED, VALUES_MAX);
+    if (totals->tally == NULL) micro_fail("out of memory");
+    for (int64_t i = 0; i < KEYS; i++) {
+        delta_add(&totals->delta, delta_number_key(SEED, DELTA_MINUTE, &i), 1);
+    }
+    return totals;
+}
+
+static void run(void *state, int64_t operations) {
+    struct totals *totals = state;
+    for (int64_t i = 0; i < operations; i += KEYS) tally_add(totals->tally, &totals->delta);
+}
+
+static void tear_down(void *state) {
+    struct totals *totals = state;
+    delta_release(&totals->delta);
+    tally_leave();
+    tally_destroy(&totals->tally);
+    free(totals);
+}
+
+const struct micro micro_tally[] = {
+    {"tally", "key added, of 1,024", CLOCK_PROCESS_CPUTIME_ID, set_up, run, tear_down},
+    {0},
+};

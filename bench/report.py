@@ -1,0 +1,176 @@
+"""Tells results as Markdown and SVG."""
+
+import os
+
+import svg
+
+
+def _number(value):
+    """Three digits that mean something."""
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _spread(found, scale=1):
+    if found is None:
+        return "-"
+    low, high = _number(found["min"] * scale), _number(found["max"] * scale)
+    return f"{_number(found['median'] * scale)} ({low}-{high})"
+
+
+def _times(ratio):
+    return f"{_number(1 / ratio['median'])} times" if ratio else "-"
+
+
+def table(head, rows):
+    """A Markdown table whose columns are as wide as their cells."""
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
+             for row in cells]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
+
+
+def _where(found):
+    machine = found["machine"]
+    return (f"`{found['command'].strip()}` at {machine['commit']}: {machine['cores']} cores of "
+            f"{machine['cpu']}, shared with the broker and Redis; Linux {machine['kernel']}, "
+            f"librdkafka {machine['librdkafka']}; load average before the run "
+            f"{machine['load_before']:.1f}.\n")
+
+
+def compare(found):
+    """The contenders side by side."""
+    rows = []
+    for one in found["contenders"]:
+        if not one["rounds"]:
+            rows.append([one["label"], f"{one['records']:,}", "failed", "", "", "", "", "", ""])
+            continue
+        rows.append([one["label"], f"{one['records']:,}", _spread(one["cpu_per_million"]),
+                     _spread(one["warm_cpu_s"]), _spread(one["rate"], 1e-3),
+                     _spread(one["rss_mb"]), _number(one["kafka_bytes"]["median"] / 1e6),
+                     _number(one["transactions"]["median"]),
+                     _number(one["redis_commands"]["median"])])
+    head = ["contender", "records", "CPU-s", "CPU-s, 2nd half", "1000 records/s", "peak RSS, MB",
+            "MB to Kafka", "transactions", "Redis commands"]
+    notes = "\n".join(f"- {one['label']}: {one['note']}" for one in found["contenders"]
+                      if one["note"])
+    failures = "\n".join(f"- **{one['label']} failed**: {one['failure'].splitlines()[0]}"
+                         for one in found["contenders"] if one["failure"])
+    ratios = table(["CPU against", "rollcall takes", "least", "greatest", "best to best",
+                    "it takes more than rollcall", "the same, 2nd half"],
+                   [[one["to"], _number(one["pairs"]["median"]), _number(one["pairs"]["min"]),
+                     _number(one["pairs"]["max"]), _number(one["of_bests"]),
+                     _times(one["pairs"]), _times(one["warm_pairs"])]
+                    for one in found["ratios"] if one["pairs"]])
+    has_ratios = any(one["pairs"] for one in found["ratios"])
+    rounds = max(one["rounds"] for one in found["contenders"])
+    return "\n\n".join(filter(None, [
+        "## Side by side", _where(found).rstrip(),
+        f"Median (least-greatest) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis "
+        "commands are for a million records.",
+        table(head, rows), notes, failures,
+        "CPU of rollcall against each, pair by pair of the same round:" if has_ratios else "",
+        ratios if has_ratios else ""])) + "\n"
+
+
+def latency(found):
+    """From when a record was due to when it can be seen."""
+    rows = []
+    for point in found["points"]:
+        duration = point["records"] / point["rate"]
+        for where, told in (("kafka", "`read_committed` reader"), ("redis", "Redis")):
+            ms = point[where]
+            rows.append([f"{point['rate']:,}", told, _number(ms["p50"]), _number(ms["p99"]),
+                         _number(ms["p999"]), _number(ms["max"]),
+                         f"{100 * point['cpu_s'] / duration:.1f} %",
+                         f"{100 * point['probe_cpu_s'] / duration:.1f} %",
+                         _number(point["behind_max_ms"])])
+    head = ["records/s", "visible to", "p50", "p99", "p99.9", "max", "rollcall, of a core",
+            "the probe, of a core", "sender late by at most"]
+    return "\n\n".join([
+        "## Latency", _where(found).rstrip(),
+        f"Milliseconds from when a record was due to be sent to when it can be seen; "
+        f"{found['seconds']} s for each rate, {found['partitions']} partitions, "
+        "`output.commit_ms` and `redis.checkpoint_ms` as they are by default (100 and 500).",
+        table(head, rows)]) + "\n"
+
+
+def idle(found):
+    """An instance that has nothing to do."""
+    rows = [[one["label"], _spread(one["core_percent"]), _spread(one["wakeups_per_s"]),
+             _spread(one["redis_per_s"])] for one in found["who"]]
+    return "\n\n".join([
+        "## Idle", _where(found).rstrip(),
+        f"{found['partitions']} partitions, nothing to read; {found['seconds']} s a round.",
+        table(["", "% of a core", "wake-ups/s", "Redis commands/s"], rows)]) + "\n"
+
+
+def start(found):
+    """From start to the first record."""
+    rows = [["rollcall: its first record is counted in Redis", _spread(found["counted"])],
+            ["a plain consumer: it gets its first record", _spread(found["plain"])],
+            ["between the two", _spread(found["beyond"])]]
+    return "\n\n".join([
+        "## Start", _where(found).rstrip(),
+        f"Seconds from the start of the process; an empty group, {found['rounds']} rounds.",
+        table(["", "s"], rows)]) + "\n"
+
+
+def scaling(found):
+    """What the cost of a record depends on, and what it does not."""
+    texts = ["## Scaling", _where(found).rstrip(),
+             f"The best of {found['rounds']} rounds for each point."]
+    for curve in found["curves"]:
+        rows = [[point["told"], f"{point['records']:,}", _number(point["cpu_per_million"]),
+                 _number(point["rate"] / 1e3), _number(point["rss_mb"]),
+                 _number(point["redis_per_s"])] for point in curve["points"]]
+        texts.append(f"**{curve['title']}**" + (f" ({curve['note']})" if curve["note"] else ""))
+        texts.append(table([curve["axis"], "records", "CPU-s a million", "1000 records/s",
+                            "peak RSS, MB", "Redis commands/s"], rows))
+    return "\n\n".join(texts) + "\n"
+
+
+PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start}
+
+
+def _charts(part, found):
+    """file name -> SVG, of a part."""
+    if part == "compare":
+        measured = [one for one in found["contenders"] if one["rounds"]]
+        return {"compare.svg": svg.bars(
+            "CPU-seconds for a million records (logarithmic)",
+            [(one["label"], one["cpu_per_million"]) for one in measured])}
+    if part == "latency":
+        return {f"latency-{where}.svg": svg.lines(
+            f"ms to {told}", "records/s",
+            [(name, [(point["rate"], point[where][key]) for point in found["points"]])
+             for name, key in (("p99.9", "p999"), ("p99", "p99"), ("p50", "p50"))])
+            for where, told in (("kafka", "a read_committed reader"), ("redis", "Redis"))}
+    if part == "scaling":
+        return {f"scaling-{curve['name']}.svg": svg.lines(
+            f"{curve['title']}: CPU-seconds a million", curve["axis"],
+            [("rollcall", [(point["at"], point["cpu_per_million"]) for point in curve["points"]])])
+            for curve in found["curves"] if len(curve["points"]) > 1}
+    return {}
+
+
+def write(folder, parts):
+    """report.md and the charts, from all parts that were measured."""
+    texts = ["# What was measured",
+             "Written by `./dev bench`; bench/README.md says how to read it."]
+    for part, tell in PARTS.items():
+        if part not in parts:
+            continue
+        charts = _charts(part, parts[part])
+        for name, chart in charts.items():
+            with open(os.path.join(folder, name), "w") as out:
+                out.write(chart)
+        texts.append(tell(parts[part]) + "\n" +
+                     "\n".join(f"![{name.removesuffix('.svg')}]({name})" for name in charts))
+    with open(os.path.join(folder, "report.md"), "w") as out:
+        out.write("\n\n".join(text.rstrip() for text in texts) + "\n")

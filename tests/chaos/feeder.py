@@ -1,0 +1,121 @@
+"""Writes the numbered input, at a rate that can be changed and without ever giving up."""
+
+import ctypes
+import time
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+import records
+import worker
+
+_SLICE_S = 0.02
+_OUTSTANDING_MAX = 100000
+
+
+class Feeder:
+    """The handle of the feeding process.
+
+    sent[p] is raised before a record is given to the producer, acknowledged[p] once Kafka has it:
+    what Kafka holds of partition p lies between the two.
+    """
+
+    def __init__(self, address, topic, seed, partitions, per_second):
+        self.sent, self.acknowledged = worker.shared_numbers(), worker.shared_numbers()
+        self._partitions = worker.shared_value(ctypes.c_int, partitions)
+        self._rate = worker.shared_value(ctypes.c_double, 0)
+        self._stop = worker.shared_value(ctypes.c_bool, False)
+        self._rests = worker.shared_value(ctypes.c_bool, True)
+        self.per_second = per_second
+        self.worker = worker.Worker("feeder", _feed, address, topic, seed, self._partitions,
+                                    self._rate, self._stop, self._rests, self.sent,
+                                    self.acknowledged)
+
+    @property
+    def partition_count(self):
+        """To how many partitions records go."""
+        return self._partitions.value
+
+    def spread(self, partitions):
+        """From now on records go to so many partitions, which must exist."""
+        self._partitions.value = partitions
+
+    def go(self):
+        """Lets records flow."""
+        self._rests.value = False
+        self._rate.value = self.per_second
+
+    def pause(self):
+        """Lets no more records flow; is_idle says when all are acknowledged."""
+        self._rate.value = 0
+
+    def is_idle(self):
+        """Whether nothing flows, and all that was sent is acknowledged."""
+        self.worker.check()
+        return self._rate.value == 0 and self._rests.value and \
+            list(self.sent) == list(self.acknowledged)
+
+    def counts(self):
+        """partition -> records acknowledged, for partitions that have any."""
+        return {p: n for p, n in enumerate(self.acknowledged) if n}
+
+    def total(self):
+        """How many records Kafka has acknowledged."""
+        return sum(self.acknowledged)
+
+    def stop(self):
+        """Ends the process in order."""
+        self._stop.value = True
+        self.worker.join()
+
+
+def _feed(address, topic, seed, partitions, rate, stop, rests, sent, acknowledged):
+    def delivered(error, message):
+        assert error is None, f"the harness's own producer failed: {error}"
+        partition, offset = message.partition(), message.offset()
+        assert offset == acknowledged[partition], \
+            f"{topic}[{partition}]: record {acknowledged[partition]} got the offset {offset}"
+        acknowledged[partition] = offset + 1
+
+    producer = Producer({
+        "bootstrap.servers": address, "enable.idempotence": True, "acks": "all", "linger.ms": 20,
+        "compression.codec": "lz4", "message.timeout.ms": 0, "retry.backoff.max.ms": 500,
+        "reconnect.backoff.max.ms": 500, "queue.buffering.max.messages": 2 * _OUTSTANDING_MAX,
+        "topic.metadata.refresh.interval.ms": 1000, "log_level": 0, "on_delivery": delivered})
+    source = records.Records(seed)
+    due, last = 0.0, time.monotonic()
+    while not stop.value:
+        now, speed = time.monotonic(), rate.value
+        rests.value = speed == 0
+        due, last = min(due + (now - last) * speed, speed), now
+        producer.poll(0)
+        while due >= 1 and len(producer) < _OUTSTANDING_MAX:
+            count = min(int(due) // partitions.value + 1, 200)
+            took = sum(_send(producer, topic, source, sent, partition, count)
+                       for partition in range(partitions.value))
+            due -= took
+            producer.poll(0)
+            if not took:
+                break
+        time.sleep(_SLICE_S)
+    assert producer.flush(60) == 0, "records of the harness were not acknowledged"
+
+
+def _send(producer, topic, source, sent, partition, count):
+    """Hands the next count records of a partition to the producer; answers how many it took."""
+    for done in range(count):
+        number = sent[partition]
+        made = source.template(partition, number)
+        value = made.head
+        if made.tail is not None:
+            value += records.tag_of(partition, number) + made.tail
+        sent[partition] = number + 1
+        try:
+            producer.produce(topic, value, made.key, partition, timestamp=made.timestamp_ms,
+                             headers=made.headers)
+        except (KafkaException, BufferError) as error:
+            sent[partition] = number
+            if isinstance(error, BufferError) or \
+                    error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                return done  # full, or it has not heard yet of a partition that was added
+            raise
+    return count

@@ -1,0 +1,209 @@
+"""The instances of rollcall: started, killed, stopped, and watched by what their metrics say."""
+
+import collections
+import os
+import signal
+import threading
+import time
+
+import process
+import rollcall
+import wait
+
+#: What is summed up over all instances that ever ran.
+_SUMMED = ("rollcall_records_consumed_total", "rollcall_records_published_total",
+           "rollcall_records_counted_total", "rollcall_rewinds_total",
+           "rollcall_transactions_aborted_total", "rollcall_checkpoint_failures_total",
+           "rollcall_records_lost_total")
+
+
+def _read(instance):
+    """What is summed up, as one instance says it now; empty if it does not answer."""
+    found = collections.Counter()
+    for (name, labels), value in instance.metrics().items():
+        if name in _SUMMED:
+            found[name] += value
+            if name == "rollcall_rewinds_total":
+                found[f"rewinds {dict(labels).get('cause')}"] += value
+    return found
+
+
+class Slot:
+    """A place for one instance, which comes and goes."""
+
+    def __init__(self, name, options, is_stable):
+        self.name = name
+        self.is_stable = is_stable  # its instance.id stays the same
+        self.options = options
+        self.instance = None
+        self.serial = 0
+        self.started = 0.0
+        self.was_ready = False
+        self.is_paused = False
+        self.has_twin = False  # the group lets only one of the two stay, whichever
+        self.totals = {}
+
+
+class Fleet:
+    """Slots with instances; the first `stable` of them have an instance.id that stays the same."""
+
+    def __init__(self, folder, prefix, options, size, stable, say, is_disturbed):
+        self._folder, self._prefix = folder, prefix  # of the logs: where, and what names begin with
+        self._say = say
+        self._is_disturbed = is_disturbed  # since when -> whether Redis may have been away
+        self._lock = threading.RLock()
+        self._past = collections.Counter()
+        self.refused_starts = 0
+        self.slots = []
+        for n in range(size):
+            own = {"instance.id": f"chaos-{n}"} if n < stable else {}
+            own["instance.shards"] = 1 + n % 2
+            self.slots.append(Slot(f"r{n}", {**options, **own}, n < stable))
+
+    def running(self):
+        """The slots in which an instance runs and is not stopped by SIGSTOP."""
+        return [slot for slot in self.slots if slot.instance and not slot.is_paused]
+
+    def empty(self):
+        """The slots without an instance."""
+        return [slot for slot in self.slots if not slot.instance]
+
+    def start(self, slot):
+        """Starts an instance; it is not waited for."""
+        with self._lock:
+            assert slot.instance is None
+            slot.serial += 1
+            slot.was_ready, slot.is_paused = False, False
+            slot.started = time.monotonic()
+            name = f"{self._prefix}-{slot.name}-{slot.serial}"
+            slot.instance = rollcall.Instance(self._folder, name, slot.options)
+
+    def _take(self, slot):
+        """(the slot's instance, which from now on may end; what its metrics said)."""
+        with self._lock:
+            self._scrape(slot)
+            instance, slot.instance = slot.instance, None
+            totals, slot.totals = slot.totals, {}
+            return instance, totals
+
+    def kill(self, slot):
+        """kill -9."""
+        instance, totals = self._take(slot)
+        instance.kill()
+        self._add(totals)
+        self._look_at_log(instance)
+
+    def stop(self, slot, seconds=45):
+        """SIGTERM; must end in time, and with status 0; its metrics are read to the last."""
+        instance, totals = self._take(slot)
+        begun = time.monotonic()
+        instance.signal(signal.SIGTERM)
+        while instance.is_running() and time.monotonic() < begun + seconds * wait.factor:
+            totals = _read(instance) or totals
+            time.sleep(0.02)
+        self._add(totals)
+        try:
+            status = instance.wait_exit(0)
+        except wait.TimedOut:
+            instance.kill()
+            raise
+        self._look_at_log(instance)
+        took_s = time.monotonic() - begun
+        is_newborn = status == -signal.SIGTERM and not os.path.getsize(instance.log_path)
+        if status != 0 and not is_newborn:  # it may end before it can know what SIGTERM means
+            text = f"{instance.name}: status {status} {took_s:.1f} s after SIGTERM: " \
+                   f"{process.tail(instance.log_path, 3)}"
+            assert self._is_disturbed(begun - 5), text
+            self._say(text)
+        return took_s
+
+    def pause(self, slot):
+        """SIGSTOP."""
+        with self._lock:
+            self._scrape(slot)
+            slot.is_paused = True
+            slot.instance.pause()
+
+    def resume(self, slot):
+        """SIGCONT."""
+        with self._lock:
+            slot.instance.resume()
+            slot.is_paused = False
+
+    def double(self, slot):
+        """Starts another instance with the same id beside a paused one; returns the old one."""
+        ghost, totals = self._take(slot)
+        self._add(totals)
+        slot.has_twin = True
+        self.start(slot)
+        return ghost
+
+    def undouble(self, slot, ghost):
+        """One of the two is left: the new one, or one in its place; returns how both had fared."""
+        fates = []
+        for instance in (ghost, slot.instance):
+            status = None if instance.is_running() else instance.wait_exit(0)
+            assert status in (None, 1), \
+                f"{instance.name}: status {status}:\n{process.tail(instance.log_path)}"
+            fates.append(f"{instance.name} {'still runs' if status is None else 'has ended'}")
+        ghost.kill()
+        self._look_at_log(ghost)
+        if not slot.instance.is_running():
+            self.kill(slot)
+            self.start(slot)
+        slot.has_twin = False
+        return ", ".join(fates)
+
+    def _add(self, totals):
+        with self._lock:
+            for name, value in totals.items():
+                self._past[name] += value
+
+    def _look_at_log(self, instance):
+        found = rollcall.sanitizer_findings(instance.log())
+        assert not found, f"{instance.name}: {found[0]}"
+
+    def check(self):
+        """Raises if an instance has ended unasked; one that was refused at start comes again."""
+        for slot in self.slots:
+            with self._lock:
+                instance = slot.instance
+                if instance is None or instance.is_running() or slot.has_twin:
+                    continue
+                if not slot.was_ready and self._is_disturbed(slot.started):
+                    self._add(self._take(slot)[1])
+                    self.refused_starts += 1
+                    self._look_at_log(instance)
+                    self._say(f"{instance.name} did not start without Redis, and is started again")
+                    self.start(slot)
+                    continue
+            self._look_at_log(instance)
+            instance.check_alive()
+
+    def scrape(self):
+        """Takes down what the metrics of all running instances say."""
+        for slot in self.slots:
+            with self._lock:
+                self._scrape(slot)
+
+    def _scrape(self, slot):
+        if slot.instance is None or slot.is_paused:
+            return
+        found = _read(slot.instance)
+        if found:
+            slot.totals = found
+        slot.was_ready = slot.was_ready or slot.instance.is_ready()
+
+    def totals(self):
+        """Sums of metrics over all instances that ran so far."""
+        found = collections.Counter(self._past)
+        for slot in self.slots:
+            found.update(slot.totals)
+        return found
+
+    def close(self):
+        """Ends all; raises if a sanitizer spoke."""
+        for slot in self.slots:
+            if slot.instance:
+                slot.instance.kill()
+                self._look_at_log(slot.instance)

@@ -1,0 +1,220 @@
+"""Figures that belong to the promise: recovery, planned restart, an outage of Redis."""
+
+import statistics
+import threading
+import time
+
+import checks
+import redis
+import wait
+
+_PAUSE_S = 0.02
+
+
+def run(world, settings):
+    """The measurement that settings ask for."""
+    world.start()
+    {"recovery": _recovery, "restart": _restart, "outage": _outage}[settings.measure](
+        world, settings)
+
+
+def _finish(world):
+    """An exact stop, and the end of the round; returns (records, sums of metrics)."""
+    checks.settle(world, world.check)
+    counts = world.feeder.counts()
+    expected = world.records.expected(counts)
+    for check in checks.EXACT.values():
+        check(world, expected)
+    for slot in world.fleet.running():
+        world.fleet.stop(slot)
+    totals = world.fleet.totals()
+    world.end_round()
+    return sum(counts.values()), totals
+
+
+def _wait_shared(world, count):
+    """Waits until so many instances run and share all partitions."""
+    def owned():
+        return [slot.instance.metric("rollcall_assigned_partitions")
+                for slot in world.fleet.running()]
+
+    wait.until(lambda: len(owned()) == count and min(owned()) > 0 and
+               sum(owned()) == world.feeder.partition_count, 60,
+               lambda: f"partitions shared, have {owned()}", every=0.1, alive=world.check)
+
+
+def _wait_flow(world):
+    """Waits until records flow in without a backlog."""
+    begin = world.feeder.total()
+    wait.until(lambda: world.feeder.total() > begin + world.feeder.per_second, 60, "a flow",
+               alive=world.check)
+    counts = world.feeder.counts()
+    _time_until(world, {"counted": lambda: _reached(world.place.counted(), counts),
+                        "published": lambda: _reached(world.place.published(), counts)}, 60)
+
+
+def _reached(offsets, counts):
+    return all(offsets.get(p, 0) >= n for p, n in counts.items())
+
+
+def _time_until(world, conditions, seconds):
+    """name -> when its condition became true, in seconds from now."""
+    begun, found = time.monotonic(), {}
+
+    def look():
+        for name, condition in conditions.items():
+            if name not in found and condition():
+                found[name] = time.monotonic() - begun
+        return len(found) == len(conditions)
+
+    wait.until(look, seconds, lambda: f"{set(conditions) - set(found)}", every=_PAUSE_S,
+               alive=world.check)
+    return found
+
+
+def _recovery(world, settings):
+    """kill -9 of one of two, and a new process at once."""
+    for stable in (True, False):
+        world.begin_round(instances=2, stable=4 if stable else 0)
+        took = {}
+        for n in range(settings.count):
+            _wait_shared(world, 2)
+            _wait_flow(world)
+            slot = world.fleet.slots[n % 2]
+            counts = world.feeder.counts()
+            world.fleet.kill(slot)
+            world.fleet.start(slot)
+            found = _time_until(world, {
+                "counted": lambda: _reached(world.place.counted(), counts),
+                "published": lambda: _reached(world.place.published(), counts),
+                "readable": lambda: world.reader.has_all(counts)}, 60)
+            for name, seconds in found.items():
+                took.setdefault(name, []).append(seconds)
+            world.say(f"recovery {n + 1}: {_told(found)}")
+        _finish(world)
+        sums = "; ".join(f"{name} after {statistics.median(all_of):.1f} s (median), "
+                         f"{max(all_of):.1f} s (worst)" for name, all_of in took.items())
+        told = "a stable instance.id" if stable else "a new instance.id"
+        world.say(f"RESULT recovery after kill -9 with {told}, of {settings.count}: what was sent "
+                  f"before the kill is {sums}; session timeout 6 s, transaction timeout 5 s")
+
+
+def _told(found):
+    return ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items())
+
+
+class _Standstill:
+    """A thread that notes for how long watermarks of single partitions stand still."""
+
+    def __init__(self, world):
+        self._world = world
+        self.worst = {}  # "counted" or "published" -> seconds
+        self._moved = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._stop.wait(_PAUSE_S):
+            self._note("counted", self._world.place.counted())
+            self._note("published", self._world.place.published())
+
+    def _note(self, what, offsets):
+        now = time.monotonic()
+        for partition, offset in offsets.items():
+            before, since = self._moved.get((what, partition), (offset, now))
+            self.worst[what] = max(self.worst.get(what, 0), now - since)
+            if offset != before or (what, partition) not in self._moved:
+                self._moved[what, partition] = offset, now
+
+
+def _restart(world, settings):
+    """One of three instances is stopped and started, again and again."""
+    for stable in (True, False):
+        world.begin_round(instances=3, stable=4 if stable else 0)
+        worst = {"counted": [], "published": []}
+        for n in range(settings.count):
+            _wait_shared(world, 3)
+            _wait_flow(world)
+            with _Standstill(world) as still:
+                slot = world.fleet.slots[n % 3]
+                world.fleet.stop(slot)
+                world.fleet.start(slot)
+                _wait_shared(world, 3)
+                _wait_flow(world)
+            for name, seconds in still.worst.items():
+                worst[name].append(seconds)
+            world.say(f"restart {n + 1}: a partition stood still for {_told(still.worst)}")
+        total, sums = _finish(world)
+        told = "a stable instance.id" if stable else "a new instance.id"
+        figures = "; ".join(f"{name} stood still for {statistics.median(all_of):.1f} s (median), "
+                            f"{max(all_of):.1f} s (worst)" for name, all_of in worst.items())
+        consumed = int(sums["rollcall_records_consumed_total"])
+        world.say(f"RESULT planned restart of one of three with {told}, of {settings.count}: "
+                  f"{figures}; {total} records, {consumed - total} of them read again, "
+                  f"{int(sums['rollcall_rewinds_total'])} rewinds, "
+                  f"{int(sums['rollcall_transactions_aborted_total'])} transactions aborted")
+
+
+def _resident_mb(slot):
+    with open(f"/proc/{slot.instance.pid()}/status") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return 0
+
+
+def _checkpoints(world):
+    return sum(slot.instance.metric("rollcall_checkpoint_seconds_count")
+               for slot in world.fleet.running())
+
+
+def _outage(world, settings):
+    """Redis is away for --minutes while records flow."""
+    world.begin_round(instances=2)
+    _wait_shared(world, 2)
+    end = time.monotonic() + 20
+    wait.until(lambda: time.monotonic() > end, 60, "a warm-up", alive=world.check)
+    _wait_flow(world)
+    before = [_resident_mb(slot) for slot in world.fleet.running()]
+    grown, still_s, last, moved = 0.0, 0.0, 0, time.monotonic()
+    over = world.disturb()
+    world.redis.master.kill()
+    begun, begin = time.monotonic(), sum(world.reader.seen)
+    while time.monotonic() < begun + 60 * settings.minutes:
+        world.check()
+        now, seen = time.monotonic(), sum(world.reader.seen)
+        still_s = max(still_s, now - moved)
+        if seen != last:
+            last, moved = seen, now
+        for was, slot in zip(before, world.fleet.running()):
+            grown = max(grown, _resident_mb(slot) - was)
+        time.sleep(0.2)
+    away_s = time.monotonic() - begun
+    rate = (sum(world.reader.seen) - begin) / away_s
+    counts, checkpoints = world.feeder.counts(), _checkpoints(world)
+    world.redis.master.start()
+    over()
+    took = _time_until(world, {"counted": lambda: _has_counted(world, counts)}, 120)["counted"]
+    checkpoints = _checkpoints(world) - checkpoints
+    total, sums = _finish(world)
+    world.say(f"RESULT Redis away for {away_s / 60:.1f} minutes: {rate:.0f} records/s were "
+              f"published meanwhile, at no time none for more than {still_s:.1f} s; an instance "
+              f"grew by {grown:.1f} MB at most, from {max(before):.0f}; once Redis was back, all "
+              f"was counted within {took:.2f} s, in {checkpoints:.0f} checkpoints of "
+              f"{len(counts)} partitions; {total} records, "
+              f"{int(sums['rollcall_rewinds_total'])} rewinds")
+
+
+def _has_counted(world, counts):
+    try:
+        return _reached(world.place.counted(), counts)
+    except redis.exceptions.RedisError:
+        return False

@@ -1,0 +1,231 @@
+"""A TCP proxy in a process of its own: the network between rollcall and one server, to be cut.
+
+Each route forwards from a port of its own to a target. Its mode can be changed at any time:
+
+  pass            forwards
+  cut             closes every connection, and each new one at once
+  hole            keeps connections open and forwards nothing; what came in meanwhile arrives later
+  delay SECONDS   forwards everything that much later
+  reply WHICH     forwards requests; the first reply to one of those in WHICH is dropped, and its
+                  connection closed: the request was executed and nobody was told. For Kafka WHICH
+                  is a list of API keys, for others of byte strings in the request.
+"""
+
+import asyncio
+import multiprocessing
+import socket
+
+import process
+import worker
+
+_CHUNK = 256 * 1024
+
+
+class Proxy:
+    """The handle of the proxy's process."""
+
+    def __init__(self):
+        self._ours, theirs = multiprocessing.get_context("spawn").Pipe()
+        self.worker = worker.Worker("proxy", _main, theirs)
+        self.dropped_replies = 0
+
+    def add(self, target_port):
+        """Makes a route to a port of this machine; returns the port on which it listens."""
+        port = process.free_port()
+        self._ask("add", port, target_port)
+        return port
+
+    def retarget(self, port, target_port):
+        """New connections go elsewhere; those that exist are closed."""
+        self._ask("retarget", port, target_port)
+
+    def set(self, port, mode, argument=None):
+        """Changes a route's mode. Leaving `reply` returns how many replies were dropped."""
+        return self._ask("set", port, mode, argument)
+
+    def _ask(self, *words):
+        self._ours.send(words)
+        if not self._ours.poll(20):
+            self.worker.check()
+            raise AssertionError(f"the proxy does not answer to {words}")
+        return self._ours.recv()
+
+
+class _Route:
+    def __init__(self, port, target_port):
+        self.port, self.target_port = port, target_port
+        self.mode, self.argument = "pass", None
+        self.dropped = 0
+        self.pairs = set()
+
+    def set(self, mode, argument):
+        """Changes the mode; what a hole or a delay held back is let go."""
+        dropped, self.dropped = self.dropped, 0
+        self.mode, self.argument = mode, argument
+        for pair in list(self.pairs):
+            if mode == "cut":
+                pair.close()
+            else:
+                pair.flush()
+        return dropped
+
+    def retarget(self, target_port):
+        """See Proxy.retarget."""
+        self.target_port = target_port
+        for pair in list(self.pairs):
+            pair.close()
+
+    async def serve(self):
+        """Listens until the process ends."""
+        loop = asyncio.get_running_loop()
+        await loop.create_server(lambda: _Pair(self), "127.0.0.1", self.port, backlog=100)
+
+
+class _Pair(asyncio.Protocol):
+    """A client's connection, and with it the one to the server."""
+
+    def __init__(self, route):
+        self.route = route
+        self.client = self.server = None
+        self.held = []  # (is_request, bytes) in order
+        self.is_armed = False  # the next reply is to be dropped
+        self.is_closed = False
+
+    def connection_made(self, transport):
+        self.client = transport
+        _tune(transport)
+        if self.route.mode == "cut":
+            transport.abort()
+            return
+        self.route.pairs.add(self)
+        asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self):
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.create_connection(lambda: _Back(self), "127.0.0.1",
+                                                        self.route.target_port)
+        except OSError:
+            self.close()
+            return
+        _tune(transport)
+        if self.is_closed:
+            transport.abort()
+            return
+        self.server = transport
+        if self.route.mode != "hole":
+            self.flush()
+
+    def data_received(self, data):
+        self.came(True, data)
+
+    def came(self, is_request, data):
+        """Bytes from one of the two sides."""
+        mode = self.route.mode
+        if mode == "hole" or self.server is None or self.held:
+            self.held.append((is_request, data))
+            if mode == "delay":
+                self._release_later()
+            return
+        if mode == "delay":
+            self.held.append((is_request, data))
+            self._release_later()
+            return
+        if mode == "reply":
+            if is_request:
+                self.is_armed = self.is_armed or _is_wanted(data, self.route.argument)
+            elif self.is_armed:
+                self.route.dropped += 1
+                self.close()
+                return
+        self._forward(is_request, data)
+
+    def _release_later(self):
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.route.argument, self._release, 1)
+
+    def _release(self, count):
+        if self.is_closed or self.route.mode == "hole":
+            return
+        if self.server is None:
+            return  # flushed once connected
+        for is_request, data in self.held[:count]:
+            self._forward(is_request, data)
+        del self.held[:count]
+
+    def flush(self):
+        """Lets go of what was held back."""
+        if self.route.mode != "hole" and self.server is not None:
+            self._release(len(self.held))
+
+    def _forward(self, is_request, data):
+        transport = self.server if is_request else self.client
+        transport.write(data)
+
+    def connection_lost(self, _):
+        self.close(abort=False)
+
+    def close(self, abort=True):
+        """Closes both sides."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.route.pairs.discard(self)
+        for transport in (self.client, self.server):
+            if transport is not None:
+                if abort:
+                    transport.abort()
+                else:
+                    transport.close()
+
+
+class _Back(asyncio.Protocol):
+    """The server's side of a pair."""
+
+    def __init__(self, pair):
+        self._pair = pair
+
+    def data_received(self, data):
+        self._pair.came(False, data)
+
+    def connection_lost(self, _):
+        self._pair.close(abort=False)
+
+
+def _is_wanted(request, which):
+    """Whether a request is one of those whose reply is to be dropped."""
+    if isinstance(which[0], int):  # Kafka: a length of 4 bytes, then the API key
+        return len(request) > 6 and int.from_bytes(request[4:6], "big") in which
+    return any(text in request for text in which)
+
+
+def _tune(transport):
+    transport.max_size = _CHUNK
+    transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _main(pipe):
+    asyncio.run(_serve(pipe))
+
+
+async def _serve(pipe):
+    routes = {}
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def told():
+        try:
+            word, port, *rest = pipe.recv()
+        except EOFError:
+            ended.set_result(None)
+            loop.remove_reader(pipe.fileno())
+            return
+        if word == "add":
+            routes[port] = _Route(port, *rest)
+            task = loop.create_task(routes[port].serve())
+            task.add_done_callback(lambda done: pipe.send(done.exception()))
+        else:
+            pipe.send(getattr(routes[port], word)(*rest))
+
+    loop.add_reader(pipe.fileno(), told)
+    await ended

@@ -1,0 +1,154 @@
+"""The input of a chaos run: record n of partition p is a pure function of (seed, p, n).
+
+So nobody has to remember what was sent. Most records come from a bank of templates, made by the
+system tests' generator and judged by their oracle, which goes round and round in each partition;
+every FRESH_EVERYth record is a login in a minute that moves on, so that minutes cross the threshold
+throughout a run, lifted over it by several partitions.
+"""
+
+import collections
+import hashlib
+import os
+import random
+import re
+import time
+
+import load
+import oracle
+
+#: Templates in the bank, a whole number of FRESH_EVERY.
+BANK = 5000
+FRESH_EVERY, FRESH_AT = 1000, 500
+#: Of how many fresh records of a partition one minute gets some, and in how many of 256 cases.
+FRESH_A_MINUTE = 4
+FRESH_CHANCES = (40, 80, 120, 160, 200, 240)
+#: 2024-01-01: fresh minutes count on from here, far from the load's own days.
+FRESH_SECOND = 1704067200
+#: Kafka's time of most records, the same in all processes of a run. A broker that restarts forgets
+#: an idempotent producer whose last records are older than a day, and would take them twice.
+BASE_MS = int(os.environ.setdefault("RC_CHAOS_BASE_MS", str(int(time.time() * 1000))))
+#: Minutes that the templates share.
+HOT_MINUTES = 80
+
+#: What is known of a template. The value is head + tag + tail, or head alone where tail is None;
+#: out_key is the key in the output topic, TAG where it is the record's own tag.
+Template = collections.namedtuple(
+    "Template", "reason key out_key head tail timestamp_ms headers login")
+TAG = object()
+
+_USER_ID = re.compile(rb'[0-9a-f]{16}-[0-9]{4}')
+_DEVICE_ID = re.compile(rb'(?<="device_id":")[0-9a-f]{12}')
+
+
+def tag_of(partition, number):
+    """What makes a record one of its kind: it is in its value, its key or both."""
+    return b"%d-%d" % (partition, number)
+
+
+def _make_template(rng, refused_percent, odd_percent):
+    second = load.DAY_0 + rng.randrange(HOT_MINUTES) * 3600 + rng.randrange(60)
+    drawn = rng.random() * 100
+    if drawn < refused_percent:
+        value, ahead_s = load.refused(second, rng)
+    elif drawn < refused_percent + odd_percent:
+        value, ahead_s = load.odd(second, rng)
+    else:
+        value, ahead_s = load.spelled(load.plain(second, rng), rng), 0
+    timestamp_ms = (second - ahead_s) * 1000 if ahead_s else BASE_MS + rng.randrange(3000)
+    hole = value and (_USER_ID.search(value) or _DEVICE_ID.search(value))
+    head, tail = (value[:hole.start()], value[hole.end():]) if hole else (value, None)
+    key = None if hole and rng.random() < 0.6 else f"key-{rng.randrange(1000)}".encode()
+    headers = rng.choice(load.HEADERS) if rng.random() < 0.3 else None
+    verdicts = [_judge(head, tail, tag, timestamp_ms) for tag in (b"0-7", b"63-1234567890")]
+    assert verdicts[0][:2] == verdicts[1][:2], "the tag must not change the verdict"
+    reason, login, names_user = verdicts[0]
+    out_key = TAG if names_user and key is None else key
+    return Template(reason, key, out_key, head, tail, timestamp_ms, headers, login)
+
+
+def _judge(head, tail, tag, timestamp_ms):
+    """(reason or None, what is counted or None, whether the user's id is the tag)."""
+    try:
+        login = oracle.judge(head if tail is None else head + tag + tail, timestamp_ms)
+    except oracle.Rejected as reason:
+        return str(reason), None, False
+    assert login.user_id is None or login.user_id == tag.decode(), login
+    counted = (*login.dimensions.values(), oracle.minute_of(login.second))
+    return None, counted, login.user_id is not None
+
+
+class Records:
+    """All records of a seed; none of them is kept."""
+
+    def __init__(self, seed, refused_percent=10, odd_percent=10):
+        rng = random.Random(f"bank {seed}")
+        self._bank = [_make_template(rng, refused_percent, odd_percent) for _ in range(BANK)]
+        found = collections.Counter(template.reason for template in self._bank)
+        assert set(found) == {None, *oracle.REASONS}, found
+        self._seed = seed
+        self._shifts = {}
+
+    def _fresh_second(self, partition, number):
+        turn = number // FRESH_EVERY
+        minute = turn // FRESH_A_MINUTE
+        text = f"{partition}/{turn}/{self._seed}".encode()
+        drawn = hashlib.blake2b(text, digest_size=1).digest()[0]
+        if drawn >= FRESH_CHANCES[minute % len(FRESH_CHANCES)]:
+            return load.DAY_0
+        return FRESH_SECOND + minute * 60
+
+    def _fresh(self, partition, number):
+        second = self._fresh_second(partition, number)
+        value = b'"locale":"PA","timestamp":%d,"device_type":"android"}' % second
+        return Template(None, None, TAG, b'{"user_id":"', b'",' + value, BASE_MS, None,
+                        ("android", "PA", oracle.minute_of(second)))
+
+    def template(self, partition, number):
+        """The Template of record number of a partition."""
+        if number % FRESH_EVERY == FRESH_AT:
+            return self._fresh(partition, number)
+        return self._bank[(number + partition * FRESH_EVERY) % BANK]
+
+    def expected(self, counts):
+        """What must be in Redis once the first counts[p] records of each partition are counted."""
+        uses, fresh = [0] * BANK, collections.Counter()
+        for partition, count in counts.items():
+            rounds, rest = divmod(count, BANK)
+            shift = partition * FRESH_EVERY
+            for at in range(rest):
+                uses[(at + shift) % BANK] += 1
+            if rounds:
+                uses = [n + rounds for n in uses]
+            fresh.update(self._fresh_second(partition, number)
+                         for number in range(FRESH_AT, count, FRESH_EVERY))
+        for at in range(FRESH_AT, BANK, FRESH_EVERY):
+            uses[at] = 0
+        return Expected(self._bank, uses, fresh)
+
+
+class Expected(oracle.Expected):
+    """The counts of the oracle, made from how often each template was used."""
+
+    def __init__(self, bank, uses, fresh):
+        super().__init__()
+        self._accepted_count = sum(fresh.values())
+        for template, count in zip(bank, uses):
+            if not count:
+                continue
+            if template.reason:
+                self.rejected[template.reason] += count
+            else:
+                self._add(template.login, count)
+        for second, count in fresh.items():
+            self._add(("android", "PA", oracle.minute_of(second)), count)
+        self._accepted_count = sum(self.minutes.values())
+
+    def _add(self, login, count):
+        device_type, locale, minute = login
+        self.dimensions["device_type"][device_type] += count
+        self.dimensions["locale"][locale] += count
+        self.minutes[minute] += count
+
+    @property
+    def accepted_count(self):
+        return self._accepted_count

@@ -1,0 +1,187 @@
+/* One change of an input, by chance: a few bytes (libFuzzer's own), a piece of JSON put in somewhere or
+ * in the place of a token, the record before once more, or a whole login made up anew. */
+#include "login_mutator.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzzer's */
+
+struct output {
+    uint8_t *bytes;
+    size_t length, capacity;
+    uint64_t random;
+};
+
+static unsigned below(struct output *output, unsigned limit) {
+    uint64_t z = output->random += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (unsigned)((z ^ (z >> 31)) % limit);
+}
+
+static bool one_in(struct output *output, unsigned count) {
+    return below(output, count) == 0;
+}
+
+static void put_bytes(struct output *output, const void *bytes, size_t length) {
+    if (length > output->capacity - output->length) length = output->capacity - output->length;
+    memmove(output->bytes + output->length, bytes, length);
+    output->length += length;
+}
+
+static void put(struct output *output, const char *text) {
+    put_bytes(output, text, strlen(text));
+}
+
+#define PICK(output, texts) (texts)[below(output, sizeof(texts) / sizeof *(texts))]
+
+static void put_space(struct output *output) {
+    static const char *const odd[] = {"  ", "\n", "\t", "\r\n", "   \n    ", "\v", "\xc2\xa0", "/**/"};
+    if (one_in(output, 3)) put(output, " ");
+    if (one_in(output, 60)) put(output, PICK(output, odd));
+}
+
+static void put_text(struct output *output) {
+    static const char *const odd[] = {
+        "\\n",   "\\\"",  "\\\\",     "\\/",      "\\u0041", "\\u0000", "\\ud83d\\ude00",
+        "\\ud83d", "\\u00", "\\x",    "\n",       "\x1f",    "\x7f",    "\xc3\xa9",
+        "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xc0\xaf", "\xed\xa0\x80", "\xff", "\xe2\x82", "\"",
+    };
+    unsigned length = one_in(output, 20) ? 110 + below(output, 40) : below(output, 40);
+    put(output, "\"");
+    for (; length > 0; length--) {
+        const char letter = (char)('a' + below(output, 26));
+        put_bytes(output, &letter, 1);
+        if (one_in(output, 200)) put(output, PICK(output, odd));
+    }
+    if (!one_in(output, 100)) put(output, "\"");
+}
+
+static void put_number(struct output *output) {
+    static const char *const odd[] = {
+        "0", "-0", "00", "01", "-", "-1", "1.5", "-1.5e3", "1e5", "1E+5", "1e400", "-1e400", "1e-400",
+        ".5", "5.", "0.1.2", "253402300799", "253402300800", "253402300799.5", "9007199254740992",
+        "9007199254740993", "999999999999999", "9999999999999999", "18446744073709551676", "0x10",
+        "1720622216.0", "17206222160E-1",
+    };
+    if (one_in(output, 6)) {
+        put(output, PICK(output, odd));
+        return;
+    }
+    for (unsigned length = 1 + below(output, one_in(output, 8) ? 20 : 12); length > 0; length--) {
+        const char digit = (char)('0' + below(output, 10));
+        put_bytes(output, &digit, 1);
+    }
+}
+
+static void put_value(struct output *output) {
+    static const char *const words[] = {"true", "false", "null", "\"1720622216\"", "\"60\"", "\"\""};
+    static const char *const odd[] = {"True", "nul", "nullx", "NaN", "'a'", "", "[", "[]", "{}",
+                                      "[1,\"a\"]", "{\"locale\":\"x\"}"};
+    const unsigned kind = below(output, 20);
+    if (kind < 10) put_text(output);
+    else if (kind < 16) put_number(output);
+    else if (kind < 19) put(output, PICK(output, words));
+    else put(output, PICK(output, odd));
+}
+
+static void put_name(struct output *output) {
+    static const char *const names[] = {"device_type", "locale", "timestamp", "user_id", "x", "a",
+                                        "b", "c", "", "\xc3\xa9", "local\\u0065", "device_typf",
+                                        "a\\\"b", "x\\u0000",
+                                        "a name that is longer than any gap that is remembered"};
+    if (one_in(output, 10)) {
+        put_text(output);
+        return;
+    }
+    put(output, "\"");
+    put(output, names[below(output, one_in(output, 6) ? 15 : 10)]);
+    put(output, "\"");
+}
+
+static void put_member(struct output *output) {
+    put_name(output);
+    put_space(output);
+    put(output, one_in(output, 100) ? "" : ":");
+    put_space(output);
+    put_value(output);
+    put_space(output);
+}
+
+static void put_login(struct output *output) {
+    static const char *const whole[] = {"\"device_type\": \"ios\", ", "\"locale\":\"PA\",",
+                                        "\"timestamp\": 1720622216, ", "\"timestamp\":60,",
+                                        "\"user_id\":\"u1\" , "};
+    put_space(output);
+    put(output, "{");
+    for (unsigned i = below(output, 6); i > 0; i--) put(output, PICK(output, whole));
+    for (unsigned i = below(output, one_in(output, 10) ? 24 : 4); i > 0; i--) {
+        put_member(output);
+        put(output, one_in(output, 100) ? ",," : ", ");
+    }
+    put_member(output);
+    if (one_in(output, 50)) put(output, ",");
+    if (!one_in(output, 50)) put(output, "}");
+    put_space(output);
+    if (one_in(output, 50)) put(output, "}");
+}
+
+/* Where a token begins, or any place. */
+static size_t pick_place(struct output *output, const uint8_t *data, size_t size) {
+    size_t at = below(output, (unsigned)size + 1);
+    if (one_in(output, 3)) return at;
+    while (at < size && strchr("{}[]:,\" ", data[at]) == NULL) at++;
+    return at;
+}
+
+/* Puts a piece in at a token's beginning, in the place of what stands there up to the next one. */
+static void splice(struct output *output, const uint8_t *data, size_t size) {
+    static void (*const pieces[])(struct output *) = {put_space, put_text,  put_number,
+                                                      put_value, put_name, put_member};
+    static const char *const signs[] = {"{", "}", "[", "]", ":", ",", "\"", "\\", "\\\"", "\x1e"};
+    const size_t begin = pick_place(output, data, size);
+    size_t end = begin;
+    if (one_in(output, 2)) end = pick_place(output, data, size);
+    if (end < begin) end = begin;
+    put_bytes(output, data, begin);
+    if (one_in(output, 4)) put(output, PICK(output, signs));
+    else PICK(output, pieces)(output);
+    put_bytes(output, data + end, size - end);
+}
+
+static void repeat_last(struct output *output, const uint8_t *data, size_t size) {
+    size_t begin = size;
+    while (begin > 0 && data[begin - 1] != RECORD_END) begin--;
+    put_bytes(output, data, size);
+    put(output, "\x1e");
+    put_bytes(output, data + begin, size - begin);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    static uint8_t before[1 << 16], after[1 << 16];
+    struct output output = {after, 0, sizeof after - 1, seed};
+    if (max_size > sizeof after) max_size = sizeof after;
+    if (size == 0 || size > sizeof before || one_in(&output, 4)) {
+        return LLVMFuzzerMutate(data, size, max_size);
+    }
+    const uint8_t choice = one_in(&output, 8) ? (uint8_t)below(&output, 256) : data[0];
+    memcpy(before, data + 1, size - 1);
+    switch (below(&output, 8)) {
+    case 0:
+    case 1:
+    case 2:
+        put_login(&output);
+        break;
+    case 3: /* a login, then another one like it */
+        repeat_last(&output, before, size - 1);
+        break;
+    default:
+        splice(&output, before, size - 1);
+        break;
+    }
+    if (output.length > max_size - 1) output.length = max_size - 1;
+    data[0] = choice;
+    memcpy(data + 1, after, output.length);
+    return output.length + 1;
+}

@@ -1,0 +1,5 @@
+/* The half of core/scan that this machine does not use, under other names. */
+#define SCAN_PORTABLE
+#define scan_init scan_portable_init
+#define scan_record scan_portable_record
+#include "../../src/core/scan.c"

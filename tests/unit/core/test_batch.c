@@ -1,0 +1,118 @@
+/* What records count, and in whose part it lands. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/batch.h"
+
+enum { SEED = 42, SHARDS = 3, DIMENSIONS = 2 };
+
+struct harness {
+    struct inbox home;
+    atomic_size_t pending_entries;
+    struct batch *batch;
+};
+
+static int set_up(void **state) {
+    static struct harness harness;
+    inbox_init(&harness.home, NULL, NULL);
+    harness.batch = batch_create(SHARDS, &harness.home, &harness.pending_entries);
+    *state = &harness;
+    return harness.batch == NULL;
+}
+
+static int tear_down(void **state) {
+    struct harness *harness = *state;
+    batch_destroy(&harness->batch);
+    inbox_fini(&harness->home);
+    return 0;
+}
+
+static struct login login_of(const char *device, const char *locale, int64_t minute) {
+    return (struct login){
+        .values = {{device, strlen(device)}, {locale, strlen(locale)}},
+        .minute = minute,
+    };
+}
+
+/* The count of a key, which is only in the part of the shard that owns it. */
+static int64_t count_of(const struct batch *batch, struct delta_key key) {
+    int64_t count = 0;
+    for (unsigned s = 0; s < batch->shard_count; s++) {
+        const struct delta *delta = &batch->parts[s].delta;
+        for (uint32_t e = 0; e < delta->entry_count; e++) {
+            const struct delta_key other = delta_key(delta, &delta->entries[e]);
+            if (other.field != key.field || other.length != key.length ||
+                memcmp(other.bytes, key.bytes, key.length) != 0) {
+                continue;
+            }
+            assert_int_equal(s, delta_shard(other.hash, SHARDS));
+            assert_int_equal(count, 0);
+            count = delta->entries[e].count;
+        }
+    }
+    return count;
+}
+
+static int64_t count_of_text(const struct batch *batch, unsigned dimension, const char *text) {
+    return count_of(batch, delta_value_key(SEED, dimension, (struct login_text){text, strlen(text)}));
+}
+
+static int64_t count_of_number(const struct batch *batch, unsigned field, int64_t number) {
+    return count_of(batch, delta_number_key(SEED, field, &number));
+}
+
+static size_t entries_of(const struct batch *batch) {
+    size_t count = 0;
+    for (unsigned s = 0; s < batch->shard_count; s++) count += batch->parts[s].delta.entry_count;
+    return count;
+}
+
+static void an_accepted_record_counts_its_values_and_its_minute(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    const struct login logins[] = {login_of("ios", "PA", 7), login_of("web", "PA", 7),
+                                   login_of("ios", "ios", 8)};
+    for (size_t i = 0; i < 3; i++) batch_count(batch, SEED, DIMENSIONS, &logins[i]);
+    assert_int_equal(count_of_text(batch, 0, "ios"), 2);
+    assert_int_equal(count_of_text(batch, 0, "web"), 1);
+    assert_int_equal(count_of_text(batch, 1, "PA"), 2);
+    assert_int_equal(count_of_text(batch, 1, "ios"), 1);
+    assert_int_equal(count_of_number(batch, DELTA_MINUTE, 7), 2);
+    assert_int_equal(count_of_number(batch, DELTA_MINUTE, 8), 1);
+    assert_int_equal(entries_of(batch), 6);
+    assert_int_equal(batch->parts[0].delta.records, 3);
+}
+
+static void a_rejected_record_counts_its_reason_alone(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    const struct login rejected = {.reason = LOGIN_BAD_VALUE};
+    batch_count(batch, SEED, DIMENSIONS, &rejected);
+    batch_count(batch, SEED, DIMENSIONS, &rejected);
+    assert_int_equal(count_of_number(batch, DELTA_REJECTED, LOGIN_BAD_VALUE), 2);
+    assert_int_equal(entries_of(batch), 1);
+    assert_int_equal(batch->parts[0].delta.records, 2);
+}
+
+static void a_cleared_batch_has_counted_nothing(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    const struct login login = login_of("ios", "PA", 7);
+    batch_count(batch, SEED, DIMENSIONS, &login);
+    batch_clear(batch);
+    assert_int_equal(entries_of(batch), 0);
+    assert_int_equal(batch->parts[0].delta.records, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_accepted_record_counts_its_values_and_its_minute, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_rejected_record_counts_its_reason_alone, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_cleared_batch_has_counted_nothing, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

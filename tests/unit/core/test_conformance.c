@@ -1,0 +1,133 @@
+/* JSONTestSuite: each of its texts as a member of a login, first and last. What it says must be accepted
+ * is accepted, what it says must be rejected is not_json, without an exception; and with the fast
+ * decoder or without, the verdict is the same on all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/login.h"
+
+static const char path[] = "core/json_test_suite.txt";
+
+enum { ACCEPTED_CASES = 95, REJECTED_CASES = 188, OTHER_CASES = 35, LINE_BYTES = 4096 };
+
+static const struct login_rules rules = {
+    .dimensions = {"device_type", "locale"},
+    .dimension_count = 2,
+    .max_future_s = 3600,
+};
+
+struct record {
+    char *bytes;
+    size_t length;
+};
+
+static void add(struct record *record, const char *bytes, size_t length) {
+    record->bytes = realloc(record->bytes, record->length + length + 1);
+    assert_non_null(record->bytes);
+    memcpy(record->bytes + record->length, bytes, length);
+    record->length += length;
+}
+
+/* Undoes the escapes of the file in place; answers the length. */
+static size_t unescape(char *text) {
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        unsigned byte = (unsigned char)*from;
+        if (*from == '\\') {
+            from++;
+            byte = '\\';
+            if (*from == 'x') {
+                assert_int_equal(sscanf(from + 1, "%2x", &byte), 1);
+                from += 2;
+            }
+        }
+        *to++ = (char)byte;
+    }
+    return (size_t)(to - text);
+}
+
+static struct record embed(const char *head, const char *text, size_t length, long times,
+                           const char *tail) {
+    struct record record = {0};
+    add(&record, head, strlen(head));
+    for (long i = 0; i < times; i++) add(&record, text, length);
+    add(&record, tail, strlen(tail));
+    return record;
+}
+
+static enum login_reason judge(struct record record, bool is_scan_off) {
+    struct login_judge *judge = login_judge_create(&rules);
+    struct login login;
+    if (is_scan_off) login_judge_distrust_scan(judge);
+    login_judge_record(judge, record.bytes, record.length, -1, &login);
+    login_judge_destroy(&judge);
+    return login.reason;
+}
+
+/* Answers whether the record got the verdict that the name of its case asks for. */
+static bool is_right(const char *name, const char *where, struct record record) {
+    const enum login_reason reason = judge(record, false);
+    const enum login_reason slow_reason = judge(record, true);
+    bool right = reason == slow_reason;
+    if (name[0] == 'y') right &= reason == LOGIN_ACCEPTED;
+    if (name[0] == 'n') right &= reason == LOGIN_NOT_JSON;
+    if (!right) {
+        print_error("%s as the %s member: %s, and %s without scan\n", name, where,
+                    login_reason_name(reason), login_reason_name(slow_reason));
+    }
+    free(record.bytes);
+    return right;
+}
+
+static bool case_is_right(const char *name, long times, const char *text, size_t length) {
+    const bool first = is_right(
+        name, "first",
+        embed("{\"x\": ", text, length, times,
+              ", \"device_type\": \"ios\", \"locale\": \"PA\", \"timestamp\": 1720622216}"));
+    const bool last = is_right(
+        name, "last",
+        embed("{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", text, length,
+              times, "}"));
+    return first && last;
+}
+
+static void every_case_has_the_verdict_of_its_name(void **state) {
+    (void)state;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) fail_msg("%s cannot be read", path);
+    char line[LINE_BYTES], name[128];
+    int accepted = 0, rejected = 0, others = 0, wrong = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        long times;
+        int text_at = 0;
+        if (sscanf(line, "%127s\t%ld%n", name, &times, &text_at) != 2 || name[1] != '_') continue;
+        char *text = line + text_at;
+        assert_int_equal(*text, '\t');
+        text++;
+        text[strcspn(text, "\n")] = '\0';
+        accepted += name[0] == 'y';
+        rejected += name[0] == 'n';
+        others += name[0] == 'i';
+        wrong += !case_is_right(name, times, text, unescape(text));
+    }
+    fclose(file);
+    assert_int_equal(accepted, ACCEPTED_CASES);
+    assert_int_equal(rejected, REJECTED_CASES);
+    assert_int_equal(others, OTHER_CASES);
+    assert_int_equal(wrong, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_case_has_the_verdict_of_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
