@@ -1,0 +1,280 @@
+/* An instance: the steps of INGEST and its cursor, of CHECKPOINT, and of PUBLISH. */
+
+/* --- PUBLISH ------------------------------------------------------------------------------ */
+
+/* Where a transaction of the present generation begins. */
+#define PUBLISH_FROM(i) (inst[i].published != ABSENT -> inst[i].published : \
+    (inst[i].origin != ABSENT -> inst[i].origin : inst[i].counted))
+
+/* It adds what it was handed to its transaction, if it is not busy with ending one. One of an
+ * earlier generation is aborted first. The first commit of a partition may be of no records. */
+inline publish_takes(i) {
+    if
+    :: inst[i].owns == YES && (inst[i].txn.state == NONE || inst[i].txn.state == OPEN) &&
+       IS_OFFSET(inst[i].publish_next) &&
+       (inst[i].published == ABSENT || inst[i].publish_next != inst[i].published) ->
+        inst[i].txn.state = OPEN;
+        inst[i].txn.is_valid = 1;
+        inst[i].txn.from = PUBLISH_FROM(i);
+        inst[i].txn.end = inst[i].publish_next;
+        inst[i].txn.origin = inst[i].origin;
+        inst[i].txn.accepted = inst[i].judged & RANGE(inst[i].txn.from, inst[i].txn.end)
+    :: else
+    fi
+}
+
+/* What it cannot go on with. Of one that is void nobody need hear. */
+inline fail(i) {
+    if
+    :: inst[i].txn.is_valid -> inst[i].txn.state = FAILED
+    :: else -> forget_txn(i); publish_takes(i)
+    fi
+}
+
+/* The fence lets only what is of the present assignment. */
+#ifdef NO_FENCE
+#define IS_LET(i) true
+#else
+#define IS_LET(i) (inst[i].txn.is_valid)
+#endif
+
+/* The offsets go with the group's metadata, which is no good if the group has expelled this
+ * member. It would be under a new member id, but the partition was not assigned to that one. */
+#ifdef NO_MEMBER
+#define MAY_SEND(i) (inst[i].is_member)
+#else
+#define MAY_SEND(i) (inst[i].is_member && inst[i].is_same)
+#endif
+
+inline send_offsets(i) {
+    if
+    :: MAY_SEND(i) -> inst[i].txn.state = SENDING
+    :: else -> BEFALLS(REFUSED); fail(i)
+    fi
+}
+
+/* --- INGEST: where to read ---------------------------------------------------------------- */
+
+/* cursor_resume: gives a place to a track that the outside knows nothing of. */
+inline place(i) {
+    if
+    :: inst[i].publish_next == ABSENT && inst[i].origin != ABSENT ->
+        inst[i].publish_next = inst[i].origin
+    :: inst[i].publish_next == ABSENT && inst[i].origin == ABSENT &&
+       inst[i].count_next == ABSENT ->
+#ifdef LATEST
+        inst[i].origin = log_end;
+#else
+        inst[i].origin = 0;
+#endif
+        inst[i].publish_next = inst[i].origin;
+        BEFALLS(BEGUN)
+    :: inst[i].publish_next == ABSENT && inst[i].origin == ABSENT &&
+       IS_OFFSET(inst[i].count_next) ->
+        /* by I4 only a zombie gets here, one that was expelled while FINDING */
+        inst[i].publish_next = inst[i].count_next;
+        BEFALLS(ADOPTS)
+    :: else /* it has a place, or, Redis being away, waits for it */
+    fi;
+    if
+    :: inst[i].count_next == ABSENT && inst[i].publish_next != ABSENT ->
+#ifdef NO_ORIGIN
+        inst[i].count_next = 0
+#else
+        inst[i].count_next = inst[i].origin
+#endif
+    :: else
+    fi;
+    publish_takes(i)
+}
+
+#define MAY_FIND(i) (inst[i].is_member && assigned == i && inst[i].owns == NO)
+
+/* on_assigned */
+inline find_committed(i) {
+    inst[i].owns = FINDING;
+    inst[i].published = committed;
+    inst[i].publish_next = committed;
+    inst[i].origin = origin
+}
+
+inline find_counted(i, offset_) {
+    inst[i].owns = YES;
+    inst[i].counted = offset_;
+    inst[i].count_next = offset_;
+    place(i)
+}
+
+/* --- INGEST: take and cut ----------------------------------------------------------------- */
+
+/* What is read next is the lower of the two gates (ABSENT and UNKNOWN are above the log). */
+#define POSITION(i) (inst[i].count_next < inst[i].publish_next -> \
+    inst[i].count_next : inst[i].publish_next)
+#define CAN_READ(i) (inst[i].owns == YES && POSITION(i) < log_end)
+
+/* cursor_take: each track takes the record iff it lies at its gate. */
+inline read_one(i, is_misjudged) {
+    seen = POSITION(i);
+    verdict = IS_ACCEPTED(seen) ^ is_misjudged;
+    if
+    :: inst[i].count_next == seen ->
+        inst[i].count_next++;
+        if
+        :: verdict -> inst[i].accepted = inst[i].accepted | (1 << seen)
+        :: else -> inst[i].rejected = inst[i].rejected | (1 << seen)
+        fi
+    :: else
+    fi;
+    if
+    :: inst[i].publish_next == seen ->
+        inst[i].publish_next++;
+        if
+        :: verdict -> inst[i].judged = inst[i].judged | (1 << seen)
+        :: else -> inst[i].judged = inst[i].judged & ~(1 << seen)
+        fi
+    :: else
+    fi;
+    publish_takes(i)
+}
+
+/* cursor_can_cut: I3 and I4. */
+#ifdef NO_I4
+#define IS_ORDERED(i) IS_OFFSET(inst[i].count_next)
+#else
+#define IS_ORDERED(i) (IS_OFFSET(inst[i].count_next) && inst[i].published != ABSENT)
+#endif
+#define CAN_CUT(i) (inst[i].owns == YES && !call[i].is_valid && \
+    (inst[i].counted == UNKNOWN || IS_ORDERED(i)))
+#define HAS_UNCOUNTED(i) (inst[i].count_next != inst[i].counted)
+
+inline forget_counts(i) { inst[i].accepted = 0; inst[i].rejected = 0 }
+
+/* cursor_cut. CHECKPOINT drops a call of an earlier generation for the new one. */
+inline cut(i) {
+    call[i].is_out = 1;
+    call[i].is_valid = 1;
+    call[i].base = inst[i].counted;
+    call[i].end = inst[i].count_next;
+    call[i].accepted = inst[i].accepted;
+    call[i].rejected = inst[i].rejected;
+    forget_counts(i)
+}
+
+/* --- INGEST: what became of it ------------------------------------------------------------ */
+
+/* A new generation of the counted track: what was taken since is void. */
+inline rewind_counted(i, offset_) {
+    inst[i].counted = offset_;
+    forget_counts(i);
+#ifdef NO_REWIND
+    if
+    :: IS_OFFSET(inst[i].count_next) /* goes on where it is */
+    :: else -> inst[i].count_next = offset_
+    fi
+#else
+    inst[i].count_next = offset_
+#endif
+}
+
+/* CHECKPOINT calls Redis, and cursor_counted is told what is stored now. */
+inline store(i) {
+    apply(i);
+    seen = redis.offset;
+    if
+    :: call[i].is_valid && seen == call[i].end -> inst[i].counted = seen
+    :: call[i].is_valid && seen != call[i].end ->
+        if
+        :: call[i].base == UNKNOWN -> BEFALLS(FIRST_READ)
+        :: call[i].base != UNKNOWN && seen == ABSENT -> BEFALLS(VANISHED)
+        :: call[i].base != UNKNOWN && seen != ABSENT &&
+           (call[i].base == ABSENT || seen > call[i].base) -> BEFALLS(OVERTAKEN)
+        :: else -> BEFALLS(ROLLED_BACK)
+        fi;
+        rewind_counted(i, seen);
+        place(i)
+    :: else -> BEFALLS(STALE)
+    fi;
+    forget_call(i)
+}
+
+/* cursor_published */
+inline hear_published(i) {
+    if
+    :: inst[i].txn.is_valid -> inst[i].published = inst[i].txn.end
+    :: else
+    fi;
+    forget_txn(i);
+    publish_takes(i)
+}
+
+/* cursor_unpublished: the committed offset decides. */
+inline hear_unpublished(i) {
+    BEFALLS(UNPUBLISHED);
+    forget_txn(i);
+    if
+    :: committed != ABSENT && inst[i].counted == ABSENT && inst[i].origin != origin ->
+        BEFALLS(BEGUN_ELSEWHERE);
+        inst[i].origin = origin; /* so must the counts */
+        call[i].is_valid = 0;
+        rewind_counted(i, ABSENT)
+    :: else
+    fi;
+    inst[i].published = committed;
+    inst[i].publish_next = committed;
+    inst[i].judged = 0;
+    place(i)
+}
+
+/* --- letting go --------------------------------------------------------------------------- */
+
+/* The fence is raised: what is under way is void, and what the fence would stop is dropped. */
+inline let_go(i) {
+    inst[i].owns = NO; inst[i].is_same = 1;
+    inst[i].counted = 0; inst[i].count_next = 0;
+    inst[i].published = 0; inst[i].publish_next = 0;
+    inst[i].origin = 0; inst[i].judged = 0;
+    forget_counts(i);
+    call[i].is_valid = 0; /* and yet it may land */
+    inst[i].txn.is_valid = 0;
+    if
+    :: inst[i].txn.state == FAILED || (inst[i].txn.state == OPEN && !IS_LET(i)) -> forget_txn(i)
+    :: else
+    fi
+}
+
+/* on_revoked: after the drain (whatever steps come first), or after its deadline (none). */
+inline give_up(i) {
+    let_go(i);
+    inst[i].must_give = 0;
+    assigned = ANOTHER_THAN(i, i);
+    new_generation()
+}
+
+/* on_revoked of a lost partition. A rebalance waits for whoever is about to give up. */
+#define IS_EXPELLED(i) (!(inst[i].is_member && inst[i].is_same) && inst[i].owns != FINDING && \
+    !inst[1 - i].must_give)
+
+inline find_expelled(i) { let_go(i); join_group(i) }
+
+/* A static member that is expelled while it takes part in a rebalance is taken back under a new
+ * member id, and librdkafka does not say so: it still holds the partition, and has metadata that
+ * the group accepts. */
+inline rejoin_silently(i) { inst[i].is_same = 0; join_group(i) }
+
+#define IS_BUSY(i) (inst[i].owns != NO || inst[i].txn.state != NONE || call[i].is_out)
+
+/* The process dies, and another comes in its place. A call that it sent can be late. A commit that
+ * it asked for may yet be made, or be aborted by the producer's new epoch, which also refuses
+ * offsets that are on their way. */
+inline crash(i) {
+    let_go(i);
+    forget_call(i);
+    if
+    :: inst[i].txn.state != SENT -> forget_txn(i)
+    :: else
+    fi;
+    if
+    :: !inst[i].is_member -> join_group(i)
+    :: else
+    fi
+}
