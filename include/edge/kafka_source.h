@@ -67,6 +67,10 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
 /* True while a member of the group, with or without partitions. */
 bool kafka_source_is_joined(const struct kafka_source *source);
 
+/* False if the group has expelled the member that holds what is assigned: nothing of it may be
+ * committed, even if the group would take it. Asked after the group's metadata was read. */
+bool kafka_source_is_same_member(struct kafka_source *source);
+
 /* The group's committed offset, with open transactions waited for; -1 if none. `origin` is what was
  * kept beside it, -1 if nothing. */
 struct kafka_committed {

@@ -390,7 +390,7 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
                                       struct error *error) {
     rd_kafka_consumer_group_metadata_t *metadata =
         rd_kafka_consumer_group_metadata(kafka_source_handle(source));
-    if (metadata == NULL || !may_commit(context)) {
+    if (metadata == NULL || !kafka_source_is_same_member(source) || !may_commit(context)) {
         if (metadata != NULL) rd_kafka_consumer_group_metadata_destroy(metadata);
         error_set(error, "a partition was given away meanwhile");
         return SINK_ABORT;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_log.h"
+#include "edge/kafka_member.h"
 
 enum { SEEK_TIMEOUT_MS = 5000 };
 
@@ -20,7 +21,9 @@ struct kafka_source {
     struct kafka_source_options options;
     struct kafka_rebalance rebalance;
     rd_kafka_t *consumer;
+    struct kafka_member member;
     bool is_subscribed;
+    bool is_starting_over; /* left the group, to join it again with nothing in hand */
     atomic_bool is_joined;
 };
 
@@ -92,6 +95,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
         goto fail;
     }
     conf = NULL; /* the consumer's now */
+    kafka_member_init(&source->member, source->consumer);
     rd_kafka_poll_set_consumer(source->consumer);
     return source;
 fail:
@@ -109,6 +113,7 @@ void kafka_source_leave(struct kafka_source *source) {
 void kafka_source_destroy(struct kafka_source **source) {
     if (*source == NULL) return;
     kafka_source_leave(*source);
+    kafka_member_fini(&(*source)->member);
     rd_kafka_destroy((*source)->consumer);
     free(*source);
     *source = NULL;
@@ -122,9 +127,11 @@ bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
 }
 
-bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
-                            struct error *error) {
-    source->rebalance = *rebalance;
+bool kafka_source_is_same_member(struct kafka_source *source) {
+    return kafka_member_is_same(&source->member);
+}
+
+static bool join(struct kafka_source *source, struct error *error) {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, source->options.topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->consumer, topics);
@@ -133,6 +140,25 @@ bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_reba
     if (source->is_subscribed) return true;
     return error_set(error, "cannot subscribe to topic %s: %s", source->options.topic,
                      rd_kafka_err2str(err));
+}
+
+bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
+                            struct error *error) {
+    source->rebalance = *rebalance;
+    return join(source, error);
+}
+
+/* Leaves the group and joins it anew where it was taken back without a word: see kafka_member. */
+static bool start_over_if_replaced(struct kafka_source *source, struct error *error) {
+    if (!kafka_member_was_replaced(&source->member)) {
+        source->is_starting_over = false;
+        return true;
+    }
+    if (source->is_starting_over) return true;
+    source->is_starting_over = true;
+    log_warn("The group expelled this member and took it back: joining anew");
+    rd_kafka_unsubscribe(source->consumer);
+    return join(source, error);
 }
 
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {
@@ -153,7 +179,7 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
         rd_kafka_message_destroy(message);
     }
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
-    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_replaced(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         return error_set(error, "another process runs with the same instance.id \"%s\" in group %s: "
                                 "give each instance its own (%s)",
@@ -188,6 +214,7 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
     }
+    kafka_member_hold(&source->member, count);
     source->rebalance.give(source->rebalance.context, items, count);
     for (size_t i = 0; i < count; i++) list->elems[i].offset = items[i].offset;
     free(items);
@@ -199,9 +226,11 @@ static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_
     size_t count = (size_t)list->cnt;
     int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
     for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
-    bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0;
+    bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0 ||
+                   kafka_member_was_replaced(&source->member);
     if (is_lost) atomic_store(&source->is_joined, false);
     source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
+    kafka_member_let_go(&source->member, count);
     free(partitions);
     check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
 }
