@@ -42,8 +42,9 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
-        """Begins."""
-        self._thread.start()
+        """Begins, if it has not."""
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def stop(self):
         """Ends; instances that it started end with it."""
@@ -103,13 +104,10 @@ class Chaos:
         """All of it; raises at the first thing that is wrong."""
         self.world.start()
         end = time.monotonic() + 60 * self.settings.minutes
-        is_first = True
-        while is_first or time.monotonic() < end:
-            with self.watch.paused() if not is_first else threading.Lock():
+        while self.world.round == 0 or time.monotonic() < end:
+            with self.watch.paused():
                 self.world.begin_round()
-            if is_first:
-                self.watch.start()
-                is_first = False
+            self.watch.start()
             round_end = min(end, time.monotonic() + 60 * self.settings.round)
             while time.monotonic() < round_end:
                 self._inject(min(round_end, time.monotonic() + 60 * self.settings.stop))
@@ -117,7 +115,6 @@ class Chaos:
             with self.watch.paused():
                 self.report.end_round(self.world)
                 self.world.end_round()
-        self.report.totals["moments checked"] = self.watch.looks.count
 
     def _inject(self, until):
         """Faults until then, all of them over at the end."""
@@ -185,6 +182,7 @@ class Chaos:
             self.report.exact(name, lambda: check(self.world, expected))
         self.watch.check()
         self.report.settled(took_s, counts, expected)
+        self.report.totals["moments checked"] = self.watch.looks.count
 
     def close(self):
         """Ends every process."""

@@ -1,5 +1,6 @@
 """One broker, or three of which one may fail, each with a listener behind a route of the proxy."""
 
+import concurrent.futures
 import os
 
 from confluent_kafka import ElectionType, KafkaException
@@ -60,7 +61,7 @@ class Cluster(kafka.Client):
         """Lets the preferred replica of each partition lead it again."""
         try:
             self.admin().elect_leaders(ElectionType.PREFERRED).result(20)
-        except KafkaException:
+        except (KafkaException, concurrent.futures.TimeoutError):
             pass  # it was not needed, or a fault is on
 
     def wait_whole(self):
