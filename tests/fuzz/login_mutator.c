@@ -88,8 +88,8 @@ static void put_value(struct output *output) {
 
 static void put_name(struct output *output) {
     static const char *const names[] = {"device_type", "locale", "timestamp", "user_id", "x", "a",
-                                        "b", "c", "", "\xc3\xa9", "local\\u0065", "device_typf",
-                                        "a\\\"b", "x\\u0000",
+                                        "b", "a name just within a gap", "", "\xc3\xa9",
+                                        "local\\u0065", "device_typf", "a\\\"b", "x\\u0000",
                                         "a name that is longer than any gap that is remembered"};
     if (one_in(output, 10)) {
         put_text(output);
@@ -150,12 +150,17 @@ static void splice(struct output *output, const uint8_t *data, size_t size) {
     put_bytes(output, data + end, size - end);
 }
 
+/* The last record twice, the second perhaps with one bit changed. */
 static void repeat_last(struct output *output, const uint8_t *data, size_t size) {
     size_t begin = size;
     while (begin > 0 && data[begin - 1] != RECORD_END) begin--;
     put_bytes(output, data, size);
     put(output, "\x1e");
+    const size_t copy = output->length;
     put_bytes(output, data + begin, size - begin);
+    if (output->length == copy || one_in(output, 2)) return;
+    output->bytes[copy + below(output, (unsigned)(output->length - copy))] ^=
+        (uint8_t)(1u << below(output, 8));
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
