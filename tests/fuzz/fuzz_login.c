@@ -1,5 +1,5 @@
-/* For every input the judge with the fast decoder and the judge without it must say the same: verdict,
- * values, reason, detail; and where the fast one is sure, the fields must be the same too.
+/* For every input the judge with the fast decoder and the judge without it must say the same:
+ * verdict, values, reason, detail; and where the fast one is sure, the fields must be the same too.
  *
  * An input is a byte that chooses the rules and the Kafka timestamp, then records with RECORD_END
  * between them: the fast decoder remembers one record for the next. */

@@ -2,10 +2,10 @@
 
 usage: run.py [--seconds N] [--runs N] [--jobs N] BUILD_DIRECTORY
 
-N runs or seconds (60 if neither is given) for each of the jobs (one a core). What is found is kept in
-BUILD_DIRECTORY/fuzz: inputs that reach new code in corpus/, those that fail in crashes/, and in totals what
-was run since that directory was made: inputs executed and seconds of CPU time. Leaves results/fuzz.xml, in JUnit's form, for
-tests/count.py. Exit status 0: nothing failed.
+N runs or seconds (60 if neither is given) for each of the jobs (one a core). What is found is kept
+in BUILD_DIRECTORY/fuzz: inputs that reach new code in corpus/, those that fail in crashes/, and in
+totals what was run since that directory was made: inputs executed and seconds of CPU time. Leaves
+results/fuzz.xml, in JUnit's form, for tests/count.py. Exit status 0: nothing failed.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-/* JSONTestSuite: each of its texts as a member of a login, first and last. What it says must be accepted
- * is accepted, what it says must be rejected is not_json, without an exception; and with the fast
- * decoder or without, the verdict is the same on all. */
+/* JSONTestSuite: each of its texts as a member of a login, first and last. What it says must be
+ * accepted is accepted, what it says must be rejected is not_json, without an exception; and with
+ * the fast decoder or without, the verdict is the same on all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -55,7 +55,8 @@ static struct record embed(const char *head, const char *text, size_t length, si
     char *at = record.bytes;
     memcpy(at, head, strlen(head));
     at += strlen(head);
-    for (size_t i = 0; i < times; i++, at += length) memcpy(at, text, length);
+    for (size_t i = 0; i < times; i++, at += length)
+        memcpy(at, text, length);
     memcpy(at, tail, strlen(tail));
     return record;
 }
@@ -89,10 +90,10 @@ static bool case_is_right(const char *name, size_t times, const char *text, size
         name, "first",
         embed("{\"x\": ", text, length, times,
               ", \"device_type\": \"ios\", \"locale\": \"PA\", \"timestamp\": 1720622216}"));
-    const bool last = is_right(
-        name, "last",
-        embed("{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", text, length,
-              times, "}"));
+    const bool last =
+        is_right(name, "last",
+                 embed("{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", text,
+                       length, times, "}"));
     return first && last;
 }
 
