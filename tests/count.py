@@ -3,8 +3,9 @@
 usage: count.py [--broken NAME] ... DIRECTORY ...
 
 DIRECTORY is a build directory; its results/ holds unit.json (the log of `meson test`), system.xml
-(JUnit's form, of pytest), chaos.xml (the same, of tests/chaos) and compose.json (of `go test -json`), those that were run. NAME is a
-command that ended with an error: it counts as a failure unless one of its tests already did.
+(JUnit's form, of pytest), chaos.xml and fuzz.xml (the same form, of tests/chaos and tests/fuzz) and
+compose.json (of `go test -json`), those that were run. NAME is a command that ended with an error: it
+counts as a failure unless one of its tests already did.
 Exit status 0: something ran and nothing failed.
 """
 
@@ -47,7 +48,7 @@ def _rest_of_program(program, outcomes):
         yield program["name"], FAILED, f"ended as {result}"
 
 
-def system_results(path):
+def junit_results(path):
     """Yields (name, outcome, reason) of each test in a file of JUnit's form."""
     for case in ElementTree.parse(path).iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}"
@@ -75,8 +76,8 @@ def compose_results(path):
             yield f"compose: {name}", outcome, ""
 
 
-READERS = {"unit.json": unit_results, "system.xml": system_results, "chaos.xml": system_results,
-           "compose.json": compose_results}
+READERS = {"unit.json": unit_results, "system.xml": junit_results, "chaos.xml": junit_results,
+           "fuzz.xml": junit_results, "compose.json": compose_results}
 
 
 def results_of(directory):

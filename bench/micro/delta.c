@@ -1,4 +1,4 @@
-/* core/batch and core/delta: what counting one record costs, from its values to its shard's sums. */
+/* core/batch and core/delta: what counting a record costs, from its values to a shard's sums. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +64,8 @@ static void run_count(void *state, int64_t operations) {
 
 static void tear_down_count(void *state) {
     struct count *count = state;
-    for (int s = 0; s < SHARDS; s++) delta_release(&count->shards[s]);
+    for (int s = 0; s < SHARDS; s++)
+        delta_release(&count->shards[s]);
     batch_destroy(&count->batch);
     inbox_fini(&count->home);
     free(count);
@@ -85,7 +86,8 @@ static void *set_up_merge(void) {
 
 static void run_merge(void *state, int64_t operations) {
     struct merge *merge = state;
-    for (int64_t i = 0; i < operations; i += MERGED_KEYS) delta_merge(&merge->into, &merge->from);
+    for (int64_t i = 0; i < operations; i += MERGED_KEYS)
+        delta_merge(&merge->into, &merge->from);
 }
 
 static void tear_down_merge(void *state) {

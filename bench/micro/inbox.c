@@ -28,7 +28,8 @@ static void *set_up_alone(void) {
 static void run_alone(void *state, int64_t operations) {
     struct hand *hand = state;
     for (int64_t i = 0; i < operations; i += ITEMS) {
-        for (int n = 0; n < ITEMS; n++) inbox_post(&hand->inbox, &hand->items[n], 0);
+        for (int n = 0; n < ITEMS; n++)
+            inbox_post(&hand->inbox, &hand->items[n], 0);
         while (inbox_take(&hand->inbox) != NULL) {
         }
     }
@@ -43,7 +44,8 @@ static void tear_down_alone(void *state) {
 
 static struct inbox_item *await(struct inbox *inbox) {
     struct inbox_item *item;
-    while ((item = inbox_take(inbox)) == NULL) inbox_wait(inbox, WAIT_MS);
+    while ((item = inbox_take(inbox)) == NULL)
+        inbox_wait(inbox, WAIT_MS);
     return item;
 }
 
@@ -61,7 +63,8 @@ static void *send_back(void *context) {
 static void *set_up_pair(void) {
     struct hand *hand = set_up_alone();
     if (pthread_create(&hand->thread, NULL, send_back, hand) != 0) micro_fail("no thread");
-    for (int n = 0; n < ITEMS; n++) inbox_post(&hand->inbox, &hand->items[n], KIND_BACK);
+    for (int n = 0; n < ITEMS; n++)
+        inbox_post(&hand->inbox, &hand->items[n], KIND_BACK);
     return hand;
 }
 
@@ -74,7 +77,8 @@ static void run_pair(void *state, int64_t operations) {
 
 static void tear_down_pair(void *state) {
     struct hand *hand = state;
-    for (int n = 0; n < ITEMS; n++) await(&hand->inbox);
+    for (int n = 0; n < ITEMS; n++)
+        await(&hand->inbox);
     inbox_post(&hand->there, &hand->items[0], KIND_END);
     pthread_join(hand->thread, NULL);
     tear_down_alone(hand);

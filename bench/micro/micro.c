@@ -12,7 +12,7 @@ enum { BENCHES_MAX = 32, ROUNDS_MAX = 1000, ROUND_NS = 20 * 1000 * 1000 };
 struct timed {
     const struct micro *micro;
     void *state;
-    int64_t operations; /* of a round */
+    int64_t operations;    /* of a round */
     double ns[ROUNDS_MAX]; /* an operation */
 };
 
@@ -33,7 +33,8 @@ static void set_up(struct timed *timed, const struct micro *micro) {
     timed->micro = micro;
     timed->state = micro->set_up();
     timed->operations = 1;
-    while (run_ns(timed, timed->operations) < ROUND_NS) timed->operations *= 2;
+    while (run_ns(timed, timed->operations) < ROUND_NS)
+        timed->operations *= 2;
 }
 
 static bool is_wanted(const char *name, char *const names[], int name_count) {

@@ -1,8 +1,8 @@
 /* micro: how long one operation of a hot module takes.
  *
- * Each file beside this one holds the benchmarks of one module; micro.c times them: it calibrates how
- * many operations make a round, interleaves the rounds of all benchmarks, so that a slow moment of
- * the machine hits them alike, and prints the least and the median of each.
+ * Each file beside this one holds the benchmarks of one module; micro.c times them: it calibrates
+ * how many operations make a round, interleaves the rounds of all benchmarks, so that a slow moment
+ * of the machine hits them alike, and prints the least and the median of each.
  */
 #ifndef BENCH_MICRO_H
 #define BENCH_MICRO_H

@@ -12,12 +12,10 @@ const struct login_rules records_rules = {
     .max_future_s = 3600,
 };
 
-static size_t copy_replaced(char *at, const struct event *event, const char *from,
-                            const char *to) {
-    const char *found =
-        from == NULL || event->value == NULL
-            ? NULL
-            : memmem(event->value, event->value_bytes, from, strlen(from));
+static size_t copy_replaced(char *at, const struct event *event, const char *from, const char *to) {
+    const char *found = from == NULL || event->value == NULL
+                            ? NULL
+                            : memmem(event->value, event->value_bytes, from, strlen(from));
     if (event->value_bytes > 0) memcpy(at, event->value, event->value_bytes);
     if (found == NULL) return event->value_bytes;
     const size_t before = (size_t)(found - event->value);

@@ -32,9 +32,8 @@ static void start_redis(struct script *script, char url[128]) {
     snprintf(socket, sizeof socket, "%s/redis.sock", script->folder);
     snprintf(log, sizeof log, "%s/redis.log", script->folder);
     snprintf(url, 128, "unix://%s", socket);
-    const char *const argv[] = {"redis-server", "--port", "0",   "--unixsocket",
-                                socket,         "--save", "",    "--dir",
-                                script->folder, NULL};
+    const char *const argv[] = {"redis-server", "--port", "0",     "--unixsocket", socket,
+                                "--save",       "",       "--dir", script->folder, NULL};
     atexit(stop_redis); /* however this ends */
     if (!child_start(&redis, "redis-server", argv, log, &error)) micro_fail(error.text);
     const int64_t deadline_ms = clock_ms() + START_MS;

@@ -26,7 +26,8 @@ static void *set_up(void) {
 
 static void run(void *state, int64_t operations) {
     struct totals *totals = state;
-    for (int64_t i = 0; i < operations; i += KEYS) tally_add(totals->tally, &totals->delta);
+    for (int64_t i = 0; i < operations; i += KEYS)
+        tally_add(totals->tally, &totals->delta);
 }
 
 static void tear_down(void *state) {

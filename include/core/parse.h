@@ -4,7 +4,7 @@
  * Threads:  one struct parse a thread.
  * Owns:     the texts of the fields, until its next record.
  * Limits:   those of login.h.
- * Waits:    never. When memory runs out it ends the process: any other verdict would be a wrong one.
+ * Waits:    never. When memory runs out it ends the process: another verdict would be wrong.
  */
 #ifndef CORE_PARSE_H
 #define CORE_PARSE_H

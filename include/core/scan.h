@@ -9,10 +9,10 @@
  * I2  When it is sure, the record is valid JSON and the fields are those that core/parse finds.
  * I3  What it remembers of earlier records makes it faster, and changes no answer.
  *
- * It is sure of an object whose values are strings, plain numbers, true, false and null. A plain number
- * has at most 15 digits before the point and no exponent; that of a field which the rules name has
- * neither sign nor point. It is not sure of a backslash, of anything nested, of an empty object, of
- * less than 16 bytes, nor of whatever else is odd. Of a repeated key the last counts.
+ * It is sure of an object whose values are strings, plain numbers, true, false and null. A plain
+ * number has at most 15 digits before the point and no exponent; that of a field which the rules
+ * name has neither sign nor point. It is not sure of a backslash, of anything nested, of an empty
+ * object, of less than 16 bytes, nor of whatever else is odd. Of a repeated key the last counts.
  */
 #ifndef CORE_SCAN_H
 #define CORE_SCAN_H
@@ -24,7 +24,7 @@
 
 enum { SCAN_GAPS = 16, SCAN_GAP_BYTES = 32 };
 
-/* The bytes between two values, such as `, "locale": `, and the place of the field they announce. */
+/* The bytes between two values, such as `, "locale": `, and the place of the field behind them. */
 struct scan_gap {
     uint32_t length; /* 0: none is remembered */
     uint32_t place;  /* FIELD_COUNT: no rule names it */

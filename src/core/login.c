@@ -50,27 +50,20 @@ void login_judge_distrust_scan(struct login_judge *judge) {
     judge->is_scan_off = true;
 }
 
-static enum login_reason decide(struct login_judge *judge, const void *value, size_t bytes,
-                                int64_t kafka_timestamp_ms, struct login *login) {
-    struct fields fields;
-    if (value == NULL || bytes == 0) {
-        return reject(judge, LOGIN_EMPTY, "the record has no value");
-    }
-    if (judge->is_scan_off || !scan_record(&judge->scan, value, bytes, &fields)) {
-        const enum login_reason reason =
-            parse_record(&judge->parse, &judge->rules, value, bytes, &fields, judge->detail);
-        if (reason != LOGIN_ACCEPTED) return reason;
-    }
-    return apply_rules(judge, &fields, kafka_timestamp_ms, login);
-}
-
 void login_judge_record(struct login_judge *judge, const void *value, size_t bytes,
                         int64_t kafka_timestamp_ms, struct login *login) {
+    enum login_reason reason = LOGIN_ACCEPTED;
+    struct fields fields;
     judge->detail[0] = '\0';
-    login->reason = decide(judge, value, bytes, kafka_timestamp_ms, login);
+    if (value == NULL || bytes == 0) {
+        reason = reject(judge, LOGIN_EMPTY, "the record has no value");
+    } else if (judge->is_scan_off || !scan_record(&judge->scan, value, bytes, &fields)) {
+        reason = parse_record(&judge->parse, &judge->rules, value, bytes, &fields, judge->detail);
+    }
+    if (reason == LOGIN_ACCEPTED) reason = apply_rules(judge, &fields, kafka_timestamp_ms, login);
+    if (reason != LOGIN_ACCEPTED) *login = (struct login){0};
+    login->reason = reason;
     login->detail = judge->detail;
-    if (login->reason == LOGIN_ACCEPTED) return;
-    *login = (struct login){.reason = login->reason, .detail = login->detail};
 }
 
 const char *login_reason_name(enum login_reason reason) {

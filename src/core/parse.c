@@ -67,12 +67,14 @@ static void make_printable(char *text) {
 
 /* The quote that ends the string whose first byte is p, or end. */
 static char *end_of_string(char *p, const char *end) {
-    while (p < end && *p != '"') p += *p == '\\' && p + 1 < end ? 2 : 1;
+    while (p < end && *p != '"')
+        p += *p == '\\' && p + 1 < end ? 2 : 1;
     return p;
 }
 
 static bool is_key(const char *behind, const char *end) {
-    while (behind < end && memchr(" \t\n\r", *behind, 4) != NULL) behind++;
+    while (behind < end && memchr(" \t\n\r", *behind, 4) != NULL)
+        behind++;
     return behind < end && *behind == ':';
 }
 

@@ -1,5 +1,5 @@
-/* For every input the judge with the fast decoder and the judge without it must say the same: verdict,
- * values, reason, detail; and where the fast one is sure, the fields must be the same too.
+/* For every input the judge with the fast decoder and the judge without it must say the same:
+ * verdict, values, reason, detail; and where the fast one is sure, the fields must be the same too.
  *
  * An input is a byte that chooses the rules and the Kafka timestamp, then records with RECORD_END
  * between them: the fast decoder remembers one record for the next. */
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct login_rules all_rules[] = {
     {.dimensions = {"device_type", "locale"}, .dimension_count = 2, .max_future_s = 3600},
-    {.dimensions = {"locale"}, .dimension_count = 1, .max_future_s = 0},
+    {.dimensions = {"locale", "a name just within a gap"}, .dimension_count = 2},
     {.dimension_count = 0, .max_future_s = INT64_MAX},
     {.dimensions = {"timestamp", "user_id", "locale", "locale"}, .dimension_count = 4},
     {.dimensions = {"", "\xc3\xa9", "a\"b", "x", LONG_NAME}, .dimension_count = 5},

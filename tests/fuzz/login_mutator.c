@@ -1,11 +1,48 @@
-/* One change of an input, by chance: a few bytes (libFuzzer's own), a piece of JSON put in somewhere or
- * in the place of a token, the record before once more, or a whole login made up anew. */
+/* One change of an input, by chance: a few bytes (libFuzzer's own), a piece of JSON put in
+ * somewhere or in the place of a token, the last record once more, or a whole login made up. */
 #include "login_mutator.h"
 
 #include <stdbool.h>
 #include <string.h>
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzzer's */
+
+enum { USUAL_NAMES = 10 }; /* at the beginning of names */
+
+/* clang-format off */
+static const char *const odd_spaces[] = {
+    "  ", "\n", "\t", "\r\n", "   \n    ", "\v", "\xc2\xa0", "/**/",
+};
+static const char *const odd_letters[] = {
+    "\\n", "\\\"", "\\\\", "\\/", "\\u0041", "\\u0000", "\\ud83d\\ude00", "\\ud83d", "\\u00",
+    "\\x", "\n", "\x1f", "\x7f", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xc0\xaf",
+    "\xed\xa0\x80", "\xff", "\xe2\x82", "\"",
+};
+static const char *const odd_numbers[] = {
+    "0", "-0", "00", "01", "-", "-1", "1.5", "-1.5e3", "1e5", "1E+5", "1e400", "-1e400", "1e-400",
+    ".5", "5.", "0.1.2", "253402300799", "253402300800", "253402300799.5", "9007199254740992",
+    "9007199254740993", "999999999999999", "9999999999999999", "18446744073709551676", "0x10",
+    "1720622216.0", "17206222160E-1",
+};
+static const char *const words[] = {
+    "true", "false", "null", "\"1720622216\"", "\"60\"", "\"\"",
+};
+static const char *const odd_values[] = {
+    "True", "nul", "nullx", "NaN", "'a'", "", "[", "[]", "{}", "[1,\"a\"]", "{\"locale\":\"x\"}",
+};
+static const char *const names[] = {
+    "device_type", "locale", "timestamp", "user_id", "x", "a", "b", "a name just within a gap",
+    "", "\xc3\xa9", "local\\u0065", "device_typf", "a\\\"b", "x\\u0000",
+    "a name that is longer than any gap that is remembered",
+};
+static const char *const members[] = {
+    "\"device_type\": \"ios\", ", "\"locale\":\"PA\",", "\"timestamp\": 1720622216, ",
+    "\"timestamp\":60,", "\"user_id\":\"u1\" , ",
+};
+static const char *const signs[] = {
+    "{", "}", "[", "]", ":", ",", "\"", "\\", "\\\"", "\x1e",
+};
+/* clang-format on */
 
 struct output {
     uint8_t *bytes;
@@ -34,39 +71,28 @@ static void put(struct output *output, const char *text) {
     put_bytes(output, text, strlen(text));
 }
 
-#define PICK(output, texts) (texts)[below(output, sizeof(texts) / sizeof *(texts))]
+#define COUNT(array) (unsigned)(sizeof(array) / sizeof *(array))
+#define PICK(output, texts) (texts)[below(output, COUNT(texts))]
 
 static void put_space(struct output *output) {
-    static const char *const odd[] = {"  ", "\n", "\t", "\r\n", "   \n    ", "\v", "\xc2\xa0", "/**/"};
     if (one_in(output, 3)) put(output, " ");
-    if (one_in(output, 60)) put(output, PICK(output, odd));
+    if (one_in(output, 60)) put(output, PICK(output, odd_spaces));
 }
 
 static void put_text(struct output *output) {
-    static const char *const odd[] = {
-        "\\n",   "\\\"",  "\\\\",     "\\/",      "\\u0041", "\\u0000", "\\ud83d\\ude00",
-        "\\ud83d", "\\u00", "\\x",    "\n",       "\x1f",    "\x7f",    "\xc3\xa9",
-        "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xc0\xaf", "\xed\xa0\x80", "\xff", "\xe2\x82", "\"",
-    };
     unsigned length = one_in(output, 20) ? 110 + below(output, 40) : below(output, 40);
     put(output, "\"");
     for (; length > 0; length--) {
         const char letter = (char)('a' + below(output, 26));
         put_bytes(output, &letter, 1);
-        if (one_in(output, 200)) put(output, PICK(output, odd));
+        if (one_in(output, 200)) put(output, PICK(output, odd_letters));
     }
     if (!one_in(output, 100)) put(output, "\"");
 }
 
 static void put_number(struct output *output) {
-    static const char *const odd[] = {
-        "0", "-0", "00", "01", "-", "-1", "1.5", "-1.5e3", "1e5", "1E+5", "1e400", "-1e400", "1e-400",
-        ".5", "5.", "0.1.2", "253402300799", "253402300800", "253402300799.5", "9007199254740992",
-        "9007199254740993", "999999999999999", "9999999999999999", "18446744073709551676", "0x10",
-        "1720622216.0", "17206222160E-1",
-    };
     if (one_in(output, 6)) {
-        put(output, PICK(output, odd));
+        put(output, PICK(output, odd_numbers));
         return;
     }
     for (unsigned length = 1 + below(output, one_in(output, 8) ? 20 : 12); length > 0; length--) {
@@ -76,27 +102,24 @@ static void put_number(struct output *output) {
 }
 
 static void put_value(struct output *output) {
-    static const char *const words[] = {"true", "false", "null", "\"1720622216\"", "\"60\"", "\"\""};
-    static const char *const odd[] = {"True", "nul", "nullx", "NaN", "'a'", "", "[", "[]", "{}",
-                                      "[1,\"a\"]", "{\"locale\":\"x\"}"};
     const unsigned kind = below(output, 20);
-    if (kind < 10) put_text(output);
-    else if (kind < 16) put_number(output);
-    else if (kind < 19) put(output, PICK(output, words));
-    else put(output, PICK(output, odd));
+    if (kind < 10)
+        put_text(output);
+    else if (kind < 16)
+        put_number(output);
+    else if (kind < 19)
+        put(output, PICK(output, words));
+    else
+        put(output, PICK(output, odd_values));
 }
 
 static void put_name(struct output *output) {
-    static const char *const names[] = {"device_type", "locale", "timestamp", "user_id", "x", "a",
-                                        "b", "c", "", "\xc3\xa9", "local\\u0065", "device_typf",
-                                        "a\\\"b", "x\\u0000",
-                                        "a name that is longer than any gap that is remembered"};
     if (one_in(output, 10)) {
         put_text(output);
         return;
     }
     put(output, "\"");
-    put(output, names[below(output, one_in(output, 6) ? 15 : 10)]);
+    put(output, names[below(output, one_in(output, 6) ? COUNT(names) : USUAL_NAMES)]);
     put(output, "\"");
 }
 
@@ -110,12 +133,10 @@ static void put_member(struct output *output) {
 }
 
 static void put_login(struct output *output) {
-    static const char *const whole[] = {"\"device_type\": \"ios\", ", "\"locale\":\"PA\",",
-                                        "\"timestamp\": 1720622216, ", "\"timestamp\":60,",
-                                        "\"user_id\":\"u1\" , "};
     put_space(output);
     put(output, "{");
-    for (unsigned i = below(output, 6); i > 0; i--) put(output, PICK(output, whole));
+    for (unsigned i = below(output, 6); i > 0; i--)
+        put(output, PICK(output, members));
     for (unsigned i = below(output, one_in(output, 10) ? 24 : 4); i > 0; i--) {
         put_member(output);
         put(output, one_in(output, 100) ? ",," : ", ");
@@ -131,31 +152,39 @@ static void put_login(struct output *output) {
 static size_t pick_place(struct output *output, const uint8_t *data, size_t size) {
     size_t at = below(output, (unsigned)size + 1);
     if (one_in(output, 3)) return at;
-    while (at < size && strchr("{}[]:,\" ", data[at]) == NULL) at++;
+    while (at < size && strchr("{}[]:,\" ", data[at]) == NULL)
+        at++;
     return at;
 }
 
 /* Puts a piece in at a token's beginning, in the place of what stands there up to the next one. */
 static void splice(struct output *output, const uint8_t *data, size_t size) {
-    static void (*const pieces[])(struct output *) = {put_space, put_text,  put_number,
+    static void (*const pieces[])(struct output *) = {put_space, put_text, put_number,
                                                       put_value, put_name, put_member};
-    static const char *const signs[] = {"{", "}", "[", "]", ":", ",", "\"", "\\", "\\\"", "\x1e"};
     const size_t begin = pick_place(output, data, size);
     size_t end = begin;
     if (one_in(output, 2)) end = pick_place(output, data, size);
     if (end < begin) end = begin;
     put_bytes(output, data, begin);
-    if (one_in(output, 4)) put(output, PICK(output, signs));
-    else PICK(output, pieces)(output);
+    if (one_in(output, 4))
+        put(output, PICK(output, signs));
+    else
+        PICK(output, pieces)(output);
     put_bytes(output, data + end, size - end);
 }
 
+/* The last record twice, the second perhaps with one bit changed. */
 static void repeat_last(struct output *output, const uint8_t *data, size_t size) {
     size_t begin = size;
-    while (begin > 0 && data[begin - 1] != RECORD_END) begin--;
+    while (begin > 0 && data[begin - 1] != RECORD_END)
+        begin--;
     put_bytes(output, data, size);
     put(output, "\x1e");
+    const size_t copy = output->length;
     put_bytes(output, data + begin, size - begin);
+    if (output->length == copy || one_in(output, 2)) return;
+    output->bytes[copy + below(output, (unsigned)(output->length - copy))] ^=
+        (uint8_t)(1u << below(output, 8));
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {

@@ -2,15 +2,16 @@
 
 usage: run.py [--seconds N] [--runs N] [--jobs N] BUILD_DIRECTORY
 
-N runs or seconds (60 if neither is given) for each of the jobs (one a core). What is found is kept in
-BUILD_DIRECTORY/fuzz: inputs that reach new code in corpus/, those that fail in crashes/; what was run in
-all since that directory was made in executions. Leaves results/fuzz.xml, in JUnit's form, for
-tests/count.py. Exit status 0: nothing failed.
+N runs or seconds (60 if neither is given) for each of the jobs (one a core). What is found is kept
+in BUILD_DIRECTORY/fuzz: inputs that reach new code in corpus/, those that fail in crashes/, and in
+totals what was run since that directory was made: inputs executed and seconds of CPU time. Leaves
+results/fuzz.xml, in JUnit's form, for tests/count.py. Exit status 0: nothing failed.
 """
 
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -20,6 +21,8 @@ CORPUS = os.path.join(HERE, "corpus")
 CRASHES = os.path.join(HERE, "crashes")
 INPUT_BYTES_MAX = 1024
 INPUT_SECONDS_MAX = 10
+# Less to remember of freed memory and of where it came from: twice as fast.
+ASAN_OPTIONS = "quarantine_size_mb=16:malloc_context_size=4"
 
 
 class Fuzzer:
@@ -40,7 +43,7 @@ class Fuzzer:
                    *arguments, *directories]
         with open(self.log(name), "wb") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    cwd=self.work)
+                                    cwd=self.work, env=os.environ | {"ASAN_OPTIONS": ASAN_OPTIONS})
 
     def log(self, name):
         return os.path.join(self.work, name + ".log")
@@ -72,28 +75,36 @@ def explore(fuzzer, options):
         limits.append(f"-runs={options.runs}")
     if options.seconds or not options.runs:
         limits.append(f"-max_total_time={options.seconds or 60}")
-    limits += [f"-dict={os.path.join(HERE, 'login.dict')}", "-reload=10"]
+    limits += [f"-dict={os.path.join(HERE, 'login.dict')}", "-reload=10", "-mutate_depth=2"]
+    cpu_before = cpu_seconds()
     names = [f"job-{job}" for job in range(options.jobs)]
     runs = [fuzzer.start(name, limits, [fuzzer.new_corpus, CORPUS, CRASHES]) for name in names]
     failed = [name for name, run in zip(names, runs) if run.wait() != 0]
     executions, records, scanned = (sum(column) for column in zip(*map(fuzzer.figures, names)))
-    total = add_to_total(fuzzer, executions)
-    print(f"{executions} inputs executed ({total} since {fuzzer.work} was made); "
-          f"of {records} records {scanned} were decoded by scan")
+    totals = add_to_totals(fuzzer, executions, cpu_seconds() - cpu_before)
+    print(f"{executions} inputs executed; of {records} records {scanned} were decoded by scan; "
+          f"since {fuzzer.work} was made: {totals[0]} inputs, {totals[1] / 3600:.2f} CPU-hours")
     if executions == 0 and not failed:
         failed = names[:1]
     return failed
 
 
-def add_to_total(fuzzer, executions):
-    path = os.path.join(fuzzer.work, "executions")
-    before = 0
+def cpu_seconds():
+    """Of all runs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def add_to_totals(fuzzer, executions, seconds):
+    path = os.path.join(fuzzer.work, "totals")
+    totals = [0, 0]
     if os.path.exists(path):
         with open(path, encoding="ascii") as file:
-            before = int(file.read())
+            totals = [int(word) for word in file.read().split()]
+    totals = [totals[0] + executions, totals[1] + round(seconds)]
     with open(path, "w", encoding="ascii") as file:
-        file.write(f"{before + executions}\n")
-    return before + executions
+        file.write(f"{totals[0]} {totals[1]}\n")
+    return totals
 
 
 def main():

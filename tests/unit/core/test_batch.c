@@ -59,7 +59,8 @@ static int64_t count_of(const struct batch *batch, struct delta_key key) {
 }
 
 static int64_t count_of_text(const struct batch *batch, unsigned dimension, const char *text) {
-    return count_of(batch, delta_value_key(SEED, dimension, (struct login_text){text, strlen(text)}));
+    return count_of(batch,
+                    delta_value_key(SEED, dimension, (struct login_text){text, strlen(text)}));
 }
 
 static int64_t count_of_number(const struct batch *batch, unsigned field, int64_t number) {
@@ -68,7 +69,8 @@ static int64_t count_of_number(const struct batch *batch, unsigned field, int64_
 
 static size_t entries_of(const struct batch *batch) {
     size_t count = 0;
-    for (unsigned s = 0; s < batch->shard_count; s++) count += batch->parts[s].delta.entry_count;
+    for (unsigned s = 0; s < batch->shard_count; s++)
+        count += batch->parts[s].delta.entry_count;
     return count;
 }
 
@@ -76,7 +78,8 @@ static void an_accepted_record_counts_its_values_and_its_minute(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
     const struct login logins[] = {login_of("ios", "PA", 7), login_of("web", "PA", 7),
                                    login_of("ios", "ios", 8)};
-    for (size_t i = 0; i < 3; i++) batch_count(batch, SEED, DIMENSIONS, &logins[i]);
+    for (size_t i = 0; i < 3; i++)
+        batch_count(batch, SEED, DIMENSIONS, &logins[i]);
     assert_int_equal(count_of_text(batch, 0, "ios"), 2);
     assert_int_equal(count_of_text(batch, 0, "web"), 1);
     assert_int_equal(count_of_text(batch, 1, "PA"), 2);

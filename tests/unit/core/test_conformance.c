@@ -1,6 +1,6 @@
-/* JSONTestSuite: each of its texts as a member of a login, first and last. What it says must be accepted
- * is accepted, what it says must be rejected is not_json, without an exception; and with the fast
- * decoder or without, the verdict is the same on all. */
+/* JSONTestSuite: each of its texts as a member of a login, first and last. What it says must be
+ * accepted is accepted, what it says must be rejected is not_json, without an exception; and with
+ * the fast decoder or without, the verdict is the same on all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -29,13 +29,6 @@ struct record {
     size_t length;
 };
 
-static void add(struct record *record, const char *bytes, size_t length) {
-    record->bytes = realloc(record->bytes, record->length + length + 1);
-    assert_non_null(record->bytes);
-    memcpy(record->bytes + record->length, bytes, length);
-    record->length += length;
-}
-
 /* Undoes the escapes of the file in place; answers the length. */
 static size_t unescape(char *text) {
     char *to = text;
@@ -54,12 +47,17 @@ static size_t unescape(char *text) {
     return (size_t)(to - text);
 }
 
-static struct record embed(const char *head, const char *text, size_t length, long times,
+static struct record embed(const char *head, const char *text, size_t length, size_t times,
                            const char *tail) {
-    struct record record = {0};
-    add(&record, head, strlen(head));
-    for (long i = 0; i < times; i++) add(&record, text, length);
-    add(&record, tail, strlen(tail));
+    struct record record = {.length = strlen(head) + length * times + strlen(tail)};
+    record.bytes = malloc(record.length);
+    assert_non_null(record.bytes);
+    char *at = record.bytes;
+    memcpy(at, head, strlen(head));
+    at += strlen(head);
+    for (size_t i = 0; i < times; i++, at += length)
+        memcpy(at, text, length);
+    memcpy(at, tail, strlen(tail));
     return record;
 }
 
@@ -87,15 +85,15 @@ static bool is_right(const char *name, const char *where, struct record record) 
     return right;
 }
 
-static bool case_is_right(const char *name, long times, const char *text, size_t length) {
+static bool case_is_right(const char *name, size_t times, const char *text, size_t length) {
     const bool first = is_right(
         name, "first",
         embed("{\"x\": ", text, length, times,
               ", \"device_type\": \"ios\", \"locale\": \"PA\", \"timestamp\": 1720622216}"));
-    const bool last = is_right(
-        name, "last",
-        embed("{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", text, length,
-              times, "}"));
+    const bool last =
+        is_right(name, "last",
+                 embed("{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", text,
+                       length, times, "}"));
     return first && last;
 }
 
@@ -106,9 +104,9 @@ static void every_case_has_the_verdict_of_its_name(void **state) {
     char line[LINE_BYTES], name[128];
     int accepted = 0, rejected = 0, others = 0, wrong = 0;
     while (fgets(line, sizeof line, file) != NULL) {
-        long times;
+        size_t times;
         int text_at = 0;
-        if (sscanf(line, "%127s\t%ld%n", name, &times, &text_at) != 2 || name[1] != '_') continue;
+        if (sscanf(line, "%127s\t%zu%n", name, &times, &text_at) != 2 || name[1] != '_') continue;
         char *text = line + text_at;
         assert_int_equal(*text, '\t');
         text++;

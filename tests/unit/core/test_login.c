@@ -248,8 +248,8 @@ static const struct verdict_case cases[] = {
        EXTRA("\"\\u0000\" :\"\\u0000\",\"a\\\\\\u0000\\u0000\"\t:[{\"\\u0000b\":1}]"), 60),
     OK("a NUL behind an escaped quote within a name", EXTRA("\"\\\"\\u0000\":1"), 60),
     OK("what only looks like a NUL within a name", EXTRA("\"\\\\u0000\\u0000\":\"\\\":\""), 60),
-    NO("a name with a NUL is no name of ours", BYTES("{\"device_type\":\"ios\",\"locale\\u0000\":\"PA\","
-                                                   "\"timestamp\":60}"),
+    NO("a name with a NUL is no name of ours",
+       BYTES("{\"device_type\":\"ios\",\"locale\\u0000\":\"PA\",\"timestamp\":60}"),
        LOGIN_MISSING_FIELD, "locale: missing"),
     NO("a name with a NUL, then what is no JSON", EXTRA("\"\\u0000\":1,"), LOGIN_NOT_JSON, NULL),
     NO("a name with a NUL, and one cut short", BYTES("{\"\\u0000\":1,\"\\"), LOGIN_NOT_JSON, NULL),

@@ -27,13 +27,14 @@ struct text_case {
     size_t length;
 };
 
-#define CASE(name, literal) {name, literal, sizeof(literal) - 1}
+#define CASE(name, literal)                                                                        \
+    { name, literal, sizeof(literal) - 1 }
 /* A whole record around the bytes that matter. */
-#define LOCALE_IS(name, json) \
+#define LOCALE_IS(name, json)                                                                      \
     CASE(name, "{\"device_type\":\"ios\",\"locale\":" json ",\"timestamp\":60}")
-#define TIME_IS(name, json) \
+#define TIME_IS(name, json)                                                                        \
     CASE(name, "{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":" json "}")
-#define EXTRA_IS(name, json) \
+#define EXTRA_IS(name, json)                                                                       \
     CASE(name, "{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":" json "}")
 #define E_ACUTE "\xc3\xa9"
 
@@ -44,7 +45,8 @@ static const struct text_case sure[] = {
     CASE("white space of all four kinds", " \t\r\n{ \"locale\" :\t\"PA\"\n,\r\"timestamp\":7 } \n"),
     CASE("no wanted name", "{\"a\":\"b\",\"c\":\"d\"}"),
     CASE("names of no and of one byte", "{\"\":\"b\",\"c\":\"\",\"locale\":\"\"}"),
-    CASE("longest string", "{\"locale\":\"" "0123456789abcdef0123456789abcdef0123456789abcdef\"}"),
+    CASE("longest string", "{\"locale\":\""
+                           "0123456789abcdef0123456789abcdef0123456789abcdef\"}"),
     CASE("names longer than a gap",
          "{\"0123456789abcdef0123456789abcdef\":1,\"0123456789abcdef0123456789abcdef\":2}"),
     CASE("a repeated key", "{\"locale\":7,\"locale\":\"PA\",\"locale\":\"PB\"}"),
@@ -103,7 +105,8 @@ static const struct text_case doubted[] = {
     LOCALE_IS("an escape", "\"\\u0041\""),
     LOCALE_IS("an escape far behind", "\"0123456789abcdef0123456789abcdef\\n\""),
     LOCALE_IS("an escape far ahead of the quote", "\"\\n0123456789abcdef0123456789abcdef\""),
-    LOCALE_IS("invalid UTF-8 far ahead of the quote", "\"\xff" "0123456789abcdef0123456789abcdef\""),
+    LOCALE_IS("invalid UTF-8 far ahead of the quote", "\"\xff"
+                                                      "0123456789abcdef0123456789abcdef\""),
     LOCALE_IS("an escaped quote", "\"\\\"\""),
     LOCALE_IS("a backslash before the quote", "\"a\\\\\""),
     LOCALE_IS("a NUL", "\"a\0b\""),
@@ -156,7 +159,7 @@ static char *copy_of(const char *bytes, size_t length) {
     return copy;
 }
 
-/* True if scan is sure; then it must agree with parse. What it remembers must make no difference. */
+/* True if scan is sure; then it must agree with parse. Its memory must make no difference. */
 static bool is_sure(struct scan *scan, const struct login_rules *with, const char *bytes,
                     size_t length) {
     char *copy = copy_of(bytes, length);
@@ -230,14 +233,10 @@ static void texts_are_slices_of_the_record(void **state) {
 static void what_is_remembered_changes_no_answer(void **state) {
     (void)state;
     static const char *const records[] = {
-        "{\"locale\": \"PA\", \"timestamp\": 60}",
-        "{\"device_type\" \"PA\", \"timestamp\": 60}",
-        "{\"locale\": \"PA\", \"timestamp\": 60}",
-        "{\"locald\": \"PA\", \"timestamp\": 60}",
-        "{\"locale\": \"PA\", \"timestamq\": 60}",
-        "{\"timestamp\": 60, \"locale\": \"PA\"}",
-        "{\"locale\": \"PA\",\"timestamp\" : 60}",
-        "{\"device_type\":\"PA\", \"timestamp\": 60}",
+        "{\"locale\": \"PA\", \"timestamp\": 60}", "{\"device_type\" \"PA\", \"timestamp\": 60}",
+        "{\"locale\": \"PA\", \"timestamp\": 60}", "{\"locald\": \"PA\", \"timestamp\": 60}",
+        "{\"locale\": \"PA\", \"timestamq\": 60}", "{\"timestamp\": 60, \"locale\": \"PA\"}",
+        "{\"locale\": \"PA\",\"timestamp\" : 60}", "{\"device_type\":\"PA\", \"timestamp\": 60}",
     };
     struct scan scan;
     scan_init(&scan, &rules);
@@ -259,8 +258,8 @@ static void every_byte_of_a_gap_counts(void **state) {
         char name[SCAN_GAP_BYTES + 4] = "", record[128];
         memset(name, 'a', length);
         const struct login_rules wants_it = {.dimensions = {name}, .dimension_count = 1};
-        const size_t bytes = (size_t)snprintf(record, sizeof record,
-                                              "{\"timestamp\":60,\"%s\":\"PA\"}", name);
+        const size_t bytes =
+            (size_t)snprintf(record, sizeof record, "{\"timestamp\":60,\"%s\":\"PA\"}", name);
         struct scan scan;
         scan_init(&scan, &wants_it);
         for (size_t at = 0; at < length; at++) {
@@ -283,7 +282,8 @@ static void more_members_than_are_remembered_are_decoded(void **state) {
     length += (size_t)snprintf(record + length, sizeof record - length, ",\"timestamp\":7}");
     struct scan scan;
     scan_init(&scan, &rules);
-    for (int turn = 0; turn < 3; turn++) assert_true(is_sure(&scan, &rules, record, length));
+    for (int turn = 0; turn < 3; turn++)
+        assert_true(is_sure(&scan, &rules, record, length));
 }
 
 static void one_name_may_be_wanted_in_two_places(void **state) {
@@ -337,8 +337,8 @@ static void every_beginning_and_every_length_stay_within_the_record(void **state
     struct scan scan;
     scan_init(&scan, &rules);
     for (int width = 0; width < 80; width++) {
-        const int length = snprintf(record, sizeof record,
-                                    "{\"timestamp\": 17, \"locale\": \"%0*d\"}", width, 7);
+        const int length =
+            snprintf(record, sizeof record, "{\"timestamp\": 17, \"locale\": \"%0*d\"}", width, 7);
         assert_true(is_sure(&scan, &rules, record, (size_t)length));
         for (int bytes = 0; bytes < length; bytes++) {
             assert_false(is_sure(&scan, &rules, record, (size_t)bytes));
