@@ -206,7 +206,7 @@ def test_odd_but_valid_json(world):
     load = world.make_load()
     good = b'{"device_type":"%d","locale":"PA","timestamp":1720622216,%s}'
     extras = [b'"x":123456789012345678901234567890', b'"x":-9223372036854775809',
-              b'"x":-1e-400', b'"x":"\\u0000"', b'"":1',
+              b'"x":-1e-400', b'"x":"\\u0000"', b'"a\\u0000b":1', b'"":1',
               b'"x":-0', b'"x":"\\/\\b\\f"', b'"x":"\x7f"', b'"x":0e0', b'"x":"\xef\xbf\xbf"',
               b'"x":' + b"[" * 500 + b"]" * 500, b'"x":"' + b"y" * 200_000 + b'"',
               b'"timestamp":1720622216.00']
@@ -228,7 +228,7 @@ def test_stated_limits_of_json(world):
     """The README names them: valid by RFC 8259, and rejected as not_json all the same."""
     load = world.make_load()
     login = b'{"device_type":"d","locale":"PA","timestamp":1720622216,%s}'
-    extras = [b'"x":1e400', b'"a\\u0000b":1', b'"x":"\\ud800"',
+    extras = [b'"x":1e400', b'"x":"\\ud800"',
               b'"x":' + b"[" * 2100 + b"]" * 2100]
     for n, extra in enumerate(extras):
         load.send(n % 4, b"k", login % extra, 1720622216000)
