@@ -42,6 +42,9 @@ void kafka_conf_put(struct properties *properties, const char *name, const char 
 /* Answers a property's value, also if it is there under an alias, or NULL. */
 const char *kafka_conf_get(const struct properties *properties, const char *name);
 
+/* Whether group.protocol is the classic one, and not KIP-848's, in which the broker decides more. */
+bool kafka_conf_is_classic(const struct properties *kafka, const struct properties *consumer);
+
 /* Frees the items, and leaves it empty. */
 void kafka_conf_release(struct properties *properties);
 

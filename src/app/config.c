@@ -37,11 +37,9 @@ static void put_unless_given(struct config *config, struct properties *own, cons
 /* Our defaults where librdkafka's are slow to notice that an instance is gone. With the consumer
  * protocol (KIP-848) the broker says how long it waits, and the client may not. */
 static void fill_kafka(struct config *config) {
-    const char *protocol = kafka_conf_get(&config->consumer, "group.protocol");
-    if (protocol == NULL) protocol = kafka_conf_get(&config->kafka, "group.protocol");
     put_unless_given(config, &config->kafka, "bootstrap.servers", "localhost:9092");
     put_unless_given(config, &config->producer, "transaction.timeout.ms", "10000");
-    if (protocol != NULL && strcmp(protocol, "consumer") == 0) return;
+    if (!kafka_conf_is_classic(&config->kafka, &config->consumer)) return;
     put_unless_given(config, &config->consumer, "session.timeout.ms", "10000");
     put_unless_given(config, &config->consumer, "heartbeat.interval.ms", "1000");
 }

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 
 #include "app/assignment.h"
@@ -52,8 +51,7 @@ struct pipeline {
     atomic_bool is_flowing; /* every part above is made and running */
 };
 
-/* --- what HTTP shows ----------------------------------------------------------------------------
- */
+/* --- what HTTP shows -------------------------------------------------------------------------- */
 
 static bool is_recent(int64_t heartbeat_ms, const char *thread, struct text *why) {
     if (clock_ms() - heartbeat_ms < STUCK_MS) return true;
@@ -309,8 +307,7 @@ static void make_assignment(struct pipeline *pipeline) {
     pipeline->assignment = assignment_create(&options);
 }
 
-/* --- running ------------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static bool start(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
@@ -319,11 +316,8 @@ static bool start(struct pipeline *pipeline, struct error *error) {
         !preflight_topics(config, stop, &pipeline->input, error)) {
         return false;
     }
-    /* Once more, now that the topic's id is known. */
-    redis_store_destroy(&pipeline->start_store);
-    pipeline->start_store = pipeline_store(pipeline->config, pipeline->input.id, error);
-    if (pipeline->start_store == NULL ||
-        !preflight_redis(config, pipeline->start_store, stop, error) ||
+    /* Once more, now that the topic's id is known, to which the stores point. */
+    if (!preflight_redis(config, pipeline->start_store, stop, error) ||
         !make_edges(pipeline, error) || !make_threads(pipeline, error)) {
         return false;
     }
@@ -334,7 +328,6 @@ static bool start(struct pipeline *pipeline, struct error *error) {
 }
 
 bool pipeline_run(struct pipeline *pipeline, struct error *error) {
-    int signal = 0;
     bool is_good = start(pipeline, error);
     if (is_good) {
         log_info("Running", log_text("group", pipeline->config->group_id),
@@ -345,7 +338,7 @@ bool pipeline_run(struct pipeline *pipeline, struct error *error) {
     while (is_good && !stop_is_asked(&pipeline->stop)) {
         is_good = kafka_source_poll(pipeline->source, POLL_MS, error);
     }
-    signal = *pipeline->stop.signal;
+    const int signal = *pipeline->stop.signal;
     if (pipeline->source != NULL) {
         const char *name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "an error";
         log_info("Stopping: handing over what is in hand; a second signal ends at once",

@@ -150,6 +150,12 @@ const char *kafka_conf_get(const struct properties *properties, const char *name
     return property == NULL ? NULL : property->value;
 }
 
+bool kafka_conf_is_classic(const struct properties *kafka, const struct properties *consumer) {
+    const char *protocol = kafka_conf_get(consumer, "group.protocol");
+    if (protocol == NULL) protocol = kafka_conf_get(kafka, "group.protocol");
+    return protocol == NULL || strcmp(protocol, "consumer") != 0;
+}
+
 void kafka_conf_release(struct properties *properties) {
     for (size_t i = 0; i < properties->count; i++) {
         free(properties->items[i].name);

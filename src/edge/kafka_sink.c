@@ -6,6 +6,7 @@
  * transaction is aborted, and when the record comes again it is sent smaller. */
 #include "edge/kafka_sink.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -365,6 +366,13 @@ void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
     rd_kafka_poll(sink->producer, timeout_ms);
 }
 
+/* Whether what is in hand is still ours; else sets the error. */
+static bool is_still_ours(struct kafka_source *source, bool (*may_commit)(void *), void *context,
+                          struct error *error) {
+    return (kafka_source_is_same_member(source) && may_commit(context)) ||
+           error_set(error, "a partition was given away meanwhile");
+}
+
 static enum sink_verdict commit_plain(struct kafka_sink *sink, struct kafka_source *source,
                                       const struct kafka_committed *offsets, size_t count,
                                       bool (*may_commit)(void *), void *context, int timeout_ms,
@@ -377,11 +385,10 @@ static enum sink_verdict commit_plain(struct kafka_sink *sink, struct kafka_sour
         error_set(error, "a record was not delivered: %s", rd_kafka_err2str(sink->delivery_error));
         return SINK_ABORT;
     }
-    if (!may_commit(context)) {
-        error_set(error, "a partition was given away meanwhile");
-        return SINK_ABORT;
-    }
-    return kafka_source_commit(source, offsets, count, error) ? SINK_OK : SINK_ABORT;
+    return is_still_ours(source, may_commit, context, error) &&
+                   kafka_source_commit(source, offsets, count, error)
+               ? SINK_OK
+               : SINK_ABORT;
 }
 
 static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_source *source,
@@ -390,9 +397,9 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
                                       struct error *error) {
     rd_kafka_consumer_group_metadata_t *metadata =
         rd_kafka_consumer_group_metadata(kafka_source_handle(source));
-    if (metadata == NULL || !kafka_source_is_same_member(source) || !may_commit(context)) {
-        if (metadata != NULL) rd_kafka_consumer_group_metadata_destroy(metadata);
-        error_set(error, "a partition was given away meanwhile");
+    assert(metadata != NULL); /* of a consumer with a group.id */
+    if (!is_still_ours(source, may_commit, context, error)) {
+        rd_kafka_consumer_group_metadata_destroy(metadata);
         return SINK_ABORT;
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);

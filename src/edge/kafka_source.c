@@ -43,9 +43,6 @@ static long long clamp(long long value, long long low, long long high) {
 /* What rollcall owns, and its own defaults for what the user left open. */
 static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {
     const struct properties *kafka = options->kafka, *own = options->consumer;
-    const char *protocol = kafka_conf_get(own, "group.protocol");
-    if (protocol == NULL) protocol = kafka_conf_get(kafka, "group.protocol");
-    const bool is_classic = protocol == NULL || strcmp(protocol, "consumer") != 0;
     long long share_kb = (long long)(options->queue_bytes / 1024);
     if (options->partition_count > 0) share_kb /= options->partition_count;
     /* A short message takes about 1 KB in the queue, of which librdkafka counts the payload alone:
@@ -60,7 +57,7 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_own(conf, "auto.offset.reset", "error");
     kafka_conf_own(conf, "isolation.level", "read_committed");
     kafka_conf_own(conf, "allow.auto.create.topics", "false");
-    if (is_classic) {
+    if (kafka_conf_is_classic(kafka, own)) {
         kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
         /* Not in the consumer protocol (KIP-848): librdkafka 2.15 fails for good as soon as the group
          * still knows a static member that was killed, or that itself missed a heartbeat. */
