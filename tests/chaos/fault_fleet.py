@@ -26,17 +26,25 @@ def term(chaos, target, count, down_s):
 @fault(5, FLEET, target=(0, 99), count=(1, 3), asleep_s=(0.3, 4.0))
 def sleep_short(chaos, target, count, asleep_s):
     """SIGSTOP for less than the session and transaction timeouts."""
-    _sleep(chaos, target, count, asleep_s)
+    _sleep(chaos, chaos.targets(target, count), asleep_s)
 
 
 @fault(4, FLEET, target=(0, 99), count=(1, 2), asleep_s=(6.5, 12.0))
 def sleep_long(chaos, target, count, asleep_s):
     """SIGSTOP for longer than both: zombies that wake."""
-    _sleep(chaos, target, count, asleep_s)
+    _sleep(chaos, chaos.targets(target, count), asleep_s)
 
 
-def _sleep(chaos, target, count, asleep_s):
-    slots = chaos.targets(target, count)
+def _pick_stable(chaos, target):
+    """The drawn one of the running instances that keep their instance.id; None: there is none."""
+    slots = [slot for slot in chaos.fleet.running() if slot.is_stable]
+    if not slots:
+        chaos.say("no instance with an id of its own")
+        return None
+    return slots[target % len(slots)]
+
+
+def _sleep(chaos, slots, asleep_s):
     for slot in slots:
         chaos.fleet.pause(slot)
     try:
@@ -46,14 +54,28 @@ def _sleep(chaos, target, count, asleep_s):
             chaos.fleet.resume(slot)
 
 
+@fault(3, FLEET, target=(0, 99), after_s=(0.0, 1.5), asleep_s=(6.5, 10.0))
+def expelled(chaos, target, after_s, asleep_s):
+    """An instance with an id of its own falls asleep amid a rebalance, for longer than its session:
+    the group expels it, shares out without it, and takes it back under another member id."""
+    slot = _pick_stable(chaos, target)
+    if slot is None:
+        return
+    empty, others = chaos.fleet.empty(), [s for s in chaos.fleet.running() if s is not slot]
+    if empty and len(others) < 2:
+        chaos.fleet.start(empty[0])
+    elif others:
+        chaos.fleet.stop(others[0])
+    chaos.hold(after_s)
+    _sleep(chaos, [slot], asleep_s)
+
+
 @fault(2, FLEET, target=(0, 99), asleep_s=(0.5, 9.0), both_s=(0.5, 8.0))
 def twin(chaos, target, asleep_s, both_s):
     """An instance sleeps, a new one with its id takes its place, and it wakes: one of them ends."""
-    slots = [slot for slot in chaos.fleet.running() if slot.is_stable]
-    if not slots:
-        chaos.say("twin: no instance with an id of its own")
+    slot = _pick_stable(chaos, target)
+    if slot is None:
         return
-    slot = slots[target % len(slots)]
     chaos.fleet.pause(slot)
     ghost = chaos.fleet.double(slot)
     try:
