@@ -131,7 +131,7 @@ enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation,
 
 /* What was handed over under `generation` was not published; the group's committed offset is
  * `committed` (CURSOR_ABSENT if none), with `origin` beside it. If another owner began the partition
- * elsewhere meanwhile, its origin is taken over, and counting begins there too. */
+ * elsewhere meanwhile, its origin is taken over; counting that has not begun begins there too. */
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
                                        int64_t committed, int64_t origin);
 

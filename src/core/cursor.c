@@ -172,11 +172,14 @@ enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generatio
                                        int64_t committed, int64_t origin) {
     if (generation != cursor->published.generation) return CURSOR_STALE;
     cursor->cause = CURSOR_ABORTED;
-    if (committed != CURSOR_ABSENT && cursor->counted.stored == CURSOR_ABSENT &&
-        cursor->origin != origin) {
-        cursor->origin = origin; /* the group began elsewhere: so must the counts */
-        cursor->cut_end = CURSOR_ABSENT;
-        track_rewind(&cursor->counted, CURSOR_ABSENT);
+    if (committed != CURSOR_ABSENT && cursor->origin != origin) {
+        if (cursor->counted.stored == CURSOR_ABSENT) { /* so must the counts begin there */
+            cursor->cut_end = CURSOR_ABSENT;
+            track_rewind(&cursor->counted, CURSOR_ABSENT);
+            cursor->origin = origin;
+        } else if (origin != CURSOR_ABSENT) { /* for a Redis that vanishes later */
+            cursor->origin = origin;
+        }
     }
     track_rewind(&cursor->published, committed);
     return CURSOR_REWIND;

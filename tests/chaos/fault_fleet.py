@@ -1,6 +1,8 @@
 """Faults of rollcall's own processes, and more partitions for them."""
 
-from fault import BROKER, FLEET, fault
+import time
+
+from fault import BROKER, FLEET, NET_REDIS, fault
 
 
 @fault(8, FLEET, target=(0, 99), count=(1, 2), down_s=(0.0, 4.0))
@@ -26,13 +28,13 @@ def term(chaos, target, count, down_s):
 @fault(5, FLEET, target=(0, 99), count=(1, 3), asleep_s=(0.3, 4.0))
 def sleep_short(chaos, target, count, asleep_s):
     """SIGSTOP for less than the session and transaction timeouts."""
-    _sleep(chaos, chaos.targets(target, count), asleep_s)
+    _sleep(chaos, target, count, asleep_s)
 
 
 @fault(4, FLEET, target=(0, 99), count=(1, 2), asleep_s=(6.5, 12.0))
 def sleep_long(chaos, target, count, asleep_s):
     """SIGSTOP for longer than both: zombies that wake."""
-    _sleep(chaos, chaos.targets(target, count), asleep_s)
+    _sleep(chaos, target, count, asleep_s)
 
 
 def _pick_stable(chaos, target):
@@ -44,7 +46,8 @@ def _pick_stable(chaos, target):
     return slots[target % len(slots)]
 
 
-def _sleep(chaos, slots, asleep_s):
+def _sleep(chaos, target, count, asleep_s):
+    slots = chaos.targets(target, count)
     for slot in slots:
         chaos.fleet.pause(slot)
     try:
@@ -54,20 +57,33 @@ def _sleep(chaos, slots, asleep_s):
             chaos.fleet.resume(slot)
 
 
-@fault(3, FLEET, target=(0, 99), after_s=(0.0, 1.5), asleep_s=(6.5, 10.0))
-def expelled(chaos, target, after_s, asleep_s):
-    """An instance with an id of its own falls asleep amid a rebalance, for longer than its session:
-    the group expels it, shares out without it, and takes it back under another member id."""
+@fault(3, FLEET, NET_REDIS, target=(0, 99), alone_s=(0.5, 2.0), stuck_s=(0.2, 2.5),
+       asleep_s=(6.5, 10.0))
+def expelled(chaos, target, alone_s, stuck_s, asleep_s):
+    """A new instance comes, and one with an id of its own cannot drain what it is to give away:
+    Redis does not answer. Then it falls asleep for longer than its session. The group expels it,
+    shares out all that it held, and takes it back under another member id."""
     slot = _pick_stable(chaos, target)
     if slot is None:
         return
-    empty, others = chaos.fleet.empty(), [s for s in chaos.fleet.running() if s is not slot]
-    if empty and len(others) < 2:
-        chaos.fleet.start(empty[0])
-    elif others:
-        chaos.fleet.stop(others[0])
-    chaos.hold(after_s)
-    _sleep(chaos, [slot], asleep_s)
+    for other in [other for other in chaos.fleet.running() if other is not slot]:
+        chaos.fleet.stop(other)
+    chaos.hold(alone_s)
+    new = chaos.fleet.empty()[0]
+    chaos.fleet.start(new)
+    deadline = time.monotonic() + 5
+    while "msg=Running" not in new.instance.log() and time.monotonic() < deadline:
+        time.sleep(0.01)  # it has looked at Redis, and joins the group now
+    chaos.proxy.set(chaos.redis.port, "hole")
+    try:
+        chaos.hold(stuck_s)
+        chaos.fleet.pause(slot)
+    finally:
+        chaos.dropped_replies += chaos.proxy.set(chaos.redis.port, "pass")
+    try:
+        chaos.hold(asleep_s)
+    finally:
+        chaos.fleet.resume(slot)
 
 
 @fault(2, FLEET, target=(0, 99), asleep_s=(0.5, 9.0), both_s=(0.5, 8.0))

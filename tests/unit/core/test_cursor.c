@@ -145,6 +145,20 @@ static void absent_in_kafka_alone_publishes_from_the_counted_one(void **state) {
     assert_int_equal(cursor.published.next, 50);
 }
 
+static void who_adopted_learns_the_origin_from_a_refused_commit(void **state) {
+    (void)state;
+    const struct cursor_policy latest = {CURSOR_START_LATEST, CURSOR_GAP_FAIL};
+    struct cursor cursor = found(50, CURSOR_ABSENT, CURSOR_ABSENT); /* between the two it slept */
+    assert_int_equal(cursor_resume(&cursor, whole, latest).what, CURSOR_ADOPTS);
+    assert_int_equal(cursor_unpublished(&cursor, 7, 60, 40), CURSOR_REWIND);
+    cursor_resume(&cursor, whole, latest);
+    struct cursor_cut cut = cursor_cut(&cursor);
+    assert_int_equal(cut.base, 50);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, CURSOR_ABSENT), CURSOR_REWIND);
+    cursor_resume(&cursor, whole, latest);
+    assert_int_equal(cursor.counted.next, 40);
+}
+
 static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **state) {
     (void)state;
     struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
@@ -237,6 +251,7 @@ int main(void) {
         cmocka_unit_test(a_group_begins_where_the_policy_says),
         cmocka_unit_test(absent_in_redis_alone_rebuilds_from_the_origin),
         cmocka_unit_test(absent_in_kafka_alone_publishes_from_the_counted_one),
+        cmocka_unit_test(who_adopted_learns_the_origin_from_a_refused_commit),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_the_origin),
         cmocka_unit_test(a_group_that_another_owner_began_elsewhere_is_counted_from_there),
         cmocka_unit_test(unknown_in_redis_publishes_first_and_counts_when_told),
