@@ -46,8 +46,9 @@ struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options, s
 void kafka_sink_destroy(struct kafka_sink **sink);
 
 /* Compares partition counts: records go to the partition of their own number where input and output
- * have as many, else by key. To be called before the first record, and whenever a topic may have
- * grown. SINK_OK or SINK_RETRY. */
+ * have as many, else by key. Where they differ it looks again a moment later, since topics that are
+ * about to grow do so one after the other. To be called before the first record, and whenever a topic
+ * may have grown. SINK_OK or SINK_RETRY. */
 enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
                                               int timeout_ms, struct error *error);
 

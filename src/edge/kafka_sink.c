@@ -11,13 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "core/login.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_topics.h"
 
-enum { QUEUE_MESSAGES = 100000, MESSAGE_BYTES_MAX = 100000000 };
+enum {
+    QUEUE_MESSAGES = 100000,
+    MESSAGE_BYTES_MAX = 100000000,
+    LOOK_AGAIN_MS = 300,
+    LOOKS_MAX = 5,
+};
 
 struct kafka_sink {
     struct kafka_sink_options options;
@@ -143,24 +149,67 @@ void kafka_sink_destroy(struct kafka_sink **sink) {
     *sink = NULL;
 }
 
-enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
-                                              int timeout_ms, struct error *error) {
-    struct topic_facts input, output;
-    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms,
-                          &input, error) != TOPICS_OK) {
+/* What was looked at: the input topic, and both outputs by is_rejected (-1: not written). */
+struct partition_counts {
+    int input, outputs[2];
+};
+
+static enum sink_verdict look_at_topics(struct kafka_sink *sink, struct kafka_source *source,
+                                        int timeout_ms, struct partition_counts *counts,
+                                        struct error *error) {
+    struct topic_facts facts;
+    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms, &facts,
+                          error) != TOPICS_OK) {
         return SINK_RETRY;
     }
+    counts->input = facts.partition_count;
     for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
         const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
+        counts->outputs[is_rejected] = -1;
         if (*topic == '\0') continue;
-        if (kafka_topics_look(sink->producer, topic, timeout_ms, &output, error) != TOPICS_OK) {
+        if (kafka_topics_look(sink->producer, topic, timeout_ms, &facts, error) != TOPICS_OK) {
             return SINK_RETRY;
         }
-        sink->keeps_partition[is_rejected] = output.partition_count == input.partition_count;
+        counts->outputs[is_rejected] = facts.partition_count;
+    }
+    return SINK_OK;
+}
+
+static bool differ(const struct partition_counts *counts) {
+    return counts->outputs[0] != counts->input ||
+           (counts->outputs[1] >= 0 && counts->outputs[1] != counts->input);
+}
+
+/* Topics that differ may be about to grow, one after the other: they count once they have been the
+ * same for a while. */
+static enum sink_verdict look_until_still(struct kafka_sink *sink, struct kafka_source *source,
+                                          int timeout_ms, struct partition_counts *counts,
+                                          struct error *error) {
+    struct partition_counts before = {0};
+    enum sink_verdict verdict = look_at_topics(sink, source, timeout_ms, counts, error);
+    for (int look = 1; verdict == SINK_OK && look < LOOKS_MAX && differ(counts) &&
+                       memcmp(&before, counts, sizeof before) != 0;
+         look++) {
+        before = *counts;
+        clock_sleep_ms(LOOK_AGAIN_MS);
+        verdict = look_at_topics(sink, source, timeout_ms, counts, error);
+    }
+    return verdict;
+}
+
+enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
+                                              int timeout_ms, struct error *error) {
+    struct partition_counts counts;
+    enum sink_verdict verdict = look_until_still(sink, source, timeout_ms, &counts, error);
+    if (verdict != SINK_OK) return verdict;
+    for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
+        if (counts.outputs[is_rejected] < 0) continue;
+        sink->keeps_partition[is_rejected] = counts.outputs[is_rejected] == counts.input;
         if (sink->keeps_partition[is_rejected]) continue;
         log_info("Input and output differ in partitions: records go by key",
-                 log_text("topic", topic), log_int("partitions", output.partition_count),
-                 log_int("input_partitions", input.partition_count));
+                 log_text("topic", is_rejected ? sink->options.rejected_topic : sink->options.topic),
+                 log_int("partitions", counts.outputs[is_rejected]),
+                 log_int("input_partitions", counts.input));
     }
     return SINK_OK;
 }

@@ -57,19 +57,19 @@ def _sleep(chaos, target, count, asleep_s):
             chaos.fleet.resume(slot)
 
 
-@fault(3, FLEET, NET_REDIS, target=(0, 99), alone_s=(0.5, 2.0), stuck_s=(0.2, 2.5),
+@fault(3, FLEET, NET_REDIS, target=(0, 99), alone_s=(6.5, 8.0), stuck_s=(0.2, 2.5),
        asleep_s=(6.5, 10.0))
 def expelled(chaos, target, alone_s, stuck_s, asleep_s):
-    """A new instance comes, and one with an id of its own cannot drain what it is to give away:
-    Redis does not answer. Then it falls asleep for longer than its session. The group expels it,
-    shares out all that it held, and takes it back under another member id."""
+    """One instance, with an id of its own, holds all; a new one comes, and it cannot drain what it is
+    to give away: Redis does not answer. Then it falls asleep for longer than its session. The group
+    expels it, shares out the rest too, and takes it back under another member id."""
     slot = _pick_stable(chaos, target)
     if slot is None:
         return
     for other in [other for other in chaos.fleet.running() if other is not slot]:
         chaos.fleet.stop(other)
     chaos.hold(alone_s)
-    new = chaos.fleet.empty()[0]
+    new = [empty for empty in chaos.fleet.empty() if not empty.is_stable][0]
     chaos.fleet.start(new)
     deadline = time.monotonic() + 5
     while "msg=Running" not in new.instance.log() and time.monotonic() < deadline:
@@ -140,7 +140,6 @@ def partitions(chaos, more):
     if count > chaos.partitions_max:
         chaos.say(f"partitions: {count} would be more than {chaos.partitions_max}")
         return
-    for topic in (chaos.place.output, chaos.place.rejected, chaos.place.topic):
-        chaos.cluster.grow_topic(topic, count)
+    chaos.cluster.grow_topics((chaos.place.output, chaos.place.rejected, chaos.place.topic), count)
     chaos.reader.spread(count)
     chaos.feeder.spread(count)

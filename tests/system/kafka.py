@@ -107,10 +107,14 @@ class Client:
         self.admin().create_topics([wanted])[topic].result(30)
         wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
 
-    def grow_topic(self, topic, partitions):
-        """Adds partitions up to so many, and waits until their leaders are known."""
-        self.admin().create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
-        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"{topic} grown")
+    def grow_topics(self, topics, partitions):
+        """Adds partitions up to so many to all at once, and waits until their leaders are known."""
+        grown = self.admin().create_partitions([NewPartitions(topic, partitions)
+                                                for topic in topics])
+        for topic in topics:
+            grown[topic].result(30)
+        for topic in topics:
+            wait.until(lambda: self.partition_count(topic) == partitions, 30, f"{topic} grown")
 
     def delete_topic(self, topic):
         """Deletes a topic and waits until it is gone."""

@@ -357,8 +357,7 @@ def test_partitions_added_to_output_and_input(world):
     with load.feed(RATE) as feed:
         feed.wait_for_more(2000)
     world.wait_quiet()
-    for topic in (world.output, world.rejected, world.topic):
-        world.broker.grow_topic(topic, 6)
+    world.broker.grow_topics((world.output, world.rejected, world.topic), 6)
     grown = world.make_load(6)
     with grown.feed(RATE) as feed:
         instance.wait_assigned(6)
@@ -374,7 +373,7 @@ def test_partitions_added_to_the_input_alone(world):
     instance = world.run(kafka__topic__metadata__refresh__interval__ms=1000)
     load.produce(500)
     world.wait_quiet()
-    world.broker.grow_topic(world.topic, 6)
+    world.broker.grow_topics([world.topic], 6)
     instance.wait_assigned(6)
     before = len(verify.read_committed(world.broker, world.output))
     value = b'{"locale":"a","device_type":"b","timestamp":1720569600}'
