@@ -75,7 +75,8 @@ static void send_home(struct epoch_part *part, bool is_stored) {
 
 static void close_epoch(struct checkpoint *checkpoint, int32_t partition, bool is_stored) {
     struct epoch *epoch = checkpoint->epochs[partition];
-    for (unsigned i = 0; i < epoch->part_count; i++) send_home(epoch->parts[i], is_stored);
+    for (unsigned i = 0; i < epoch->part_count; i++)
+        send_home(epoch->parts[i], is_stored);
     epoch->part_count = 0;
     for (size_t i = 0; i < checkpoint->ready_count; i++) {
         if (checkpoint->ready[i] != partition) continue;
@@ -236,7 +237,8 @@ void checkpoint_stop(struct checkpoint *checkpoint) {
 void checkpoint_destroy(struct checkpoint **checkpoint) {
     if (*checkpoint == NULL) return;
     checkpoint_stop(*checkpoint);
-    for (int p = 0; (*checkpoint)->epochs != NULL && p < (*checkpoint)->options.partition_max; p++) {
+    for (int p = 0; (*checkpoint)->epochs != NULL && p < (*checkpoint)->options.partition_max;
+         p++) {
         free((*checkpoint)->epochs[p]);
     }
     free((*checkpoint)->epochs);

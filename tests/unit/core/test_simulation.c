@@ -74,9 +74,9 @@ static uint32_t roll(struct world *world, uint32_t sides) { /* splitmix64 */
 }
 
 static void place(struct instance *instance) {
-    struct cursor_finding finding = cursor_resume(
-        &instance->cursor, (struct cursor_log){0, LOG_END},
-        (struct cursor_policy){CURSOR_START_EARLIEST, CURSOR_GAP_FAIL});
+    struct cursor_finding finding =
+        cursor_resume(&instance->cursor, (struct cursor_log){0, LOG_END},
+                      (struct cursor_policy){CURSOR_START_EARLIEST, CURSOR_GAP_FAIL});
     assert_int_not_equal(finding.what, CURSOR_GAP);
     instance->is_placed = finding.what != CURSOR_WAITS;
 }
@@ -94,7 +94,8 @@ static int64_t redis_apply(struct world *world, const struct call *call) {
     if (call->cut.base == CURSOR_UNKNOWN) return redis->stored;
     if (redis->stored != call->cut.base && world->mutant != NO_COMPARE) return redis->stored;
     if (call->cut.base == call->cut.end && world->mutant != NO_COMPARE) return redis->stored;
-    for (int i = 0; i < LOG_END; i++) redis->counts[i] += call->counts[i];
+    for (int i = 0; i < LOG_END; i++)
+        redis->counts[i] += call->counts[i];
     redis->stored = call->cut.end;
     return redis->stored;
 }
@@ -199,7 +200,8 @@ static void read_one(struct world *world, struct instance *instance) {
         join_transaction(instance);
     }
     int64_t offset = cursor->position;
-    while (offset < LOG_END && world->is_hole[offset]) offset++;
+    while (offset < LOG_END && world->is_hole[offset])
+        offset++;
     if (offset >= LOG_END) return;
     struct cursor_taken taken = cursor_take(cursor, offset);
     if (world->mutant == NO_GATE) taken.count = true;
@@ -243,7 +245,8 @@ static void learn(struct world *world, struct instance *instance) {
     bool is_current = instance->member_generation == world->group_generation;
     if (instance->owns && (!is_owner || !is_current)) {
         bool may_stay = is_owner && instance->member_generation >= world->owner_since;
-        if (!may_stay || roll(world, 2)) let_go(world, instance); /* cooperative: what stays, stays */
+        if (!may_stay || roll(world, 2))
+            let_go(world, instance); /* cooperative: what stays, stays */
     }
     instance->member_generation = world->group_generation;
 }
@@ -326,10 +329,12 @@ static const char *judge(const struct world *world) {
         if (world->redis.counts[i] != (world->is_hole[i] ? 0 : 1)) return "P1";
     }
     for (int i = 0; i < world->output_count; i++) {
-        while (next < LOG_END && world->is_hole[next]) next++;
+        while (next < LOG_END && world->is_hole[next])
+            next++;
         if (world->output[i] != next++) return "P2: order or duplicate";
     }
-    while (next < LOG_END && world->is_hole[next]) next++;
+    while (next < LOG_END && world->is_hole[next])
+        next++;
     return next < LOG_END ? "P2: missing" : NULL;
 }
 
@@ -339,9 +344,12 @@ static const char *simulate(uint64_t seed, enum mutant mutant) {
     world.random = seed;
     world.mutant = mutant;
     world.committed = world.origin = world.redis.stored = CURSOR_ABSENT;
-    for (int i = 0; i < SNAPSHOTS; i++) world.snapshots[i] = world.redis;
-    for (int i = 0; i < LOG_END; i++) world.is_hole[i] = roll(&world, 6) == 0;
-    for (int i = 0; i < STEPS; i++) step(&world);
+    for (int i = 0; i < SNAPSHOTS; i++)
+        world.snapshots[i] = world.redis;
+    for (int i = 0; i < LOG_END; i++)
+        world.is_hole[i] = roll(&world, 6) == 0;
+    for (int i = 0; i < STEPS; i++)
+        step(&world);
     quiesce(&world);
     return judge(&world);
 }
