@@ -14,8 +14,10 @@ static void *never_null(void *memory) {
 }
 
 void memory_keep_freed(void) {
+    /* NOLINTBEGIN(concurrency-mt-unsafe): main calls this before there is a second thread */
     mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the largest that glibc takes */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    /* NOLINTEND(concurrency-mt-unsafe) */
 }
 
 void memory_keep_private(void) {

@@ -278,8 +278,8 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
     if (item->origin < 0) return;
     char text[40];
     int length = snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)item->origin);
-    place->metadata = strdup(text); /* librdkafka frees it with the list */
-    if (place->metadata != NULL) place->metadata_size = (size_t)length;
+    place->metadata = memory_text(text); /* librdkafka frees it with the list */
+    place->metadata_size = (size_t)length;
 }
 
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,

@@ -25,6 +25,7 @@ enum {
     RECORD_OVERHEAD_BYTES = 768, /* about what librdkafka keeps beside a record's value */
 };
 
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of who writes what */
 struct ingest {
     /* fixed after create */
     const struct ingest_options *options;
@@ -367,8 +368,10 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
 /* Hands the batch to whom it concerns, or keeps it if it is empty. */
 static bool hand_on(struct ingest *ingest, struct batch *batch) {
     bool has_counts[BATCH_SHARDS_MAX];
-    unsigned holders = batch->has_publish;
-    for (unsigned s = 0; s < batch->shard_count; s++) {
+    bool has_publish = batch->has_publish;
+    unsigned shard_count = batch->shard_count;
+    unsigned holders = has_publish;
+    for (unsigned s = 0; s < shard_count; s++) {
         has_counts[s] = batch->has_cut || batch->parts[s].delta.entry_count > 0 ||
                         batch->parts[s].delta.records > 0;
         holders += has_counts[s];
@@ -379,8 +382,6 @@ static bool hand_on(struct ingest *ingest, struct batch *batch) {
         return false;
     }
     atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
-    bool has_publish = batch->has_publish;
-    unsigned shard_count = batch->shard_count;
     for (unsigned s = 0; s < shard_count; s++) {
         if (has_counts[s]) {
             inbox_post(ingest->options->shards[s], &batch->parts[s].item, ITEM_PART);
