@@ -40,9 +40,9 @@ struct assignment *assignment_create(const struct assignment_options *options);
 /* All of its ingests must have their batches home: after PUBLISH and AGGREGATE ended. */
 void assignment_destroy(struct assignment **assignment);
 
-/* For kafka_source_subscribe; `assignment` is a struct assignment. */
-void assignment_give(void *assignment, struct kafka_assigned *items, size_t count);
-void assignment_take(void *assignment, const int32_t *partitions, size_t count, bool is_lost);
+/* For kafka_source_subscribe; `context` is a struct assignment. */
+void assignment_give(void *context, struct kafka_assigned *items, size_t count);
+void assignment_take(void *context, const int32_t *partitions, size_t count, bool is_lost);
 
 /* Ends threads that still run, without draining. */
 void assignment_end(struct assignment *assignment);

@@ -6,7 +6,6 @@
 #ifndef APP_STATS_H
 #define APP_STATS_H
 
-
 #include "base/metric.h"
 
 struct stats {

@@ -27,8 +27,8 @@ struct stop {
 void stop_init(struct stop *stop, const volatile sig_atomic_t *signal);
 void stop_fini(struct stop *stop);
 
-/* A thread cannot go on; `stop` is a struct stop. The first reason is kept; borrows why. */
-void stop_fail(void *stop, const char *why);
+/* A thread cannot go on; `context` is a struct stop. The first reason is kept; borrows why. */
+void stop_fail(void *context, const char *why);
 
 /* True after a signal or a failure. */
 bool stop_is_asked(const struct stop *stop);

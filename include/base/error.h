@@ -14,7 +14,7 @@ struct error {
     char text[ERROR_BYTES];
 };
 
-/* Formats the message: what failed, with which value, and how to mend it. Always answers false, so
+/* Formats the message (%m is errno in words): what failed, with which value, how to mend it. Always answers false, so
  * that a failing function can `return error_set(error, ...)`. Borrows error, which may be NULL. */
 bool error_set(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

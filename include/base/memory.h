@@ -15,6 +15,11 @@ enum { CACHE_LINE_BYTES = 64 };
  * back to the kernel and faulting it in again for the next. */
 void memory_keep_freed(void);
 
+/* For the start of main: no core dump, and no debugger of the same user, gets to see what is in
+ * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving out
+ * single pages would not do; nor would RLIMIT_CORE, which is ignored where cores go to a program. */
+void memory_keep_private(void);
+
 /* Zeroed, and on a cache line of its own, for structs that two threads share. */
 void *memory_create(size_t bytes);
 

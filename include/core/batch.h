@@ -23,11 +23,11 @@ enum { BATCH_RECORDS_MAX = 1024, BATCH_SHARDS_MAX = 64 };
 
 /* Kinds of items between the threads. */
 enum {
-    ITEM_PART,      /* INGEST -> AGGREGATE: struct batch_part */
-    ITEM_BATCH,     /* INGEST -> PUBLISH: struct batch.publish_item */
-    ITEM_HOME,      /* last holder -> INGEST: struct batch.home_item */
-    ITEM_NOTICE,    /* PUBLISH, CHECKPOINT -> INGEST: struct notice */
-    ITEM_EPOCH,     /* AGGREGATE -> CHECKPOINT, and back when it is done: struct epoch_part */
+    ITEM_PART,   /* INGEST -> AGGREGATE: struct batch_part */
+    ITEM_BATCH,  /* INGEST -> PUBLISH: struct batch.publish_item */
+    ITEM_HOME,   /* last holder -> INGEST: struct batch.home_item */
+    ITEM_NOTICE, /* PUBLISH, CHECKPOINT -> INGEST: struct notice */
+    ITEM_EPOCH,  /* AGGREGATE -> CHECKPOINT, and back when it is done: struct epoch_part */
 };
 
 enum batch_fate {
@@ -37,8 +37,8 @@ enum batch_fate {
 };
 
 struct batch_record {
-    void *message; /* the edge's own */
-    uint8_t fate;  /* enum batch_fate */
+    void *message;  /* the edge's own */
+    uint8_t fate;   /* enum batch_fate */
     uint8_t reason; /* enum login_reason */
     /* Text kept in batch.text: the key to give an accepted record that has none, or the detail of a
      * rejected one. Length 0: none. */
@@ -63,11 +63,11 @@ struct batch {
     uint64_t published_generation;
     bool has_cut; /* the epoch ends behind this batch */
     struct cursor_cut cut;
-    bool has_publish;    /* the published watermark is to move to publish_end */
+    bool has_publish; /* the published watermark is to move to publish_end */
     int64_t publish_end;
-    int64_t origin;      /* kept beside the committed offset */
-    bool is_urgent;      /* publish at once: the partition is given away */
-    int64_t first_ms;    /* when its first record was read */
+    int64_t origin;   /* kept beside the committed offset */
+    bool is_urgent;   /* publish at once: the partition is given away */
+    int64_t first_ms; /* when its first record was read */
     size_t record_count;
     struct batch_record records[BATCH_RECORDS_MAX];
     char *text;

@@ -49,8 +49,8 @@ enum cursor_cause {
 };
 
 struct cursor_track {
-    int64_t stored;      /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
-    int64_t next;        /* first offset not yet taken; meaningless while stored is CURSOR_UNKNOWN */
+    int64_t stored; /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
+    int64_t next;   /* first offset not yet taken; meaningless while stored is CURSOR_UNKNOWN */
     uint64_t generation; /* rises with each rewind and each assignment */
 };
 
@@ -77,12 +77,12 @@ struct cursor_policy {
 /* What cursor_resume found; the caller logs it. */
 struct cursor_finding {
     enum cursor_resumed {
-        CURSOR_RESUMED,    /* both watermarks lie in the log */
-        CURSOR_BEGUN,      /* neither existed: begun by policy.start */
-        CURSOR_REBUILDS,   /* absent in Redis alone: counted again from the earliest record held */
-        CURSOR_ADOPTS,     /* absent in Kafka alone: publishes from the counted watermark */
-        CURSOR_GAP,        /* a watermark lies outside the log: what it wants is gone */
-        CURSOR_WAITS,      /* absent in Kafka and unknown in Redis: do not read until Redis answers */
+        CURSOR_RESUMED,  /* both watermarks lie in the log */
+        CURSOR_BEGUN,    /* neither existed: begun by policy.start */
+        CURSOR_REBUILDS, /* absent in Redis alone: counted again from the earliest record held */
+        CURSOR_ADOPTS,   /* absent in Kafka alone: publishes from the counted watermark */
+        CURSOR_GAP,      /* a watermark lies outside the log: what it wants is gone */
+        CURSOR_WAITS,    /* absent in Kafka and unknown in Redis: do not read until Redis answers */
     } what;
     int64_t wanted;       /* CURSOR_GAP: the offset that cannot be reached */
     int64_t lost_records; /* CURSOR_GAP: offsets out of reach; 0 if the log ends before `wanted` */

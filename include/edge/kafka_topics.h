@@ -22,8 +22,8 @@ struct topic_facts {
     bool exists;
     int partition_count; /* 0 if it does not exist */
     /* from kafka_topics_describe: */
-    char id[40];         /* in base64; "" where Kafka or librdkafka gives none */
-    bool has_rights;     /* Kafka said what this user may do: the next two */
+    char id[40];     /* in base64; "" where Kafka or librdkafka gives none */
+    bool has_rights; /* Kafka said what this user may do: the next two */
     bool may_read;
     bool may_write;
 };

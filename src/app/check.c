@@ -52,9 +52,10 @@ __attribute__((format(printf, 2, 3))) static void say_bad(struct check *check, c
 }
 
 static void check_librdkafka(struct check *check) {
-    int major = 0, minor = 0;
     const char *version = kafka_names_version();
-    sscanf(version, "%d.%d", &major, &minor);
+    char *end;
+    const long major = strtol(version, &end, 10);
+    const long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
     if (major < 2 || (major == 2 && minor < 8) || strcmp(version, "2.10.0") == 0) {
         say_bad(check, "librdkafka %s has faults that matter here: use 2.8.0 to 2.15.1, not 2.10.0",
                 version);
@@ -130,8 +131,8 @@ static void check_redis_version(struct check *check) {
     const struct config *config = check->config;
     struct redis_link *link =
         redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
-    const char *info[] = {"INFO", "server"};
     if (link != NULL && redis_link_open(link, &error)) {
+        const char *info[] = {"INFO", "server"};
         redisReply *reply = redis_link_call(link, &error, 2, info);
         const char *found = reply != NULL && reply->type == REDIS_REPLY_STRING
                                 ? strstr(reply->str, "redis_version:")
@@ -139,7 +140,7 @@ static void check_redis_version(struct check *check) {
         if (found != NULL) {
             found += strlen("redis_version:");
             const int length = (int)strcspn(found, "\r\n");
-            if (atoi(found) < REDIS_MAJOR_MIN) {
+            if (strtol(found, NULL, 10) < REDIS_MAJOR_MIN) {
                 say_bad(check, "Redis %.*s has no streams: use %d or later", length, found,
                         REDIS_MAJOR_MIN);
             } else {

@@ -30,7 +30,8 @@ bool child_start(struct child *child, const char *program, const char *const arg
     posix_spawn_file_actions_destroy(&files);
     if (code == 0) return true;
     child->pid = 0;
-    return error_set(error, "%s cannot be started: %s", program, strerror(code));
+    errno = code;
+    return error_set(error, "%s cannot be started: %m", program);
 }
 
 bool child_is_running(struct child *child) {

@@ -69,13 +69,13 @@ bool config_file_read(struct config_sources *sources, const char *path, struct e
         .file = fopen(path, "re"),
         .error = error,
     };
-    if (input.file == NULL) return error_set(error, "cannot read %s: %s", path, strerror(errno));
+    if (input.file == NULL) return error_set(error, "cannot read %s: %m", path);
 #ifdef HAVE_INI_MAX_LINE
     ini_max_line = CONFIG_FILE_LINE_BYTES;
 #endif
     const int wrong_line = ini_parse_stream(next_line, &input, take_ini, &input);
     if (ferror(input.file)) {
-        input.is_wrong = !error_set(error, "cannot read %s: %s", path, strerror(errno));
+        input.is_wrong = !error_set(error, "cannot read %s: %m", path);
     } else if (wrong_line > 0 && (!input.is_wrong || wrong_line < input.place.line)) {
         input.is_wrong = !error_set(error, "%s:%d: neither [section], key = value nor a comment",
                                     path, wrong_line);

@@ -38,7 +38,8 @@ static bool is_address(const char *text) {
     const char *colon = strrchr(text, ':');
     if (colon == NULL || colon == text || !is_printable(text)) return false;
     const size_t digits = strspn(colon + 1, "0123456789");
-    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' && atoi(colon + 1) <= 65535;
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' &&
+           strtol(colon + 1, NULL, 10) <= 65535;
 }
 
 #define TOPIC_RULE "a topic's name has letters, digits, '.', '_' and '-'"

@@ -134,14 +134,14 @@ bool config_sources_refuse_section(const struct config_place *place, const char 
 static char *read_secret(const char *path, struct error *error) {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        error_set(error, "cannot read %s: %s", path, strerror(errno));
+        error_set(error, "cannot read %s: %m", path);
         return NULL;
     }
     char *secret = memory_create(CONFIG_SECRET_BYTES + 2);
     size_t count = fread(secret, 1, CONFIG_SECRET_BYTES + 1, file);
     bool is_right = true;
     if (ferror(file)) {
-        is_right = error_set(error, "cannot read %s: %s", path, strerror(errno));
+        is_right = error_set(error, "cannot read %s: %m", path);
     } else if (count > CONFIG_SECRET_BYTES) {
         is_right = error_set(error, "%s is too long for a secret", path);
     } else if (memchr(secret, '\0', count) != NULL) {

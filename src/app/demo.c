@@ -81,11 +81,12 @@ static int free_port(void) {
 }
 
 static bool make_folder(struct demo *demo) {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in this process sets a variable */
     const char *base = getenv("TMPDIR");
     if (base == NULL || base[0] == '\0' || strlen(base) > 80) base = "/tmp";
     snprintf(demo->folder, sizeof demo->folder, "%s/rollcall-demo-XXXXXX", base);
     if (mkdtemp(demo->folder) == NULL) {
-        error_set(&demo->error, "no folder can be made in %s: %s", base, strerror(errno));
+        error_set(&demo->error, "no folder can be made in %s: %m", base);
         demo->folder[0] = '\0';
         return false;
     }

@@ -40,6 +40,7 @@ static int check_output(int status) {
 int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
+    memory_keep_private();
     memory_keep_freed();
     switch (options_parse(argc, argv, &options, &error)) {
     case OPTIONS_HELP:

@@ -209,6 +209,7 @@ enum options_verdict options_parse(int argc, char **argv, struct options *option
     opterr = 0;
     int index = 0;
     int found;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): main parses before there is a second thread */
     while ((found = getopt_long(argc, argv, ":c:X:vqh", long_options, &index)) != -1) {
         if (found == '?' || found == ':') {
             refuse_option(found, argv, error);

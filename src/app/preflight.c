@@ -28,6 +28,7 @@ bool preflight_redis(const struct config *config, struct redis_store *store,
 
 /* What every look at Kafka needs. */
 struct flight {
+    /* cppcheck-suppress unusedStructMember ; the log's arguments are hidden from it */
     const struct config *config;
     const struct stop *stop;
     rd_kafka_t *client;

@@ -83,8 +83,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
         .fields = fields,
     };
     pthread_mutex_lock(&limit_lock);
-    const bool is_allowed =
-        log_limit_allow(&limit, message, clock_ms(), &line.suppressed_count);
+    const bool is_allowed = log_limit_allow(&limit, message, clock_ms(), &line.suppressed_count);
     if (level == LOG_ERROR) held_bytes = is_allowed ? 0 : log_line_render(&line, held_line);
     pthread_mutex_unlock(&limit_lock);
     if (is_allowed) emit(&line);

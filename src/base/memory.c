@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 
@@ -13,8 +14,14 @@ static void *never_null(void *memory) {
 }
 
 void memory_keep_freed(void) {
+    /* NOLINTBEGIN(concurrency-mt-unsafe): main calls this before there is a second thread */
     mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the largest that glibc takes */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    /* NOLINTEND(concurrency-mt-unsafe) */
+}
+
+void memory_keep_private(void) {
+    prctl(PR_SET_DUMPABLE, 0);
 }
 
 void *memory_create(size_t bytes) {

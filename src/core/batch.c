@@ -22,14 +22,16 @@ struct batch *batch_create(unsigned shard_count, struct inbox *home,
 
 void batch_destroy(struct batch **batch) {
     if (*batch == NULL) return;
-    for (unsigned s = 0; s < (*batch)->shard_count; s++) delta_release(&(*batch)->parts[s].delta);
+    for (unsigned s = 0; s < (*batch)->shard_count; s++)
+        delta_release(&(*batch)->parts[s].delta);
     free((*batch)->text);
     free(*batch);
     *batch = NULL;
 }
 
 void batch_clear(struct batch *batch) {
-    for (unsigned s = 0; s < batch->shard_count; s++) delta_clear(&batch->parts[s].delta);
+    for (unsigned s = 0; s < batch->shard_count; s++)
+        delta_clear(&batch->parts[s].delta);
     batch->record_count = 0;
     batch->text_bytes = 0;
     batch->has_cut = batch->has_publish = batch->is_urgent = false;

@@ -117,8 +117,9 @@ struct cursor_taken cursor_take(struct cursor *cursor, int64_t offset) {
 }
 
 bool cursor_can_cut(const struct cursor *cursor) {
-    bool is_ordered = cursor->counted.stored == CURSOR_UNKNOWN ||
-                      (is_offset(cursor->counted.next) && cursor->published.stored != CURSOR_ABSENT);
+    bool is_ordered =
+        cursor->counted.stored == CURSOR_UNKNOWN ||
+        (is_offset(cursor->counted.next) && cursor->published.stored != CURSOR_ABSENT);
     return cursor->cut_end == CURSOR_ABSENT && is_ordered; /* I3, I4 */
 }
 
@@ -196,9 +197,9 @@ bool cursor_is_settled(const struct cursor *cursor) {
 
 const char *cursor_cause_name(enum cursor_cause cause) {
     static const char *const names[CURSOR_CAUSE_COUNT] = {
-        [CURSOR_NO_CAUSE] = "none",          [CURSOR_OVERTAKEN] = "overtaken",
+        [CURSOR_NO_CAUSE] = "none",           [CURSOR_OVERTAKEN] = "overtaken",
         [CURSOR_ROLLED_BACK] = "rolled_back", [CURSOR_VANISHED] = "vanished",
-        [CURSOR_FIRST_READ] = "first_read",  [CURSOR_ABORTED] = "aborted",
+        [CURSOR_FIRST_READ] = "first_read",   [CURSOR_ABORTED] = "aborted",
     };
     assert(cause < CURSOR_CAUSE_COUNT);
     return names[cause];

@@ -80,7 +80,8 @@ static void grow_slots(struct delta *delta) {
     uint32_t mask = delta->slot_count - 1;
     for (uint32_t e = 0; e < delta->entry_count; e++) {
         uint32_t i = delta->entries[e].hash & mask;
-        while (delta->slots[i] != 0) i = (i + 1) & mask;
+        while (delta->slots[i] != 0)
+            i = (i + 1) & mask;
         delta->slots[i] = e + 1;
     }
 }
@@ -140,7 +141,8 @@ static uint32_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, siz
     uint64_t hash = seed ^ (odd * (field + 1)) ^ length;
     if (length < 8) return finish(fold(hash ^ load_short(bytes, length), odd), seed);
     const char *last = bytes + length - 8;
-    for (; bytes < last; bytes += 8) hash = fold(hash ^ load_8(bytes), odd);
+    for (; bytes < last; bytes += 8)
+        hash = fold(hash ^ load_8(bytes), odd);
     return finish(fold(hash ^ load_8(last), odd), seed);
 }
 
@@ -152,8 +154,8 @@ struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct login
 
 struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number) {
     const char *bytes = (const char *)number;
-    return (struct delta_key){bytes, hash_bytes(seed, field, bytes, sizeof *number),
-                              sizeof *number, (uint8_t)field};
+    return (struct delta_key){bytes, hash_bytes(seed, field, bytes, sizeof *number), sizeof *number,
+                              (uint8_t)field};
 }
 
 int64_t delta_number(struct delta_key key) {

@@ -73,6 +73,7 @@ static char *end_of_string(char *p, const char *end) {
 }
 
 static bool is_key(const char *behind, const char *end) {
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): four characters, and no NUL */
     while (behind < end && memchr(" \t\n\r", *behind, 4) != NULL)
         behind++;
     return behind < end && *behind == ':';

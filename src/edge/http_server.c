@@ -111,7 +111,8 @@ static bool split(const char *listen_on, char host[HOST_BYTES], const char **por
 
     *port = colon + 1;
     const size_t digits = strspn(*port, "0123456789");
-    return digits > 0 && digits <= 5 && (*port)[digits] == '\0' && atoi(*port) <= UINT16_MAX;
+    return digits > 0 && digits <= 5 && (*port)[digits] == '\0' &&
+           strtol(*port, NULL, 10) <= UINT16_MAX;
 }
 
 /* Answers a descriptor that listens, or -1 with errno. */
@@ -181,7 +182,8 @@ static int open_socket(const char *listen_on, struct error *error) {
     }
     freeaddrinfo(found);
     if (descriptor < 0) {
-        error_set(error, "http.listen %s: %s; %s", listen_on, strerror(cause), mend(cause));
+        errno = cause;
+        error_set(error, "http.listen %s: %m; %s", listen_on, mend(cause));
     }
     return descriptor;
 }
@@ -235,6 +237,7 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct http
 
 static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *path,
                               const char *method, const char *version, const char *upload,
+                              /* cppcheck-suppress constParameter ; a callback's type */
                               size_t *upload_bytes, void **request_state) {
     static char head_was_seen;
     struct http_server *server = context;

@@ -68,10 +68,11 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
     }
     if (kafka_names_is_same(name, "group.protocol") && strcmp(value, "consumer") == 0 &&
         rd_kafka_version() < CONSUMER_PROTOCOL_SINCE) {
-        return error_set(error,
-                         "%s=consumer needs librdkafka 2.12 or later, and this is %s: leave it out, "
-                         "or build with a later one",
-                         name, rd_kafka_version_str());
+        return error_set(
+            error,
+            "%s=consumer needs librdkafka 2.12 or later, and this is %s: leave it out, "
+            "or build with a later one",
+            name, rd_kafka_version_str());
     }
     if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
         return error_set(error, "%s is at most 5: the producer is idempotent", name);

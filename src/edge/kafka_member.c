@@ -47,9 +47,9 @@ static enum relation relate(struct kafka_member *member, size_t *held_count) {
     char *id = rd_kafka_memberid(member->consumer);
     pthread_mutex_lock(&member->lock);
     *held_count = member->held_count;
-    enum relation relation = id == NULL || *id == '\0'                              ? NOT_A_MEMBER
+    enum relation relation = id == NULL || *id == '\0'                           ? NOT_A_MEMBER
                              : member->id != NULL && strcmp(id, member->id) == 0 ? SAME
-                                                                                   : OTHER;
+                                                                                 : OTHER;
     pthread_mutex_unlock(&member->lock);
     if (id != NULL) rd_kafka_mem_free(member->consumer, id);
     return relation;

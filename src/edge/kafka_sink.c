@@ -29,10 +29,10 @@ struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
     rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
-    bool keeps_partition[2]; /* by is_rejected */
+    bool keeps_partition[2];     /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
-    size_t batch_bytes;       /* producer.batch.size */
+    size_t batch_bytes;                 /* producer.batch.size */
     size_t too_many_bytes[2]; /* by is_rejected: of the smallest record refused alone; 0: none */
     bool refuses_batches[2];  /* by is_rejected: also records that may share a batch */
 };
@@ -42,8 +42,8 @@ static size_t size_of(size_t key_bytes, size_t value_bytes, const rd_kafka_heade
     size_t bytes = key_bytes + value_bytes, header_bytes;
     const char *name;
     const void *value;
-    for (size_t i = 0; headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value,
-                                                                  &header_bytes) == 0;
+    for (size_t i = 0;
+         headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &header_bytes) == 0;
          i++) {
         bytes += strlen(name) + header_bytes;
     }
@@ -62,7 +62,8 @@ static void note_too_large(struct kafka_sink *sink, bool is_rejected, size_t byt
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer;
     struct kafka_sink *sink = opaque;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+        message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
@@ -136,8 +137,8 @@ struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
                                      struct error *error) {
     struct kafka_sink *sink = memory_create(sizeof *sink);
     sink->options = *options;
-    sink->batch_bytes = (size_t)kafka_conf_number(options->kafka, options->producer,
-                                                  KAFKA_PRODUCER, "batch.size");
+    sink->batch_bytes =
+        (size_t)kafka_conf_number(options->kafka, options->producer, KAFKA_PRODUCER, "batch.size");
     if (!open_producer(sink, error)) kafka_sink_destroy(&sink);
     return sink;
 }
@@ -158,8 +159,8 @@ static enum sink_verdict look_at_topics(struct kafka_sink *sink, struct kafka_so
                                         int timeout_ms, struct partition_counts *counts,
                                         struct error *error) {
     struct topic_facts facts;
-    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms, &facts,
-                          error) != TOPICS_OK) {
+    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms,
+                          &facts, error) != TOPICS_OK) {
         return SINK_RETRY;
     }
     counts->input = facts.partition_count;
@@ -206,10 +207,11 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
         if (counts.outputs[is_rejected] < 0) continue;
         sink->keeps_partition[is_rejected] = counts.outputs[is_rejected] == counts.input;
         if (sink->keeps_partition[is_rejected]) continue;
-        log_info("Input and output differ in partitions: records go by key",
-                 log_text("topic", is_rejected ? sink->options.rejected_topic : sink->options.topic),
-                 log_int("partitions", counts.outputs[is_rejected]),
-                 log_int("input_partitions", counts.input));
+        log_info(
+            "Input and output differ in partitions: records go by key",
+            log_text("topic", is_rejected ? sink->options.rejected_topic : sink->options.topic),
+            log_int("partitions", counts.outputs[is_rejected]),
+            log_int("input_partitions", counts.input));
     }
     return SINK_OK;
 }
@@ -219,8 +221,7 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
     if (failure == NULL) return SINK_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_REPLACE;
-    error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure),
-              rd_kafka_err2name(code));
+    error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
     if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
         code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
         code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
@@ -381,14 +382,15 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
         if (parcel.headers != NULL) rd_kafka_headers_destroy(parcel.headers);
         return SINK_STOP;
     }
-    int32_t partition = sink->keeps_partition[is_rejected] ? message->partition
-                                                           : RD_KAFKA_PARTITION_UA;
+    int32_t partition =
+        sink->keeps_partition[is_rejected] ? message->partition : RD_KAFKA_PARTITION_UA;
     rd_kafka_timestamp_type_t type;
     int64_t timestamp = rd_kafka_message_timestamp(message, &type);
 
     rd_kafka_vu_t arguments[8];
     size_t count = 0;
-    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
+    arguments[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
     arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
     arguments[count++] =
         (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
@@ -399,8 +401,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
         (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
                         .u.mem = {.ptr = (void *)parcel.key, .size = parcel.key_bytes}};
     if (timestamp != 0) { /* to librdkafka 0 is now; -1 is a record without a timestamp */
-        arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
+        arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
     }
     if (parcel.headers != NULL) {
         arguments[count++] =
@@ -455,10 +456,9 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
     for (size_t i = 0; i < count; i++) {
         kafka_source_put_offset(list, sink->options.input_topic, &offsets[i]);
     }
-    enum sink_verdict verdict =
-        judge(sink,
-              rd_kafka_send_offsets_to_transaction(sink->producer, list, metadata, timeout_ms),
-              "offsets cannot join the transaction", error);
+    enum sink_verdict verdict = judge(
+        sink, rd_kafka_send_offsets_to_transaction(sink->producer, list, metadata, timeout_ms),
+        "offsets cannot join the transaction", error);
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
     return verdict == SINK_RETRY ? SINK_ABORT : verdict; /* the group may have moved on: anew */
@@ -469,8 +469,8 @@ static enum sink_verdict commit_transaction(struct kafka_sink *sink, struct kafk
                                             bool (*may_commit)(void *), void *context,
                                             int timeout_ms, struct error *error) {
     if (!sink->is_committing) {
-        enum sink_verdict verdict = send_offsets(sink, source, offsets, count, may_commit, context,
-                                                 timeout_ms, error);
+        enum sink_verdict verdict =
+            send_offsets(sink, source, offsets, count, may_commit, context, timeout_ms, error);
         if (verdict != SINK_OK) return verdict;
         sink->is_committing = true;
     }

@@ -65,8 +65,7 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
             kafka_conf_own(conf, "group.instance.id", options->static_id);
         }
     }
-    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes",
-                       clamp(share_kb, 64, 8192));
+    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes", clamp(share_kb, 64, 8192));
     kafka_conf_default(conf, kafka, own, "queued.min.messages", messages);
     kafka_conf_default(conf, kafka, own, "fetch.queue.backoff.ms", 10);
     kafka_conf_default(conf, kafka, own, "fetch.message.max.bytes", fetch_bytes);
@@ -178,8 +177,9 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
     if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_replaced(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        return error_set(error, "another process runs with the same instance.id \"%s\" in group %s: "
-                                "give each instance its own (%s)",
+        return error_set(error,
+                         "another process runs with the same instance.id \"%s\" in group %s: "
+                         "give each instance its own (%s)",
                          source->options.static_id == NULL ? "" : source->options.static_id,
                          source->options.group, why);
     }
@@ -213,7 +213,8 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
     }
     kafka_member_hold(&source->member, count);
     source->rebalance.give(source->rebalance.context, items, count);
-    for (size_t i = 0; i < count; i++) list->elems[i].offset = items[i].offset;
+    for (size_t i = 0; i < count; i++)
+        list->elems[i].offset = items[i].offset;
     free(items);
     check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
     atomic_store(&source->is_joined, true);
@@ -222,7 +223,8 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
 static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
     size_t count = (size_t)list->cnt;
     int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
-    for (size_t i = 0; i < count; i++) partitions[i] = list->elems[i].partition;
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = list->elems[i].partition;
     bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0 ||
                    kafka_member_was_replaced(&source->member);
     if (is_lost) atomic_store(&source->is_joined, false);
@@ -276,8 +278,8 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
     if (item->origin < 0) return;
     char text[40];
     int length = snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)item->origin);
-    place->metadata = strdup(text); /* librdkafka frees it with the list */
-    if (place->metadata != NULL) place->metadata_size = (size_t)length;
+    place->metadata = memory_text(text); /* librdkafka frees it with the list */
+    place->metadata_size = (size_t)length;
 }
 
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
@@ -348,8 +350,7 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
         ->offset = offset;
     rd_kafka_error_t *failure =
         rd_kafka_seek_partitions(stream->source->consumer, list, SEEK_TIMEOUT_MS);
-    rd_kafka_resp_err_t err =
-        failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
+    rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
     if (failure != NULL) rd_kafka_error_destroy(failure);
     rd_kafka_topic_partition_list_destroy(list);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;

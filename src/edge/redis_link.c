@@ -188,7 +188,7 @@ const char *redis_link_name(const struct redis_link *link) {
 }
 
 static bool connect_once(struct redis_link *link, struct error *error) {
-    struct timeval timeout = {link->timeout_ms / 1000, (link->timeout_ms % 1000) * 1000};
+    struct timeval timeout = {link->timeout_ms / 1000, link->timeout_ms % 1000 * 1000L};
     link->context = link->path != NULL ? redisConnectUnixWithTimeout(link->path, timeout)
                                        : redisConnectWithTimeout(link->host, link->port, timeout);
     if (link->context == NULL) return error_set(error, "out of memory");

@@ -76,6 +76,7 @@ static int compare_names(const void *a, const void *b) {
 /* Sorts name, count, name, count, .. by name. */
 static void sort_pairs(redisReply *pairs) {
     if (pairs->elements == 0) return;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     qsort(pairs->element, pairs->elements / 2, 2 * sizeof *pairs->element, compare_names);
 }
 

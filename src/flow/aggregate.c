@@ -31,6 +31,7 @@ struct aggregate *aggregate_create(const struct aggregate_options *options) {
     struct aggregate *aggregate = memory_create(sizeof *aggregate);
     aggregate->options = *options;
     inbox_init(&aggregate->inbox, NULL, NULL);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     aggregate->pending = memory_create((size_t)options->partition_max * sizeof *aggregate->pending);
     aggregate->tally = tally_create(options->seed, options->max_values);
     return aggregate;

@@ -45,6 +45,7 @@ struct checkpoint *checkpoint_create(const struct checkpoint_options *options) {
     checkpoint->options = *options;
     inbox_init(&checkpoint->inbox, NULL, NULL);
     size_t partitions = (size_t)options->partition_max;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     checkpoint->epochs = memory_create(partitions * sizeof *checkpoint->epochs);
     checkpoint->ready = memory_create(partitions * sizeof *checkpoint->ready);
     checkpoint->calls = memory_create(CALLS_MAX * sizeof *checkpoint->calls);
@@ -75,7 +76,8 @@ static void send_home(struct epoch_part *part, bool is_stored) {
 
 static void close_epoch(struct checkpoint *checkpoint, int32_t partition, bool is_stored) {
     struct epoch *epoch = checkpoint->epochs[partition];
-    for (unsigned i = 0; i < epoch->part_count; i++) send_home(epoch->parts[i], is_stored);
+    for (unsigned i = 0; i < epoch->part_count; i++)
+        send_home(epoch->parts[i], is_stored);
     epoch->part_count = 0;
     for (size_t i = 0; i < checkpoint->ready_count; i++) {
         if (checkpoint->ready[i] != partition) continue;
@@ -155,6 +157,7 @@ static void conclude(struct checkpoint *checkpoint, const struct store_call *cal
 static void store_ready(struct checkpoint *checkpoint) {
     struct error error = {""};
     size_t count = checkpoint->ready_count < CALLS_MAX ? checkpoint->ready_count : CALLS_MAX;
+    /* cppcheck-suppress knownConditionTrueFalse ; others change ready_count */
     for (size_t i = 0; i < count; i++) {
         const struct epoch *epoch = checkpoint->epochs[checkpoint->ready[i]];
         struct store_call *call = &checkpoint->calls[i];
@@ -166,6 +169,7 @@ static void store_ready(struct checkpoint *checkpoint) {
     }
     redis_store_apply(checkpoint->options.store, checkpoint->calls, count, &error);
     bool is_good = true;
+    /* cppcheck-suppress knownConditionTrueFalse ; as above */
     for (size_t i = 0; i < count; i++) {
         const struct store_call *call = &checkpoint->calls[i];
         if (call->verdict == STORE_OK) {
@@ -236,7 +240,8 @@ void checkpoint_stop(struct checkpoint *checkpoint) {
 void checkpoint_destroy(struct checkpoint **checkpoint) {
     if (*checkpoint == NULL) return;
     checkpoint_stop(*checkpoint);
-    for (int p = 0; (*checkpoint)->epochs != NULL && p < (*checkpoint)->options.partition_max; p++) {
+    for (int p = 0; (*checkpoint)->epochs != NULL && p < (*checkpoint)->options.partition_max;
+         p++) {
         free((*checkpoint)->epochs[p]);
     }
     free((*checkpoint)->epochs);

@@ -16,15 +16,16 @@
 
 enum {
     BATCHES = 4,
-    TICK_MS = 100,          /* longest sleep */
-    DRAIN_TICK_MS = 5,      /* the same while draining */
-    VERIFY_MS = 3000,       /* an idle partition asks whether Redis still knows it */
+    TICK_MS = 100,     /* longest sleep */
+    DRAIN_TICK_MS = 5, /* the same while draining */
+    VERIFY_MS = 3000,  /* an idle partition asks whether Redis still knows it */
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
     RECORD_OVERHEAD_BYTES = 768, /* about what librdkafka keeps beside a record's value */
 };
 
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of who writes what */
 struct ingest {
     /* fixed after create */
     const struct ingest_options *options;
@@ -41,8 +42,8 @@ struct ingest {
     /* owned by the ingest thread while it runs, else by the pipeline's */
     struct kafka_stream *stream;
     struct cursor cursor;
-    bool is_placed;       /* the stream stands at cursor.position */
-    bool is_begin_sent;   /* the first commit of a partition without one is under way */
+    bool is_placed;     /* the stream stands at cursor.position */
+    bool is_begin_sent; /* the first commit of a partition without one is under way */
     bool has_given_up;
     struct batch *free_batches[BATCHES];
     unsigned free_count;
@@ -90,11 +91,13 @@ void ingest_destroy(struct ingest **ingest) {
     if (*ingest == NULL) return;
     assert(!(*ingest)->is_running);
     if (!ingest_is_home(*ingest)) {
-        log_warn("A partition's batches did not come home", log_int("partition", (*ingest)->partition));
+        log_warn("A partition's batches did not come home",
+                 log_int("partition", (*ingest)->partition));
         return; /* somebody still reads them: leave the memory to the end of the process */
     }
     login_judge_destroy(&(*ingest)->judge);
-    for (unsigned i = 0; i < BATCHES; i++) batch_destroy(&(*ingest)->batches[i]);
+    for (unsigned i = 0; i < BATCHES; i++)
+        batch_destroy(&(*ingest)->batches[i]);
     inbox_fini(&(*ingest)->inbox);
     free(*ingest);
     *ingest = NULL;
@@ -125,8 +128,8 @@ static void tell_gap(struct ingest *ingest, const struct cursor_finding *finding
                  "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are "
                  "gone; set input.on_gap=continue to go on without them, or restore them (or, if "
                  "the topic was made anew, choose another group.id and redis.prefix)",
-                 ingest->options->topic, ingest->partition, (long long)finding->wanted, (long long)log.begin,
-                 (long long)log.end, (long long)finding->lost_records);
+                 ingest->options->topic, ingest->partition, (long long)finding->wanted,
+                 (long long)log.begin, (long long)log.end, (long long)finding->lost_records);
         give_up(ingest, why);
         return;
     }
@@ -179,14 +182,14 @@ static void find_place(struct ingest *ingest) {
                  log_text("reason", error.text));
         return;
     }
-    struct cursor_finding finding =
-        cursor_resume(&ingest->cursor, log, ingest->options->policy);
+    struct cursor_finding finding = cursor_resume(&ingest->cursor, log, ingest->options->policy);
     if (finding.what == CURSOR_WAITS) return;
     if (finding.must_stop) {
         tell(ingest, &finding, log);
         return;
     }
-    if (finding.what == CURSOR_GAP) tell(ingest, &finding, log); /* a retry would not find it again */
+    if (finding.what == CURSOR_GAP)
+        tell(ingest, &finding, log); /* a retry would not find it again */
     if (!kafka_stream_seek(ingest->stream, ingest->cursor.position, &error)) {
         log_warn("Waiting for Kafka", log_int("partition", ingest->partition),
                  log_text("reason", error.text));
@@ -217,8 +220,8 @@ static void hear(struct ingest *ingest, const struct notice *notice) {
         verdict = cursor_published(&ingest->cursor, notice->generation, notice->offset);
         break;
     case NOTICE_UNPUBLISHED:
-        verdict = cursor_unpublished(&ingest->cursor, notice->generation, notice->offset,
-                                     notice->origin);
+        verdict =
+            cursor_unpublished(&ingest->cursor, notice->generation, notice->offset, notice->origin);
         if (verdict == CURSOR_REWIND) ingest->is_begin_sent = false;
         break;
     }
@@ -365,8 +368,10 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
 /* Hands the batch to whom it concerns, or keeps it if it is empty. */
 static bool hand_on(struct ingest *ingest, struct batch *batch) {
     bool has_counts[BATCH_SHARDS_MAX];
-    unsigned holders = batch->has_publish;
-    for (unsigned s = 0; s < batch->shard_count; s++) {
+    bool has_publish = batch->has_publish;
+    unsigned shard_count = batch->shard_count;
+    unsigned holders = has_publish;
+    for (unsigned s = 0; s < shard_count; s++) {
         has_counts[s] = batch->has_cut || batch->parts[s].delta.entry_count > 0 ||
                         batch->parts[s].delta.records > 0;
         holders += has_counts[s];
@@ -377,8 +382,6 @@ static bool hand_on(struct ingest *ingest, struct batch *batch) {
         return false;
     }
     atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
-    bool has_publish = batch->has_publish;
-    unsigned shard_count = batch->shard_count;
     for (unsigned s = 0; s < shard_count; s++) {
         if (has_counts[s]) {
             inbox_post(ingest->options->shards[s], &batch->parts[s].item, ITEM_PART);
@@ -424,7 +427,8 @@ static void step(struct ingest *ingest) {
 
 static void *run(void *context) {
     struct ingest *ingest = context;
-    while (!atomic_load(&ingest->must_stop)) step(ingest);
+    while (!atomic_load(&ingest->must_stop))
+        step(ingest);
     return NULL;
 }
 
@@ -453,8 +457,7 @@ int64_t ingest_start(struct ingest *ingest, struct kafka_stream *stream, uint64_
         ingest->is_placed = !finding.must_stop && finding.what != CURSOR_WAITS;
         if (ingest->is_placed) position = ingest->cursor.position;
     }
-    atomic_store(&ingest->is_running,
-                 pthread_create(&ingest->thread, NULL, run, ingest) == 0);
+    atomic_store(&ingest->is_running, pthread_create(&ingest->thread, NULL, run, ingest) == 0);
     if (!ingest->is_running) give_up(ingest, "a thread cannot be made for a partition");
     return position;
 }

@@ -79,8 +79,8 @@ def test_kafka_password_from_a_file_works_and_is_not_told(world, tmp_path):
     secret = tmp_path / "password"
     secret.write_text(kafka.SASL_PASSWORD + "\n")
     instance = world.run(kafka__bootstrap__servers=world.broker.sasl_address, log__level="debug",
-                         kafka__security__protocol="SASL_PLAINTEXT", kafka__sasl__mechanism="PLAIN",
-                         kafka__sasl__username=kafka.SASL_USER,
+                         kafka__debug="all", kafka__security__protocol="SASL_PLAINTEXT",
+                         kafka__sasl__mechanism="PLAIN", kafka__sasl__username=kafka.SASL_USER,
                          **{"kafka__sasl__password_file": str(secret)})
     world.verify(load, instance)
     instance.stop()

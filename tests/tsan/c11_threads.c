@@ -112,6 +112,6 @@ int cnd_wait(cnd_t *condition, mtx_t *mutex) {
 
 int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex,
                   const struct timespec *restrict deadline) {
-    return result(pthread_cond_timedwait((pthread_cond_t *)condition, (pthread_mutex_t *)mutex,
-                                         deadline));
+    return result(
+        pthread_cond_timedwait((pthread_cond_t *)condition, (pthread_mutex_t *)mutex, deadline));
 }

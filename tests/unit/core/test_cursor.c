@@ -22,7 +22,8 @@ static struct cursor found(int64_t counted, int64_t published, int64_t origin) {
 static struct cursor with_cut(struct cursor_cut *cut) {
     struct cursor cursor = found(10, 10, 0);
     cursor_resume(&cursor, whole, earliest);
-    for (int64_t offset = 10; offset < 15; offset++) cursor_take(&cursor, offset);
+    for (int64_t offset = 10; offset < 15; offset++)
+        cursor_take(&cursor, offset);
     *cut = cursor_cut(&cursor);
     return cursor;
 }
@@ -163,9 +164,9 @@ static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **stat
     (void)state;
     struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
     cursor_resume(&cursor, whole, earliest);
-    for (int64_t offset = 0; offset < 5; offset++) cursor_take(&cursor, offset);
-    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT,
-                                        CURSOR_ABSENT), CURSOR_REWIND);
+    for (int64_t offset = 0; offset < 5; offset++)
+        cursor_take(&cursor, offset);
+    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT, CURSOR_ABSENT), CURSOR_REWIND);
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 0);
     struct cursor_taken taken = cursor_take(&cursor, 0);
@@ -224,7 +225,7 @@ static void what_kafka_no_longer_holds_is_a_gap(void **state) {
     (void)state;
     expect_gap(10, 60, (struct cursor_log){50, 100}, 40);
     expect_gap(60, 10, (struct cursor_log){50, 100}, 40);
-    expect_gap(10, 10, (struct cursor_log){0, 5}, 0);                 /* cut short, or made anew */
+    expect_gap(10, 10, (struct cursor_log){0, 5}, 0);                /* cut short, or made anew */
     expect_gap(CURSOR_ABSENT, 60, (struct cursor_log){50, 100}, 50); /* Redis lost it too */
 }
 

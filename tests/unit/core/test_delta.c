@@ -58,8 +58,8 @@ static void keys_may_hold_any_byte_up_to_the_limit(void **state) {
     char bytes[DELTA_KEY_BYTES_MAX] = {0};
     delta_init(&delta);
     for (size_t length = 1; length <= sizeof bytes; length++) {
-        assert_true(delta_add(&delta, delta_value_key(SEED, 0, (struct login_text){bytes, length}),
-                              1));
+        assert_true(
+            delta_add(&delta, delta_value_key(SEED, 0, (struct login_text){bytes, length}), 1));
     }
     assert_int_equal(delta.entry_count, DELTA_KEY_BYTES_MAX);
     delta_release(&delta);
@@ -112,7 +112,8 @@ static void shards_share_the_keys_and_none_is_out_of_range(void **state) {
         assert_true(shard < 3);
         owned[shard]++;
     }
-    for (int s = 0; s < 3; s++) assert_in_range(owned[s], MANY / 4, MANY / 2);
+    for (int s = 0; s < 3; s++)
+        assert_in_range(owned[s], MANY / 4, MANY / 2);
 }
 
 int main(void) {

@@ -41,17 +41,18 @@ struct verdict_case {
 #define X112 X16 X16 X16 X16 X16 X16 X16
 #define X128 X112 X16
 #define E_ACUTE_16 "éééééééé"
-#define E_ACUTE_128 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 \
-    E_ACUTE_16
+#define E_ACUTE_128                                                                                \
+    E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16 E_ACUTE_16
 #define LAST_SECOND 253402300799
 
-#define OK(name, json, timestamp_s) \
-    {name, json, LOGIN_ACCEPTED, "", timestamp_s, NO_KAFKA_TIME}
-#define NO(name, json, reason, detail) {name, json, reason, detail, 0, NO_KAFKA_TIME}
-#define OK_AT(name, json, timestamp_s, kafka_ms) \
-    {name, json, LOGIN_ACCEPTED, "", timestamp_s, kafka_ms}
-#define NO_AT(name, json, detail, kafka_ms) \
-    {name, json, LOGIN_BAD_TIMESTAMP, detail, 0, kafka_ms}
+#define OK(name, json, timestamp_s)                                                                \
+    { name, json, LOGIN_ACCEPTED, "", timestamp_s, NO_KAFKA_TIME }
+#define NO(name, json, reason, detail)                                                             \
+    { name, json, reason, detail, 0, NO_KAFKA_TIME }
+#define OK_AT(name, json, timestamp_s, kafka_ms)                                                   \
+    { name, json, LOGIN_ACCEPTED, "", timestamp_s, kafka_ms }
+#define NO_AT(name, json, detail, kafka_ms)                                                        \
+    { name, json, LOGIN_BAD_TIMESTAMP, detail, 0, kafka_ms }
 
 static const struct verdict_case cases[] = {
     /* Accepted as a whole. */
@@ -60,10 +61,14 @@ static const struct verdict_case cases[] = {
              "\"locale\": \"PA\", \"device_id\": \"70d46930\", \"timestamp\": 1720622216, "
              "\"device_type\": \"android\"}"),
        1720622216),
-    OK("white space of all four kinds", BYTES(" \t\r\n{\"device_type\" :\t\"a\" ,\r\n\"locale\"\n: "
-                                              "\"b\",\"timestamp\":7 } \n"), 7),
-    OK("names may be escaped", BYTES("{\"device\\u005ftype\":\"a\",\"local\\u0065\":\"b\","
-                                     "\"\\u0074imestamp\":7}"), 7),
+    OK("white space of all four kinds",
+       BYTES(" \t\r\n{\"device_type\" :\t\"a\" ,\r\n\"locale\"\n: "
+             "\"b\",\"timestamp\":7 } \n"),
+       7),
+    OK("names may be escaped",
+       BYTES("{\"device\\u005ftype\":\"a\",\"local\\u0065\":\"b\","
+             "\"\\u0074imestamp\":7}"),
+       7),
 
     /* empty */
     NO("null value", NULL_VALUE(0), LOGIN_EMPTY, "the record has no value"),
@@ -171,16 +176,21 @@ static const struct verdict_case cases[] = {
     NO("bad value goes before a bad timestamp",
        BYTES("{\"timestamp\":null,\"device_type\":\"a\",\"locale\":\"\"}"), LOGIN_BAD_VALUE,
        "locale: empty"),
-    NO("last of a repeated key counts: bad", BYTES("{\"device_type\":\"a\",\"locale\":\"PA\","
-                                                   "\"timestamp\":6,\"locale\":7}"),
+    NO("last of a repeated key counts: bad",
+       BYTES("{\"device_type\":\"a\",\"locale\":\"PA\","
+             "\"timestamp\":6,\"locale\":7}"),
        LOGIN_BAD_VALUE, "locale: not a string"),
-    OK("last of a repeated key counts: good", BYTES("{\"device_type\":\"a\",\"locale\":7,"
-                                                    "\"timestamp\":6,\"loc\\u0061le\":\"PA\"}"), 6),
+    OK("last of a repeated key counts: good",
+       BYTES("{\"device_type\":\"a\",\"locale\":7,"
+             "\"timestamp\":6,\"loc\\u0061le\":\"PA\"}"),
+       6),
     OK("value of 128 bytes", LOCALE("\"" X128 "\""), 60),
     OK("value of 64 characters, 128 bytes", LOCALE("\"" E_ACUTE_128 "\""), 60),
-    OK("128 bytes are counted after escapes", LOCALE("\"" X112 "\\u0061\\u0062\\u0063\\u0064\\u0065"
-                                                     "\\u0066\\u0067\\u0068\\u0069\\u006a\\u006b"
-                                                     "\\u006c\\u006d\\u006e\\u006f\\u0070\""), 60),
+    OK("128 bytes are counted after escapes",
+       LOCALE("\"" X112 "\\u0061\\u0062\\u0063\\u0064\\u0065"
+              "\\u0066\\u0067\\u0068\\u0069\\u006a\\u006b"
+              "\\u006c\\u006d\\u006e\\u006f\\u0070\""),
+       60),
     OK("value of one blank", LOCALE("\" \""), 60),
     OK("value of one escaped NUL", LOCALE("\"\\u0000\""), 60),
     OK("value with DEL and U+FFFF", LOCALE("\"\x7f\xef\xbf\xbf\""), 60),
@@ -345,8 +355,10 @@ static void user_id_is_there_only_when_it_is_a_string(void **state) {
         size_t length;
         const char *user_id;
     } ids[] = {
-        {EXTRA("\"user_id\":\"5ec2d697\""), "5ec2d697"}, {EXTRA("\"user_id\":\"\""), ""},
-        {EXTRA("\"user_id\":5"), NULL},                  {EXTRA("\"user_id\":null"), NULL},
+        {EXTRA("\"user_id\":\"5ec2d697\""), "5ec2d697"},
+        {EXTRA("\"user_id\":\"\""), ""},
+        {EXTRA("\"user_id\":5"), NULL},
+        {EXTRA("\"user_id\":null"), NULL},
         {EXTRA("\"user\":\"5ec2d697\""), NULL},
     };
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
