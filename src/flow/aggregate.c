@@ -2,10 +2,12 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "core/batch.h"
 
 enum { TICK_MS = 1000 };
@@ -122,7 +124,9 @@ static void *run(void *context) {
 }
 
 bool aggregate_start(struct aggregate *aggregate) {
-    aggregate->is_running = pthread_create(&aggregate->thread, NULL, run, aggregate) == 0;
+    char name[THREAD_NAME_BYTES];
+    snprintf(name, sizeof name, "aggregate-%u", aggregate->options.shard);
+    aggregate->is_running = thread_start(&aggregate->thread, name, run, aggregate);
     return aggregate->is_running;
 }
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "core/batch.h"
 
 enum { TICK_MS = 1000, RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256 };
@@ -221,7 +222,7 @@ static void *run(void *context) {
 }
 
 bool checkpoint_start(struct checkpoint *checkpoint) {
-    checkpoint->is_running = pthread_create(&checkpoint->thread, NULL, run, checkpoint) == 0;
+    checkpoint->is_running = thread_start(&checkpoint->thread, "checkpoint", run, checkpoint);
     return checkpoint->is_running;
 }
 

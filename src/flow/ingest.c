@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "core/login.h"
 
 enum {
@@ -457,7 +458,9 @@ int64_t ingest_start(struct ingest *ingest, struct kafka_stream *stream, uint64_
         ingest->is_placed = !finding.must_stop && finding.what != CURSOR_WAITS;
         if (ingest->is_placed) position = ingest->cursor.position;
     }
-    atomic_store(&ingest->is_running, pthread_create(&ingest->thread, NULL, run, ingest) == 0);
+    char name[THREAD_NAME_BYTES];
+    snprintf(name, sizeof name, "ingest-%d", ingest->partition);
+    atomic_store(&ingest->is_running, thread_start(&ingest->thread, name, run, ingest));
     if (!ingest->is_running) give_up(ingest, "a thread cannot be made for a partition");
     return position;
 }

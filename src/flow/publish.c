@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "core/batch.h"
 
 enum {
@@ -342,7 +343,7 @@ static void *run(void *context) {
 }
 
 bool publish_start(struct publish *publish) {
-    publish->is_running = pthread_create(&publish->thread, NULL, run, publish) == 0;
+    publish->is_running = thread_start(&publish->thread, "publish", run, publish);
     return publish->is_running;
 }
 
