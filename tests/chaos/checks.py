@@ -69,7 +69,11 @@ def settle(world, alive, begun=None):
     deadline = settle_deadline_s(sum(counts.values()))
     ends = world.place.ends()
     assert ends == counts, f"the input ends at {ends}, sent were {counts}"
-    verify.wait_quiet(world.place, deadline, alive=alive)
+    try:
+        verify.wait_quiet(world.place, deadline, alive=alive)
+    except wait.TimedOut:
+        world.tell_state()
+        raise
     wait.until(lambda: world.reader.has_all(counts), deadline, lambda: _behind(world, counts),
                alive=alive)
     ends = [world.cluster.stable_offsets(topic)

@@ -4,6 +4,7 @@ A round has topics, a group and a prefix of its own, so that what a Redis that l
 must read again, and what the broker must keep, stays bounded however long a run is.
 """
 
+import signal
 import threading
 import time
 
@@ -156,6 +157,17 @@ class World:
         self.redis.heal()
         if not self.fleet.running():
             self.fleet.start(self.fleet.empty()[0])
+
+    def tell_state(self):
+        """Tells what may explain why nothing moves; brokers write their stacks to their logs."""
+        try:
+            self.say(f"group: {self.cluster.group_state(self.place.group)}")
+        except Exception as error:  # whichever: this comes after a failure
+            self.say(f"group: {error!r}")
+        for node in self.cluster.nodes:
+            node.signal(signal.SIGQUIT)
+        for slot in self.fleet.running():
+            self.say(f"{slot.instance.name}: {slot.instance.threads()}")
 
     def close(self):
         """Ends everything at once."""

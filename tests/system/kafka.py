@@ -153,6 +153,14 @@ class Client:
         """partition -> the log's start."""
         return self._offsets(topic, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
 
+    def group_state(self, group):
+        """What the coordinator says of a group: its state, and who owns what."""
+        found = self.admin().describe_consumer_groups([group], request_timeout=10)[group].result(15)
+        members = {f"{member.member_id} {member.group_instance_id or ''}".strip():
+                   [part.partition for part in member.assignment.topic_partitions]
+                   for member in found.members}
+        return f"{found.state.name} {members}"
+
     def committed(self, group, topic):
         """partition -> the group's committed offset, for partitions that have one."""
         asked = [TopicPartition(topic, p) for p in range(self.partition_count(topic))]

@@ -72,6 +72,14 @@ class Instance:
         """Whether the process lives."""
         return self._process.poll() is None
 
+    def threads(self):
+        """name of each thread -> where it waits in the kernel."""
+        folder, found = f"/proc/{self.pid()}/task", {}
+        for task in os.listdir(folder):
+            with open(f"{folder}/{task}/comm") as comm, open(f"{folder}/{task}/wchan") as wchan:
+                found.setdefault(comm.read().strip(), []).append(wchan.read())
+        return found
+
     def pid(self):
         """The process's number."""
         return self._process.pid
