@@ -12,6 +12,7 @@
 --       {'foreign', field, theirs}             the prefix belongs to another group, topic or schema
 --       {'partial', key}                       this key is gone while its sister is there
 --       {'wrongtype', key, type}
+--       {'odd', value}                         what is stored for the partition is no offset
 --       {'torn', checkpoints}                  half of a checkpoint was applied, or one twice
 --
 -- Redis that starts from an append-only file cut within a script's writes drops them, but leaves their
@@ -46,6 +47,7 @@ if stored and not owner[1] then return {'partial', KEYS[META]} end
 if owner[1] and not stored and redis.call('EXISTS', KEYS[OFFSETS]) == 0 then
     return {'partial', KEYS[OFFSETS]}
 end
+if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then return {'odd', stored} end
 if owner[5] ~= owner[6] then return {'torn', owner[5] or '0'} end
 if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
 if base == goal then return {'stored', goal} end
