@@ -197,11 +197,23 @@ static bool take_answer(struct redis_store *store, struct store_call *call, cons
         if (!is_none && !read_offset(reply->element[1], &stored)) return false;
     } else {
         const bool has_third = reply->elements > 2 && reply->element[2]->type == REDIS_REPLY_STRING;
-        const bool needs_third = strcmp(kind, "foreign") == 0 || strcmp(kind, "wrongtype") == 0;
+        const bool is_denied = strcmp(kind, "denied") == 0;
+        const bool needs_third =
+            is_denied || strcmp(kind, "foreign") == 0 || strcmp(kind, "wrongtype") == 0;
         const bool is_known = needs_third || strcmp(kind, "torn") == 0 ||
                               strcmp(kind, "partial") == 0 || strcmp(kind, "odd") == 0;
         if (!is_known || (needs_third && !has_third)) return false;
-        call->verdict = refuse_answer(store, reply, error);
+        if (!is_denied) {
+            call->verdict = refuse_answer(store, reply, error);
+            return true;
+        }
+        error_set(error,
+                  "Redis at %s denies checkpoint.lua %s on %s (NOPERM): redis-cli ACL SETUSER "
+                  "<user> '~%s:*' +%s",
+                  redis_link_name(store->link), reply->element[1]->str, reply->element[2]->str,
+                  store->options.prefix, reply->element[1]->str);
+        store->is_ill_set_up = true;
+        call->verdict = STORE_RETRY;
         return true;
     }
     call->verdict = STORE_OK;
