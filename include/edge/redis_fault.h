@@ -11,8 +11,8 @@
 enum redis_fault {
     REDIS_FAULT_PASSING, /* may end by itself: the same again, later */
     REDIS_FAULT_REPLICA, /* the same again, on a new connection */
-    REDIS_FAULT_SETUP,   /* Redis or redis.url must be set up otherwise: at start a reason to stop */
-    REDIS_FAULT_DATA,    /* what is stored is not what rollcall writes */
+    REDIS_FAULT_SETUP, /* Redis or redis.url must be set up otherwise: at start a reason to stop */
+    REDIS_FAULT_DATA,  /* what is stored is not what rollcall writes */
 };
 
 /* Judges the text of an error reply and says it, with the way to mend it. `where` is the

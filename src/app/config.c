@@ -92,7 +92,8 @@ static bool check_topics(const struct config_sources *sources, struct error *err
     return true;
 }
 
-/* A member that says less often that it lives than the group asks for is expelled again and again. */
+/* A member that says less often that it lives than the group asks for is expelled again and again.
+ */
 static bool check_heartbeat(const struct config_sources *sources, struct error *error) {
     const struct config *config = sources->config;
     struct error why;
@@ -127,10 +128,11 @@ static bool check_times(const struct config_sources *sources, struct error *erro
     const int longer_ms = is_commit ? config->output.commit_ms : config->redis.checkpoint_ms;
     char place[CONFIG_PLACE_BYTES];
     if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
-        error_set(&why,
-                  "is too short to hand over a partition: half of it, 10000 at most, is %d, and must "
-                  "be more than output.commit_ms (%d) and redis.checkpoint_ms (%d)",
-                  config->drain_ms, config->output.commit_ms, config->redis.checkpoint_ms);
+        error_set(
+            &why,
+            "is too short to hand over a partition: half of it, 10000 at most, is %d, and must "
+            "be more than output.commit_ms (%d) and redis.checkpoint_ms (%d)",
+            config->drain_ms, config->output.commit_ms, config->redis.checkpoint_ms);
         return refuse(sources, "consumer", "session.timeout.ms", error, why.text);
     }
     error_set(&why,
@@ -177,8 +179,7 @@ struct config *config_create(const struct options *options, char **envp, struct 
                           read_sources(&sources, options, envp, error) &&
                           fill_rest(config, options, error) && check_topics(&sources, error) &&
                           check_times(&sources, error) && check_heartbeat(&sources, error) &&
-                          check_redis(&sources, error) &&
-                          check_clients(&sources, error);
+                          check_redis(&sources, error) && check_clients(&sources, error);
     config_sources_close(&sources);
     if (!is_right) config_destroy(&config);
     return config;

@@ -24,7 +24,7 @@
 
 enum {
     POLL_MS = 100,
-    LOOK_MS = 5000,  /* between looks at the input topic's id */
+    LOOK_MS = 5000, /* between looks at the input topic's id */
     LOOK_WAIT_MS = 1000,
     STUCK_MS = 60000, /* a thread without a step for so long is stuck */
     BATCHES_A_PARTITION = 4,
@@ -130,7 +130,8 @@ static void refresh(void *context) {
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
 }
 
-/* --- building ----------------------------------------------------------------------------------- */
+/* --- building -----------------------------------------------------------------------------------
+ */
 
 struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
                                    struct error *error) {

@@ -42,8 +42,7 @@ static const struct {
     {"WRONGPASS", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
     {"ERR invalid password", REDIS_FAULT_SETUP,
      "set user and password in redis.url or redis.url_file"},
-    {"DENIED", REDIS_FAULT_SETUP,
-     "it is in protected mode: give it a password, and redis.url too"},
+    {"DENIED", REDIS_FAULT_SETUP, "it is in protected mode: give it a password, and redis.url too"},
 };
 
 /* The rule that a refused command or key lacks. The wording differs from version to version, and
@@ -84,7 +83,8 @@ enum redis_fault redis_fault_judge(const char *text, const char *where, const ch
             continue;
         }
         const char *place = strstr(known[i].mend, "%s");
-        const int before = place == NULL ? (int)strlen(known[i].mend) : (int)(place - known[i].mend);
+        const int before =
+            place == NULL ? (int)strlen(known[i].mend) : (int)(place - known[i].mend);
         error_set(error, "Redis at %s answered: %.300s; %.*s%s%s", where, text, before,
                   known[i].mend, place == NULL ? "" : prefix, place == NULL ? "" : place + 2);
         return known[i].fault;

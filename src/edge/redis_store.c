@@ -127,12 +127,13 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
                   store->options.prefix, redis_link_name(store->link), what, reply->element[2]->str,
                   what, ours);
     } else if (strcmp(kind, "torn") == 0) {
-        error_set(error,
-                  "Redis at %s has read a part of a checkpoint that it had dropped before, so some "
-                  "counts under \"%s\" are too high (its append-only file had been cut, and it was "
-                  "started twice since): restore a copy from before, from which rollcall counts on, "
-                  "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
-                  redis_link_name(store->link), store->options.prefix);
+        error_set(
+            error,
+            "Redis at %s has read a part of a checkpoint that it had dropped before, so some "
+            "counts under \"%s\" are too high (its append-only file had been cut, and it was "
+            "started twice since): restore a copy from before, from which rollcall counts on, "
+            "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
+            redis_link_name(store->link), store->options.prefix);
     } else if (strcmp(kind, "odd") == 0) {
         error_set(error,
                   "the key %s in Redis at %s holds \"%.40s\" for a partition, which is no offset: "

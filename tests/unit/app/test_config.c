@@ -479,8 +479,16 @@ static void taken_or_contradiction(const struct config_key *key, const char *val
 }
 
 static void check_number(const struct config_key *key) {
-    static const char *const wrong[] = {"", "ten", "1.5", "1e3", "0x10", "+1", "1 2", "1_000",
-                                        "99999999999999999999", "-99999999999999999999"};
+    static const char *const wrong[] = {"",
+                                        "ten",
+                                        "1.5",
+                                        "1e3",
+                                        "0x10",
+                                        "+1",
+                                        "1 2",
+                                        "1_000",
+                                        "99999999999999999999",
+                                        "-99999999999999999999"};
     char value[32];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         refused_value(key, wrong[i], false);

@@ -62,7 +62,8 @@ static void *run(void *context) {
     struct fake *fake = context;
     int socket;
     while ((socket = accept(fake->listener, NULL, NULL)) >= 0) {
-        while (serve(fake, socket)) continue;
+        while (serve(fake, socket))
+            continue;
         close(socket);
     }
     return NULL;
@@ -105,10 +106,17 @@ static void fake_say(struct fake *fake, const char *bytes, size_t count, bool st
 
 static struct redis_store *open_store(struct fake *fake) {
     struct error error = {""};
-    const struct redis_store_options options = {
-        .url = fake->url, .prefix = "{p}", .timeout_ms = TIMEOUT_MS, .group = "group",
-        .topic = "topic", .topic_id = "", .dimensions = {"locale"}, .dimension_count = 1,
-        .threshold = 10, .max_values = 10, .retention_days = 1};
+    const struct redis_store_options options = {.url = fake->url,
+                                                .prefix = "{p}",
+                                                .timeout_ms = TIMEOUT_MS,
+                                                .group = "group",
+                                                .topic = "topic",
+                                                .topic_id = "",
+                                                .dimensions = {"locale"},
+                                                .dimension_count = 1,
+                                                .threshold = 10,
+                                                .max_values = 10,
+                                                .retention_days = 1};
     struct redis_store *store = redis_store_create(&options, &error);
     if (store == NULL) fail_msg("%s", error.text);
     return store;
@@ -147,10 +155,10 @@ static void answers_of_no_script_are_refused_and_said(void **state) {
         ":1\r\n",
         "$-1\r\n",
         "*2\r\n$6\r\nstored\r\n$-1\r\n",
-        "*2\r\n$6\r\nstored\r\n$2\r\n11\r\n",                 /* not where the call ends */
-        "*2\r\n$4\r\nkept\r\n$3\r\nabc\r\n",                  /* strtoll would read 0 */
-        "*2\r\n$4\r\nkept\r\n$2\r\n-3\r\n",                   /* CURSOR_ABSENT is a number too */
-        "*2\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n",             /* whose, it does not say */
+        "*2\r\n$6\r\nstored\r\n$2\r\n11\r\n",     /* not where the call ends */
+        "*2\r\n$4\r\nkept\r\n$3\r\nabc\r\n",      /* strtoll would read 0 */
+        "*2\r\n$4\r\nkept\r\n$2\r\n-3\r\n",       /* CURSOR_ABSENT is a number too */
+        "*2\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n", /* whose, it does not say */
         "*3\r\n$9\r\nwrongtype\r\n$3\r\nkey\r\n:7\r\n",
         "*2\r\n$5\r\nother\r\n$5\r\ngroup\r\n",
         "*3\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n", /* half an anomaly */
@@ -304,7 +312,8 @@ static void mutated_replies_do_no_harm(void **state) {
         "*3\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n$5\r\nother\r\n",
         "*3\r\n$9\r\nwrongtype\r\n$3\r\nkey\r\n$4\r\nlist\r\n",
         "*2\r\n$1\r\n5\r\n$-1\r\n",
-        "*3\r\n*2\r\n$5\r\nempty\r\n$1\r\n2\r\n*2\r\n$10\r\n2024-07-10\r\n*2\r\n$5\r\n12:43\r\n$1\r\n"
+        "*3\r\n*2\r\n$5\r\nempty\r\n$1\r\n2\r\n*2\r\n$10\r\n2024-07-10\r\n*2\r\n$5\r\n12:43\r\n$"
+        "1\r\n"
         "3\r\n*2\r\n$2\r\nPA\r\n$1\r\n5\r\n",
         "-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
         "-MOVED 3999 127.0.0.1:6381\r\n",
@@ -330,7 +339,7 @@ static void mutated_replies_do_no_harm(void **state) {
     struct error error = {""};
     struct store_call call = {.partition = 0, .base = 5, .end = 10};
     fake_say(fake, STORED, strlen(STORED), true);
-    fake->spoils_all = false; /* the thread waits for a connection */
+    fake->spoils_all = false;   /* the thread waits for a connection */
     for (int i = 0; i < 2; i++) /* the connection may have been cut behind the last answer */
         redis_store_apply(store, &call, 1, &error);
     assert_int_equal(call.verdict, STORE_OK);
