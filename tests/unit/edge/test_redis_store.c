@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+
 enum { TIMEOUT_MS = 200, ANSWER_BYTES = 4096, FUZZ_ROUNDS = 4000 };
 
 #define SHA "$40\r\n0123456789012345678901234567890123456789\r\n"
@@ -29,6 +31,7 @@ struct fake {
     char answer[ANSWER_BYTES]; /* guarded by lock, as the rest */
     size_t answer_bytes;
     bool spoils_all; /* `answer` to whatever comes */
+    bool drips;      /* sends `answer` byte by byte */
     bool stays;      /* leaves the connection open behind it */
 };
 
@@ -51,6 +54,11 @@ static bool serve(struct fake *fake, int socket) {
     } else if (!fake->spoils_all && strstr(command, "\r\nCONFIG\r\n") != NULL) {
         static const char policy[] = "*2\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n";
         goes_on = send_all(socket, policy, sizeof policy - 1);
+    } else if (fake->drips) {
+        for (size_t i = 0; goes_on && i < fake->answer_bytes; i++) {
+            goes_on = send_all(socket, fake->answer + i, 1);
+            clock_sleep_ms(TIMEOUT_MS / 4);
+        }
     } else {
         goes_on = send_all(socket, fake->answer, fake->answer_bytes) && fake->stays;
     }
@@ -185,6 +193,24 @@ static void a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout(
     call = answered("HTTP/1.1 400 Bad Request\r\n\r\n", true, &error);
     assert_int_equal(call.verdict, STORE_RETRY);
     assert_non_null(strstr(error.text, "broke"));
+}
+
+/* Each byte comes in time, but not all of them. */
+static void a_reply_that_drips_is_not_waited_for_longer_than_the_timeout(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct fake *fake = fake_create();
+    struct redis_store *store = open_store(fake);
+    struct store_call call = {.partition = 0, .base = 5, .end = 10};
+    fake_say(fake, STORED, strlen(STORED), true);
+    fake->drips = true; /* the thread waits for a connection */
+    const int64_t since_ms = clock_ms();
+    redis_store_apply(store, &call, 1, &error);
+    assert_true(clock_ms() - since_ms < (int64_t)strlen(STORED) * TIMEOUT_MS / 4);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    assert_non_null(strstr(error.text, "did not answer within 200 ms"));
+    redis_store_destroy(&store);
+    fake_destroy(fake);
 }
 
 /* Each error reply is said with the way to mend it, and judged; at start and later. */
@@ -352,6 +378,7 @@ int main(void) {
         cmocka_unit_test(answers_of_the_script_are_taken),
         cmocka_unit_test(answers_of_no_script_are_refused_and_said),
         cmocka_unit_test(a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout),
+        cmocka_unit_test(a_reply_that_drips_is_not_waited_for_longer_than_the_timeout),
         cmocka_unit_test(error_replies_say_how_to_mend_them),
         cmocka_unit_test(mutated_replies_do_no_harm),
     };
