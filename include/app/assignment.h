@@ -30,6 +30,7 @@ struct assignment_options {
     struct fence *fence;
     struct stop *stop;
     struct ingest_options ingest;
+    const char *topic_id; /* of the input, "" if not known: another one is refused */
     int drain_ms;
     struct metric *assigned;
 };

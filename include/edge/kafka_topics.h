@@ -38,6 +38,11 @@ enum topics_verdict kafka_topics_look(struct rd_kafka_s *client, const char *top
 void kafka_topics_describe(struct rd_kafka_s *client, const char *topic, int timeout_ms,
                            struct topic_facts *facts);
 
+/* False and an error if Kafka says that the topic has another id than this one: it was deleted and
+ * made anew. True also where it gives no id, or no answer. Borrows all. */
+bool kafka_topics_is_same(struct rd_kafka_s *client, const char *topic, const char *id,
+                          int timeout_ms, struct error *error);
+
 /* Creates a topic with the broker's default replication; one that is there already is fine, whatever
  * its partitions. Brokers may need a moment more until all of them know it. Borrows all. */
 enum topics_verdict kafka_topics_create(struct rd_kafka_s *client, const char *topic,

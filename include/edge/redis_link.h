@@ -4,7 +4,8 @@
  * Threads:  one owner.
  * Owns:     the connection; a broken one is freed at once and never used again (hiredis keeps its
  *           error for good).
- * Waits:    each call at most timeout_ms for connecting, sending and each reply.
+ * Limits:   REDIS_LINK_REPLY_BYTES a reply.
+ * Waits:    each call at most timeout_ms for connecting, sending and each whole reply.
  */
 #ifndef EDGE_REDIS_LINK_H
 #define EDGE_REDIS_LINK_H
@@ -13,6 +14,8 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+
+enum { REDIS_LINK_REPLY_BYTES = 1 << 29 };
 
 struct redis_link;
 
@@ -30,6 +33,10 @@ const char *redis_link_name(const struct redis_link *link);
 
 /* True if connected, authenticated and in the right database, now or after trying once. */
 bool redis_link_open(struct redis_link *link, struct error *error);
+
+/* True if the last attempt to open it came to nothing because Redis wants another user, password or
+ * right (REDIS_FAULT_SETUP). */
+bool redis_link_is_refused(const struct redis_link *link);
 
 /* Sends a command without waiting for its reply: argv as for redisAppendCommandArgv. */
 bool redis_link_send(struct redis_link *link, int argc, const char **argv, const size_t *lengths);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "edge/kafka_topics.h"
 
 enum { KAFKA_CALL_MS = 5000, DRAIN_NAP_MS = 2 };
 
@@ -55,6 +56,18 @@ static bool ask_kafka(struct assignment *assignment, struct kafka_committed *com
         if (!stop_back_off(options->stop, &delay_ms)) return false;
     }
     return true;
+}
+
+/* Whether the topic is the one that the offsets are of. */
+static bool is_same_topic(const struct assignment *assignment) {
+    const struct assignment_options *options = &assignment->options;
+    struct error error;
+    if (kafka_topics_is_same(kafka_source_handle(options->source), options->ingest.topic,
+                             options->topic_id, KAFKA_CALL_MS, &error)) {
+        return true;
+    }
+    stop_fail(options->stop, error.text);
+    return false;
 }
 
 /* The counted offsets; without Redis they are unknown for now, and publishing can begin. */
@@ -112,7 +125,7 @@ void assignment_give(void *context, struct kafka_assigned *items, size_t count) 
                   "the input topic has more partitions than rollcall takes (4096)");
     }
     if (count > 0) publish_recount(assignment->options.publish);
-    if (ask_kafka(assignment, committed, count)) {
+    if (is_same_topic(assignment) && ask_kafka(assignment, committed, count)) {
         ask_redis(assignment, partitions, count, counted);
         start_all(assignment, items, count, committed, counted);
     }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/kafka_names.h"
+#include "edge/kafka_sink.h"
 #include "edge/kafka_source.h"
 #include "edge/kafka_topics.h"
 #include "edge/redis_link.h"
@@ -124,6 +125,39 @@ static void check_output(struct check *check, const char *topic) {
                    ? ""
                    : ", not as many as the input: records go by key");
     }
+}
+
+/* Whether a transaction may be begun is only known from trying. That would end the one of a running
+ * instance, so another id is tried, which the same prefixed ACL covers. */
+static void check_transactions(struct check *check) {
+    const struct config *config = check->config;
+    struct error error = {""};
+    char id[512];
+    if (!config->output.is_exactly_once) return;
+    snprintf(id, sizeof id, "rollcall-%s-%s", config->group_id,
+             config->instance.is_static ? config->instance.id : "check");
+    if (config->instance.is_static) {
+        say_ok("transactional id %s is not tried, as that would end a transaction of a running "
+               "instance: it needs the ACLs Write and Describe",
+               id);
+        return;
+    }
+    const struct kafka_sink_options options = {
+        .kafka = &config->kafka,
+        .producer = &config->producer,
+        .transactional_id = id,
+        .input_topic = config->input.topic,
+        .topic = config->output.topic,
+        .rejected_topic = config->output.rejected_topic,
+        .queue_bytes = QUEUE_BYTES,
+    };
+    struct kafka_sink *sink = kafka_sink_create(&options, &error);
+    if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &error) == SINK_OK) {
+        say_ok("transactional ids rollcall-%s-... may be used", config->group_id);
+    } else {
+        say_bad(check, "%s", error.text);
+    }
+    kafka_sink_destroy(&sink);
 }
 
 static void check_redis_version(struct check *check) {
@@ -259,6 +293,7 @@ static void check_kafka_and_redis(struct check *check) {
     if (is_reached) {
         check_output(check, config->output.topic);
         check_output(check, config->output.rejected_topic);
+        check_transactions(check);
     }
     check_redis(check);
     if (is_reached && check->input.exists) check_watermarks(check);

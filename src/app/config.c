@@ -92,27 +92,55 @@ static bool check_topics(const struct config_sources *sources, struct error *err
     return true;
 }
 
+/* A member that says less often that it lives than the group asks for is expelled again and again.
+ */
+static bool check_heartbeat(const struct config_sources *sources, struct error *error) {
+    const struct config *config = sources->config;
+    struct error why;
+    if (!kafka_conf_is_classic(&config->kafka, &config->consumer)) return true;
+    const int64_t beat_ms = kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER,
+                                              "heartbeat.interval.ms");
+    const int64_t session_ms =
+        kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
+    if (beat_ms < session_ms) return true;
+    error_set(&why,
+              "must be below session.timeout.ms, a third of it or less: it is %lld, and that %lld",
+              (long long)beat_ms, (long long)session_ms);
+    return refuse(sources, "consumer", "heartbeat.interval.ms", error, why.text);
+}
+
 static bool check_times(const struct config_sources *sources, struct error *error) {
     const struct config *config = sources->config;
     const int64_t transaction_ms = kafka_conf_number(&config->kafka, &config->producer,
                                                      KAFKA_PRODUCER, "transaction.timeout.ms");
+    struct error why;
     if (config->output.is_exactly_once && config->output.commit_ms >= transaction_ms) {
-        return refuse(sources, "output", "commit_ms", error,
-                      "must be below the producer's transaction.timeout.ms (10000 unless set)");
+        error_set(&why,
+                  "must be below the producer's transaction.timeout.ms (10000 unless set): it is "
+                  "%d, and that %lld",
+                  config->output.commit_ms, (long long)transaction_ms);
+        return refuse(sources, "output", "commit_ms", error, why.text);
     }
     const bool is_commit = config->output.commit_ms > config->redis.checkpoint_ms;
     if (config->drain_ms > (is_commit ? config->output.commit_ms : config->redis.checkpoint_ms)) {
         return true;
     }
+    const int longer_ms = is_commit ? config->output.commit_ms : config->redis.checkpoint_ms;
     char place[CONFIG_PLACE_BYTES];
     if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
-        return refuse(sources, "consumer", "session.timeout.ms", error,
-                      "is too short to hand over a partition: it must be more than twice "
-                      "output.commit_ms and redis.checkpoint_ms, and both below 10000");
+        error_set(
+            &why,
+            "is too short to hand over a partition: half of it, 10000 at most, is %d, and must "
+            "be more than output.commit_ms (%d) and redis.checkpoint_ms (%d)",
+            config->drain_ms, config->output.commit_ms, config->redis.checkpoint_ms);
+        return refuse(sources, "consumer", "session.timeout.ms", error, why.text);
     }
+    error_set(&why,
+              "must be below 10000, and below half of consumer.session.timeout.ms: it is %d, and "
+              "that half %d",
+              longer_ms, config->drain_ms);
     return refuse(sources, is_commit ? "output" : "redis",
-                  is_commit ? "commit_ms" : "checkpoint_ms", error,
-                  "must be below 10000, and below half of consumer.session.timeout.ms");
+                  is_commit ? "commit_ms" : "checkpoint_ms", error, why.text);
 }
 
 /* By the parser that will read it; nothing is connected. */
@@ -150,8 +178,8 @@ struct config *config_create(const struct options *options, char **envp, struct 
     const bool is_right = config_sources_open(&sources, config, error) &&
                           read_sources(&sources, options, envp, error) &&
                           fill_rest(config, options, error) && check_topics(&sources, error) &&
-                          check_times(&sources, error) && check_redis(&sources, error) &&
-                          check_clients(&sources, error);
+                          check_times(&sources, error) && check_heartbeat(&sources, error) &&
+                          check_redis(&sources, error) && check_clients(&sources, error);
     config_sources_close(&sources);
     if (!is_right) config_destroy(&config);
     return config;

@@ -8,13 +8,13 @@
 #include <ini.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 struct ini_input {
     struct config_sources *sources;
     struct config_place place; /* of the line that libinih sees now */
     FILE *file;
-    char *line;
-    size_t line_bytes;
+    char *line; /* of twice what libinih takes: indented ones become shorter */
     struct error *error;
     bool is_wrong; /* the error says why; nothing more is read */
 };
@@ -29,19 +29,31 @@ static bool check_heading(struct ini_input *input, const char *line) {
     return config_sources_refuse_section(&input->place, section, input->error);
 }
 
+/* As getline, but of a line without an end it reads no more than `max` bytes. */
+static size_t read_line(struct ini_input *input, size_t max) {
+    size_t count = 0;
+    if (input->line == NULL) input->line = memory_create(max + 1);
+    for (int c; count < max && (c = getc_unlocked(input->file)) != EOF;) {
+        input->line[count++] = (char)c;
+        if (c == '\n') break;
+    }
+    input->line[count] = '\0';
+    return count;
+}
+
 /* What libinih calls instead of fgets. It sees no indentation: to libinih an indented line is one
  * more value of the key before it, which nobody means. */
 static char *next_line(char *out, int out_bytes, void *stream) {
     struct ini_input *input = stream;
     if (input->is_wrong) return NULL;
-    const ssize_t count = getline(&input->line, &input->line_bytes, input->file);
-    if (count < 0) return NULL;
+    const size_t count = read_line(input, 2 * (size_t)out_bytes);
+    if (count == 0) return NULL;
     input->place.line++;
     char here[CONFIG_PLACE_BYTES];
     config_sources_describe(&input->place, here);
     const char *line = input->line + strspn(input->line, " \t");
-    const size_t line_bytes = (size_t)count - (size_t)(line - input->line);
-    if (memchr(input->line, '\0', (size_t)count) != NULL) {
+    const size_t line_bytes = count - (size_t)(line - input->line);
+    if (memchr(input->line, '\0', count) != NULL) {
         input->is_wrong = !error_set(input->error, "%s: a NUL byte", here);
     } else if (line_bytes + 1 > (size_t)out_bytes) {
         static const char text[] = "%s: longer than %d bytes; set it in the environment or by -X";

@@ -14,6 +14,7 @@
 #include "base/fence.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "edge/kafka_topics.h"
 #include "edge/redis_store.h"
 #include "flow/aggregate.h"
 #include "flow/checkpoint.h"
@@ -23,6 +24,8 @@
 
 enum {
     POLL_MS = 100,
+    LOOK_MS = 5000, /* between looks at the input topic's id */
+    LOOK_WAIT_MS = 1000,
     STUCK_MS = 60000, /* a thread without a step for so long is stuck */
     BATCHES_A_PARTITION = 4,
 };
@@ -127,7 +130,8 @@ static void refresh(void *context) {
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
 }
 
-/* --- building ----------------------------------------------------------------------------------- */
+/* --- building -----------------------------------------------------------------------------------
+ */
 
 struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
                                    struct error *error) {
@@ -301,6 +305,7 @@ static void make_assignment(struct pipeline *pipeline) {
         .fence = &pipeline->fence,
         .stop = &pipeline->stop,
         .ingest = ingest,
+        .topic_id = pipeline->input.id,
         .drain_ms = config->drain_ms,
         .assigned = pipeline->stats.assigned,
     };
@@ -335,8 +340,14 @@ bool pipeline_run(struct pipeline *pipeline, struct error *error) {
                  log_text("topic", pipeline->config->input.topic),
                  log_text("redis", redis_store_name(pipeline->start_store)));
     }
+    int64_t look_ms = clock_ms() + LOOK_MS;
     while (is_good && !stop_is_asked(&pipeline->stop)) {
         is_good = kafka_source_poll(pipeline->source, POLL_MS, error);
+        if (!is_good || clock_ms() < look_ms) continue;
+        is_good = kafka_topics_is_same(kafka_source_handle(pipeline->source),
+                                       pipeline->config->input.topic, pipeline->input.id,
+                                       LOOK_WAIT_MS, error);
+        look_ms = clock_ms() + LOOK_MS;
     }
     const int signal = *pipeline->stop.signal;
     if (pipeline->source != NULL) {

@@ -12,6 +12,8 @@
 --       {'foreign', field, theirs}             the prefix belongs to another group, topic or schema
 --       {'partial', key}                       this key is gone while its sister is there
 --       {'wrongtype', key, type}
+--       {'odd', value}                         what is stored for the partition is no offset
+--       {'denied', command, key}               the user lacks this right (told since Redis 7)
 --       {'torn', checkpoints}                  half of a checkpoint was applied, or one twice
 --
 -- Redis that starts from an append-only file cut within a script's writes drops them, but leaves their
@@ -41,11 +43,24 @@ for i, field in ipairs({'schema', 'group', 'topic', 'topic_id'}) do
         return {'foreign', field, theirs}
     end
 end
+-- A right that is lacking amid the writes would leave them half done.
+local function is_denied(command, i, ...)
+    return KEYS[i] and not redis.acl_check_cmd(command, KEYS[i], ...) and {'denied', command, KEYS[i]}
+end
+local denied = redis.acl_check_cmd and (
+    is_denied('hincrby', META, 'f', '1') or is_denied('hset', META, 'f', 'v')
+    or is_denied('hset', OFFSETS, 'f', 'v') or is_denied('hincrby', REJECTED, 'f', '1')
+    or is_denied('xadd', ANOMALIES, '*', 'f', 'v') or is_denied('zadd', DAYS, '1', 'm')
+    or is_denied('zremrangebyscore', DAYS, '-inf', '1') or is_denied('zcard', FIRST_DIMENSION)
+    or is_denied('zscore', FIRST_DIMENSION, 'm') or is_denied('zincrby', FIRST_DIMENSION, '1', 'm')
+    or is_denied('hincrby', first_day, 'f', '1') or is_denied('expire', DAYS, '1'))
+if denied then return denied end
 local stored = redis.call('HGET', KEYS[OFFSETS], partition)
 if stored and not owner[1] then return {'partial', KEYS[META]} end
 if owner[1] and not stored and redis.call('EXISTS', KEYS[OFFSETS]) == 0 then
     return {'partial', KEYS[OFFSETS]}
 end
+if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then return {'odd', stored} end
 if owner[5] ~= owner[6] then return {'torn', owner[5] or '0'} end
 if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
 if base == goal then return {'stored', goal} end

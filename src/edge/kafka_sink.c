@@ -222,14 +222,25 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_REPLACE;
     error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
-    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED ||
-        code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
-        code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
         error_set(error,
-                  "Kafka denies access: %s: %s; allow WRITE on the transactional id \"%s\" and on "
-                  "topics %s and %s",
-                  what, rd_kafka_error_string(failure), sink->options.transactional_id,
-                  sink->options.topic, sink->options.rejected_topic);
+                  "Kafka denies access: %s: %s; let this user use the transactional id: "
+                  "kafka-acls.sh --add --operation Write --operation Describe --transactional-id "
+                  "%s, or with instance.id not set, of all ids that begin so: "
+                  "--resource-pattern-type prefixed",
+                  what, rd_kafka_error_string(failure), sink->options.transactional_id);
+        verdict = SINK_STOP;
+    } else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
+        error_set(error, "Kafka denies access: %s: %s; let this user Read the group", what,
+                  rd_kafka_error_string(failure));
+        verdict = SINK_STOP;
+    } else if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
+               code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+        error_set(error,
+                  "Kafka denies access: %s: %s; let this user Write and Describe the topics %s "
+                  "and %s",
+                  what, rd_kafka_error_string(failure), sink->options.topic,
+                  sink->options.rejected_topic);
         verdict = SINK_STOP;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;

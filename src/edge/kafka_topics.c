@@ -113,6 +113,20 @@ void kafka_topics_describe(rd_kafka_t *client, const char *topic, int timeout_ms
     rd_kafka_TopicCollection_destroy(topics);
 }
 
+bool kafka_topics_is_same(rd_kafka_t *client, const char *topic, const char *id, int timeout_ms,
+                          struct error *error) {
+    struct topic_facts facts = {.exists = true};
+    if (*id == '\0') return true;
+    kafka_topics_describe(client, topic, timeout_ms, &facts);
+    if (facts.id[0] == '\0' || strcmp(facts.id, id) == 0) return true;
+    return error_set(error,
+                     "topic %s was deleted and made anew while rollcall ran (its id was %s and is "
+                     "%s): offsets and counts are the old one's; choose another consumer.group.id "
+                     "and redis.prefix, or delete the group and all keys under the prefix to begin "
+                     "anew",
+                     topic, id, facts.id);
+}
+
 enum topics_verdict kafka_topics_look(rd_kafka_t *client, const char *topic, int timeout_ms,
                                       struct topic_facts *facts, struct error *error) {
     *facts = (struct topic_facts){.exists = false};

@@ -12,7 +12,9 @@
 #include <hiredis/hiredis_ssl.h>
 #endif
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "edge/redis_fault.h"
 
 struct redis_link {
     char *host;     /* NULL for a unix socket */
@@ -23,6 +25,7 @@ struct redis_link {
     int database;
     int timeout_ms;
     bool is_tls;
+    bool is_refused;
     char name[300];
     redisContext *context; /* NULL while not connected */
 #ifdef HAVE_HIREDIS_SSL
@@ -213,12 +216,15 @@ static bool connect_once(struct redis_link *link, struct error *error) {
 static bool say(struct redis_link *link, struct error *error, int argc, const char **argv) {
     redisReply *reply = redis_link_call(link, error, argc, argv);
     if (reply == NULL) return false;
-    bool is_good = reply->type != REDIS_REPLY_ERROR;
-    if (!is_good) {
-        error_set(error, "Redis at %s refused %s: %s", link->name, argv[0], reply->str);
-        redis_link_close(link);
+    const bool is_good = reply->type == REDIS_REPLY_STATUS;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        link->is_refused =
+            redis_fault_judge(reply->str, link->name, "", error) == REDIS_FAULT_SETUP;
+    } else if (!is_good) {
+        error_set(error, "Redis at %s gave an odd answer to %s: is it Redis?", link->name, argv[0]);
     }
     freeReplyObject(reply);
+    if (!is_good) redis_link_close(link);
     return is_good;
 }
 
@@ -242,12 +248,35 @@ static bool introduce(struct redis_link *link, struct error *error) {
 
 bool redis_link_open(struct redis_link *link, struct error *error) {
     if (link->context != NULL) return true;
+    link->is_refused = false;
     return connect_once(link, error) && introduce(link, error);
+}
+
+bool redis_link_is_refused(const struct redis_link *link) {
+    return link->is_refused;
 }
 
 bool redis_link_send(struct redis_link *link, int argc, const char **argv, const size_t *lengths) {
     assert(link->context != NULL);
     return redisAppendCommandArgv(link->context, argc, argv, lengths) == REDIS_OK;
+}
+
+/* As redisGetReply, which would wait anew for each piece of a reply, however large. */
+static int get_reply(struct redis_link *link, void **reply, bool *is_late) {
+    enum { READ_BYTES = 16 * 1024 }; /* what redisBufferRead takes at most */
+    redisContext *context = link->context;
+    const int64_t until_ms = clock_ms() + link->timeout_ms;
+    size_t read_count = 0;
+    for (int is_written = 0; !is_written;) {
+        if (redisBufferWrite(context, &is_written) == REDIS_ERR) return REDIS_ERR;
+    }
+    for (;;) {
+        if (redisGetReplyFromReader(context, reply) == REDIS_ERR) return REDIS_ERR;
+        if (*reply != NULL) return REDIS_OK;
+        *is_late = read_count > 0 && clock_ms() >= until_ms;
+        if (*is_late || read_count++ > REDIS_LINK_REPLY_BYTES / READ_BYTES) return REDIS_ERR;
+        if (redisBufferRead(context) == REDIS_ERR) return REDIS_ERR;
+    }
 }
 
 redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
@@ -256,9 +285,14 @@ redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
         error_set(error, "the connection to Redis at %s is closed", link->name);
         return NULL;
     }
-    if (redisGetReply(link->context, &reply) == REDIS_OK) return reply;
-    if (errno == EAGAIN && link->context->err == REDIS_ERR_IO) {
+    bool is_late = false;
+    errno = 0;
+    if (get_reply(link, &reply, &is_late) == REDIS_OK) return reply;
+    if (is_late || (errno == EAGAIN && link->context->err == REDIS_ERR_IO)) {
         error_set(error, "Redis at %s did not answer within %d ms", link->name, link->timeout_ms);
+    } else if (link->context->err == 0) {
+        error_set(error, "Redis at %s answers with more than %d MB: that is too much for a reply",
+                  link->name, REDIS_LINK_REPLY_BYTES >> 20);
     } else {
         error_set(error, "the connection to Redis at %s broke: %s", link->name,
                   link->context->errstr);

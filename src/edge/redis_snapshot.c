@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "edge/redis_command.h"
+#include "edge/redis_fault.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 enum { ANSWER_REJECTED, ANSWER_DAYS, ANSWER_DIMENSIONS };
@@ -143,20 +144,6 @@ static void add_answer(struct text *json, const redisReply *reply, const char *c
     text_add(json, "}");
 }
 
-static enum store_verdict judge_error(struct redis_link *link, const char *prefix, const char *text,
-                                      struct error *error) {
-    const char *name = redis_link_name(link);
-    if (strstr(text, "WRONGTYPE") != NULL) {
-        error_set(error,
-                  "a key under the prefix \"%s\" in Redis at %s is of another type than rollcall "
-                  "writes: delete it or choose another redis.prefix (%s)",
-                  prefix, name, text);
-        return STORE_REFUSED;
-    }
-    error_set(error, "Redis at %s answered: %s", name, text);
-    return strncmp(text, "NOPERM", 6) == 0 ? STORE_REFUSED : STORE_RETRY;
-}
-
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
                                        const char *const *dimensions, unsigned dimension_count,
                                        struct text *json, struct error *error) {
@@ -169,9 +156,13 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
     if (reply == NULL) return STORE_RETRY;
     enum store_verdict verdict = STORE_OK;
     if (reply->type == REDIS_REPLY_ERROR) {
-        verdict = judge_error(link, prefix, reply->str != NULL ? reply->str : "", error);
+        const enum redis_fault fault =
+            redis_fault_judge(reply->str, redis_link_name(link), prefix, error);
+        const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
+        verdict = may_pass ? STORE_RETRY : STORE_REFUSED;
     } else if (!is_answer(reply, dimension_count)) {
         error_set(error, "Redis at %s gave an odd answer to snapshot.lua", redis_link_name(link));
+        redis_link_close(link);
         verdict = STORE_RETRY;
     } else {
         add_answer(json, reply, dimensions, dimension_count);

@@ -10,15 +10,18 @@
 
 #include "base/memory.h"
 #include "edge/redis_command.h"
+#include "edge/redis_fault.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
+enum { SHA_BYTES = 40 };
 enum { KEY_OFFSETS, KEY_META, KEY_REJECTED, KEY_ANOMALIES, KEY_DAYS, KEY_DIMENSIONS };
 
 struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
+    bool is_ill_set_up;           /* the last answer was REDIS_FAULT_SETUP */
     bool is_replica;              /* what it is connected to: the next call connects anew */
     struct redis_command command; /* the one being built; its memory is used again */
     char sha[48];                 /* of checkpoint.lua, "" until Redis said it on this connection */
@@ -62,41 +65,26 @@ static bool begins(const char *text, const char *word) {
 /* An error reply, turned into what the caller must do. */
 static enum store_verdict judge_error(struct redis_store *store, const char *text,
                                       struct error *error) {
-    const char *name = redis_link_name(store->link);
-    if (begins(text, "WRONGTYPE")) {
-        error_set(error,
-                  "a key under the prefix \"%s\" in Redis at %s is of another type than "
-                  "rollcall writes: delete it or choose another redis.prefix (%s)",
-                  store->options.prefix, name, text);
-        return STORE_REFUSED;
-    }
-    error_set(error, "Redis at %s answered: %s", name, text);
+    const enum redis_fault fault =
+        redis_fault_judge(text, redis_link_name(store->link), store->options.prefix, error);
+    store->is_ill_set_up = fault == REDIS_FAULT_SETUP;
     /* After a failover the old connection may lead to what is a replica now. */
-    if (begins(text, "READONLY") || begins(text, "MASTERDOWN")) store->is_replica = true;
-    return STORE_RETRY;
+    if (fault == REDIS_FAULT_REPLICA) store->is_replica = true;
+    return fault == REDIS_FAULT_DATA ? STORE_REFUSED : STORE_RETRY;
 }
 
-static enum store_verdict refuse_password(struct redis_store *store, struct error *error) {
-    char why[ERROR_BYTES];
-    snprintf(why, sizeof why, "%.600s", error->text);
-    const char *const words[] = {"WRONGPASS", "NOAUTH", "invalid password", "NOPERM", "DENIED"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strstr(why, words[i]) == NULL) continue;
-        error_set(error,
-                  "%s; set user and password in redis.url or redis.url_file, and let the "
-                  "user reach the keys under \"%s\"",
-                  why, store->options.prefix);
-        return STORE_REFUSED;
-    }
-    return STORE_RETRY;
+/* At start, what somebody must set up otherwise is refused; later it is waited for. */
+static enum store_verdict refuse_setup(const struct redis_store *store) {
+    return store->is_ill_set_up ? STORE_REFUSED : STORE_RETRY;
 }
 
 static bool open_link(struct redis_store *store, struct error *error) {
     if (store->is_replica) redis_link_close(store->link);
     store->is_replica = false;
-    if (redis_link_open(store->link, error)) return true;
-    store->sha[0] = '\0';
-    return false;
+    const bool is_open = redis_link_open(store->link, error);
+    store->is_ill_set_up = redis_link_is_refused(store->link);
+    if (!is_open) store->sha[0] = '\0';
+    return is_open;
 }
 
 /* maxmemory-policy by CONFIG GET, or by INFO where CONFIG is not allowed. Answers false if neither
@@ -146,6 +134,13 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
             "started twice since): restore a copy from before, from which rollcall counts on, "
             "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
             redis_link_name(store->link), store->options.prefix);
+    } else if (strcmp(kind, "odd") == 0) {
+        error_set(error,
+                  "the key %s in Redis at %s holds \"%.40s\" for a partition, which is no offset: "
+                  "someone else wrote it; restore a copy from before, or delete all keys under "
+                  "\"%s\", and rollcall counts them anew from Kafka",
+                  store->keys[KEY_OFFSETS], redis_link_name(store->link), what,
+                  store->options.prefix);
     } else if (strcmp(kind, "partial") == 0) {
         error_set(error,
                   "Redis at %s lost the key %s but kept others under its prefix (evicted or "
@@ -161,7 +156,84 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
     return STORE_REFUSED;
 }
 
-/* Reads one answer of checkpoint.lua into the call; the text was unknown if *no_script. */
+/* Reads a whole number of 0 or more and nothing else. */
+static bool read_offset(const redisReply *reply, int64_t *offset) {
+    char *end = NULL;
+    if (reply->type != REDIS_REPLY_STRING || reply->len == 0 || reply->len > 18 ||
+        strspn(reply->str, "0123456789") != reply->len) {
+        return false;
+    }
+    *offset = strtoll(reply->str, &end, 10);
+    return true;
+}
+
+/* What follows the first two words of "stored": minute, count, ... */
+static bool read_anomalies(const redisReply *reply, struct store_call *call) {
+    if (reply->elements % 2 != 0) return false;
+    for (size_t i = 2; i < reply->elements; i += 2) {
+        const redisReply *minute = reply->element[i], *count = reply->element[i + 1];
+        if (minute->type != REDIS_REPLY_STRING || count->type != REDIS_REPLY_INTEGER) return false;
+        if (call->anomaly_count == REDIS_STORE_ANOMALIES_MAX) continue;
+        struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
+        snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute->str);
+        anomaly->count = count->integer;
+    }
+    return true;
+}
+
+/* Takes an answer of checkpoint.lua. False: it gives none such. */
+static bool take_answer(struct redis_store *store, struct store_call *call, const redisReply *reply,
+                        struct error *error) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) return false;
+    for (size_t i = 0; i < reply->elements && i < 2; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING) return false;
+    }
+    const char *kind = reply->element[0]->str;
+    int64_t stored = CURSOR_ABSENT;
+    if (strcmp(kind, "stored") == 0) {
+        if (!read_offset(reply->element[1], &stored) || stored != call->end) return false;
+        if (!read_anomalies(reply, call)) return false;
+    } else if (strcmp(kind, "kept") == 0) {
+        const bool is_none = strcmp(reply->element[1]->str, "none") == 0;
+        if (!is_none && !read_offset(reply->element[1], &stored)) return false;
+    } else {
+        const bool has_third = reply->elements > 2 && reply->element[2]->type == REDIS_REPLY_STRING;
+        const bool is_denied = strcmp(kind, "denied") == 0;
+        const bool needs_third =
+            is_denied || strcmp(kind, "foreign") == 0 || strcmp(kind, "wrongtype") == 0;
+        const bool is_known = needs_third || strcmp(kind, "torn") == 0 ||
+                              strcmp(kind, "partial") == 0 || strcmp(kind, "odd") == 0;
+        if (!is_known || (needs_third && !has_third)) return false;
+        if (!is_denied) {
+            call->verdict = refuse_answer(store, reply, error);
+            return true;
+        }
+        error_set(error,
+                  "Redis at %s denies checkpoint.lua %s on %s (NOPERM): redis-cli ACL SETUSER "
+                  "<user> '~%s:*' +%s",
+                  redis_link_name(store->link), reply->element[1]->str, reply->element[2]->str,
+                  store->options.prefix, reply->element[1]->str);
+        store->is_ill_set_up = true;
+        call->verdict = STORE_RETRY;
+        return true;
+    }
+    call->verdict = STORE_OK;
+    call->stored = stored;
+    return true;
+}
+
+/* What is not from Redis, or not from this script, spoils the order of the replies behind it. */
+static enum store_verdict refuse_odd(struct redis_store *store, const char *command,
+                                     struct error *error) {
+    error_set(error,
+              "Redis at %s gave an answer to %s that Redis does not give: is it Redis that "
+              "redis.url leads to?",
+              redis_link_name(store->link), command);
+    redis_link_close(store->link);
+    return STORE_RETRY;
+}
+
+/* Reads one answer into the call; the script's text was unknown if *no_script. */
 static void read_answer(struct redis_store *store, struct store_call *call, bool *no_script,
                         struct error *error) {
     *no_script = false;
@@ -172,24 +244,9 @@ static void read_answer(struct redis_store *store, struct store_call *call, bool
     if (reply->type == REDIS_REPLY_ERROR) {
         *no_script = begins(reply->str, "NOSCRIPT");
         if (!*no_script) call->verdict = judge_error(store, reply->str, error);
-    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
-               reply->element[0]->type != REDIS_REPLY_STRING ||
-               reply->element[1]->type != REDIS_REPLY_STRING) {
-        error_set(error, "Redis at %s gave an answer that checkpoint.lua does not give",
-                  redis_link_name(store->link));
-    } else if (strcmp(reply->element[0]->str, "stored") == 0 ||
-               strcmp(reply->element[0]->str, "kept") == 0) {
-        const char *stored = reply->element[1]->str;
-        call->verdict = STORE_OK;
-        call->stored = strcmp(stored, "none") == 0 ? CURSOR_ABSENT : strtoll(stored, NULL, 10);
-        for (size_t i = 2; i + 1 < reply->elements; i += 2) {
-            if (call->anomaly_count == REDIS_STORE_ANOMALIES_MAX) break;
-            struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
-            snprintf(anomaly->minute, sizeof anomaly->minute, "%s", reply->element[i]->str);
-            anomaly->count = reply->element[i + 1]->integer;
-        }
-    } else {
-        call->verdict = refuse_answer(store, reply, error);
+    } else if (!take_answer(store, call, reply, error)) {
+        call->anomaly_count = 0;
+        refuse_odd(store, "checkpoint.lua", error);
     }
     freeReplyObject(reply);
 }
@@ -318,11 +375,13 @@ static bool learn_sha(struct redis_store *store, struct error *error) {
     const char *load[] = {"SCRIPT", "LOAD", checkpoint_lua};
     redisReply *reply = redis_link_call(store->link, error, 3, load);
     if (reply == NULL) return false;
-    bool is_good = reply->type == REDIS_REPLY_STRING;
+    bool is_good = reply->type == REDIS_REPLY_STRING && reply->len == SHA_BYTES;
     if (is_good) {
         snprintf(store->sha, sizeof store->sha, "%s", reply->str);
     } else if (reply->type == REDIS_REPLY_ERROR) {
         judge_error(store, reply->str, error);
+    } else {
+        refuse_odd(store, "SCRIPT LOAD", error);
     }
     freeReplyObject(reply);
     return is_good;
@@ -343,10 +402,12 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     size_t sent = 0;
     while (sent < count && send_call(store, &calls[sent], false))
         sent++;
-    bool is_script_gone = false;
+    bool is_script_gone = false, is_first = true;
+    struct error later; /* once a connection broke, all that follows is its echo */
     for (size_t i = 0; i < sent; i++) {
         bool no_script = false;
-        read_answer(store, &calls[i], &no_script, error);
+        read_answer(store, &calls[i], &no_script, is_first ? error : &later);
+        is_first &= calls[i].verdict == STORE_OK || no_script;
         is_script_gone |= no_script;
     }
     for (size_t i = 0; is_script_gone && i < sent; i++) {
@@ -360,7 +421,7 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
                                      struct error *error) {
     char policy[64] = "";
     error_set(warning, "%s", "");
-    if (!open_link(store, error)) return refuse_password(store, error);
+    if (!open_link(store, error)) return refuse_setup(store);
     if (!read_policy(store, policy, sizeof policy, error)) {
         error_set(warning,
                   "maxmemory-policy of Redis at %s cannot be read: see to it that it is "
@@ -376,7 +437,7 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     /* A call that never applies still looks at types and owner. */
     struct store_call probe = {.partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN};
     redis_store_apply(store, &probe, 1, error);
-    return probe.verdict == STORE_RETRY ? refuse_password(store, error) : probe.verdict;
+    return probe.verdict == STORE_RETRY ? refuse_setup(store) : probe.verdict;
 }
 
 enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
@@ -400,13 +461,20 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     if (reply->type == REDIS_REPLY_ERROR) {
         verdict = judge_error(store, reply->str, error);
     } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count) {
-        error_set(error, "Redis at %s gave an odd answer to HMGET", redis_link_name(store->link));
-        verdict = STORE_RETRY;
+        verdict = refuse_odd(store, "HMGET", error);
     } else {
-        for (size_t i = 0; i < count; i++) {
-            const redisReply *field = reply->element[i];
-            offsets[i] =
-                field->type == REDIS_REPLY_STRING ? strtoll(field->str, NULL, 10) : CURSOR_ABSENT;
+        for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
+            offsets[i] = CURSOR_ABSENT;
+            if (reply->element[i]->type == REDIS_REPLY_NIL) continue;
+            if (!read_offset(reply->element[i], &offsets[i])) verdict = STORE_REFUSED;
+        }
+        if (verdict == STORE_REFUSED) {
+            error_set(error,
+                      "the key %s in Redis at %s holds what is no offset: someone else wrote it; "
+                      "restore a copy from before, or delete all keys under \"%s\", and rollcall "
+                      "counts them anew from Kafka",
+                      store->keys[KEY_OFFSETS], redis_link_name(store->link),
+                      store->options.prefix);
         }
     }
     freeReplyObject(reply);
@@ -415,7 +483,7 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
 
 enum store_verdict redis_store_snapshot(struct redis_store *store, struct text *json,
                                         struct error *error) {
-    if (!open_link(store, error)) return refuse_password(store, error);
+    if (!open_link(store, error)) return refuse_setup(store);
     return redis_snapshot_read(store->link, store->options.prefix, store->options.dimensions,
                                store->options.dimension_count, json, error);
 }

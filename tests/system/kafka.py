@@ -212,10 +212,13 @@ class Client:
 
     def deny_create(self, topic):
         """Forbids the SASL user to create this topic; returns a function that lifts the ban."""
+        return self.deny(AclOperation.CREATE, (ResourceType.TOPIC, topic),
+                         (ResourceType.BROKER, "kafka-cluster"))
+
+    def deny(self, operation, *resources):
+        """Forbids the SASL user an operation on (kind, name); returns what lifts the ban."""
         acls = [AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{SASL_USER}", "*",
-                           AclOperation.CREATE, AclPermissionType.DENY)
-                for kind, name in ((ResourceType.TOPIC, topic),
-                                   (ResourceType.BROKER, "kafka-cluster"))]
+                           operation, AclPermissionType.DENY) for kind, name in resources]
         for future in self.admin().create_acls(acls).values():
             future.result(30)
 

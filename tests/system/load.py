@@ -188,6 +188,10 @@ class Load:
             "reconnect.backoff.max.ms": 500, "message.timeout.ms": 120000, "log_level": 0,
             "queue.buffering.max.messages": 200000, "message.max.bytes": 2000000})
 
+    def make_event(self):
+        """The next event of this load, for who sends it otherwise: see Events.make."""
+        return self._events.make()
+
     def send(self, partition, key, value, timestamp_ms, headers=None):
         """Sends one record of the caller's own making."""
         def delivered(error, message):

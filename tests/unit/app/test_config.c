@@ -1,6 +1,7 @@
 /* config: four sources, and every rule about what they may say. */
 #include "app/config.h"
 
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "app/config_keys.h"
 #include "app/options.h"
 #include "base/error.h"
 
@@ -443,6 +445,142 @@ static void wrong_dimensions_are_refused(void **state) {
     config_destroy(&config);
 }
 
+/* --- every key of the table ------------------------------------------------------------------- */
+
+/* The key's line in a file, or its variable if `is_environment`, is refused with its name. */
+static void refused_value(const struct config_key *key, const char *value, bool is_environment) {
+    static char setting[8192];
+    char words[256];
+    if (is_environment) {
+        snprintf(setting, sizeof setting, "ROLLCALL_%s_%s=%s", key->section, key->name, value);
+        for (char *c = setting; *c != '\0' && *c != '='; c++)
+            *c = *c == '.' ? '_' : (char)toupper((unsigned char)*c);
+        snprintf(words, sizeof words, "environment variable ROLLCALL_|: %s.%s", key->section,
+                 key->name);
+        REFUSED(words, ENV(setting));
+        return;
+    }
+    snprintf(setting, sizeof setting, "[%s]\n%s = %s\n", key->section, key->name, value);
+    snprintf(words, sizeof words, "%%f:2: |%s.%s", key->section, key->name);
+    REFUSED(words, .file = setting);
+}
+
+/* The value is taken, or refused in the key's name because it contradicts the rest. */
+static void taken_or_contradiction(const struct config_key *key, const char *value) {
+    static char setting[8192];
+    char name[128];
+    struct error error = {""};
+    snprintf(setting, sizeof setting, "%s.%s=%s", key->section, key->name, value);
+    snprintf(name, sizeof name, "%s.%s must be below", key->section, key->name);
+    const struct given given = {X(setting)};
+    struct config *config = create(&given, &error);
+    if (config == NULL && strstr(error.text, name) == NULL) fail_msg("%s: %s", setting, error.text);
+    config_destroy(&config);
+}
+
+static void check_number(const struct config_key *key) {
+    static const char *const wrong[] = {"",
+                                        "ten",
+                                        "1.5",
+                                        "1e3",
+                                        "0x10",
+                                        "+1",
+                                        "1 2",
+                                        "1_000",
+                                        "99999999999999999999",
+                                        "-99999999999999999999"};
+    char value[32];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        refused_value(key, wrong[i], false);
+    for (int i = 0; i < 2; i++) {
+        snprintf(value, sizeof value, "%lld", (long long)key->min - 1);
+        refused_value(key, value, i == 1);
+        snprintf(value, sizeof value, "%lld", (long long)key->max + 1);
+        refused_value(key, value, i == 1);
+    }
+    snprintf(value, sizeof value, "%d", key->min);
+    taken_or_contradiction(key, value);
+    snprintf(value, sizeof value, "%d", key->max);
+    taken_or_contradiction(key, value);
+}
+
+static void check_text(const struct config_key *key) {
+    static char value[8192];
+    memset(value, 'x', (size_t)key->max + 1);
+    value[key->max + 1] = '\0';
+    refused_value(key, value, true);
+    refused_value(key, "a b", false);
+    refused_value(key, "\x01", true);
+    if (key->min > 0) refused_value(key, "", false);
+    if (key->min > 0) refused_value(key, "", true);
+}
+
+static void each_key_refuses_what_is_bad_and_takes_its_extremes(void **state) {
+    (void)state;
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        char line[128];
+        snprintf(line, sizeof line, "[%s]\n%s\n", key->section, key->name);
+        REFUSED("%f:2: neither [section], key = value nor a comment", .file = line);
+        switch (key->type) {
+        case CONFIG_NUMBER:
+            check_number(key);
+            break;
+        case CONFIG_TEXT:
+        case CONFIG_NAMES:
+            check_text(key);
+            break;
+        case CONFIG_CHOICE:
+        case CONFIG_FLAG:
+            refused_value(key, "", false);
+            refused_value(key, "no-such-choice", true);
+            for (int c = 0; c < CONFIG_CHOICES_MAX && key->choices[c] != NULL; c++)
+                taken_or_contradiction(key, key->choices[c]);
+            break;
+        }
+    }
+}
+
+static void each_key_is_in_the_readme(void **state) {
+    (void)state;
+    static char readme[1 << 20];
+    FILE *file = fopen("../../README.md", "r");
+    assert_non_null(file);
+    readme[fread(readme, 1, sizeof readme - 1, file)] = '\0';
+    fclose(file);
+    for (size_t i = 0; i < config_key_count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "`%s`", config_keys[i].name);
+        if (strstr(readme, name) == NULL) fail_msg("%s is not in README.md", name);
+    }
+}
+
+static void a_file_of_a_million_lines_is_read_to_its_end(void **state) {
+    (void)state;
+    enum { LINES = 1000000 };
+    char *file = malloc(LINES * 9 + 64);
+    size_t used = 0;
+    for (int i = 0; i < LINES; i++) {
+        memcpy(file + used, i % 2 == 0 ? "# none\n" : "[redis]\n", 8);
+        used += i % 2 == 0 ? 7 : 8;
+    }
+    strcpy(file + used, "prefx = a\n");
+    REFUSED("%f:1000001: there is no key redis.prefx", .file = file);
+    free(file);
+}
+
+/* /dev/zero is one line that never ends. */
+static void a_line_without_an_end_is_not_read_to_its_end(void **state) {
+    (void)state;
+    struct error error = {""};
+    char *envp[] = {NULL};
+    static struct options options = {.config_path = "/dev/zero"};
+    assert_null(config_create(&options, envp, &error));
+    assert_non_null(strstr(error.text, "/dev/zero:1: "));
+    REFUSED("redis.url_file: |cannot read /tmp", X("redis.url_file=/tmp"));
+    REFUSED("redis.url_file: |too long", X("redis.url_file=/dev/zero"));
+}
+
 static void contradictions_name_the_place_of_a_setting(void **state) {
     (void)state;
     REFUSED("%f:2: output.topic is the input's topic", .file = "[output]\ntopic = user-login\n");
@@ -462,6 +600,10 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
             X("redis.checkpoint_ms=60000"));
     REFUSED("-X output.commit_ms: output.commit_ms must be below 10000",
             X("output.commit_ms=9000", "producer.transaction.timeout.ms=20000"));
+    REFUSED("-X consumer.heartbeat.interval.ms: |it is 10000, and that 10000",
+            X("consumer.heartbeat.interval.ms=10000"));
+    REFUSED("%f:2: |below session.timeout.ms", .file = "[kafka]\nheartbeat.interval.ms = 20000\n");
+    REFUSED("max.poll.interval.ms|session.timeout.ms", X("consumer.session.timeout.ms=400000"));
     struct config *config = TAKEN(X("consumer.session.timeout.ms=6000"));
     assert_int_equal(config->drain_ms, 3000);
     config_destroy(&config);
@@ -571,6 +713,10 @@ int main(void) {
         cmocka_unit_test(an_error_never_shows_a_secret),
         cmocka_unit_test(kubernetes_service_variables_are_not_settings),
         cmocka_unit_test(wrong_dimensions_are_refused),
+        cmocka_unit_test(each_key_refuses_what_is_bad_and_takes_its_extremes),
+        cmocka_unit_test(each_key_is_in_the_readme),
+        cmocka_unit_test(a_file_of_a_million_lines_is_read_to_its_end),
+        cmocka_unit_test(a_line_without_an_end_is_not_read_to_its_end),
         cmocka_unit_test(contradictions_name_the_place_of_a_setting),
         cmocka_unit_test(what_librdkafka_cannot_combine_is_refused),
         cmocka_unit_test(verbose_and_quiet_outweigh_the_level),

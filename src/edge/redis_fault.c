@@ -1,0 +1,94 @@
+#include "edge/redis_fault.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Every command that rollcall sends, those in its scripts included. */
+#define ALL_COMMANDS                                                                               \
+    "+ping +select +eval +evalsha +script|load +config|get +info +exists +type +expire +hget "     \
+    "+hmget +hset +hincrby +hgetall +zadd +zcard +zincrby +zscore +zrange +zrevrange "             \
+    "+zremrangebyscore +xadd"
+
+static const struct {
+    const char *begin; /* of the reply */
+    enum redis_fault fault;
+    const char *mend; /* %s is the prefix */
+} known[] = {
+    {"WRONGTYPE", REDIS_FAULT_DATA,
+     "a key under the prefix \"%s\" is of another type than rollcall writes: delete it or choose "
+     "another redis.prefix"},
+    {"OOM", REDIS_FAULT_PASSING,
+     "it is full: raise its maxmemory (redis-cli CONFIG SET maxmemory ...) or delete what lies "
+     "beside \"%s\"; until then nothing is counted, and nothing is lost"},
+    {"MISCONF", REDIS_FAULT_PASSING,
+     "it cannot save to its disk and takes no writes: mend what its log names; until then "
+     "nothing is counted under \"%s\", and nothing is lost"},
+    {"BUSY", REDIS_FAULT_PASSING,
+     "someone's script holds it up: redis-cli SCRIPT KILL ends one that has written nothing"},
+    {"LOADING", REDIS_FAULT_PASSING, "it is reading its data and will answer when that is done"},
+    {"READONLY", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
+    {"MASTERDOWN", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
+    {"MOVED", REDIS_FAULT_SETUP,
+     "the keys under \"%s\" lie on the node of the cluster that it names, after the slot: set "
+     "redis.url to that one, for rollcall follows no redirection"},
+    {"ASK", REDIS_FAULT_PASSING,
+     "the slot of \"%s\" is on its way to the node that it names: set redis.url to that one when "
+     "it has arrived"},
+    {"CROSSSLOT", REDIS_FAULT_SETUP,
+     "in a cluster all keys must lie on one slot: put braces into redis.prefix, as {%s}"},
+    {"CLUSTERDOWN", REDIS_FAULT_PASSING,
+     "a part of the cluster is gone or has no slots: redis-cli --cluster check"},
+    {"NOAUTH", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
+    {"WRONGPASS", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
+    {"ERR invalid password", REDIS_FAULT_SETUP,
+     "set user and password in redis.url or redis.url_file"},
+    {"DENIED", REDIS_FAULT_SETUP, "it is in protected mode: give it a password, and redis.url too"},
+};
+
+/* The rule that a refused command or key lacks. The wording differs from version to version, and
+ * within a script again; where it does not name the command, all of them are said. */
+static void grant(const char *text, const char *where, const char *prefix, struct error *error) {
+    char rule[400] = ALL_COMMANDS;
+    const char *quote = strchr(text, '\'');
+    const size_t name_bytes = quote == NULL ? 0 : strcspn(quote + 1, "'");
+    if (strstr(text, " key") != NULL) {
+        snprintf(rule, sizeof rule, "~%.200s:*", prefix);
+    } else if (strstr(text, "channel") != NULL) {
+        snprintf(rule, sizeof rule, "allchannels");
+    } else if (name_bytes > 0 && name_bytes < 40 && quote[1 + name_bytes] == '\'') {
+        snprintf(rule, sizeof rule, "+%.*s", (int)name_bytes, quote + 1);
+    }
+    error_set(error,
+              "Redis at %s answered: %.200s; the user in redis.url (\"default\" if it names none) "
+              "lacks a right: redis-cli ACL SETUSER <user> '%s'",
+              where, text, rule);
+}
+
+static bool is_denied(const char *text) {
+    return strncmp(text, "NOPERM", 6) == 0 || strstr(text, "executing the script can't") != NULL;
+}
+
+enum redis_fault redis_fault_judge(const char *text, const char *where, const char *prefix,
+                                   struct error *error) {
+    if (is_denied(text)) {
+        grant(text, where, prefix, error);
+        return REDIS_FAULT_SETUP;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        /* Within a script an older Redis says "ERR Error running script ... -OOM ...". */
+        char inner[32];
+        snprintf(inner, sizeof inner, "-%s ", known[i].begin);
+        if (strncmp(text, known[i].begin, strlen(known[i].begin)) != 0 &&
+            strstr(text, inner) == NULL) {
+            continue;
+        }
+        const char *place = strstr(known[i].mend, "%s");
+        const int before =
+            place == NULL ? (int)strlen(known[i].mend) : (int)(place - known[i].mend);
+        error_set(error, "Redis at %s answered: %.300s; %.*s%s%s", where, text, before,
+                  known[i].mend, place == NULL ? "" : prefix, place == NULL ? "" : place + 2);
+        return known[i].fault;
+    }
+    error_set(error, "Redis at %s answered: %.300s", where, text);
+    return REDIS_FAULT_PASSING;
+}

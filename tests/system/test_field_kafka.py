@@ -1,0 +1,105 @@
+"""Kafka as it is found: topics made anew, rights that lack, every codec, aborted transactions."""
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AclOperation, ResourceType
+
+import kafka
+import oracle
+from test_refusals import refused
+
+
+def _sasl(world):
+    return dict(kafka__bootstrap__servers=world.broker.sasl_address,
+                kafka__security__protocol="SASL_PLAINTEXT", kafka__sasl__mechanism="PLAIN",
+                kafka__sasl__username=kafka.SASL_USER, kafka__sasl__password=kafka.SASL_PASSWORD)
+
+
+def test_a_topic_made_anew_while_running_is_refused(world):
+    """The new topic is longer than the old one was: its offsets alone look well."""
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run().wait_ready()
+    world.wait_quiet()
+    before = world.place.counted()
+    instance.pause()
+    world.broker.delete_topic(world.topic)
+    world.make_load().produce(2000)
+    instance.resume()
+    refused(instance, "made anew while rollcall ran", world.topic, "redis.prefix")
+    assert sum(before.values()) <= 200
+    refused(world.run(), "topic_id", world.prefix)
+
+
+@pytest.mark.parametrize("kind, field, operation, words", [
+    (ResourceType.TOPIC, "topic", AclOperation.READ, ("read", "topic")),
+    (ResourceType.GROUP, "group", AclOperation.READ, ("read", "group")),
+    (ResourceType.TOPIC, "output", AclOperation.WRITE, ("write", "topic")),
+    (ResourceType.TRANSACTIONAL_ID, "transactional_id", AclOperation.WRITE,
+     ("write", "transactional-id")),
+])
+def test_a_right_that_lacks_is_named(world, kind, field, operation, words):
+    load = world.make_load()
+    load.produce(50)
+    name = f"rollcall-{world.group}-one" if field == "transactional_id" else getattr(world, field)
+    lift = world.broker.deny(operation, (kind, name))
+    try:
+        refused(world.run(instance__id="one", **_sasl(world)), *words, name)
+        told = world.execute("check", instance__id="one", **_sasl(world))
+    finally:
+        lift()
+    assert name in told.stdout, told.stdout
+    if kind != ResourceType.TRANSACTIONAL_ID:
+        assert told.returncode == 1, told.stdout
+
+
+def test_check_sees_a_missing_right_on_a_random_transactional_id(world):
+    world.make_load()
+    lift = world.broker.deny(AclOperation.WRITE,
+                             (ResourceType.TRANSACTIONAL_ID, f"rollcall-{world.group}-check"))
+    try:
+        told = world.execute("check", **_sasl(world))
+    finally:
+        lift()
+    assert told.returncode == 1 and "--transactional-id" in told.stdout, told.stdout
+    assert world.execute("check", **_sasl(world)).returncode == 0
+
+
+def _send(world, load, number, **settings):
+    """Sends 60 events by a producer of its own; answers the producer and what it sent."""
+    producer = Producer({"bootstrap.servers": world.broker.address, "linger.ms": 20,
+                         "log_level": 0, **settings})
+    if "transactional.id" in settings:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+    sent = []
+
+    def delivered(error, message, event):
+        assert error is None, error
+        partition, key, value, timestamp_ms, headers = event
+        sent.append(oracle.Record(partition, message.offset(), key, value, timestamp_ms, headers))
+
+    for _ in range(number):
+        event = load.make_event()
+        producer.produce(world.topic, event[2], event[1], event[0], timestamp=event[3],
+                         headers=event[4],
+                         on_delivery=lambda error, message, e=event: delivered(error, message, e))
+    assert producer.flush(30) == 0
+    return producer, sent
+
+
+def test_every_codec_and_transactions_that_came_to_nothing(world):
+    """Aborted records and control records are gaps in the offsets, and count nowhere."""
+    load = world.make_load()
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        load.records += _send(world, load, 60, **{"compression.type": codec})[1]
+    producer, _ = _send(world, load, 60, **{"transactional.id": world.topic})
+    producer.abort_transaction(30)
+    producer, sent = _send(world, load, 60, **{"transactional.id": world.topic,
+                                               "compression.type": "zstd"})
+    producer.commit_transaction(30)
+    load.records += sent
+    # A marker at a log's very end is no record: the watermarks would stay below it.
+    load.produce(100)
+    instance = world.run()
+    world.verify(load, instance)

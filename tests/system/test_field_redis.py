@@ -1,0 +1,147 @@
+"""Redis as it is found: full, busy, with rights that lack, as a cluster. Fake replies are in
+tests/unit/edge/test_redis_store.c."""
+
+import threading
+
+import pytest
+import redis
+
+import process
+import wait
+from test_refusals import refused
+
+#: What README.md grants.
+RIGHTS = ("+ping +select +eval +evalsha +script|load +config|get +info +type +exists +expire +hget "
+          "+hmget +hset +hincrby +hgetall +zadd +zcard +zincrby +zscore +zrange +zrevrange "
+          "+zremrangebyscore +xadd").split()
+
+
+def _grant(world, *rights):
+    with world.redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "counter", "on", ">pass-91", "resetkeys", "-@all",
+                               *rights)
+    world.options["redis.url"] = f"redis://counter:pass-91@127.0.0.1:{world.redis_server.port}/0"
+
+
+def test_the_rights_in_the_readme_are_enough(world):
+    load = world.make_load()
+    load.produce(300)
+    _grant(world, f"~{world.prefix}:*", *RIGHTS)
+    instance = world.run()
+    world.verify(load, instance)
+    assert world.execute("check").returncode == 0
+    assert world.execute("snapshot").returncode == 0
+
+
+@pytest.mark.parametrize("lacking", ["evalsha", "zincrby", "keys"])
+def test_a_right_that_lacks_is_named_before_anything_is_counted(world, lacking):
+    world.create_input()
+    key = "other" if lacking == "keys" else world.prefix
+    _grant(world, f"~{key}:*", *(right for right in RIGHTS if right != f"+{lacking}"))
+    wanted = f"~{world.prefix}:*" if lacking == "keys" else f"+{lacking}"
+    refused(world.run(), "ACL SETUSER", wanted)
+    told = world.execute("check")
+    assert told.returncode == 1 and wanted in told.stdout, told.stdout
+
+
+def test_a_right_taken_while_running_is_waited_for(world):
+    """A checkpoint that could not do all of its writes does none of them."""
+    load = world.make_load()
+    load.produce(200)
+    _grant(world, f"~{world.prefix}:*", *RIGHTS)
+    instance = world.run()
+    world.wait_quiet()
+    _grant(world, f"~{world.prefix}:*", *(right for right in RIGHTS if right != "+zincrby"))
+    load.produce(500)
+    instance.wait_log("+zincrby")
+    _grant(world, f"~{world.prefix}:*", *RIGHTS)
+    world.verify(load, instance)
+
+
+def test_redis_that_is_full_is_waited_for(world):
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.wait_quiet()
+    with world.redis_server.client() as client:
+        client.config_set("maxmemory", 1)
+        load.produce(500)
+        instance.wait_log("CONFIG SET maxmemory")
+        client.config_set("maxmemory", 0)
+    world.verify(load, instance)
+
+
+def test_redis_that_someones_script_holds_up_is_waited_for(world):
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.wait_quiet()
+    with world.redis_server.client() as client, world.redis_server.client() as other:
+        client.config_set("lua-time-limit", 50)
+
+        def hold_up():
+            with pytest.raises(redis.exceptions.RedisError):
+                other.eval("while true do end", 0)
+
+        holder = threading.Thread(target=hold_up)
+        holder.start()
+        load.produce(500)
+        instance.wait_log("script holds it up")
+        client.script_kill()
+        holder.join(10)
+    world.verify(load, instance)
+
+
+def test_redis_that_loses_a_part_of_its_keys_while_running(world):
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.wait_quiet()
+    with world.redis_server.client() as client:
+        client.delete(f"{world.prefix}:offsets")
+    refused(instance, f"{world.prefix}:offsets", "delete all keys")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_an_offset_that_is_none_is_refused(world, running):
+    """A text that begins with no digit would else be offset 0, and all be counted twice."""
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.wait_quiet()
+    if not running:
+        instance.stop()
+    with world.redis_server.client() as client:
+        client.hset(f"{world.prefix}:offsets", mapping={p: "soon" for p in range(4)})
+    refused(instance if running else world.run(), f"{world.prefix}:offsets", "soon")
+
+
+def test_a_key_that_changes_its_type_while_running(world):
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.wait_quiet()
+    with world.redis_server.client() as client:
+        client.delete(f"{world.prefix}:locale_counts")
+        client.set(f"{world.prefix}:locale_counts", "a string")
+    refused(instance, f"{world.prefix}:locale_counts", "string")
+
+
+def _make_cluster(world):
+    server = world.redis_server
+    server.kill()
+    server.extra = ["--cluster-enabled", "yes", "--cluster-port", str(process.free_port())]
+    server.start()
+    with server.client() as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait.until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), 20,
+                   "a cluster of one")
+
+
+def test_a_node_of_a_cluster_counts_under_braces_and_refuses_without(world):
+    load = world.make_load()
+    load.produce(300)
+    _make_cluster(world)
+    refused(world.run(redis__prefix="no-braces"), "CROSSSLOT", "braces", "redis.prefix")
+    instance = world.run()
+    world.verify(load, instance)

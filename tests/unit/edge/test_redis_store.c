@@ -1,0 +1,387 @@
+/* redis_store before a server that answers anything at all. What a real Redis does is in
+ * tests/system; here are the answers that none gives, or none gives at will. */
+#include "edge/redis_store.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+
+enum { TIMEOUT_MS = 200, ANSWER_BYTES = 4096, FUZZ_ROUNDS = 4000 };
+
+#define SHA "$40\r\n0123456789012345678901234567890123456789\r\n"
+#define STORED "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n:11\r\n"
+
+/* Answers +PONG to PING, its policy to CONFIG, SHA to SCRIPT, and `answer` to what else comes. */
+struct fake {
+    int listener;
+    pthread_t thread;
+    char folder[32], url[64], path[48];
+    pthread_mutex_t lock;
+    char answer[ANSWER_BYTES]; /* guarded by lock, as the rest */
+    size_t answer_bytes;
+    bool spoils_all; /* `answer` to whatever comes */
+    bool drips;      /* sends `answer` byte by byte */
+    bool stays;      /* leaves the connection open behind it */
+};
+
+static bool send_all(int socket, const char *bytes, size_t count) {
+    return send(socket, bytes, count, MSG_NOSIGNAL) == (ssize_t)count;
+}
+
+/* Serves one command; it came in one piece, being short. False: the connection is to end. */
+static bool serve(struct fake *fake, int socket) {
+    char command[16384];
+    ssize_t count = recv(socket, command, sizeof command - 1, 0);
+    if (count <= 0) return false;
+    command[count] = '\0';
+    pthread_mutex_lock(&fake->lock);
+    bool goes_on = true;
+    if (!fake->spoils_all && strstr(command, "PING") != NULL) {
+        goes_on = send_all(socket, "+PONG\r\n", 7);
+    } else if (!fake->spoils_all && strstr(command, "\r\nSCRIPT\r\n") != NULL) {
+        goes_on = send_all(socket, SHA, sizeof SHA - 1);
+    } else if (!fake->spoils_all && strstr(command, "\r\nCONFIG\r\n") != NULL) {
+        static const char policy[] = "*2\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n";
+        goes_on = send_all(socket, policy, sizeof policy - 1);
+    } else if (fake->drips) {
+        for (size_t i = 0; goes_on && i < fake->answer_bytes; i++) {
+            goes_on = send_all(socket, fake->answer + i, 1);
+            clock_sleep_ms(TIMEOUT_MS / 4);
+        }
+    } else {
+        goes_on = send_all(socket, fake->answer, fake->answer_bytes) && fake->stays;
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return goes_on;
+}
+
+static void *run(void *context) {
+    struct fake *fake = context;
+    int socket;
+    while ((socket = accept(fake->listener, NULL, NULL)) >= 0) {
+        while (serve(fake, socket))
+            continue;
+        close(socket);
+    }
+    return NULL;
+}
+
+static struct fake *fake_create(void) {
+    struct fake *fake = calloc(1, sizeof *fake);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(fake->folder, "/tmp/rollcall-fake-XXXXXX");
+    assert_non_null(mkdtemp(fake->folder));
+    snprintf(fake->path, sizeof fake->path, "%s/redis", fake->folder);
+    snprintf(fake->url, sizeof fake->url, "unix://%s", fake->path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", fake->path);
+    fake->listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fake->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fake->listener, 8), 0);
+    pthread_mutex_init(&fake->lock, NULL);
+    assert_int_equal(pthread_create(&fake->thread, NULL, run, fake), 0);
+    return fake;
+}
+
+static void fake_destroy(struct fake *fake) {
+    shutdown(fake->listener, SHUT_RDWR);
+    pthread_join(fake->thread, NULL);
+    close(fake->listener);
+    unlink(fake->path);
+    rmdir(fake->folder);
+    pthread_mutex_destroy(&fake->lock);
+    free(fake);
+}
+
+static void fake_say(struct fake *fake, const char *bytes, size_t count, bool stays) {
+    pthread_mutex_lock(&fake->lock);
+    assert_true(count <= sizeof fake->answer);
+    memcpy(fake->answer, bytes, count);
+    fake->answer_bytes = count;
+    fake->stays = stays;
+    pthread_mutex_unlock(&fake->lock);
+}
+
+static struct redis_store *open_store(struct fake *fake) {
+    struct error error = {""};
+    const struct redis_store_options options = {.url = fake->url,
+                                                .prefix = "{p}",
+                                                .timeout_ms = TIMEOUT_MS,
+                                                .group = "group",
+                                                .topic = "topic",
+                                                .topic_id = "",
+                                                .dimensions = {"locale"},
+                                                .dimension_count = 1,
+                                                .threshold = 10,
+                                                .max_values = 10,
+                                                .retention_days = 1};
+    struct redis_store *store = redis_store_create(&options, &error);
+    if (store == NULL) fail_msg("%s", error.text);
+    return store;
+}
+
+/* The verdict on one call from 5 to 10 that is answered so. */
+static struct store_call answered(const char *answer, bool stays, struct error *error) {
+    struct fake *fake = fake_create();
+    struct redis_store *store = open_store(fake);
+    struct store_call call = {.partition = 0, .base = 5, .end = 10};
+    fake_say(fake, answer, strlen(answer), stays);
+    redis_store_apply(store, &call, 1, error);
+    redis_store_destroy(&store);
+    fake_destroy(fake);
+    return call;
+}
+
+static void answers_of_the_script_are_taken(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct store_call call = answered(STORED, false, &error);
+    assert_int_equal(call.verdict, STORE_OK);
+    assert_int_equal(call.stored, 10);
+    assert_int_equal(call.anomaly_count, 1);
+    assert_int_equal(call.anomalies[0].count, 11);
+    call = answered("*2\r\n$4\r\nkept\r\n$4\r\nnone\r\n", false, &error);
+    assert_int_equal(call.verdict, STORE_OK);
+    assert_int_equal(call.stored, CURSOR_ABSENT);
+}
+
+static void answers_of_no_script_are_refused_and_said(void **state) {
+    (void)state;
+    static const char *const odd[] = {
+        "*0\r\n",
+        "+OK\r\n",
+        ":1\r\n",
+        "$-1\r\n",
+        "*2\r\n$6\r\nstored\r\n$-1\r\n",
+        "*2\r\n$6\r\nstored\r\n$2\r\n11\r\n",     /* not where the call ends */
+        "*2\r\n$4\r\nkept\r\n$3\r\nabc\r\n",      /* strtoll would read 0 */
+        "*2\r\n$4\r\nkept\r\n$2\r\n-3\r\n",       /* CURSOR_ABSENT is a number too */
+        "*2\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n", /* whose, it does not say */
+        "*3\r\n$9\r\nwrongtype\r\n$3\r\nkey\r\n:7\r\n",
+        "*2\r\n$5\r\nother\r\n$5\r\ngroup\r\n",
+        "*3\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n", /* half an anomaly */
+        "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n:2\r\n",
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        struct error error = {""};
+        const struct store_call call = answered(odd[i], true, &error);
+        if (call.verdict != STORE_RETRY) fail_msg("%s: verdict %d", odd[i], (int)call.verdict);
+        assert_int_equal(call.anomaly_count, 0);
+        if (strstr(error.text, "is it Redis") == NULL) fail_msg("%s: %s", odd[i], error.text);
+    }
+}
+
+static void a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct store_call call = answered("*2\r\n$6\r\nsto", true, &error);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    assert_non_null(strstr(error.text, "did not answer within 200 ms"));
+    call = answered("*2\r\n$6\r\nsto", false, &error);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    assert_non_null(strstr(error.text, "broke"));
+    call = answered("HTTP/1.1 400 Bad Request\r\n\r\n", true, &error);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    assert_non_null(strstr(error.text, "broke"));
+}
+
+/* Each byte comes in time, but not all of them. */
+static void a_reply_that_drips_is_not_waited_for_longer_than_the_timeout(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct fake *fake = fake_create();
+    struct redis_store *store = open_store(fake);
+    struct store_call call = {.partition = 0, .base = 5, .end = 10};
+    fake_say(fake, STORED, strlen(STORED), true);
+    fake->drips = true; /* the thread waits for a connection */
+    const int64_t since_ms = clock_ms();
+    redis_store_apply(store, &call, 1, &error);
+    assert_true(clock_ms() - since_ms < (int64_t)strlen(STORED) * TIMEOUT_MS / 4);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    assert_non_null(strstr(error.text, "did not answer within 200 ms"));
+    redis_store_destroy(&store);
+    fake_destroy(fake);
+}
+
+/* Each error reply is said with the way to mend it, and judged; at start and later. */
+static void error_replies_say_how_to_mend_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *reply, *mend;
+        enum store_verdict at_start, later;
+    } cases[] = {
+        {"WRONGTYPE Operation against a key", "redis.prefix", STORE_REFUSED, STORE_REFUSED},
+        {"OOM command not allowed when used memory > 'maxmemory'.", "CONFIG SET maxmemory",
+         STORE_RETRY, STORE_RETRY},
+        {"ERR Error running script (call to f_1): @user_script:5: -OOM command not allowed",
+         "CONFIG SET maxmemory", STORE_RETRY, STORE_RETRY},
+        {"MISCONF Redis is configured to save RDB snapshots", "disk", STORE_RETRY, STORE_RETRY},
+        {"BUSY Redis is busy running a script.", "SCRIPT KILL", STORE_RETRY, STORE_RETRY},
+        {"LOADING Redis is loading the dataset in memory", "reading its data", STORE_RETRY,
+         STORE_RETRY},
+        {"READONLY You can't write against a read only replica.", "master", STORE_RETRY,
+         STORE_RETRY},
+        {"MOVED 3999 127.0.0.1:6381", "set redis.url to that one", STORE_REFUSED, STORE_RETRY},
+        {"ASK 3999 127.0.0.1:6381", "has arrived", STORE_RETRY, STORE_RETRY},
+        {"CROSSSLOT Keys in request don't hash to the same slot", "put braces into redis.prefix",
+         STORE_REFUSED, STORE_RETRY},
+        {"CLUSTERDOWN Hash slot not served", "--cluster check", STORE_RETRY, STORE_RETRY},
+        {"NOAUTH Authentication required.", "redis.url_file", STORE_REFUSED, STORE_RETRY},
+        {"NOPERM this user has no permissions to run the 'evalsha' command or its subcommand",
+         "ACL SETUSER <user> '+evalsha'", STORE_REFUSED, STORE_RETRY},
+        {"NOPERM this user has no permissions to access one of the keys used as arguments",
+         "ACL SETUSER <user> '~{p}:*'", STORE_REFUSED, STORE_RETRY},
+        {"ERR The user executing the script can't run this command or subcommand script: 2, on "
+         "@user_script:24.",
+         "+hincrby", STORE_REFUSED, STORE_RETRY},
+        {"ERR something new", "something new", STORE_RETRY, STORE_RETRY},
+        {"", "answered", STORE_RETRY, STORE_RETRY},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char answer[256];
+        struct error error = {""}, warning;
+        struct fake *fake = fake_create();
+        struct redis_store *store = open_store(fake);
+        snprintf(answer, sizeof answer, "-%s\r\n", cases[i].reply);
+        fake_say(fake, answer, strlen(answer), true);
+        const enum store_verdict at_start = redis_store_check(store, &warning, &error);
+        if (at_start != cases[i].at_start || strstr(error.text, cases[i].mend) == NULL) {
+            fail_msg("%s: %d, %s", cases[i].reply, (int)at_start, error.text);
+        }
+        struct store_call call = {.partition = 0, .base = 5, .end = 10};
+        redis_store_apply(store, &call, 1, &error);
+        if (call.verdict != cases[i].later || strstr(error.text, cases[i].mend) == NULL) {
+            fail_msg("later, %s: %d, %s", cases[i].reply, (int)call.verdict, error.text);
+        }
+        redis_store_destroy(&store);
+        fake_destroy(fake);
+    }
+}
+
+/* --- anything at all -------------------------------------------------------------------------- */
+
+static unsigned next_random(unsigned *seed) {
+    *seed = *seed * 1103515245u + 12345u;
+    return *seed >> 16;
+}
+
+/* Changes, cuts, doubles or inserts some bytes. */
+static size_t mutate(char *bytes, size_t count, unsigned *seed) {
+    static const char spice[] = "*$+-:0129\r\n\0_#,(!=%~>";
+    for (unsigned n = next_random(seed) % 4; n > 0 && count > 2; n--) {
+        const size_t at = next_random(seed) % count;
+        const char byte = spice[next_random(seed) % sizeof spice];
+        switch (next_random(seed) % 4) {
+        case 0:
+            bytes[at] = byte;
+            break;
+        case 1:
+            count = at + 1;
+            break;
+        case 2:
+            memmove(bytes + at + 1, bytes + at, count - at);
+            bytes[at] = byte;
+            count++;
+            break;
+        default:
+            bytes[at] = (char)(bytes[at] ^ (1 << next_random(seed) % 8));
+            break;
+        }
+    }
+    return count;
+}
+
+static void check_call(struct redis_store *store, unsigned round) {
+    struct error error = {""};
+    struct store_call call = {.partition = 0, .base = 5, .end = 10};
+    redis_store_apply(store, &call, 1, &error);
+    if (call.verdict != STORE_OK && error.text[0] == '\0') fail_msg("round %u: no reason", round);
+    if (call.verdict == STORE_OK && call.stored < 0) {
+        assert_int_equal(call.stored, CURSOR_ABSENT);
+    }
+    assert_true(call.anomaly_count <= REDIS_STORE_ANOMALIES_MAX);
+}
+
+static void check_reads(struct redis_store *store, unsigned round) {
+    struct error error = {""}, warning;
+    struct text json = {0};
+    const int32_t partitions[] = {0, 1};
+    int64_t offsets[2] = {CURSOR_ABSENT, CURSOR_ABSENT};
+    if (redis_store_offsets(store, partitions, 2, offsets, &error) != STORE_OK) {
+        if (error.text[0] == '\0') fail_msg("round %u: no reason", round);
+    } else {
+        assert_true(offsets[0] >= 0 || offsets[0] == CURSOR_ABSENT);
+        assert_true(offsets[1] >= 0 || offsets[1] == CURSOR_ABSENT);
+    }
+    redis_store_snapshot(store, &json, &error);
+    redis_store_check(store, &warning, &error);
+    text_release(&json);
+}
+
+static void mutated_replies_do_no_harm(void **state) {
+    (void)state;
+    static const char *const seeds[] = {
+        STORED,
+        SHA,
+        "+PONG\r\n",
+        "*2\r\n$4\r\nkept\r\n$1\r\n7\r\n",
+        "*3\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n$5\r\nother\r\n",
+        "*3\r\n$9\r\nwrongtype\r\n$3\r\nkey\r\n$4\r\nlist\r\n",
+        "*2\r\n$1\r\n5\r\n$-1\r\n",
+        "*3\r\n*2\r\n$5\r\nempty\r\n$1\r\n2\r\n*2\r\n$10\r\n2024-07-10\r\n*2\r\n$5\r\n12:43\r\n$"
+        "1\r\n"
+        "3\r\n*2\r\n$2\r\nPA\r\n$1\r\n5\r\n",
+        "-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
+        "-MOVED 3999 127.0.0.1:6381\r\n",
+    };
+    struct fake *fake = fake_create();
+    struct redis_store *store = open_store(fake);
+    unsigned seed = 1;
+    for (unsigned round = 0; round < FUZZ_ROUNDS; round++) {
+        char answer[512];
+        const char *from = seeds[next_random(&seed) % (sizeof seeds / sizeof *seeds)];
+        snprintf(answer, sizeof answer, "%s", from);
+        const size_t count = mutate(answer, strlen(from), &seed);
+        fake_say(fake, answer, count, false);
+        pthread_mutex_lock(&fake->lock);
+        fake->spoils_all = next_random(&seed) % 4 == 0;
+        pthread_mutex_unlock(&fake->lock);
+        if (round % 2 == 0) {
+            check_call(store, round);
+        } else {
+            check_reads(store, round);
+        }
+    }
+    struct error error = {""};
+    struct store_call call = {.partition = 0, .base = 5, .end = 10};
+    fake_say(fake, STORED, strlen(STORED), true);
+    fake->spoils_all = false;   /* the thread waits for a connection */
+    for (int i = 0; i < 2; i++) /* the connection may have been cut behind the last answer */
+        redis_store_apply(store, &call, 1, &error);
+    assert_int_equal(call.verdict, STORE_OK);
+    redis_store_destroy(&store);
+    fake_destroy(fake);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_of_the_script_are_taken),
+        cmocka_unit_test(answers_of_no_script_are_refused_and_said),
+        cmocka_unit_test(a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout),
+        cmocka_unit_test(a_reply_that_drips_is_not_waited_for_longer_than_the_timeout),
+        cmocka_unit_test(error_replies_say_how_to_mend_them),
+        cmocka_unit_test(mutated_replies_do_no_harm),
+    };
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
