@@ -135,7 +135,20 @@ def scaling(found):
     return "\n\n".join(texts) + "\n"
 
 
-PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start}
+def flood(found):
+    """Nothing but bad records, beside good ones."""
+    rows = [[one["label"], _number(one["mean_bytes"]), _spread(one["rate"], 1e-3),
+             _spread(one["cpu_per_million"]), _spread(one["rss_mb"])] for one in found["who"]]
+    return "\n\n".join([
+        "## Flood of bad records", _where(found).rstrip(),
+        f"A backlog of {found['records']:,} records, {found['rounds']} rounds. Bad ones go through "
+        f"at {_spread(found['ratio'])} of the speed of good ones, pair by pair.",
+        table(["", "bytes a record", "1000 records/s", "CPU-s a million", "peak RSS, MB"],
+              rows)]) + "\n"
+
+
+PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start,
+         "flood": flood}
 
 
 def _charts(part, found):

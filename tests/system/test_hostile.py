@@ -1,0 +1,110 @@
+"""Input that means harm: bad records of every kind and in any number, values without end."""
+
+import time
+
+import pytest
+
+import oracle
+import verify
+import wait
+
+_TIME_MS = 1720622216000
+_GOOD = b'{"device_type":"d","locale":"x","timestamp":1720622216}'
+
+#: A record of each kind that is rejected, and what its header says beside the reason.
+_REASONS = [
+    (None, "empty", "no value"),
+    (b"", "empty", "no value"),
+    (b'{"device_type":', "not_json", "near end of file at byte 15"),
+    (b"[1]", "not_object", "not an object"),
+    (b'{"device_type":"d","timestamp":1720622216}', "missing_field", "locale: missing"),
+    (b'{"device_type":5,"locale":"x","timestamp":1720622216}', "bad_value",
+     "device_type: not a string"),
+    (b'{"device_type":"d","locale":"","timestamp":1720622216}', "bad_value", "locale: empty"),
+    (b'{"device_type":"d","locale":"%s","timestamp":1}' % (b"y" * 129), "bad_value",
+     "locale: 129 bytes"),
+    (b'{"device_type":"d","locale":"x","timestamp":"soon"}', "bad_timestamp", "not of digits"),
+    (b'{"device_type":"d","locale":"x","timestamp":1720625817}', "bad_timestamp", "3601 s ahead"),
+]
+
+#: Hundreds, some of them twice, without a value, without a name, or in rollcall's own name.
+_HEADERS = [(f"h{n % 250}", b"%d" % n) for n in range(400)] + [
+    ("", b"no name"), ("null", None), ("null", b""), ("bytes", b"\x00\xff"),
+    ("__rollcall.errors.reason", b"mine"), ("__rollcall.errors.offset", b"-1")]
+
+
+def _is_ours(header):
+    return header[0].startswith("__rollcall.errors.")
+
+
+def test_rejected_records_say_why_and_keep_what_they_had(world):
+    """Each reason with each key that there is; a tombstone is a key without a value."""
+    load_ = world.make_load(partitions=1)
+    expected = []
+    for value, reason, detail in _REASONS:
+        for key in (None, b"", b"key"):
+            load_.send(0, key, value, _TIME_MS, _HEADERS)
+            load_.send(0, key, _GOOD, _TIME_MS, _HEADERS)
+            expected.append((key, value, reason, detail))
+    load_.flush()
+    instance = world.run()
+    world.wait_quiet()
+    reads = verify.read_committed(world.broker, world.rejected)
+    assert len(reads) == len(expected)
+    for read, record, (key, value, reason, detail) in zip(reads, load_.records[::2], expected):
+        assert (read.key, read.value, read.timestamp_ms) == (key, value, _TIME_MS), read
+        assert read.headers[:len(_HEADERS)] == _HEADERS
+        told = dict(read.headers[len(_HEADERS):])
+        assert len(read.headers) == len(_HEADERS) + 5 == len(_HEADERS) + len(told)
+        assert told.pop("__rollcall.errors.detail").decode().find(detail) >= 0, read
+        assert told == {"__rollcall.errors.reason": reason.encode(),
+                        "__rollcall.errors.topic": world.topic.encode(),
+                        "__rollcall.errors.partition": b"0",
+                        "__rollcall.errors.offset": b"%d" % record.offset}
+    outcome = oracle.Expected(load_.records)
+    verify.check_redis(world.place, outcome)
+    verify.check_output(world.place, outcome)
+    instance.stop()
+
+
+def test_rejected_records_that_their_topic_cannot_take(world):
+    """Its limit is lower than the input's: what fits is whole, of the others why and where."""
+    load_ = world.make_load()
+    world.broker.create_topic(world.rejected, 4, max__message__bytes=300_000)
+    sizes = [10, 5000, 20_000, 299_900, 500_000, 900_000]
+    for n in range(240):
+        load_.send(n % 4, b"k", _GOOD, _TIME_MS)
+        size = sizes[n % 3] if n < 180 else sizes[n % 6]
+        load_.send(n % 4, b"k", b"x" * size, _TIME_MS, [("n", b"%d" % n)])
+    load_.flush()
+    instance = world.run()
+    world.wait_quiet()
+    outcome = oracle.Expected(load_.records)
+    verify.check_redis(world.place, outcome)
+    verify.check_output(world.place, outcome)
+    found = verify.by_partition(verify.read_committed(world.broker, world.rejected))
+    for partition, refused in outcome.refused.items():
+        assert len(found[partition]) == len(refused)
+        for read, (record, reason) in zip(found[partition], refused):
+            bare, told = verify.split_error_headers(read)
+            whole = len(record.value) < 299_000
+            assert (bare.key, bare.value) == ((b"k", record.value) if whole else (None, None))
+            assert bare.headers == (record.headers if whole else [])
+            assert (told["reason"], told["offset"]) == (reason, str(record.offset))
+    instance.stop()
+
+
+@pytest.mark.parametrize("options", [{"output__rejected_topic": ""}, {"log__level": "debug"}])
+def test_a_flood_of_bad_records_does_not_flood_the_log(world, options):
+    """Each message at most ten times in ten seconds, whether the records are kept or not."""
+    load_ = world.make_load(refused_percent=100)
+    load_.produce(10000)
+    started = time.monotonic()
+    instance = world.run(**options)
+    wait.until(lambda: sum(instance.snapshot()["Rejected"].values()) == 10000, 60, "all rejected")
+    world.wait_quiet()
+    instance.stop()
+    windows = 1 + (time.monotonic() - started) // 10
+    lines = [line for line in instance.log().splitlines()
+             if "ecord" in line and "level=info" not in line]
+    assert 10 <= len(lines) <= 3 * 10 * windows, len(lines)
