@@ -142,6 +142,7 @@ struct redis_store *pipeline_store(const struct config *config, const char *topi
         .threshold = config->anomaly.threshold,
         .max_values = config->aggregate.max_values,
         .retention_days = config->aggregate.retention_days,
+        .max_days = config->aggregate.max_days,
     };
     for (int d = 0; d < config->aggregate.dimension_count; d++) {
         options.dimensions[d] = config->aggregate.dimensions[d];

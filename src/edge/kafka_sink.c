@@ -8,7 +8,6 @@
  * size, until those go through, or a record that has one for itself is refused. */
 #include "edge/kafka_sink.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@
 #include "edge/kafka_log.h"
 #include "edge/kafka_topics.h"
 
-enum { QUEUE_MESSAGES = 10000, MESSAGE_BYTES_MAX = 100000000 };
+enum { QUEUE_MESSAGES = 10000, MESSAGE_BYTES_MAX = 100000000, REFUSALS_MAX = 3 };
 
 struct kafka_sink {
     struct kafka_sink_options options;
@@ -28,6 +27,7 @@ struct kafka_sink {
     bool keeps_partition[2]; /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
+    unsigned refusal_count;   /* transactions in a row that failed for a record Kafka finds wrong */
     size_t batch_bytes;       /* producer.batch.size, or less where a topic refused such batches */
     bool is_batch_refused;    /* the next producer must make smaller ones */
     size_t too_many_bytes[2]; /* by is_rejected: of the smallest record refused alone; 0: none */
@@ -58,7 +58,11 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
-    if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) sink->delivery_error = message->err;
+    if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        sink->delivery_error = message->err;
+        sink->refusal_count += message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+                               message->err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    }
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         rd_kafka_headers_t *headers = NULL;
         rd_kafka_message_headers(message, &headers);
@@ -335,7 +339,14 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     const rd_kafka_message_t *message = record->message;
     bool is_rejected = record->fate == BATCH_REJECTED;
     if (sink->topics[is_rejected] == NULL) return SINK_OK;
-
+    if (sink->refusal_count >= REFUSALS_MAX) {
+        error_set(error,
+                  "%s or %s refuses a record that %s took: give it the same "
+                  "message.timestamp.before.max.ms and .after.max.ms, and no "
+                  "cleanup.policy=compact",
+                  sink->options.topic, sink->options.rejected_topic, sink->options.input_topic);
+        return SINK_STOP;
+    }
     struct parcel parcel = pack(sink, batch, record);
     if (!fit(&parcel, sink, batch, record, error)) {
         if (parcel.headers != NULL) rd_kafka_headers_destroy(parcel.headers);
@@ -406,7 +417,10 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
                                       struct error *error) {
     rd_kafka_consumer_group_metadata_t *metadata =
         rd_kafka_consumer_group_metadata(kafka_source_handle(source));
-    assert(metadata != NULL); /* of a consumer with a group.id */
+    if (metadata == NULL) { /* the consumer is closing */
+        error_set(error, "the group was left meanwhile");
+        return SINK_ABORT;
+    }
     if (!is_still_ours(source, may_commit, context, error)) {
         rd_kafka_consumer_group_metadata_destroy(metadata);
         return SINK_ABORT;
@@ -442,10 +456,13 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
                                     struct error *error) {
-    return sink->options.transactional_id == NULL
-               ? commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error)
-               : commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
-                                    error);
+    const enum sink_verdict verdict =
+        sink->options.transactional_id == NULL
+            ? commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error)
+            : commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
+                                 error);
+    if (verdict == SINK_OK) sink->refusal_count = 0;
+    return verdict;
 }
 
 enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error) {

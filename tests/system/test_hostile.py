@@ -1,5 +1,7 @@
 """Input that means harm: bad records of every kind and in any number, values without end."""
 
+import json
+import random
 import time
 
 import pytest
@@ -108,3 +110,85 @@ def test_a_flood_of_bad_records_does_not_flood_the_log(world, options):
     lines = [line for line in instance.log().splitlines()
              if "ecord" in line and "level=info" not in line]
     assert 10 <= len(lines) <= 3 * 10 * windows, len(lines)
+
+
+def _attack(load_, count):
+    """Logins of which no two have a locale in common, at any minute of a thousand years."""
+    rng = random.Random(5)
+    for n in range(count):
+        login = {"device_type": "d", "locale": f"{n:0128d}",
+                 "timestamp": rng.randrange(1000 * 365 * 86400)}
+        load_.send(n % 4, b"k", json.dumps(login).encode(), 33 * 10**12)
+        load_.poll()
+    load_.flush()
+
+
+def _days(client, prefix):
+    """All hashes of login_counts, by the end of their names."""
+    keys = client.scan_iter(f"{prefix}:login_counts:*", count=1000)
+    return {key.decode().rsplit(":", 1)[1]:
+            {k.decode(): int(v) for k, v in client.hgetall(key).items()} for key in keys}
+
+
+def _own_locales(instance):
+    return json.loads(instance.get("/counts?scope=instance")[1])["Logins by Locale"]
+
+
+def test_values_and_days_without_end(world):
+    """Redis and the process hold no more than they may; no login is missing, whatever the order."""
+    count, max_values, max_days = 30000, 500, 60
+    for topic in (world.topic, world.output, world.rejected):
+        world.broker.create_topic(topic, 4, message__timestamp__after__max__ms=2**63 - 1)
+    load_ = world.make_load()
+    _attack(load_, count)
+    expected = oracle.Expected(load_.records)
+    newest = dict(sorted(expected.days.items())[-max_days:])
+    newest["__other__"] = {"__other__": count - sum(sum(day.values()) for day in newest.values())}
+    instance = world.run(aggregate__max_values=max_values, aggregate__max_days=max_days,
+                         instance__memory_mb=64)
+    with world.redis_server.client() as client:
+        for times in (1, 2):
+            world.wait_quiet()
+            assert _days(client, world.prefix) == newest
+            assert client.zcard(f"{world.prefix}:login_days") == max_days
+            assert client.zcard(f"{world.prefix}:locale_counts") == max_values + 1
+            snapshot = instance.snapshot()
+            for counts in list(snapshot.values())[:3]:
+                assert sum(counts.values()) == count
+            assert snapshot["Logins Over Time"]["__other__"] == newest["__other__"]["__other__"]
+            wait.until(lambda: sum(_own_locales(instance).values()) == times * count, 10,
+                       lambda: f"{times * count} logins, not {sum(_own_locales(instance).values())}")
+            assert len(_own_locales(instance)) <= 2 * max_values + 1  # of two shards
+            client.flushall()  # all of it again, in another order
+    assert instance.peak_memory_mb() <= 1.25 * 64
+    instance.stop()
+
+
+def test_a_day_of_another_type_is_found_before_anything_is_written(world):
+    """Also where the call does not name it, but would have to remove it."""
+    load_ = world.make_load(partitions=1)
+    for day in range(3):
+        load_.send(0, b"k", b'{"device_type":"d","locale":"x","timestamp":%d}' % (day * 86400), -1)
+    load_.flush()
+    instance = world.run(aggregate__max_days=3)
+    world.wait_quiet()
+    before = world.place.counted()
+    with world.redis_server.client() as client:
+        client.set(f"{world.prefix}:login_counts:1970-01-01", "mine")
+        load_.send(0, b"k", b'{"device_type":"d","locale":"x","timestamp":%d}' % (9 * 86400), -1)
+        load_.flush()
+        assert instance.wait_exit() == 1
+        assert "login_counts:1970-01-01" in instance.log().splitlines()[-1]
+        assert world.place.counted() == before
+        assert client.zscore(f"{world.prefix}:device_type_counts", "d") == 3
+
+
+def test_a_time_that_the_output_topic_refuses(world):
+    """It stops with a reason, rather than to begin again for ever."""
+    world.broker.create_topic(world.topic, 1, message__timestamp__after__max__ms=2**63 - 1)
+    load_ = world.make_load()
+    load_.send(0, b"k", _GOOD, 33 * 10**12)
+    load_.flush()
+    instance = world.run()
+    assert instance.wait_exit() == 1
+    assert "message.timestamp" in instance.log().splitlines()[-1]
