@@ -147,8 +147,21 @@ def flood(found):
               rows)]) + "\n"
 
 
+def memory(found):
+    """Peak memory beside what is configured."""
+    rows = [[one["told"], one["partitions"], one["limit_mb"], _number(one["peak_mb"]),
+             _number(one["peak_mb"] / one["limit_mb"]), f"{one['counted']:,}", f"{one['left']:,}",
+             _number(one["seconds"])] for one in found["cases"]]
+    return "\n\n".join([
+        "## Memory", _where(found).rstrip(),
+        "`VmHWM` in MiB. A case ends when all is counted, or where something holds it up after a "
+        "while: what is left then is lag in Kafka.",
+        table(["", "partitions", "memory_mb", "peak RSS", "of memory_mb", "counted", "left", "s"],
+              rows)]) + "\n"
+
+
 PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start,
-         "flood": flood}
+         "flood": flood, "memory": memory}
 
 
 def _charts(part, found):

@@ -48,6 +48,7 @@ struct pipeline {
     struct publish *publish;
     struct assignment *assignment;
     struct expose *expose;
+    atomic_int_fast64_t in_hand_bytes; /* of all partitions' batches */
     atomic_bool is_flowing; /* every part above is made and running */
 };
 
@@ -281,6 +282,8 @@ static void make_assignment(struct pipeline *pipeline) {
         .publish = publish_inbox(pipeline->publish),
         .publishes_rejected = *config->output.rejected_topic != '\0',
         .checkpoint_ms = config->redis.checkpoint_ms,
+        .in_hand_bytes = &pipeline->in_hand_bytes,
+        .in_hand_max = memory_bytes / 8,
         .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
         .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
         .failed = stop_fail,
