@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import load
 import oracle
 import verify
 import wait
@@ -112,13 +113,14 @@ def test_a_flood_of_bad_records_does_not_flood_the_log(world, options):
     assert 10 <= len(lines) <= 3 * 10 * windows, len(lines)
 
 
-def _attack(load_, count):
-    """Logins of which no two have a locale in common, at any minute of a thousand years."""
+def _attack(load_, count, partitions=4, years=1000):
+    """Logins of which no two have a locale in common, at any minute of so many years."""
     rng = random.Random(5)
+    at_ms = load.TODAY_MS if years < 54 else 33 * 10**12
     for n in range(count):
         login = {"device_type": "d", "locale": f"{n:0128d}",
-                 "timestamp": rng.randrange(1000 * 365 * 86400)}
-        load_.send(n % 4, b"k", json.dumps(login).encode(), 33 * 10**12)
+                 "timestamp": rng.randrange(years * 365 * 86400)}
+        load_.send(n % partitions, b"k", json.dumps(login).encode(), at_ms)
         load_.poll()
     load_.flush()
 
@@ -192,3 +194,45 @@ def test_a_time_that_the_output_topic_refuses(world):
     instance = world.run()
     assert instance.wait_exit() == 1
     assert "message.timestamp" in instance.log().splitlines()[-1]
+
+
+MEMORY_MB = 128  # the least for 64 partitions
+
+
+def test_memory_holds_while_redis_is_away(world):
+    """Counts that wait are bounded, then reading stops: what is left is lag."""
+    count = 50000
+    world.create_input(64)
+    load_ = world.make_load()
+    _attack(load_, count, partitions=64, years=50)
+    instance = world.run(instance__memory_mb=MEMORY_MB)
+    world.wait_counted(1)
+    world.redis_server.pause()
+    seen = [-1]
+
+    def stands_still():
+        seen.append(instance.metric("rollcall_records_consumed_total"))
+        return seen[-1] == seen[-2]
+
+    wait.until(stands_still, 30, lambda: f"reading stops: {seen}", every=1)
+    assert seen[-1] < count and instance.metric("rollcall_counted_lag_records") > 0
+    world.redis_server.resume()
+    world.wait_quiet()
+    assert sum(instance.snapshot()["Logins by Locale"].values()) == count
+    assert instance.peak_memory_mb() <= 1.25 * MEMORY_MB
+    instance.stop()
+
+
+def test_memory_holds_with_records_of_1_mb(world):
+    """64 partitions with something of each in hand would be more than there may be."""
+    world.create_input(64)
+    load_ = world.make_load()
+    for n in range(256):
+        load_.send(n % 64, b"k", _GOOD[:-1] + b',"x":"' + b"y" * 990_000 + b'"}', _TIME_MS)
+        load_.poll()
+    load_.flush()
+    instance = world.run(instance__memory_mb=MEMORY_MB)
+    world.wait_quiet()
+    assert instance.snapshot()["Logins by Locale"] == {"x": 256}
+    assert instance.peak_memory_mb() <= 1.25 * MEMORY_MB
+    instance.stop()
