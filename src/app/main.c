@@ -40,7 +40,6 @@ static int check_output(int status) {
 int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
-    memory_keep_freed();
     switch (options_parse(argc, argv, &options, &error)) {
     case OPTIONS_HELP:
         options_help(&options);
@@ -59,6 +58,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "rollcall: %s\n", error.text);
         return EXIT_WRONG;
     }
+    memory_keep_freed(config->instance.memory_mb);
     log_configure(config->log.level, config->log.format);
     const int status = check_output(run_command(config, &options));
     config_destroy(&config);

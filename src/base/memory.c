@@ -12,9 +12,10 @@ static void *never_null(void *memory) {
     abort();
 }
 
-void memory_keep_freed(void) {
-    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the largest that glibc takes */
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+void memory_keep_freed(int memory_mb) {
+    /* 32 MB is the largest that glibc takes; records of 1 MB leave holes in a heap */
+    mallopt(M_MMAP_THRESHOLD, memory_mb < 256 ? 512 << 10 : 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, memory_mb < 256 ? 8 << 20 : 64 << 20);
 }
 
 void *memory_create(size_t bytes) {
