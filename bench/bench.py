@@ -11,7 +11,9 @@ COMMANDS = {"compare": "the contenders side by side",
             "latency": "from produce to visible, in Kafka and in Redis",
             "scaling": "partitions, values, shards, instances, sizes, rates",
             "idle": "what an instance costs that has nothing to do",
-            "start": "from start to the first record counted"}
+            "start": "from start to the first record counted",
+            "flood": "nothing but bad records, beside good ones",
+            "memory": "peak memory, with whatever is away, slow or large"}
 
 
 def main():

@@ -58,7 +58,7 @@ class Contender:
         if self.counts:
             self.check_counts(world, records)
         if (self.name, records.topic) not in _checked:
-            checksum = sum(zlib.crc32(message.value())
+            checksum = sum(zlib.crc32(message.value() or b"")
                            for messages in worlds.read(world.broker, output, records.count)
                            for message in messages)
             if checksum != records.checksum:

@@ -135,7 +135,33 @@ def scaling(found):
     return "\n\n".join(texts) + "\n"
 
 
-PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start}
+def flood(found):
+    """Nothing but bad records, beside good ones."""
+    rows = [[one["label"], _number(one["mean_bytes"]), _spread(one["rate"], 1e-3),
+             _spread(one["cpu_per_million"]), _spread(one["rss_mb"])] for one in found["who"]]
+    return "\n\n".join([
+        "## Flood of bad records", _where(found).rstrip(),
+        f"A backlog of {found['records']:,} records, {found['rounds']} rounds. Bad ones go through "
+        f"at {_spread(found['ratio'])} of the speed of good ones, pair by pair.",
+        table(["", "bytes a record", "1000 records/s", "CPU-s a million", "peak RSS, MB"],
+              rows)]) + "\n"
+
+
+def memory(found):
+    """Peak memory beside what is configured."""
+    rows = [[one["told"], one["partitions"], one["limit_mb"], _number(one["peak_mb"]),
+             _number(one["peak_mb"] / one["limit_mb"]), f"{one['counted']:,}", f"{one['left']:,}",
+             _number(one["seconds"])] for one in found["cases"]]
+    return "\n\n".join([
+        "## Memory", _where(found).rstrip(),
+        "`VmHWM` in MiB. A case ends when all is counted, or where something holds it up after a "
+        "while: what is left then is lag in Kafka.",
+        table(["", "partitions", "memory_mb", "peak RSS", "of memory_mb", "counted", "left", "s"],
+              rows)]) + "\n"
+
+
+PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start,
+         "flood": flood, "memory": memory}
 
 
 def _charts(part, found):

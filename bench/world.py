@@ -36,9 +36,9 @@ class Broker(kafka.Kafka):
 class World:
     """One broker and one Redis server in a folder that is removed at the end."""
 
-    def __init__(self):
+    def __init__(self, advertise=None):
         self.folder = tempfile.mkdtemp(prefix="rollcall-bench-")
-        self.broker = Broker(os.path.join(self.folder, "kafka"))
+        self.broker = Broker(os.path.join(self.folder, "kafka"), advertise=advertise)
         self.data = os.path.join(self.broker.folder, "data")
         self.redis = redis_server.RedisServer(os.path.join(self.folder, "redis"))
         self._serial = 0

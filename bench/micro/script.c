@@ -61,6 +61,7 @@ static void *set_up(void) {
         .threshold = INT64_C(1) << 40,
         .max_values = 10000,
         .retention_days = 400,
+        .max_days = 4000,
     };
     script->store = redis_store_create(&options, &error);
     if (script->store == NULL) micro_fail(error.text);

@@ -47,6 +47,7 @@ struct config {
         char *dimensions[LOGIN_DIMENSIONS_MAX];
         int dimension_count; /* at least 1 */
         int max_values;
+        int max_days;
         int retention_days;
         int max_future_s;
     } aggregate;

@@ -11,9 +11,10 @@
 
 enum { CACHE_LINE_BYTES = 64 };
 
-/* For the start of main: glibc keeps what is freed, up to 64 MB a heap, instead of giving each batch
- * back to the kernel and faulting it in again for the next. */
-void memory_keep_freed(void);
+/* Before the first thread: glibc keeps what is freed, up to 64 MB a heap, instead of giving each batch
+ * back to the kernel and faulting it in again for the next. Where there is less than 256 MB it keeps
+ * 8 MB, and nothing that is larger than 512 KB: that costs time, and holds the limit. */
+void memory_keep_freed(int memory_mb);
 
 /* For the start of main: no core dump, and no debugger of the same user, gets to see what is in
  * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving out

@@ -69,6 +69,7 @@ struct batch {
     bool is_urgent;   /* publish at once: the partition is given away */
     int64_t first_ms; /* when its first record was read */
     size_t record_count;
+    int64_t record_bytes; /* what its messages take, about */
     struct batch_record records[BATCH_RECORDS_MAX];
     char *text;
     uint32_t text_bytes, text_capacity;

@@ -41,6 +41,7 @@ struct redis_store_options {
     int64_t threshold;
     int64_t max_values;
     int64_t retention_days;
+    int64_t max_days;
 };
 
 struct redis_store;

@@ -83,6 +83,7 @@ const struct config_key config_keys[] = {
      CONFIG_NAMES,
      false},
     NUMBER("aggregate", "max_values", aggregate.max_values, "10000", 1, 1000000),
+    NUMBER("aggregate", "max_days", aggregate.max_days, "4000", 1, 100000),
     NUMBER("aggregate", "retention_days", aggregate.retention_days, "400", 1, 36500),
     NUMBER("aggregate", "max_future_s", aggregate.max_future_s, "3600", 0, 315360000),
     NUMBER("anomaly", "threshold", anomaly.threshold, "10", 1, 1000000000),

@@ -41,7 +41,6 @@ int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
     memory_keep_private();
-    memory_keep_freed();
     switch (options_parse(argc, argv, &options, &error)) {
     case OPTIONS_HELP:
         options_help(&options);
@@ -60,6 +59,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "rollcall: %s\n", error.text);
         return EXIT_WRONG;
     }
+    memory_keep_freed(config->instance.memory_mb);
     log_configure(config->log.level, config->log.format);
     const int status = check_output(run_command(config, &options));
     config_destroy(&config);

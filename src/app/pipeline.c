@@ -51,7 +51,8 @@ struct pipeline {
     struct publish *publish;
     struct assignment *assignment;
     struct expose *expose;
-    atomic_bool is_flowing; /* every part above is made and running */
+    atomic_int_fast64_t in_hand_bytes; /* of all partitions' batches */
+    atomic_bool is_flowing;            /* every part above is made and running */
 };
 
 /* --- what HTTP shows -------------------------------------------------------------------------- */
@@ -146,6 +147,7 @@ struct redis_store *pipeline_store(const struct config *config, const char *topi
         .threshold = config->anomaly.threshold,
         .max_values = config->aggregate.max_values,
         .retention_days = config->aggregate.retention_days,
+        .max_days = config->aggregate.max_days,
     };
     for (int d = 0; d < config->aggregate.dimension_count; d++) {
         options.dimensions[d] = config->aggregate.dimensions[d];
@@ -284,6 +286,8 @@ static void make_assignment(struct pipeline *pipeline) {
         .publish = publish_inbox(pipeline->publish),
         .publishes_rejected = *config->output.rejected_topic != '\0',
         .checkpoint_ms = config->redis.checkpoint_ms,
+        .in_hand_bytes = &pipeline->in_hand_bytes,
+        .in_hand_max = memory_bytes / 8,
         .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
         .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
         .failed = stop_fail,

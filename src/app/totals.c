@@ -1,22 +1,32 @@
 #include "app/totals.h"
 
+#include <string.h>
+
 #include "edge/redis_snapshot.h"
 
 struct page {
     struct text *json;
     unsigned field;
     bool has_entries;
+    int64_t other_total; /* of all shards: each has one of its own */
 };
+
+static bool is_other(struct delta_key key) {
+    if (key.field >= DELTA_MINUTE) return delta_number(key) < 0;
+    return key.length == sizeof TALLY_OTHER - 1 && memcmp(key.bytes, TALLY_OTHER, key.length) == 0;
+}
 
 static void visit(void *context, struct delta_key key, int64_t total) {
     struct page *page = context;
     if (key.field != page->field) return;
+    if (is_other(key)) {
+        page->other_total += total;
+        return;
+    }
     if (page->has_entries) text_add(page->json, ", ");
     page->has_entries = true;
     if (key.field < DELTA_MINUTE) {
         text_add_json(page->json, key.bytes, key.length);
-    } else if (delta_number(key) < 0) {
-        text_add(page->json, "\"" TALLY_OTHER "\"");
     } else if (key.field == DELTA_REJECTED) {
         text_format(page->json, "\"%s\"", login_reason_name((enum login_reason)delta_number(key)));
     } else {
@@ -34,6 +44,10 @@ static void add_field(struct tally *const *tallies, unsigned shard_count, unsign
     text_add(json, ": {");
     for (unsigned s = 0; s < shard_count; s++)
         tally_visit(tallies[s], visit, &page);
+    if (page.other_total > 0) {
+        text_format(json, "%s\"" TALLY_OTHER "\": %lld", page.has_entries ? ", " : "",
+                    (long long)page.other_total);
+    }
     text_add(json, "}");
 }
 

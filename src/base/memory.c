@@ -1,6 +1,7 @@
 #include "base/memory.h"
 
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,10 +14,11 @@ static void *never_null(void *memory) {
     abort();
 }
 
-void memory_keep_freed(void) {
-    /* NOLINTBEGIN(concurrency-mt-unsafe): main calls this before there is a second thread */
-    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the largest that glibc takes */
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+void memory_keep_freed(int memory_mb) {
+    const bool is_small = memory_mb < 256; /* records of 1 MB leave holes in a heap */
+    /* NOLINTBEGIN(concurrency-mt-unsafe): called before there is a second thread */
+    mallopt(M_MMAP_THRESHOLD, is_small ? 512 << 10 : 32 << 20); /* glibc takes no more */
+    mallopt(M_TRIM_THRESHOLD, is_small ? 8 << 20 : 64 << 20);
     /* NOLINTEND(concurrency-mt-unsafe) */
 }
 

@@ -1,12 +1,12 @@
 -- One checkpoint of one partition: moves its offset from base to goal and adds the counts, or does
 -- nothing. Every key is looked at before the first write, so that no error can leave it half done.
 --
--- KEYS  offsets, meta, rejected_counts, anomalies, login_days, a sorted set for each dimension,
---       a hash for each day
+-- KEYS  offsets, meta, rejected_counts, anomalies, login_days, login_counts:__other__, a sorted set
+--       for each dimension, a hash login_counts:YYYY-MM-DD for each day, oldest first
 -- ARGV  partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group, topic,
---       topic id ('' if not known), threshold, max_values, retention_s, now_s, dimension count; then
---       n and n pairs (value, logins) for each dimension; n and n pairs (reason, records); then for
---       each day its name, n, and n pairs (HH:MM, logins)
+--       topic id ('' if not known), threshold, max_values, retention_s, now_s, max_days, dimension
+--       count; then n and n pairs (value, logins) for each dimension; n and n pairs (reason,
+--       records); then for each day its name, n, and n pairs (HH:MM, logins)
 -- Says  {'stored', offset, minute, count, ...} the offset now equals goal; then each new anomaly
 --       {'kept', offset | 'none'}              the offset was another one; nothing was changed
 --       {'foreign', field, theirs}             the prefix belongs to another group, topic or schema
@@ -20,10 +20,15 @@
 -- head in the file; the next start runs that head together with what follows it. So the number of
 -- checkpoints is kept twice, and is the first that is written: once added to, once set. The two differ
 -- for good once a head was run that is no part of the history.
-local OFFSETS, META, REJECTED, ANOMALIES, DAYS, FIRST_DIMENSION = 1, 2, 3, 4, 5, 6
+--
+-- The newest max_days days have a hash of their own; what is older is one sum, under __other__.
+-- Which days those are does not depend on the order in which they came: the horizon (in meta) is the
+-- oldest day that was kept when one had to go, and a day before it never comes back.
+local OFFSETS, META, REJECTED, ANOMALIES, DAYS, OTHER_DAYS, FIRST_DIMENSION = 1, 2, 3, 4, 5, 6, 7
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 local threshold, max_values = tonumber(ARGV[8]), tonumber(ARGV[9])
-local retention_s, now_s, dimension_count = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local retention_s, now_s = tonumber(ARGV[10]), tonumber(ARGV[11])
+local max_days, dimension_count = tonumber(ARGV[12]), tonumber(ARGV[13])
 local first_day = FIRST_DIMENSION + dimension_count
 
 local function wanted_type(i)
@@ -36,7 +41,8 @@ for i = 1, #KEYS do
     if found ~= 'none' and found ~= wanted_type(i) then return {'wrongtype', KEYS[i], found} end
 end
 
-local owner = redis.call('HMGET', KEYS[META], 'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal')
+local owner = redis.call('HMGET', KEYS[META], 'schema', 'group', 'topic', 'topic_id', 'checkpoints',
+                         'seal', 'horizon')
 for i, field in ipairs({'schema', 'group', 'topic', 'topic_id'}) do
     local theirs, ours = owner[i], ARGV[3 + i]
     if theirs and ours ~= '' and theirs ~= '' and theirs ~= ours then
@@ -53,7 +59,9 @@ local denied = redis.acl_check_cmd and (
     or is_denied('xadd', ANOMALIES, '*', 'f', 'v') or is_denied('zadd', DAYS, '1', 'm')
     or is_denied('zremrangebyscore', DAYS, '-inf', '1') or is_denied('zcard', FIRST_DIMENSION)
     or is_denied('zscore', FIRST_DIMENSION, 'm') or is_denied('zincrby', FIRST_DIMENSION, '1', 'm')
-    or is_denied('hincrby', first_day, 'f', '1') or is_denied('expire', DAYS, '1'))
+    or is_denied('hincrby', first_day, 'f', '1') or is_denied('hincrby', OTHER_DAYS, 'f', '1')
+    or is_denied('expire', OTHER_DAYS, '1') or is_denied('zrem', DAYS, 'm')
+    or is_denied('del', OTHER_DAYS))
 if denied then return denied end
 local stored = redis.call('HGET', KEYS[OFFSETS], partition)
 if stored and not owner[1] then return {'partial', KEYS[META]} end
@@ -65,13 +73,43 @@ if owner[5] ~= owner[6] then return {'torn', owner[5] or '0'} end
 if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
 if base == goal then return {'stored', goal} end
 
+local horizon, folded, folded_logins = owner[7] or '', {}, 0
+local names = {}
+for i = first_day, #KEYS do
+    local day = KEYS[i]:sub(-10)
+    if day >= horizon and not redis.call('ZSCORE', KEYS[DAYS], day) then names[#names + 1] = day end
+end
+local surplus = #names > 0 and #names + redis.call('ZCARD', KEYS[DAYS]) - max_days or 0
+if surplus > 0 then
+    for _, day in ipairs(redis.call('ZRANGE', KEYS[DAYS], 0, -1)) do names[#names + 1] = day end
+    table.sort(names)
+    horizon = names[surplus + 1]
+    for n = 1, surplus do
+        local key = KEYS[OTHER_DAYS]:sub(1, -#'__other__' - 1) .. names[n]
+        local found = redis.call('TYPE', key).ok
+        if found == 'hash' then
+            folded[#folded + 1] = names[n]
+            for _, logins in ipairs(redis.call('HVALS', key)) do
+                folded_logins = folded_logins + tonumber(logins)
+            end
+        elseif found ~= 'none' then
+            return {'wrongtype', key, found}
+        end
+    end
+end
+
 redis.call('HSET', KEYS[META], 'seal', redis.call('HINCRBY', KEYS[META], 'checkpoints', 1))
 if not owner[1] or ((owner[4] or '') == '' and ARGV[7] ~= '') then
     redis.call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id', ARGV[7])
 end
 redis.call('HSET', KEYS[OFFSETS], partition, goal)
+if surplus > 0 then redis.call('HSET', KEYS[META], 'horizon', horizon) end
+for _, day in ipairs(folded) do
+    redis.call('DEL', KEYS[OTHER_DAYS]:sub(1, -#'__other__' - 1) .. day)
+    redis.call('ZREM', KEYS[DAYS], day)
+end
 
-local next_argument = 13
+local next_argument = 14
 local function take()
     next_argument = next_argument + 1
     return ARGV[next_argument - 1]
@@ -98,9 +136,11 @@ end
 local answer = {'stored', goal}
 for i = first_day, #KEYS do
     local day = take()
+    local is_kept = day >= horizon
     for _ = 1, tonumber(take()) do
         local minute, logins = take(), take()
-        local total = redis.call('HINCRBY', KEYS[i], minute, logins)
+        local total = is_kept and redis.call('HINCRBY', KEYS[i], minute, logins) or 0
+        if not is_kept then folded_logins = folded_logins + tonumber(logins) end
         if total > threshold and total - tonumber(logins) <= threshold then
             redis.call('XADD', KEYS[ANOMALIES], 'MAXLEN', '~', 10000, '*', 'kind', 'threshold',
                        'minute', day .. ' ' .. minute, 'count', total, 'threshold', threshold)
@@ -108,8 +148,14 @@ for i = first_day, #KEYS do
             answer[#answer + 1] = total
         end
     end
-    redis.call('EXPIRE', KEYS[i], retention_s)
-    redis.call('ZADD', KEYS[DAYS], now_s + retention_s, day)
+    if is_kept then
+        redis.call('EXPIRE', KEYS[i], retention_s)
+        redis.call('ZADD', KEYS[DAYS], now_s + retention_s, day)
+    end
+end
+if folded_logins > 0 then
+    redis.call('HINCRBY', KEYS[OTHER_DAYS], '__other__', string.format('%.0f', folded_logins))
+    redis.call('EXPIRE', KEYS[OTHER_DAYS], retention_s)
 end
 if #KEYS >= first_day then redis.call('ZREMRANGEBYSCORE', KEYS[DAYS], '-inf', now_s) end
 return answer

@@ -3,10 +3,11 @@
  * flushes, looks at the delivery reports, and then commits the offsets by the consumer.
  *
  * What a topic takes (its max.message.bytes, after compression) is only known when it refuses: the
- * transaction is aborted, and when the record comes again it is sent smaller. */
+ * transaction is aborted, and when the record comes again it is sent smaller. A record that may have
+ * shared its batch says nothing of its own size: then the next producer makes batches of half the
+ * size, until those go through, or a record that has one for itself is refused. */
 #include "edge/kafka_sink.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,11 @@
 #include "edge/kafka_topics.h"
 
 enum {
-    QUEUE_MESSAGES = 100000,
+    QUEUE_MESSAGES = 10000,
     MESSAGE_BYTES_MAX = 100000000,
     LOOK_AGAIN_MS = 300,
     LOOKS_MAX = 5,
+    REFUSALS_MAX = 3,
 };
 
 struct kafka_sink {
@@ -32,9 +34,10 @@ struct kafka_sink {
     bool keeps_partition[2];     /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
-    size_t batch_bytes;                 /* producer.batch.size */
+    unsigned refusal_count;   /* transactions in a row that failed for a record Kafka finds wrong */
+    size_t batch_bytes;       /* producer.batch.size, or less where a topic refused such batches */
+    bool is_batch_refused;    /* the next producer must make smaller ones */
     size_t too_many_bytes[2]; /* by is_rejected: of the smallest record refused alone; 0: none */
-    bool refuses_batches[2];  /* by is_rejected: also records that may share a batch */
 };
 
 /* What is the record's own in its max.message.bytes. */
@@ -52,11 +55,7 @@ static size_t size_of(size_t key_bytes, size_t value_bytes, const rd_kafka_heade
 
 static void note_too_large(struct kafka_sink *sink, bool is_rejected, size_t bytes) {
     size_t *least = &sink->too_many_bytes[is_rejected];
-    if (bytes <= sink->batch_bytes) {
-        sink->refuses_batches[is_rejected] = true;
-    } else if (*least == 0 || bytes < *least) {
-        *least = bytes;
-    }
+    if (*least == 0 || bytes < *least) *least = bytes;
 }
 
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
@@ -67,12 +66,21 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
-    if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) sink->delivery_error = message->err;
+    if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        sink->delivery_error = message->err;
+        sink->refusal_count += message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+                               message->err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    }
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         rd_kafka_headers_t *headers = NULL;
         rd_kafka_message_headers(message, &headers);
-        note_too_large(sink, strcmp(rd_kafka_topic_name(message->rkt), sink->options.topic) != 0,
-                       size_of(message->key_len, message->len, headers));
+        const size_t bytes = size_of(message->key_len, message->len, headers);
+        const char *topic = rd_kafka_topic_name(message->rkt);
+        if (bytes <= sink->batch_bytes) {
+            sink->is_batch_refused = true;
+        } else {
+            note_too_large(sink, strcmp(topic, sink->options.topic) != 0, bytes);
+        }
     }
     log_warn("A record was not delivered", log_text("topic", rd_kafka_topic_name(message->rkt)),
              log_int("partition", message->partition),
@@ -94,6 +102,7 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     const struct properties *kafka = sink->options.kafka, *own = sink->options.producer;
     const long long queue_kb = (long long)(sink->options.queue_bytes / 1024);
     const long long messages = queue_kb < QUEUE_MESSAGES ? queue_kb : QUEUE_MESSAGES; /* of 1 KB */
+    char batch_bytes[24];
     kafka_conf_own(conf, "enable.idempotence", "true");
     kafka_conf_own(conf, "partitioner", "murmur2_random");
     if (sink->options.transactional_id != NULL) {
@@ -103,11 +112,22 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
     kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);
+    snprintf(batch_bytes, sizeof batch_bytes, "%zu", sink->batch_bytes);
+    kafka_conf_own(conf, "batch.size", batch_bytes);
     /* records without a key go to any partition, one by one */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     kafka_log_attach(conf);
+}
+
+static void lower_batch(struct kafka_sink *sink) {
+    sink->is_batch_refused = false;
+    if (sink->batch_bytes > 1) sink->batch_bytes /= 2;
+    log_warn(
+        "A topic takes no batch as large as producer.batch.size: making smaller ones; raise its "
+        "max.message.bytes",
+        log_uint("batch_bytes", sink->batch_bytes));
 }
 
 /* Takes the place of the present producer, if there is one. */
@@ -118,6 +138,7 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     if (!kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &conf, error)) {
         return false;
     }
+    if (sink->is_batch_refused) lower_batch(sink);
     configure(sink, conf);
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (producer == NULL) {
@@ -340,12 +361,6 @@ static bool fit(struct parcel *parcel, const struct kafka_sink *sink, const stru
     const bool is_rejected = record->fate == BATCH_REJECTED;
     const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
     const size_t too_many = sink->too_many_bytes[is_rejected];
-    if (sink->refuses_batches[is_rejected]) {
-        return error_set(error,
-                         "topic %s refuses a batch of %zu bytes: raise its max.message.bytes, or "
-                         "lower producer.batch.size",
-                         topic, sink->batch_bytes);
-    }
     if (too_many == 0) return true;
     if (size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers) < too_many) return true;
     shrink(parcel, sink, batch, record);
@@ -387,7 +402,14 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     const rd_kafka_message_t *message = record->message;
     bool is_rejected = record->fate == BATCH_REJECTED;
     if (sink->topics[is_rejected] == NULL) return SINK_OK;
-
+    if (sink->refusal_count >= REFUSALS_MAX) {
+        error_set(error,
+                  "%s or %s refuses a record that %s took: give it the same "
+                  "message.timestamp.before.max.ms and .after.max.ms, and no "
+                  "cleanup.policy=compact",
+                  sink->options.topic, sink->options.rejected_topic, sink->options.input_topic);
+        return SINK_STOP;
+    }
     struct parcel parcel = pack(sink, batch, record);
     if (!fit(&parcel, sink, batch, record, error)) {
         if (parcel.headers != NULL) rd_kafka_headers_destroy(parcel.headers);
@@ -458,7 +480,10 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
                                       struct error *error) {
     rd_kafka_consumer_group_metadata_t *metadata =
         rd_kafka_consumer_group_metadata(kafka_source_handle(source));
-    assert(metadata != NULL); /* of a consumer with a group.id */
+    if (metadata == NULL) { /* the consumer is closing */
+        error_set(error, "the group was left meanwhile");
+        return SINK_ABORT;
+    }
     if (!is_still_ours(source, may_commit, context, error)) {
         rd_kafka_consumer_group_metadata_destroy(metadata);
         return SINK_ABORT;
@@ -493,21 +518,26 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
                                     struct error *error) {
-    return sink->options.transactional_id == NULL
-               ? commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error)
-               : commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
-                                    error);
+    const enum sink_verdict verdict =
+        sink->options.transactional_id == NULL
+            ? commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error)
+            : commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
+                                 error);
+    if (verdict == SINK_OK) sink->refusal_count = 0;
+    return verdict;
 }
 
 enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error) {
+    enum sink_verdict verdict = SINK_OK;
     if (sink->options.transactional_id == NULL) {
         rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(sink->producer, timeout_ms);
         sink->delivery_error = RD_KAFKA_RESP_ERR_NO_ERROR;
-        return SINK_OK;
+    } else {
+        verdict = judge(sink, rd_kafka_abort_transaction(sink->producer, timeout_ms),
+                        "the transaction cannot be aborted", error);
     }
-    return judge(sink, rd_kafka_abort_transaction(sink->producer, timeout_ms),
-                 "the transaction cannot be aborted", error);
+    return verdict == SINK_OK && sink->is_batch_refused ? SINK_REPLACE : verdict;
 }
 
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error) {

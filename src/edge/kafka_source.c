@@ -48,7 +48,7 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     /* A short message takes about 1 KB in the queue, of which librdkafka counts the payload alone:
      * so it is their number that bounds the memory, and for long ones their bytes. Beyond either
      * bound there is at most one fetch. */
-    const long long messages = clamp(share_kb, 100, 10000);
+    const long long messages = clamp(share_kb, 100, 2000);
     const long long fetch_bytes = clamp(share_kb / 4, 16, 256) * 1024;
 
     kafka_conf_own(conf, "group.id", options->group);

@@ -81,14 +81,14 @@ static void sort_pairs(redisReply *pairs) {
     qsort(pairs->element, pairs->elements / 2, 2 * sizeof *pairs->element, compare_names);
 }
 
-/* A member's name is made of before (may be NULL), a space, and the name. Scores of sorted sets
- * come as texts of doubles, which are whole here. */
+/* A member's name is made of before (may be NULL or empty), a space, and the name. Scores of sorted
+ * sets come as texts of doubles, which are whole here. */
 static void add_pairs(struct text *json, const redisReply *before, const redisReply *pairs,
                       bool *is_first) {
     struct text name = {0};
     for (size_t i = 0; i < pairs->elements; i += 2) {
         text_clear(&name);
-        if (before != NULL) {
+        if (before != NULL && before->len > 0) {
             text_add_bytes(&name, before->str, before->len);
             text_add(&name, " ");
         }

@@ -16,7 +16,15 @@
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 enum { SHA_BYTES = 40 };
-enum { KEY_OFFSETS, KEY_META, KEY_REJECTED, KEY_ANOMALIES, KEY_DAYS, KEY_DIMENSIONS };
+enum {
+    KEY_OFFSETS,
+    KEY_META,
+    KEY_REJECTED,
+    KEY_ANOMALIES,
+    KEY_DAYS,
+    KEY_OTHER_DAYS,
+    KEY_DIMENSIONS
+};
 
 struct redis_store {
     struct redis_store_options options;
@@ -32,8 +40,8 @@ struct redis_store *redis_store_create(const struct redis_store_options *options
                                        struct error *error) {
     struct redis_store *store = memory_create(sizeof *store);
     store->options = *options;
-    static const char *const names[] = {"offsets", "meta", "rejected_counts", "anomalies",
-                                        "login_days"};
+    static const char *const names[] = {"offsets",   "meta",       "rejected_counts",
+                                        "anomalies", "login_days", "login_counts:__other__"};
     for (unsigned i = 0; i < KEY_DIMENSIONS; i++) {
         snprintf(store->keys[i], sizeof store->keys[i], "%s:%s", options->prefix, names[i]);
     }
@@ -258,50 +266,54 @@ static const char *offset_text(int64_t offset, char text[24]) {
     return text;
 }
 
-/* How many entries of each field and of each day there are; days in the order of their first sight.
- */
-struct shape {
-    uint32_t field_entries[DELTA_FIELD_COUNT];
-    struct day {
-        int64_t day;
-        uint32_t entries;
-    } * days;
-    size_t day_count, day_capacity;
-};
-
-static void shape_add_day(struct shape *shape, int64_t day) {
-    for (size_t i = shape->day_count; i > 0; i--) { /* the newest day first: nearly always it */
-        if (shape->days[i - 1].day != day) continue;
-        shape->days[i - 1].entries++;
-        return;
-    }
-    if (shape->day_count == shape->day_capacity) {
-        shape->day_capacity = shape->day_capacity * 2 + 8;
-        shape->days = memory_grow(shape->days, shape->day_capacity * sizeof *shape->days);
-    }
-    shape->days[shape->day_count++] = (struct day){day, 1};
-}
-
 enum { MINUTES_A_DAY = 24 * 60 };
 
+/* What a call counts: how many entries each field has, and the minutes, oldest first. */
+struct shape {
+    uint32_t field_entries[DELTA_FIELD_COUNT];
+    struct minute {
+        int64_t minute; /* since 1970 */
+        int64_t count;
+    } * minutes;
+    uint32_t day_count;
+};
+
+static int compare_minutes(const void *a, const void *b) {
+    const struct minute *left = a, *right = b;
+    return (left->minute > right->minute) - (left->minute < right->minute);
+}
+
+static bool begins_day(const struct shape *shape, uint32_t m) {
+    return m == 0 ||
+           shape->minutes[m].minute / MINUTES_A_DAY != shape->minutes[m - 1].minute / MINUTES_A_DAY;
+}
+
+/* Sorted, so that minutes all over the ages cost no more than those of one day. */
 static struct shape measure(const struct store_call *call) {
     struct shape shape = {0};
+    uint32_t entry_count = 0, minute_count = 0;
+    for (size_t i = 0; i < call->delta_count; i++)
+        entry_count += call->deltas[i]->entry_count;
+    shape.minutes = memory_create((entry_count + 1) * sizeof *shape.minutes);
     for (size_t i = 0; i < call->delta_count; i++) {
         const struct delta *delta = call->deltas[i];
         for (uint32_t e = 0; e < delta->entry_count; e++) {
             const struct delta_entry *entry = &delta->entries[e];
             shape.field_entries[entry->field]++;
-            if (entry->field == DELTA_MINUTE) {
-                shape_add_day(&shape, delta_number(delta_key(delta, entry)) / MINUTES_A_DAY);
-            }
+            if (entry->field != DELTA_MINUTE) continue;
+            shape.minutes[minute_count++] =
+                (struct minute){delta_number(delta_key(delta, entry)), entry->count};
         }
     }
+    qsort(shape.minutes, minute_count, sizeof *shape.minutes, compare_minutes);
+    for (uint32_t m = 0; m < minute_count; m++)
+        shape.day_count += begins_day(&shape, m);
     return shape;
 }
 
-/* Puts n and n pairs for the entries of one field, and of one day if `day` >= 0. */
+/* Puts n and n pairs for the entries of one field, but for minutes. */
 static void put_pairs(struct redis_command *command, const struct store_call *call, unsigned field,
-                      int64_t day, uint32_t pair_count) {
+                      uint32_t pair_count) {
     redis_command_put_int(command, pair_count);
     for (size_t i = 0; pair_count > 0 && i < call->delta_count; i++) {
         const struct delta *delta = call->deltas[i];
@@ -309,13 +321,7 @@ static void put_pairs(struct redis_command *command, const struct store_call *ca
             const struct delta_entry *entry = &delta->entries[e];
             if (entry->field != field) continue;
             struct delta_key key = delta_key(delta, entry);
-            if (field == DELTA_MINUTE) {
-                int64_t minute = delta_number(key);
-                if (minute / MINUTES_A_DAY != day) continue;
-                char time[LOGIN_MINUTE_BYTES];
-                login_minute_format(minute, time);
-                redis_command_put(command, time, strlen(time));
-            } else if (field == DELTA_REJECTED) {
+            if (field == DELTA_REJECTED) {
                 const char *reason = login_reason_name((enum login_reason)delta_number(key));
                 redis_command_put(command, reason, strlen(reason));
             } else {
@@ -326,25 +332,51 @@ static void put_pairs(struct redis_command *command, const struct store_call *ca
     }
 }
 
+static void put_day_keys(struct redis_command *command, const struct shape *shape,
+                         const char *prefix) {
+    char text[300], day_name[LOGIN_DAY_BYTES];
+    for (uint32_t m = 0; m < shape->field_entries[DELTA_MINUTE]; m++) {
+        if (!begins_day(shape, m)) continue;
+        login_day_format(shape->minutes[m].minute, day_name);
+        snprintf(text, sizeof text, "%s:login_counts:%s", prefix, day_name);
+        redis_command_put_text(command, text);
+    }
+}
+
+/* Puts for each day its name, n, and n pairs. */
+static void put_days(struct redis_command *command, const struct shape *shape) {
+    const uint32_t minute_count = shape->field_entries[DELTA_MINUTE];
+    char day_name[LOGIN_DAY_BYTES], time_name[LOGIN_MINUTE_BYTES];
+    for (uint32_t m = 0; m < minute_count; m++) {
+        if (begins_day(shape, m)) {
+            uint32_t end = m + 1;
+            while (end < minute_count && !begins_day(shape, end))
+                end++;
+            login_day_format(shape->minutes[m].minute, day_name);
+            redis_command_put_text(command, day_name);
+            redis_command_put_int(command, end - m);
+        }
+        login_minute_format(shape->minutes[m].minute, time_name);
+        redis_command_put_text(command, time_name);
+        redis_command_put_int(command, shape->minutes[m].count);
+    }
+}
+
 /* Builds the command of a call: the layout is the one that checkpoint.lua states. */
 static void put_call(struct redis_store *store, const struct store_call *call, bool by_text) {
     struct redis_command *command = &store->command;
     const struct redis_store_options *options = &store->options;
     unsigned key_count = KEY_DIMENSIONS + options->dimension_count;
     struct shape shape = measure(call);
-    char text[300], day_name[LOGIN_DAY_BYTES];
+    char text[24];
 
     redis_command_clear(command);
     redis_command_put_text(command, by_text ? "EVAL" : "EVALSHA");
     redis_command_put_text(command, by_text ? checkpoint_lua : store->sha);
-    redis_command_put_int(command, (int64_t)(key_count + shape.day_count));
+    redis_command_put_int(command, (int64_t)key_count + shape.day_count);
     for (unsigned i = 0; i < key_count; i++)
         redis_command_put_text(command, store->keys[i]);
-    for (size_t i = 0; i < shape.day_count; i++) {
-        login_day_format(shape.days[i].day * MINUTES_A_DAY, day_name);
-        snprintf(text, sizeof text, "%s:login_counts:%s", options->prefix, day_name);
-        redis_command_put_text(command, text);
-    }
+    put_day_keys(command, &shape, options->prefix);
     redis_command_put_int(command, call->partition);
     redis_command_put_text(command, offset_text(call->base, text));
     redis_command_put_text(command, offset_text(call->end, text));
@@ -356,17 +388,14 @@ static void put_call(struct redis_store *store, const struct store_call *call, b
     redis_command_put_int(command, options->max_values);
     redis_command_put_int(command, options->retention_days * 24 * 3600);
     redis_command_put_int(command, (int64_t)time(NULL));
+    redis_command_put_int(command, options->max_days);
     redis_command_put_int(command, options->dimension_count);
     for (unsigned d = 0; d < options->dimension_count; d++) {
-        put_pairs(command, call, d, -1, shape.field_entries[d]);
+        put_pairs(command, call, d, shape.field_entries[d]);
     }
-    put_pairs(command, call, DELTA_REJECTED, -1, shape.field_entries[DELTA_REJECTED]);
-    for (size_t i = 0; i < shape.day_count; i++) {
-        login_day_format(shape.days[i].day * MINUTES_A_DAY, day_name);
-        redis_command_put_text(command, day_name);
-        put_pairs(command, call, DELTA_MINUTE, shape.days[i].day, shape.days[i].entries);
-    }
-    free(shape.days);
+    put_pairs(command, call, DELTA_REJECTED, shape.field_entries[DELTA_REJECTED]);
+    put_days(command, &shape);
+    free(shape.minutes);
 }
 
 /* Asks Redis for the script's name (SCRIPT LOAD also teaches it the text). */

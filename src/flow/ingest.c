@@ -18,7 +18,7 @@
 enum {
     BATCHES = 4,
     TICK_MS = 100,     /* longest sleep */
-    DRAIN_TICK_MS = 5, /* the same while draining */
+    DRAIN_TICK_MS = 5, /* the same while draining, or while others have too much in hand */
     VERIFY_MS = 3000,  /* an idle partition asks whether Redis still knows it */
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
@@ -81,7 +81,14 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     return ingest;
 }
 
-static void free_messages(struct batch *batch) {
+static void forget_bytes(struct ingest *ingest, struct batch *batch) {
+    atomic_fetch_sub_explicit(ingest->options->in_hand_bytes, batch->record_bytes,
+                              memory_order_relaxed);
+    batch->record_bytes = 0;
+}
+
+static void free_messages(struct ingest *ingest, struct batch *batch) {
+    forget_bytes(ingest, batch);
     for (size_t i = 0; i < batch->record_count; i++) {
         kafka_source_message_free(batch->records[i].message);
     }
@@ -234,7 +241,7 @@ static void take_mail(struct ingest *ingest) {
     while ((item = inbox_take(&ingest->inbox)) != NULL) {
         if (item->kind == ITEM_HOME) {
             struct batch *batch = inbox_entry(item, struct batch, home_item);
-            free_messages(batch);
+            free_messages(ingest, batch);
             ingest->free_batches[ingest->free_count++] = batch;
         } else {
             assert(item->kind == ITEM_NOTICE);
@@ -310,6 +317,8 @@ static void read_records(struct ingest *ingest, struct batch *batch, int timeout
         bytes += (int64_t)message->len + RECORD_OVERHEAD_BYTES;
         add_record(ingest, batch, message);
     }
+    batch->record_bytes = bytes;
+    atomic_fetch_add_explicit(ingest->options->in_hand_bytes, bytes, memory_order_relaxed);
     metric_add(ingest->consumed, (int64_t)batch->record_count);
 }
 
@@ -333,6 +342,12 @@ static void show_lag(struct ingest *ingest, int64_t now_ms) {
 static bool is_full(const struct ingest *ingest) {
     return (int64_t)atomic_load_explicit(&ingest->pending_entries, memory_order_relaxed) >
            ingest->options->pending_max;
+}
+
+/* All partitions together. What is in hand comes home without any of them reading on. */
+static bool is_hand_full(const struct ingest *ingest) {
+    return atomic_load_explicit(ingest->options->in_hand_bytes, memory_order_relaxed) >
+           ingest->options->in_hand_max;
 }
 
 static bool is_cut_due(const struct ingest *ingest, int64_t now_ms, bool is_draining) {
@@ -378,7 +393,7 @@ static bool hand_on(struct ingest *ingest, struct batch *batch) {
         holders += has_counts[s];
     }
     if (holders == 0) {
-        free_messages(batch);
+        free_messages(ingest, batch);
         ingest->free_batches[ingest->free_count++] = batch;
         return false;
     }
@@ -413,7 +428,8 @@ static void step(struct ingest *ingest) {
         return;
     }
     struct batch *batch = ingest->free_batches[--ingest->free_count];
-    bool may_read = ingest->is_placed && !is_draining && !is_full(ingest);
+    bool must_wait = is_hand_full(ingest);
+    bool may_read = ingest->is_placed && !is_draining && !is_full(ingest) && !must_wait;
     if (may_read) read_records(ingest, batch, read_timeout_ms(ingest, now_ms));
     add_marks(ingest, batch, is_draining);
     bool is_handed_on = hand_on(ingest, batch);
@@ -422,7 +438,7 @@ static void step(struct ingest *ingest) {
         atomic_store(&ingest->is_settled, cursor_is_settled(&ingest->cursor));
     }
     if (!may_read && !is_handed_on) {
-        inbox_wait(&ingest->inbox, is_draining ? DRAIN_TICK_MS : TICK_MS);
+        inbox_wait(&ingest->inbox, is_draining || must_wait ? DRAIN_TICK_MS : TICK_MS);
     }
 }
 
@@ -481,6 +497,9 @@ struct kafka_stream *ingest_stop(struct ingest *ingest) {
     inbox_wake(&ingest->inbox);
     if (ingest->is_running) pthread_join(ingest->thread, NULL);
     ingest->is_running = false;
+    /* whoever holds them still: the other partitions must not wait for it */
+    for (unsigned i = 0; i < BATCHES; i++)
+        forget_bytes(ingest, ingest->batches[i]);
     metric_cell_remove(ingest->options->counted_lag, ingest->label);
     metric_cell_remove(ingest->options->lag, ingest->label);
     struct kafka_stream *stream = ingest->stream;

@@ -278,10 +278,10 @@ def test_a_topic_that_cannot_take_batches(world):
     load = world.make_load(partitions=1)
     world.broker.create_topic(world.output, 1, max__message__bytes=10000)
     load.produce(2000)
-    instance = world.run()
-    assert instance.wait_exit() == 1
-    last = instance.log().splitlines()[-1]
-    assert world.output in last and "producer.batch.size" in last, last
+    instance = world.run(producer__batch__size=30000)
+    world.verify(load, instance)
+    assert "batch_bytes=7500" in instance.log()
+    instance.stop()
 
 
 def test_a_record_without_a_timestamp(world):

@@ -117,6 +117,7 @@ static void without_any_source_the_defaults_hold(void **state) {
     assert_string_equal(config->aggregate.dimensions[0], "device_type");
     assert_string_equal(config->aggregate.dimensions[1], "locale");
     assert_int_equal(config->aggregate.max_values, 10000);
+    assert_int_equal(config->aggregate.max_days, 4000);
     assert_int_equal(config->aggregate.retention_days, 400);
     assert_int_equal(config->aggregate.max_future_s, 3600);
     assert_int_equal(config->anomaly.threshold, 10);
