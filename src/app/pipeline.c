@@ -24,7 +24,7 @@
 
 enum {
     POLL_MS = 100,
-    LOOK_MS = 5000, /* between looks at the input topic's id */
+    LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
     STUCK_MS = 60000, /* a thread without a step for so long is stuck */
     BATCHES_A_PARTITION = 4,
@@ -350,7 +350,8 @@ bool pipeline_run(struct pipeline *pipeline, struct error *error) {
         if (!is_good || clock_ms() < look_ms) continue;
         is_good = kafka_topics_is_same(kafka_source_handle(pipeline->source),
                                        pipeline->config->input.topic, pipeline->input.id,
-                                       LOOK_WAIT_MS, error);
+                                       LOOK_WAIT_MS, error) &&
+                  kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, error);
         look_ms = clock_ms() + LOOK_MS;
     }
     const int signal = *pipeline->stop.signal;

@@ -12,10 +12,14 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "edge/kafka_group.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_member.h"
 
-enum { SEEK_TIMEOUT_MS = 5000 };
+enum {
+    SEEK_TIMEOUT_MS = 5000,
+    ORPHAN_LOOKS = 2, /* in a row, before a group that seems to rest is disturbed */
+};
 
 struct kafka_source {
     struct kafka_source_options options;
@@ -23,6 +27,7 @@ struct kafka_source {
     rd_kafka_t *consumer;
     struct kafka_member member;
     bool is_subscribed;
+    int orphan_looks;      /* in a row that found partitions without an owner */
     bool is_starting_over; /* left the group, to join it again with nothing in hand */
     atomic_bool is_joined;
 };
@@ -144,6 +149,12 @@ bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_reba
     return join(source, error);
 }
 
+/* Gives up all partitions, in order, and joins anew: the group shares out once more. */
+static bool start_over(struct kafka_source *source, struct error *error) {
+    rd_kafka_unsubscribe(source->consumer);
+    return join(source, error);
+}
+
 /* Leaves the group and joins it anew where it was taken back without a word: see kafka_member. */
 static bool start_over_if_replaced(struct kafka_source *source, struct error *error) {
     if (!kafka_member_was_replaced(&source->member)) {
@@ -153,8 +164,21 @@ static bool start_over_if_replaced(struct kafka_source *source, struct error *er
     if (source->is_starting_over) return true;
     source->is_starting_over = true;
     log_warn("The group expelled this member and took it back: joining anew");
-    rd_kafka_unsubscribe(source->consumer);
-    return join(source, error);
+    return start_over(source, error);
+}
+
+bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {
+    const struct kafka_source_options *options = &source->options;
+    if (options->static_id == NULL || source->is_starting_over) return true;
+    if (!kafka_group_is_ours_to_mend(source->consumer, options->group, options->topic,
+                                     timeout_ms)) {
+        source->orphan_looks = 0;
+        return true;
+    }
+    if (++source->orphan_looks < ORPHAN_LOOKS) return true; /* it may be about to move */
+    source->orphan_looks = 0;
+    log_warn("The group came to rest with partitions that nobody owns: joining anew");
+    return start_over(source, error);
 }
 
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {

@@ -1,4 +1,4 @@
-"""A member that the group expelled, and that does not know it."""
+"""Members that librdkafka or the group leaves in a state that it tells nobody of."""
 
 import pytest
 from confluent_kafka import Consumer
@@ -53,4 +53,30 @@ def test_static_member_expelled_in_a_rebalance(world):
     assert "Partitions lost" in first.log(), "it drained partitions that were another's"
     world.verify(load, second)
     first.stop()
+    second.stop()
+
+
+@pytest.mark.timeout(180)
+def test_static_member_that_dies_between_the_steps_of_a_rebalance(world):
+    """It is to give two partitions up, and is killed before it can. Who comes in its place gets the
+    other two, without a rebalance: the group rests, with two partitions that nobody owns."""
+    load = world.make_load()
+    options = {"consumer__session__timeout__ms": SESSION_MS, **TALKATIVE}
+    with load.feed(RATE) as feed:
+        first = world.run("first", instance__id="first", **options)
+        first.wait_assigned(4)
+        feed.wait_for_more(2000)
+        second = world.run("second", instance__id="second", **options)
+        second.wait_log("msg=Running")
+        world.redis_server.pause()  # so that what is given up is not drained at once
+        wait.until(lambda: " 2 revoked partitions based on" in first.log(), 30,
+                   "two partitions are to be given up", every=0)
+        first.kill()
+        world.redis_server.resume()
+        again = world.run("again", instance__id="first", **options)
+        world.wait_shared(again, second)
+        feed.wait_for_more(2000)
+    assert "partitions that nobody owns" in again.log() + second.log()
+    world.verify(load, second)
+    again.stop()
     second.stop()
