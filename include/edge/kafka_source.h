@@ -64,8 +64,9 @@ bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_reba
 /* Serves rebalances and errors. False and error if the consumer is dead for good. */
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error);
 
-/* To be called every few seconds by the thread that polls: mends a group of static members that has
- * come to rest with partitions nobody owns (see kafka_group). As kafka_source_poll. */
+/* To be called every few seconds by the thread that polls: a static member that was assigned something
+ * lately mends a group that came to rest with partitions nobody owns (see kafka_group). As
+ * kafka_source_poll. */
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error);
 
 /* True while a member of the group, with or without partitions. */

@@ -1,88 +1,79 @@
+/* rd_kafka_list_groups, not the admin client's DescribeConsumerGroups: that one ends the process by an
+ * assertion if its coordinator goes away at the wrong moment (seen in 2.15.1; librdkafka #4605). */
 #include "edge/kafka_group.h"
 
 #include <librdkafka/rdkafka.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "edge/kafka_topics.h"
 
-static rd_kafka_event_t *describe(rd_kafka_t *client, const char *group, int timeout_ms) {
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
-    if (options != NULL) {
-        rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, NULL, 0);
-    }
-    rd_kafka_DescribeConsumerGroups(client, &group, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
-    if (options != NULL) rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_queue_destroy(queue);
-    return event;
+struct reader {
+    const unsigned char *at, *end;
+    bool is_broken;
+};
+
+static uint32_t read_number(struct reader *reader, size_t bytes) {
+    uint32_t number = 0;
+    if ((size_t)(reader->end - reader->at) < bytes) reader->is_broken = true;
+    if (reader->is_broken) return 0;
+    for (size_t i = 0; i < bytes; i++)
+        number = number << 8 | *reader->at++;
+    return number;
 }
 
-static int count_owned(const rd_kafka_MemberDescription_t *member, const char *topic) {
-    const rd_kafka_MemberAssignment_t *assignment = rd_kafka_MemberDescription_assignment(member);
-    const rd_kafka_topic_partition_list_t *list =
-        assignment == NULL ? NULL : rd_kafka_MemberAssignment_partitions(assignment);
+static const void *skip(struct reader *reader, size_t bytes) {
+    const void *at = reader->at;
+    if ((size_t)(reader->end - reader->at) < bytes) reader->is_broken = true;
+    if (reader->is_broken) return NULL;
+    reader->at += bytes;
+    return at;
+}
+
+int kafka_group_count_assigned(const void *assignment, size_t bytes, const char *topic) {
+    const unsigned char *begin = assignment;
+    struct reader reader = {.at = begin, .end = bytes == 0 ? begin : begin + bytes};
+    uint32_t count = 0;
+    read_number(&reader, 2); /* version: later ones only append */
+    uint32_t topics = read_number(&reader, 4);
+    for (; topics > 0 && !reader.is_broken; topics--) {
+        const size_t length = read_number(&reader, 2);
+        const char *name = skip(&reader, length);
+        const uint32_t partitions = read_number(&reader, 4);
+        skip(&reader, (size_t)partitions * 4);
+        if (reader.is_broken) break;
+        if (length == strlen(topic) && memcmp(name, topic, length) == 0) count += partitions;
+    }
+    return reader.is_broken ? -1 : (int)count;
+}
+
+/* How many partitions of topic are owned; -1 if the group is not at rest. */
+static int count_owned(const struct rd_kafka_group_info *group, const char *topic) {
     int count = 0;
-    for (int i = 0; list != NULL && i < list->cnt; i++) {
-        count += strcmp(list->elems[i].topic, topic) == 0;
+    if (group->err != RD_KAFKA_RESP_ERR_NO_ERROR || strcmp(group->state, "Stable") != 0) return -1;
+    for (int i = 0; i < group->member_cnt; i++) {
+        const struct rd_kafka_group_member_info *member = &group->members[i];
+        if (member->member_assignment_size == 0) continue;
+        const int owned = kafka_group_count_assigned(member->member_assignment,
+                                                     (size_t)member->member_assignment_size, topic);
+        if (owned < 0) return -1;
+        count += owned;
     }
     return count;
 }
 
-/* Whether the member with our id comes first, by what it owns and then by its id; sets how many
- * partitions all members own. */
-static bool owns_least(const rd_kafka_ConsumerGroupDescription_t *group, const char *our_id,
-                       const char *topic, int *owned_by_all) {
-    const char *first_id = NULL;
-    int first_owned = 0;
-    const size_t count = rd_kafka_ConsumerGroupDescription_member_count(group);
-    *owned_by_all = 0;
-    for (size_t i = 0; i < count; i++) {
-        const rd_kafka_MemberDescription_t *member =
-            rd_kafka_ConsumerGroupDescription_member(group, i);
-        const char *id = rd_kafka_MemberDescription_consumer_id(member);
-        const int owned = count_owned(member, topic);
-        *owned_by_all += owned;
-        if (first_id == NULL || owned < first_owned ||
-            (owned == first_owned && strcmp(id, first_id) < 0)) {
-            first_id = id;
-            first_owned = owned;
-        }
-    }
-    return first_id != NULL && strcmp(first_id, our_id) == 0;
-}
-
-static bool is_ours_to_mend(rd_kafka_event_t *event, const char *our_id, const char *topic,
-                            int partition_count) {
-    size_t count = 0;
-    const rd_kafka_DescribeConsumerGroups_result_t *result =
-        rd_kafka_event_DescribeConsumerGroups_result(event);
-    if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
-    const rd_kafka_ConsumerGroupDescription_t **groups =
-        rd_kafka_DescribeConsumerGroups_result_groups(result, &count);
-    if (count != 1 || rd_kafka_ConsumerGroupDescription_state(groups[0]) !=
-                          RD_KAFKA_CONSUMER_GROUP_STATE_STABLE) {
-        return false;
-    }
-    int owned_by_all = 0;
-    return owns_least(groups[0], our_id, topic, &owned_by_all) && owned_by_all < partition_count;
-}
-
-bool kafka_group_is_ours_to_mend(rd_kafka_t *client, const char *group, const char *topic,
-                                 int timeout_ms) {
+bool kafka_group_has_orphans(rd_kafka_t *client, const char *group, const char *topic,
+                             int timeout_ms) {
     struct error error;
     struct topic_facts facts;
-    bool is_ours = false;
-    char *our_id = rd_kafka_memberid(client);
-    rd_kafka_event_t *event = our_id == NULL ? NULL : describe(client, group, timeout_ms);
-    if (event != NULL) {
-        is_ours = kafka_topics_look(client, topic, timeout_ms, &facts, &error) == TOPICS_OK &&
-                  is_ours_to_mend(event, our_id, topic, facts.partition_count);
-        rd_kafka_event_destroy(event);
+    const struct rd_kafka_group_list *list = NULL;
+    if (kafka_topics_look(client, topic, timeout_ms, &facts, &error) != TOPICS_OK) return false;
+    if (rd_kafka_list_groups(client, group, &list, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (list != NULL) rd_kafka_group_list_destroy(list);
+        return false;
     }
-    if (our_id != NULL) rd_kafka_mem_free(client, our_id);
-    return is_ours;
+    const int owned = list->group_cnt == 1 ? count_owned(&list->groups[0], topic) : -1;
+    rd_kafka_group_list_destroy(list);
+    return owned >= 0 && owned < facts.partition_count;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_group.h"
@@ -18,7 +19,8 @@
 
 enum {
     SEEK_TIMEOUT_MS = 5000,
-    ORPHAN_LOOKS = 2, /* in a row, before a group that seems to rest is disturbed */
+    ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
+    ORPHAN_LOOKS = 2,   /* in a row, before a group that seems to rest is disturbed */
 };
 
 struct kafka_source {
@@ -27,6 +29,7 @@ struct kafka_source {
     rd_kafka_t *consumer;
     struct kafka_member member;
     bool is_subscribed;
+    int64_t assigned_ms;   /* when the group last shared out */
     int orphan_looks;      /* in a row that found partitions without an owner */
     bool is_starting_over; /* left the group, to join it again with nothing in hand */
     atomic_bool is_joined;
@@ -169,9 +172,11 @@ static bool start_over_if_replaced(struct kafka_source *source, struct error *er
 
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {
     const struct kafka_source_options *options = &source->options;
-    if (options->static_id == NULL || source->is_starting_over) return true;
-    if (!kafka_group_is_ours_to_mend(source->consumer, options->group, options->topic,
-                                     timeout_ms)) {
+    if (options->static_id == NULL || source->is_starting_over ||
+        clock_ms() > source->assigned_ms + ORPHANS_MS) {
+        return true;
+    }
+    if (!kafka_group_has_orphans(source->consumer, options->group, options->topic, timeout_ms)) {
         source->orphan_looks = 0;
         return true;
     }
@@ -241,6 +246,7 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
         list->elems[i].offset = items[i].offset;
     free(items);
     check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
+    source->assigned_ms = clock_ms();
     atomic_store(&source->is_joined, true);
 }
 

@@ -1,0 +1,48 @@
+/* What is read of a member's assignment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "edge/kafka_group.h"
+
+/* Version 1: topic "in" with partitions 0 and 7, "other" with partition 0, and no user data. */
+static const char assignment[] = "\0\1"
+                                 "\0\0\0\2"
+                                 "\0\2in\0\0\0\2\0\0\0\0\0\0\0\7"
+                                 "\0\5other\0\0\0\1\0\0\0\0"
+                                 "\377\377\377\377";
+enum { WHOLE = sizeof assignment - 1, USER_DATA = 4 };
+
+static void partitions_of_the_topic_are_counted(void **state) {
+    (void)state;
+    assert_int_equal(kafka_group_count_assigned(assignment, WHOLE, "in"), 2);
+    assert_int_equal(kafka_group_count_assigned(assignment, WHOLE, "other"), 1);
+    assert_int_equal(kafka_group_count_assigned(assignment, WHOLE, "i"), 0);
+}
+
+static void none_at_all_is_no_error(void **state) {
+    (void)state;
+    assert_int_equal(kafka_group_count_assigned("\0\3\0\0\0\0\377\377\377\377", 10, "in"), 0);
+}
+
+static void what_is_cut_or_has_wrong_lengths_is_refused(void **state) {
+    (void)state;
+    for (size_t bytes = 0; bytes < WHOLE - USER_DATA; bytes++) {
+        assert_int_equal(kafka_group_count_assigned(assignment, bytes, "in"), -1);
+    }
+    static const char huge[] = "\0\1\0\0\0\1\0\2in\377\377\377\377\0\0\0\0";
+    assert_int_equal(kafka_group_count_assigned(huge, sizeof huge - 1, "in"), -1);
+    assert_int_equal(kafka_group_count_assigned(NULL, 0, "in"), -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(partitions_of_the_topic_are_counted),
+        cmocka_unit_test(none_at_all_is_no_error),
+        cmocka_unit_test(what_is_cut_or_has_wrong_lengths_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
