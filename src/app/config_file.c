@@ -33,7 +33,7 @@ static bool check_heading(struct ini_input *input, const char *line) {
 static size_t read_line(struct ini_input *input, size_t max) {
     size_t count = 0;
     if (input->line == NULL) input->line = memory_create(max + 1);
-    for (int c; count < max && (c = getc_unlocked(input->file)) != EOF;) {
+    for (int c; count < max && (c = getc(input->file)) != EOF;) {
         input->line[count++] = (char)c;
         if (c == '\n') break;
     }
