@@ -5,9 +5,9 @@
 
 /* Every command that rollcall sends, those in its scripts included. */
 #define ALL_COMMANDS                                                                               \
-    "+ping +select +eval +evalsha +script|load +config|get +info +exists +type +expire +hget "     \
-    "+hmget +hset +hincrby +hgetall +zadd +zcard +zincrby +zscore +zrange +zrevrange "             \
-    "+zremrangebyscore +xadd"
+    "+ping +select +eval +evalsha +script|load +config|get +info +type +exists +expire +del "      \
+    "+hget +hmget +hset +hincrby +hgetall +hvals +zadd +zcard +zincrby +zscore +zrange "           \
+    "+zrevrange +zrem +zremrangebyscore +xadd"
 
 static const struct {
     const char *begin; /* of the reply */

@@ -1,5 +1,6 @@
 /* redis_store before a server that answers anything at all. What a real Redis does is in
  * tests/system; here are the answers that none gives, or none gives at will. */
+#include "edge/redis_fault.h"
 #include "edge/redis_store.h"
 
 #include <pthread.h>
@@ -373,8 +374,36 @@ static void mutated_replies_do_no_harm(void **state) {
     fake_destroy(fake);
 }
 
+/* Where a reply does not name the command that is denied, all are said: all that README.md grants. */
+static void an_unnamed_right_is_one_of_those_in_the_readme(void **state) {
+    (void)state;
+    static char readme[128 * 1024];
+    struct error error = {""};
+    FILE *file = fopen("../../README.md", "r");
+    assert_non_null(file);
+    readme[fread(readme, 1, sizeof readme - 1, file)] = '\0';
+    fclose(file);
+    char *rights = strstr(readme, "ACL SETUSER rollcall on");
+    assert_non_null(rights);
+    *strstr(rights, "\n\n") = '\0';
+
+    redis_fault_judge("NOPERM no permission", "here", "p", &error);
+    int count = 0;
+    for (char *rest = NULL, *word = strtok_r(rights, " '\\\n", &rest); word != NULL;
+         word = strtok_r(NULL, " '\\\n", &rest)) {
+        if (*word != '+') continue;
+        count++;
+        const char *named = strstr(error.text, word);
+        while (named != NULL && strchr(" '", named[strlen(word)]) == NULL)
+            named = strstr(named + 1, word);
+        if (named == NULL) fail_msg("%s is not named", word);
+    }
+    assert_true(count > 20);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unnamed_right_is_one_of_those_in_the_readme),
         cmocka_unit_test(answers_of_the_script_are_taken),
         cmocka_unit_test(answers_of_no_script_are_refused_and_said),
         cmocka_unit_test(a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout),
