@@ -18,6 +18,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
+_SECONDS = 300  # of one check
+
 SHELL = ["dev", ".ci/run", "deploy/build-image.sh", "deploy/rollcall-ready"]
 
 #: It does not know __VA_OPT__, so what is logged is hidden from it, and seems to be never read.
@@ -68,8 +70,11 @@ def checks(build):
 def run(check):
     """(tool, file, what it found, or "")."""
     tool, path, command, directory = check
-    done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, errors="replace", timeout=300)
+    try:
+        done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return tool, path, f"not done within {_SECONDS} s\n"
     return tool, path, "" if done.returncode == 0 else done.stdout + done.stderr
 
 
