@@ -131,8 +131,7 @@ static void refresh(void *context) {
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
 }
 
-/* --- building -----------------------------------------------------------------------------------
- */
+/* --- building -------------------------------------------------------------------------------- */
 
 struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
                                    struct error *error) {

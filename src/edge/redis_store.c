@@ -121,6 +121,16 @@ static bool read_policy(struct redis_store *store, char *policy, size_t bytes,
     return line != NULL;
 }
 
+static enum store_verdict refuse_offset(struct redis_store *store, const char *found,
+                                        struct error *error) {
+    error_set(error,
+              "the key %s in Redis at %s holds \"%.40s\" for a partition, which is no offset: "
+              "someone else wrote it; restore a copy from before, or delete all keys under "
+              "\"%s\", and rollcall counts them anew from Kafka",
+              store->keys[KEY_OFFSETS], redis_link_name(store->link), found, store->options.prefix);
+    return STORE_REFUSED;
+}
+
 static enum store_verdict refuse_answer(struct redis_store *store, const redisReply *reply,
                                         struct error *error) {
     const char *kind = reply->element[0]->str, *what = reply->element[1]->str;
@@ -143,12 +153,7 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
             "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
             redis_link_name(store->link), store->options.prefix);
     } else if (strcmp(kind, "odd") == 0) {
-        error_set(error,
-                  "the key %s in Redis at %s holds \"%.40s\" for a partition, which is no offset: "
-                  "someone else wrote it; restore a copy from before, or delete all keys under "
-                  "\"%s\", and rollcall counts them anew from Kafka",
-                  store->keys[KEY_OFFSETS], redis_link_name(store->link), what,
-                  store->options.prefix);
+        return refuse_offset(store, what, error);
     } else if (strcmp(kind, "partial") == 0) {
         error_set(error,
                   "Redis at %s lost the key %s but kept others under its prefix (evicted or "
@@ -166,12 +171,11 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
 
 /* Reads a whole number of 0 or more and nothing else. */
 static bool read_offset(const redisReply *reply, int64_t *offset) {
-    char *end = NULL;
     if (reply->type != REDIS_REPLY_STRING || reply->len == 0 || reply->len > 18 ||
         strspn(reply->str, "0123456789") != reply->len) {
         return false;
     }
-    *offset = strtoll(reply->str, &end, 10);
+    *offset = strtoll(reply->str, NULL, 10);
     return true;
 }
 
@@ -495,15 +499,10 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
         for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
             offsets[i] = CURSOR_ABSENT;
             if (reply->element[i]->type == REDIS_REPLY_NIL) continue;
-            if (!read_offset(reply->element[i], &offsets[i])) verdict = STORE_REFUSED;
-        }
-        if (verdict == STORE_REFUSED) {
-            error_set(error,
-                      "the key %s in Redis at %s holds what is no offset: someone else wrote it; "
-                      "restore a copy from before, or delete all keys under \"%s\", and rollcall "
-                      "counts them anew from Kafka",
-                      store->keys[KEY_OFFSETS], redis_link_name(store->link),
-                      store->options.prefix);
+            if (!read_offset(reply->element[i], &offsets[i])) {
+                const char *found = reply->element[i]->str;
+                verdict = refuse_offset(store, found != NULL ? found : "", error);
+            }
         }
     }
     freeReplyObject(reply);

@@ -3,8 +3,7 @@
 
 #include "world.h"
 
-/* --- INGEST: where to read ----------------------------------------------------------------------
- */
+/* --- INGEST: where to read ------------------------------------------------------------------- */
 
 static void hand_on(struct instance *instance, int offset, enum outcome outcome) {
     assert(instance->queue_count < QUEUE);
@@ -78,8 +77,7 @@ void read_one(struct world *world, struct instance *instance) {
     if (taken.publish) hand_on(instance, (int)offset, outcome);
 }
 
-/* --- CHECKPOINT and Redis: the compare of checkpoint.lua ----------------------------------------
- */
+/* --- CHECKPOINT and Redis: the compare of checkpoint.lua ------------------------------------- */
 
 /* True if it was applied. */
 static bool redis_apply(struct world *world, const struct call *call) {
@@ -128,8 +126,7 @@ void cut(struct world *world, struct instance *instance) {
     clear_counts(&instance->pending);
 }
 
-/* --- PUBLISH and Kafka's transactions -----------------------------------------------------------
- */
+/* --- PUBLISH and Kafka's transactions -------------------------------------------------------- */
 
 /* The coordinator ends a transaction; the instance may or may not hear of it. */
 void end_transaction(struct world *world, struct transaction *transaction, bool commits) {

@@ -6,8 +6,7 @@
 
 #include "world.h"
 
-/* --- the group ----------------------------------------------------------------------------------
- */
+/* --- the group ------------------------------------------------------------------------------- */
 
 static uint64_t raise_fence(struct world *world, struct instance *instance) {
     world->next_generation += UINT64_C(1) << 32;
@@ -95,8 +94,7 @@ static void find_counted(struct world *world, struct instance *instance, bool is
     place(world, instance);
 }
 
-/* --- faults -------------------------------------------------------------------------------------
- */
+/* --- faults ---------------------------------------------------------------------------------- */
 
 static struct login_judge *make_judge(void) {
     struct login_judge *judge = login_judge_create(&input_rules);
@@ -167,8 +165,7 @@ static void step(struct world *world) {
     if (what >= 114) find_counted(world, instance, roll(world, 5) == 0);
 }
 
-/* --- the end ------------------------------------------------------------------------------------
- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 static bool is_done(const struct world *world) {
     for (int i = 0; i < INSTANCES; i++) {

@@ -30,6 +30,15 @@ def _grant(world, *rights):
     world.options["redis.url"] = f"redis://counter:pass-91@127.0.0.1:{world.redis_server.port}/0"
 
 
+def _counted(world):
+    """A load and an instance that has counted all of it so far."""
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run()
+    world.wait_quiet()
+    return load, instance
+
+
 def test_the_rights_in_the_readme_are_enough(world):
     load = world.make_load()
     load.produce(300)
@@ -53,11 +62,8 @@ def test_a_right_that_lacks_is_named_before_anything_is_counted(world, lacking):
 
 def test_a_right_taken_while_running_is_waited_for(world):
     """A checkpoint that could not do all of its writes does none of them."""
-    load = world.make_load()
-    load.produce(200)
     _grant(world, f"~{world.prefix}:*", *RIGHTS)
-    instance = world.run()
-    world.wait_quiet()
+    load, instance = _counted(world)
     _grant(world, f"~{world.prefix}:*", *(right for right in RIGHTS if right != "+zincrby"))
     load.produce(500)
     instance.wait_log("+zincrby")
@@ -66,10 +72,7 @@ def test_a_right_taken_while_running_is_waited_for(world):
 
 
 def test_redis_that_is_full_is_waited_for(world):
-    load = world.make_load()
-    load.produce(200)
-    instance = world.run()
-    world.wait_quiet()
+    load, instance = _counted(world)
     with world.redis_server.client() as client:
         client.config_set("maxmemory", 1)
         load.produce(500)
@@ -79,10 +82,7 @@ def test_redis_that_is_full_is_waited_for(world):
 
 
 def test_redis_that_someones_script_holds_up_is_waited_for(world):
-    load = world.make_load()
-    load.produce(200)
-    instance = world.run()
-    world.wait_quiet()
+    load, instance = _counted(world)
     with world.redis_server.client() as client, world.redis_server.client() as other:
         client.config_set("lua-time-limit", 50)
 
@@ -100,10 +100,7 @@ def test_redis_that_someones_script_holds_up_is_waited_for(world):
 
 
 def test_redis_that_loses_a_part_of_its_keys_while_running(world):
-    load = world.make_load()
-    load.produce(200)
-    instance = world.run()
-    world.wait_quiet()
+    _, instance = _counted(world)
     with world.redis_server.client() as client:
         client.delete(f"{world.prefix}:offsets")
     refused(instance, f"{world.prefix}:offsets", "delete all keys")
@@ -112,10 +109,7 @@ def test_redis_that_loses_a_part_of_its_keys_while_running(world):
 @pytest.mark.parametrize("running", [True, False])
 def test_an_offset_that_is_none_is_refused(world, running):
     """A text that begins with no digit would else be offset 0, and all be counted twice."""
-    load = world.make_load()
-    load.produce(200)
-    instance = world.run()
-    world.wait_quiet()
+    _, instance = _counted(world)
     if not running:
         instance.stop()
     with world.redis_server.client() as client:
@@ -124,10 +118,7 @@ def test_an_offset_that_is_none_is_refused(world, running):
 
 
 def test_a_key_that_changes_its_type_while_running(world):
-    load = world.make_load()
-    load.produce(200)
-    instance = world.run()
-    world.wait_quiet()
+    _, instance = _counted(world)
     with world.redis_server.client() as client:
         client.delete(f"{world.prefix}:locale_counts")
         client.set(f"{world.prefix}:locale_counts", "a string")
