@@ -2,19 +2,15 @@
 
 import contextlib
 import os
-import sys
 import time
 
 import contenders
 import filler
 import measure
 import process
+import proxy as proxies
 import results
 import world as worlds
-
-sys.path.append(os.path.join(worlds.REPO, "tests", "chaos"))
-
-import proxy as proxies  # noqa: E402
 
 LARGE_BYTES = 990_000
 PREFIX = "{user-login}"

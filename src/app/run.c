@@ -62,7 +62,7 @@ int command_run(const struct config *config, const struct options *options) {
         return 1;
     }
     bool is_good = pipeline_run(pipeline, &error);
-    alarm(watchdog_s);
+    if (stop_signal == 0) alarm(watchdog_s); /* else it has run since the signal */
     pipeline_destroy(&pipeline);
     if (!is_good) {
         log_error(error.text);

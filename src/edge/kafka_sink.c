@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "core/login.h"
+#include "edge/kafka_brokers.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_topics.h"
 
@@ -30,6 +31,7 @@ enum {
 struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
+    struct kafka_brokers brokers;
     rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
     bool keeps_partition[2];     /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
@@ -87,6 +89,11 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
              log_text("error", rd_kafka_err2name(message->err)));
 }
 
+static void on_error(rd_kafka_t *producer, int code, const char *reason, void *opaque) {
+    struct kafka_sink *sink = opaque;
+    kafka_brokers_heard(&sink->brokers, producer, code, reason);
+}
+
 static void close_producer(struct kafka_sink *sink) {
     if (sink->producer == NULL) return;
     rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -118,6 +125,7 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_error_cb(conf, on_error);
     kafka_log_attach(conf);
 }
 
@@ -147,6 +155,7 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     }
     close_producer(sink);
     sink->producer = producer;
+    sink->brokers = (struct kafka_brokers){0};
     const char *const names[] = {options->topic, options->rejected_topic};
     for (int i = 0; i < 2; i++) {
         sink->topics[i] = *names[i] == '\0' ? NULL : rd_kafka_topic_new(producer, names[i], NULL);
@@ -446,6 +455,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
+    kafka_brokers_serve(&sink->brokers, sink->producer);
     rd_kafka_poll(sink->producer, timeout_ms);
 }
 

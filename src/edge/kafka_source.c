@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "edge/kafka_brokers.h"
 #include "edge/kafka_group.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_member.h"
@@ -27,6 +28,7 @@ struct kafka_source {
     struct kafka_source_options options;
     struct kafka_rebalance rebalance;
     rd_kafka_t *consumer;
+    struct kafka_brokers brokers;
     struct kafka_member member;
     bool is_subscribed;
     int64_t assigned_ms;   /* when the group last shared out */
@@ -80,6 +82,11 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
 }
 
+static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *opaque) {
+    struct kafka_source *source = opaque;
+    kafka_brokers_heard(&source->brokers, consumer, code, reason);
+}
+
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error) {
     char why[512];
@@ -92,6 +99,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
     configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
     kafka_log_attach(conf);
     source->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (source->consumer == NULL) {
@@ -188,6 +196,7 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
 
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {
     char why[512];
+    kafka_brokers_serve(&source->brokers, source->consumer);
     rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, timeout_ms);
     if (message != NULL) {
         assert(message->err != RD_KAFKA_RESP_ERR_NO_ERROR); /* records have queues of their own */

@@ -9,11 +9,14 @@ Each route forwards from a port of its own to a target. Its mode can be changed 
   reply WHICH     forwards requests; the first reply to one of those in WHICH is dropped, and its
                   connection closed: the request was executed and nobody was told. For Kafka WHICH
                   is a list of API keys, for others of byte strings in the request.
+  blind           forwards, but a Kafka's metadata name no brokers: as a cluster answers whose brokers
+                  are all fenced. Closes the connections there are
 """
 
 import asyncio
 import multiprocessing
 import socket
+import struct
 
 import process
 import worker
@@ -43,6 +46,10 @@ class Proxy:
         """Changes a route's mode. Leaving `reply` returns how many replies were dropped."""
         return self._ask("set", port, mode, argument)
 
+    def blinded(self, port):
+        """The client ids of those who got metadata without brokers from this route."""
+        return self._ask("tell_blinded", port)
+
     def _ask(self, *words):
         self._ours.send(words)
         if not self._ours.poll(20):
@@ -56,6 +63,7 @@ class _Route:
         self.port, self.target_port = port, target_port
         self.mode, self.argument = "pass", None
         self.dropped = 0
+        self.blinded = set()
         self.pairs = set()
 
     def set(self, mode, argument):
@@ -63,7 +71,7 @@ class _Route:
         dropped, self.dropped = self.dropped, 0
         self.mode, self.argument = mode, argument
         for pair in list(self.pairs):
-            if mode == "cut":
+            if mode in ("cut", "blind"):
                 pair.close()
             else:
                 pair.flush()
@@ -74,6 +82,10 @@ class _Route:
         self.target_port = target_port
         for pair in list(self.pairs):
             pair.close()
+
+    def tell_blinded(self):
+        """See Proxy.blinded."""
+        return self.blinded
 
     async def serve(self):
         """Listens until the process ends."""
@@ -89,6 +101,7 @@ class _Pair(asyncio.Protocol):
         self.client = self.server = None
         self.held = []  # (is_request, bytes) in order
         self.is_armed = False  # the next reply is to be dropped
+        self.blindfold = _Blindfold(route.blinded) if route.mode == "blind" else None
         self.is_closed = False
 
     def connection_made(self, transport):
@@ -160,7 +173,7 @@ class _Pair(asyncio.Protocol):
 
     def _forward(self, is_request, data):
         transport = self.server if is_request else self.client
-        transport.write(data)
+        transport.write(self.blindfold.pass_on(is_request, data) if self.blindfold else data)
 
     def connection_lost(self, _):
         self.close(abort=False)
@@ -190,6 +203,63 @@ class _Back(asyncio.Protocol):
 
     def connection_lost(self, _):
         self._pair.close(abort=False)
+
+
+class _Blindfold:
+    """Takes the brokers out of a Kafka's metadata, for as long as its connection was blind."""
+
+    _METADATA, _FLEXIBLE = 3, 9  # the API's key, and its first version in the present format
+
+    def __init__(self, blinded):
+        self._blinded = blinded
+        self._asked = {}  # correlation id -> client id, of requests for metadata
+        self._halves = {True: b"", False: b""}  # by is_request: what is not yet a whole frame
+
+    def pass_on(self, is_request, data):
+        """What to forward now in place of data."""
+        data, out = self._halves[is_request] + data, b""
+        while len(data) >= 4 and len(data) >= 4 + int.from_bytes(data[:4], "big"):
+            size = 4 + int.from_bytes(data[:4], "big")
+            out += self._look(is_request, data[:size])
+            data = data[size:]
+        self._halves[is_request] = data
+        return out
+
+    def _look(self, is_request, frame):
+        if is_request:
+            key, version, correlation, length = struct.unpack(">hhih", frame[4:14])
+            if key == self._METADATA and version >= self._FLEXIBLE:
+                self._asked[correlation] = frame[14:14 + length].decode()
+            return frame
+        client = self._asked.pop(int.from_bytes(frame[4:8], "big"), None)
+        if client is None:
+            return frame
+        self._blinded.add(client)
+        return _without_brokers(frame)
+
+
+def _without_brokers(frame):
+    """A metadata reply: size, correlation id, tags, throttle time, brokers (id, host, port, rack,
+    tags), and what follows."""
+    begin = at = 4 + 4 + 1 + 4
+    count, at = _varint(frame, at)
+    for _ in range(count - 1):
+        host, at = _varint(frame, at + 4)
+        rack, at = _varint(frame, at + host - 1 + 4)
+        tags, at = _varint(frame, at + max(rack - 1, 0))
+        assert tags == 0, "a broker with tagged fields"
+    body = frame[4:begin] + b"\x01" + frame[at:]
+    return len(body).to_bytes(4, "big") + body
+
+
+def _varint(data, at):
+    """(value, where it ends)."""
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 0x80:
+            return value, at
 
 
 def _is_wanted(request, which):

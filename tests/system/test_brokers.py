@@ -1,0 +1,63 @@
+"""A cluster that for a moment names none of its brokers, as one does whose brokers are all fenced."""
+
+import pytest
+
+import kafka
+import proxy as proxies
+import wait
+
+RATE = 4000
+CLIENTS = {"consumer__client__id": "reads", "producer__client__id": "writes"}
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    """The network to this module's broker."""
+    return proxies.Proxy()
+
+
+@pytest.fixture(scope="module")
+def broker(proxy, tmp_path_factory):
+    """A broker whose third listener is behind the proxy."""
+    server = kafka.Kafka(str(tmp_path_factory.mktemp("kafka")), advertise=proxy.add)
+    server.start()
+    yield server
+    server.kill()
+
+
+def start(world):
+    """An instance behind the proxy that has counted some records; the proxy's port."""
+    address = world.broker.proxied_address
+    instance = world.run(kafka__bootstrap__servers=address, **CLIENTS)
+    instance.wait_assigned(4)
+    world.wait_counted(2000)
+    return instance, int(address.split(":")[1])
+
+
+def blind(proxy, port):
+    """Returns once both of the instance's clients were told of no brokers."""
+    proxy.set(port, "blind")
+    wait.until(lambda: {"reads", "writes"} <= proxy.blinded(port), 60, "both clients are blind")
+
+
+def test_goes_on_with_those_of_the_configuration(world, proxy):
+    """librdkafka alone forgets them all, and never asks again (its issue 5301)."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance, port = start(world)
+        blind(proxy, port)
+        proxy.set(port, "pass")
+        feed.wait_for_more(2000)
+    world.verify(load, instance)
+    instance.stop()
+
+
+def test_ends_in_time_without_brokers(world, proxy):
+    """The group cannot be told, nothing can be drained: it ends all the same."""
+    load = world.make_load()
+    with load.feed(RATE):
+        instance, port = start(world)
+        blind(proxy, port)
+        instance.stop(30)
+        proxy.set(port, "pass")
+    world.verify(load, world.run().wait_ready())
