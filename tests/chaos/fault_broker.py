@@ -84,6 +84,12 @@ def net_kafka_delay(chaos, held_s, delay_s):
     chaos.net(chaos.cluster.routes, held_s, "delay", delay_s)
 
 
+@fault(1, NET_KAFKA, held_s=(0.5, 5.0))
+def net_kafka_blind(chaos, held_s):
+    """The metadata name no brokers, as if all of them were fenced."""
+    chaos.net(chaos.cluster.routes, held_s, "blind")
+
+
 @fault(6, NET_KAFKA, held_s=(0.2, 4.0), which=list(_APIS))
 def net_kafka_reply(chaos, held_s, which):
     """Requests of one kind are executed, their replies lost."""

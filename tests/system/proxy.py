@@ -10,7 +10,7 @@ Each route forwards from a port of its own to a target. Its mode can be changed 
                   connection closed: the request was executed and nobody was told. For Kafka WHICH
                   is a list of API keys, for others of byte strings in the request.
   blind           forwards, but a Kafka's metadata name no brokers: as a cluster answers whose brokers
-                  are all fenced. Closes the connections there are
+                  are all fenced. Connections are closed when it begins, and when it ends
 """
 
 import asyncio
@@ -69,9 +69,10 @@ class _Route:
     def set(self, mode, argument):
         """Changes the mode; what a hole or a delay held back is let go."""
         dropped, self.dropped = self.dropped, 0
+        closes = mode == "cut" or "blind" in (mode, self.mode)
         self.mode, self.argument = mode, argument
         for pair in list(self.pairs):
-            if mode in ("cut", "blind"):
+            if closes:
                 pair.close()
             else:
                 pair.flush()
