@@ -1,29 +1,37 @@
 #include "edge/kafka_brokers.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
+#include "base/inbox.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
-/* Long enough for librdkafka to be through with dropping, before which it finds that it has them. It
- * also bounds how often they are named: librdkafka keeps each list it was ever given. */
-enum { NAME_AGAIN_MS = 2000 };
+/* Also bounds how often brokers are named: librdkafka keeps each list it was ever given. */
+enum { LOOK_MS = 5000 };
 
-void kafka_brokers_heard(struct kafka_brokers *brokers, const rd_kafka_t *client, int code,
-                         const char *reason) {
-    log_warn("librdkafka ERROR", log_text("client", rd_kafka_name(client)),
-             log_text("error", rd_kafka_err2name((rd_kafka_resp_err_t)code)),
-             log_text("text", reason));
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && brokers->due_ms == 0) {
-        brokers->due_ms = clock_ms() + NAME_AGAIN_MS;
-    }
+struct kafka_brokers {
+    rd_kafka_t *client;
+    pthread_t thread;
+    bool is_running;
+    atomic_bool must_stop;
+    struct inbox inbox; /* only to sleep by */
+};
+
+/* A request for metadata with no time to wait fails in another way where there is nobody to ask. */
+static bool has_any(rd_kafka_t *client) {
+    const struct rd_kafka_metadata *cluster = NULL;
+    const rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, NULL, &cluster, 0);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_metadata_destroy(cluster);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__TIMED_OUT;
 }
 
-void kafka_brokers_serve(struct kafka_brokers *brokers, rd_kafka_t *client) {
+/* The client keeps those that it has. */
+static void name_brokers(rd_kafka_t *client) {
     static const char name[] = "bootstrap.servers";
-    if (brokers->due_ms == 0 || clock_ms() < brokers->due_ms) return;
-    brokers->due_ms = 0;
     const rd_kafka_conf_t *conf = rd_kafka_conf(client);
     size_t bytes = 0;
     if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return;
@@ -31,4 +39,32 @@ void kafka_brokers_serve(struct kafka_brokers *brokers, rd_kafka_t *client) {
     rd_kafka_conf_get(conf, name, list, &bytes);
     rd_kafka_brokers_add(client, list);
     free(list);
+}
+
+static void *run(void *context) {
+    struct kafka_brokers *brokers = context;
+    for (;;) {
+        inbox_wait(&brokers->inbox, LOOK_MS);
+        if (atomic_load(&brokers->must_stop)) return NULL;
+        if (!has_any(brokers->client)) name_brokers(brokers->client);
+    }
+}
+
+struct kafka_brokers *kafka_brokers_watch(rd_kafka_t *client) {
+    struct kafka_brokers *brokers = memory_create(sizeof *brokers);
+    brokers->client = client;
+    inbox_init(&brokers->inbox, NULL, NULL);
+    brokers->is_running = thread_start(&brokers->thread, "brokers", run, brokers);
+    if (!brokers->is_running) log_warn("A thread cannot be made: nobody looks after the brokers");
+    return brokers;
+}
+
+void kafka_brokers_forget(struct kafka_brokers **brokers) {
+    if (*brokers == NULL) return;
+    atomic_store(&(*brokers)->must_stop, true);
+    inbox_wake(&(*brokers)->inbox);
+    if ((*brokers)->is_running) pthread_join((*brokers)->thread, NULL);
+    inbox_fini(&(*brokers)->inbox);
+    free(*brokers);
+    *brokers = NULL;
 }

@@ -13,7 +13,7 @@
 
 struct kafka_feed {
     rd_kafka_t *client;
-    struct kafka_brokers brokers;
+    struct kafka_brokers *brokers;
     char *topic;
     int32_t partition_count; /* of the topic; 0 until kafka_feed_look found it */
     int64_t sent_count;
@@ -34,18 +34,12 @@ static void count_delivery(rd_kafka_t *client, const rd_kafka_message_t *message
     }
 }
 
-static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque) {
-    struct kafka_feed *feed = opaque;
-    kafka_brokers_heard(&feed->brokers, client, code, reason);
-}
-
 static rd_kafka_conf_t *make_conf(const struct properties *kafka, const struct properties *producer,
                                   struct kafka_feed *feed, struct error *error) {
     rd_kafka_conf_t *conf = NULL;
     if (!kafka_conf_build(kafka, producer, KAFKA_PRODUCER, &conf, error)) return NULL;
     kafka_conf_own(conf, "enable.idempotence", "true");
     rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
-    rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_opaque(conf, feed);
     kafka_log_attach(conf);
     return conf;
@@ -65,6 +59,7 @@ struct kafka_feed *kafka_feed_create(const struct properties *kafka,
         error_set(error, "librdkafka: %s", text);
         goto fail;
     }
+    feed->brokers = kafka_brokers_watch(feed->client);
     return feed;
 fail:
     kafka_feed_destroy(&feed);
@@ -73,6 +68,7 @@ fail:
 
 void kafka_feed_destroy(struct kafka_feed **feed) {
     if (*feed == NULL) return;
+    kafka_brokers_forget(&(*feed)->brokers);
     if ((*feed)->client != NULL) rd_kafka_destroy((*feed)->client);
     free((*feed)->topic);
     free(*feed);
@@ -122,7 +118,6 @@ enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *val
 }
 
 void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms) {
-    kafka_brokers_serve(&feed->brokers, feed->client);
     rd_kafka_poll(feed->client, timeout_ms);
 }
 

@@ -23,6 +23,7 @@
 enum {
     QUEUE_MESSAGES = 10000,
     MESSAGE_BYTES_MAX = 100000000,
+    IDLE_MS = 15000,
     LOOK_AGAIN_MS = 300,
     LOOKS_MAX = 5,
     REFUSALS_MAX = 3,
@@ -31,7 +32,7 @@ enum {
 struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
-    struct kafka_brokers brokers;
+    struct kafka_brokers *brokers;
     rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
     bool keeps_partition[2];     /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
@@ -89,13 +90,9 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
              log_text("error", rd_kafka_err2name(message->err)));
 }
 
-static void on_error(rd_kafka_t *producer, int code, const char *reason, void *opaque) {
-    struct kafka_sink *sink = opaque;
-    kafka_brokers_heard(&sink->brokers, producer, code, reason);
-}
-
 static void close_producer(struct kafka_sink *sink) {
     if (sink->producer == NULL) return;
+    kafka_brokers_forget(&sink->brokers);
     rd_kafka_purge(sink->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_poll(sink->producer, 0);
     for (int i = 0; i < 2; i++) {
@@ -119,13 +116,15 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
     kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);
+    /* librdkafka waits without end to send offsets to a coordinator that it has dropped meanwhile (see
+     * kafka_brokers), until another connection goes up or down: one that is idle does so now. */
+    kafka_conf_default(conf, kafka, own, "connections.max.idle.ms", IDLE_MS);
     snprintf(batch_bytes, sizeof batch_bytes, "%zu", sink->batch_bytes);
     kafka_conf_own(conf, "batch.size", batch_bytes);
     /* records without a key go to any partition, one by one */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_conf_set_error_cb(conf, on_error);
     kafka_log_attach(conf);
 }
 
@@ -155,7 +154,7 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     }
     close_producer(sink);
     sink->producer = producer;
-    sink->brokers = (struct kafka_brokers){0};
+    sink->brokers = kafka_brokers_watch(producer);
     const char *const names[] = {options->topic, options->rejected_topic};
     for (int i = 0; i < 2; i++) {
         sink->topics[i] = *names[i] == '\0' ? NULL : rd_kafka_topic_new(producer, names[i], NULL);
@@ -455,7 +454,6 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
-    kafka_brokers_serve(&sink->brokers, sink->producer);
     rd_kafka_poll(sink->producer, timeout_ms);
 }
 

@@ -28,7 +28,7 @@ struct kafka_source {
     struct kafka_source_options options;
     struct kafka_rebalance rebalance;
     rd_kafka_t *consumer;
-    struct kafka_brokers brokers;
+    struct kafka_brokers *brokers;
     struct kafka_member member;
     bool is_subscribed;
     int64_t assigned_ms;   /* when the group last shared out */
@@ -82,11 +82,6 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
 }
 
-static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *opaque) {
-    struct kafka_source *source = opaque;
-    kafka_brokers_heard(&source->brokers, consumer, code, reason);
-}
-
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error) {
     char why[512];
@@ -99,7 +94,6 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
     configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    rd_kafka_conf_set_error_cb(conf, on_error);
     kafka_log_attach(conf);
     source->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (source->consumer == NULL) {
@@ -109,6 +103,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
     conf = NULL; /* the consumer's now */
     kafka_member_init(&source->member, source->consumer);
     rd_kafka_poll_set_consumer(source->consumer);
+    source->brokers = kafka_brokers_watch(source->consumer);
     return source;
 fail:
     if (conf != NULL) rd_kafka_conf_destroy(conf);
@@ -125,6 +120,7 @@ void kafka_source_leave(struct kafka_source *source) {
 void kafka_source_destroy(struct kafka_source **source) {
     if (*source == NULL) return;
     kafka_source_leave(*source);
+    kafka_brokers_forget(&(*source)->brokers);
     kafka_member_fini(&(*source)->member);
     rd_kafka_destroy((*source)->consumer);
     free(*source);
@@ -196,7 +192,6 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
 
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {
     char why[512];
-    kafka_brokers_serve(&source->brokers, source->consumer);
     rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, timeout_ms);
     if (message != NULL) {
         assert(message->err != RD_KAFKA_RESP_ERR_NO_ERROR); /* records have queues of their own */
