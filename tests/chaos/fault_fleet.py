@@ -72,8 +72,13 @@ def expelled(chaos, target, alone_s, stuck_s, asleep_s):
     new = [empty for empty in chaos.fleet.empty() if not empty.is_stable][0]
     chaos.fleet.start(new)
     deadline = time.monotonic() + 5
-    while "msg=Running" not in new.instance.log() and time.monotonic() < deadline:
-        time.sleep(0.01)  # it has looked at Redis, and joins the group now
+
+    def joins():  # it has looked at Redis; one that finds none is started again meanwhile
+        instance = new.instance
+        return instance is not None and "msg=Running" in instance.log()
+
+    while not joins() and time.monotonic() < deadline:
+        time.sleep(0.01)
     chaos.proxy.set(chaos.redis.port, "hole")
     try:
         chaos.hold(stuck_s)
