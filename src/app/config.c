@@ -10,6 +10,7 @@
 #include "app/config_keys.h"
 #include "app/config_sources.h"
 #include "app/options.h"
+#include "base/clamp.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/redis_link.h"
@@ -55,15 +56,14 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         config->instance.id = memory_text(text);
     }
     if (config->instance.shards == 0) {
-        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        config->instance.shards = cores < 1 ? 1 : cores > SHARDS_MAX ? SHARDS_MAX : (int)cores;
+        config->instance.shards = (int)clamp(sysconf(_SC_NPROCESSORS_ONLN), 1, SHARDS_MAX);
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
     fill_kafka(config);
     const int64_t session_ms =
         kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
-    config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
+    config->drain_ms = (int)clamp(session_ms / 2, 0, DRAIN_MS_MAX);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "app/stats.h"
 #include "app/stop.h"
 #include "app/totals.h"
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/fence.h"
 #include "base/log.h"
@@ -264,15 +265,10 @@ fail:
     return error_set(error, "out of memory or threads");
 }
 
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-    return value < low ? low : value > high ? high : value;
-}
-
 static void make_assignment(struct pipeline *pipeline) {
     const struct config *config = pipeline->config;
     int64_t memory_bytes = (int64_t)config->instance.memory_mb << 20;
-    int64_t share_bytes =
-        memory_bytes / (pipeline->input.partition_count > 0 ? pipeline->input.partition_count : 1);
+    int64_t share_bytes = memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
     struct ingest_options ingest = {
         .source = pipeline->source,
         .topic = config->input.topic,
