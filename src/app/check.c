@@ -161,27 +161,18 @@ static void check_transactions(struct check *check) {
 }
 
 static void check_redis_version(struct check *check) {
-    struct error error = {""};
+    struct error error;
+    char version[32];
     const struct config *config = check->config;
     struct redis_link *link =
         redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
-    if (link != NULL && redis_link_open(link, &error)) {
-        const char *info[] = {"INFO", "server"};
-        redisReply *reply = redis_link_call(link, &error, 2, info);
-        const char *found = reply != NULL && reply->type == REDIS_REPLY_STRING
-                                ? strstr(reply->str, "redis_version:")
-                                : NULL;
-        if (found != NULL) {
-            found += strlen("redis_version:");
-            const int length = (int)strcspn(found, "\r\n");
-            if (strtol(found, NULL, 10) < REDIS_MAJOR_MIN) {
-                say_bad(check, "Redis %.*s has no streams: use %d or later", length, found,
-                        REDIS_MAJOR_MIN);
-            } else {
-                say_ok("Redis %.*s", length, found);
-            }
+    if (link != NULL && redis_link_open(link, &error) &&
+        redis_link_info(link, "redis_version:", version, sizeof version, &error)) {
+        if (strtol(version, NULL, 10) < REDIS_MAJOR_MIN) {
+            say_bad(check, "Redis %s has no streams: use %d or later", version, REDIS_MAJOR_MIN);
+        } else {
+            say_ok("Redis %s", version);
         }
-        if (reply != NULL) freeReplyObject(reply);
     }
     redis_link_destroy(&link);
 }

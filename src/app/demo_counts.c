@@ -45,13 +45,10 @@ void demo_counts_expect(struct demo_counts *counts, const struct event *event) {
     add(counts, LOCALE, event->locale, strlen(event->locale), 1);
 }
 
-/* A command whose reply is a list; NULL with an error if it is none. */
-static redisReply *ask(struct redis_link *link, int argc, const char **argv, struct error *error) {
-    if (!redis_link_open(link, error)) return NULL;
-    redisReply *reply = redis_link_call(link, error, argc, argv);
+/* Takes a reply, and answers it if it is a list; else NULL with an error. */
+static redisReply *list_of(redisReply *reply, struct error *error) {
     if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
-    error_set(error, "Redis answered %s %s with: %s", argv[0], argv[1],
-              reply->str != NULL ? reply->str : "no list");
+    error_set(error, "Redis answered: %s", reply->str != NULL ? reply->str : "no list");
     freeReplyObject(reply);
     return NULL;
 }
@@ -75,44 +72,39 @@ static bool add_reply(struct demo_counts *counts, enum kind kind, const char *be
     return true;
 }
 
-static bool read_dimension(struct demo_counts *counts, enum kind kind, const char *key,
-                           struct redis_link *link, struct error *error) {
-    const char *argv[] = {"ZREVRANGE", key, "0", "-1", "WITHSCORES"};
-    return add_reply(counts, kind, NULL, ask(link, 5, argv, error));
-}
-
-static bool read_hash(struct demo_counts *counts, enum kind kind, const char *before,
-                      const char *key, struct redis_link *link, struct error *error) {
-    const char *argv[] = {"HGETALL", key};
-    return add_reply(counts, kind, before, ask(link, 2, argv, error));
+static bool read_dimension(struct demo_counts *counts, enum kind kind, const char *name,
+                           struct redis_link *link, const char *prefix, struct error *error) {
+    redisReply *reply =
+        redis_link_call(link, error, "ZREVRANGE %s:%s_counts 0 -1 WITHSCORES", prefix, name);
+    return add_reply(counts, kind, NULL, list_of(reply, error));
 }
 
 static bool read_minutes(struct demo_counts *counts, struct redis_link *link, const char *prefix,
                          struct error *error) {
-    char key[KEY_BYTES];
-    snprintf(key, sizeof key, "%s:login_days", prefix);
-    const char *argv[] = {"ZRANGE", key, "0", "-1"};
-    redisReply *days = ask(link, 4, argv, error);
+    redisReply *days =
+        list_of(redis_link_call(link, error, "ZRANGE %s:login_days 0 -1", prefix), error);
     bool is_read = days != NULL;
     for (size_t i = 0; is_read && i < days->elements; i++) {
         const char *day = days->element[i]->str;
-        snprintf(key, sizeof key, "%s:login_counts:%s", prefix, day);
-        is_read = read_hash(counts, MINUTE, day, key, link, error);
+        redisReply *reply = redis_link_call(link, error, "HGETALL %s:login_counts:%s", prefix, day);
+        is_read = add_reply(counts, MINUTE, day, list_of(reply, error));
     }
     if (days != NULL) freeReplyObject(days);
     return is_read;
 }
 
+static bool read_rejected(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+                          struct error *error) {
+    redisReply *reply = redis_link_call(link, error, "HGETALL %s:rejected_counts", prefix);
+    return add_reply(counts, REJECTED, NULL, list_of(reply, error));
+}
+
 bool demo_counts_read(struct demo_counts *counts, struct redis_link *link, const char *prefix,
                       struct error *error) {
-    char device_type[KEY_BYTES], locale[KEY_BYTES], rejected[KEY_BYTES];
-    snprintf(device_type, sizeof device_type, "%s:device_type_counts", prefix);
-    snprintf(locale, sizeof locale, "%s:locale_counts", prefix);
-    snprintf(rejected, sizeof rejected, "%s:rejected_counts", prefix);
-    return read_dimension(counts, DEVICE_TYPE, device_type, link, error) &&
-           read_dimension(counts, LOCALE, locale, link, error) &&
-           read_hash(counts, REJECTED, NULL, rejected, link, error) &&
-           read_minutes(counts, link, prefix, error);
+    return redis_link_open(link, error) &&
+           read_dimension(counts, DEVICE_TYPE, "device_type", link, prefix, error) &&
+           read_dimension(counts, LOCALE, "locale", link, prefix, error) &&
+           read_rejected(counts, link, prefix, error) && read_minutes(counts, link, prefix, error);
 }
 
 /* One count, as it is printed and compared. */

@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
+#include "edge/redis_link.h"
+#include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
 #include "flow/aggregate.h"
 #include "flow/checkpoint.h"
@@ -42,7 +44,7 @@ struct pipeline {
 
     struct fence fence;
     struct redis_store *start_store; /* of the main thread: checks, offsets at assignment */
-    struct redis_store *page_store;  /* of the HTTP thread: /counts */
+    struct redis_link *page_link;    /* of the HTTP thread: /counts */
     struct redis_store *count_store; /* of CHECKPOINT */
     struct kafka_source *source;
     struct kafka_sink *sink;
@@ -98,6 +100,8 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
                         struct text *why) {
     struct pipeline *pipeline = context;
     const struct config *config = pipeline->config;
+    const char *const *dimensions = (const char *const *)config->aggregate.dimensions;
+    const unsigned dimension_count = (unsigned)config->aggregate.dimension_count;
     if (scope == EXPOSE_INSTANCE) {
         struct tally *tallies[BATCH_SHARDS_MAX];
         if (!atomic_load(&pipeline->is_flowing)) {
@@ -107,13 +111,15 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
         for (int s = 0; s < config->instance.shards; s++) {
             tallies[s] = aggregate_tally(pipeline->aggregates[s]);
         }
-        totals_render(tallies, (unsigned)config->instance.shards,
-                      (const char *const *)config->aggregate.dimensions,
-                      (unsigned)config->aggregate.dimension_count, json);
+        totals_render(tallies, (unsigned)config->instance.shards, dimensions, dimension_count,
+                      json);
         return true;
     }
     struct error error;
-    if (redis_store_snapshot(pipeline->page_store, json, &error) == STORE_OK) return true;
+    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, dimensions, dimension_count,
+                            json, &error) == STORE_OK) {
+        return true;
+    }
     text_add(why, error.text);
     return false;
 }
@@ -167,8 +173,8 @@ struct pipeline *pipeline_create(const struct config *config, const volatile sig
              config->group_id, config->instance.id);
     pipeline->start_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->start_store == NULL) goto fail;
-    pipeline->page_store = pipeline_store(pipeline->config, pipeline->input.id, error);
-    if (pipeline->page_store == NULL) goto fail;
+    pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
+    if (pipeline->page_link == NULL) goto fail;
     if (*config->http.listen != '\0') {
         struct expose_view view = {
             .metrics = pipeline->stats.metrics,
@@ -375,7 +381,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     kafka_sink_destroy(&p->sink);
     kafka_source_destroy(&p->source);
     redis_store_destroy(&p->count_store);
-    redis_store_destroy(&p->page_store);
+    redis_link_destroy(&p->page_link);
     redis_store_destroy(&p->start_store);
     metrics_destroy(&p->stats.metrics);
     stop_fini(&p->stop);
