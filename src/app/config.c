@@ -217,33 +217,13 @@ void config_print(const struct config *config, FILE *out) {
             !config->instance.is_static && key == config_keys_find("instance", "id");
         fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->name);
         if (key->is_secret) {
-            char url[512];
-            config_redact_url(config->redis.url, url, sizeof url);
-            fputs(url, out);
+            struct redis_link *link = redis_link_create(config->redis.url, 0, NULL);
+            fputs(redis_link_name(link), out);
+            redis_link_destroy(&link);
         } else {
             config_keys_write(key, config, out);
         }
         fputc('\n', out);
         if (strcmp(section, "consumer") == 0) print_properties(&config->consumer, out);
     }
-}
-
-/* What follows "//" up to the last '@' is user:password, or a password alone; a password may hold
- * any character that its writer forgot to encode. What follows a '?' may be anything. */
-void config_redact_url(const char *url, char *out, size_t bytes) {
-    const char *slashes = strstr(url, "//");
-    const char *login = slashes == NULL ? url : slashes + 2;
-    const char *at = strrchr(login, '@');
-    const char *rest = at == NULL ? login : at;
-    const char *query = strchr(rest, '?');
-    const int rest_bytes = query == NULL ? (int)strlen(rest) : (int)(query - rest);
-    int user_bytes = 0;
-    const char *hidden = "";
-    if (at != NULL) {
-        const char *colon = memchr(login, ':', (size_t)(at - login));
-        if (colon != NULL) user_bytes = (int)(colon - login) + 1;
-        hidden = "***";
-    }
-    snprintf(out, bytes, "%.*s%.*s%s%.*s%s", (int)(login - url), url, user_bytes, login, hidden,
-             rest_bytes, rest, query == NULL ? "" : "?***");
 }
