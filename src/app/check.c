@@ -1,6 +1,5 @@
 /* rollcall check: a line for each thing looked at, "ok ..." or "bad ...: how to mend it". */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,25 +31,9 @@ struct check {
     int bad_count;
 };
 
-__attribute__((format(printf, 1, 2))) static void say_ok(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("ok  ", stdout);
-    vprintf(format, arguments);
-    putchar('\n');
-    va_end(arguments);
-}
-
-__attribute__((format(printf, 2, 3))) static void say_bad(struct check *check, const char *format,
-                                                          ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("bad ", stdout);
-    vprintf(format, arguments);
-    putchar('\n');
-    va_end(arguments);
-    check->bad_count++;
-}
+#define say_ok(format, ...) printf("ok  " format "\n" __VA_OPT__(, ) __VA_ARGS__)
+#define say_bad(check, format, ...)                                                                \
+    ((check)->bad_count++, printf("bad " format "\n" __VA_OPT__(, ) __VA_ARGS__))
 
 static void check_librdkafka(struct check *check) {
     const char *version = kafka_names_version();

@@ -122,10 +122,8 @@ static bool check_times(const struct config_sources *sources, struct error *erro
         return refuse(sources, "output", "commit_ms", error, why.text);
     }
     const bool is_commit = config->output.commit_ms > config->redis.checkpoint_ms;
-    if (config->drain_ms > (is_commit ? config->output.commit_ms : config->redis.checkpoint_ms)) {
-        return true;
-    }
     const int longer_ms = is_commit ? config->output.commit_ms : config->redis.checkpoint_ms;
+    if (config->drain_ms > longer_ms) return true;
     char place[CONFIG_PLACE_BYTES];
     if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
         error_set(

@@ -11,15 +11,10 @@
 #include "base/memory.h"
 #include "base/nearest.h"
 
-static bool is_name_character(char c) {
-    return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
-}
-
 static bool is_name(const char *text) {
-    for (const char *p = text; *p != '\0'; p++) {
-        if (!is_name_character(*p)) return false;
-    }
-    return true;
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return text[strspn(text, allowed)] == '\0';
 }
 
 static bool is_topic(const char *text) {

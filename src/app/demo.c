@@ -45,7 +45,7 @@ struct demo {
     struct child redis, run;
     int redis_port;
     char folder[128], redis_log[160], run_log[160];
-    struct demo_counts expected, found;
+    struct delta expected, found;
     int64_t counted;      /* records, by the offsets in Redis */
     int64_t counted_ms;   /* when it last grew, or there was nothing to count */
     int64_t first_minute; /* of the events, since 1970 */
@@ -334,14 +334,14 @@ int command_demo(const struct config *config, const struct options *options) {
     struct demo demo = {.options = options, .config = *config};
     /* The generator gets the broker's address alone: passwords and limits are for another one. */
     demo.config.kafka = demo.config.producer = (struct properties){0};
-    delta_init(&demo.expected.counts);
-    delta_init(&demo.found.counts);
+    delta_init(&demo.expected);
+    delta_init(&demo.found);
     catch_signals();
     const int status = end(&demo, play(&demo));
     kafka_mock_destroy(&demo.mock);
     redis_link_destroy(&demo.link);
     kafka_conf_release(&demo.config.kafka);
-    demo_counts_release(&demo.expected);
-    demo_counts_release(&demo.found);
+    delta_release(&demo.expected);
+    delta_release(&demo.found);
     return status;
 }

@@ -1,5 +1,3 @@
-/* Every count has a kind and a name, both kept as a delta's keys: there the kind takes the place of
- * the dimension. */
 #include "app/demo_counts.h"
 
 #include <inttypes.h>
@@ -18,19 +16,14 @@ enum { PRINTED_MAX = 5, KEY_BYTES = 320, NAME_BYTES = LOGIN_DAY_BYTES + LOGIN_MI
 
 static const char *const titles[KIND_COUNT] = {"device type", "locale", "minute", "rejected"};
 
-void demo_counts_release(struct demo_counts *counts) {
-    delta_release(&counts->counts);
-}
-
-static void add(struct demo_counts *counts, enum kind kind, const char *name, size_t length,
-                int64_t n) {
+static void add(struct delta *counts, enum kind kind, const char *name, size_t length, int64_t n) {
     const struct login_text text = {.bytes = name, .length = length};
     if (length <= DELTA_KEY_BYTES_MAX && n > 0) {
-        delta_add(&counts->counts, delta_value_key(0, kind, text), n);
+        delta_add(counts, delta_value_key(0, kind, text), n);
     }
 }
 
-void demo_counts_expect(struct demo_counts *counts, const struct event *event) {
+void demo_counts_expect(struct delta *counts, const struct event *event) {
     if (event->reason != LOGIN_ACCEPTED) {
         const char *reason = login_reason_name(event->reason);
         add(counts, REJECTED, reason, strlen(reason), 1);
@@ -55,8 +48,7 @@ static redisReply *list_of(redisReply *reply, struct error *error) {
 
 /* Adds name, count, name, count, ..; a name is what stands before it and a space, if that is not
  * NULL. */
-static bool add_reply(struct demo_counts *counts, enum kind kind, const char *before,
-                      redisReply *reply) {
+static bool add_reply(struct delta *counts, enum kind kind, const char *before, redisReply *reply) {
     if (reply == NULL) return false;
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         char name[KEY_BYTES];
@@ -72,14 +64,14 @@ static bool add_reply(struct demo_counts *counts, enum kind kind, const char *be
     return true;
 }
 
-static bool read_dimension(struct demo_counts *counts, enum kind kind, const char *name,
+static bool read_dimension(struct delta *counts, enum kind kind, const char *name,
                            struct redis_link *link, const char *prefix, struct error *error) {
     redisReply *reply =
         redis_link_call(link, error, "ZREVRANGE %s:%s_counts 0 -1 WITHSCORES", prefix, name);
     return add_reply(counts, kind, NULL, list_of(reply, error));
 }
 
-static bool read_minutes(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+static bool read_minutes(struct delta *counts, struct redis_link *link, const char *prefix,
                          struct error *error) {
     redisReply *days =
         list_of(redis_link_call(link, error, "ZRANGE %s:login_days 0 -1", prefix), error);
@@ -93,13 +85,13 @@ static bool read_minutes(struct demo_counts *counts, struct redis_link *link, co
     return is_read;
 }
 
-static bool read_rejected(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+static bool read_rejected(struct delta *counts, struct redis_link *link, const char *prefix,
                           struct error *error) {
     redisReply *reply = redis_link_call(link, error, "HGETALL %s:rejected_counts", prefix);
     return add_reply(counts, REJECTED, NULL, list_of(reply, error));
 }
 
-bool demo_counts_read(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+bool demo_counts_read(struct delta *counts, struct redis_link *link, const char *prefix,
                       struct error *error) {
     return redis_link_open(link, error) &&
            read_dimension(counts, DEVICE_TYPE, "device_type", link, prefix, error) &&
@@ -113,14 +105,13 @@ struct row {
     int64_t count;
 };
 
-static int compare_keys(const struct delta_key *a, const struct delta_key *b) {
-    if (a->field != b->field) return a->field < b->field ? -1 : 1;
-    const int order = memcmp(a->bytes, b->bytes, a->length < b->length ? a->length : b->length);
-    return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
-}
-
 static int compare_names(const void *a, const void *b) {
-    return compare_keys(&((const struct row *)a)->key, &((const struct row *)b)->key);
+    const struct delta_key *left = &((const struct row *)a)->key;
+    const struct delta_key *right = &((const struct row *)b)->key;
+    if (left->field != right->field) return left->field < right->field ? -1 : 1;
+    const size_t shorter = left->length < right->length ? left->length : right->length;
+    const int order = memcmp(left->bytes, right->bytes, shorter);
+    return order != 0 ? order : (left->length > right->length) - (left->length < right->length);
 }
 
 static int compare_counts(const void *a, const void *b) {
@@ -132,26 +123,25 @@ static int compare_counts(const void *a, const void *b) {
 }
 
 /* All counts in order; the caller frees them. */
-static struct row *sorted(const struct demo_counts *counts,
-                          int (*compare)(const void *, const void *)) {
-    const size_t count = counts->counts.entry_count;
+static struct row *sorted(const struct delta *counts, int (*compare)(const void *, const void *)) {
+    const size_t count = counts->entry_count;
     struct row *rows = memory_create((count + 1) * sizeof *rows);
     for (size_t i = 0; i < count; i++) {
-        rows[i].key = delta_key(&counts->counts, &counts->counts.entries[i]);
-        rows[i].count = counts->counts.entries[i].count;
+        rows[i].key = delta_key(counts, &counts->entries[i]);
+        rows[i].count = counts->entries[i].count;
     }
     qsort(rows, count, sizeof *rows, compare);
     return rows;
 }
 
-void demo_counts_print(const struct demo_counts *counts) {
+void demo_counts_print(const struct delta *counts) {
     struct row *rows = sorted(counts, compare_counts);
     size_t i = 0;
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         size_t kind_count = 0;
         int64_t sum = 0;
         printf("  %-12s", titles[kind]);
-        for (; i < counts->counts.entry_count && rows[i].key.field == kind; i++) {
+        for (; i < counts->entry_count && rows[i].key.field == kind; i++) {
             sum += rows[i].count;
             if (kind_count++ >= PRINTED_MAX) continue;
             printf("%.*s %" PRId64 "  ", (int)rows[i].key.length, rows[i].key.bytes, rows[i].count);
@@ -161,14 +151,9 @@ void demo_counts_print(const struct demo_counts *counts) {
     free(rows);
 }
 
-static void print_difference(const struct row *row, int64_t expected, int64_t found) {
-    printf("  %s %.*s: %" PRId64 " generated, %" PRId64 " in Redis\n", titles[row->key.field],
-           (int)row->key.length, row->key.bytes, expected, found);
-}
-
-int demo_counts_compare(const struct demo_counts *expected, const struct demo_counts *found) {
+int demo_counts_compare(const struct delta *expected, const struct delta *found) {
     enum { SHOWN_MAX = 20 };
-    const size_t left_count = expected->counts.entry_count, right_count = found->counts.entry_count;
+    const size_t left_count = expected->entry_count, right_count = found->entry_count;
     struct row *left = sorted(expected, compare_names), *right = sorted(found, compare_names);
     int differences = 0;
     size_t i = 0, j = 0;
@@ -179,7 +164,9 @@ int demo_counts_compare(const struct demo_counts *expected, const struct demo_co
         const int64_t wanted = order <= 0 ? left[i].count : 0;
         const int64_t there = order >= 0 ? right[j].count : 0;
         if (wanted != there && differences++ < SHOWN_MAX) {
-            print_difference(order <= 0 ? &left[i] : &right[j], wanted, there);
+            const struct delta_key *key = order <= 0 ? &left[i].key : &right[j].key;
+            printf("  %s %.*s: %" PRId64 " generated, %" PRId64 " in Redis\n", titles[key->field],
+                   (int)key->length, key->bytes, wanted, there);
         }
         i += order <= 0;
         j += order >= 0;

@@ -219,8 +219,7 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
     pipeline->source = kafka_source_create(&source, error);
     if (pipeline->source == NULL) return false;
     pipeline->sink = kafka_sink_create(&sink, error);
-    if (pipeline->sink == NULL) return false;
-    return true;
+    return pipeline->sink != NULL;
 }
 
 static bool make_threads(struct pipeline *pipeline, struct error *error) {
