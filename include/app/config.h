@@ -21,6 +21,8 @@
 struct error;
 struct options;
 
+enum config_guarantee { CONFIG_AT_LEAST_ONCE, CONFIG_EXACTLY_ONCE };
+
 struct config {
     struct properties kafka;    /* has bootstrap.servers */
     struct properties consumer; /* without group.id */
@@ -40,7 +42,7 @@ struct config {
     struct {
         char *topic;
         char *rejected_topic; /* "" is none */
-        bool is_exactly_once;
+        enum config_guarantee guarantee;
         int commit_ms;
     } output;
     struct {

@@ -116,7 +116,7 @@ static void check_transactions(struct check *check) {
     const struct config *config = check->config;
     struct error error = {""};
     char id[512];
-    if (!config->output.is_exactly_once) return;
+    if (config->output.guarantee != CONFIG_EXACTLY_ONCE) return;
     snprintf(id, sizeof id, "rollcall-%s-%s", config->group_id,
              config->instance.is_static ? config->instance.id : "check");
     if (config->instance.is_static) {

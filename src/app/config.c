@@ -114,7 +114,8 @@ static bool check_times(const struct config_sources *sources, struct error *erro
     const int64_t transaction_ms = kafka_conf_number(&config->kafka, &config->producer,
                                                      KAFKA_PRODUCER, "transaction.timeout.ms");
     struct error why;
-    if (config->output.is_exactly_once && config->output.commit_ms >= transaction_ms) {
+    if (config->output.guarantee == CONFIG_EXACTLY_ONCE &&
+        config->output.commit_ms >= transaction_ms) {
         error_set(&why,
                   "must be below the producer's transaction.timeout.ms (10000 unless set): it is "
                   "%d, and that %lld",
@@ -161,7 +162,7 @@ static bool check_clients(const struct config_sources *sources, struct error *er
     if (kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
         sections = "[kafka] and [producer]";
         if (kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
-                           config->output.is_exactly_once, &why)) {
+                           config->output.guarantee == CONFIG_EXACTLY_ONCE, &why)) {
             return true;
         }
     }

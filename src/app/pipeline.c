@@ -208,7 +208,8 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
     struct kafka_sink_options sink = {
         .kafka = &config->kafka,
         .producer = &config->producer,
-        .transactional_id = config->output.is_exactly_once ? pipeline->transactional_id : NULL,
+        .transactional_id =
+            config->output.guarantee == CONFIG_EXACTLY_ONCE ? pipeline->transactional_id : NULL,
         .input_topic = config->input.topic,
         .topic = config->output.topic,
         .rejected_topic = config->output.rejected_topic,

@@ -65,7 +65,6 @@ static void each_key_refuses_what_is_bad_and_takes_its_extremes(void **state) {
             check_text(key);
             break;
         case CONFIG_CHOICE:
-        case CONFIG_FLAG:
             refused(key, "", "is not one of");
             refused(key, "no-such-choice", "is not one of");
             for (int c = 0; c < CONFIG_CHOICES_MAX && key->choices[c] != NULL; c++)
