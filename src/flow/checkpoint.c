@@ -241,10 +241,8 @@ void checkpoint_stop(struct checkpoint *checkpoint) {
 void checkpoint_destroy(struct checkpoint **checkpoint) {
     if (*checkpoint == NULL) return;
     checkpoint_stop(*checkpoint);
-    for (int p = 0; (*checkpoint)->epochs != NULL && p < (*checkpoint)->options.partition_max;
-         p++) {
+    for (int p = 0; p < (*checkpoint)->options.partition_max; p++)
         free((*checkpoint)->epochs[p]);
-    }
     free((*checkpoint)->epochs);
     free((*checkpoint)->ready);
     free((*checkpoint)->calls);
