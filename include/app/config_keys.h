@@ -22,14 +22,14 @@ struct config_key {
     const char *section;
     const char *name;
     enum config_type type;
-    size_t offset;        /* in struct config */
-    const char *fallback; /* the default; NULL: see config_create */
-    int min;              /* of a number; of a text's bytes */
+    int min; /* of a number; of a text's bytes */
     int max;
+    bool is_secret;
+    size_t offset;                           /* in struct config */
+    const char *fallback;                    /* the default; NULL: see config_create */
     const char *choices[CONFIG_CHOICES_MAX]; /* NULL ends it */
     bool (*is_right)(const char *text);      /* of a text; NULL is any */
     const char *rule;                        /* what is_right asks for, in words */
-    bool is_secret;
 };
 
 extern const struct config_key config_keys[];

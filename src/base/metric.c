@@ -196,7 +196,7 @@ static void add_series(struct text *page, const struct metric *metric, const cha
         text_format(page, "%s%s", before, metric->info);
         before = ",";
     }
-    if (metric->label_name != NULL) {
+    if (label_value != NULL) {
         text_format(page, "%s%s=\"", before, metric->label_name);
         add_escaped(page, label_value, true);
         text_add(page, "\"");

@@ -106,9 +106,7 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
                   "deleted?): counting on would be wrong; set maxmemory-policy noeviction, delete "
                   "all keys under \"%s\", and rollcall counts them anew from Kafka",
                   where, what, prefix);
-    } else if (third == NULL) {
-        return refuse_odd(store, "checkpoint.lua", error);
-    } else if (strcmp(kind, "foreign") == 0) {
+    } else if (third != NULL && strcmp(kind, "foreign") == 0) {
         const char *ours = strcmp(what, "group") == 0      ? options->group
                            : strcmp(what, "topic") == 0    ? options->topic
                            : strcmp(what, "topic_id") == 0 ? options->topic_id
@@ -117,12 +115,12 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
                   "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this is %s \"%s\": "
                   "choose another redis.prefix, or delete the keys under it to count anew",
                   prefix, where, what, third, what, ours);
-    } else if (strcmp(kind, "wrongtype") == 0) {
+    } else if (third != NULL && strcmp(kind, "wrongtype") == 0) {
         error_set(error,
                   "the key %s in Redis at %s is a %s, which rollcall does not write "
                   "(WRONGTYPE): delete it or choose another redis.prefix",
                   what, where, third);
-    } else if (strcmp(kind, "denied") == 0) {
+    } else if (third != NULL && strcmp(kind, "denied") == 0) {
         error_set(error,
                   "Redis at %s denies checkpoint.lua %s on %s (NOPERM): redis-cli ACL SETUSER "
                   "<user> '~%s:*' +%s",
