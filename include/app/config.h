@@ -21,6 +21,8 @@
 struct error;
 struct options;
 
+enum config_guarantee { CONFIG_AT_LEAST_ONCE, CONFIG_EXACTLY_ONCE };
+
 struct config {
     struct properties kafka;    /* has bootstrap.servers */
     struct properties consumer; /* without group.id */
@@ -40,7 +42,7 @@ struct config {
     struct {
         char *topic;
         char *rejected_topic; /* "" is none */
-        bool is_exactly_once;
+        enum config_guarantee guarantee;
         int commit_ms;
     } output;
     struct {
@@ -55,7 +57,7 @@ struct config {
         int threshold; /* logins in a minute */
     } anomaly;
     struct {
-        char *url; /* holds a password, perhaps: show config_redact_url of it */
+        char *url; /* holds a password, perhaps: show redis_link_name of it */
         char *prefix;
         int checkpoint_ms;
         int timeout_ms;
@@ -82,8 +84,5 @@ void config_destroy(struct config **config);
 
 /* Writes all effective values in the form of a configuration file, secrets as ***. Borrows both. */
 void config_print(const struct config *config, FILE *out);
-
-/* Writes the URL, its password as ***, into out, cut to bytes. Borrows both. */
-void config_redact_url(const char *url, char *out, size_t bytes);
 
 #endif

@@ -13,7 +13,6 @@ enum config_type {
     CONFIG_TEXT,   /* char * */
     CONFIG_NUMBER, /* int, min .. max */
     CONFIG_CHOICE, /* an enum: the index in choices */
-    CONFIG_FLAG,   /* bool: the index in choices, of two */
     CONFIG_NAMES,  /* aggregate.dimensions */
 };
 
@@ -22,15 +21,15 @@ enum { CONFIG_CHOICES_MAX = 5 };
 struct config_key {
     const char *section;
     const char *name;
-    size_t offset;        /* in struct config */
-    const char *fallback; /* the default; NULL: see config_create */
-    int min;              /* of a number; of a text's bytes */
+    enum config_type type;
+    int min; /* of a number; of a text's bytes */
     int max;
+    bool is_secret;
+    size_t offset;                           /* in struct config */
+    const char *fallback;                    /* the default; NULL: see config_create */
     const char *choices[CONFIG_CHOICES_MAX]; /* NULL ends it */
     bool (*is_right)(const char *text);      /* of a text; NULL is any */
     const char *rule;                        /* what is_right asks for, in words */
-    enum config_type type;
-    bool is_secret;
 };
 
 extern const struct config_key config_keys[];

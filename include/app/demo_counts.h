@@ -1,5 +1,6 @@
 /* demo_counts: what the counts must be, what they are in Redis, and how the two differ.
  *
+ * Counts are a struct delta, in which the kind of a count takes the place of the dimension.
  * Reads Redis by plain commands, as a user would, and shares no code with what counted.
  *
  * Threads:  one owner.
@@ -16,23 +17,17 @@ struct error;
 struct event;
 struct redis_link;
 
-struct demo_counts { /* all zero is none */
-    struct delta counts;
-};
-
-void demo_counts_release(struct demo_counts *counts);
-
 /* Adds what this event must count for. */
-void demo_counts_expect(struct demo_counts *counts, const struct event *event);
+void demo_counts_expect(struct delta *counts, const struct event *event);
 
 /* Adds all counts under the prefix. */
-bool demo_counts_read(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+bool demo_counts_read(struct delta *counts, struct redis_link *link, const char *prefix,
                       struct error *error);
 
 /* Prints the largest of each kind to stdout. */
-void demo_counts_print(const struct demo_counts *counts);
+void demo_counts_print(const struct delta *counts);
 
 /* Prints what differs, the first ones at least; answers how many do. */
-int demo_counts_compare(const struct demo_counts *expected, const struct demo_counts *found);
+int demo_counts_compare(const struct delta *expected, const struct delta *found);
 
 #endif

@@ -54,7 +54,4 @@ enum options_verdict options_parse(int argc, char **argv, struct options *option
 /* Prints what `rollcall --help`, or with has_command `rollcall COMMAND --help`, shows. */
 void options_help(const struct options *options);
 
-/* "run", "demo", ... */
-const char *options_command_name(enum options_command command);
-
 #endif

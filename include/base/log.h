@@ -33,21 +33,17 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
-enum log_kind { LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_FLOAT, LOG_KIND_BYTES, LOG_KIND_BOOL };
+enum log_kind { LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_FLOAT, LOG_KIND_TEXT };
 
-/* One name=value of a line. Borrows name and the bytes until log_write returns. */
+/* One name=value of a line. Borrows name and text until log_write returns. */
 struct log_field {
     const char *name; /* NULL ends an array of fields; [a-z0-9_.]+ */
     enum log_kind kind;
     union {
         int64_t as_int;
         uint64_t as_uint;
-        double as_float;
-        bool as_bool;
-        struct {
-            const void *bytes; /* NULL is written as null */
-            size_t count;
-        } as_bytes;
+        double as_float;     /* finite */
+        const char *as_text; /* NULL is written as null */
     };
 };
 
@@ -87,19 +83,9 @@ static inline struct log_field log_float(const char *name, double value) {
     return (struct log_field){.name = name, .kind = LOG_KIND_FLOAT, .as_float = value};
 }
 
-static inline struct log_field log_bool(const char *name, bool value) {
-    return (struct log_field){.name = name, .kind = LOG_KIND_BOOL, .as_bool = value};
-}
-
-/* Any bytes: those that are not UTF-8, and control characters, are written escaped. */
-static inline struct log_field log_bytes(const char *name, const void *bytes, size_t count) {
-    return (struct log_field){
-        .name = name, .kind = LOG_KIND_BYTES, .as_bytes = {.bytes = bytes, .count = count}};
-}
-
-/* A text that ends in NUL, or NULL. */
+/* Any bytes up to a NUL: those that are not UTF-8, and control characters, are written escaped. */
 static inline struct log_field log_text(const char *name, const char *text) {
-    return log_bytes(name, text, text == NULL ? 0 : __builtin_strlen(text));
+    return (struct log_field){.name = name, .kind = LOG_KIND_TEXT, .as_text = text};
 }
 
 #endif

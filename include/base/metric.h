@@ -6,8 +6,7 @@
  *           while a page is rendered); metric_add, metric_set, metric_get and metric_observe_us
  *           from any thread and without a lock: relaxed atomics, each cell on its own cache lines.
  * Owns:     metrics and cells, until metrics_destroy: an address once given stays good until then.
- * Limits:   METRICS_MAX metrics, METRIC_SERIES_MAX labelled series each; series past that share one
- *           cell that is labelled "__other__".
+ * Limits:   METRICS_MAX metrics, METRIC_SERIES_MAX labelled series each.
  *
  * A scrape is not a snapshot: cells move while they are read. Each alone is right, and a
  * histogram's count is the sum of its buckets.
@@ -39,9 +38,8 @@ struct metrics *metrics_create(void);
 /* Takes *metrics, which may be NULL, with all its metrics and cells, and nulls it. */
 void metrics_destroy(struct metrics **metrics);
 
-/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a valid
- * name that is not there yet, which ends in _total if it is a counter's, and in _seconds if it is a
- * histogram's. One without label shows 0 from now on, one with a label shows nothing before its
+/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name by
+ * Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0 from now on, one with a label shows nothing before its
  * first metric_cell. Never NULL. */
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
                            const char *help, const char *label_name);

@@ -32,8 +32,8 @@ const char *kafka_names_version(void);
 /* Answers the property of this exact name, or NULL. */
 const struct kafka_name *kafka_names_find(const char *name);
 
-/* Answers the property that an environment variable means, in which dots and dashes are underscores
- * and letters capital ("BOOTSTRAP_SERVERS"), or NULL. */
+/* Answers the property that an environment variable means ("BOOTSTRAP_SERVERS"), or NULL; as
+ * nearest_distance has it, case and the kind of dots do not count. */
 const struct kafka_name *kafka_names_find_env(const char *env_name);
 
 /* Answers whether two names mean one property. Borrows both. */

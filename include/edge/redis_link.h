@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "edge/redis_command.h"
 
 enum { REDIS_LINK_REPLY_BYTES = 1 << 29 };
 
@@ -38,15 +39,21 @@ bool redis_link_open(struct redis_link *link, struct error *error);
  * right (REDIS_FAULT_SETUP). */
 bool redis_link_is_refused(const struct redis_link *link);
 
-/* Sends a command without waiting for its reply: argv as for redisAppendCommandArgv. */
-bool redis_link_send(struct redis_link *link, int argc, const char **argv, const size_t *lengths);
+/* Sends a command without waiting for its reply; out of memory, the connection is closed. Borrows
+ * command. */
+bool redis_link_send(struct redis_link *link, struct redis_command *command, struct error *error);
 
 /* The next reply in the order of sending, which the caller frees with freeReplyObject; NULL and error
  * if the connection broke (it is closed then). */
 redisReply *redis_link_receive(struct redis_link *link, struct error *error);
 
-/* One command and its reply; as above. */
-redisReply *redis_link_call(struct redis_link *link, struct error *error, int argc,
-                            const char **argv);
+/* One command and its reply, as above. A space of the format ends a word, one that is put in does
+ * not. */
+redisReply *redis_link_call(struct redis_link *link, struct error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Writes what INFO says of a field, named with its colon, cut to out_bytes. False if it does not. */
+bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,
+                     struct error *error);
 
 #endif

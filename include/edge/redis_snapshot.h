@@ -1,6 +1,6 @@
 /* redis_snapshot: all counts of a prefix, taken at one moment, as JSON.
  *
- * Place:    under redis_store.
+ * Place:    behind /counts and `rollcall snapshot`, beside redis_store.
  * Threads:  the link's owner.
  * Limits:   TEXT_BYTES_MAX of JSON.
  * Waits:    as redis_link does.

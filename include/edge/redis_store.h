@@ -1,7 +1,7 @@
 /* redis_store: the counts in Redis, and the counted watermark that moves with them.
  *
- * Place:    the end of the flow: CHECKPOINT applies calls here; start-up, assignment and snapshots
- *           read through stores of their own.
+ * Place:    the end of the flow: CHECKPOINT applies calls here; start-up and assignment read
+ *           through a store of their own.
  * Threads:  one owner a store.
  * Owns:     one connection; the calls' deltas are borrowed for the time of redis_store_apply.
  * Limits:   ANOMALIES_MAX anomalies are reported for a call; all are in Redis.
@@ -17,7 +17,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "core/cursor.h"
 #include "core/delta.h"
 
@@ -85,9 +84,5 @@ struct store_call {
  * about the first that is not STORE_OK. */
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error);
-
-/* Adds all counts, taken at one moment, as the JSON object of `rollcall snapshot`. */
-enum store_verdict redis_store_snapshot(struct redis_store *store, struct text *json,
-                                        struct error *error);
 
 #endif

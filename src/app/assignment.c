@@ -125,7 +125,7 @@ void assignment_give(void *context, struct kafka_assigned *items, size_t count) 
                   "the input topic has more partitions than rollcall takes (4096)");
     }
     if (count > 0) publish_recount(assignment->options.publish);
-    if (is_same_topic(assignment) && ask_kafka(assignment, committed, count)) {
+    if (count > 0 && is_same_topic(assignment) && ask_kafka(assignment, committed, count)) {
         ask_redis(assignment, partitions, count, counted);
         start_all(assignment, items, count, committed, counted);
     }

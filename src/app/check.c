@@ -1,6 +1,5 @@
 /* rollcall check: a line for each thing looked at, "ok ..." or "bad ...: how to mend it". */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,25 +31,8 @@ struct check {
     int bad_count;
 };
 
-__attribute__((format(printf, 1, 2))) static void say_ok(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("ok  ", stdout);
-    vprintf(format, arguments);
-    putchar('\n');
-    va_end(arguments);
-}
-
-__attribute__((format(printf, 2, 3))) static void say_bad(struct check *check, const char *format,
-                                                          ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("bad ", stdout);
-    vprintf(format, arguments);
-    putchar('\n');
-    va_end(arguments);
-    check->bad_count++;
-}
+#define say_ok(...) (printf("ok  " __VA_ARGS__), putchar('\n'))
+#define say_bad(check, ...) ((check)->bad_count++, printf("bad " __VA_ARGS__), putchar('\n'))
 
 static void check_librdkafka(struct check *check) {
     const char *version = kafka_names_version();
@@ -133,7 +115,7 @@ static void check_transactions(struct check *check) {
     const struct config *config = check->config;
     struct error error = {""};
     char id[512];
-    if (!config->output.is_exactly_once) return;
+    if (config->output.guarantee != CONFIG_EXACTLY_ONCE) return;
     snprintf(id, sizeof id, "rollcall-%s-%s", config->group_id,
              config->instance.is_static ? config->instance.id : "check");
     if (config->instance.is_static) {
@@ -161,27 +143,18 @@ static void check_transactions(struct check *check) {
 }
 
 static void check_redis_version(struct check *check) {
-    struct error error = {""};
+    struct error error;
+    char version[32];
     const struct config *config = check->config;
     struct redis_link *link =
         redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
-    if (link != NULL && redis_link_open(link, &error)) {
-        const char *info[] = {"INFO", "server"};
-        redisReply *reply = redis_link_call(link, &error, 2, info);
-        const char *found = reply != NULL && reply->type == REDIS_REPLY_STRING
-                                ? strstr(reply->str, "redis_version:")
-                                : NULL;
-        if (found != NULL) {
-            found += strlen("redis_version:");
-            const int length = (int)strcspn(found, "\r\n");
-            if (strtol(found, NULL, 10) < REDIS_MAJOR_MIN) {
-                say_bad(check, "Redis %.*s has no streams: use %d or later", length, found,
-                        REDIS_MAJOR_MIN);
-            } else {
-                say_ok("Redis %.*s", length, found);
-            }
+    if (link != NULL && redis_link_open(link, &error) &&
+        redis_link_info(link, "redis_version:", version, sizeof version, &error)) {
+        if (strtol(version, NULL, 10) < REDIS_MAJOR_MIN) {
+            say_bad(check, "Redis %s has no streams: use %d or later", version, REDIS_MAJOR_MIN);
+        } else {
+            say_ok("Redis %s", version);
         }
-        if (reply != NULL) freeReplyObject(reply);
     }
     redis_link_destroy(&link);
 }

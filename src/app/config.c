@@ -10,6 +10,7 @@
 #include "app/config_keys.h"
 #include "app/config_sources.h"
 #include "app/options.h"
+#include "base/clamp.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/redis_link.h"
@@ -55,15 +56,14 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         config->instance.id = memory_text(text);
     }
     if (config->instance.shards == 0) {
-        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        config->instance.shards = cores < 1 ? 1 : cores > SHARDS_MAX ? SHARDS_MAX : (int)cores;
+        config->instance.shards = (int)clamp(sysconf(_SC_NPROCESSORS_ONLN), 1, SHARDS_MAX);
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
     fill_kafka(config);
     const int64_t session_ms =
         kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
-    config->drain_ms = session_ms / 2 < DRAIN_MS_MAX ? (int)(session_ms / 2) : DRAIN_MS_MAX;
+    config->drain_ms = (int)clamp(session_ms / 2, 0, DRAIN_MS_MAX);
     return true;
 }
 
@@ -114,7 +114,8 @@ static bool check_times(const struct config_sources *sources, struct error *erro
     const int64_t transaction_ms = kafka_conf_number(&config->kafka, &config->producer,
                                                      KAFKA_PRODUCER, "transaction.timeout.ms");
     struct error why;
-    if (config->output.is_exactly_once && config->output.commit_ms >= transaction_ms) {
+    if (config->output.guarantee == CONFIG_EXACTLY_ONCE &&
+        config->output.commit_ms >= transaction_ms) {
         error_set(&why,
                   "must be below the producer's transaction.timeout.ms (10000 unless set): it is "
                   "%d, and that %lld",
@@ -122,10 +123,8 @@ static bool check_times(const struct config_sources *sources, struct error *erro
         return refuse(sources, "output", "commit_ms", error, why.text);
     }
     const bool is_commit = config->output.commit_ms > config->redis.checkpoint_ms;
-    if (config->drain_ms > (is_commit ? config->output.commit_ms : config->redis.checkpoint_ms)) {
-        return true;
-    }
     const int longer_ms = is_commit ? config->output.commit_ms : config->redis.checkpoint_ms;
+    if (config->drain_ms > longer_ms) return true;
     char place[CONFIG_PLACE_BYTES];
     if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
         error_set(
@@ -163,7 +162,7 @@ static bool check_clients(const struct config_sources *sources, struct error *er
     if (kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
         sections = "[kafka] and [producer]";
         if (kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
-                           config->output.is_exactly_once, &why)) {
+                           config->output.guarantee == CONFIG_EXACTLY_ONCE, &why)) {
             return true;
         }
     }
@@ -217,33 +216,13 @@ void config_print(const struct config *config, FILE *out) {
             !config->instance.is_static && key == config_keys_find("instance", "id");
         fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->name);
         if (key->is_secret) {
-            char url[512];
-            config_redact_url(config->redis.url, url, sizeof url);
-            fputs(url, out);
+            struct redis_link *link = redis_link_create(config->redis.url, 0, NULL);
+            fputs(redis_link_name(link), out);
+            redis_link_destroy(&link);
         } else {
             config_keys_write(key, config, out);
         }
         fputc('\n', out);
         if (strcmp(section, "consumer") == 0) print_properties(&config->consumer, out);
     }
-}
-
-/* What follows "//" up to the last '@' is user:password, or a password alone; a password may hold
- * any character that its writer forgot to encode. What follows a '?' may be anything. */
-void config_redact_url(const char *url, char *out, size_t bytes) {
-    const char *slashes = strstr(url, "//");
-    const char *login = slashes == NULL ? url : slashes + 2;
-    const char *at = strrchr(login, '@');
-    const char *rest = at == NULL ? login : at;
-    const char *query = strchr(rest, '?');
-    const int rest_bytes = query == NULL ? (int)strlen(rest) : (int)(query - rest);
-    int user_bytes = 0;
-    const char *hidden = "";
-    if (at != NULL) {
-        const char *colon = memchr(login, ':', (size_t)(at - login));
-        if (colon != NULL) user_bytes = (int)(colon - login) + 1;
-        hidden = "***";
-    }
-    snprintf(out, bytes, "%.*s%.*s%s%.*s%s", (int)(login - url), url, user_bytes, login, hidden,
-             rest_bytes, rest, query == NULL ? "" : "?***");
 }

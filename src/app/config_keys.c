@@ -11,15 +11,10 @@
 #include "base/memory.h"
 #include "base/nearest.h"
 
-static bool is_name_character(char c) {
-    return isalnum((unsigned char)c) || c == '.' || c == '_' || c == '-';
-}
-
 static bool is_name(const char *text) {
-    for (const char *p = text; *p != '\0'; p++) {
-        if (!is_name_character(*p)) return false;
-    }
-    return true;
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return text[strspn(text, allowed)] == '\0';
 }
 
 static bool is_topic(const char *text) {
@@ -42,66 +37,54 @@ static bool is_address(const char *text) {
            strtol(colon + 1, NULL, 10) <= 65535;
 }
 
-#define TOPIC_RULE "a topic's name has letters, digits, '.', '_' and '-'"
-#define AT(member) offsetof(struct config, member)
-#define TEXT(section, name, member, fallback, min, max, is_right, rule)                            \
-    { section, name, AT(member), fallback, min, max, {NULL}, is_right, rule, CONFIG_TEXT, false }
-#define SECRET(section, name, member, fallback, min, max, is_right, rule)                          \
-    { section, name, AT(member), fallback, min, max, {NULL}, is_right, rule, CONFIG_TEXT, true }
-#define NUMBER(section, name, member, fallback, min, max)                                          \
-    { section, name, AT(member), fallback, min, max, {NULL}, NULL, NULL, CONFIG_NUMBER, false }
-#define CHOICE(section, name, member, fallback, ...)                                               \
-    { section, name, AT(member), fallback, 0, 0, {__VA_ARGS__}, NULL, NULL, CONFIG_CHOICE, false }
-#define FLAG(section, name, member, fallback, no, yes)                                             \
-    { section, name, AT(member), fallback, 0, 0, {no, yes}, NULL, NULL, CONFIG_FLAG, false }
+#define IS_TOPIC                                                                                   \
+    .is_right = is_topic, .rule = "a topic's name has letters, digits, '.', '_' and '-'"
+#define AT(member) .offset = offsetof(struct config, member)
 
 /* Choices stand in the order of their enum. */
 const struct config_key config_keys[] = {
-    TEXT("consumer", "group.id", group_id, "rollcall", 1, 249, is_printable, "no spaces"),
-    TEXT("instance", "id", instance.id, NULL, 1, 128, is_name,
-         "an id has letters, digits, '.', '_' and '-'"),
-    NUMBER("instance", "shards", instance.shards, NULL, 1, 64),
-    NUMBER("instance", "memory_mb", instance.memory_mb, "256", 64, 65536),
-    TEXT("input", "topic", input.topic, "user-login", 1, 249, is_topic, TOPIC_RULE),
-    CHOICE("input", "start", input.start, "earliest", "earliest", "latest"),
-    CHOICE("input", "on_gap", input.on_gap, "fail", "fail", "continue"),
-    TEXT("output", "topic", output.topic, "processed-user-login", 1, 249, is_topic, TOPIC_RULE),
-    TEXT("output", "rejected_topic", output.rejected_topic, "user-login-rejected", 0, 249, is_topic,
-         TOPIC_RULE),
-    FLAG("output", "guarantee", output.is_exactly_once, "exactly_once", "at_least_once",
-         "exactly_once"),
-    NUMBER("output", "commit_ms", output.commit_ms, "100", 1, 60000),
-    {"aggregate",
-     "dimensions",
-     AT(aggregate.dimensions),
-     "device_type,locale",
-     1,
-     64,
-     {NULL},
-     is_name,
-     "a dimension has letters, digits, '.', '_' and '-'",
-     CONFIG_NAMES,
-     false},
-    NUMBER("aggregate", "max_values", aggregate.max_values, "10000", 1, 1000000),
-    NUMBER("aggregate", "max_days", aggregate.max_days, "4000", 1, 100000),
-    NUMBER("aggregate", "retention_days", aggregate.retention_days, "400", 1, 36500),
-    NUMBER("aggregate", "max_future_s", aggregate.max_future_s, "3600", 0, 315360000),
-    NUMBER("anomaly", "threshold", anomaly.threshold, "10", 1, 1000000000),
-    SECRET("redis", "url", redis.url, "redis://localhost:6379/0", 1, 4096, is_printable,
-           "no spaces"), /* config.c looks at the rest */
-    TEXT("redis", "prefix", redis.prefix, "{user-login}", 1, 200, is_printable, "no spaces"),
-    NUMBER("redis", "checkpoint_ms", redis.checkpoint_ms, "500", 10, 60000),
-    NUMBER("redis", "timeout_ms", redis.timeout_ms, "5000", 100, 600000),
-    TEXT("http", "listen", http.listen, "127.0.0.1:9464", 0, 255, is_address,
-         "host:port, or nothing at all"),
-    CHOICE("log", "level", log.level, "info", "error", "warn", "info", "debug"),
-    CHOICE("log", "format", log.format, "logfmt", "logfmt", "json"),
+    {"consumer", "group.id", CONFIG_TEXT, 1, 249, AT(group_id), "rollcall",
+     .is_right = is_printable, .rule = "no spaces"},
+    {"instance", "id", CONFIG_TEXT, 1, 128, AT(instance.id), NULL, .is_right = is_name,
+     .rule = "an id has letters, digits, '.', '_' and '-'"},
+    {"instance", "shards", CONFIG_NUMBER, 1, 64, AT(instance.shards), NULL},
+    {"instance", "memory_mb", CONFIG_NUMBER, 64, 65536, AT(instance.memory_mb), "256"},
+    {"input", "topic", CONFIG_TEXT, 1, 249, AT(input.topic), "user-login", IS_TOPIC},
+    {"input", "start", CONFIG_CHOICE, AT(input.start), "earliest",
+     .choices = {"earliest", "latest"}},
+    {"input", "on_gap", CONFIG_CHOICE, AT(input.on_gap), "fail", .choices = {"fail", "continue"}},
+    {"output", "topic", CONFIG_TEXT, 1, 249, AT(output.topic), "processed-user-login", IS_TOPIC},
+    {"output", "rejected_topic", CONFIG_TEXT, 0, 249, AT(output.rejected_topic),
+     "user-login-rejected", IS_TOPIC},
+    {"output", "guarantee", CONFIG_CHOICE, AT(output.guarantee), "exactly_once",
+     .choices = {"at_least_once", "exactly_once"}},
+    {"output", "commit_ms", CONFIG_NUMBER, 1, 60000, AT(output.commit_ms), "100"},
+    {"aggregate", "dimensions", CONFIG_NAMES, 1, 64, AT(aggregate.dimensions), "device_type,locale",
+     .is_right = is_name, .rule = "a dimension has letters, digits, '.', '_' and '-'"},
+    {"aggregate", "max_values", CONFIG_NUMBER, 1, 1000000, AT(aggregate.max_values), "10000"},
+    {"aggregate", "max_days", CONFIG_NUMBER, 1, 100000, AT(aggregate.max_days), "4000"},
+    {"aggregate", "retention_days", CONFIG_NUMBER, 1, 36500, AT(aggregate.retention_days), "400"},
+    {"aggregate", "max_future_s", CONFIG_NUMBER, 0, 315360000, AT(aggregate.max_future_s), "3600"},
+    {"anomaly", "threshold", CONFIG_NUMBER, 1, 1000000000, AT(anomaly.threshold), "10"},
+    {"redis", "url", CONFIG_TEXT, 1, 4096, AT(redis.url), "redis://localhost:6379/0",
+     .is_right = is_printable, .rule = "no spaces",
+     .is_secret = true}, /* config.c looks at the rest */
+    {"redis", "prefix", CONFIG_TEXT, 1, 200, AT(redis.prefix), "{user-login}",
+     .is_right = is_printable, .rule = "no spaces"},
+    {"redis", "checkpoint_ms", CONFIG_NUMBER, 10, 60000, AT(redis.checkpoint_ms), "500"},
+    {"redis", "timeout_ms", CONFIG_NUMBER, 100, 600000, AT(redis.timeout_ms), "5000"},
+    {"http", "listen", CONFIG_TEXT, 0, 255, AT(http.listen), "127.0.0.1:9464",
+     .is_right = is_address, .rule = "host:port, or nothing at all"},
+    {"log", "level", CONFIG_CHOICE, AT(log.level), "info",
+     .choices = {"error", "warn", "info", "debug"}},
+    {"log", "format", CONFIG_CHOICE, AT(log.format), "logfmt", .choices = {"logfmt", "json"}},
 };
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
 static_assert((int)CURSOR_START_EARLIEST == 0 && (int)CURSOR_START_LATEST == 1, "input.start");
 static_assert((int)CURSOR_GAP_FAIL == 0 && (int)CURSOR_GAP_CONTINUE == 1, "input.on_gap");
 static_assert((int)LOG_ERROR == 0 && (int)LOG_DEBUG == 3 && (int)LOG_JSON == 1, "log");
+static_assert((int)CONFIG_AT_LEAST_ONCE == 0 && (int)CONFIG_EXACTLY_ONCE == 1, "output.guarantee");
 static_assert(sizeof(enum log_level) == sizeof(int), "choices are stored as int");
 
 const struct config_key *config_keys_find(const char *section, const char *name) {
@@ -237,15 +220,11 @@ bool config_keys_set(const struct config_key *key, struct config *config, const 
     case CONFIG_NAMES:
         return set_names(key, config, value, error);
     case CONFIG_CHOICE:
-    case CONFIG_FLAG:
         break;
     }
     const int choice = find_choice(key, value, error);
     if (choice < 0) return false;
-    if (key->type == CONFIG_FLAG)
-        *(bool *)member = choice == 1;
-    else
-        *(int *)member = choice;
+    *(int *)member = choice;
     return true;
 }
 
@@ -260,9 +239,6 @@ void config_keys_write(const struct config_key *key, const struct config *config
         break;
     case CONFIG_CHOICE:
         fputs(key->choices[*(const int *)member], out);
-        break;
-    case CONFIG_FLAG:
-        fputs(key->choices[*(const bool *)member ? 1 : 0], out);
         break;
     case CONFIG_NAMES:
         for (int i = 0; i < config->aggregate.dimension_count; i++) {

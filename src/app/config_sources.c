@@ -228,17 +228,14 @@ void config_sources_close(struct config_sources *sources) {
 bool config_sources_override(struct config_sources *sources, const char *text,
                              struct error *error) {
     const struct config_place place = {.origin = CONFIG_OVERRIDE, .name = text};
-    const char *equals = strchr(text, '=');
-    const char *dot = strchr(text, '.');
-    char section[64];
-    char key[128];
-    if (equals == NULL || dot == NULL || dot > equals || dot == text || dot + 1 == equals) {
+    char section[64], key[128];
+    int name_bytes = 0;
+    sscanf(text, "%63[^.=].%127[^=]=%n", section, key, &name_bytes);
+    if (name_bytes == 0) {
         return error_set(error, "-X %.*s: write -X section.key=value", (int)strcspn(text, "="),
                          text);
     }
-    snprintf(section, sizeof section, "%.*s", (int)(dot - text), text);
-    snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
-    return config_sources_take(sources, &place, section, key, equals + 1, error);
+    return config_sources_take(sources, &place, section, key, text + name_bytes, error);
 }
 
 bool config_sources_locate(const struct config_sources *sources, const char *section,

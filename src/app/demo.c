@@ -45,8 +45,7 @@ struct demo {
     struct child redis, run;
     int redis_port;
     char folder[128], redis_log[160], run_log[160];
-    char offsets_key[TEXT_BYTES];
-    struct demo_counts expected, found;
+    struct delta expected, found;
     int64_t counted;      /* records, by the offsets in Redis */
     int64_t counted_ms;   /* when it last grew, or there was nothing to count */
     int64_t first_minute; /* of the events, since 1970 */
@@ -188,9 +187,9 @@ static bool start_run(struct demo *demo) {
 
 /* Sums up the counted offsets: all partitions begin at 0. */
 static bool read_counted(struct demo *demo) {
-    const char *argv[] = {"HVALS", demo->offsets_key};
     if (!redis_link_open(demo->link, &demo->error)) return false;
-    redisReply *reply = redis_link_call(demo->link, &demo->error, 2, argv);
+    redisReply *reply =
+        redis_link_call(demo->link, &demo->error, "HVALS %s:offsets", demo->config.redis.prefix);
     if (reply == NULL) return false;
     int64_t counted = 0;
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
@@ -335,15 +334,14 @@ int command_demo(const struct config *config, const struct options *options) {
     struct demo demo = {.options = options, .config = *config};
     /* The generator gets the broker's address alone: passwords and limits are for another one. */
     demo.config.kafka = demo.config.producer = (struct properties){0};
-    snprintf(demo.offsets_key, sizeof demo.offsets_key, "%s:offsets", config->redis.prefix);
-    delta_init(&demo.expected.counts);
-    delta_init(&demo.found.counts);
+    delta_init(&demo.expected);
+    delta_init(&demo.found);
     catch_signals();
     const int status = end(&demo, play(&demo));
     kafka_mock_destroy(&demo.mock);
     redis_link_destroy(&demo.link);
     kafka_conf_release(&demo.config.kafka);
-    demo_counts_release(&demo.expected);
-    demo_counts_release(&demo.found);
+    delta_release(&demo.expected);
+    delta_release(&demo.found);
     return status;
 }

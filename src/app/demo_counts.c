@@ -1,5 +1,3 @@
-/* Every count has a kind and a name, both kept as a delta's keys: there the kind takes the place of
- * the dimension. */
 #include "app/demo_counts.h"
 
 #include <inttypes.h>
@@ -18,19 +16,14 @@ enum { PRINTED_MAX = 5, KEY_BYTES = 320, NAME_BYTES = LOGIN_DAY_BYTES + LOGIN_MI
 
 static const char *const titles[KIND_COUNT] = {"device type", "locale", "minute", "rejected"};
 
-void demo_counts_release(struct demo_counts *counts) {
-    delta_release(&counts->counts);
-}
-
-static void add(struct demo_counts *counts, enum kind kind, const char *name, size_t length,
-                int64_t n) {
+static void add(struct delta *counts, enum kind kind, const char *name, size_t length, int64_t n) {
     const struct login_text text = {.bytes = name, .length = length};
     if (length <= DELTA_KEY_BYTES_MAX && n > 0) {
-        delta_add(&counts->counts, delta_value_key(0, kind, text), n);
+        delta_add(counts, delta_value_key(0, kind, text), n);
     }
 }
 
-void demo_counts_expect(struct demo_counts *counts, const struct event *event) {
+void demo_counts_expect(struct delta *counts, const struct event *event) {
     if (event->reason != LOGIN_ACCEPTED) {
         const char *reason = login_reason_name(event->reason);
         add(counts, REJECTED, reason, strlen(reason), 1);
@@ -45,21 +38,17 @@ void demo_counts_expect(struct demo_counts *counts, const struct event *event) {
     add(counts, LOCALE, event->locale, strlen(event->locale), 1);
 }
 
-/* A command whose reply is a list; NULL with an error if it is none. */
-static redisReply *ask(struct redis_link *link, int argc, const char **argv, struct error *error) {
-    if (!redis_link_open(link, error)) return NULL;
-    redisReply *reply = redis_link_call(link, error, argc, argv);
+/* Takes a reply, and answers it if it is a list; else NULL with an error. */
+static redisReply *list_of(redisReply *reply, struct error *error) {
     if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
-    error_set(error, "Redis answered %s %s with: %s", argv[0], argv[1],
-              reply->str != NULL ? reply->str : "no list");
+    error_set(error, "Redis answered: %s", reply->str != NULL ? reply->str : "no list");
     freeReplyObject(reply);
     return NULL;
 }
 
 /* Adds name, count, name, count, ..; a name is what stands before it and a space, if that is not
  * NULL. */
-static bool add_reply(struct demo_counts *counts, enum kind kind, const char *before,
-                      redisReply *reply) {
+static bool add_reply(struct delta *counts, enum kind kind, const char *before, redisReply *reply) {
     if (reply == NULL) return false;
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         char name[KEY_BYTES];
@@ -75,44 +64,39 @@ static bool add_reply(struct demo_counts *counts, enum kind kind, const char *be
     return true;
 }
 
-static bool read_dimension(struct demo_counts *counts, enum kind kind, const char *key,
-                           struct redis_link *link, struct error *error) {
-    const char *argv[] = {"ZREVRANGE", key, "0", "-1", "WITHSCORES"};
-    return add_reply(counts, kind, NULL, ask(link, 5, argv, error));
+static bool read_dimension(struct delta *counts, enum kind kind, const char *name,
+                           struct redis_link *link, const char *prefix, struct error *error) {
+    redisReply *reply =
+        redis_link_call(link, error, "ZREVRANGE %s:%s_counts 0 -1 WITHSCORES", prefix, name);
+    return add_reply(counts, kind, NULL, list_of(reply, error));
 }
 
-static bool read_hash(struct demo_counts *counts, enum kind kind, const char *before,
-                      const char *key, struct redis_link *link, struct error *error) {
-    const char *argv[] = {"HGETALL", key};
-    return add_reply(counts, kind, before, ask(link, 2, argv, error));
-}
-
-static bool read_minutes(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+static bool read_minutes(struct delta *counts, struct redis_link *link, const char *prefix,
                          struct error *error) {
-    char key[KEY_BYTES];
-    snprintf(key, sizeof key, "%s:login_days", prefix);
-    const char *argv[] = {"ZRANGE", key, "0", "-1"};
-    redisReply *days = ask(link, 4, argv, error);
+    redisReply *days =
+        list_of(redis_link_call(link, error, "ZRANGE %s:login_days 0 -1", prefix), error);
     bool is_read = days != NULL;
     for (size_t i = 0; is_read && i < days->elements; i++) {
         const char *day = days->element[i]->str;
-        snprintf(key, sizeof key, "%s:login_counts:%s", prefix, day);
-        is_read = read_hash(counts, MINUTE, day, key, link, error);
+        redisReply *reply = redis_link_call(link, error, "HGETALL %s:login_counts:%s", prefix, day);
+        is_read = add_reply(counts, MINUTE, day, list_of(reply, error));
     }
     if (days != NULL) freeReplyObject(days);
     return is_read;
 }
 
-bool demo_counts_read(struct demo_counts *counts, struct redis_link *link, const char *prefix,
+static bool read_rejected(struct delta *counts, struct redis_link *link, const char *prefix,
+                          struct error *error) {
+    redisReply *reply = redis_link_call(link, error, "HGETALL %s:rejected_counts", prefix);
+    return add_reply(counts, REJECTED, NULL, list_of(reply, error));
+}
+
+bool demo_counts_read(struct delta *counts, struct redis_link *link, const char *prefix,
                       struct error *error) {
-    char device_type[KEY_BYTES], locale[KEY_BYTES], rejected[KEY_BYTES];
-    snprintf(device_type, sizeof device_type, "%s:device_type_counts", prefix);
-    snprintf(locale, sizeof locale, "%s:locale_counts", prefix);
-    snprintf(rejected, sizeof rejected, "%s:rejected_counts", prefix);
-    return read_dimension(counts, DEVICE_TYPE, device_type, link, error) &&
-           read_dimension(counts, LOCALE, locale, link, error) &&
-           read_hash(counts, REJECTED, NULL, rejected, link, error) &&
-           read_minutes(counts, link, prefix, error);
+    return redis_link_open(link, error) &&
+           read_dimension(counts, DEVICE_TYPE, "device_type", link, prefix, error) &&
+           read_dimension(counts, LOCALE, "locale", link, prefix, error) &&
+           read_rejected(counts, link, prefix, error) && read_minutes(counts, link, prefix, error);
 }
 
 /* One count, as it is printed and compared. */
@@ -121,14 +105,13 @@ struct row {
     int64_t count;
 };
 
-static int compare_keys(const struct delta_key *a, const struct delta_key *b) {
-    if (a->field != b->field) return a->field < b->field ? -1 : 1;
-    const int order = memcmp(a->bytes, b->bytes, a->length < b->length ? a->length : b->length);
-    return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
-}
-
 static int compare_names(const void *a, const void *b) {
-    return compare_keys(&((const struct row *)a)->key, &((const struct row *)b)->key);
+    const struct delta_key *left = &((const struct row *)a)->key;
+    const struct delta_key *right = &((const struct row *)b)->key;
+    if (left->field != right->field) return left->field < right->field ? -1 : 1;
+    const size_t shorter = left->length < right->length ? left->length : right->length;
+    const int order = memcmp(left->bytes, right->bytes, shorter);
+    return order != 0 ? order : (left->length > right->length) - (left->length < right->length);
 }
 
 static int compare_counts(const void *a, const void *b) {
@@ -140,26 +123,25 @@ static int compare_counts(const void *a, const void *b) {
 }
 
 /* All counts in order; the caller frees them. */
-static struct row *sorted(const struct demo_counts *counts,
-                          int (*compare)(const void *, const void *)) {
-    const size_t count = counts->counts.entry_count;
+static struct row *sorted(const struct delta *counts, int (*compare)(const void *, const void *)) {
+    const size_t count = counts->entry_count;
     struct row *rows = memory_create((count + 1) * sizeof *rows);
     for (size_t i = 0; i < count; i++) {
-        rows[i].key = delta_key(&counts->counts, &counts->counts.entries[i]);
-        rows[i].count = counts->counts.entries[i].count;
+        rows[i].key = delta_key(counts, &counts->entries[i]);
+        rows[i].count = counts->entries[i].count;
     }
     qsort(rows, count, sizeof *rows, compare);
     return rows;
 }
 
-void demo_counts_print(const struct demo_counts *counts) {
+void demo_counts_print(const struct delta *counts) {
     struct row *rows = sorted(counts, compare_counts);
     size_t i = 0;
     for (int kind = 0; kind < KIND_COUNT; kind++) {
         size_t kind_count = 0;
         int64_t sum = 0;
         printf("  %-12s", titles[kind]);
-        for (; i < counts->counts.entry_count && rows[i].key.field == kind; i++) {
+        for (; i < counts->entry_count && rows[i].key.field == kind; i++) {
             sum += rows[i].count;
             if (kind_count++ >= PRINTED_MAX) continue;
             printf("%.*s %" PRId64 "  ", (int)rows[i].key.length, rows[i].key.bytes, rows[i].count);
@@ -169,14 +151,9 @@ void demo_counts_print(const struct demo_counts *counts) {
     free(rows);
 }
 
-static void print_difference(const struct row *row, int64_t expected, int64_t found) {
-    printf("  %s %.*s: %" PRId64 " generated, %" PRId64 " in Redis\n", titles[row->key.field],
-           (int)row->key.length, row->key.bytes, expected, found);
-}
-
-int demo_counts_compare(const struct demo_counts *expected, const struct demo_counts *found) {
+int demo_counts_compare(const struct delta *expected, const struct delta *found) {
     enum { SHOWN_MAX = 20 };
-    const size_t left_count = expected->counts.entry_count, right_count = found->counts.entry_count;
+    const size_t left_count = expected->entry_count, right_count = found->entry_count;
     struct row *left = sorted(expected, compare_names), *right = sorted(found, compare_names);
     int differences = 0;
     size_t i = 0, j = 0;
@@ -187,7 +164,9 @@ int demo_counts_compare(const struct demo_counts *expected, const struct demo_co
         const int64_t wanted = order <= 0 ? left[i].count : 0;
         const int64_t there = order >= 0 ? right[j].count : 0;
         if (wanted != there && differences++ < SHOWN_MAX) {
-            print_difference(order <= 0 ? &left[i] : &right[j], wanted, there);
+            const struct delta_key *key = order <= 0 ? &left[i].key : &right[j].key;
+            printf("  %s %.*s: %" PRId64 " generated, %" PRId64 " in Redis\n", titles[key->field],
+                   (int)key->length, key->bytes, wanted, there);
         }
         i += order <= 0;
         j += order >= 0;

@@ -12,23 +12,11 @@
 
 enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 
-static int run_command(const struct config *config, const struct options *options) {
-    switch (options->command) {
-    case OPTIONS_RUN:
-        return command_run(config, options);
-    case OPTIONS_DEMO:
-        return command_demo(config, options);
-    case OPTIONS_GENERATE:
-        return command_generate(config, options);
-    case OPTIONS_SNAPSHOT:
-        return command_snapshot(config, options);
-    case OPTIONS_CHECK:
-        return command_check(config, options);
-    case OPTIONS_COMMAND_COUNT:
-        break;
-    }
-    return EXIT_STOPPED;
-}
+static int (*const commands[])(const struct config *, const struct options *) = {
+    [OPTIONS_RUN] = command_run,           [OPTIONS_DEMO] = command_demo,
+    [OPTIONS_GENERATE] = command_generate, [OPTIONS_SNAPSHOT] = command_snapshot,
+    [OPTIONS_CHECK] = command_check,
+};
 
 /* What was printed must have arrived: a full disk or a closed pipe is no success. */
 static int check_output(int status) {
@@ -61,7 +49,7 @@ int main(int argc, char **argv) {
     }
     memory_keep_freed(config->instance.memory_mb);
     log_configure(config->log.level, config->log.format);
-    const int status = check_output(run_command(config, &options));
+    const int status = check_output(commands[options.command](config, &options));
     config_destroy(&config);
     log_flush();
     return status;

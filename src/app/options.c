@@ -1,6 +1,5 @@
 #include "app/options.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -36,11 +35,6 @@ static const char *const command_names[OPTIONS_COMMAND_COUNT] = {
     [OPTIONS_RUN] = "run",           [OPTIONS_DEMO] = "demo",   [OPTIONS_GENERATE] = "generate",
     [OPTIONS_SNAPSHOT] = "snapshot", [OPTIONS_CHECK] = "check",
 };
-
-const char *options_command_name(enum options_command command) {
-    assert(command < OPTIONS_COMMAND_COUNT);
-    return command_names[command];
-}
 
 static bool is_shaped(enum options_command command) {
     return command == OPTIONS_GENERATE || command == OPTIONS_DEMO;

@@ -13,7 +13,7 @@ static const char overview[] =
     "  demo      show it all on this machine, with a broker and a Redis of its own\n"
     "  generate  write login events to the input topic\n"
     "  snapshot  print the counts in Redis as one JSON object\n"
-    "  check     look at configuration, Kafka and Redis; say what is wrong; change nothing\n"
+    "  check     look at configuration, Kafka and Redis; say what is wrong; change no data\n"
     "\n"
     "`rollcall COMMAND --help` says more about one.\n"
     "\n";
@@ -81,7 +81,8 @@ static const char check[] =
     "usage: rollcall check [OPTION]...\n"
     "\n"
     "Reads the configuration, reaches Kafka and Redis, looks at topics, ACLs, versions and\n"
-    "watermarks, and says what is wrong and how to mend it. Changes nothing. With -v it begins\n"
+    "watermarks, and says what is wrong and how to mend it. Changes nothing but the transactional\n"
+    "id rollcall-<group.id>-check, which it tries where instance.id is not set. With -v it begins\n"
     "with every setting that counts, secrets as ***.\n"
     "\n";
 

@@ -10,11 +10,14 @@
 #include "app/stats.h"
 #include "app/stop.h"
 #include "app/totals.h"
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/fence.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
+#include "edge/redis_link.h"
+#include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
 #include "flow/aggregate.h"
 #include "flow/checkpoint.h"
@@ -41,7 +44,7 @@ struct pipeline {
 
     struct fence fence;
     struct redis_store *start_store; /* of the main thread: checks, offsets at assignment */
-    struct redis_store *page_store;  /* of the HTTP thread: /counts */
+    struct redis_link *page_link;    /* of the HTTP thread: /counts */
     struct redis_store *count_store; /* of CHECKPOINT */
     struct kafka_source *source;
     struct kafka_sink *sink;
@@ -97,6 +100,8 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
                         struct text *why) {
     struct pipeline *pipeline = context;
     const struct config *config = pipeline->config;
+    const char *const *dimensions = (const char *const *)config->aggregate.dimensions;
+    const unsigned dimension_count = (unsigned)config->aggregate.dimension_count;
     if (scope == EXPOSE_INSTANCE) {
         struct tally *tallies[BATCH_SHARDS_MAX];
         if (!atomic_load(&pipeline->is_flowing)) {
@@ -106,13 +111,15 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
         for (int s = 0; s < config->instance.shards; s++) {
             tallies[s] = aggregate_tally(pipeline->aggregates[s]);
         }
-        totals_render(tallies, (unsigned)config->instance.shards,
-                      (const char *const *)config->aggregate.dimensions,
-                      (unsigned)config->aggregate.dimension_count, json);
+        totals_render(tallies, (unsigned)config->instance.shards, dimensions, dimension_count,
+                      json);
         return true;
     }
     struct error error;
-    if (redis_store_snapshot(pipeline->page_store, json, &error) == STORE_OK) return true;
+    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, dimensions, dimension_count,
+                            json, &error) == STORE_OK) {
+        return true;
+    }
     text_add(why, error.text);
     return false;
 }
@@ -166,8 +173,8 @@ struct pipeline *pipeline_create(const struct config *config, const volatile sig
              config->group_id, config->instance.id);
     pipeline->start_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->start_store == NULL) goto fail;
-    pipeline->page_store = pipeline_store(pipeline->config, pipeline->input.id, error);
-    if (pipeline->page_store == NULL) goto fail;
+    pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
+    if (pipeline->page_link == NULL) goto fail;
     if (*config->http.listen != '\0') {
         struct expose_view view = {
             .metrics = pipeline->stats.metrics,
@@ -201,7 +208,8 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
     struct kafka_sink_options sink = {
         .kafka = &config->kafka,
         .producer = &config->producer,
-        .transactional_id = config->output.is_exactly_once ? pipeline->transactional_id : NULL,
+        .transactional_id =
+            config->output.guarantee == CONFIG_EXACTLY_ONCE ? pipeline->transactional_id : NULL,
         .input_topic = config->input.topic,
         .topic = config->output.topic,
         .rejected_topic = config->output.rejected_topic,
@@ -212,8 +220,7 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
     pipeline->source = kafka_source_create(&source, error);
     if (pipeline->source == NULL) return false;
     pipeline->sink = kafka_sink_create(&sink, error);
-    if (pipeline->sink == NULL) return false;
-    return true;
+    return pipeline->sink != NULL;
 }
 
 static bool make_threads(struct pipeline *pipeline, struct error *error) {
@@ -264,15 +271,10 @@ fail:
     return error_set(error, "out of memory or threads");
 }
 
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-    return value < low ? low : value > high ? high : value;
-}
-
 static void make_assignment(struct pipeline *pipeline) {
     const struct config *config = pipeline->config;
     int64_t memory_bytes = (int64_t)config->instance.memory_mb << 20;
-    int64_t share_bytes =
-        memory_bytes / (pipeline->input.partition_count > 0 ? pipeline->input.partition_count : 1);
+    int64_t share_bytes = memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
     struct ingest_options ingest = {
         .source = pipeline->source,
         .topic = config->input.topic,
@@ -379,7 +381,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     kafka_sink_destroy(&p->sink);
     kafka_source_destroy(&p->source);
     redis_store_destroy(&p->count_store);
-    redis_store_destroy(&p->page_store);
+    redis_link_destroy(&p->page_link);
     redis_store_destroy(&p->start_store);
     metrics_destroy(&p->stats.metrics);
     stop_fini(&p->stop);

@@ -1,5 +1,6 @@
 #include "app/stop.h"
 
+#include "base/clamp.h"
 #include "base/clock.h"
 
 enum { NAP_MS = 50 };
@@ -38,6 +39,6 @@ bool stop_back_off(const struct stop *stop, int *delay_ms) {
     for (int slept_ms = 0; slept_ms < *delay_ms && !stop_is_asked(stop); slept_ms += NAP_MS) {
         clock_sleep_ms(NAP_MS);
     }
-    *delay_ms = *delay_ms * 2 > STOP_RETRY_MS_MAX ? STOP_RETRY_MS_MAX : *delay_ms * 2;
+    *delay_ms = (int)clamp(*delay_ms * 2, 0, STOP_RETRY_MS_MAX);
     return !stop_is_asked(stop);
 }

@@ -3,7 +3,6 @@
 #include "base/log_line.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +82,9 @@ static size_t put_character(struct writer *w, const unsigned char *p, size_t cou
     return length;
 }
 
-static void put_quoted(struct writer *w, const unsigned char *p, size_t count) {
+static void put_quoted(struct writer *w, const char *text) {
+    const unsigned char *p = (const unsigned char *)text;
+    size_t count = strlen(text);
     put_text(w, "\"");
     const size_t start = w->count;
     while (count > 0) {
@@ -98,28 +99,29 @@ static void put_quoted(struct writer *w, const unsigned char *p, size_t count) {
     put_text(w, "\"");
 }
 
-/* Answers whether logfmt can show the bytes without quotes. */
-static bool is_plain(const unsigned char *p, size_t count) {
+/* Answers whether logfmt can show the text without quotes. */
+static bool is_plain(const char *text) {
+    const size_t count = strlen(text);
     if (count == 0 || count > LOG_VALUE_BYTES / 2) return false;
-    for (size_t i = 0; i < count; i++) {
-        if (p[i] <= ' ' || p[i] >= 0x7F || strchr("=\"\\", p[i]) != NULL) return false;
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p <= ' ' || *p >= 0x7F || strchr("=\"\\", *p) != NULL) return false;
     }
     return true;
 }
 
-static void put_bytes(struct writer *w, const void *bytes, size_t count) {
-    if (bytes == NULL)
+static void put_string(struct writer *w, const char *text) {
+    if (text == NULL)
         put_text(w, "null");
-    else if (w->format == LOG_LOGFMT && is_plain(bytes, count))
-        put(w, bytes, count);
+    else if (w->format == LOG_LOGFMT && is_plain(text))
+        put_text(w, text);
     else
-        put_quoted(w, bytes, count);
+        put_quoted(w, text);
 }
 
 static void put_name(struct writer *w, const char *name) {
     if (w->format == LOG_JSON) {
         put_text(w, w->count == 0 ? "{" : ",");
-        put_quoted(w, (const unsigned char *)name, strlen(name));
+        put_quoted(w, name);
         put_text(w, ":");
     } else {
         if (w->count > 0) put_text(w, " ");
@@ -128,30 +130,20 @@ static void put_name(struct writer *w, const char *name) {
     }
 }
 
-static void put_float(struct writer *w, double value) {
-    if (isfinite(value))
-        put_format(w, "%.6g", value);
-    else
-        put_text(w, "null");
-}
-
-static void put_field(struct writer *w, const struct log_field *field) {
-    put_name(w, field->name);
-    switch (field->kind) {
+static void put_field(struct writer *w, struct log_field field) {
+    put_name(w, field.name);
+    switch (field.kind) {
     case LOG_KIND_INT:
-        put_format(w, "%" PRId64, field->as_int);
+        put_format(w, "%" PRId64, field.as_int);
         break;
     case LOG_KIND_UINT:
-        put_format(w, "%" PRIu64, field->as_uint);
+        put_format(w, "%" PRIu64, field.as_uint);
         break;
     case LOG_KIND_FLOAT:
-        put_float(w, field->as_float);
+        put_format(w, "%.6g", field.as_float);
         break;
-    case LOG_KIND_BOOL:
-        put_text(w, field->as_bool ? "true" : "false");
-        break;
-    case LOG_KIND_BYTES:
-        put_bytes(w, field->as_bytes.bytes, field->as_bytes.count);
+    case LOG_KIND_TEXT:
+        put_string(w, field.as_text);
         break;
     }
 }
@@ -172,11 +164,11 @@ size_t log_line_render(const struct log_line *line, char out[LOG_LINE_BYTES]) {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
     struct writer w = {.out = out, .limit = LOG_LINE_BYTES - TAIL_BYTES, .format = line->format};
     put_time(&w, line->now_ms);
-    put_field(&w, &(struct log_field[]){log_text("level", levels[line->level])}[0]);
-    put_field(&w, &(struct log_field[]){log_text("msg", line->message)}[0]);
+    put_field(&w, log_text("level", levels[line->level]));
+    put_field(&w, log_text("msg", line->message));
     for (const struct log_field *f = line->fields; f != NULL && f->name != NULL; f++) {
         const size_t before = w.count;
-        put_field(&w, f);
+        put_field(&w, *f);
         if (w.is_full) {
             w.count = before;
             break;
@@ -185,12 +177,12 @@ size_t log_line_render(const struct log_line *line, char out[LOG_LINE_BYTES]) {
     const bool is_cut = w.is_full;
     w.is_full = false;
     w.limit = LOG_LINE_BYTES;
-    const struct log_field suppressed = log_uint("suppressed", line->suppressed_count);
-    const struct log_field dropped = log_uint("dropped", line->dropped_count);
-    const struct log_field cut = log_bool("cut", true);
-    if (line->suppressed_count > 0) put_field(&w, &suppressed);
-    if (line->dropped_count > 0) put_field(&w, &dropped);
-    if (is_cut) put_field(&w, &cut);
+    if (line->suppressed_count > 0) put_field(&w, log_uint("suppressed", line->suppressed_count));
+    if (line->dropped_count > 0) put_field(&w, log_uint("dropped", line->dropped_count));
+    if (is_cut) {
+        put_name(&w, "cut");
+        put_text(&w, "true");
+    }
     put_text(&w, line->format == LOG_JSON ? "}\n" : "\n");
     return w.count;
 }

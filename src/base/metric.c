@@ -40,8 +40,7 @@ struct metric_cell {
 static_assert(sizeof(struct metric_cell) % CACHE_LINE_BYTES == 0, "cells do not share lines");
 
 struct metric {
-    /* The only cell of a metric without label; "__other__" of one with a label. */
-    struct metric_cell own;
+    struct metric_cell own;     /* of a metric without label */
     struct metric_cell *series; /* guarded by lock */
     size_t series_count;        /* guarded by lock */
     /* fixed after metrics_add */
@@ -83,46 +82,15 @@ void metrics_destroy(struct metrics **metrics) {
 
 /* --- registration --- */
 
-static bool is_name(const char *name, bool may_have_colon) {
-    if (*name >= '0' && *name <= '9') return false;
-    size_t length = 0;
-    for (; name[length] != '\0'; length++) {
-        const char c = name[length];
-        const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        const bool is_digit = c >= '0' && c <= '9';
-        if (!is_letter && !is_digit && !(c == ':' && may_have_colon)) return false;
-    }
-    return length > 0;
-}
-
-static bool ends_in(const char *name, const char *end) {
-    const size_t length = strlen(name);
-    const size_t end_length = strlen(end);
-    return length > end_length && strcmp(name + length - end_length, end) == 0;
-}
-
-static struct metric *find(struct metrics *metrics, const char *name) {
-    for (size_t i = 0; i < metrics->count; i++) {
-        if (strcmp(metrics->metrics[i].name, name) == 0) return &metrics->metrics[i];
-    }
-    return NULL;
-}
-
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
                            const char *help, const char *label_name) {
     assert(metrics->count < METRICS_MAX);
-    assert(is_name(name, true) && find(metrics, name) == NULL);
-    assert(ends_in(name, "_total") == (kind == METRIC_COUNTER));
-    assert(kind != METRIC_HISTOGRAM || ends_in(name, "_seconds"));
-    assert(label_name == NULL || (is_name(label_name, false) && strcmp(label_name, "le") != 0));
-
     struct metric *metric = &metrics->metrics[metrics->count++];
     metric->kind = kind;
     metric->name = name;
     metric->help = help;
     metric->label_name = label_name;
     metric->lock = &metrics->lock;
-    metric->own.is_shown = label_name == NULL;
     return metric;
 }
 
@@ -149,10 +117,9 @@ static bool is_at(const struct metric_cell *cell, const char *label_value) {
     return cell != NULL && strcmp(cell->label_value, label_value) == 0;
 }
 
-/* NULL when there are too many. */
 static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell **link,
                                        const char *label_value) {
-    if (metric->series_count == METRIC_SERIES_MAX) return NULL;
+    assert(metric->series_count < METRIC_SERIES_MAX);
     struct metric_cell *cell = memory_create(sizeof *cell);
     cell->label_value = memory_text(label_value);
     cell->next = *link;
@@ -169,7 +136,6 @@ struct metric_cell *metric_cell(struct metric *metric, const char *label_value) 
     struct metric_cell **link = find_link(metric, label_value);
     struct metric_cell *cell =
         is_at(*link, label_value) ? *link : insert_cell(metric, link, label_value);
-    if (cell == NULL) cell = &metric->own;
     cell->is_shown = true;
     pthread_mutex_unlock(metric->lock);
     return cell;
@@ -230,7 +196,7 @@ static void add_series(struct text *page, const struct metric *metric, const cha
         text_format(page, "%s%s", before, metric->info);
         before = ",";
     }
-    if (metric->label_name != NULL) {
+    if (label_value != NULL) {
         text_format(page, "%s%s=\"", before, metric->label_name);
         add_escaped(page, label_value, true);
         text_add(page, "\"");
@@ -276,7 +242,7 @@ void metrics_render(struct metrics *metrics, struct text *page) {
         for (const struct metric_cell *cell = metric->series; cell != NULL; cell = cell->next) {
             if (cell->is_shown) add_cell(page, metric, cell->label_value, cell);
         }
-        if (metric->own.is_shown) add_cell(page, metric, "__other__", &metric->own);
+        if (metric->label_name == NULL) add_cell(page, metric, NULL, &metric->own);
     }
     pthread_mutex_unlock(&metrics->lock);
 }

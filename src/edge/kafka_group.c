@@ -14,21 +14,20 @@ struct reader {
     bool is_broken;
 };
 
-static uint32_t read_number(struct reader *reader, size_t bytes) {
-    uint32_t number = 0;
-    if ((size_t)(reader->end - reader->at) < bytes) reader->is_broken = true;
-    if (reader->is_broken) return 0;
-    for (size_t i = 0; i < bytes; i++)
-        number = number << 8 | *reader->at++;
-    return number;
-}
-
-static const void *skip(struct reader *reader, size_t bytes) {
-    const void *at = reader->at;
-    if ((size_t)(reader->end - reader->at) < bytes) reader->is_broken = true;
+static const unsigned char *skip(struct reader *reader, size_t bytes) {
+    const unsigned char *at = reader->at;
+    if ((size_t)(reader->end - at) < bytes) reader->is_broken = true;
     if (reader->is_broken) return NULL;
     reader->at += bytes;
     return at;
+}
+
+static uint32_t read_number(struct reader *reader, size_t bytes) {
+    const unsigned char *at = skip(reader, bytes);
+    uint32_t number = 0;
+    for (size_t i = 0; at != NULL && i < bytes; i++)
+        number = number << 8 | at[i];
+    return number;
 }
 
 int kafka_group_count_assigned(const void *assignment, size_t bytes, const char *topic) {
@@ -39,7 +38,7 @@ int kafka_group_count_assigned(const void *assignment, size_t bytes, const char 
     uint32_t topics = read_number(&reader, 4);
     for (; topics > 0 && !reader.is_broken; topics--) {
         const size_t length = read_number(&reader, 2);
-        const char *name = skip(&reader, length);
+        const unsigned char *name = skip(&reader, length);
         const uint32_t partitions = read_number(&reader, 4);
         skip(&reader, (size_t)partitions * 4);
         if (reader.is_broken) break;

@@ -1,7 +1,6 @@
 #include "edge/kafka_names.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,18 +73,10 @@ const struct kafka_name *kafka_names_find(const char *name) {
     return NULL;
 }
 
-static bool is_env_name_of(const char *env_name, const char *name) {
-    for (; *env_name != '\0' && *name != '\0'; env_name++, name++) {
-        const char c = *name == '.' || *name == '-' ? '_' : (char)toupper((unsigned char)*name);
-        if (c != *env_name) return false;
-    }
-    return *env_name == *name;
-}
-
 const struct kafka_name *kafka_names_find_env(const char *env_name) {
     pthread_once(&names_once, read_names);
     for (size_t i = 0; i < name_count; i++) {
-        if (is_env_name_of(env_name, names[i].name)) return &names[i];
+        if (nearest_distance(env_name, names[i].name) == 0) return &names[i];
     }
     return NULL;
 }

@@ -1,5 +1,7 @@
 #include "edge/redis_command.h"
 
+#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +42,16 @@ void redis_command_put_text(struct redis_command *command, const char *word) {
 }
 
 void redis_command_put_int(struct redis_command *command, int64_t number) {
-    char word[24];
-    int length = snprintf(word, sizeof word, "%lld", (long long)number);
+    redis_command_put_format(command, "%lld", (long long)number);
+}
+
+void redis_command_put_format(struct redis_command *command, const char *format, ...) {
+    char word[REDIS_COMMAND_FORMAT_BYTES];
+    va_list args;
+    va_start(args, format);
+    const int length = vsnprintf(word, sizeof word, format, args);
+    va_end(args);
+    assert(length >= 0 && length < REDIS_COMMAND_FORMAT_BYTES);
     redis_command_put(command, word, (size_t)length);
 }
 

@@ -5,7 +5,7 @@
 
 /* Every command that rollcall sends, those in its scripts included. */
 #define ALL_COMMANDS                                                                               \
-    "+ping +select +eval +evalsha +script|load +config|get +info +type +exists +expire +del "      \
+    "+ping +select +eval +evalsha +info +type +exists +expire +del "                               \
     "+hget +hmget +hset +hincrby +hgetall +hvals +zadd +zcard +zincrby +zscore +zrange "           \
     "+zrevrange +zrem +zremrangebyscore +xadd"
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,7 @@ static bool parse_unix(struct redis_link *link, const char *rest) {
     }
     if (*rest != '/' || end - rest < 2) return false;
     link->path = decode(rest, end);
-    snprintf(link->name, sizeof link->name, "unix://%s", link->path);
+    snprintf(link->name, sizeof link->name, "unix://%s?db=%d", link->path, link->database);
     return true;
 }
 
@@ -112,9 +113,14 @@ static bool parse_tcp(struct redis_link *link, const char *rest) {
     }
     link->host = bracket != NULL ? decode(rest + 1, bracket) : decode(rest, host_end);
     if (*link->host == '\0') return false;
-    snprintf(link->name, sizeof link->name, "%s://%s%s:%d/%d", link->is_tls ? "rediss" : "redis",
-             link->user != NULL || link->password != NULL ? "***@" : "", link->host, link->port,
-             link->database);
+    /* A user without a password may be a password at the wrong place. */
+    const bool has_both = link->user != NULL && link->password != NULL;
+    snprintf(link->name, sizeof link->name, "%s://%s%s%s:%d/%d", link->is_tls ? "rediss" : "redis",
+             has_both ? link->user : "",
+             at == NULL ? ""
+             : has_both ? ":***@"
+                        : "***@",
+             link->host, link->port, link->database);
     return true;
 }
 
@@ -212,16 +218,15 @@ static bool connect_once(struct redis_link *link, struct error *error) {
     return true;
 }
 
-/* One command whose only good reply is a status. */
-static bool say(struct redis_link *link, struct error *error, int argc, const char **argv) {
-    redisReply *reply = redis_link_call(link, error, argc, argv);
+/* Looks at a reply of which only a status is good, and frees it. */
+static bool is_status(struct redis_link *link, redisReply *reply, struct error *error) {
     if (reply == NULL) return false;
     const bool is_good = reply->type == REDIS_REPLY_STATUS;
     if (reply->type == REDIS_REPLY_ERROR) {
         link->is_refused =
             redis_fault_judge(reply->str, link->name, "", error) == REDIS_FAULT_SETUP;
     } else if (!is_good) {
-        error_set(error, "Redis at %s gave an odd answer to %s: is it Redis?", link->name, argv[0]);
+        error_set(error, "Redis at %s gives an odd answer: is it Redis?", link->name);
     }
     freeReplyObject(reply);
     if (!is_good) redis_link_close(link);
@@ -229,21 +234,18 @@ static bool say(struct redis_link *link, struct error *error, int argc, const ch
 }
 
 static bool introduce(struct redis_link *link, struct error *error) {
-    if (link->password != NULL) {
-        const char *with_user[] = {"AUTH", link->user, link->password};
-        const char *alone[] = {"AUTH", link->password};
-        if (!(link->user != NULL ? say(link, error, 3, with_user) : say(link, error, 2, alone))) {
-            return false;
-        }
+    const char *user = link->user, *password = link->password;
+    if (password != NULL) {
+        redisReply *reply = user != NULL
+                                ? redis_link_call(link, error, "AUTH %s %s", user, password)
+                                : redis_link_call(link, error, "AUTH %s", password);
+        if (!is_status(link, reply, error)) return false;
     }
-    if (link->database != 0) {
-        char number[16];
-        snprintf(number, sizeof number, "%d", link->database);
-        const char *select[] = {"SELECT", number};
-        if (!say(link, error, 2, select)) return false;
+    if (link->database != 0 &&
+        !is_status(link, redis_link_call(link, error, "SELECT %d", link->database), error)) {
+        return false;
     }
-    const char *ping[] = {"PING"};
-    return say(link, error, 1, ping);
+    return is_status(link, redis_link_call(link, error, "PING"), error);
 }
 
 bool redis_link_open(struct redis_link *link, struct error *error) {
@@ -256,9 +258,19 @@ bool redis_link_is_refused(const struct redis_link *link) {
     return link->is_refused;
 }
 
-bool redis_link_send(struct redis_link *link, int argc, const char **argv, const size_t *lengths) {
+static bool is_queued(struct redis_link *link, int result, struct error *error) {
+    if (result == REDIS_OK) return true;
+    redis_link_close(link);
+    return error_set(error, "out of memory for a command to Redis");
+}
+
+bool redis_link_send(struct redis_link *link, struct redis_command *command, struct error *error) {
     assert(link->context != NULL);
-    return redisAppendCommandArgv(link->context, argc, argv, lengths) == REDIS_OK;
+    const char **words = redis_command_arguments(command);
+    return is_queued(
+        link,
+        redisAppendCommandArgv(link->context, command->argument_count, words, command->lengths),
+        error);
 }
 
 /* As redisGetReply, which would wait anew for each piece of a reply, however large. */
@@ -301,12 +313,24 @@ redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
     return NULL;
 }
 
-redisReply *redis_link_call(struct redis_link *link, struct error *error, int argc,
-                            const char **argv) {
-    if (!redis_link_send(link, argc, argv, NULL)) {
-        error_set(error, "out of memory for a command to Redis");
-        redis_link_close(link);
-        return NULL;
+redisReply *redis_link_call(struct redis_link *link, struct error *error, const char *format, ...) {
+    va_list args;
+    assert(link->context != NULL);
+    va_start(args, format);
+    const int result = redisvAppendCommand(link->context, format, args);
+    va_end(args);
+    return is_queued(link, result, error) ? redis_link_receive(link, error) : NULL;
+}
+
+bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,
+                     struct error *error) {
+    redisReply *reply = redis_link_call(link, error, "INFO");
+    if (reply == NULL) return false;
+    const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, field) : NULL;
+    if (line != NULL) {
+        line += strlen(field);
+        snprintf(out, out_bytes, "%.*s", (int)strcspn(line, "\r\n"), line);
     }
-    return redis_link_receive(link, error);
+    freeReplyObject(reply);
+    return line != NULL;
 }

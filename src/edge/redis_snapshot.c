@@ -5,36 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edge/redis_command.h"
 #include "edge/redis_fault.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 enum { ANSWER_REJECTED, ANSWER_DAYS, ANSWER_DIMENSIONS };
 
 static bool send_script(struct redis_link *link, const char *prefix, const char *const *dimensions,
-                        unsigned dimension_count) {
+                        unsigned dimension_count, struct error *error) {
     struct redis_command command = {0};
-    struct text key = {0};
     redis_command_put_text(&command, "EVAL");
     redis_command_put_text(&command, snapshot_lua);
     redis_command_put_int(&command, 2 + dimension_count);
-    text_format(&key, "%s:rejected_counts", prefix);
-    redis_command_put(&command, text_string(&key), key.length);
-    text_clear(&key);
-    text_format(&key, "%s:login_days", prefix);
-    redis_command_put(&command, text_string(&key), key.length);
-    for (unsigned i = 0; i < dimension_count; i++) {
-        text_clear(&key);
-        text_format(&key, "%s:%s_counts", prefix, dimensions[i]);
-        redis_command_put(&command, text_string(&key), key.length);
-    }
-    text_clear(&key);
-    text_format(&key, "%s:login_counts:", prefix);
-    redis_command_put(&command, text_string(&key), key.length);
-    const bool is_sent =
-        !key.is_broken && redis_link_send(link, command.argument_count,
-                                          redis_command_arguments(&command), command.lengths);
-    text_release(&key);
+    redis_command_put_format(&command, "%s:rejected_counts", prefix);
+    redis_command_put_format(&command, "%s:login_days", prefix);
+    for (unsigned i = 0; i < dimension_count; i++)
+        redis_command_put_format(&command, "%s:%s_counts", prefix, dimensions[i]);
+    redis_command_put_format(&command, "%s:login_counts:", prefix);
+    const bool is_sent = redis_link_send(link, &command, error);
     redis_command_release(&command);
     return is_sent;
 }
@@ -147,9 +134,8 @@ static void add_answer(struct text *json, const redisReply *reply, const char *c
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
                                        const char *const *dimensions, unsigned dimension_count,
                                        struct text *json, struct error *error) {
-    if (!redis_link_open(link, error)) return STORE_RETRY;
-    if (!send_script(link, prefix, dimensions, dimension_count)) {
-        error_set(error, "out of memory for a command to Redis");
+    if (!redis_link_open(link, error) ||
+        !send_script(link, prefix, dimensions, dimension_count, error)) {
         return STORE_RETRY;
     }
     redisReply *reply = redis_link_receive(link, error);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -189,8 +190,7 @@ static void store_ready(struct checkpoint *checkpoint) {
     } else {
         metric_add(checkpoint->failures, 1);
         log_warn("Checkpoint not stored: it will be repeated", log_text("reason", error.text));
-        checkpoint->retry_ms = checkpoint->retry_ms == 0 ? RETRY_MS_MIN : checkpoint->retry_ms * 2;
-        if (checkpoint->retry_ms > RETRY_MS_MAX) checkpoint->retry_ms = RETRY_MS_MAX;
+        checkpoint->retry_ms = clamp(checkpoint->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
     }
     atomic_store(&checkpoint->is_reachable, is_good);
 }
@@ -241,10 +241,8 @@ void checkpoint_stop(struct checkpoint *checkpoint) {
 void checkpoint_destroy(struct checkpoint **checkpoint) {
     if (*checkpoint == NULL) return;
     checkpoint_stop(*checkpoint);
-    for (int p = 0; (*checkpoint)->epochs != NULL && p < (*checkpoint)->options.partition_max;
-         p++) {
+    for (int p = 0; p < (*checkpoint)->options.partition_max; p++)
         free((*checkpoint)->epochs[p]);
-    }
     free((*checkpoint)->epochs);
     free((*checkpoint)->ready);
     free((*checkpoint)->calls);

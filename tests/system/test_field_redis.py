@@ -71,6 +71,15 @@ def test_a_right_taken_while_running_is_waited_for(world):
     world.verify(load, instance)
 
 
+def test_the_scripts_text_is_sent_once(world):
+    """From then on Redis knows it by its SHA-1."""
+    with world.redis_server.client() as client:
+        client.script_flush()
+        client.config_resetstat()
+        _counted(world)
+        assert client.info("errorstats")["errorstat_NOSCRIPT"]["count"] == 1
+
+
 def test_redis_that_is_full_is_waited_for(world):
     load, instance = _counted(world)
     with world.redis_server.client() as client:

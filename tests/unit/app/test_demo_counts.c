@@ -15,16 +15,16 @@ static const struct event accepted = {
 
 static int difference_count(const struct event *left, size_t left_count, const struct event *right,
                             size_t right_count) {
-    struct demo_counts expected = {0}, found = {0};
-    delta_init(&expected.counts);
-    delta_init(&found.counts);
+    struct delta expected = {0}, found = {0};
+    delta_init(&expected);
+    delta_init(&found);
     for (size_t i = 0; i < left_count; i++)
         demo_counts_expect(&expected, &left[i]);
     for (size_t i = 0; i < right_count; i++)
         demo_counts_expect(&found, &right[i]);
     const int differences = demo_counts_compare(&expected, &found);
-    demo_counts_release(&expected);
-    demo_counts_release(&found);
+    delta_release(&expected);
+    delta_release(&found);
     return differences;
 }
 

@@ -142,22 +142,6 @@ static void a_histogram_counts_up_to_and_with_each_bound(void **state) {
     }
 }
 
-static void series_past_the_limit_share_one(void **state) {
-    struct harness *harness = *state;
-    struct metric *m = metrics_add(harness->metrics, METRIC_COUNTER, "a_total", "A.", "value");
-    char label[16];
-    for (int i = 0; i < METRIC_SERIES_MAX; i++) {
-        snprintf(label, sizeof label, "%d", i);
-        metric_add(metric_cell(m, label), 1);
-    }
-    assert_null(strstr(render(harness), "__other__"));
-    metric_add(metric_cell(m, "one more"), 20);
-    metric_add(metric_cell(m, "and another"), 3);
-    metric_add(metric_cell(m, "17"), 5);
-    assert_non_null(strstr(render(harness), "\na_total{value=\"__other__\"} 23\n"));
-    assert_non_null(strstr(render(harness), "\na_total{value=\"17\"} 6\n"));
-}
-
 enum { THREADS = 4, ROUNDS = 50000 };
 
 struct race {
@@ -232,7 +216,6 @@ int main(void) {
         TEST(help_and_labels_are_escaped),
         TEST(info_is_1_and_tells_by_its_labels),
         TEST(a_histogram_counts_up_to_and_with_each_bound),
-        TEST(series_past_the_limit_share_one),
         TEST(nothing_is_lost_while_threads_count_and_a_page_is_rendered),
         TEST(promtool_accepts_the_page),
     };

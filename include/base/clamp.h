@@ -1,0 +1,11 @@
+/* clamp: a number, held between two others. */
+#ifndef BASE_CLAMP_H
+#define BASE_CLAMP_H
+
+#include <stdint.h>
+
+static inline int64_t clamp(int64_t value, int64_t low, int64_t high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+#endif

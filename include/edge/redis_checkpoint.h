@@ -1,0 +1,17 @@
+/* redis_checkpoint: one call of redis_store_apply as the command that Redis gets.
+ *
+ * Place:    under redis_store.
+ * Threads:  a command's owner.
+ */
+#ifndef EDGE_REDIS_CHECKPOINT_H
+#define EDGE_REDIS_CHECKPOINT_H
+
+#include "edge/redis_command.h"
+#include "edge/redis_store.h"
+
+/* Makes the command that runs checkpoint.lua for the call, by the script's text or by its SHA-1.
+ * Borrows all. */
+void redis_checkpoint_make(struct redis_command *command, const struct redis_store_options *options,
+                           const struct store_call *call, bool by_text);
+
+#endif

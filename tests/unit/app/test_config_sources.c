@@ -1,0 +1,206 @@
+/* config_sources and what feeds it: which setting counts, and what its place is called. */
+#include "app/config_sources.h"
+
+#include "given.h"
+
+static void a_later_source_wins(void **state) {
+    (void)state;
+    static const char file[] = "[redis]\nprefix = file\n[producer]\nlinger.ms = 1\n";
+    struct config *config = TAKEN(.file = file);
+    assert_string_equal(config->redis.prefix, "file");
+    assert_string_equal(kafka_conf_get(&config->producer, "linger.ms"), "1");
+    config_destroy(&config);
+    config = TAKEN(.file = file,
+                   ENV("ROLLCALL_REDIS_PREFIX=env", "ROLLCALL_PRODUCER_QUEUE_BUFFERING_MAX_MS=2"));
+    assert_string_equal(config->redis.prefix, "env");
+    assert_string_equal(kafka_conf_get(&config->producer, "linger.ms"), "2");
+    config_destroy(&config);
+    config = TAKEN(.file = file,
+                   ENV("ROLLCALL_REDIS_PREFIX=env", "ROLLCALL_PRODUCER_QUEUE_BUFFERING_MAX_MS=2"),
+                   X("redis.prefix=x", "producer.linger.ms=3", "producer.linger.ms=4"));
+    assert_string_equal(config->redis.prefix, "x");
+    assert_string_equal(kafka_conf_get(&config->producer, "linger.ms"), "4");
+    assert_int_equal(config->producer.count, 2); /* and transaction.timeout.ms */
+    config_destroy(&config);
+}
+
+static void an_unknown_key_names_its_place_and_the_nearest(void **state) {
+    (void)state;
+    REFUSED("%f:3: |there is no key redis.prefx|did you mean redis.prefix?",
+            .file = "[redis]\n# comment\nprefx = a\n");
+    REFUSED("environment variable ROLLCALL_REDIS_PREFX: |did you mean redis.prefix?",
+            ENV("ROLLCALL_REDIS_PREFX=a"));
+    REFUSED("-X redis.prefx: |did you mean redis.prefix?", X("redis.prefx=a"));
+    REFUSED("%f:2: |kafka.bootstrap.server |did you mean bootstrap.servers?",
+            .file = "[kafka]\nbootstrap.server = a:1\n");
+    REFUSED("environment variable ROLLCALL_PRODUCER_LINGER: |producer.linger ",
+            ENV("ROLLCALL_PRODUCER_LINGER=1"));
+    REFUSED("-X output.threshold: |did you mean anomaly.threshold?", X("output.threshold=1"));
+    REFUSED("-X http.zzzzzzzzz: there is no key http.zzzzzzzzz", X("http.zzzzzzzzz=1"));
+    REFUSED("did you mean group.id?", X("consumer.groupid=1"));
+}
+
+static void an_unknown_section_names_its_place_and_the_nearest(void **state) {
+    (void)state;
+    REFUSED("%f:2: |there is no section [kafak]; did you mean [kafka]?",
+            .file = "\n[kafak]\nbootstrap.servers = a:1\n");
+    REFUSED("%f:1: |there is no section [kafak]", .file = "[kafak]\n");
+    REFUSED("environment variable ROLLCALL_REDS_URL: |did you mean [redis]?",
+            ENV("ROLLCALL_REDS_URL=a"));
+    REFUSED("environment variable ROLLCALL_NONSENSE", ENV("ROLLCALL_NONSENSE=a"));
+    REFUSED("-X reds.url: |did you mean [redis]?", X("reds.url=a"));
+    REFUSED("%f:1: a key before any [section]", .file = "prefix = a\n");
+}
+
+static void a_malformed_source_is_refused(void **state) {
+    (void)state;
+    REFUSED("%f:2: neither [section], key = value nor a comment", .file = "[redis]\nprefix\n");
+    REFUSED("%f:1: neither", .file = "[redis\nprefix = a\n");
+    REFUSED("%f:2: neither", .file = "[redis]\nnonsense\nalso = unknown\n");
+    REFUSED("%f:2: |no key redis.also", .file = "[redis]\nalso = unknown\nnonsense\n");
+    REFUSED("-X redis: write -X section.key=value", X("redis=a"));
+    REFUSED("write -X section.key=value", X("redis.prefix"));
+    REFUSED("write -X section.key=value", X(".prefix=a"));
+    REFUSED("write -X section.key=value", X("redis.=a"));
+    REFUSED("/nonexistent/rollcall.ini: No such file", .path = "/nonexistent/rollcall.ini");
+    REFUSED("cannot read /tmp", .path = "/tmp");
+    write_bytes(file_path, "[redis]\npre\0fix = a\n", 20);
+    REFUSED("%f:2: a NUL byte", .path = file_path);
+}
+
+static void a_long_line_is_an_error_not_two_lines(void **state) {
+    (void)state;
+    static char file[40000];
+    snprintf(file, sizeof file, "[kafka]\nclient.id = %01000d\n", 1);
+    struct config *config = TAKEN(.file = file);
+    assert_int_equal(strlen(kafka_conf_get(&config->kafka, "client.id")), 1000);
+    config_destroy(&config);
+    snprintf(file, sizeof file, "[kafka]\nclient.id = %030000d\n", 1);
+    REFUSED("%f:2: longer than", .file = file);
+}
+
+static void a_file_sets_nothing_twice(void **state) {
+    (void)state;
+    REFUSED("%f:4: redis.prefix is set twice, first at |%f:2",
+            .file = "[redis]\nprefix = a\n[redis]\nprefix = a\n");
+    REFUSED("%f:3: producer.linger.ms is set twice, first at |%f:2",
+            .file = "[producer]\nqueue.buffering.max.ms = 1\nlinger.ms = 1\n");
+    REFUSED("ROLLCALL_PRODUCER_LINGER_MS: |set twice|ROLLCALL_PRODUCER_QUEUE_BUFFERING_MAX_MS",
+            ENV("ROLLCALL_PRODUCER_QUEUE_BUFFERING_MAX_MS=1", "ROLLCALL_PRODUCER_LINGER_MS=1"));
+    struct config *config = TAKEN(.file = "[kafka]\nsocket.timeout.ms = 5000\n"
+                                          "[producer]\nsocket.timeout.ms = 6000\n");
+    config_destroy(&config);
+}
+
+/* A setting that ends in the path of a file with this secret. */
+static const char *with_secret(const char *setting, const void *secret, size_t count) {
+    static char text[160];
+    write_bytes(secret_path, secret, count);
+    snprintf(text, sizeof text, "%s%s", setting, secret_path);
+    return text;
+}
+
+static void a_secret_can_be_in_a_file(void **state) {
+    (void)state;
+    struct config *config =
+        TAKEN(.file = with_secret("[redis]\nurl_file = ", "redis://:pa;ss@h\n", 17));
+    assert_string_equal(config->redis.url, "redis://:pa;ss@h");
+    config_destroy(&config);
+    config = TAKEN(ENV(with_secret("ROLLCALL_KAFKA_SASL_PASSWORD_FILE=", "s3cret\r\n", 8)));
+    assert_string_equal(kafka_conf_get(&config->kafka, "sasl.password"), "s3cret");
+    config_destroy(&config);
+    config = TAKEN(X(with_secret("producer.ssl.key.password_file=", "no newline", 10)));
+    assert_string_equal(kafka_conf_get(&config->producer, "ssl.key.password"), "no newline");
+    config_destroy(&config);
+}
+
+static void a_secret_file_that_cannot_be_read_is_an_error(void **state) {
+    (void)state;
+    static const char password_file[] = "kafka.sasl.password_file=";
+    static char large[70000];
+    memset(large, 'x', sizeof large);
+    REFUSED("%f:2: redis.url_file: cannot read /nonexistent: No such file",
+            .file = "[redis]\nurl_file = /nonexistent\n");
+    REFUSED("kafka.sasl.password_file: |NUL", X(with_secret(password_file, "a\0b", 3)));
+    REFUSED("kafka.sasl.password_file: |too long",
+            X(with_secret(password_file, large, sizeof large)));
+    REFUSED("no key redis.prefix_file", X("redis.prefix_file=/x"));
+    REFUSED("sasl.username_file is no librdkafka property", X("kafka.sasl.username_file=/x"));
+}
+
+static void a_secret_is_given_once_plainly_or_in_a_file(void **state) {
+    (void)state;
+    REFUSED("%f:3: redis.url is set twice, first at |%f:2",
+            .file = with_secret("[redis]\nurl = redis://g\nurl_file = ", "redis://h", 9));
+    const char *setting = with_secret("redis.url_file=", "redis://h", 9);
+    REFUSED("-X redis.url: redis.url is set twice", X(setting, "redis.url=redis://g"));
+    REFUSED("-X redis.url_file: redis.url is set twice", X("redis.url=redis://g", setting));
+    struct config *config = TAKEN(.file = "[redis]\nurl = redis://g\n", X(setting));
+    assert_string_equal(config->redis.url, "redis://h");
+    config_destroy(&config);
+}
+
+static void an_error_never_shows_a_secret(void **state) {
+    (void)state;
+    struct error error;
+    const struct given wrong[] = {
+        {X("redis.url=http://u:hunter2@h")},          {X("redis.url=redis://u:hunter2 @h")},
+        {X("redis.url=redis://u:hunter2@h:port")},    {X("redis.url=redis://u@h/hunter2")},
+        {.file = "[redis]\nurl = hunter2\n"},         {ENV("ROLLCALL_REDIS_URL=hunter2")},
+        {ENV("ROLLCALL_KAFKA_SASL_PASWORD=hunter2")}, {X("kafka.sasl.pasword=hunter2")},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_null(create(&wrong[i], &error));
+        if (strstr(error.text, "hunter2") != NULL) fail_msg("%s", error.text);
+    }
+}
+
+static void kubernetes_service_variables_are_not_settings(void **state) {
+    (void)state;
+    struct config *config = TAKEN(
+        ENV("ROLLCALL_PORT=tcp://10.0.0.1:9464", "ROLLCALL_SERVICE_PORT_HTTP=9464",
+            "ROLLCALL_REDIS_PORT_6379_TCP_ADDR=10.0.0.2", "ROLLCALL_KAFKA_SERVICE_HOST=10.0.0.3"));
+    config_destroy(&config);
+    REFUSED("ROLLCALL_PORT", ENV("ROLLCALL_PORT=9464"));
+}
+
+static void a_file_of_a_million_lines_is_read_to_its_end(void **state) {
+    (void)state;
+    enum { LINES = 1000000 };
+    char *file = malloc(LINES * 9 + 64);
+    size_t used = 0;
+    for (int i = 0; i < LINES; i++) {
+        memcpy(file + used, i % 2 == 0 ? "# none\n" : "[redis]\n", 8);
+        used += i % 2 == 0 ? 7 : 8;
+    }
+    strcpy(file + used, "prefx = a\n");
+    REFUSED("%f:1000001: there is no key redis.prefx", .file = file);
+    free(file);
+}
+
+/* /dev/zero is one line that never ends. */
+static void a_line_without_an_end_is_not_read_to_its_end(void **state) {
+    (void)state;
+    REFUSED("/dev/zero:1: ", .path = "/dev/zero");
+    REFUSED("redis.url_file: |cannot read /tmp", X("redis.url_file=/tmp"));
+    REFUSED("redis.url_file: |too long", X("redis.url_file=/dev/zero"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_later_source_wins),
+        cmocka_unit_test(an_unknown_key_names_its_place_and_the_nearest),
+        cmocka_unit_test(an_unknown_section_names_its_place_and_the_nearest),
+        cmocka_unit_test(a_malformed_source_is_refused),
+        cmocka_unit_test(a_long_line_is_an_error_not_two_lines),
+        cmocka_unit_test(a_file_sets_nothing_twice),
+        cmocka_unit_test(a_secret_can_be_in_a_file),
+        cmocka_unit_test(a_secret_file_that_cannot_be_read_is_an_error),
+        cmocka_unit_test(a_secret_is_given_once_plainly_or_in_a_file),
+        cmocka_unit_test(an_error_never_shows_a_secret),
+        cmocka_unit_test(kubernetes_service_variables_are_not_settings),
+        cmocka_unit_test(a_file_of_a_million_lines_is_read_to_its_end),
+        cmocka_unit_test(a_line_without_an_end_is_not_read_to_its_end),
+    };
+    return cmocka_run_group_tests(tests, make_files, remove_files);
+}
