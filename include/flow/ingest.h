@@ -67,7 +67,6 @@ bool ingest_is_drained(const struct ingest *ingest, bool store_is_away);
 /* Ends the thread; it hands nothing more on. Then the stream is the caller's again. */
 struct kafka_stream *ingest_stop(struct ingest *ingest);
 bool ingest_is_running(const struct ingest *ingest);
-int32_t ingest_partition(const struct ingest *ingest);
 
 /* Monotonic time of the thread's last step, in ms; for liveness. */
 int64_t ingest_heartbeat_ms(const struct ingest *ingest);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -45,10 +46,6 @@ struct kafka_stream {
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque);
-
-static long long clamp(long long value, long long low, long long high) {
-    return value < low ? low : value > high ? high : value;
-}
 
 /* What rollcall owns, and its own defaults for what the user left open. */
 static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {

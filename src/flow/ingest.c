@@ -111,10 +111,6 @@ void ingest_destroy(struct ingest **ingest) {
     *ingest = NULL;
 }
 
-int32_t ingest_partition(const struct ingest *ingest) {
-    return ingest->partition;
-}
-
 bool ingest_is_running(const struct ingest *ingest) {
     return ingest->is_running;
 }

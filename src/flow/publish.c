@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -85,8 +86,7 @@ static void beat(struct publish *publish) {
 
 /* Sleeps for a growing time. False if the thread is to end. */
 static bool back_off(struct publish *publish) {
-    publish->retry_ms = publish->retry_ms == 0 ? RETRY_MS_MIN : publish->retry_ms * 2;
-    if (publish->retry_ms > RETRY_MS_MAX) publish->retry_ms = RETRY_MS_MAX;
+    publish->retry_ms = clamp(publish->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
     int64_t until_ms = clock_ms() + publish->retry_ms;
     while (!atomic_load(&publish->must_stop) && clock_ms() < until_ms) {
         beat(publish);
