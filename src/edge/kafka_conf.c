@@ -40,7 +40,7 @@ static const struct {
     {"request.required.acks", {"all", "-1"}, "with fewer acknowledgements records could be lost"},
     {"queuing.strategy", {"fifo"}, "records keep their order"},
     {"partitioner", {"murmur2_random"}, "records go where the input's partition or key says"},
-    {"delivery.report.only.error", {"false"}, "every delivery is accounted for"},
+    {"delivery.report.only.error", {NULL}, "rollcall says which deliveries it is told of"},
     {"log_level", {NULL}, "log.level says what is logged, of librdkafka too"},
     {"log.queue", {NULL}, "librdkafka's lines go through rollcall's log"},
     {"enabled_events", {NULL}, "rollcall says which events it takes"},

@@ -119,6 +119,7 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     /* librdkafka waits without end to send offsets to a coordinator that it has dropped meanwhile (see
      * kafka_brokers), until another connection goes up or down: one that is idle does so now. */
     kafka_conf_default(conf, kafka, own, "connections.max.idle.ms", IDLE_MS);
+    kafka_conf_own(conf, "delivery.report.only.error", "true"); /* flush and commit tell the rest */
     snprintf(batch_bytes, sizeof batch_bytes, "%zu", sink->batch_bytes);
     kafka_conf_own(conf, "batch.size", batch_bytes);
     /* records without a key go to any partition, one by one */
