@@ -27,6 +27,8 @@ def _spread(reads):
             for p, found in verify.by_partition(reads).items()}
 
 
+pytestmark = pytest.mark.coverage
+
 START = ("--start", "1720622216")
 
 
