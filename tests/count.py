@@ -5,8 +5,8 @@ usage: count.py [--broken NAME] ... DIRECTORY ...
 DIRECTORY is a build directory; its results/ holds unit.json (the log of `meson test`), system.xml
 (JUnit's form, of pytest); chaos.xml, coverage.xml, model.xml, fuzz.xml and tidy.xml (the same form,
 of tests/chaos, tests/coverage.py, tests/model, tests/fuzz and tests/tidy.py) and compose.json (of
-`go test -json`), those that were run. NAME is a command that ended with an error: it counts as a failure unless one of its
-tests already did.
+`go test -json`), those that were run. NAME is a command that ended with an error: it counts as a
+failure unless one of its tests already did.
 Exit status 0: something ran and nothing failed.
 """
 

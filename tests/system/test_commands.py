@@ -14,6 +14,8 @@ import rollcall
 import verify
 import wait
 
+pytestmark = pytest.mark.coverage
+
 
 def _generated(world, topic, count, *arguments):
     world.broker.create_topic(topic, 2)
@@ -26,8 +28,6 @@ def _spread(reads):
     return {p: [(r.key, r.value, r.headers) for r in found]
             for p, found in verify.by_partition(reads).items()}
 
-
-pytestmark = pytest.mark.coverage
 
 START = ("--start", "1720622216")
 
