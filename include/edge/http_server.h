@@ -1,9 +1,9 @@
 /* http_server: a few pages over HTTP, for machines and people on the inside.
  *
  * Place:    beside the flow; flow/expose gives it its pages.
- * Threads:  create, port and destroy from one thread. Handlers run on one thread of the server's
- *           own, one at a time; it takes no signals.
- * Owns:     its socket and its thread. Keeps the routes and their contexts.
+ * Threads:  create, port and destroy from one thread. The handler runs on a thread of the server's
+ *           own, for one request at a time; it takes no signals.
+ * Owns:     its socket and its thread.
  * Limits:   GET and HEAD; HTTP_CONNECTIONS_MAX at once (more wait to be accepted),
  *           HTTP_TIMEOUT_S without a byte ends one, HTTP_REQUEST_BYTES_MAX for a request's head.
  *           No TLS and no password: for loopback, or a network that is trusted.
@@ -12,7 +12,6 @@
 #ifndef EDGE_HTTP_SERVER_H
 #define EDGE_HTTP_SERVER_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -32,22 +31,20 @@ struct http_reply {
     struct text body;         /* empty at first; if it is_broken in the end, 500 is answered */
 };
 
-struct http_route {
-    const char *path; /* "/metrics"; the whole of it */
-    void (*handle)(void *context, const struct http_request *request, struct http_reply *reply);
-    void *context;
-};
+/* Fills the reply for a path such as "/metrics". */
+typedef void http_handler(void *context, const char *path, const struct http_request *request,
+                          struct http_reply *reply);
 
 struct http_server;
 
 /* Listens on HOST:PORT and begins to answer. HOST is an address ([::1]:9464 with brackets) or a
- * name that has one; port 0 takes a free one. Keeps routes, borrows listen_on. Answers NULL, with
- * an error that names the address and the mend, if it is not of that form, cannot be bound, or
+ * name that has one; port 0 takes a free one. Keeps context, borrows listen_on. Answers NULL,
+ * with an error that names the address and the mend, if it is not of that form, cannot be bound, or
  * memory or threads run out. */
-struct http_server *http_server_create(const char *listen_on, const struct http_route *routes,
-                                       size_t route_count, struct error *error);
+struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
+                                       struct error *error);
 
-/* Takes *server, which may be NULL, and nulls it. No handler runs after it. */
+/* Takes *server, which may be NULL, and nulls it. The handler runs no more after it. */
 void http_server_destroy(struct http_server **server);
 
 /* The port that it listens on. */
@@ -56,8 +53,5 @@ uint16_t http_server_port(const struct http_server *server);
 /* The value of an argument of the query (?name=value), decoded; "" if it has none, NULL if there is
  * no such argument. Good until the handler returns. */
 const char *http_request_argument(const struct http_request *request, const char *name);
-
-/* Adds the path of each route, a line each. Borrows all. */
-void http_routes_list(const struct http_route *routes, size_t route_count, struct text *text);
 
 #endif

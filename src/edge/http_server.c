@@ -28,8 +28,8 @@ struct http_request {
 };
 
 struct http_server {
-    const struct http_route *routes;
-    size_t route_count;
+    http_handler *handle;
+    void *context;
     struct MHD_Daemon *daemon;
     uint16_t port;
 };
@@ -38,11 +38,11 @@ static int open_socket(const char *listen_on, struct error *error);
 static uint16_t port_of(int descriptor);
 static struct MHD_Daemon *start_daemon(struct http_server *server, int descriptor);
 
-struct http_server *http_server_create(const char *listen_on, const struct http_route *routes,
-                                       size_t route_count, struct error *error) {
+struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
+                                       struct error *error) {
     struct http_server *server = memory_create(sizeof *server);
-    server->routes = routes;
-    server->route_count = route_count;
+    server->handle = handle;
+    server->context = context;
 
     const int descriptor = open_socket(listen_on, error);
     if (descriptor < 0) goto fail;
@@ -82,11 +82,6 @@ const char *http_request_argument(const struct http_request *request, const char
         return NULL;
     }
     return value == NULL ? "" : value;
-}
-
-void http_routes_list(const struct http_route *routes, size_t route_count, struct text *text) {
-    for (size_t i = 0; i < route_count; i++)
-        text_format(text, "%s\n", routes[i].path);
 }
 
 /* --- the socket --- */
@@ -201,13 +196,6 @@ static uint16_t port_of(int descriptor) {
 
 /* --- requests --- */
 
-static const struct http_route *find_route(const struct http_server *server, const char *path) {
-    for (size_t i = 0; i < server->route_count; i++) {
-        if (strcmp(server->routes[i].path, path) == 0) return &server->routes[i];
-    }
-    return NULL;
-}
-
 /* Sends the reply and takes its body. */
 static enum MHD_Result send_reply(struct MHD_Connection *connection, struct http_reply *reply) {
     if (reply->body.is_broken) {
@@ -256,15 +244,8 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     }
     if (*upload_bytes > 0) return MHD_NO; /* a GET with a body: end the connection */
 
-    const struct http_route *route = find_route(server, path);
-    if (route == NULL) {
-        reply.status = MHD_HTTP_NOT_FOUND;
-        text_add(&reply.body, "there is no such page; there are:\n");
-        http_routes_list(server->routes, server->route_count, &reply.body);
-    } else {
-        const struct http_request request = {.connection = connection};
-        route->handle(route->context, &request, &reply);
-    }
+    const struct http_request request = {.connection = connection};
+    server->handle(server->context, path, &request, &reply);
     return send_reply(connection, &reply);
 }
 

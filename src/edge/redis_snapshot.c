@@ -11,6 +11,14 @@
 
 enum { ANSWER_REJECTED, ANSWER_DAYS, ANSWER_DIMENSIONS };
 
+/* Moves it to the command's end. Answers whether it was whole. */
+static bool put_name(struct redis_command *command, struct text *name) {
+    const bool is_whole = !name->is_broken;
+    redis_command_put(command, text_string(name), name->length);
+    text_clear(name);
+    return is_whole;
+}
+
 static bool send_script(struct redis_link *link, const char *prefix, const char *const *dimensions,
                         unsigned dimension_count) {
     struct redis_command command = {0};
@@ -19,21 +27,18 @@ static bool send_script(struct redis_link *link, const char *prefix, const char 
     redis_command_put_text(&command, snapshot_lua);
     redis_command_put_int(&command, 2 + dimension_count);
     text_format(&key, "%s:rejected_counts", prefix);
-    redis_command_put(&command, text_string(&key), key.length);
-    text_clear(&key);
+    bool is_whole = put_name(&command, &key);
     text_format(&key, "%s:login_days", prefix);
-    redis_command_put(&command, text_string(&key), key.length);
+    is_whole &= put_name(&command, &key);
     for (unsigned i = 0; i < dimension_count; i++) {
-        text_clear(&key);
         text_format(&key, "%s:%s_counts", prefix, dimensions[i]);
-        redis_command_put(&command, text_string(&key), key.length);
+        is_whole &= put_name(&command, &key);
     }
-    text_clear(&key);
     text_format(&key, "%s:login_counts:", prefix);
-    redis_command_put(&command, text_string(&key), key.length);
+    is_whole &= put_name(&command, &key);
     const bool is_sent =
-        !key.is_broken && redis_link_send(link, command.argument_count,
-                                          redis_command_arguments(&command), command.lengths);
+        is_whole && redis_link_send(link, command.argument_count, redis_command_arguments(&command),
+                                    command.lengths);
     text_release(&key);
     redis_command_release(&command);
     return is_sent;
@@ -93,12 +98,12 @@ static void add_pairs(struct text *json, const redisReply *before, const redisRe
             text_add(&name, " ");
         }
         text_add_bytes(&name, pairs->element[i]->str, pairs->element[i]->len);
+        json->is_broken |= name.is_broken;
         if (!*is_first) text_add(json, ", ");
         *is_first = false;
         text_add_json(json, text_string(&name), name.length);
         text_format(json, ": %.0f", strtod(pairs->element[i + 1]->str, NULL));
     }
-    json->is_broken |= name.is_broken;
     text_release(&name);
 }
 
@@ -119,6 +124,7 @@ void redis_snapshot_title(struct text *json, const char *dimension) {
         begins_word = *c == '_';
     }
     text_add_json(json, text_string(&title), title.length);
+    json->is_broken |= title.is_broken;
     text_release(&title);
 }
 

@@ -6,35 +6,18 @@
 #include "base/memory.h"
 #include "edge/http_server.h"
 
-static const char json_type[] = "application/json";
-
-enum { ROUTE_COUNT = 5 };
-
 struct expose {
     struct expose_view view;
-    struct http_route routes[ROUTE_COUNT];
     struct http_server *server;
 };
 
-static void list_pages(void *context, const struct http_request *request, struct http_reply *reply);
-static void give_metrics(void *context, const struct http_request *request,
-                         struct http_reply *reply);
-static void tell_alive(void *context, const struct http_request *request, struct http_reply *reply);
-static void tell_ready(void *context, const struct http_request *request, struct http_reply *reply);
-static void give_counts(void *context, const struct http_request *request,
-                        struct http_reply *reply);
+static http_handler answer;
 
 struct expose *expose_create(const char *listen_on, const struct expose_view *view,
                              struct error *error) {
     struct expose *expose = memory_create(sizeof *expose);
     expose->view = *view;
-    const struct http_route routes[ROUTE_COUNT] = {
-        {"/", list_pages, expose},        {"/metrics", give_metrics, expose},
-        {"/healthz", tell_alive, expose}, {"/readyz", tell_ready, expose},
-        {"/counts", give_counts, expose},
-    };
-    memcpy(expose->routes, routes, sizeof routes);
-    expose->server = http_server_create(listen_on, expose->routes, ROUTE_COUNT, error);
+    expose->server = http_server_create(listen_on, answer, &expose->view, error);
     if (expose->server == NULL) expose_destroy(&expose);
     return expose;
 }
@@ -52,22 +35,6 @@ uint16_t expose_port(const struct expose *expose) {
 
 /* --- pages --- */
 
-static void list_pages(void *context, const struct http_request *request,
-                       struct http_reply *reply) {
-    const struct expose *expose = context;
-    (void)request;
-    http_routes_list(expose->routes, ROUTE_COUNT, &reply->body);
-}
-
-static void give_metrics(void *context, const struct http_request *request,
-                         struct http_reply *reply) {
-    const struct expose_view *view = &((const struct expose *)context)->view;
-    (void)request;
-    if (view->refresh != NULL) view->refresh(view->context);
-    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_render(view->metrics, &reply->body);
-}
-
 /* "ok", or 503 and what `is_fine` wrote. */
 static void tell(bool (*is_fine)(void *context, struct text *why), void *context,
                  struct http_reply *reply) {
@@ -80,20 +47,6 @@ static void tell(bool (*is_fine)(void *context, struct text *why), void *context
     }
 }
 
-static void tell_alive(void *context, const struct http_request *request,
-                       struct http_reply *reply) {
-    const struct expose_view *view = &((const struct expose *)context)->view;
-    (void)request;
-    tell(view->is_alive, view->context, reply);
-}
-
-static void tell_ready(void *context, const struct http_request *request,
-                       struct http_reply *reply) {
-    const struct expose_view *view = &((const struct expose *)context)->view;
-    (void)request;
-    tell(view->is_ready, view->context, reply);
-}
-
 static void reply_error(struct http_reply *reply, unsigned status, const char *why, size_t length) {
     reply->status = status;
     text_clear(&reply->body);
@@ -102,12 +55,11 @@ static void reply_error(struct http_reply *reply, unsigned status, const char *w
     text_add(&reply->body, "}\n");
 }
 
-static void give_counts(void *context, const struct http_request *request,
+static void give_counts(const struct expose_view *view, const struct http_request *request,
                         struct http_reply *reply) {
     static const char unknown_scope[] = "the only scope to ask for is \"instance\"";
-    const struct expose_view *view = &((const struct expose *)context)->view;
     const char *asked = http_request_argument(request, "scope");
-    reply->content_type = json_type;
+    reply->content_type = "application/json";
     if (asked != NULL && strcmp(asked, "instance") != 0) {
         reply_error(reply, 400, unknown_scope, sizeof unknown_scope - 1);
         return;
@@ -118,4 +70,26 @@ static void give_counts(void *context, const struct http_request *request,
         reply_error(reply, 503, text_string(&why), why.length);
     }
     text_release(&why);
+}
+
+static void answer(void *context, const char *path, const struct http_request *request,
+                   struct http_reply *reply) {
+    const struct expose_view *view = context;
+    if (strcmp(path, "/metrics") == 0) {
+        if (view->refresh != NULL) view->refresh(view->context);
+        reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+        metrics_render(view->metrics, &reply->body);
+    } else if (strcmp(path, "/healthz") == 0) {
+        tell(view->is_alive, view->context, reply);
+    } else if (strcmp(path, "/readyz") == 0) {
+        tell(view->is_ready, view->context, reply);
+    } else if (strcmp(path, "/counts") == 0) {
+        give_counts(view, request, reply);
+    } else {
+        if (strcmp(path, "/") != 0) {
+            reply->status = 404;
+            text_add(&reply->body, "there is no such page; there are:\n");
+        }
+        text_add(&reply->body, "/\n/metrics\n/healthz\n/readyz\n/counts\n");
+    }
 }

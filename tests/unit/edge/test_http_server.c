@@ -20,56 +20,31 @@
 
 enum { ANSWER_BYTES = 64 * 1024, LARGE_BYTES = 3 * 1024 * 1024 };
 
-static void greet(void *context, const struct http_request *request, struct http_reply *reply) {
-    (void)request;
-    text_format(&reply->body, "hello %s\n", (const char *)context);
-}
-
-static void refuse(void *context, const struct http_request *request, struct http_reply *reply) {
-    (void)context;
-    (void)request;
-    reply->status = 503;
-    reply->content_type = "application/json";
-    text_add(&reply->body, "{}");
-}
-
-static void run_out(void *context, const struct http_request *request, struct http_reply *reply) {
-    (void)context;
-    (void)request;
-    text_add(&reply->body, "half of it");
-    reply->body.is_broken = true;
-}
-
-static void echo(void *context, const struct http_request *request, struct http_reply *reply) {
-    (void)context;
-    const char *value = http_request_argument(request, "scope");
-    text_format(&reply->body, "[%s]", value == NULL ? "none" : value);
-}
-
-static void say_nothing(void *context, const struct http_request *request,
-                        struct http_reply *reply) {
-    (void)context;
-    (void)request;
-    (void)reply;
-}
-
-static void say_much(void *context, const struct http_request *request, struct http_reply *reply) {
-    (void)context;
-    (void)request;
-    while (reply->body.length < LARGE_BYTES)
-        text_add(&reply->body, "0123456789abcdef");
+static void handle(void *context, const char *path, const struct http_request *request,
+                   struct http_reply *reply) {
+    if (strcmp(path, "/greet") == 0) {
+        text_format(&reply->body, "hello %s\n", (const char *)context);
+    } else if (strcmp(path, "/echo") == 0) {
+        const char *value = http_request_argument(request, "scope");
+        text_format(&reply->body, "[%s]", value == NULL ? "none" : value);
+    } else if (strcmp(path, "/refuse") == 0) {
+        reply->status = 503;
+        reply->content_type = "application/json";
+        text_add(&reply->body, "{}");
+    } else if (strcmp(path, "/broken") == 0) {
+        text_add(&reply->body, "half of it");
+        reply->body.is_broken = true;
+    } else if (strcmp(path, "/much") == 0) {
+        while (reply->body.length < LARGE_BYTES)
+            text_add(&reply->body, "0123456789abcdef");
+    }
 }
 
 static char world[] = "world";
-static const struct http_route routes[] = {
-    {"/greet", greet, world}, {"/refuse", refuse, NULL}, {"/broken", run_out, NULL},
-    {"/echo", echo, NULL},    {"/much", say_much, NULL}, {"/nothing", say_nothing, NULL},
-};
-enum { ROUTE_COUNT = sizeof routes / sizeof *routes };
 
 static int set_up(void **state) {
     struct error error = {0};
-    *state = http_server_create("127.0.0.1:0", routes, ROUTE_COUNT, &error);
+    *state = http_server_create("127.0.0.1:0", handle, world, &error);
     if (*state == NULL) print_error("%s\n", error.text);
     return *state == NULL;
 }
@@ -205,15 +180,6 @@ static void a_get_with_a_body_ends_the_connection(void **state) {
     assert_begins(ask(*state, "GET", "/greet"), "HTTP/1.1 200 ");
 }
 
-static void an_unknown_path_is_404_with_those_there_are(void **state) {
-    static const char *const paths[] = {"/", "/gree", "/greet/", "/greet/../greet", "/Greet"};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        const char *answer = ask(*state, "GET", paths[i]);
-        assert_begins(answer, "HTTP/1.1 404 ");
-        assert_has(body_of(answer), "\n/greet\n/refuse\n");
-    }
-}
-
 static void arguments_of_the_query_are_decoded(void **state) {
     static const char *const pairs[][2] = {
         {"/echo", "[none]"},   {"/echo?scope=instance", "[instance]"}, {"/echo?scope=", "[]"},
@@ -293,7 +259,7 @@ static void more_connections_than_allowed_wait_for_their_turn(void **state) {
 static void it_ends_while_connections_are_open(void **state) {
     (void)state;
     struct error error = {0};
-    struct http_server *server = http_server_create("127.0.0.1:0", routes, ROUTE_COUNT, &error);
+    struct http_server *server = http_server_create("127.0.0.1:0", handle, world, &error);
     assert_non_null(server);
     const int idle = connect_to(http_server_port(server));
     const int reading = connect_to(http_server_port(server));
@@ -307,7 +273,7 @@ static void a_port_in_use_is_an_error_that_names_it(void **state) {
     char listen_on[32];
     struct error error = {0};
     snprintf(listen_on, sizeof listen_on, "127.0.0.1:%u", http_server_port(*state));
-    assert_null(http_server_create(listen_on, routes, ROUTE_COUNT, &error));
+    assert_null(http_server_create(listen_on, handle, world, &error));
     assert_has(error.text, listen_on);
     assert_has(error.text, "Address already in use; end the program that listens there");
 }
@@ -315,10 +281,10 @@ static void a_port_in_use_is_an_error_that_names_it(void **state) {
 static void an_address_of_elsewhere_is_an_error_that_names_the_mend(void **state) {
     (void)state;
     struct error error = {0};
-    assert_null(http_server_create("192.0.2.1:0", routes, ROUTE_COUNT, &error));
+    assert_null(http_server_create("192.0.2.1:0", handle, world, &error));
     assert_has(error.text, "http.listen 192.0.2.1:0: ");
     assert_has(error.text, "choose an address of this machine");
-    assert_null(http_server_create("no-such-host.invalid:0", routes, ROUTE_COUNT, &error));
+    assert_null(http_server_create("no-such-host.invalid:0", handle, world, &error));
     assert_has(error.text, "no address for \"no-such-host.invalid\"");
 }
 
@@ -330,7 +296,7 @@ static void what_is_no_address_is_an_error_with_an_example(void **state) {
         "a: 1",     "a:1 ",    "a:0x1"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct error error = {0};
-        assert_null(http_server_create(wrong[i], routes, ROUTE_COUNT, &error));
+        assert_null(http_server_create(wrong[i], handle, world, &error));
         assert_has(error.text, "for example 127.0.0.1:9464");
     }
 }
@@ -344,7 +310,7 @@ static void names_and_ipv6_addresses_can_be_listened_on(void **state) {
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         if (right[i][1] == ':' && !has_ipv6) continue;
         struct error error = {0};
-        struct http_server *server = http_server_create(right[i], routes, ROUTE_COUNT, &error);
+        struct http_server *server = http_server_create(right[i], handle, world, &error);
         if (server == NULL) fail_msg("%s", error.text);
         assert_string_equal(body_of(ask(server, "GET", "/greet")), "hello world\n");
         http_server_destroy(&server);
@@ -361,7 +327,6 @@ int main(void) {
         TEST(an_empty_body_is_fine),
         TEST(other_methods_are_405_whatever_they_upload),
         TEST(a_get_with_a_body_ends_the_connection),
-        TEST(an_unknown_path_is_404_with_those_there_are),
         TEST(arguments_of_the_query_are_decoded),
         TEST(a_large_body_arrives_whole),
         TEST(one_connection_takes_many_requests),
