@@ -60,6 +60,7 @@ static void read_names(void) {
     struct text text = {0};
     FILE *stream = fopencookie(&text, "w", (cookie_io_functions_t){.write = keep});
     if (stream == NULL) memory_none();
+    /* cppcheck-suppress nullPointerRedundantCheck ; memory_none does not return */
     setvbuf(stream, buffer, _IOFBF, sizeof buffer);
     rd_kafka_conf_properties_show(stream);
     fclose(stream);

@@ -12,8 +12,8 @@ import rollcall
 import wait
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-#: What rollcall, the C library and hiredis say.
-_NAMED = re.compile(r"(out of|no) memory|cannot allocate memory", re.IGNORECASE)
+#: What rollcall, the C library, hiredis and liburcu say.
+_NAMED = re.compile(r"(out of|no) memory|cannot allocate memory|alloc_cds_lfht: Assert", re.IGNORECASE)
 
 
 class Scarce:
