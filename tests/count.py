@@ -3,10 +3,10 @@
 usage: count.py [--broken NAME] ... DIRECTORY ...
 
 DIRECTORY is a build directory; its results/ holds unit.json (the log of `meson test`), system.xml
-(JUnit's form, of pytest); chaos.xml, model.xml, fuzz.xml and tidy.xml (the same form, of
-tests/chaos, tests/model, tests/fuzz and tests/tidy.py) and compose.json (of `go test -json`), those
-that were run. NAME is a command that ended with an error: it counts as a failure unless one of its
-tests already did.
+(JUnit's form, of pytest); chaos.xml, coverage.xml, model.xml, fuzz.xml and tidy.xml (the same form,
+of tests/chaos, tests/coverage.py, tests/model, tests/fuzz and tests/tidy.py) and compose.json (of
+`go test -json`), those that were run. NAME is a command that ended with an error: it counts as a
+failure unless one of its tests already did.
 Exit status 0: something ran and nothing failed.
 """
 
@@ -78,8 +78,8 @@ def compose_results(path):
 
 
 READERS = {"unit.json": unit_results, "system.xml": junit_results, "chaos.xml": junit_results,
-           "model.xml": junit_results, "fuzz.xml": junit_results, "tidy.xml": junit_results,
-           "compose.json": compose_results}
+           "coverage.xml": junit_results, "model.xml": junit_results, "fuzz.xml": junit_results,
+           "tidy.xml": junit_results, "compose.json": compose_results}
 
 
 def results_of(directory):

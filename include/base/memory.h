@@ -30,4 +30,7 @@ void *memory_grow(void *memory, size_t bytes);
 /* A copy of a C string. */
 char *memory_text(const char *text);
 
+/* Ends the process as those above do: for where a library has no memory. */
+_Noreturn void memory_none(void);
+
 #endif

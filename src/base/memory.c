@@ -8,10 +8,14 @@
 
 #include "base/log.h"
 
-static void *never_null(void *memory) {
-    if (memory != NULL) return memory;
+void memory_none(void) {
     log_error("Out of memory: ending at once; lower instance.memory_mb, or give more");
     abort();
+}
+
+static void *never_null(void *memory) {
+    if (memory == NULL) memory_none();
+    return memory;
 }
 
 void memory_keep_freed(int memory_mb) {

@@ -45,7 +45,7 @@ struct tally *tally_create(uint64_t seed, int64_t max_values) {
     tally->max_values = max_values;
     tally->table =
         cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE, NULL);
-    if (tally->table == NULL) abort(); /* out of memory */
+    if (tally->table == NULL) memory_none();
     return tally;
 }
 

@@ -80,12 +80,12 @@ static void add_pairs(struct text *json, const redisReply *before, const redisRe
             text_add(&name, " ");
         }
         text_add_bytes(&name, pairs->element[i]->str, pairs->element[i]->len);
+        json->is_broken |= name.is_broken;
         if (!*is_first) text_add(json, ", ");
         *is_first = false;
         text_add_json(json, text_string(&name), name.length);
         text_format(json, ": %.0f", strtod(pairs->element[i + 1]->str, NULL));
     }
-    json->is_broken |= name.is_broken;
     text_release(&name);
 }
 
@@ -106,6 +106,7 @@ void redis_snapshot_title(struct text *json, const char *dimension) {
         begins_word = *c == '_';
     }
     text_add_json(json, text_string(&title), title.length);
+    json->is_broken |= title.is_broken;
     text_release(&title);
 }
 

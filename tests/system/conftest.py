@@ -24,6 +24,7 @@ _serials = itertools.count(1)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitizer: the short subset for sanitizer builds")
+    config.addinivalue_line("markers", "coverage: what `./dev coverage` runs")
     config.addinivalue_line("markers", "redis(password, append_only): how the Redis is set up")
     rollcall.adapt_deadlines()
 

@@ -14,6 +14,8 @@ import rollcall
 import verify
 import wait
 
+pytestmark = pytest.mark.coverage
+
 
 def _generated(world, topic, count, *arguments):
     world.broker.create_topic(topic, 2)

@@ -14,7 +14,8 @@ RATE = 4000  # records a second, of the load that flows while things happen
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("count", [pytest.param(10_000, marks=pytest.mark.sanitizer), 100_000])
+@pytest.mark.parametrize("count", [
+    pytest.param(10_000, marks=[pytest.mark.sanitizer, pytest.mark.coverage]), 100_000])
 def test_mixed_load(world, count):
     load = world.make_load()
     load.produce(count)
@@ -63,6 +64,7 @@ def test_three_instances_with_joins_and_leaves(world):
 
 
 @pytest.mark.sanitizer
+@pytest.mark.coverage
 def test_one_joins_and_leaves(world):
     load = world.make_load()
     with load.feed(RATE / 4) as feed:
@@ -186,6 +188,7 @@ def test_transaction_aborted_by_timeout(world):
 
 
 @pytest.mark.sanitizer
+@pytest.mark.coverage
 @pytest.mark.redis(append_only=True)
 def test_redis_killed_and_restarted(world):
     load = world.make_load()

@@ -15,6 +15,7 @@ def _sasl(world):
                 kafka__sasl__username=kafka.SASL_USER, kafka__sasl__password=kafka.SASL_PASSWORD)
 
 
+@pytest.mark.coverage
 def test_a_topic_made_anew_while_running_is_refused(world):
     """The new topic is longer than the old one was: its offsets alone look well."""
     load = world.make_load()

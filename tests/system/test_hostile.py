@@ -40,6 +40,7 @@ def _is_ours(header):
     return header[0].startswith("__rollcall.errors.")
 
 
+@pytest.mark.coverage
 def test_rejected_records_say_why_and_keep_what_they_had(world):
     """Each reason with each key that there is; a tombstone is a key without a value."""
     load_ = world.make_load(partitions=1)
@@ -70,6 +71,7 @@ def test_rejected_records_say_why_and_keep_what_they_had(world):
     instance.stop()
 
 
+@pytest.mark.coverage
 def test_rejected_records_that_their_topic_cannot_take(world):
     """Its limit is lower than the input's: what fits is whole, of the others why and where."""
     load_ = world.make_load()

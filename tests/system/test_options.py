@@ -66,6 +66,7 @@ def test_start_latest(world):
     instance.stop()
 
 
+@pytest.mark.coverage
 def test_start_latest_only_where_there_is_no_watermark(world):
     load = world.make_load()
     load.produce(500)
@@ -118,6 +119,7 @@ def test_gap_is_passed_and_told(world):
     instance.stop()
 
 
+@pytest.mark.coverage
 def test_gap_while_running(world):
     """Redis comes back empty, and Kafka holds only a part of what was counted."""
     load = world.make_load()
@@ -326,6 +328,7 @@ METRICS = ["rollcall_records_consumed_total", "rollcall_records_published_total"
            "rollcall_build_info"]
 
 
+@pytest.mark.coverage
 def test_http(world):
     load = world.make_load()
     load.produce(3000)
@@ -349,6 +352,8 @@ def test_http(world):
     assert instance.get("/readyz")[0] == 200
     assert instance.get("/no-such-page")[0] == 404
     status, counts = instance.get("/counts")
+    assert status == 200 and json.loads(counts) == expected.snapshot()
+    status, counts = instance.get("/counts?scope=instance")
     assert status == 200 and json.loads(counts) == expected.snapshot()
     instance.stop()
 

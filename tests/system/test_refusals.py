@@ -9,6 +9,8 @@ import process
 import rollcall
 import wait
 
+pytestmark = pytest.mark.coverage
+
 
 def last_line(instance):
     """The last line of an ended instance's log: why it ended."""
