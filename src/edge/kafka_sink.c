@@ -15,9 +15,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "core/login.h"
 #include "edge/kafka_brokers.h"
 #include "edge/kafka_log.h"
+#include "edge/kafka_parcel.h"
 #include "edge/kafka_topics.h"
 
 enum {
@@ -43,19 +43,6 @@ struct kafka_sink {
     size_t too_many_bytes[2]; /* by is_rejected: of the smallest record refused alone; 0: none */
 };
 
-/* What is the record's own in its max.message.bytes. */
-static size_t size_of(size_t key_bytes, size_t value_bytes, const rd_kafka_headers_t *headers) {
-    size_t bytes = key_bytes + value_bytes, header_bytes;
-    const char *name;
-    const void *value;
-    for (size_t i = 0;
-         headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &header_bytes) == 0;
-         i++) {
-        bytes += strlen(name) + header_bytes;
-    }
-    return bytes;
-}
-
 static void note_too_large(struct kafka_sink *sink, bool is_rejected, size_t bytes) {
     size_t *least = &sink->too_many_bytes[is_rejected];
     if (*least == 0 || bytes < *least) *least = bytes;
@@ -77,7 +64,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         rd_kafka_headers_t *headers = NULL;
         rd_kafka_message_headers(message, &headers);
-        const size_t bytes = size_of(message->key_len, message->len, headers);
+        const size_t bytes = kafka_parcel_bytes(&(struct kafka_parcel){
+            .key_bytes = message->key_len, .value_bytes = message->len, .headers = headers});
         const char *topic = rd_kafka_topic_name(message->rkt);
         if (bytes <= sink->batch_bytes) {
             sink->is_batch_refused = true;
@@ -295,85 +283,20 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
                  error);
 }
 
-static void add_text_header(rd_kafka_headers_t *headers, const char *name, const char *value,
-                            size_t length) {
-    rd_kafka_header_add(headers, name, -1, value, (ssize_t)length);
-}
-
-/* Adds where a rejected record came from and why it was rejected. */
-static rd_kafka_headers_t *add_error_headers(rd_kafka_headers_t *headers,
-                                             const struct kafka_sink *sink,
-                                             const struct batch *batch,
-                                             const struct batch_record *record) {
-    const rd_kafka_message_t *message = record->message;
-    if (headers == NULL) headers = rd_kafka_headers_new(5);
-    char text[24];
-    const char *reason = login_reason_name((enum login_reason)record->reason);
-    add_text_header(headers, "__rollcall.errors.reason", reason, strlen(reason));
-    add_text_header(headers, "__rollcall.errors.detail", batch->text + record->text_offset,
-                    record->text_length);
-    add_text_header(headers, "__rollcall.errors.topic", sink->options.input_topic,
-                    strlen(sink->options.input_topic));
-    int length = snprintf(text, sizeof text, "%d", message->partition);
-    add_text_header(headers, "__rollcall.errors.partition", text, (size_t)length);
-    length = snprintf(text, sizeof text, "%lld", (long long)message->offset);
-    add_text_header(headers, "__rollcall.errors.offset", text, (size_t)length);
-    return headers;
-}
-
-/* What is sent of a record. */
-struct parcel {
-    const void *key, *value;
-    size_t key_bytes, value_bytes;
-    rd_kafka_headers_t *headers; /* owned; NULL: none */
-};
-
-static struct parcel pack(const struct kafka_sink *sink, const struct batch *batch,
-                          const struct batch_record *record) {
-    const rd_kafka_message_t *message = record->message;
-    struct parcel parcel = {message->key, message->payload, message->key_len, message->len, NULL};
-    rd_kafka_headers_t *own = NULL;
-    if (rd_kafka_message_headers(message, &own) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        parcel.headers = rd_kafka_headers_copy(own);
-    }
-    if (record->fate == BATCH_REJECTED) {
-        parcel.headers = add_error_headers(parcel.headers, sink, batch, record);
-    } else if (parcel.key == NULL && record->text_length > 0) {
-        parcel.key = batch->text + record->text_offset;
-        parcel.key_bytes = record->text_length;
-    }
-    return parcel;
-}
-
-/* Takes from a parcel that is too large what was added to an accepted record, and from a rejected one
- * all but why and where: it must hold nobody up. */
-static void shrink(struct parcel *parcel, const struct kafka_sink *sink, const struct batch *batch,
-                   const struct batch_record *record) {
-    const rd_kafka_message_t *message = record->message;
-    if (record->fate == BATCH_REJECTED) {
-        rd_kafka_headers_destroy(parcel->headers);
-        *parcel = (struct parcel){.headers = add_error_headers(NULL, sink, batch, record)};
-    } else if (message->key == NULL) {
-        parcel->key = NULL;
-        parcel->key_bytes = 0;
-    }
-    log_warn("A record is too large to be published whole: key, or key and value, are left out",
-             log_text("topic", rd_kafka_topic_name(sink->topics[record->fate == BATCH_REJECTED])),
-             log_int("partition", message->partition), log_int("offset", message->offset),
-             log_uint("bytes", message->len));
-}
-
 /* Makes the parcel one that its topic takes, as far as is known. False: there is none. */
-static bool fit(struct parcel *parcel, const struct kafka_sink *sink, const struct batch *batch,
-                const struct batch_record *record, struct error *error) {
+static bool fit(struct kafka_parcel *parcel, const struct kafka_sink *sink,
+                const struct batch *batch, const struct batch_record *record, struct error *error) {
     const rd_kafka_message_t *message = record->message;
     const bool is_rejected = record->fate == BATCH_REJECTED;
     const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
     const size_t too_many = sink->too_many_bytes[is_rejected];
     if (too_many == 0) return true;
-    if (size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers) < too_many) return true;
-    shrink(parcel, sink, batch, record);
-    if (size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers) < too_many) return true;
+    if (kafka_parcel_bytes(parcel) < too_many) return true;
+    kafka_parcel_shrink(parcel, batch, record, sink->options.input_topic);
+    log_warn("A record is too large to be published whole: key, or key and value, are left out",
+             log_text("topic", topic), log_int("partition", message->partition),
+             log_int("offset", message->offset), log_uint("bytes", message->len));
+    if (kafka_parcel_bytes(parcel) < too_many) return true;
     return error_set(error,
                      "the record at %s [%d] offset %lld has %zu bytes, more than topic %s takes: "
                      "raise its max.message.bytes",
@@ -381,9 +304,9 @@ static bool fit(struct parcel *parcel, const struct kafka_sink *sink, const stru
                      message->len, topic);
 }
 
-/* What became of a record that the producer did not take; takes the parcel's headers. */
+/* What became of a record that the producer did not take. */
 static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_record *record,
-                                    const struct parcel *parcel, rd_kafka_error_t *failure,
+                                    const struct kafka_parcel *parcel, rd_kafka_error_t *failure,
                                     struct error *error) {
     const bool is_rejected = record->fate == BATCH_REJECTED;
     const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
@@ -395,22 +318,49 @@ static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_
     } else if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && sink->keeps_partition[is_rejected]) {
         verdict = SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
     } else if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
-        note_too_large(sink, is_rejected,
-                       size_of(parcel->key_bytes, parcel->value_bytes, parcel->headers));
+        note_too_large(sink, is_rejected, kafka_parcel_bytes(parcel));
     } else if (rd_kafka_error_is_fatal(failure) || code == RD_KAFKA_RESP_ERR__FATAL ||
                code == RD_KAFKA_RESP_ERR__FENCED) {
         verdict = SINK_REPLACE;
     }
-    if (parcel->headers != NULL) rd_kafka_headers_destroy(parcel->headers);
     rd_kafka_error_destroy(failure);
     return verdict;
 }
 
+/* Sends it. The headers are the producer's then; on failure they stay the caller's. */
+static rd_kafka_error_t *produce(struct kafka_sink *sink, const struct batch_record *record,
+                                 const struct kafka_parcel *parcel) {
+    const rd_kafka_message_t *message = record->message;
+    const bool is_rejected = record->fate == BATCH_REJECTED;
+    const int32_t partition =
+        sink->keeps_partition[is_rejected] ? message->partition : RD_KAFKA_PARTITION_UA;
+    rd_kafka_timestamp_type_t type;
+    const int64_t timestamp = rd_kafka_message_timestamp(message, &type);
+    rd_kafka_vu_t arguments[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_VALUE,
+         .u.mem = {.ptr = (void *)parcel->value, .size = parcel->value_bytes}},
+        {.vtype = RD_KAFKA_VTYPE_KEY,
+         .u.mem = {.ptr = (void *)parcel->key, .size = parcel->key_bytes}},
+        {0},
+        {0},
+    };
+    size_t count = 5;
+    if (timestamp != 0) { /* to librdkafka 0 is now; -1 is a record without a timestamp */
+        arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
+    }
+    if (parcel->headers != NULL) {
+        arguments[count++] =
+            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = parcel->headers};
+    }
+    return rd_kafka_produceva(sink->producer, arguments, count);
+}
+
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
                                   const struct batch_record *record, struct error *error) {
-    const rd_kafka_message_t *message = record->message;
-    bool is_rejected = record->fate == BATCH_REJECTED;
-    if (sink->topics[is_rejected] == NULL) return SINK_OK;
+    if (sink->topics[record->fate == BATCH_REJECTED] == NULL) return SINK_OK;
     if (sink->refusal_count >= REFUSALS_MAX) {
         error_set(error,
                   "%s or %s refuses a record that %s took: give it the same "
@@ -419,39 +369,15 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
                   sink->options.topic, sink->options.rejected_topic, sink->options.input_topic);
         return SINK_STOP;
     }
-    struct parcel parcel = pack(sink, batch, record);
-    if (!fit(&parcel, sink, batch, record, error)) {
-        if (parcel.headers != NULL) rd_kafka_headers_destroy(parcel.headers);
-        return SINK_STOP;
+    enum sink_verdict verdict = SINK_STOP;
+    struct kafka_parcel parcel = kafka_parcel_pack(batch, record, sink->options.input_topic);
+    if (fit(&parcel, sink, batch, record, error)) {
+        rd_kafka_error_t *failure = produce(sink, record, &parcel);
+        if (failure == NULL) return SINK_OK;
+        verdict = judge_send(sink, record, &parcel, failure, error);
     }
-    int32_t partition =
-        sink->keeps_partition[is_rejected] ? message->partition : RD_KAFKA_PARTITION_UA;
-    rd_kafka_timestamp_type_t type;
-    int64_t timestamp = rd_kafka_message_timestamp(message, &type);
-
-    rd_kafka_vu_t arguments[8];
-    size_t count = 0;
-    arguments[count++] =
-        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]};
-    arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition};
-    arguments[count++] =
-        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
-    arguments[count++] =
-        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE,
-                        .u.mem = {.ptr = (void *)parcel.value, .size = parcel.value_bytes}};
-    arguments[count++] =
-        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
-                        .u.mem = {.ptr = (void *)parcel.key, .size = parcel.key_bytes}};
-    if (timestamp != 0) { /* to librdkafka 0 is now; -1 is a record without a timestamp */
-        arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
-    }
-    if (parcel.headers != NULL) {
-        arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = parcel.headers};
-    }
-    rd_kafka_error_t *failure = rd_kafka_produceva(sink->producer, arguments, count);
-    if (failure == NULL) return SINK_OK; /* the headers are the producer's now */
-    return judge_send(sink, record, &parcel, failure, error);
+    kafka_parcel_release(&parcel);
+    return verdict;
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
