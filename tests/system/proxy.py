@@ -47,7 +47,7 @@ class Proxy:
         return self._ask("set", port, mode, argument)
 
     def blinded(self, port):
-        """The client ids of those who got metadata without brokers from this route."""
+        """The client ids of those who got metadata without brokers since this route's mode was set."""
         return self._ask("tell_blinded", port)
 
     def _ask(self, *words):
@@ -70,6 +70,7 @@ class _Route:
         """Changes the mode; what a hole or a delay held back is let go."""
         dropped, self.dropped = self.dropped, 0
         closes = mode == "cut" or "blind" in (mode, self.mode)
+        self.blinded.clear()
         self.mode, self.argument = mode, argument
         for pair in list(self.pairs):
             if closes:
