@@ -39,8 +39,8 @@ struct metrics *metrics_create(void);
 void metrics_destroy(struct metrics **metrics);
 
 /* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name by
- * Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0 from now on, one with a label shows nothing before its
- * first metric_cell. Never NULL. */
+ * Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0 from
+ * now on, one with a label shows nothing before its first metric_cell. Never NULL. */
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
                            const char *help, const char *label_name);
 

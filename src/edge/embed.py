@@ -1,4 +1,7 @@
-"""Turns scripts into C strings, beside the SHA-1 that Redis calls them by: embed.py OUT.h NAME=FILE ..."""
+"""Turns scripts into C strings, beside the SHA-1 that Redis calls them by.
+
+usage: embed.py OUT.h NAME=FILE ...
+"""
 import hashlib
 import sys
 

@@ -288,10 +288,9 @@ static bool fit(struct kafka_parcel *parcel, const struct kafka_sink *sink,
                 const struct batch *batch, const struct batch_record *record, struct error *error) {
     const rd_kafka_message_t *message = record->message;
     const bool is_rejected = record->fate == BATCH_REJECTED;
-    const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
     const size_t too_many = sink->too_many_bytes[is_rejected];
-    if (too_many == 0) return true;
-    if (kafka_parcel_bytes(parcel) < too_many) return true;
+    if (too_many == 0 || kafka_parcel_bytes(parcel) < too_many) return true;
+    const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
     kafka_parcel_shrink(parcel, batch, record, sink->options.input_topic);
     log_warn("A record is too large to be published whole: key, or key and value, are left out",
              log_text("topic", topic), log_int("partition", message->partition),

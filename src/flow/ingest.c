@@ -254,15 +254,10 @@ bool ingest_is_home(struct ingest *ingest) {
 }
 
 static void log_rejected(const struct ingest *ingest, const struct login *login, int64_t offset) {
-    if (ingest->options->publishes_rejected) {
-        log_debug("Record rejected", log_text("reason", login_reason_name(login->reason)),
-                  log_text("detail", login->detail), log_int("partition", ingest->partition),
-                  log_int("offset", offset));
-    } else {
-        log_warn("Record rejected", log_text("reason", login_reason_name(login->reason)),
-                 log_text("detail", login->detail), log_int("partition", ingest->partition),
-                 log_int("offset", offset));
-    }
+    const enum log_level level = ingest->options->publishes_rejected ? LOG_DEBUG : LOG_WARN;
+    LOG_AT(level, "Record rejected", log_text("reason", login_reason_name(login->reason)),
+           log_text("detail", login->detail), log_int("partition", ingest->partition),
+           log_int("offset", offset));
 }
 
 /* Judges and gates one message; the batch owns it from here on. */
