@@ -33,7 +33,7 @@ static void *set_up_count(void) {
     struct event_source *source = event_source_create(&plan);
     if (count == NULL || source == NULL) micro_fail("out of memory");
     inbox_init(&count->home, NULL, NULL);
-    count->batch = batch_create(SHARDS, &count->home, &count->pending_entries);
+    count->batch = batch_create(SHARDS, 1 << 20, &count->home, &count->pending_entries);
     if (count->batch == NULL) micro_fail("out of memory");
     for (int i = 0; i < RECORDS_COUNT; i++) {
         struct event event;

@@ -2,7 +2,7 @@
  *
  * Place:    from INGEST[p] to every AGGREGATE[s] and to PUBLISH, and home again.
  * Threads:  filled by INGEST; then read by all its holders at once; home again it is INGEST's.
- * Owns:     its records' messages until it is home, and its parts' deltas.
+ * Owns:     copies of its records, and its parts' deltas.
  * Limits:   each partition owns a fixed number of batches and has no more: whoever is slow keeps
  *           them away from home, and INGEST stops reading. There is no other bound, and none is
  *           needed.
@@ -30,19 +30,20 @@ enum {
     ITEM_EPOCH,  /* AGGREGATE -> CHECKPOINT, and back when it is done: struct epoch_part */
 };
 
-enum batch_fate {
-    BATCH_PASSED,   /* already published: kept only until the batch is home */
-    BATCH_ACCEPTED, /* goes to the output topic */
-    BATCH_REJECTED, /* goes to the topic of rejected records, if there is one */
+/* Bytes of something that is longer than they are needed; NULL is null, as in Kafka. */
+struct batch_bytes {
+    const void *bytes;
+    size_t length;
 };
 
+/* A record to publish, in the batch's memory: key, value and text follow it. */
 struct batch_record {
-    void *message;  /* the edge's own */
-    uint8_t fate;   /* enum batch_fate */
-    uint8_t reason; /* enum login_reason */
-    /* Text kept in batch.text: the key to give an accepted record that has none, or the detail of a
-     * rejected one. Length 0: none. */
-    uint32_t text_offset, text_length;
+    int64_t offset;
+    int64_t timestamp_ms; /* -1: none */
+    void *headers;        /* the edge's own; NULL: none */
+    int32_t key_length, value_length, text_length; /* -1: null */
+    uint8_t reason; /* enum login_reason; if accepted, it goes to the output topic */
+    char bytes[];
 };
 
 struct batch_part {
@@ -56,6 +57,7 @@ struct batch {
     struct inbox *home;
     atomic_size_t *pending_entries; /* of the partition: keys that wait in AGGREGATE, all shards */
     unsigned shard_count;
+    size_t kept_bytes; /* of `records`, from one use to the next */
 
     /* written by INGEST before it hands the batch on */
     int32_t partition;
@@ -63,16 +65,16 @@ struct batch {
     uint64_t published_generation;
     bool has_cut; /* the epoch ends behind this batch */
     struct cursor_cut cut;
-    bool has_publish; /* the published watermark is to move to publish_end */
+    bool has_publish; /* the published watermark is to move to publish_end, behind the records */
     int64_t publish_end;
     int64_t origin;   /* kept beside the committed offset */
     bool is_urgent;   /* publish at once: the partition is given away */
-    int64_t first_ms; /* when its first record was read */
     size_t record_count;
-    int64_t record_bytes; /* what its messages take, about */
-    struct batch_record records[BATCH_RECORDS_MAX];
-    char *text;
-    uint32_t text_bytes, text_capacity;
+    size_t record_bytes, record_capacity;
+    size_t header_bytes; /* about: what the records' headers take */
+    char *records;       /* struct batch_record, one behind the other */
+
+    bool is_in_hand; /* INGEST's alone: its bytes are in the sum of all partitions */
 
     /* shared: each holder lowers it once; the last one sends the batch home (acquire/release) */
     atomic_uint holders;
@@ -81,12 +83,13 @@ struct batch {
     struct batch_part parts[]; /* one a shard */
 };
 
-/* Keeps home and pending_entries. */
-struct batch *batch_create(unsigned shard_count, struct inbox *home,
+/* Keeps home and pending_entries. Its memory is for `bytes` of records: it holds more, but does not
+ * keep what that took. */
+struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *home,
                            atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);
 
-/* Empties it for the next use; its messages are the caller's business before. */
+/* Empties it for the next use; headers are the caller's business before. */
 void batch_clear(struct batch *batch);
 
 /* Adds what one record counts to the parts of the shards that own its keys: this is where records
@@ -94,9 +97,18 @@ void batch_clear(struct batch *batch);
 void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
                  const struct login *login);
 
-/* Keeps a text for the record; borrows bytes. */
-void batch_keep_text(struct batch *batch, struct batch_record *record, const char *bytes,
-                     size_t length);
+/* Keeps a record to publish; the answer, where the rest is for the caller to set, is good until the
+ * next one is kept. `text`: the key to give an accepted record that has none, or the detail of a
+ * rejected one. */
+struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
+                                struct batch_bytes value, struct batch_bytes text);
+
+/* The record behind this one, or the first one if it is NULL; NULL behind the last. */
+struct batch_record *batch_next(const struct batch *batch, const struct batch_record *record);
+
+struct batch_bytes batch_key(const struct batch_record *record);
+struct batch_bytes batch_value(const struct batch_record *record);
+struct batch_bytes batch_text(const struct batch_record *record);
 
 /* A holder is done with the batch. */
 void batch_release(struct batch *batch);

@@ -2,7 +2,7 @@
  *
  * Place:    under kafka_sink.
  * Threads:  the sink's.
- * Owns:     its headers. Key and value lie in the record's message, or in the batch's text.
+ * Owns:     its headers. Key and value lie in the batch.
  *
  * An accepted record goes out as it came, with its user_id as key if it had none; a rejected one as it
  * came, with headers that say why and where from.
@@ -16,8 +16,7 @@
 #include "core/batch.h"
 
 struct kafka_parcel {
-    const void *key, *value; /* NULL is null */
-    size_t key_bytes, value_bytes;
+    struct batch_bytes key, value;
     rd_kafka_headers_t *headers; /* NULL: none */
 };
 

@@ -3,8 +3,7 @@
  * Place:    the beginning of the flow.
  * Threads:  create, subscribe, poll and destroy from one thread, on which the callbacks run too;
  *           a stream from its INGEST thread; committed, bounds and group metadata from any thread.
- * Owns:     the consumer. Messages that were read belong to the reader until
- *           kafka_source_message_free; all must be freed before destroy.
+ * Owns:     the consumer. What is read of it is only lent.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
  * Waits:    every call at most its timeout.
  */
@@ -100,14 +99,16 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
 
 /* What one read gave. */
 enum stream_verdict {
-    STREAM_RECORD,
+    STREAM_RECORDS,
     STREAM_NOTHING,      /* no record within the time */
     STREAM_OUT_OF_RANGE, /* the position is not in the log: resume anew */
 };
 
-/* The next message of the stream, waiting for at most timeout_ms. The caller owns *message. */
+/* Lends `take` one message after the other, until it answers false or there are no more at hand; for
+ * the first one it waits timeout_ms at most. */
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
-                                      rd_kafka_message_t **message);
+                                      bool (*take)(void *context, rd_kafka_message_t *message),
+                                      void *context);
 /* Ends a present or the next waiting read; from any thread. */
 void kafka_stream_wake(struct kafka_stream *stream);
 /* Reading goes on at offset; what was fetched from elsewhere is not seen any more. */
@@ -115,7 +116,5 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
 /* The end of the log as the last fetch saw it, or -1. */
 int64_t kafka_stream_end(const struct kafka_stream *stream);
 void kafka_stream_close(struct kafka_stream **stream);
-
-void kafka_source_message_free(void *message);
 
 #endif

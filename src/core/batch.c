@@ -6,13 +6,20 @@
 
 #include "base/memory.h"
 
-struct batch *batch_create(unsigned shard_count, struct inbox *home,
+static void make_room(struct batch *batch, size_t bytes) {
+    batch->record_capacity = bytes;
+    batch->records = memory_grow(batch->records, bytes);
+}
+
+struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *home,
                            atomic_size_t *pending_entries) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
     struct batch *batch = memory_create(sizeof *batch + shard_count * sizeof batch->parts[0]);
     batch->home = home;
     batch->pending_entries = pending_entries;
     batch->shard_count = shard_count;
+    batch->kept_bytes = bytes;
+    make_room(batch, bytes);
     for (unsigned s = 0; s < shard_count; s++) {
         batch->parts[s].batch = batch;
         delta_init(&batch->parts[s].delta);
@@ -24,7 +31,7 @@ void batch_destroy(struct batch **batch) {
     if (*batch == NULL) return;
     for (unsigned s = 0; s < (*batch)->shard_count; s++)
         delta_release(&(*batch)->parts[s].delta);
-    free((*batch)->text);
+    free((*batch)->records);
     free(*batch);
     *batch = NULL;
 }
@@ -32,8 +39,12 @@ void batch_destroy(struct batch **batch) {
 void batch_clear(struct batch *batch) {
     for (unsigned s = 0; s < batch->shard_count; s++)
         delta_clear(&batch->parts[s].delta);
-    batch->record_count = 0;
-    batch->text_bytes = 0;
+    if (batch->record_capacity > batch->kept_bytes) {
+        free(batch->records);
+        batch->records = NULL;
+        make_room(batch, batch->kept_bytes);
+    }
+    batch->record_count = batch->record_bytes = batch->header_bytes = 0;
     batch->has_cut = batch->has_publish = batch->is_urgent = false;
 }
 
@@ -55,16 +66,63 @@ void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
     count_key(batch, delta_number_key(seed, DELTA_MINUTE, &login->minute));
 }
 
-void batch_keep_text(struct batch *batch, struct batch_record *record, const char *bytes,
-                     size_t length) {
-    if (batch->text_bytes + length > batch->text_capacity) {
-        batch->text_capacity = (uint32_t)(batch->text_bytes + length) * 2 + 4096;
-        batch->text = memory_grow(batch->text, batch->text_capacity);
+static size_t length_of(int32_t length) {
+    return length < 0 ? 0 : (size_t)length;
+}
+
+static struct batch_bytes bytes_at(const char *bytes, int32_t length) {
+    return (struct batch_bytes){length < 0 ? NULL : bytes, length_of(length)};
+}
+
+struct batch_bytes batch_key(const struct batch_record *record) {
+    return bytes_at(record->bytes, record->key_length);
+}
+
+struct batch_bytes batch_value(const struct batch_record *record) {
+    return bytes_at(record->bytes + length_of(record->key_length), record->value_length);
+}
+
+struct batch_bytes batch_text(const struct batch_record *record) {
+    return bytes_at(record->bytes + length_of(record->key_length) + length_of(record->value_length),
+                    record->text_length);
+}
+
+/* With the gap up to where the next one may begin. */
+static size_t size_of(size_t key, size_t value, size_t text) {
+    const size_t alignment = _Alignof(struct batch_record);
+    const size_t bytes = offsetof(struct batch_record, bytes) + key + value + text;
+    return (bytes + alignment - 1) / alignment * alignment;
+}
+
+static int32_t put(char **at, struct batch_bytes from) {
+    if (from.bytes == NULL) return -1;
+    memcpy(*at, from.bytes, from.length);
+    *at += from.length;
+    return (int32_t)from.length;
+}
+
+struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
+                                struct batch_bytes value, struct batch_bytes text) {
+    const size_t end = batch->record_bytes + size_of(key.length, value.length, text.length);
+    if (end > batch->record_capacity) make_room(batch, end);
+    struct batch_record *record = (void *)(batch->records + batch->record_bytes);
+    char *at = record->bytes;
+    record->key_length = put(&at, key);
+    record->value_length = put(&at, value);
+    record->text_length = put(&at, text);
+    batch->record_bytes = end;
+    batch->record_count++;
+    return record;
+}
+
+struct batch_record *batch_next(const struct batch *batch, const struct batch_record *record) {
+    const char *next = batch->records;
+    if (record != NULL) {
+        next = (const char *)record + size_of(length_of(record->key_length),
+                                              length_of(record->value_length),
+                                              length_of(record->text_length));
     }
-    memcpy(batch->text + batch->text_bytes, bytes, length);
-    record->text_offset = batch->text_bytes;
-    record->text_length = (uint32_t)length;
-    batch->text_bytes += (uint32_t)length;
+    return next == batch->records + batch->record_bytes ? NULL : (void *)(uintptr_t)next;
 }
 
 void batch_release(struct batch *batch) {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_brokers.h"
+#include "edge/kafka_headers.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_parcel.h"
 #include "edge/kafka_topics.h"
@@ -64,8 +65,7 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         rd_kafka_headers_t *headers = NULL;
         rd_kafka_message_headers(message, &headers);
-        const size_t bytes = kafka_parcel_bytes(&(struct kafka_parcel){
-            .key_bytes = message->key_len, .value_bytes = message->len, .headers = headers});
+        const size_t bytes = message->key_len + message->len + kafka_headers_bytes(headers);
         const char *topic = rd_kafka_topic_name(message->rkt);
         if (bytes <= sink->batch_bytes) {
             sink->is_batch_refused = true;
@@ -286,28 +286,27 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
 /* Makes the parcel one that its topic takes, as far as is known. False: there is none. */
 static bool fit(struct kafka_parcel *parcel, const struct kafka_sink *sink,
                 const struct batch *batch, const struct batch_record *record, struct error *error) {
-    const rd_kafka_message_t *message = record->message;
-    const bool is_rejected = record->fate == BATCH_REJECTED;
+    const bool is_rejected = record->reason != LOGIN_ACCEPTED;
     const size_t too_many = sink->too_many_bytes[is_rejected];
     if (too_many == 0 || kafka_parcel_bytes(parcel) < too_many) return true;
     const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
     kafka_parcel_shrink(parcel, batch, record, sink->options.input_topic);
     log_warn("A record is too large to be published whole: key, or key and value, are left out",
-             log_text("topic", topic), log_int("partition", message->partition),
-             log_int("offset", message->offset), log_uint("bytes", message->len));
+             log_text("topic", topic), log_int("partition", batch->partition),
+             log_int("offset", record->offset), log_int("bytes", record->value_length));
     if (kafka_parcel_bytes(parcel) < too_many) return true;
     return error_set(error,
-                     "the record at %s [%d] offset %lld has %zu bytes, more than topic %s takes: "
+                     "the record at %s [%d] offset %lld has %d bytes, more than topic %s takes: "
                      "raise its max.message.bytes",
-                     sink->options.input_topic, message->partition, (long long)message->offset,
-                     message->len, topic);
+                     sink->options.input_topic, batch->partition, (long long)record->offset,
+                     record->value_length, topic);
 }
 
 /* What became of a record that the producer did not take. */
 static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_record *record,
                                     const struct kafka_parcel *parcel, rd_kafka_error_t *failure,
                                     struct error *error) {
-    const bool is_rejected = record->fate == BATCH_REJECTED;
+    const bool is_rejected = record->reason != LOGIN_ACCEPTED;
     const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
     const rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_ABORT;
@@ -327,28 +326,27 @@ static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_
 }
 
 /* Sends it. The headers are the producer's then; on failure they stay the caller's. */
-static rd_kafka_error_t *produce(struct kafka_sink *sink, const struct batch_record *record,
+static rd_kafka_error_t *produce(struct kafka_sink *sink, const struct batch *batch,
+                                 const struct batch_record *record,
                                  const struct kafka_parcel *parcel) {
-    const rd_kafka_message_t *message = record->message;
-    const bool is_rejected = record->fate == BATCH_REJECTED;
+    const bool is_rejected = record->reason != LOGIN_ACCEPTED;
     const int32_t partition =
-        sink->keeps_partition[is_rejected] ? message->partition : RD_KAFKA_PARTITION_UA;
-    rd_kafka_timestamp_type_t type;
-    const int64_t timestamp = rd_kafka_message_timestamp(message, &type);
+        sink->keeps_partition[is_rejected] ? batch->partition : RD_KAFKA_PARTITION_UA;
     rd_kafka_vu_t arguments[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]},
         {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
         {.vtype = RD_KAFKA_VTYPE_VALUE,
-         .u.mem = {.ptr = (void *)parcel->value, .size = parcel->value_bytes}},
+         .u.mem = {.ptr = (void *)parcel->value.bytes, .size = parcel->value.length}},
         {.vtype = RD_KAFKA_VTYPE_KEY,
-         .u.mem = {.ptr = (void *)parcel->key, .size = parcel->key_bytes}},
+         .u.mem = {.ptr = (void *)parcel->key.bytes, .size = parcel->key.length}},
         {0},
         {0},
     };
     size_t count = 5;
-    if (timestamp != 0) { /* to librdkafka 0 is now; -1 is a record without a timestamp */
-        arguments[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp};
+    if (record->timestamp_ms != 0) { /* to librdkafka 0 is now */
+        arguments[count++] =
+            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms};
     }
     if (parcel->headers != NULL) {
         arguments[count++] =
@@ -359,7 +357,7 @@ static rd_kafka_error_t *produce(struct kafka_sink *sink, const struct batch_rec
 
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
                                   const struct batch_record *record, struct error *error) {
-    if (sink->topics[record->fate == BATCH_REJECTED] == NULL) return SINK_OK;
+    if (sink->topics[record->reason != LOGIN_ACCEPTED] == NULL) return SINK_OK;
     if (sink->refusal_count >= REFUSALS_MAX) {
         error_set(error,
                   "%s or %s refuses a record that %s took: give it the same "
@@ -371,7 +369,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     enum sink_verdict verdict = SINK_STOP;
     struct kafka_parcel parcel = kafka_parcel_pack(batch, record, sink->options.input_topic);
     if (fit(&parcel, sink, batch, record, error)) {
-        rd_kafka_error_t *failure = produce(sink, record, &parcel);
+        rd_kafka_error_t *failure = produce(sink, batch, record, &parcel);
         if (failure == NULL) return SINK_OK;
         verdict = judge_send(sink, record, &parcel, failure, error);
     }

@@ -352,23 +352,42 @@ bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t
                      partition, rd_kafka_err2str(err));
 }
 
-enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
-                                      rd_kafka_message_t **message) {
-    *message = rd_kafka_consume_queue(stream->queue, timeout_ms);
-    if (*message == NULL) return STREAM_NOTHING;
-    if ((*message)->err == RD_KAFKA_RESP_ERR_NO_ERROR) return STREAM_RECORD;
+/* One read under way. */
+struct reading {
+    struct kafka_stream *stream;
+    bool (*take)(void *context, rd_kafka_message_t *message);
+    void *context;
+    enum stream_verdict verdict;
+};
 
-    enum stream_verdict verdict = STREAM_NOTHING;
-    if ((*message)->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-        (*message)->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
-        verdict = STREAM_OUT_OF_RANGE;
+static void on_error(struct reading *reading, const rd_kafka_message_t *message) {
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+        message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+        reading->verdict = STREAM_OUT_OF_RANGE;
     }
-    log_warn("Kafka partition", log_int("partition", stream->partition),
-             log_text("error", rd_kafka_err2name((*message)->err)),
-             log_text("reason", rd_kafka_message_errstr(*message)));
-    rd_kafka_message_destroy(*message);
-    *message = NULL;
-    return verdict;
+    log_warn("Kafka partition", log_int("partition", reading->stream->partition),
+             log_text("error", rd_kafka_err2name(message->err)),
+             log_text("reason", rd_kafka_message_errstr(message)));
+}
+
+static void on_message(rd_kafka_message_t *message, void *opaque) {
+    struct reading *reading = opaque;
+    bool goes_on = false;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        on_error(reading, message);
+    } else {
+        reading->verdict = STREAM_RECORDS;
+        goes_on = reading->take(reading->context, message);
+    }
+    if (!goes_on) rd_kafka_yield(reading->stream->source->consumer); /* the rest stays in the queue */
+}
+
+enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
+                                      bool (*take)(void *context, rd_kafka_message_t *message),
+                                      void *context) {
+    struct reading reading = {stream, take, context, STREAM_NOTHING};
+    rd_kafka_consume_callback_queue(stream->queue, timeout_ms, on_message, &reading);
+    return reading.verdict;
 }
 
 void kafka_stream_wake(struct kafka_stream *stream) {
@@ -401,8 +420,4 @@ void kafka_stream_close(struct kafka_stream **stream) {
     rd_kafka_queue_destroy((*stream)->queue);
     free(*stream);
     *stream = NULL;
-}
-
-void kafka_source_message_free(void *message) {
-    rd_kafka_message_destroy(message);
 }

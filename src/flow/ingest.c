@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/login.h"
+#include "edge/kafka_headers.h"
 
 enum {
     BATCHES = 4,
@@ -23,7 +24,7 @@ enum {
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
-    RECORD_OVERHEAD_BYTES = 768, /* about what librdkafka keeps beside a record's value */
+    HEADERS_BYTES = 256, /* about what librdkafka keeps beside a record's headers */
 };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of who writes what */
@@ -48,6 +49,8 @@ struct ingest {
     bool has_given_up;
     struct batch *free_batches[BATCHES];
     unsigned free_count;
+    struct batch *reading; /* is being filled */
+    int read_count;        /* records that were read into it */
     int64_t place_after_ms, next_cut_ms, next_verify_ms, next_lag_ms;
 
     /* shared; written by the pipeline, read by the thread */
@@ -74,25 +77,36 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     ingest->judge = login_judge_create(&options->rules);
     for (unsigned i = 0; i < BATCHES; i++) {
         ingest->batches[i] =
-            batch_create(options->shard_count, &ingest->inbox, &ingest->pending_entries);
+            batch_create(options->shard_count, (size_t)options->batch_bytes, &ingest->inbox,
+                         &ingest->pending_entries);
         ingest->batches[i]->partition = partition;
         ingest->free_batches[ingest->free_count++] = ingest->batches[i];
     }
     return ingest;
 }
 
-static void forget_bytes(struct ingest *ingest, struct batch *batch) {
-    atomic_fetch_sub_explicit(ingest->options->in_hand_bytes, batch->record_bytes,
-                              memory_order_relaxed);
-    batch->record_bytes = 0;
+static int64_t bytes_of(const struct batch *batch) {
+    return (int64_t)(batch->record_bytes + batch->header_bytes);
 }
 
-static void free_messages(struct ingest *ingest, struct batch *batch) {
+static void forget_bytes(struct ingest *ingest, struct batch *batch) {
+    if (!batch->is_in_hand) return;
+    batch->is_in_hand = false;
+    atomic_fetch_sub_explicit(ingest->options->in_hand_bytes, bytes_of(batch),
+                              memory_order_relaxed);
+}
+
+/* A batch that is home, or never left it. */
+static void take_back(struct ingest *ingest, struct batch *batch) {
     forget_bytes(ingest, batch);
-    for (size_t i = 0; i < batch->record_count; i++) {
-        kafka_source_message_free(batch->records[i].message);
+    if (batch->header_bytes > 0) {
+        for (struct batch_record *record = batch_next(batch, NULL); record != NULL;
+             record = batch_next(batch, record)) {
+            kafka_headers_free(record->headers);
+        }
     }
     batch_clear(batch);
+    ingest->free_batches[ingest->free_count++] = batch;
 }
 
 void ingest_destroy(struct ingest **ingest) {
@@ -237,8 +251,7 @@ static void take_mail(struct ingest *ingest) {
     while ((item = inbox_take(&ingest->inbox)) != NULL) {
         if (item->kind == ITEM_HOME) {
             struct batch *batch = inbox_entry(item, struct batch, home_item);
-            free_messages(ingest, batch);
-            ingest->free_batches[ingest->free_count++] = batch;
+            take_back(ingest, batch);
         } else {
             assert(item->kind == ITEM_NOTICE);
             struct notice *notice = inbox_entry(item, struct notice, item);
@@ -260,12 +273,40 @@ static void log_rejected(const struct ingest *ingest, const struct login *login,
            log_int("offset", offset));
 }
 
-/* Judges and gates one message; the batch owns it from here on. */
-static void add_record(struct ingest *ingest, struct batch *batch, rd_kafka_message_t *message) {
-    struct batch_record *record = &batch->records[batch->record_count++];
-    *record = (struct batch_record){.message = message, .fate = BATCH_PASSED};
-    struct cursor_taken taken = cursor_take(&ingest->cursor, message->offset);
-    if (!taken.count && !taken.publish) return;
+/* Copies a record that is to be published into the batch. */
+static void keep(struct batch *batch, rd_kafka_message_t *message, int64_t timestamp_ms,
+                 const struct login *login) {
+    struct batch_bytes text = {NULL, 0};
+    if (login->reason != LOGIN_ACCEPTED) {
+        text = (struct batch_bytes){login->detail, strlen(login->detail)};
+    } else if (message->key == NULL && login->user_id.length > 0) {
+        text = (struct batch_bytes){login->user_id.bytes, login->user_id.length};
+    }
+    const struct batch_bytes key = {message->key, message->key_len};
+    const struct batch_bytes value = {message->payload, message->len};
+    struct batch_record *record = batch_keep(batch, key, value, text);
+    record->offset = message->offset;
+    record->timestamp_ms = timestamp_ms;
+    record->reason = (uint8_t)login->reason;
+    record->headers = kafka_headers_take(message);
+    if (record->headers != NULL) {
+        batch->header_bytes += HEADERS_BYTES + kafka_headers_bytes(record->headers);
+    }
+    batch->has_publish = true;
+}
+
+static bool is_batch_full(const struct ingest *ingest) {
+    return ingest->read_count >= BATCH_RECORDS_MAX ||
+           bytes_of(ingest->reading) >= ingest->options->batch_bytes;
+}
+
+/* Gates, judges, counts and keeps one message. False if the batch is full. */
+static bool take_message(void *context, rd_kafka_message_t *message) {
+    struct ingest *ingest = context;
+    struct batch *batch = ingest->reading;
+    ingest->read_count++;
+    const struct cursor_taken taken = cursor_take(&ingest->cursor, message->offset);
+    if (!taken.count && !taken.publish) return !is_batch_full(ingest);
 
     rd_kafka_timestamp_type_t type;
     int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
@@ -274,43 +315,28 @@ static void add_record(struct ingest *ingest, struct batch *batch, rd_kafka_mess
     login_judge_record(ingest->judge, message->payload, message->len, timestamp_ms, &login);
     if (taken.count) {
         batch_count(batch, ingest->options->seed, ingest->options->rules.dimension_count, &login);
+        if (login.reason != LOGIN_ACCEPTED) log_rejected(ingest, &login, message->offset);
     }
-    if (login.reason != LOGIN_ACCEPTED && taken.count) {
-        log_rejected(ingest, &login, message->offset);
-    }
-    if (!taken.publish) return;
-    batch->has_publish = true;
-    record->reason = (uint8_t)login.reason;
-    if (login.reason != LOGIN_ACCEPTED) {
-        record->fate = BATCH_REJECTED;
-        batch_keep_text(batch, record, login.detail, strlen(login.detail));
-    } else {
-        record->fate = BATCH_ACCEPTED;
-        if (message->key == NULL && login.user_id.length > 0) {
-            batch_keep_text(batch, record, login.user_id.bytes, login.user_id.length);
-        }
-    }
+    if (taken.publish) keep(batch, message, timestamp_ms, &login);
+    return !is_batch_full(ingest);
 }
 
 static void read_records(struct ingest *ingest, struct batch *batch, int timeout_ms) {
-    int64_t bytes = 0;
-    batch->first_ms = 0;
-    while (batch->record_count < BATCH_RECORDS_MAX && bytes < ingest->options->batch_bytes) {
-        rd_kafka_message_t *message;
-        enum stream_verdict verdict = kafka_stream_read(ingest->stream, timeout_ms, &message);
-        if (verdict == STREAM_OUT_OF_RANGE) {
-            ingest->is_placed = false;
-            ingest->place_after_ms = 0;
-        }
-        if (verdict != STREAM_RECORD) break;
-        if (batch->first_ms == 0) batch->first_ms = clock_ms();
+    ingest->reading = batch;
+    ingest->read_count = 0;
+    enum stream_verdict verdict;
+    do {
+        verdict = kafka_stream_read(ingest->stream, timeout_ms, take_message, ingest);
         timeout_ms = 0;
-        bytes += (int64_t)message->len + RECORD_OVERHEAD_BYTES;
-        add_record(ingest, batch, message);
+    } while (verdict == STREAM_RECORDS && !is_batch_full(ingest));
+    if (verdict == STREAM_OUT_OF_RANGE) {
+        ingest->is_placed = false;
+        ingest->place_after_ms = 0;
     }
-    batch->record_bytes = bytes;
-    atomic_fetch_add_explicit(ingest->options->in_hand_bytes, bytes, memory_order_relaxed);
-    metric_add(ingest->consumed, (int64_t)batch->record_count);
+    batch->is_in_hand = true;
+    atomic_fetch_add_explicit(ingest->options->in_hand_bytes, bytes_of(batch),
+                              memory_order_relaxed);
+    metric_add(ingest->consumed, ingest->read_count);
 }
 
 /* From the watermark, or before there is one from where the group began. Nothing is shown while Redis
@@ -369,7 +395,6 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
         ingest->next_cut_ms = now_ms + ingest->options->checkpoint_ms;
         ingest->next_verify_ms = now_ms + VERIFY_MS;
     }
-    if (batch->first_ms == 0) batch->first_ms = now_ms;
 }
 
 /* Hands the batch to whom it concerns, or keeps it if it is empty. */
@@ -384,8 +409,7 @@ static bool hand_on(struct ingest *ingest, struct batch *batch) {
         holders += has_counts[s];
     }
     if (holders == 0) {
-        free_messages(ingest, batch);
-        ingest->free_batches[ingest->free_count++] = batch;
+        take_back(ingest, batch);
         return false;
     }
     atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */

@@ -298,14 +298,12 @@ static void add(struct publish *publish, const struct batch *batch) {
     }
     if (!begin(publish)) return;
     join(publish, batch);
-    for (size_t i = 0; i < batch->record_count; i++) {
-        const struct batch_record *record = &batch->records[i];
-        if (record->fate == BATCH_PASSED) continue;
-        const rd_kafka_message_t *message = record->message;
+    for (const struct batch_record *record = batch_next(batch, NULL); record != NULL;
+         record = batch_next(batch, record)) {
         if (!send_record(publish, batch, record)) return;
-        publish->record_count++;
-        publish->byte_count += (int64_t)message->len;
     }
+    publish->record_count += (int64_t)batch->record_count;
+    publish->byte_count += (int64_t)batch->record_bytes;
     publish->is_urgent |= batch->is_urgent;
 }
 

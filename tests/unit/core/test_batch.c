@@ -9,7 +9,7 @@
 
 #include "core/batch.h"
 
-enum { SEED = 42, SHARDS = 3, DIMENSIONS = 2 };
+enum { SEED = 42, SHARDS = 3, DIMENSIONS = 2, BYTES = 256 };
 
 struct harness {
     struct inbox home;
@@ -20,7 +20,7 @@ struct harness {
 static int set_up(void **state) {
     static struct harness harness;
     inbox_init(&harness.home, NULL, NULL);
-    harness.batch = batch_create(SHARDS, &harness.home, &harness.pending_entries);
+    harness.batch = batch_create(SHARDS, BYTES, &harness.home, &harness.pending_entries);
     *state = &harness;
     return harness.batch == NULL;
 }
@@ -109,11 +109,72 @@ static void a_cleared_batch_has_counted_nothing(void **state) {
     assert_int_equal(batch->parts[0].delta.records, 0);
 }
 
+static struct batch_bytes text_of(const char *text) {
+    return (struct batch_bytes){text, text == NULL ? 0 : strlen(text)};
+}
+
+static void assert_is(struct batch_bytes bytes, const char *text) {
+    if (text == NULL) {
+        assert_null(bytes.bytes);
+        assert_int_equal(bytes.length, 0);
+        return;
+    }
+    assert_non_null(bytes.bytes);
+    assert_int_equal(bytes.length, strlen(text));
+    assert_memory_equal(bytes.bytes, text, bytes.length);
+}
+
+static void keep(struct batch *batch, int64_t offset, const char *key, const char *value,
+                 const char *text) {
+    batch_keep(batch, text_of(key), text_of(value), text_of(text))->offset = offset;
+}
+
+static void records_are_kept_in_order_null_and_empty_told_apart(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    static const char *const parts[][3] = {
+        {"key", "value", NULL}, {NULL, "v", "user"}, {"", NULL, "why"}, {NULL, "", NULL}};
+    assert_null(batch_next(batch, NULL));
+    for (int64_t i = 0; i < 4; i++)
+        keep(batch, i, parts[i][0], parts[i][1], parts[i][2]);
+    assert_int_equal(batch->record_count, 4);
+    const struct batch_record *record = NULL;
+    for (int64_t i = 0; i < 4; i++) {
+        record = batch_next(batch, record);
+        assert_non_null(record);
+        assert_int_equal((uintptr_t)record % _Alignof(struct batch_record), 0);
+        assert_int_equal(record->offset, i);
+        assert_is(batch_key(record), parts[i][0]);
+        assert_is(batch_value(record), parts[i][1]);
+        assert_is(batch_text(record), parts[i][2]);
+    }
+    assert_null(batch_next(batch, record));
+}
+
+static void a_batch_grows_for_a_record_and_does_not_stay_large(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    static char large[100 * BYTES];
+    memset(large, 'x', sizeof large - 1);
+    keep(batch, 7, "key", "first", NULL);
+    keep(batch, 8, NULL, large, NULL);
+    const struct batch_record *record = batch_next(batch, NULL);
+    assert_is(batch_value(record), "first");
+    assert_is(batch_value(batch_next(batch, record)), large);
+    assert_true(batch->record_capacity > sizeof large);
+    batch_clear(batch);
+    assert_int_equal(batch->record_capacity, BYTES);
+    assert_int_equal(batch->record_bytes, 0);
+    assert_null(batch_next(batch, NULL));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_accepted_record_counts_its_values_and_its_minute, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_rejected_record_counts_its_reason_alone, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(records_are_kept_in_order_null_and_empty_told_apart,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_grows_for_a_record_and_does_not_stay_large, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_cleared_batch_has_counted_nothing, set_up, tear_down),
     };
