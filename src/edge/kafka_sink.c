@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -22,7 +23,8 @@
 #include "edge/kafka_topics.h"
 
 enum {
-    QUEUE_MESSAGES = 10000,
+    QUEUE_MESSAGES = 20000,
+    QUEUE_MESSAGES_A_MS = 300,
     MESSAGE_BYTES_MAX = 100000000,
     IDLE_MS = 15000,
     LOOK_AGAIN_MS = 300,
@@ -110,6 +112,10 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_own(conf, "delivery.report.only.error", "true"); /* flush and commit tell the rest */
     snprintf(batch_bytes, sizeof batch_bytes, "%zu", sink->batch_bytes);
     kafka_conf_own(conf, "batch.size", batch_bytes);
+    /* Nothing is seen before the commit, which sends all at once. Until then there are requests to
+     * save, and librdkafka's polling: it asks without a pause, when a message has lingered while an
+     * earlier request of its partition is under way. A full queue must not have to wait for it. */
+    kafka_conf_default(conf, kafka, own, "linger.ms", clamp(messages / QUEUE_MESSAGES_A_MS, 1, 100));
     /* records without a key go to any partition, one by one */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);
