@@ -138,7 +138,9 @@ class _Standstill:
 def _restart(world, settings):
     """One of three instances is stopped and started, again and again."""
     for stable in (True, False):
-        world.begin_round(instances=3, stable=4 if stable else 0)
+        world.begin_round(instances=3, stable=4 if stable else 0, is_fed=False)
+        _wait_shared(world, 3)  # what is read again while the group forms is no restart's
+        world.feeder.go()
         worst = {"counted": [], "published": []}
         for n in range(settings.count):
             _wait_shared(world, 3)

@@ -47,7 +47,7 @@ class World:
         self.redis = redis_pair.RedisPair(self.folder, self.proxy)
         self.cluster = cluster.Cluster(self.folder, self.proxy, self.settings.brokers).start()
 
-    def begin_round(self, instances=None, stable=_SLOTS // 2):
+    def begin_round(self, instances=None, stable=_SLOTS // 2, is_fed=True):
         """New topics, a new group, new processes at both ends, and instances between them."""
         self.round += 1
         name, seed = f"chaos-{self.round}", f"{self.settings.seed} round {self.round}"
@@ -71,7 +71,8 @@ class World:
             self.is_disturbed)
         for slot in self.fleet.slots[:instances or self.settings.instances]:
             self.fleet.start(slot)
-        self.feeder.go()
+        if is_fed:
+            self.feeder.go()
 
     def end_round(self):
         """Ends the processes of a round in order, and deletes its topics."""
