@@ -39,8 +39,8 @@ struct batch_bytes {
 /* A record to publish, in the batch's memory: key, value and text follow it. */
 struct batch_record {
     int64_t offset;
-    int64_t timestamp_ms; /* -1: none */
-    void *headers;        /* the edge's own; NULL: none */
+    int64_t timestamp_ms;                          /* -1: none */
+    void *headers;                                 /* the edge's own; NULL: none */
     int32_t key_length, value_length, text_length; /* -1: null */
     uint8_t reason; /* enum login_reason; if accepted, it goes to the output topic */
     char bytes[];
@@ -67,8 +67,8 @@ struct batch {
     struct cursor_cut cut;
     bool has_publish; /* the published watermark is to move to publish_end, behind the records */
     int64_t publish_end;
-    int64_t origin;   /* kept beside the committed offset */
-    bool is_urgent;   /* publish at once: the partition is given away */
+    int64_t origin; /* kept beside the committed offset */
+    bool is_urgent; /* publish at once: the partition is given away */
     size_t record_count;
     size_t record_bytes, record_capacity;
     size_t header_bytes; /* about: what the records' headers take */

@@ -17,9 +17,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_brokers.h"
-#include "edge/kafka_headers.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_parcel.h"
+#include "edge/kafka_record.h"
 #include "edge/kafka_topics.h"
 
 enum {
@@ -67,7 +67,7 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         rd_kafka_headers_t *headers = NULL;
         rd_kafka_message_headers(message, &headers);
-        const size_t bytes = message->key_len + message->len + kafka_headers_bytes(headers);
+        const size_t bytes = message->key_len + message->len + kafka_record_headers_bytes(headers);
         const char *topic = rd_kafka_topic_name(message->rkt);
         if (bytes <= sink->batch_bytes) {
             sink->is_batch_refused = true;
@@ -115,7 +115,8 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     /* Nothing is seen before the commit, which sends all at once. Until then there are requests to
      * save, and librdkafka's polling: it asks without a pause, when a message has lingered while an
      * earlier request of its partition is under way. A full queue must not have to wait for it. */
-    kafka_conf_default(conf, kafka, own, "linger.ms", clamp(messages / QUEUE_MESSAGES_A_MS, 1, 100));
+    kafka_conf_default(conf, kafka, own, "linger.ms",
+                       clamp(messages / QUEUE_MESSAGES_A_MS, 1, 100));
     /* records without a key go to any partition, one by one */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);

@@ -379,7 +379,8 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
         reading->verdict = STREAM_RECORDS;
         goes_on = reading->take(reading->context, message);
     }
-    if (!goes_on) rd_kafka_yield(reading->stream->source->consumer); /* the rest stays in the queue */
+    if (!goes_on)
+        rd_kafka_yield(reading->stream->source->consumer); /* the rest stays in the queue */
 }
 
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,

@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/login.h"
-#include "edge/kafka_headers.h"
+#include "edge/kafka_record.h"
 
 enum {
     BATCHES = 4,
@@ -24,7 +24,6 @@ enum {
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
-    HEADERS_BYTES = 256, /* about what librdkafka keeps beside a record's headers */
 };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of who writes what */
@@ -76,9 +75,8 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     inbox_init(&ingest->inbox, NULL, NULL);
     ingest->judge = login_judge_create(&options->rules);
     for (unsigned i = 0; i < BATCHES; i++) {
-        ingest->batches[i] =
-            batch_create(options->shard_count, (size_t)options->batch_bytes, &ingest->inbox,
-                         &ingest->pending_entries);
+        ingest->batches[i] = batch_create(options->shard_count, (size_t)options->batch_bytes,
+                                          &ingest->inbox, &ingest->pending_entries);
         ingest->batches[i]->partition = partition;
         ingest->free_batches[ingest->free_count++] = ingest->batches[i];
     }
@@ -99,12 +97,7 @@ static void forget_bytes(struct ingest *ingest, struct batch *batch) {
 /* A batch that is home, or never left it. */
 static void take_back(struct ingest *ingest, struct batch *batch) {
     forget_bytes(ingest, batch);
-    if (batch->header_bytes > 0) {
-        for (struct batch_record *record = batch_next(batch, NULL); record != NULL;
-             record = batch_next(batch, record)) {
-            kafka_headers_free(record->headers);
-        }
-    }
+    kafka_record_release(batch);
     batch_clear(batch);
     ingest->free_batches[ingest->free_count++] = batch;
 }
@@ -273,28 +266,6 @@ static void log_rejected(const struct ingest *ingest, const struct login *login,
            log_int("offset", offset));
 }
 
-/* Copies a record that is to be published into the batch. */
-static void keep(struct batch *batch, rd_kafka_message_t *message, int64_t timestamp_ms,
-                 const struct login *login) {
-    struct batch_bytes text = {NULL, 0};
-    if (login->reason != LOGIN_ACCEPTED) {
-        text = (struct batch_bytes){login->detail, strlen(login->detail)};
-    } else if (message->key == NULL && login->user_id.length > 0) {
-        text = (struct batch_bytes){login->user_id.bytes, login->user_id.length};
-    }
-    const struct batch_bytes key = {message->key, message->key_len};
-    const struct batch_bytes value = {message->payload, message->len};
-    struct batch_record *record = batch_keep(batch, key, value, text);
-    record->offset = message->offset;
-    record->timestamp_ms = timestamp_ms;
-    record->reason = (uint8_t)login->reason;
-    record->headers = kafka_headers_take(message);
-    if (record->headers != NULL) {
-        batch->header_bytes += HEADERS_BYTES + kafka_headers_bytes(record->headers);
-    }
-    batch->has_publish = true;
-}
-
 static bool is_batch_full(const struct ingest *ingest) {
     return ingest->read_count >= BATCH_RECORDS_MAX ||
            bytes_of(ingest->reading) >= ingest->options->batch_bytes;
@@ -308,16 +279,17 @@ static bool take_message(void *context, rd_kafka_message_t *message) {
     const struct cursor_taken taken = cursor_take(&ingest->cursor, message->offset);
     if (!taken.count && !taken.publish) return !is_batch_full(ingest);
 
-    rd_kafka_timestamp_type_t type;
-    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) timestamp_ms = -1;
     struct login login;
-    login_judge_record(ingest->judge, message->payload, message->len, timestamp_ms, &login);
+    login_judge_record(ingest->judge, message->payload, message->len,
+                       kafka_record_timestamp_ms(message), &login);
     if (taken.count) {
         batch_count(batch, ingest->options->seed, ingest->options->rules.dimension_count, &login);
         if (login.reason != LOGIN_ACCEPTED) log_rejected(ingest, &login, message->offset);
     }
-    if (taken.publish) keep(batch, message, timestamp_ms, &login);
+    if (taken.publish) {
+        kafka_record_keep(batch, message, &login);
+        batch->has_publish = true;
+    }
     return !is_batch_full(ingest);
 }
 

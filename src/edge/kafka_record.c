@@ -1,0 +1,55 @@
+#include "edge/kafka_record.h"
+
+#include <string.h>
+
+enum { HEADERS_BYTES = 256 }; /* about what librdkafka keeps beside a record's headers */
+
+int64_t kafka_record_timestamp_ms(const rd_kafka_message_t *message) {
+    rd_kafka_timestamp_type_t type;
+    const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    return type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms;
+}
+
+static struct batch_bytes text_for(const rd_kafka_message_t *message, const struct login *login) {
+    if (login->reason != LOGIN_ACCEPTED) {
+        return (struct batch_bytes){login->detail, strlen(login->detail)};
+    }
+    if (message->key != NULL || login->user_id.length == 0) return (struct batch_bytes){NULL, 0};
+    return (struct batch_bytes){login->user_id.bytes, login->user_id.length};
+}
+
+void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message,
+                       const struct login *login) {
+    const struct batch_bytes key = {message->key, message->key_len};
+    const struct batch_bytes value = {message->payload, message->len};
+    struct batch_record *record = batch_keep(batch, key, value, text_for(message, login));
+    record->offset = message->offset;
+    record->timestamp_ms = kafka_record_timestamp_ms(message);
+    record->reason = (uint8_t)login->reason;
+    rd_kafka_headers_t *headers = NULL;
+    if (rd_kafka_message_detach_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        batch->header_bytes += HEADERS_BYTES + kafka_record_headers_bytes(headers);
+    }
+    record->headers = headers;
+}
+
+void kafka_record_release(struct batch *batch) {
+    if (batch->header_bytes == 0) return;
+    for (const struct batch_record *record = batch_next(batch, NULL); record != NULL;
+         record = batch_next(batch, record)) {
+        if (record->headers != NULL) rd_kafka_headers_destroy(record->headers);
+    }
+}
+
+size_t kafka_record_headers_bytes(const rd_kafka_headers_t *headers) {
+    size_t sum = 0, bytes;
+    const char *name;
+    const void *value;
+    for (size_t i = 0;
+         headers != NULL &&
+         rd_kafka_header_get_all(headers, i, &name, &value, &bytes) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         i++) {
+        sum += strlen(name) + bytes;
+    }
+    return sum;
+}
