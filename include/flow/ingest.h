@@ -71,7 +71,4 @@ bool ingest_is_running(const struct ingest *ingest);
 /* Monotonic time of the thread's last step, in ms; for liveness. */
 int64_t ingest_heartbeat_ms(const struct ingest *ingest);
 
-/* True if every batch is home: nobody else reads what this ingest owns. */
-bool ingest_is_home(struct ingest *ingest);
-
 #endif

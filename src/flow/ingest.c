@@ -102,22 +102,6 @@ static void take_back(struct ingest *ingest, struct batch *batch) {
     ingest->free_batches[ingest->free_count++] = batch;
 }
 
-void ingest_destroy(struct ingest **ingest) {
-    if (*ingest == NULL) return;
-    assert(!(*ingest)->is_running);
-    if (!ingest_is_home(*ingest)) {
-        log_warn("A partition's batches did not come home",
-                 log_int("partition", (*ingest)->partition));
-        return; /* somebody still reads them: leave the memory to the end of the process */
-    }
-    login_judge_destroy(&(*ingest)->judge);
-    for (unsigned i = 0; i < BATCHES; i++)
-        batch_destroy(&(*ingest)->batches[i]);
-    inbox_fini(&(*ingest)->inbox);
-    free(*ingest);
-    *ingest = NULL;
-}
-
 bool ingest_is_running(const struct ingest *ingest) {
     return ingest->is_running;
 }
@@ -254,9 +238,21 @@ static void take_mail(struct ingest *ingest) {
     }
 }
 
-bool ingest_is_home(struct ingest *ingest) {
-    if (!ingest->is_running) take_mail(ingest);
-    return ingest->free_count == BATCHES;
+void ingest_destroy(struct ingest **ingest) {
+    if (*ingest == NULL) return;
+    assert(!(*ingest)->is_running);
+    take_mail(*ingest);
+    if ((*ingest)->free_count < BATCHES) {
+        log_warn("A partition's batches did not come home",
+                 log_int("partition", (*ingest)->partition));
+        return; /* somebody still reads them: leave the memory to the end of the process */
+    }
+    login_judge_destroy(&(*ingest)->judge);
+    for (unsigned i = 0; i < BATCHES; i++)
+        batch_destroy(&(*ingest)->batches[i]);
+    inbox_fini(&(*ingest)->inbox);
+    free(*ingest);
+    *ingest = NULL;
 }
 
 static void log_rejected(const struct ingest *ingest, const struct login *login, int64_t offset) {
