@@ -73,6 +73,12 @@ static bool ensure_output(const struct flight *flight, const char *topic, int pa
     return facts.exists;
 }
 
+/* Where Kafka does not say, it is taken to be so. */
+static bool may_read(const struct topic_facts *input, const char *topic, struct error *error) {
+    return !input->has_rights || input->may_read ||
+           error_set(error, "this user may not read topic %s: let it, with the ACL Read", topic);
+}
+
 bool preflight_topics(const struct config *config, const struct stop *stop,
                       struct topic_facts *input, struct error *error) {
     struct kafka_source_options options = {
@@ -99,6 +105,7 @@ bool preflight_topics(const struct config *config, const struct stop *stop,
     if (is_good) {
         kafka_topics_describe(flight.client, config->input.topic, DESCRIBE_MS, input);
         is_good =
+            may_read(input, config->input.topic, error) &&
             ensure_output(&flight, config->output.topic, input->partition_count, error) &&
             ensure_output(&flight, config->output.rejected_topic, input->partition_count, error);
     }

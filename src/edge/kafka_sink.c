@@ -262,10 +262,10 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
     } else if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
                code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         error_set(error,
-                  "Kafka denies access: %s: %s; let this user Write and Describe the topics %s "
-                  "and %s",
-                  what, rd_kafka_error_string(failure), sink->options.topic,
-                  sink->options.rejected_topic);
+                  "Kafka denies access: %s: %s; let this user Read the topic %s, Write and "
+                  "Describe %s and %s",
+                  what, rd_kafka_error_string(failure), sink->options.input_topic,
+                  sink->options.topic, sink->options.rejected_topic);
         verdict = SINK_STOP;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;

@@ -67,6 +67,10 @@ static void put_bytes(struct output *output, const void *bytes, size_t length) {
     output->length += length;
 }
 
+static void put_letter(struct output *output, char letter) {
+    if (output->length < output->capacity) output->bytes[output->length++] = (uint8_t)letter;
+}
+
 static void put(struct output *output, const char *text) {
     put_bytes(output, text, strlen(text));
 }
@@ -83,8 +87,7 @@ static void put_text(struct output *output) {
     unsigned length = one_in(output, 20) ? 110 + below(output, 40) : below(output, 40);
     put(output, "\"");
     for (; length > 0; length--) {
-        const char letter = (char)('a' + below(output, 26));
-        put_bytes(output, &letter, 1);
+        put_letter(output, (char)('a' + below(output, 26)));
         if (one_in(output, 200)) put(output, PICK(output, odd_letters));
     }
     if (!one_in(output, 100)) put(output, "\"");
@@ -96,8 +99,7 @@ static void put_number(struct output *output) {
         return;
     }
     for (unsigned length = 1 + below(output, one_in(output, 8) ? 20 : 12); length > 0; length--) {
-        const char digit = (char)('0' + below(output, 10));
-        put_bytes(output, &digit, 1);
+        put_letter(output, (char)('0' + below(output, 10)));
     }
 }
 

@@ -3,6 +3,7 @@
 import base64
 import glob
 import os
+import struct
 import subprocess
 import uuid
 
@@ -20,6 +21,9 @@ JARS = os.environ.get("RC_KAFKA_JARS") or os.path.join(
 
 #: The one user of the SASL listener. The plain listener's user is a super user.
 SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
+
+#: As librdkafka calls them, by their number in a batch.
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 _PROPERTIES = """
 process.roles=broker,controller
@@ -216,9 +220,15 @@ class Client:
                          (ResourceType.BROKER, "kafka-cluster"))
 
     def deny(self, operation, *resources):
-        """Forbids the SASL user an operation on (kind, name); returns what lifts the ban."""
+        """Forbids the SASL user this one operation on (kind, name); returns what lifts the ban.
+
+        The others are allowed in so many words: where a resource has any ACL, all that none allows
+        is forbidden.
+        """
         acls = [AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{SASL_USER}", "*",
-                           operation, AclPermissionType.DENY) for kind, name in resources]
+                           *rule) for kind, name in resources
+                for rule in ((AclOperation.ALL, AclPermissionType.ALLOW),
+                             (operation, AclPermissionType.DENY))]
         for future in self.admin().create_acls(acls).values():
             future.result(30)
 
@@ -312,6 +322,21 @@ class Kafka(Client):
         except KafkaException:
             self._admin = None
             return False
+
+    def codecs(self, topic):
+        """The codecs that batches of records in the topic's log have, as they lie on disk."""
+        found = set()
+        for path in glob.glob(os.path.join(self.folder, "data", f"{topic}-[0-9]*", "*.log")):
+            with open(path, "rb") as segment:
+                log = segment.read()
+            at = 0
+            while at + 23 <= len(log):
+                length, magic, attributes = struct.unpack_from(">8xi4xb4xh", log, at)
+                assert magic == 2, f"{path} has at {at} a batch of format {magic}"
+                if not attributes & 0x20:  # a control batch: no records
+                    found.add(CODECS[attributes & 7])
+                at += 12 + length
+        return found
 
     def stop(self):
         """An orderly stop (SIGTERM)."""

@@ -1,0 +1,50 @@
+/* One piece behind the other, each behind a head that keeps its size. Heads are poisoned like all
+ * that is no piece: only the two functions here that ASan does not watch look at them. */
+#include "arena.h"
+
+#include <sanitizer/asan_interface.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define UNWATCHED __attribute__((no_sanitize("address"), noinline))
+
+struct head {
+    _Alignas(16) size_t bytes;
+};
+
+static struct head memory[ARENA_BYTES / sizeof(struct head)];
+static size_t used, piece_count; /* used: heads and as much room as they take */
+
+static void fail(const char *what) {
+    fprintf(stderr, "arena: %s\n", what);
+    abort();
+}
+
+static __attribute__((constructor)) void poison(void) {
+    ASAN_POISON_MEMORY_REGION(memory, sizeof memory);
+}
+
+UNWATCHED void *arena_take(size_t bytes) {
+    const size_t left = sizeof memory / sizeof *memory - used;
+    if (bytes >= ARENA_BYTES || left < 2 + bytes / sizeof *memory) fail("too small");
+    struct head *head = &memory[used];
+    head->bytes = bytes;
+    used += 1 + (bytes + sizeof *head - 1) / sizeof *head;
+    piece_count++;
+    ASAN_UNPOISON_MEMORY_REGION(head + 1, bytes);
+    return head + 1;
+}
+
+UNWATCHED void arena_give(void *piece) {
+    if (piece == NULL) return;
+    if (__asan_address_is_poisoned(piece)) fail("given back twice, or never taken");
+    struct head *head = (struct head *)piece - 1;
+    ASAN_POISON_MEMORY_REGION(piece, head->bytes);
+    piece_count--;
+}
+
+void arena_reset(void) {
+    if (piece_count != 0) fail("a piece was not given back");
+    used = 0;
+}
