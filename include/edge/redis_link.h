@@ -36,7 +36,7 @@ const char *redis_link_name(const struct redis_link *link);
 bool redis_link_open(struct redis_link *link, struct error *error);
 
 /* True if the last attempt to open it came to nothing because Redis wants another user, password or
- * right (REDIS_FAULT_SETUP). */
+ * right (REDIS_FAULT_SETUP), or its certificate is not the right one. */
 bool redis_link_is_refused(const struct redis_link *link);
 
 /* Sends a command without waiting for its reply; out of memory, the connection is closed. Borrows

@@ -9,13 +9,10 @@
 #include <string.h>
 #include <strings.h>
 
-#ifdef HAVE_HIREDIS_SSL
-#include <hiredis/hiredis_ssl.h>
-#endif
-
 #include "base/clock.h"
 #include "base/memory.h"
 #include "edge/redis_fault.h"
+#include "edge/redis_tls.h"
 
 struct redis_link {
     char *host;     /* NULL for a unix socket */
@@ -28,10 +25,8 @@ struct redis_link {
     bool is_tls;
     bool is_refused;
     char name[300];
+    struct redis_tls *tls; /* NULL: none */
     redisContext *context; /* NULL while not connected */
-#ifdef HAVE_HIREDIS_SSL
-    redisSSLContext *ssl;
-#endif
 };
 
 static int hex_digit(char c) {
@@ -138,14 +133,6 @@ static bool parse_url(struct redis_link *link, const char *url, struct error *er
         return error_set(error, "redis.url is not redis://[user:password@]host[:port][/db], "
                                 "rediss://... or unix:///path[?db=N]");
     }
-#ifndef HAVE_HIREDIS_SSL
-    if (link->is_tls) {
-        return error_set(error,
-                         "redis.url wants TLS (rediss://), but this build's hiredis has none: "
-                         "build with hiredis 1.0 or later (Debian 13), or put stunnel before "
-                         "Redis and use redis://");
-    }
-#endif
     return true;
 }
 
@@ -153,23 +140,13 @@ struct redis_link *redis_link_create(const char *url, int timeout_ms, struct err
     struct redis_link *link = memory_create(sizeof *link);
     link->port = 6379;
     link->timeout_ms = timeout_ms;
-    if (!parse_url(link, url, error)) goto fail;
-#ifdef HAVE_HIREDIS_SSL
-    if (link->is_tls) {
-        redisSSLContextError why = REDIS_SSL_CTX_NONE;
-        redisInitOpenSSL();
-        link->ssl = redisCreateSSLContext(NULL, "/etc/ssl/certs", NULL, NULL, link->host, &why);
-        if (link->ssl == NULL) {
-            error_set(error, "TLS for %s cannot be set up: %s", link->name,
-                      redisSSLContextGetError(why));
-            goto fail;
-        }
+    bool is_good = parse_url(link, url, error);
+    if (is_good && link->is_tls) {
+        link->tls = redis_tls_create(link->host, error);
+        is_good = link->tls != NULL;
     }
-#endif
+    if (!is_good) redis_link_destroy(&link);
     return link;
-fail:
-    redis_link_destroy(&link);
-    return NULL;
 }
 
 void redis_link_close(struct redis_link *link) {
@@ -180,9 +157,7 @@ void redis_link_close(struct redis_link *link) {
 void redis_link_destroy(struct redis_link **link) {
     if (*link == NULL) return;
     redis_link_close(*link);
-#ifdef HAVE_HIREDIS_SSL
-    if ((*link)->ssl != NULL) redisFreeSSLContext((*link)->ssl);
-#endif
+    redis_tls_destroy(&(*link)->tls);
     if ((*link)->password != NULL) explicit_bzero((*link)->password, strlen((*link)->password));
     free((*link)->host);
     free((*link)->path);
@@ -208,13 +183,11 @@ static bool connect_once(struct redis_link *link, struct error *error) {
     }
     redisSetTimeout(link->context, timeout);
     if (link->path == NULL) redisEnableKeepAlive(link->context);
-#ifdef HAVE_HIREDIS_SSL
-    if (link->ssl != NULL && redisInitiateSSLWithContext(link->context, link->ssl) != REDIS_OK) {
-        error_set(error, "TLS with Redis at %s failed: %s", link->name, link->context->errstr);
+    if (link->tls != NULL &&
+        !redis_tls_start(link->tls, link->context, link->name, &link->is_refused, error)) {
         redis_link_close(link);
         return false;
     }
-#endif
     return true;
 }
 
