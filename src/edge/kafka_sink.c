@@ -23,8 +23,7 @@
 #include "edge/kafka_topics.h"
 
 enum {
-    QUEUE_MESSAGES = 20000,
-    QUEUE_MESSAGES_A_MS = 300,
+    QUEUE_MESSAGES = 25000,
     MESSAGE_BYTES_MAX = 100000000,
     IDLE_MS = 15000,
     LOOK_AGAIN_MS = 300,
@@ -112,11 +111,10 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_own(conf, "delivery.report.only.error", "true"); /* flush and commit tell the rest */
     snprintf(batch_bytes, sizeof batch_bytes, "%zu", sink->batch_bytes);
     kafka_conf_own(conf, "batch.size", batch_bytes);
-    /* Nothing is seen before the commit, which sends all at once. Until then there are requests to
-     * save, and librdkafka's polling: it asks without a pause, when a message has lingered while an
-     * earlier request of its partition is under way. A full queue must not have to wait for it. */
-    kafka_conf_default(conf, kafka, own, "linger.ms",
-                       clamp(messages / QUEUE_MESSAGES_A_MS, 1, 100));
+    /* Nothing is seen before the commit, and that sends all at once. Until then there are requests to
+     * save, and librdkafka's polling: it does so without a pause in the last millisecond before a
+     * message has lingered enough, and when it has while an earlier request is under way. */
+    kafka_conf_default(conf, kafka, own, "linger.ms", sink->options.linger_ms);
     /* records without a key go to any partition, one by one */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);
@@ -382,6 +380,10 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     }
     kafka_parcel_release(&parcel);
     return verdict;
+}
+
+void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
+    rd_kafka_flush(sink->producer, timeout_ms);
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {

@@ -22,6 +22,8 @@ enum {
     COMMIT_TRIES = 6, /* of CALL_MS; then a new producer finds out how it ended */
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
+    WAIT_MS = 10,
+    FULL_WAITS = 3, /* then the queue is not full of what is under way, but of what waits for more */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
@@ -255,7 +257,7 @@ static bool begin(struct publish *publish) {
 static bool send_record(struct publish *publish, const struct batch *batch,
                         const struct batch_record *record) {
     struct error error;
-    for (;;) {
+    for (int waits = 0;;) {
         enum sink_verdict verdict = kafka_sink_send(publish->options.sink, batch, record, &error);
         if (verdict == SINK_OK) return true;
         if (verdict != SINK_FULL && verdict != SINK_RECOUNT) {
@@ -264,7 +266,11 @@ static bool send_record(struct publish *publish, const struct batch *batch,
         }
         beat(publish);
         if (atomic_load(&publish->must_stop)) return false;
-        kafka_sink_serve(publish->options.sink, 10);
+        if (++waits < FULL_WAITS) {
+            kafka_sink_serve(publish->options.sink, WAIT_MS);
+        } else {
+            kafka_sink_make_room(publish->options.sink, WAIT_MS);
+        }
         if (verdict == SINK_RECOUNT && !count_partitions(publish)) return false;
     }
 }
