@@ -291,7 +291,7 @@ static void make_assignment(struct pipeline *pipeline) {
         .publishes_rejected = *config->output.rejected_topic != '\0',
         .checkpoint_ms = config->redis.checkpoint_ms,
         .in_hand_bytes = &pipeline->in_hand_bytes,
-        .in_hand_max = memory_bytes / 8,
+        .in_hand_max = memory_bytes / 16,
         .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
         .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
         .failed = stop_fail,
