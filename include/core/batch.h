@@ -30,7 +30,7 @@ enum {
     ITEM_EPOCH,  /* AGGREGATE -> CHECKPOINT, and back when it is done: struct epoch_part */
 };
 
-/* Bytes of something that is longer than they are needed; NULL is null, as in Kafka. */
+/* Bytes that somebody else owns; NULL is null, as in Kafka. */
 struct batch_bytes {
     const void *bytes;
     size_t length;

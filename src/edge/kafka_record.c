@@ -18,13 +18,13 @@ static struct batch_bytes text_for(const rd_kafka_message_t *message, const stru
     return (struct batch_bytes){login->user_id.bytes, login->user_id.length};
 }
 
-void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message,
+void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message, int64_t timestamp_ms,
                        const struct login *login) {
     const struct batch_bytes key = {message->key, message->key_len};
     const struct batch_bytes value = {message->payload, message->len};
     struct batch_record *record = batch_keep(batch, key, value, text_for(message, login));
     record->offset = message->offset;
-    record->timestamp_ms = kafka_record_timestamp_ms(message);
+    record->timestamp_ms = timestamp_ms;
     record->reason = (uint8_t)login->reason;
     rd_kafka_headers_t *headers = NULL;
     if (rd_kafka_message_detach_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {

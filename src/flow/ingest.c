@@ -275,15 +275,15 @@ static bool take_message(void *context, rd_kafka_message_t *message) {
     const struct cursor_taken taken = cursor_take(&ingest->cursor, message->offset);
     if (!taken.count && !taken.publish) return !is_batch_full(ingest);
 
+    const int64_t timestamp_ms = kafka_record_timestamp_ms(message);
     struct login login;
-    login_judge_record(ingest->judge, message->payload, message->len,
-                       kafka_record_timestamp_ms(message), &login);
+    login_judge_record(ingest->judge, message->payload, message->len, timestamp_ms, &login);
     if (taken.count) {
         batch_count(batch, ingest->options->seed, ingest->options->rules.dimension_count, &login);
         if (login.reason != LOGIN_ACCEPTED) log_rejected(ingest, &login, message->offset);
     }
     if (taken.publish) {
-        kafka_record_keep(batch, message, &login);
+        kafka_record_keep(batch, message, timestamp_ms, &login);
         batch->has_publish = true;
     }
     return !is_batch_full(ingest);

@@ -23,8 +23,7 @@ enum {
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
     WAIT_MS = 10,
-    FULL_WAITS =
-        6, /* then the queue is not full of what is under way, but of what waits for more */
+    FULL_WAITS = 6, /* then it is not what is under way that fills the queue */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
