@@ -24,7 +24,7 @@ struct kafka_sink;
 
 enum sink_verdict {
     SINK_OK,
-    SINK_FULL,    /* serve for a while, make room in the end, then send the same again */
+    SINK_FULL,    /* make room, then send the same again */
     SINK_RECOUNT, /* call kafka_sink_count_partitions, then send the same again */
     SINK_RETRY,   /* Kafka is away: the same call again, later */
     SINK_ABORT,   /* call kafka_sink_abort */
@@ -40,7 +40,6 @@ struct kafka_sink_options {
     const char *topic;
     const char *rejected_topic; /* "" is none */
     size_t queue_bytes;
-    int linger_ms; /* how long a record may wait for others, unless `linger.ms` is set */
 };
 
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options, struct error *error);
@@ -62,7 +61,7 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
                                   const struct batch_record *record, struct error *error);
 
-/* Sends what waits for others, and comes back when all is delivered or timeout_ms have passed. */
+/* Waits up to timeout_ms for what is under way, and if that is nothing sends what waits for others. */
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms);
 
 /* Serves delivery reports, waiting for at most timeout_ms. */

@@ -26,7 +26,6 @@
 #include "flow/publish.h"
 
 enum {
-    LINGER_MS_MAX = 100,
     POLL_MS = 100,
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
@@ -216,7 +215,6 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
         .rejected_topic = config->output.rejected_topic,
         .queue_bytes = memory_bytes / 10,
         /* a commit comes first, unless it is made so rarely that the queue would be full by then */
-        .linger_ms = (int)clamp(config->output.commit_ms, 0, LINGER_MS_MAX) + 10,
     };
     pipeline->count_store = pipeline_store(pipeline->config, pipeline->input.id, error);
     if (pipeline->count_store == NULL) return false;

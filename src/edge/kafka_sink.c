@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_brokers.h"
+#include "edge/kafka_flight.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_parcel.h"
 #include "edge/kafka_record.h"
@@ -26,6 +27,9 @@ enum {
     QUEUE_MESSAGES = 25000,
     MESSAGE_BYTES_MAX = 100000000,
     IDLE_MS = 15000,
+    LINGER_MS = 500, /* below the least message.timeout.ms that a transaction may have */
+    SETTLE_MS = 1000,
+    START_MS = 2,
     LOOK_AGAIN_MS = 300,
     LOOKS_MAX = 5,
     REFUSALS_MAX = 3,
@@ -35,6 +39,7 @@ struct kafka_sink {
     struct kafka_sink_options options;
     rd_kafka_t *producer;
     struct kafka_brokers *brokers;
+    struct kafka_flight *flight; /* the producer's */
     rd_kafka_topic_t *topics[2]; /* of the producer, by is_rejected; NULL: not written */
     bool keeps_partition[2];     /* by is_rejected */
     bool is_committing; /* offsets are in the transaction; only its commit may be said again */
@@ -88,6 +93,7 @@ static void close_producer(struct kafka_sink *sink) {
         if (sink->topics[i] != NULL) rd_kafka_topic_destroy(sink->topics[i]);
     }
     rd_kafka_destroy(sink->producer);
+    kafka_flight_destroy(&sink->flight);
 }
 
 /* What rollcall owns, and its own defaults for what the user left open. */
@@ -112,9 +118,8 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     snprintf(batch_bytes, sizeof batch_bytes, "%zu", sink->batch_bytes);
     kafka_conf_own(conf, "batch.size", batch_bytes);
     /* Nothing is seen before the commit, and that sends all at once. Until then there are requests to
-     * save, and librdkafka's polling: it does so without a pause in the last millisecond before a
-     * message has lingered enough, and when it has while an earlier request is under way. */
-    kafka_conf_default(conf, kafka, own, "linger.ms", sink->options.linger_ms);
+     * save, and librdkafka's polling without a pause once a message has lingered: see kafka_flight. */
+    kafka_conf_default(conf, kafka, own, "linger.ms", LINGER_MS);
     /* records without a key go to any partition, one by one */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
     rd_kafka_conf_set_opaque(conf, sink);
@@ -141,13 +146,17 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     }
     if (sink->is_batch_refused) lower_batch(sink);
     configure(sink, conf);
+    struct kafka_flight *flight = kafka_flight_create();
+    kafka_flight_attach(flight, conf);
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (producer == NULL) {
         rd_kafka_conf_destroy(conf);
+        kafka_flight_destroy(&flight);
         return error_set(error, "the Kafka producer cannot be made: %s", why);
     }
     close_producer(sink);
     sink->producer = producer;
+    sink->flight = flight;
     sink->brokers = kafka_brokers_watch(producer);
     const char *const names[] = {options->topic, options->rejected_topic};
     for (int i = 0; i < 2; i++) {
@@ -383,7 +392,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
 }
 
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
-    rd_kafka_flush(sink->producer, timeout_ms);
+    if (!kafka_flight_wait(sink->flight, timeout_ms)) rd_kafka_flush(sink->producer, START_MS);
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {
@@ -459,6 +468,10 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
                                     struct error *error) {
+    if (!sink->is_committing) { /* the rest is under way while the offsets are sent */
+        kafka_flight_settle(sink->flight, SETTLE_MS);
+        rd_kafka_flush(sink->producer, START_MS);
+    }
     const enum sink_verdict verdict =
         sink->options.transactional_id == NULL
             ? commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error)

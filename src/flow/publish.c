@@ -23,7 +23,6 @@ enum {
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
     WAIT_MS = 10,
-    FULL_WAITS = 6, /* then it is not what is under way that fills the queue */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
@@ -257,7 +256,7 @@ static bool begin(struct publish *publish) {
 static bool send_record(struct publish *publish, const struct batch *batch,
                         const struct batch_record *record) {
     struct error error;
-    for (int waits = 0;;) {
+    for (;;) {
         enum sink_verdict verdict = kafka_sink_send(publish->options.sink, batch, record, &error);
         if (verdict == SINK_OK) return true;
         if (verdict != SINK_FULL && verdict != SINK_RECOUNT) {
@@ -266,11 +265,8 @@ static bool send_record(struct publish *publish, const struct batch *batch,
         }
         beat(publish);
         if (atomic_load(&publish->must_stop)) return false;
-        if (++waits < FULL_WAITS) {
-            kafka_sink_serve(publish->options.sink, WAIT_MS);
-        } else {
-            kafka_sink_make_room(publish->options.sink, WAIT_MS);
-        }
+        if (verdict == SINK_FULL) kafka_sink_make_room(publish->options.sink, WAIT_MS);
+        kafka_sink_serve(publish->options.sink, verdict == SINK_FULL ? 0 : WAIT_MS);
         if (verdict == SINK_RECOUNT && !count_partitions(publish)) return false;
     }
 }

@@ -1,0 +1,83 @@
+#include "edge/kafka_flight.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/inbox.h"
+#include "base/memory.h"
+
+enum {
+    PRODUCE = 0, /* its ApiKey in Kafka's protocol */
+    SETTLE_TICK_MS = 10,
+    SILENCE_MS = 1,
+};
+
+struct kafka_flight {
+    atomic_int count;   /* below 0 after requests that were never sent have failed */
+    struct inbox inbox; /* only to sleep by */
+};
+
+struct kafka_flight *kafka_flight_create(void) {
+    struct kafka_flight *flight = memory_create(sizeof *flight);
+    inbox_init(&flight->inbox, NULL, NULL);
+    return flight;
+}
+
+void kafka_flight_destroy(struct kafka_flight **flight) {
+    if (*flight == NULL) return;
+    inbox_fini(&(*flight)->inbox);
+    free(*flight);
+    *flight = NULL;
+}
+
+static rd_kafka_resp_err_t on_sent(rd_kafka_t *client, int socket, const char *broker,
+                                   int32_t broker_id, int16_t api, int16_t version,
+                                   int32_t correlation, size_t bytes, void *context) {
+    (void)client, (void)socket, (void)broker, (void)broker_id;
+    (void)version, (void)correlation, (void)bytes;
+    struct kafka_flight *flight = context;
+    if (api == PRODUCE) atomic_fetch_add_explicit(&flight->count, 1, memory_order_relaxed);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* The answer, or that there will be none. */
+static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const char *broker,
+                                       int32_t broker_id, int16_t api, int16_t version,
+                                       int32_t correlation, size_t bytes, int64_t round_trip_us,
+                                       rd_kafka_resp_err_t code, void *context) {
+    (void)client, (void)socket, (void)broker, (void)broker_id, (void)version;
+    (void)correlation, (void)bytes, (void)round_trip_us, (void)code;
+    struct kafka_flight *flight = context;
+    if (api != PRODUCE) return RD_KAFKA_RESP_ERR_NO_ERROR;
+    atomic_fetch_sub_explicit(&flight->count, 1, memory_order_relaxed);
+    inbox_wake(&flight->inbox);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *context,
+                                  char *why, size_t why_bytes) {
+    (void)conf, (void)why, (void)why_bytes;
+    rd_kafka_interceptor_add_on_request_sent(client, "flight", on_sent, context);
+    rd_kafka_interceptor_add_on_response_received(client, "flight", on_answered, context);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+void kafka_flight_attach(struct kafka_flight *flight, rd_kafka_conf_t *conf) {
+    rd_kafka_conf_interceptor_add_on_new(conf, "flight", on_new, flight);
+}
+
+bool kafka_flight_wait(struct kafka_flight *flight, int timeout_ms) {
+    if (atomic_load_explicit(&flight->count, memory_order_relaxed) <= 0) return false;
+    inbox_wait(&flight->inbox, timeout_ms);
+    return true;
+}
+
+void kafka_flight_settle(struct kafka_flight *flight, int timeout_ms) {
+    const int64_t until_ms = clock_ms() + timeout_ms;
+    while (kafka_flight_wait(flight, SETTLE_TICK_MS) && clock_ms() < until_ms) {
+        if (atomic_load_explicit(&flight->count, memory_order_relaxed) <= 0) {
+            inbox_wait(&flight->inbox, SILENCE_MS);
+        }
+    }
+}
