@@ -26,20 +26,25 @@ def add_arguments(parser):
     parser.add_argument("--records", type=int, default=2_000_000,
                         help="for the fastest contenders; slow ones get a stated share")
     parser.add_argument("--only", help="names of contenders, with commas between them")
+    parser.add_argument("--variant", action="append", default=[], type=contenders.Variant,
+                        metavar="NAME=[VAR=VALUE ...] PROGRAM [--OPTION=VALUE ...]",
+                        help="another build of rollcall, or this one (PROGRAM -) otherwise set, "
+                             "as one more contender; as often as wanted")
 
 
-def _chosen(only):
+def _chosen(only, variants):
     names = [contender.name for contender, _, _ in PLAN]
     wanted = only.split(",") if only else names
     for name in wanted:
         if name not in names:
             raise SystemExit(f"bench: no contender {name}; there are {', '.join(names)}")
-    return [entry for entry in PLAN if entry[0].name in wanted]
+    return [entry for entry in PLAN if entry[0].name in wanted] + [
+        (variant, 1, 9) for variant in variants]
 
 
 def run(arguments):
     """Measures, prints and writes the report; 1 if a contender failed."""
-    plan = _chosen(arguments.only)
+    plan = _chosen(arguments.only, arguments.variant)
     size = arguments.records / 2_000_000
     estimate = FILL_S * size + arguments.rounds * sum(3 + seconds * size for _, _, seconds in plan)
     print(f"{len(plan)} contenders, {arguments.rounds} rounds, about {estimate / 60:.0f} minutes",

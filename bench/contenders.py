@@ -4,6 +4,7 @@ import calendar
 import collections
 import os
 import re
+import shlex
 import time
 import zlib
 
@@ -177,17 +178,37 @@ class Rollcall(Contender):
 
     name, label = "rollcall", "rollcall"
     note = "exactly once into Kafka and into Redis"
+    program = rollcall.BINARY
     options = {}
+    arguments = ()
+    environment = {}
 
     def command(self, world, records, group, output):
-        return [rollcall.BINARY, "run", *rollcall.flags({
+        return [self.program, "run", *rollcall.flags({
             "kafka.bootstrap.servers": world.broker.address, "consumer.group.id": group,
             "input.topic": records.topic, "output.topic": output,
             "output.rejected_topic": f"{output}-rejected", "redis.url": world.redis.url(),
-            "http.listen": "", **self.options})], {}
+            "http.listen": "", **self.options}), *self.arguments], self.environment
 
     def clean(self, world, group):
         rejected = [topic for topic in world.broker.admin().list_topics(timeout=10).topics
                     if topic.endswith("-rejected")]
         for topic in rejected:
             world.broker.delete_topic(topic)
+
+
+class Variant(Rollcall):
+    """Another build of rollcall, or the same otherwise set: "NAME=[VAR=VALUE ...] PROGRAM [--OPTION=VALUE ...]";
+    "-" for PROGRAM is this build."""
+
+    def __init__(self, text):
+        self.name, _, rest = text.partition("=")
+        words = shlex.split(rest)
+        at = next((i for i, word in enumerate(words) if "=" not in word), None)
+        if not self.name or at is None:
+            raise SystemExit(f"bench: --variant {text}: NAME=[VAR=VALUE ...] PROGRAM "
+                             "[--OPTION=VALUE ...] is wanted")
+        self.label = f"{self.name}: {rest}"
+        self.environment = dict(word.split("=", 1) for word in words[:at])
+        self.program = self.program if words[at] == "-" else words[at]
+        self.arguments = words[at + 1:]

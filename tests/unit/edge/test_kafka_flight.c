@@ -25,10 +25,10 @@ static void conf_set(rd_kafka_conf_t *conf, const char *name, const char *value)
 }
 
 static void produce(const struct fixture *fixture) {
-    assert_int_equal(
-        rd_kafka_producev(fixture->producer, RD_KAFKA_V_TOPIC("t"), RD_KAFKA_V_PARTITION(0),
-                          RD_KAFKA_V_VALUE("x", 1), RD_KAFKA_V_END),
-        RD_KAFKA_RESP_ERR_NO_ERROR);
+    assert_int_equal(rd_kafka_producev(fixture->producer, RD_KAFKA_V_TOPIC("t"),
+                                       RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_VALUE("x", 1),
+                                       RD_KAFKA_V_END),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
 static int open_fixture(void **state) {
