@@ -14,6 +14,7 @@ import world as worlds
 PLAN = [
     (contenders.Raw(), 1, 8),
     (contenders.RawTuned(), 1, 8),
+    (contenders.RawWhole(), 1, 8),
     (contenders.Rollcall(), 1, 9),
     *peers.PLAN,
 ]

@@ -107,7 +107,8 @@ class Raw(Contender):
     """The plain C loop, with librdkafka's defaults."""
 
     name, label, counts = "raw", "raw librdkafka loop", False
-    note = "publishes only: no JSON, no counts, no Redis"
+    note = "publishes only: no JSON, no counts, no Redis; loses headers and timestamps"
+    flags = ()
 
     def settings(self, world):
         """consumer.NAME=VALUE and producer.NAME=VALUE, besides the defaults."""
@@ -115,7 +116,7 @@ class Raw(Contender):
 
     def command(self, world, records, group, output):
         program = os.path.join(worlds.REPO, "build", "bench", "bench_raw")
-        return [program, world.broker.address, group, records.topic, output,
+        return [program, *self.flags, world.broker.address, group, records.topic, output,
                 *self.settings(world)], {}
 
 
@@ -129,6 +130,14 @@ class RawTuned(Raw):
         if self._settings is None:
             self._settings = rollcall_settings(world)
         return self._settings
+
+
+class RawWhole(RawTuned):
+    """The same, and no record loses its headers or its timestamp: all that rollcall publishes."""
+
+    name, label = "raw-whole", "raw librdkafka loop, rollcall's settings, whole records"
+    note = "publishes only: no JSON, no counts, no Redis"
+    flags = ("--whole",)
 
 
 def rollcall_settings(world):

@@ -1,7 +1,8 @@
 /* The floor: what librdkafka itself costs for rollcall's job without the job. Consumes a topic,
  * produces the same bytes to the same partition of another, and commits the offsets in a
  * transaction every 100 ms, until SIGTERM. Counts nothing, judges nothing, survives nothing: it is
- * for one member and no faults, and ends at the first error. */
+ * for one member and no faults, and ends at the first error. As it is, it loses the records' headers
+ * and timestamps; with --whole it keeps them, as whoever passes on the records of others must. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct raw {
     const char *input_topic;
     int64_t *next; /* by partition; -1: nothing read yet */
     int32_t partition_count;
-    bool is_open;
+    bool is_whole, is_open;
     int64_t since_ms;
 };
 
@@ -135,6 +136,30 @@ static void commit(struct raw *raw) {
     raw->is_open = false;
 }
 
+/* Answers as rd_kafka_produce does. */
+static rd_kafka_resp_err_t produce(struct raw *raw, const rd_kafka_message_t *message) {
+    if (!raw->is_whole) {
+        return rd_kafka_produce(raw->output, message->partition, RD_KAFKA_MSG_F_COPY,
+                                message->payload, message->len, message->key, message->key_len,
+                                NULL) == 0
+                   ? RD_KAFKA_RESP_ERR_NO_ERROR
+                   : rd_kafka_last_error();
+    }
+    rd_kafka_timestamp_type_t type;
+    rd_kafka_headers_t *headers = NULL;
+    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        headers = rd_kafka_headers_copy(headers);
+    }
+    const rd_kafka_resp_err_t code = rd_kafka_producev(
+        raw->producer, RD_KAFKA_V_RKT(raw->output), RD_KAFKA_V_PARTITION(message->partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(message->payload, message->len),
+        RD_KAFKA_V_KEY(message->key, message->key_len),
+        RD_KAFKA_V_TIMESTAMP(rd_kafka_message_timestamp(message, &type)),
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != NULL) rd_kafka_headers_destroy(headers);
+    return code;
+}
+
 static void pass_on(struct raw *raw, const rd_kafka_message_t *message) {
     if (message->err) die("consuming: %s", rd_kafka_message_errstr(message));
     if (message->partition >= raw->partition_count) {
@@ -143,9 +168,8 @@ static void pass_on(struct raw *raw, const rd_kafka_message_t *message) {
         while (raw->partition_count <= message->partition)
             raw->next[raw->partition_count++] = -1;
     }
-    while (rd_kafka_produce(raw->output, message->partition, RD_KAFKA_MSG_F_COPY, message->payload,
-                            message->len, message->key, message->key_len, NULL) != 0) {
-        rd_kafka_resp_err_t error = rd_kafka_last_error();
+    rd_kafka_resp_err_t error;
+    while ((error = produce(raw, message)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) die("producing: %s", rd_kafka_err2str(error));
         rd_kafka_poll(raw->producer, POLL_MS);
     }
@@ -153,15 +177,18 @@ static void pass_on(struct raw *raw, const rd_kafka_message_t *message) {
 }
 
 int main(int argc, char **argv) {
+    const bool is_whole = argc > 1 && strcmp(argv[1], "--whole") == 0;
+    argc -= is_whole;
+    argv += is_whole;
     if (argc < 5) {
-        fputs("usage: bench_raw BROKERS GROUP INPUT OUTPUT [consumer.NAME=VALUE] "
+        fputs("usage: bench_raw [--whole] BROKERS GROUP INPUT OUTPUT [consumer.NAME=VALUE] "
               "[producer.NAME=VALUE] ...\n",
               stderr);
         return 2;
     }
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
-    struct raw raw = {.input_topic = argv[3]};
+    struct raw raw = {.input_topic = argv[3], .is_whole = is_whole};
     open_producer(&raw, argv[1], argv[2], argv[4], argv + 5);
     open_consumer(&raw, argv[1], argv[2], argv + 5);
     for (unsigned turn = 0; !is_stopping; turn++) {
