@@ -101,7 +101,8 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
 /* What one read gave. */
 enum stream_verdict {
     STREAM_RECORDS,
-    STREAM_NOTHING, /* no record within the time */
+    STREAM_NOTHING,    /* no record within the time */
+    STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may pass over it: seek again */
 };
 
 /* Lends `take` one message after the other, until it answers false or there are no more at hand; for

@@ -381,9 +381,24 @@ struct reading {
     enum stream_verdict verdict;
 };
 
+/* Damaged records, and those that it was built without the codec for: what follows them may come
+ * behind the error as if there had been nothing. */
+static bool is_unreadable(rd_kafka_resp_err_t err) {
+    return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
+           err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
+}
+
 static void on_error(struct reading *reading, const rd_kafka_message_t *message) {
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         atomic_store(&reading->stream->source->is_stranded, true);
+    }
+    if (is_unreadable(message->err)) {
+        reading->verdict = STREAM_UNREADABLE;
+        log_error("Records cannot be read: the partition stands still until they can",
+                  log_int("partition", reading->stream->partition),
+                  log_int("offset", message->offset),
+                  log_text("reason", rd_kafka_message_errstr(message)));
+        return;
     }
     log_warn("Kafka partition", log_int("partition", reading->stream->partition),
              log_text("error", rd_kafka_err2name(message->err)),

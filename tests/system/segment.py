@@ -43,3 +43,23 @@ def replace(broker, topic, partition, log):
     for path in glob.glob(os.path.join(os.path.dirname(segment), "0*")):
         if path != segment:  # indexes and the like: made anew from the log, which is checked too
             os.unlink(path)
+
+
+def positions(broker, topic, partition):
+    """Where each batch, or message of an old format, begins in the first segment."""
+    found, at = [], 0
+    with open(_path(broker, topic, partition), "rb") as segment:
+        log = segment.read()
+    while at + 12 <= len(log):
+        found.append(at)
+        at += 12 + struct.unpack_from(">i", log, at + 8)[0]
+    return found
+
+
+def flip(broker, topic, partition, position):
+    """Turns one bit of the first segment over, or back. The broker does not run."""
+    with open(_path(broker, topic, partition), "r+b") as segment:
+        segment.seek(position)
+        byte = segment.read(1)[0]
+        segment.seek(position)
+        segment.write(bytes([byte ^ 1]))

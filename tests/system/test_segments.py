@@ -52,3 +52,31 @@ def test_segments_of_old_formats(world):
     instance = world.run()
     world.verify(load_, instance)
     instance.stop()
+
+
+def test_records_that_cannot_be_read_are_not_passed_over(world):
+    """Their format's number is damaged, whereupon librdkafka goes on behind the first of them."""
+    load_ = world.make_load()
+    for _ in range(8):
+        load_.send(0, *load_.make_event()[1:])
+        load_.flush()
+    load_.produce(BATCH)
+    world.broker.stop()
+    damaged = [(p, segment.positions(world.broker, world.topic, p)[n] + 16)
+               for p, n in ((0, 3), (1, 0))]  # the only record of its batch, and the first of many
+    for place in damaged:
+        segment.flip(world.broker, world.topic, *place)
+    _start(world, load_)
+    instance = world.run()
+    ends = world.broker.end_offsets(world.topic)
+    wait.until(lambda: [world.place.counted().get(p) for p in (2, 3)] == [ends[2], ends[3]], 30,
+               "the sound partitions counted")
+    for partition in (0, 1):
+        wait.until(lambda: f'stands still until they can" partition={partition}' in instance.log(),
+                   30, f"the damage in partition {partition} is told")
+    world.broker.stop()
+    for place in damaged:
+        segment.flip(world.broker, world.topic, *place)
+    _start(world, load_)
+    world.verify(load_, instance)
+    instance.stop()
