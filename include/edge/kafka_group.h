@@ -1,6 +1,7 @@
-/* kafka_group: whether the group has come to rest with partitions that nobody owns.
+/* kafka_group: whether the group has come to rest with partitions that nobody owns; and whether this
+ * user may join it.
  *
- * Place:    kafka_source asks, after an assignment, to mend it.
+ * Place:    kafka_source asks the first, after an assignment, to mend it; check asks the second.
  * Threads:  any.
  * Waits:    timeout_ms at most for each of three answers of Kafka.
  * Source:   KIP-429 (cooperative rebalances), KIP-345 (static members).
@@ -23,6 +24,11 @@ struct rd_kafka_s; /* rd_kafka_t */
  * also where Kafka does not answer or may not tell. Borrows all. */
 bool kafka_group_has_orphans(struct rd_kafka_s *client, const char *group, const char *topic,
                              int timeout_ms);
+
+/* False if Kafka says that this user lacks the ACL Read on the group. True also where it does not answer
+ * or may not tell. For a moment's look alone: librdkafka ends the process by an assertion if the
+ * group's coordinator goes away meanwhile (up to 2.15.1; its #4605). Borrows all. */
+bool kafka_group_may_read(struct rd_kafka_s *client, const char *group, int timeout_ms);
 
 /* How many partitions of topic are in a member's assignment, as the group's leader wrote it
  * (ConsumerProtocolAssignment); -1 if it is none. Borrows all. */

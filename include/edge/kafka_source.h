@@ -60,7 +60,8 @@ rd_kafka_t *kafka_source_handle(struct kafka_source *source);
 bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
                             struct error *error);
 
-/* Serves rebalances and errors. False and error if the consumer is dead for good. */
+/* Serves rebalances and errors, and joins anew where a stream's position is not in the log any more:
+ * everything is taken and given once more. False and error if the consumer is dead for good. */
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error);
 
 /* To be called every few seconds by the thread that polls: a static member that was assigned something
@@ -100,8 +101,8 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
 /* What one read gave. */
 enum stream_verdict {
     STREAM_RECORDS,
-    STREAM_NOTHING,      /* no record within the time */
-    STREAM_OUT_OF_RANGE, /* the position is not in the log: resume anew */
+    STREAM_NOTHING,    /* no record within the time */
+    STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may pass over it: seek again */
 };
 
 /* Lends `take` one message after the other, until it answers false or there are no more at hand; for

@@ -10,6 +10,7 @@
 #include "app/pipeline.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "edge/kafka_group.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_sink.h"
 #include "edge/kafka_source.h"
@@ -106,6 +107,14 @@ static void check_output(struct check *check, const char *topic) {
                facts.partition_count == check->input.partition_count
                    ? ""
                    : ", not as many as the input: records go by key");
+    }
+}
+
+/* Committed offsets are told to who may Describe the group; to join it and to commit takes Read. */
+static void check_group(struct check *check) {
+    const char *group = check->config->group_id;
+    if (!kafka_group_may_read(kafka_source_handle(check->source), group, KAFKA_WAIT_MS)) {
+        say_bad(check, "group %s cannot be joined by this user: add the ACL Read on it", group);
     }
 }
 
@@ -266,6 +275,7 @@ static void check_kafka_and_redis(struct check *check) {
     if (is_reached) {
         check_output(check, config->output.topic);
         check_output(check, config->output.rejected_topic);
+        check_group(check);
         check_transactions(check);
     }
     check_redis(check);

@@ -1,5 +1,6 @@
-/* rd_kafka_list_groups, not the admin client's DescribeConsumerGroups: that one ends the process by an
- * assertion if its coordinator goes away at the wrong moment (seen in 2.15.1; librdkafka #4605). */
+/* While work is under way rd_kafka_list_groups, not the admin client's DescribeConsumerGroups: that one
+ * ends the process by an assertion if its coordinator goes away at the wrong moment (seen in 2.15.1;
+ * librdkafka #4605). But it alone tells rights. */
 #include "edge/kafka_group.h"
 
 #include <librdkafka/rdkafka.h>
@@ -75,4 +76,40 @@ bool kafka_group_has_orphans(rd_kafka_t *client, const char *group, const char *
     const int owned = list->group_cnt == 1 ? count_owned(&list->groups[0], topic) : -1;
     rd_kafka_group_list_destroy(list);
     return owned >= 0 && owned < facts.partition_count;
+}
+
+static bool may_read(rd_kafka_event_t *event) {
+    size_t count = 0;
+    const rd_kafka_DescribeConsumerGroups_result_t *result =
+        rd_kafka_event_DescribeConsumerGroups_result(event);
+    if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    const rd_kafka_ConsumerGroupDescription_t **groups =
+        rd_kafka_DescribeConsumerGroups_result_groups(result, &count);
+    if (count != 1) return true;
+    const rd_kafka_AclOperation_t *allowed =
+        rd_kafka_ConsumerGroupDescription_authorized_operations(groups[0], &count);
+    bool is_allowed = allowed == NULL;
+    for (size_t i = 0; allowed != NULL && i < count; i++) {
+        is_allowed |=
+            allowed[i] == RD_KAFKA_ACL_OPERATION_ALL || allowed[i] == RD_KAFKA_ACL_OPERATION_READ;
+    }
+    return is_allowed;
+}
+
+bool kafka_group_may_read(rd_kafka_t *client, const char *group, int timeout_ms) {
+    bool is_allowed = true;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
+    rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, NULL, 0);
+    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
+    rd_kafka_DescribeConsumerGroups(client, &group, 1, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
+    if (event != NULL) {
+        is_allowed = may_read(event);
+        rd_kafka_event_destroy(event);
+    }
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    return is_allowed;
 }

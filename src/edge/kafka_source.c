@@ -23,6 +23,7 @@ enum {
     SEEK_TIMEOUT_MS = 5000,
     ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
     ORPHAN_LOOKS = 2,   /* in a row, before a group that seems to rest is disturbed */
+    STRANDED_MS = 5000, /* after an assignment, before it is given up for a stranded partition */
 };
 
 struct kafka_source {
@@ -32,9 +33,11 @@ struct kafka_source {
     struct kafka_brokers *brokers;
     struct kafka_member member;
     bool is_subscribed;
-    int64_t assigned_ms;   /* when the group last shared out */
-    int orphan_looks;      /* in a row that found partitions without an owner */
-    bool is_starting_over; /* left the group, to join it again with nothing in hand */
+    int64_t assigned_ms;     /* when the group last shared out */
+    int orphan_looks;        /* in a row that found partitions without an owner */
+    bool is_starting_over;   /* left the group, to join it again with nothing in hand */
+    bool is_rejoining;       /* the same, for a stranded partition */
+    atomic_bool is_stranded; /* a partition is where the log no longer is; set by its reader */
     atomic_bool is_joined;
 };
 
@@ -171,6 +174,18 @@ static bool start_over_if_replaced(struct kafka_source *source, struct error *er
     return start_over(source, error);
 }
 
+/* librdkafka has stopped to fetch such a partition, and refuses to seek in it: nothing but an
+ * assignment sets it going. That compares the watermarks with the log, and finds the gap. */
+static bool start_over_if_stranded(struct kafka_source *source, struct error *error) {
+    if (!atomic_load(&source->is_stranded) || source->is_rejoining ||
+        clock_ms() < source->assigned_ms + STRANDED_MS) {
+        return true;
+    }
+    source->is_rejoining = true;
+    log_warn("Kafka no longer holds what was to be read next: joining anew");
+    return start_over(source, error);
+}
+
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {
     const struct kafka_source_options *options = &source->options;
     if (options->static_id == NULL || source->is_starting_over ||
@@ -205,7 +220,9 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
         rd_kafka_message_destroy(message);
     }
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
-    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_replaced(source, error);
+    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return start_over_if_replaced(source, error) && start_over_if_stranded(source, error);
+    }
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         return error_set(error,
                          "another process runs with the same instance.id \"%s\" in group %s: "
@@ -236,6 +253,10 @@ static void check(rd_kafka_error_t *failure, const char *what) {
 
 static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
     size_t count = (size_t)list->cnt;
+    if (source->is_rejoining) { /* all were taken, stranded or not */
+        source->is_rejoining = false;
+        atomic_store(&source->is_stranded, false);
+    }
     struct kafka_assigned *items = memory_create((count + 1) * sizeof *items);
     for (size_t i = 0; i < count; i++) {
         items[i].partition = list->elems[i].partition;
@@ -360,10 +381,24 @@ struct reading {
     enum stream_verdict verdict;
 };
 
+/* Damaged records, and those that it was built without the codec for: what follows them may come
+ * behind the error as if there had been nothing. */
+static bool is_unreadable(rd_kafka_resp_err_t err) {
+    return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
+           err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
+}
+
 static void on_error(struct reading *reading, const rd_kafka_message_t *message) {
-    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-        message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
-        reading->verdict = STREAM_OUT_OF_RANGE;
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        atomic_store(&reading->stream->source->is_stranded, true);
+    }
+    if (is_unreadable(message->err)) {
+        reading->verdict = STREAM_UNREADABLE;
+        log_error("Records cannot be read: the partition stands still until they can",
+                  log_int("partition", reading->stream->partition),
+                  log_int("offset", message->offset),
+                  log_text("reason", rd_kafka_message_errstr(message)));
+        return;
     }
     log_warn("Kafka partition", log_int("partition", reading->stream->partition),
              log_text("error", rd_kafka_err2name(message->err)),

@@ -297,10 +297,7 @@ static void read_records(struct ingest *ingest, struct batch *batch, int timeout
         verdict = kafka_stream_read(ingest->stream, timeout_ms, take_message, ingest);
         timeout_ms = 0;
     } while (verdict == STREAM_RECORDS && !is_batch_full(ingest));
-    if (verdict == STREAM_OUT_OF_RANGE) {
-        ingest->is_placed = false;
-        ingest->place_after_ms = 0;
-    }
+    if (verdict == STREAM_UNREADABLE) ingest->is_placed = false;
     batch->is_in_hand = true;
     atomic_fetch_add_explicit(ingest->options->in_hand_bytes, bytes_of(batch),
                               memory_order_relaxed);

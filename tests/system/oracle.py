@@ -12,6 +12,7 @@ import time
 DIMENSIONS = ("device_type", "locale")
 MAX_VALUE_BYTES = 128
 MAX_FUTURE_S = 3600
+MAX_SECOND = 253402300799  # the end of 9999
 THRESHOLD = 10
 
 EMPTY, NOT_JSON, NOT_OBJECT = "empty", "not_json", "not_object"
@@ -22,7 +23,7 @@ REASONS = (EMPTY, NOT_JSON, NOT_OBJECT, MISSING_FIELD, BAD_VALUE, BAD_TIMESTAMP)
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
 #: One input record as Kafka has it: key and value are bytes or None, headers a list of
-#: (name, bytes or None), timestamp_ms Kafka's own.
+#: (name, bytes or None), timestamp_ms Kafka's own, or -1 if it has none.
 Record = collections.namedtuple("Record", "partition offset key value timestamp_ms headers")
 
 #: What is known of an accepted record: dimensions is name -> value (str), second is Unix time.
@@ -72,7 +73,8 @@ def judge(value, timestamp_ms, dimensions=DIMENSIONS, max_future_s=MAX_FUTURE_S)
         if not isinstance(text, str) or not 0 < len(text.encode()) <= MAX_VALUE_BYTES:
             raise Rejected(BAD_VALUE)
     second = _whole_seconds(document["timestamp"])
-    if second is None or second * 1000 > timestamp_ms + max_future_s * 1000:
+    if second is None or second > MAX_SECOND or (
+            0 <= timestamp_ms < (second - max_future_s) * 1000):
         raise Rejected(BAD_TIMESTAMP)
     user_id = document.get("user_id")
     return Login({name: document[name] for name in dimensions}, second,

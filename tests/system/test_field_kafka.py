@@ -40,6 +40,8 @@ def test_a_topic_made_anew_while_running_is_refused(world):
      ("may not see topic", "describe and read"), "bad input: this user may not see topic {}:"),
     (ResourceType.GROUP, "group", AclOperation.ALL,
      ("denies access", "group authorization"), "ACLs Describe and Read on the group {}"),
+    (ResourceType.GROUP, "group", AclOperation.READ,
+     ("denies access", "group authorization"), "bad group {} cannot be joined"),
     (ResourceType.TOPIC, "output", AclOperation.WRITE,
      ("denies access", "write and describe"), "bad output topic {} cannot be written"),
     (ResourceType.TRANSACTIONAL_ID, "transactional_id", AclOperation.WRITE,

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import shutil
 import subprocess
 
@@ -135,6 +136,43 @@ def test_gap_while_running(world):
     world.redis_server.restore(copy)
     assert second.wait_exit() == 1, second.log()
     assert world.topic in second.log().splitlines()[-1]
+
+
+def _make_gap_where_it_reads(world, load, instance):
+    """Kafka deletes what a running instance was about to read. Returns where the gap ends."""
+    load.produce(1000)
+    world.wait_quiet()
+    instance.pause()
+    load.produce(1000)
+    cut = world.broker.end_offsets(world.topic)
+    world.broker.delete_records(world.topic, cut)
+    load.produce(500)
+    instance.resume()
+    return cut
+
+
+def test_gap_where_it_reads_fails(world):
+    load = world.make_load()
+    instance = world.run(input__on_gap="fail")
+    _make_gap_where_it_reads(world, load, instance)
+    assert instance.wait_exit() == 1, instance.log()
+    assert "records are gone" in instance.log().splitlines()[-1]
+
+
+def test_gap_where_it_reads_is_passed_and_told(world):
+    load = world.make_load()
+    instance = world.run(input__on_gap="continue")
+    cut = _make_gap_where_it_reads(world, load, instance)
+    world.wait_quiet()
+    # A fetch that the broker held back when the instance fell asleep has brought the first of them.
+    told = re.findall(r"partition=(\d+) wanted_offset=(\d+) .*lost_records=", instance.log())
+    wanted = {int(partition): int(offset) for partition, offset in told}
+    load.records = [r for r in load.records
+                    if r.offset < wanted[r.partition] or r.offset >= cut[r.partition]]
+    assert len(load.records) < 2500 and len(told) == 4
+    world.verify(load, instance)
+    assert instance.metric("rollcall_records_lost_total") == 2500 - len(load.records)
+    instance.stop()
 
 
 def test_topic_made_anew(world):

@@ -1,10 +1,11 @@
-/* What is read of a member's assignment. */
+/* What is read of a member's assignment, and of rights where there is no telling. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <librdkafka/rdkafka.h>
 
 #include "edge/kafka_group.h"
 
@@ -38,10 +39,23 @@ static void what_is_cut_or_has_wrong_lengths_is_refused(void **state) {
     assert_int_equal(kafka_group_count_assigned(NULL, 0, "in"), -1);
 }
 
+/* By the in-process broker, which knows nothing of rights. */
+static void who_is_told_nothing_may_read(void **state) {
+    (void)state;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", NULL, 0);
+    rd_kafka_conf_set(conf, "group.id", "in", NULL, 0);
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0);
+    assert_non_null(client);
+    assert_true(kafka_group_may_read(client, "in", 2000));
+    rd_kafka_destroy(client);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(partitions_of_the_topic_are_counted),
         cmocka_unit_test(none_at_all_is_no_error),
+        cmocka_unit_test(who_is_told_nothing_may_read),
         cmocka_unit_test(what_is_cut_or_has_wrong_lengths_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
