@@ -18,7 +18,7 @@
 
 enum {
     BATCHES = 4,
-    TICK_MS = 100,     /* longest sleep */
+    TICK_MS = 200,     /* longest sleep */
     DRAIN_TICK_MS = 5, /* the same while draining, or while others have too much in hand */
     VERIFY_MS = 3000,  /* an idle partition asks whether Redis still knows it */
     PLACE_TIMEOUT_MS = 3000,
