@@ -5,7 +5,6 @@ import threading
 import time
 
 import checks
-import redis
 import wait
 
 _PAUSE_S = 0.02
@@ -173,9 +172,40 @@ def _resident_mb(slot):
     return 0
 
 
-def _checkpoints(world):
-    return sum(slot.instance.metric("rollcall_checkpoint_seconds_count")
-               for slot in world.fleet.running())
+class _Checkpoints:
+    """What Redis applies from now on, by its own account: MONITOR shows the writes of a script."""
+
+    def __init__(self, world):
+        self._client = world.redis.client()
+        self._monitor = self._client.monitor().__enter__()
+        self._offsets = f"{world.place.prefix}:offsets"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._monitor.__exit__(None, None, None)
+        self._client.close()
+
+    def until(self, counts, seconds):
+        """partition -> the ends of its checkpoints, to the first at its count; and when all were.
+
+        A call that only verifies, or is refused, writes no offset, and is none.
+        """
+        ends, deadline = {p: [] for p in counts}, time.time() + seconds
+        lagging = set(counts)
+        while lagging:
+            seen = self._monitor.next_command()
+            assert seen["time"] < deadline, f"checkpoints end at {ends}, wanted {counts}"
+            words = seen["command"].split(" ")
+            if seen["client_type"] != "lua" or words[:2] != ["HSET", self._offsets]:
+                continue
+            partition, end = int(words[2]), int(words[3])
+            if partition in lagging:
+                ends[partition].append(end)
+                if end >= counts[partition]:
+                    lagging.remove(partition)
+        return ends, seen["time"]
 
 
 def _outage(world, settings):
@@ -201,22 +231,27 @@ def _outage(world, settings):
         time.sleep(0.2)
     away_s = time.monotonic() - begun
     rate = (sum(world.reader.seen) - begin) / away_s
-    counts, checkpoints = world.feeder.counts(), _checkpoints(world)
-    world.redis.master.start()
+    stored, counts, back, checkpoints = _come_back(world)
+    with checkpoints:
+        ends, reached = checkpoints.until(counts, 120)
     over()
-    took = _time_until(world, {"counted": lambda: _has_counted(world, counts)}, 120)["counted"]
-    checkpoints = _checkpoints(world) - checkpoints
+    sizes = [[end - begin for begin, end in zip([stored[p], *ends[p]], ends[p])] for p in counts]
+    world.say(f"records of each checkpoint, by partition: {sizes}")
     total, sums = _finish(world)
     world.say(f"RESULT Redis away for {away_s / 60:.1f} minutes: {rate:.0f} records/s were "
               f"published meanwhile, at no time none for more than {still_s:.1f} s; an instance "
               f"grew by {grown:.1f} MB at most, from {max(before):.0f}; once Redis was back, all "
-              f"was counted within {took:.2f} s, in {checkpoints:.0f} checkpoints of "
-              f"{len(counts)} partitions; {total} records, "
-              f"{int(sums['rollcall_rewinds_total'])} rewinds")
+              f"that had been sent was counted within {reached - back:.2f} s, in "
+              f"{min(map(len, sizes))} to {max(map(len, sizes))} checkpoints a partition, of which "
+              f"the largest held {100 * min(max(of) / sum(of) for of in sizes):.1f} % or more; "
+              f"{total} records, {int(sums['rollcall_rewinds_total'])} rewinds")
 
 
-def _has_counted(world, counts):
-    try:
-        return _reached(world.place.counted(), counts)
-    except redis.exceptions.RedisError:
-        return False
+def _come_back(world):
+    """Redis starts; rollcall reaches it once its offsets are known and its checkpoints are seen."""
+    world.proxy.set(world.redis.port, "cut")
+    world.redis.master.start()
+    stored, checkpoints = world.place.counted(), _Checkpoints(world)
+    counts, back = world.feeder.counts(), time.time()
+    world.proxy.set(world.redis.port, "pass")
+    return stored, counts, back, checkpoints
