@@ -61,7 +61,8 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
                                   const struct batch_record *record, struct error *error);
 
-/* Waits up to timeout_ms for what is under way, and if that is nothing sends what waits for others. */
+/* Waits up to timeout_ms for what is under way, and if that is nothing sends what waits for others.
+ * Serves delivery reports. */
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms);
 
 /* Serves delivery reports, waiting for at most timeout_ms. */

@@ -67,8 +67,12 @@ void kafka_flight_attach(struct kafka_flight *flight, rd_kafka_conf_t *conf) {
     rd_kafka_conf_interceptor_add_on_new(conf, "flight", on_new, flight);
 }
 
+static bool is_due(const struct kafka_flight *flight) {
+    return atomic_load_explicit(&flight->count, memory_order_relaxed) > 0;
+}
+
 bool kafka_flight_wait(struct kafka_flight *flight, int timeout_ms) {
-    if (atomic_load_explicit(&flight->count, memory_order_relaxed) <= 0) return false;
+    if (!is_due(flight)) return false;
     inbox_wait(&flight->inbox, timeout_ms);
     return true;
 }
@@ -76,8 +80,6 @@ bool kafka_flight_wait(struct kafka_flight *flight, int timeout_ms) {
 void kafka_flight_settle(struct kafka_flight *flight, int timeout_ms) {
     const int64_t until_ms = clock_ms() + timeout_ms;
     while (kafka_flight_wait(flight, SETTLE_TICK_MS) && clock_ms() < until_ms) {
-        if (atomic_load_explicit(&flight->count, memory_order_relaxed) <= 0) {
-            inbox_wait(&flight->inbox, SILENCE_MS);
-        }
+        if (!is_due(flight)) inbox_wait(&flight->inbox, SILENCE_MS);
     }
 }

@@ -393,6 +393,7 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
 
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
     if (!kafka_flight_wait(sink->flight, timeout_ms)) rd_kafka_flush(sink->producer, START_MS);
+    kafka_sink_serve(sink, 0);
 }
 
 void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms) {

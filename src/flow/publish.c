@@ -265,9 +265,12 @@ static bool send_record(struct publish *publish, const struct batch *batch,
         }
         beat(publish);
         if (atomic_load(&publish->must_stop)) return false;
-        if (verdict == SINK_FULL) kafka_sink_make_room(publish->options.sink, WAIT_MS);
-        kafka_sink_serve(publish->options.sink, verdict == SINK_FULL ? 0 : WAIT_MS);
-        if (verdict == SINK_RECOUNT && !count_partitions(publish)) return false;
+        if (verdict == SINK_FULL) {
+            kafka_sink_make_room(publish->options.sink, WAIT_MS);
+        } else {
+            kafka_sink_serve(publish->options.sink, WAIT_MS);
+            if (!count_partitions(publish)) return false;
+        }
     }
 }
 
