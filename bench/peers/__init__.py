@@ -12,7 +12,7 @@ from measure import Failed
 _HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),
                      "rollcall")
-STREAMS_JARS = os.path.join(CACHE, "kafka-streams-4.1.0")
+STREAMS_JARS = os.path.join(CACHE, "kafka-streams-4.1.2")
 
 
 def _python(name):

@@ -17,7 +17,7 @@ import process
 import wait
 
 JARS = os.environ.get("RC_KAFKA_JARS") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall/kafka-4.1.0")
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall/kafka-4.1.2")
 
 #: The one user of the SASL listener. The plain listener's user is a super user.
 SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
