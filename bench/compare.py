@@ -26,6 +26,7 @@ def add_arguments(parser):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=2_000_000,
                         help="for the fastest contenders; slow ones get a stated share")
+    parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--only", help="names of contenders, with commas between them")
     parser.add_argument("--variant", action="append", default=[], type=contenders.Variant,
                         metavar="NAME=[VAR=VALUE ...] PROGRAM [--OPTION=VALUE ...]",
@@ -53,7 +54,7 @@ def run(arguments):
     samples = {contender.name: [] for contender, _, _ in plan}
     failures = {}
     with worlds.World() as world:
-        records = _fill(world, arguments.records, plan)
+        records = _fill(world, arguments.records, arguments.partitions, plan)
         for number in range(arguments.rounds):
             for place in range(len(plan)):
                 # Each round begins with another one, so that none always has the same neighbour.
@@ -73,12 +74,13 @@ def run(arguments):
     return 1 if failures else 0
 
 
-def _fill(world, count, plan):
+def _fill(world, count, partitions, plan):
     shares = sorted({share for _, share, _ in plan}, reverse=True)
     found = {}
     for share in shares:
         started = time.monotonic()
-        found[share] = worlds.Records(world, max(1000, int(count * share))).generate(world)
+        found[share] = worlds.Records(world, max(1000, int(count * share)),
+                                      partitions).generate(world)
         mean_bytes = found[share].bytes / found[share].count
         print(f"{found[share].count} records of {mean_bytes:.0f} bytes written and counted in "
               f"{time.monotonic() - started:.0f} s", flush=True)

@@ -5,8 +5,8 @@
  *           start and stop happens on the partition's own thread, which alone owns the cursor.
  * Owns:     its cursor, its BATCHES batches, the stream while it runs.
  * Limits:   BATCHES batches of BATCH_RECORDS_MAX records and options.batch_bytes bytes; pending_max
- *           keys of one epoch, over all shards; with all other partitions in_hand_max bytes in
- *           batches, and then the batch that each is at.
+ *           keys of one epoch, over all shards; with all other partitions what in_hand allows in
+ *           batches.
  * Waits:    for records, for a batch to come home, for notices; never longer than TICK_MS at once.
  *
  * An ingest lives as long as the pipeline and is started anew when its partition comes back: answers
@@ -15,9 +15,9 @@
 #ifndef FLOW_INGEST_H
 #define FLOW_INGEST_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/budget.h"
 #include "base/metric.h"
 #include "core/batch.h"
 #include "core/cursor.h"
@@ -36,8 +36,7 @@ struct ingest_options {
     bool publishes_rejected;
     int checkpoint_ms;
     int64_t batch_bytes;
-    atomic_int_fast64_t *in_hand_bytes; /* shared by all partitions: of their batches' records */
-    int64_t in_hand_max;
+    struct budget *in_hand; /* shared by all partitions: the bytes of their batches' records */
     int64_t pending_max;
 
     /* Called on an ingest thread when it cannot go on; keeps nothing. */

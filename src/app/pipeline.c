@@ -54,8 +54,8 @@ struct pipeline {
     struct publish *publish;
     struct assignment *assignment;
     struct expose *expose;
-    atomic_int_fast64_t in_hand_bytes; /* of all partitions' batches */
-    atomic_bool is_flowing;            /* every part above is made and running */
+    struct budget in_hand;  /* of all partitions' batches */
+    atomic_bool is_flowing; /* every part above is made and running */
 };
 
 /* --- what HTTP shows -------------------------------------------------------------------------- */
@@ -167,6 +167,7 @@ struct pipeline *pipeline_create(const struct config *config, const volatile sig
     stats_create(&pipeline->stats);
     pipeline->config = config;
     stop_init(&pipeline->stop, stop);
+    budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
     if (getrandom(&pipeline->seed, sizeof pipeline->seed, 0) < 0)
         pipeline->seed = (uint64_t)clock_us();
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
@@ -288,8 +289,7 @@ static void make_assignment(struct pipeline *pipeline) {
         .publish = publish_inbox(pipeline->publish),
         .publishes_rejected = *config->output.rejected_topic != '\0',
         .checkpoint_ms = config->redis.checkpoint_ms,
-        .in_hand_bytes = &pipeline->in_hand_bytes,
-        .in_hand_max = memory_bytes / 16,
+        .in_hand = &pipeline->in_hand,
         .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
         .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
         .failed = stop_fail,
@@ -385,6 +385,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     redis_link_destroy(&p->page_link);
     redis_store_destroy(&p->start_store);
     metrics_destroy(&p->stats.metrics);
+    budget_fini(&p->in_hand);
     stop_fini(&p->stop);
     free(p);
     *pipeline = NULL;

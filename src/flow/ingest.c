@@ -19,7 +19,7 @@
 enum {
     BATCHES = 4,
     TICK_MS = 200,     /* longest sleep */
-    DRAIN_TICK_MS = 5, /* the same while draining, or while others have too much in hand */
+    DRAIN_TICK_MS = 5, /* the same while draining */
     VERIFY_MS = 3000,  /* an idle partition asks whether Redis still knows it */
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
@@ -50,6 +50,7 @@ struct ingest {
     unsigned free_count;
     struct batch *reading; /* is being filled */
     int read_count;        /* records that were read into it */
+    struct budget_waiter hand_waiter;
     int64_t place_after_ms, next_cut_ms, next_verify_ms, next_lag_ms;
 
     /* shared; written by the pipeline, read by the thread */
@@ -73,6 +74,7 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     ingest->consumed = metric_cell(options->consumed, NULL);
     ingest->lost = metric_cell(options->lost, NULL);
     inbox_init(&ingest->inbox, NULL, NULL);
+    ingest->hand_waiter.inbox = &ingest->inbox;
     ingest->judge = login_judge_create(&options->rules);
     for (unsigned i = 0; i < BATCHES; i++) {
         ingest->batches[i] = batch_create(options->shard_count, (size_t)options->batch_bytes,
@@ -90,8 +92,7 @@ static int64_t bytes_of(const struct batch *batch) {
 static void forget_bytes(struct ingest *ingest, struct batch *batch) {
     if (!batch->is_in_hand) return;
     batch->is_in_hand = false;
-    atomic_fetch_sub_explicit(ingest->options->in_hand_bytes, bytes_of(batch),
-                              memory_order_relaxed);
+    budget_give_back(ingest->options->in_hand, bytes_of(batch));
 }
 
 /* A batch that is home, or never left it. */
@@ -299,8 +300,7 @@ static void read_records(struct ingest *ingest, struct batch *batch, int timeout
     } while (verdict == STREAM_RECORDS && !is_batch_full(ingest));
     if (verdict == STREAM_UNREADABLE) ingest->is_placed = false;
     batch->is_in_hand = true;
-    atomic_fetch_add_explicit(ingest->options->in_hand_bytes, bytes_of(batch),
-                              memory_order_relaxed);
+    budget_take(ingest->options->in_hand, bytes_of(batch));
     metric_add(ingest->consumed, ingest->read_count);
 }
 
@@ -324,12 +324,6 @@ static void show_lag(struct ingest *ingest, int64_t now_ms) {
 static bool is_full(const struct ingest *ingest) {
     return (int64_t)atomic_load_explicit(&ingest->pending_entries, memory_order_relaxed) >
            ingest->options->pending_max;
-}
-
-/* All partitions together. What is in hand comes home without any of them reading on. */
-static bool is_hand_full(const struct ingest *ingest) {
-    return atomic_load_explicit(ingest->options->in_hand_bytes, memory_order_relaxed) >
-           ingest->options->in_hand_max;
 }
 
 static bool is_cut_due(const struct ingest *ingest, int64_t now_ms, bool is_draining) {
@@ -362,6 +356,17 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
     }
 }
 
+/* What all partitions have in hand comes home without any of them reading on: so one that waits for its
+ * turn keeps nobody waiting. */
+static bool may_read(struct ingest *ingest, bool is_draining) {
+    struct budget *in_hand = ingest->options->in_hand;
+    if (ingest->is_placed && !is_draining && !is_full(ingest)) {
+        return budget_ask(in_hand, &ingest->hand_waiter);
+    }
+    budget_give_up(in_hand, &ingest->hand_waiter);
+    return false;
+}
+
 /* Hands the batch to whom it concerns, or keeps it if it is empty. */
 static bool hand_on(struct ingest *ingest, struct batch *batch) {
     bool has_counts[BATCH_SHARDS_MAX];
@@ -387,7 +392,8 @@ static bool hand_on(struct ingest *ingest, struct batch *batch) {
     return true;
 }
 
-static int read_timeout_ms(const struct ingest *ingest, int64_t now_ms) {
+/* How long nothing needs to be done but what one is woken for. */
+static int sleep_ms(const struct ingest *ingest, int64_t now_ms) {
     int64_t wait_ms = TICK_MS;
     if (cursor_has_uncounted(&ingest->cursor) && cursor_can_cut(&ingest->cursor) &&
         ingest->next_cut_ms - now_ms < wait_ms) {
@@ -408,17 +414,16 @@ static void step(struct ingest *ingest) {
         return;
     }
     struct batch *batch = ingest->free_batches[--ingest->free_count];
-    bool must_wait = is_hand_full(ingest);
-    bool may_read = ingest->is_placed && !is_draining && !is_full(ingest) && !must_wait;
-    if (may_read) read_records(ingest, batch, read_timeout_ms(ingest, now_ms));
+    const bool is_reading = may_read(ingest, is_draining);
+    if (is_reading) read_records(ingest, batch, sleep_ms(ingest, now_ms));
     add_marks(ingest, batch, is_draining);
     bool is_handed_on = hand_on(ingest, batch);
     if (is_draining) { /* nothing is read any more: from here on these only become true */
         atomic_store(&ingest->is_published, cursor_is_published(&ingest->cursor));
         atomic_store(&ingest->is_settled, cursor_is_settled(&ingest->cursor));
     }
-    if (!may_read && !is_handed_on) {
-        inbox_wait(&ingest->inbox, is_draining || must_wait ? DRAIN_TICK_MS : TICK_MS);
+    if (!is_reading && !is_handed_on) {
+        inbox_wait(&ingest->inbox, is_draining ? DRAIN_TICK_MS : sleep_ms(ingest, now_ms));
     }
 }
 
@@ -480,6 +485,7 @@ struct kafka_stream *ingest_stop(struct ingest *ingest) {
     /* whoever holds them still: the other partitions must not wait for it */
     for (unsigned i = 0; i < BATCHES; i++)
         forget_bytes(ingest, ingest->batches[i]);
+    budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
     metric_cell_remove(ingest->options->counted_lag, ingest->label);
     metric_cell_remove(ingest->options->lag, ingest->label);
     struct kafka_stream *stream = ingest->stream;

@@ -1,0 +1,47 @@
+/* budget: bytes that several threads may have in hand together, and the order in which they wait for it.
+ *
+ * Threads:  init and fini from one; everything else from any thread, each with a waiter of its own.
+ * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until it
+ *           is called, is granted what it asks for, or gives up.
+ * Limits:   who is let through may take more than is left: at most max_bytes, and one taking a thread.
+ * Waits:    never. Who is refused waits at its inbox, which is woken when it is its turn.
+ */
+#ifndef BASE_BUDGET_H
+#define BASE_BUDGET_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <urcu/list.h>
+
+#include "base/inbox.h"
+
+struct budget {
+    int64_t max_bytes; /* fixed after budget_init */
+    atomic_int_fast64_t taken_bytes;
+    atomic_uint waiter_count;
+    pthread_mutex_t lock; /* of the queue and its waiters */
+    struct cds_list_head queue;
+};
+
+struct budget_waiter {
+    struct inbox *inbox; /* set once, before the first use */
+    struct cds_list_head place;
+    bool is_queued;
+};
+
+void budget_init(struct budget *budget, int64_t max_bytes);
+void budget_fini(struct budget *budget);
+
+/* True if the waiter may take now. If not, it is queued, and its inbox is woken when it should ask
+ * again; it has to ask again, or to give up. */
+bool budget_ask(struct budget *budget, struct budget_waiter *waiter);
+/* It does not want any more: the next one is called in its place. */
+void budget_give_up(struct budget *budget, struct budget_waiter *waiter);
+
+/* Both call who waits longest, if something is left. */
+void budget_take(struct budget *budget, int64_t bytes);
+void budget_give_back(struct budget *budget, int64_t bytes);
+
+#endif
