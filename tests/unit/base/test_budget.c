@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { MAX_BYTES = 100, WORKERS = 8, TURNS = 20000, LONG_MS = 60000, SHORT_MS = 20 };
+enum { MAX_BYTES = 100, WORKERS = 8, TURNS = 200000, LONG_MS = 60000, SHORT_MS = 20 };
 
 struct asker {
     struct inbox inbox;
