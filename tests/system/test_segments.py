@@ -1,5 +1,9 @@
 """What may lie on a broker's disk, and is not what a client of today has just written there."""
 
+import time
+
+import pytest
+
 import segment
 import wait
 
@@ -54,16 +58,26 @@ def test_segments_of_old_formats(world):
     instance.stop()
 
 
-def test_records_that_cannot_be_read_are_not_passed_over(world):
-    """Their format's number is damaged, whereupon librdkafka goes on behind the first of them."""
+#: Where a bit of a batch is turned over, and whether librdkafka calls that an error. It then goes on
+#: behind the first record of the batch. What ends in the middle of a record it takes for cut off by
+#: the size of a fetch, and asks again without end.
+DAMAGE = {"format": (16, True), "compression": (22, True), "record": (61, False)}
+STILL_S = 5
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_records_that_cannot_be_read_are_not_passed_over(world, damage):
+    """Not one of the batch, nor any behind it, before it can be read again."""
+    position, is_error = DAMAGE[damage]
     load_ = world.make_load()
     for _ in range(8):
         load_.send(0, *load_.make_event()[1:])
         load_.flush()
     load_.produce(BATCH)
     world.broker.stop()
-    damaged = [(p, segment.positions(world.broker, world.topic, p)[n] + 16)
-               for p, n in ((0, 3), (1, 0))]  # the only record of its batch, and the first of many
+    last_sound = {0: 3, 1: 0}  # the only record of its batch, and the first of many
+    damaged = [(p, segment.positions(world.broker, world.topic, p)[n] + position)
+               for p, n in last_sound.items()]
     for place in damaged:
         segment.flip(world.broker, world.topic, *place)
     _start(world, load_)
@@ -71,9 +85,12 @@ def test_records_that_cannot_be_read_are_not_passed_over(world):
     ends = world.broker.end_offsets(world.topic)
     wait.until(lambda: [world.place.counted().get(p) for p in (2, 3)] == [ends[2], ends[3]], 30,
                "the sound partitions counted")
-    for partition in (0, 1):
+    for partition in last_sound if is_error else ():
         wait.until(lambda: f'stands still until they can" partition={partition}' in instance.log(),
                    30, f"the damage in partition {partition} is told")
+    time.sleep(STILL_S)
+    counted = world.place.counted()
+    assert {p: counted.get(p, 0) for p in last_sound} == last_sound
     world.broker.stop()
     for place in damaged:
         segment.flip(world.broker, world.topic, *place)
