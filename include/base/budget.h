@@ -2,7 +2,7 @@
  *
  * Threads:  init and fini from one; everything else from any thread, each with a waiter of its own.
  * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until it
- *           is called, is granted what it asks for, or gives up.
+ *           is let through or gives up.
  * Limits:   who is let through may take more than is left: at most max_bytes, and one taking a thread.
  * Waits:    never. Who is refused waits at its inbox, which is woken when it is its turn.
  */
@@ -28,19 +28,18 @@ struct budget {
 struct budget_waiter {
     struct inbox *inbox; /* set once, before the first use */
     struct cds_list_head place;
-    bool is_queued;
+    bool is_queued; /* changed by its own thread alone, in the lock */
 };
 
 void budget_init(struct budget *budget, int64_t max_bytes);
 void budget_fini(struct budget *budget);
 
-/* True if the waiter may take now. If not, it is queued, and its inbox is woken when it should ask
- * again; it has to ask again, or to give up. */
+/* True if the waiter may take now. If not, it has a place in the queue, and its inbox is woken when it
+ * should ask again: it must then ask or give up, since those behind it wait for that. Who was refused
+ * earlier goes first. */
 bool budget_ask(struct budget *budget, struct budget_waiter *waiter);
-/* It does not want any more: the next one is called in its place. */
 void budget_give_up(struct budget *budget, struct budget_waiter *waiter);
 
-/* Both call who waits longest, if something is left. */
 void budget_take(struct budget *budget, int64_t bytes);
 void budget_give_back(struct budget *budget, int64_t bytes);
 

@@ -1,6 +1,7 @@
 /* Why no call is lost: who asks is counted, then looks at what is taken once more; who gives back lowers
- * that, then looks for waiters. Both are sequentially consistent, so at least one sees the other. One
- * call for each change is enough, since who was called changes something itself, or gives up. */
+ * that, then looks for waiters. Both are sequentially consistent, so at least one sees the other. Only
+ * the first is called, and whoever leaves the first place calls the next: who was let through may not
+ * take anything for long, and nobody else is to wait for that. */
 #include "base/budget.h"
 
 #include <assert.h>
@@ -26,54 +27,54 @@ static void enqueue(struct budget *budget, struct budget_waiter *waiter) {
     if (waiter->is_queued) return;
     waiter->is_queued = true;
     cds_list_add_tail(&waiter->place, &budget->queue);
-    atomic_fetch_add(&budget->waiter_count, 1); /* pairs with call_next */
+    atomic_fetch_add(&budget->waiter_count, 1); /* pairs with call_first */
 }
 
 static void dequeue(struct budget *budget, struct budget_waiter *waiter) {
-    if (!waiter->is_queued) return;
     waiter->is_queued = false;
     cds_list_del(&waiter->place);
     atomic_fetch_sub(&budget->waiter_count, 1);
 }
 
-static void call_next(struct budget *budget) {
+static struct budget_waiter *first(struct budget *budget) {
+    if (cds_list_empty(&budget->queue)) return NULL;
+    return cds_list_first_entry(&budget->queue, struct budget_waiter, place);
+}
+
+static void call_first(struct budget *budget) {
     if (atomic_load(&budget->waiter_count) == 0 || is_spent(budget)) return;
     pthread_mutex_lock(&budget->lock);
-    if (!cds_list_empty(&budget->queue)) {
-        struct budget_waiter *waiter =
-            cds_list_first_entry(&budget->queue, struct budget_waiter, place);
-        dequeue(budget, waiter);
-        inbox_wake(waiter->inbox); /* within the lock: it may not be there any more after it */
-    }
+    struct budget_waiter *waiter = first(budget);
+    if (waiter != NULL) inbox_wake(waiter->inbox); /* in the lock: it may not be there after it */
     pthread_mutex_unlock(&budget->lock);
 }
 
 bool budget_ask(struct budget *budget, struct budget_waiter *waiter) {
-    /* who is queued still must not stay so */
-    if (!is_spent(budget) && atomic_load(&budget->waiter_count) == 0) return true;
+    if (atomic_load(&budget->waiter_count) == 0 && !is_spent(budget)) return true;
     pthread_mutex_lock(&budget->lock);
     enqueue(budget, waiter);
-    const bool may_take = !is_spent(budget);
+    const bool may_take = first(budget) == waiter && !is_spent(budget);
     if (may_take) dequeue(budget, waiter);
     pthread_mutex_unlock(&budget->lock);
+    if (may_take) call_first(budget);
     return may_take;
 }
 
 void budget_give_up(struct budget *budget, struct budget_waiter *waiter) {
+    if (!waiter->is_queued) return;
     pthread_mutex_lock(&budget->lock);
     dequeue(budget, waiter);
     pthread_mutex_unlock(&budget->lock);
-    call_next(budget);
+    call_first(budget);
 }
 
 void budget_take(struct budget *budget, int64_t bytes) {
     atomic_fetch_add(&budget->taken_bytes, bytes);
-    call_next(budget);
 }
 
 void budget_give_back(struct budget *budget, int64_t bytes) {
     const int64_t before = atomic_fetch_sub(&budget->taken_bytes, bytes);
     assert(before >= bytes);
     (void)before;
-    call_next(budget);
+    call_first(budget);
 }

@@ -410,6 +410,7 @@ static void step(struct ingest *ingest) {
     if (!ingest->is_placed && !is_draining && !ingest->has_given_up) find_place(ingest);
     show_lag(ingest, now_ms);
     if (ingest->free_count == 0) {
+        budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
         inbox_wait(&ingest->inbox, TICK_MS);
         return;
     }

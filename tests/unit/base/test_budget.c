@@ -31,7 +31,7 @@ static void asker_destroy(struct asker *asker) {
     free(asker);
 }
 
-/* A call is remembered: a wait after it does not sleep. Asks for nothing, so that it can be asked twice. */
+/* A call is remembered: a wait after it does not sleep. */
 static bool was_called(struct asker *asker) {
     const int64_t begin_ms = clock_ms();
     inbox_wait(&asker->inbox, SHORT_MS);
@@ -57,7 +57,7 @@ static void what_is_left_is_granted_and_what_is_taken_is_not(void **state) {
     asker_destroy(asker);
 }
 
-static void each_change_calls_the_one_that_waits_longest(void **state) {
+static void who_was_refused_first_goes_first(void **state) {
     (void)state;
     struct budget budget;
     struct asker *first = asker_create(), *second = asker_create(), *third = asker_create();
@@ -66,15 +66,20 @@ static void each_change_calls_the_one_that_waits_longest(void **state) {
     assert_false(budget_ask(&budget, &first->waiter));
     assert_false(budget_ask(&budget, &second->waiter));
     assert_false(budget_ask(&budget, &first->waiter)); /* keeps its place */
-    assert_false(budget_ask(&budget, &third->waiter));
     budget_give_back(&budget, MAX_BYTES);
     assert_true(was_called(first));
     assert_false(was_called(second));
-    budget_take(&budget, 10);
-    assert_true(was_called(second));
+    assert_false(budget_ask(&budget, &third->waiter)); /* does not overtake */
+    assert_false(budget_ask(&budget, &second->waiter));
+    assert_true(budget_ask(&budget, &first->waiter));
+    assert_true(was_called(second)); /* before anything was taken */
     budget_give_up(&budget, &second->waiter);
     assert_true(was_called(third));
-    budget_give_up(&budget, &third->waiter);
+    budget_take(&budget, MAX_BYTES);
+    assert_false(budget_ask(&budget, &third->waiter));
+    budget_give_back(&budget, MAX_BYTES);
+    assert_true(was_called(third));
+    assert_true(budget_ask(&budget, &third->waiter));
     budget_fini(&budget);
     asker_destroy(first);
     asker_destroy(second);
@@ -93,6 +98,7 @@ static void who_gives_up_is_not_called(void **state) {
     budget_give_back(&budget, 1);
     assert_false(was_called(first));
     assert_true(was_called(second));
+    budget_give_up(&budget, &second->waiter);
     budget_fini(&budget);
     asker_destroy(first);
     asker_destroy(second);
@@ -148,7 +154,7 @@ static void many_threads_take_turns_and_no_call_is_lost(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_is_granted_and_what_is_taken_is_not),
-        cmocka_unit_test(each_change_calls_the_one_that_waits_longest),
+        cmocka_unit_test(who_was_refused_first_goes_first),
         cmocka_unit_test(who_gives_up_is_not_called),
         cmocka_unit_test(many_threads_take_turns_and_no_call_is_lost),
     };
