@@ -74,7 +74,7 @@ struct batch {
     size_t header_bytes; /* about: what the records' headers take */
     char *records;       /* struct batch_record, one behind the other */
 
-    bool is_in_hand; /* INGEST's alone: its bytes are in the sum of all partitions */
+    bool is_in_hand; /* INGEST's alone: its bytes are taken from the budget of all partitions */
 
     /* shared: each holder lowers it once; the last one sends the batch home (acquire/release) */
     atomic_uint holders;
