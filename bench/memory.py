@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 
 import contenders
