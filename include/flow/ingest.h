@@ -7,7 +7,8 @@
  * Limits:   BATCHES batches of BATCH_RECORDS_MAX records and options.batch_bytes bytes; pending_max
  *           keys of one epoch, over all shards; with all other partitions what in_hand allows in
  *           batches.
- * Waits:    for records, for a batch to come home, for notices; never longer than TICK_MS at once.
+ * Waits:    for records, for a batch to come home, for its turn, for notices; never longer than TICK_MS
+ *           at once.
  *
  * An ingest lives as long as the pipeline and is started anew when its partition comes back: answers
  * to an earlier assignment find their address, and are told by their generation.

@@ -75,9 +75,9 @@ def test_records_that_cannot_be_read_are_not_passed_over(world, damage):
         load_.flush()
     load_.produce(BATCH)
     world.broker.stop()
-    last_sound = {0: 3, 1: 0}  # the only record of its batch, and the first of many
+    damaged_at = {0: 3, 1: 0}  # the only record of its batch, and the first of many
     damaged = [(p, segment.positions(world.broker, world.topic, p)[n] + position)
-               for p, n in last_sound.items()]
+               for p, n in damaged_at.items()]
     for place in damaged:
         segment.flip(world.broker, world.topic, *place)
     _start(world, load_)
@@ -85,12 +85,12 @@ def test_records_that_cannot_be_read_are_not_passed_over(world, damage):
     ends = world.broker.end_offsets(world.topic)
     wait.until(lambda: [world.place.counted().get(p) for p in (2, 3)] == [ends[2], ends[3]], 30,
                "the sound partitions counted")
-    for partition in last_sound if is_error else ():
+    for partition in damaged_at if is_error else ():
         wait.until(lambda: f'stands still until they can" partition={partition}' in instance.log(),
                    30, f"the damage in partition {partition} is told")
     time.sleep(STILL_S)
     counted = world.place.counted()
-    assert {p: counted.get(p, 0) for p in last_sound} == last_sound
+    assert {p: counted.get(p, 0) for p in damaged_at} == damaged_at
     world.broker.stop()
     for place in damaged:
         segment.flip(world.broker, world.topic, *place)

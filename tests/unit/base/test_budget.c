@@ -115,8 +115,8 @@ static void *take_turns(void *context) {
     const struct worker *worker = context;
     for (int turn = 0; turn < TURNS;) {
         if (!budget_ask(worker->budget, &worker->asker->waiter)) {
-            inbox_wait(&worker->asker->inbox,
-                       LONG_MS); /* a lost call would be seen as a minute lost */
+            /* a lost call would be seen as a minute lost */
+            inbox_wait(&worker->asker->inbox, LONG_MS);
             continue;
         }
         budget_take(worker->budget, MAX_BYTES);
