@@ -57,7 +57,7 @@ struct batch {
     struct inbox *home;
     atomic_size_t *pending_entries; /* of the partition: keys that wait in AGGREGATE, all shards */
     unsigned shard_count;
-    size_t kept_bytes; /* of `records`, from one use to the next */
+    size_t first_bytes; /* of `records`, as soon as there is one */
 
     /* written by INGEST before it hands the batch on */
     int32_t partition;

@@ -53,15 +53,20 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
 void kafka_source_leave(struct kafka_source *source);
 void kafka_source_destroy(struct kafka_source **source);
 
-/* The consumer's handle, for kafka_topics. Never polled by the caller. */
+/* The consumer's handle, for the thread that polls. Never polled by the caller. */
 rd_kafka_t *kafka_source_handle(struct kafka_source *source);
+
+/* The same for any thread: it is not replaced until it is returned, which is to be soon. */
+rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
+void kafka_source_return(struct kafka_source *source);
 
 /* Joins the group; the callbacks run within kafka_source_poll and kafka_source_leave. */
 bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
                             struct error *error);
 
 /* Serves rebalances and errors, and joins anew where a stream's position is not in the log any more:
- * everything is taken and given once more. False and error if the consumer is dead for good. */
+ * everything is taken and given once more. So it is where librdkafka gives up on the consumer, with a
+ * new one. False and error if nothing but the user can mend it. */
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error);
 
 /* To be called every few seconds by the thread that polls: a static member that was assigned something

@@ -6,11 +6,6 @@
 
 #include "base/memory.h"
 
-static void make_room(struct batch *batch, size_t bytes) {
-    batch->record_capacity = bytes;
-    batch->records = memory_grow(batch->records, bytes);
-}
-
 struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *home,
                            atomic_size_t *pending_entries) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
@@ -18,8 +13,7 @@ struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *hom
     batch->home = home;
     batch->pending_entries = pending_entries;
     batch->shard_count = shard_count;
-    batch->kept_bytes = bytes;
-    make_room(batch, bytes);
+    batch->first_bytes = bytes;
     for (unsigned s = 0; s < shard_count; s++) {
         batch->parts[s].batch = batch;
         delta_init(&batch->parts[s].delta);
@@ -39,11 +33,9 @@ void batch_destroy(struct batch **batch) {
 void batch_clear(struct batch *batch) {
     for (unsigned s = 0; s < batch->shard_count; s++)
         delta_clear(&batch->parts[s].delta);
-    if (batch->record_capacity > batch->kept_bytes) {
-        free(batch->records);
-        batch->records = NULL;
-        make_room(batch, batch->kept_bytes);
-    }
+    free(batch->records);
+    batch->records = NULL;
+    batch->record_capacity = 0;
     batch->record_count = batch->record_bytes = batch->header_bytes = 0;
     batch->has_cut = batch->has_publish = batch->is_urgent = false;
 }
@@ -101,10 +93,15 @@ static int32_t put(char **at, struct batch_bytes from) {
     return (int32_t)from.length;
 }
 
+static void make_room(struct batch *batch, size_t bytes) {
+    batch->record_capacity = bytes;
+    batch->records = memory_grow(batch->records, bytes);
+}
+
 struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
                                 struct batch_bytes value, struct batch_bytes text) {
     const size_t end = batch->record_bytes + size_of(key.length, value.length, text.length);
-    if (end > batch->record_capacity) make_room(batch, end);
+    if (end > batch->record_capacity) make_room(batch, end > batch->first_bytes ? end : batch->first_bytes);
     struct batch_record *record = (void *)(batch->records + batch->record_bytes);
     char *at = record->bytes;
     record->key_length = put(&at, key);
@@ -116,13 +113,13 @@ struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
 }
 
 struct batch_record *batch_next(const struct batch *batch, const struct batch_record *record) {
-    const char *next = batch->records;
+    size_t at = 0;
     if (record != NULL) {
-        next = (const char *)record + size_of(length_of(record->key_length),
-                                              length_of(record->value_length),
-                                              length_of(record->text_length));
+        at = (size_t)((const char *)record - batch->records) +
+             size_of(length_of(record->key_length), length_of(record->value_length),
+                     length_of(record->text_length));
     }
-    return next == batch->records + batch->record_bytes ? NULL : (void *)(uintptr_t)next;
+    return at == batch->record_bytes ? NULL : (void *)(batch->records + at);
 }
 
 void batch_release(struct batch *batch) {

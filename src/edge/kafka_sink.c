@@ -191,10 +191,10 @@ static enum sink_verdict look_at_topics(struct kafka_sink *sink, struct kafka_so
                                         int timeout_ms, struct partition_counts *counts,
                                         struct error *error) {
     struct topic_facts facts;
-    if (kafka_topics_look(kafka_source_handle(source), sink->options.input_topic, timeout_ms,
-                          &facts, error) != TOPICS_OK) {
-        return SINK_RETRY;
-    }
+    const enum topics_verdict verdict = kafka_topics_look(
+        kafka_source_borrow(source), sink->options.input_topic, timeout_ms, &facts, error);
+    kafka_source_return(source);
+    if (verdict != TOPICS_OK) return SINK_RETRY;
     counts->input = facts.partition_count;
     for (int is_rejected = 0; is_rejected < 2; is_rejected++) {
         const char *topic = is_rejected ? sink->options.rejected_topic : sink->options.topic;
@@ -430,7 +430,8 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
                                       bool (*may_commit)(void *), void *context, int timeout_ms,
                                       struct error *error) {
     rd_kafka_consumer_group_metadata_t *metadata =
-        rd_kafka_consumer_group_metadata(kafka_source_handle(source));
+        rd_kafka_consumer_group_metadata(kafka_source_borrow(source));
+    kafka_source_return(source);
     if (metadata == NULL) { /* the consumer is closing */
         error_set(error, "the group was left meanwhile");
         return SINK_ABORT;

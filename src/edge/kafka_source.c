@@ -5,6 +5,7 @@
 #include "edge/kafka_source.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,19 +25,23 @@ enum {
     ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
     ORPHAN_LOOKS = 2,   /* in a row, before a group that seems to rest is disturbed */
     STRANDED_MS = 5000, /* after an assignment, before it is given up for a stranded partition */
+    RENEWED_MS = 60000, /* a new consumer that fails as early is not replaced */
 };
 
 struct kafka_source {
     struct kafka_source_options options;
     struct kafka_rebalance rebalance;
+    pthread_rwlock_t renewal; /* read: the consumer stays the same; write: it is replaced */
     rd_kafka_t *consumer;
     struct kafka_brokers *brokers;
     struct kafka_member member;
+    rd_kafka_topic_partition_list_t *held; /* what was given and not yet taken */
     bool is_subscribed;
+    int64_t renewed_ms;      /* when the consumer was replaced; 0: never */
     int64_t assigned_ms;     /* when the group last shared out */
     int orphan_looks;        /* in a row that found partitions without an owner */
     bool is_starting_over;   /* left the group, to join it again with nothing in hand */
-    bool is_rejoining;       /* the same, for a stranded partition */
+    bool is_rejoining;       /* the same, for a stranded partition or with a new consumer */
     atomic_bool is_stranded; /* a partition is where the log no longer is; set by its reader */
     atomic_bool is_joined;
 };
@@ -82,33 +87,52 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
 }
 
-struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
-                                         struct error *error) {
+static rd_kafka_t *make_consumer(struct kafka_source *source, struct error *error) {
     char why[512];
     rd_kafka_conf_t *conf = NULL;
-    struct kafka_source *source = memory_create(sizeof *source);
-    source->options = *options;
+    const struct kafka_source_options *options = &source->options;
     if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error)) {
-        goto fail;
+        return NULL;
     }
     configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     kafka_log_attach(conf);
-    source->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (source->consumer == NULL) {
+    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (consumer == NULL) {
+        rd_kafka_conf_destroy(conf);
         error_set(error, "the Kafka consumer cannot be made: %s", why);
-        goto fail;
     }
-    conf = NULL; /* the consumer's now */
-    kafka_member_init(&source->member, source->consumer);
-    rd_kafka_poll_set_consumer(source->consumer);
-    source->brokers = kafka_brokers_watch(source->consumer);
+    return consumer;
+}
+
+static void open_consumer(struct kafka_source *source, rd_kafka_t *consumer) {
+    source->consumer = consumer;
+    kafka_member_init(&source->member, consumer);
+    rd_kafka_poll_set_consumer(consumer);
+    source->brokers = kafka_brokers_watch(consumer);
+}
+
+/* Answers the consumer, which is to be destroyed. */
+static rd_kafka_t *close_consumer(struct kafka_source *source) {
+    kafka_brokers_forget(&source->brokers);
+    kafka_member_fini(&source->member);
+    return source->consumer;
+}
+
+struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
+                                         struct error *error) {
+    struct kafka_source *source = memory_create(sizeof *source);
+    source->options = *options;
+    rd_kafka_t *consumer = make_consumer(source, error);
+    if (consumer == NULL) {
+        free(source);
+        return NULL;
+    }
+    pthread_rwlock_init(&source->renewal, NULL);
+    source->held = rd_kafka_topic_partition_list_new(0);
+    open_consumer(source, consumer);
     return source;
-fail:
-    if (conf != NULL) rd_kafka_conf_destroy(conf);
-    free(source);
-    return NULL;
 }
 
 void kafka_source_leave(struct kafka_source *source) {
@@ -120,9 +144,9 @@ void kafka_source_leave(struct kafka_source *source) {
 void kafka_source_destroy(struct kafka_source **source) {
     if (*source == NULL) return;
     kafka_source_leave(*source);
-    kafka_brokers_forget(&(*source)->brokers);
-    kafka_member_fini(&(*source)->member);
-    rd_kafka_destroy((*source)->consumer);
+    rd_kafka_destroy(close_consumer(*source));
+    rd_kafka_topic_partition_list_destroy((*source)->held);
+    pthread_rwlock_destroy(&(*source)->renewal);
     free(*source);
     *source = NULL;
 }
@@ -131,12 +155,24 @@ rd_kafka_t *kafka_source_handle(struct kafka_source *source) {
     return source->consumer;
 }
 
+rd_kafka_t *kafka_source_borrow(struct kafka_source *source) {
+    pthread_rwlock_rdlock(&source->renewal);
+    return source->consumer;
+}
+
+void kafka_source_return(struct kafka_source *source) {
+    pthread_rwlock_unlock(&source->renewal);
+}
+
 bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
 }
 
 bool kafka_source_is_same_member(struct kafka_source *source) {
-    return kafka_member_is_same(&source->member);
+    kafka_source_borrow(source);
+    const bool is_same = kafka_member_is_same(&source->member);
+    kafka_source_return(source);
+    return is_same;
 }
 
 static bool join(struct kafka_source *source, struct error *error) {
@@ -202,6 +238,44 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
     return start_over(source, error);
 }
 
+static void take_away(struct kafka_source *source, rd_kafka_topic_partition_list_t *list,
+                      bool is_lost) {
+    size_t count = (size_t)list->cnt;
+    int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = list->elems[i].partition;
+    if (is_lost) atomic_store(&source->is_joined, false);
+    source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
+    kafka_member_let_go(&source->member, count);
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_del(source->held, source->options.topic, partitions[i]);
+    free(partitions);
+}
+
+/* librdkafka gives up on a consumer to which a broker said what it has no answer to: it does nothing
+ * more, not even give the partitions up. Seen with GROUP_ID_NOT_FOUND, from a coordinator that had just
+ * been started (consumer protocol, Kafka 4.1). A new one joins as if all had been lost. */
+static bool renew(struct kafka_source *source, const char *why, struct error *error) {
+    const int64_t now_ms = clock_ms();
+    if (source->renewed_ms != 0 && now_ms < source->renewed_ms + RENEWED_MS) {
+        return error_set(error, "the Kafka consumer failed for good: %s", why);
+    }
+    source->renewed_ms = now_ms;
+    rd_kafka_t *consumer = make_consumer(source, error);
+    if (consumer == NULL) return false;
+    log_warn("The Kafka consumer failed: joining with a new one", log_text("reason", why));
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_copy(source->held);
+    take_away(source, all, true);
+    rd_kafka_topic_partition_list_destroy(all);
+    pthread_rwlock_wrlock(&source->renewal);
+    rd_kafka_t *failed = close_consumer(source);
+    open_consumer(source, consumer);
+    pthread_rwlock_unlock(&source->renewal);
+    rd_kafka_destroy(failed);
+    source->is_rejoining = true;
+    return join(source, error);
+}
+
 bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {
     char why[512];
     rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, timeout_ms);
@@ -230,7 +304,7 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
                          source->options.static_id == NULL ? "" : source->options.static_id,
                          source->options.group, why);
     }
-    return error_set(error, "the Kafka consumer failed for good: %s", why);
+    return renew(source, why, error);
 }
 
 static struct kafka_stream *open_stream(struct kafka_source *source, int32_t partition) {
@@ -261,6 +335,7 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
     for (size_t i = 0; i < count; i++) {
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
+        rd_kafka_topic_partition_list_add(source->held, source->options.topic, items[i].partition);
     }
     kafka_member_hold(&source->member, count);
     source->rebalance.give(source->rebalance.context, items, count);
@@ -273,16 +348,9 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
 }
 
 static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
-    size_t count = (size_t)list->cnt;
-    int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
-    for (size_t i = 0; i < count; i++)
-        partitions[i] = list->elems[i].partition;
     bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0 ||
                    kafka_member_was_replaced(&source->member);
-    if (is_lost) atomic_store(&source->is_joined, false);
-    source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
-    kafka_member_let_go(&source->member, count);
-    free(partitions);
+    take_away(source, list, is_lost);
     check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
 }
 
@@ -337,7 +405,8 @@ void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error) {
     rd_kafka_topic_partition_list_t *list = list_of(source, items, count);
-    rd_kafka_resp_err_t err = rd_kafka_committed(source->consumer, list, timeout_ms);
+    rd_kafka_resp_err_t err = rd_kafka_committed(kafka_source_borrow(source), list, timeout_ms);
+    kafka_source_return(source);
     for (size_t i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < count; i++) {
         const rd_kafka_topic_partition_t *item = &list->elems[i];
         assert(item->partition == items[i].partition);
@@ -357,7 +426,8 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
     for (size_t i = 0; i < count; i++) {
         kafka_source_put_offset(list, source->options.topic, &items[i]);
     }
-    rd_kafka_resp_err_t err = rd_kafka_commit(source->consumer, list, 0);
+    rd_kafka_resp_err_t err = rd_kafka_commit(kafka_source_borrow(source), list, 0);
+    kafka_source_return(source);
     rd_kafka_topic_partition_list_destroy(list);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
     return error_set(error, "offsets of group %s cannot be committed: %s", source->options.group,

@@ -3,6 +3,7 @@
 import base64
 import glob
 import os
+import shutil
 import struct
 import subprocess
 import uuid
@@ -347,6 +348,11 @@ class Kafka(Client):
         """kill -9."""
         process.kill(self._process)
         self._admin = None
+
+    def lose_groups(self):
+        """To a broker that does not run: what it knew of all groups is gone from its disk."""
+        for path in glob.glob(os.path.join(self.folder, "data", "__consumer_offsets-*")):
+            shutil.rmtree(path)
 
     def signal(self, number):
         """Sends a signal."""

@@ -46,6 +46,19 @@ def execute(command, *arguments, options=None, env=None, timeout=60):
     return done
 
 
+#: Options for the consumer protocol (KIP-848), in which the broker decides the two that are left out.
+CONSUMER_PROTOCOL = {"consumer__group__protocol": "consumer",
+                     "consumer__session__timeout__ms": None,
+                     "consumer__heartbeat__interval__ms": None}
+NO_CONSUMER_PROTOCOL = "needs librdkafka 2.12, which has the consumer protocol"
+
+
+def has_consumer_protocol():
+    """Whether the program's librdkafka has it, for good."""
+    version = re.search(r"librdkafka (\d+)\.(\d+)", execute("--version").stdout)
+    return (int(version[1]), int(version[2])) >= (2, 12)
+
+
 def flags(options):
     """{"section.key": value} as -X flags; None is left out."""
     return [part for name, value in options.items()

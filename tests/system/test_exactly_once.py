@@ -1,6 +1,5 @@
 """The promise, on real Kafka and Redis: whatever happens, once it is quiet everything is exact."""
 
-import re
 
 import pytest
 
@@ -412,28 +411,19 @@ def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
 
 
 #: The broker decides these in the consumer protocol (KIP-848).
-CONSUMER_PROTOCOL = {"consumer__session__timeout__ms": None,
-                     "consumer__heartbeat__interval__ms": None}
-
-
-def has_consumer_protocol():
-    """Whether the program's librdkafka has it, for good."""
-    version = re.search(r"librdkafka (\d+)\.(\d+)", rollcall.execute("--version").stdout)
-    return (int(version[1]), int(version[2])) >= (2, 12)
-
-
 def test_consumer_protocol(world):
     """KIP-848: the same promises with the broker-side assignor."""
-    options = CONSUMER_PROTOCOL
-    if not has_consumer_protocol():
-        done = world.execute("run", consumer__group__protocol="consumer", **options)
+    options = rollcall.CONSUMER_PROTOCOL
+    if not rollcall.has_consumer_protocol():
+        done = world.execute("run", **options)
         assert done.returncode == 2 and "needs librdkafka 2.12" in done.stderr, done.stderr
         return
     load = world.make_load()
     with load.feed(RATE) as feed:
-        first = world.run("first", consumer__group__protocol="consumer", **options)
+        first = world.run("first", **options)
         first.wait_assigned(4)
-        second = world.run("second", kafka__group__protocol="consumer", **options)
+        second = world.run("second", **{**options, "consumer__group__protocol": None,
+                                        "kafka__group__protocol": "consumer"})
         world.wait_shared(first, second)
         feed.wait_for_more(2000)
         first.kill()
@@ -443,12 +433,11 @@ def test_consumer_protocol(world):
     second.stop()
 
 
-@pytest.mark.skipif("not has_consumer_protocol()")
+@pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)
 def test_consumer_protocol_takes_an_instance_back_at_once_after_a_kill(world):
     """As a static member it would be refused until the group had missed it."""
     load = world.make_load()
-    options = {"consumer__group__protocol": "consumer", "instance__id": "same",
-               **CONSUMER_PROTOCOL}
+    options = {"instance__id": "same", **rollcall.CONSUMER_PROTOCOL}
     with load.feed(RATE) as feed:
         for name in ("first", "second", "third"):
             instance = world.run(name, **options)

@@ -1,0 +1,72 @@
+"""A broker that comes back and has not heard of the group: what librdkafka holds to be the end."""
+
+import pytest
+
+import kafka
+import rollcall
+import wait
+
+NEW_ONE = "joining with a new one"
+
+pytestmark = pytest.mark.skipif("not rollcall.has_consumer_protocol()",
+                                reason=rollcall.NO_CONSUMER_PROTOCOL)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """A broker of this module's own: it loses the groups of all."""
+    server = kafka.Kafka(str(tmp_path_factory.mktemp("kafka")))
+    server.start()
+    yield server
+    server.kill()
+
+
+def lose_group(world):
+    """The broker dies, and comes back without a trace of groups, their offsets included: nothing may be
+    on its way then, for publishing goes on from where Redis has counted."""
+    world.wait_quiet()
+    world.broker.kill()
+    world.broker.lose_groups()
+    world.broker.start()
+
+
+def wait_renewed(instance):
+    """The instance has all partitions again, by a new consumer."""
+    instance.wait_log(NEW_ONE, seconds=60)
+
+    def is_given():
+        return "Partitions assigned" in instance.log().partition(NEW_ONE)[2]
+
+    wait.until(is_given, 60, "partitions for the new consumer", alive=instance.check_alive)
+
+
+def test_group_forgotten(world):
+    load = world.make_load()
+    load.produce(2000)
+    instance = world.run(**rollcall.CONSUMER_PROTOCOL)
+    lose_group(world)
+    wait_renewed(instance)
+    load.produce(1000)
+    world.verify(load, instance)
+    assert "Partitions lost" in instance.log()
+    assert instance.metric("rollcall_assigned_partitions") == 4
+    instance.stop()
+    assert instance.log().count(NEW_ONE) == 1
+
+
+def test_group_forgotten_again_at_once(world):
+    """A consumer that has just been replaced is not replaced once more: the process ends."""
+    load = world.make_load()
+    load.produce(2000)
+    instance = world.run(**rollcall.CONSUMER_PROTOCOL)
+    lose_group(world)
+    wait_renewed(instance)
+    load.produce(1000)
+    lose_group(world)
+    assert instance.wait_exit(60) == 1
+    assert "the Kafka consumer failed for good" in instance.log()
+    again = world.run(**rollcall.CONSUMER_PROTOCOL)
+    again.wait_assigned(4)
+    load.produce(1000)
+    world.verify(load, again)
+    again.stop()
