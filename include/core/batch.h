@@ -83,8 +83,8 @@ struct batch {
     struct batch_part parts[]; /* one a shard */
 };
 
-/* Keeps home and pending_entries. Its memory is for `bytes` of records: it holds more, but does not
- * keep what that took. */
+/* Keeps home and pending_entries. Has memory for records from the first one kept to batch_clear, at
+ * first of `bytes`. */
 struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *home,
                            atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);

@@ -1,11 +1,16 @@
 """rediss://: the server's certificate must be of a known authority, and for the host in redis.url."""
 
+import contextlib
+import socket
+import ssl
 import subprocess
+import threading
 
 import pytest
 
 import process
 import rollcall
+import wait
 from test_refusals import refused
 
 
@@ -19,17 +24,22 @@ def _make_certificate(folder, name, *arguments):
              "-out", str(folder / f"{name}.crt"), *arguments)
 
 
+def _make_certificates(folder, host):
+    """Two authorities, and a certificate for the host by the one that is ours."""
+    for authority in ("ours", "another"):
+        _make_certificate(folder, authority)
+    kind = "IP" if host[0].isdigit() else "DNS"
+    _make_certificate(folder, "redis", "-CA", str(folder / "ours.crt"), "-CAkey",
+                      str(folder / "ours.key"), "-addext", f"subjectAltName={kind}:{host}")
+
+
 class Tls:
     """A world whose Redis has a port for TLS beside the plain one, which the checks use."""
 
     def __init__(self, world, folder, host):
         self.world = world
         self.port = process.free_port()
-        for authority in ("ours", "another"):
-            _make_certificate(folder, authority)
-        kind = "IP" if host[0].isdigit() else "DNS"
-        _make_certificate(folder, "redis", "-CA", str(folder / "ours.crt"), "-CAkey",
-                          str(folder / "ours.key"), "-addext", f"subjectAltName={kind}:{host}")
+        _make_certificates(folder, host)
         server = world.redis_server
         server.extra = ["--tls-port", str(self.port), "--tls-auth-clients", "no",
                         "--tls-ca-cert-file", str(folder / "ours.crt"),
@@ -42,6 +52,44 @@ class Tls:
         """An instance that takes Redis for `host`."""
         return self.world.run(redis__url=f"rediss://{host}:{port or self.port}/0",
                               redis__timeout_ms=1500)
+
+
+class Greeter:
+    """A server that shakes hands and says no more: notes the names that it is called by, and how the
+    handshakes ended: by a version of TLS, or by an alert."""
+
+    def __init__(self, folder):
+        self.names, self.endings = [], []
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(folder / "redis.crt", folder / "redis.key")
+        self._context.sni_callback = lambda _, name, __: self.names.append(name)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def speak_only(self, version):
+        """Refuses any other version of TLS; the old ones need weak ciphers."""
+        self._context.set_ciphers("ALL:@SECLEVEL=0")
+        self._context.minimum_version = self._context.maximum_version = version
+
+    def _serve(self):
+        while True:
+            try:
+                plain = self._listener.accept()[0]
+            except OSError:
+                return
+            plain.settimeout(10)
+            try:
+                with self._context.wrap_socket(plain, server_side=True) as secure:
+                    self.endings.append(secure.version())
+            except OSError as error:
+                self.endings.append(getattr(error, "reason", None) or str(error))
+
+    def close(self):
+        """Ends the listener, and with it the thread."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
 
 @pytest.fixture
@@ -93,3 +141,48 @@ def test_a_port_without_tls_is_named(world, make_tls):
     world.create_input()
     refused(make_tls("localhost").run("localhost", port=world.redis_server.port),
             "port for TLS?")
+
+
+@pytest.fixture
+def make_greeter(make_tls, tmp_path):
+    """Makes a Greeter with a certificate for the host."""
+    greeters = []
+
+    def make(host):
+        make_tls(host)  # for the authority that is trusted
+        greeters.append(Greeter(tmp_path))
+        return greeters[-1]
+
+    yield make
+    for greeter in greeters:
+        greeter.close()
+
+
+@pytest.mark.parametrize("host, name", [("localhost", "localhost"), ("127.0.0.1", None)])
+def test_the_server_is_called_by_its_name(world, make_greeter, host, name):
+    """So one address can serve several (SNI). An address is no name (RFC 6066)."""
+    world.create_input()
+    greeter = make_greeter(host)
+    world.run(redis__url=f"rediss://{host}:{greeter.port}/0")
+    wait.until(lambda: greeter.endings, 30, "a handshake")
+    assert greeter.names[0] == name
+    assert greeter.endings[0] in ("TLSv1.2", "TLSv1.3")
+
+
+@pytest.mark.parametrize("version, is_taken", [(ssl.TLSVersion.TLSv1_1, False),
+                                               (ssl.TLSVersion.TLSv1_2, True)])
+def test_tls_before_1_2_is_refused(world, make_greeter, tmp_path, version, is_taken):
+    """Even where the machine's settings would take it."""
+    settings = tmp_path / "weak.cnf"
+    settings.write_text("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = weak\n"
+                        "[weak]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n")
+    world.create_input()
+    greeter = make_greeter("localhost")
+    greeter.speak_only(version)
+    instance = world.run(env={"OPENSSL_CONF": str(settings)},
+                         redis__url=f"rediss://localhost:{greeter.port}/0")
+    wait.until(lambda: greeter.endings, 30, "a handshake")
+    assert (greeter.endings[0] == "TLSv1.2") is is_taken, greeter.endings
+    if not is_taken:
+        instance.wait_log("Waiting for Redis")
+        assert "TLS with Redis at" in instance.log()
