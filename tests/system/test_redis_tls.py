@@ -169,6 +169,7 @@ def test_the_server_is_called_by_its_name(world, make_greeter, host, name):
     assert greeter.endings[0] in ("TLSv1.2", "TLSv1.3")
 
 
+@pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated")
 @pytest.mark.parametrize("version, is_taken", [(ssl.TLSVersion.TLSv1_1, False),
                                                (ssl.TLSVersion.TLSv1_2, True)])
 def test_tls_before_1_2_is_refused(world, make_greeter, tmp_path, version, is_taken):
