@@ -4,6 +4,7 @@ That counts what no client tells: bytes as stored, batches, and transactions (ea
 marker in the partition of __consumer_offsets to which its offsets went).
 """
 
+import collections
 import dataclasses
 import os
 import re
@@ -13,7 +14,7 @@ import struct
 #: offset delta, two times, producer, epoch, sequence, records.
 _BATCH = struct.Struct(">qiibIhiqqqhii")
 _BEFORE_LENGTH_COUNTS = 12
-_CONTROL = 0x20
+_TRANSACTIONAL, _CONTROL = 0x10, 0x20
 _COMMIT_KEY = struct.pack(">hh", 0, 1)
 
 _FOLDER = re.compile(r"(.+)-(\d+)")
@@ -21,10 +22,12 @@ _FOLDER = re.compile(r"(.+)-(\d+)")
 
 @dataclasses.dataclass
 class Stored:
-    """Sums over batches: records and bytes of data, and commit and abort markers."""
+    """Sums over batches: bytes, records that a transaction committed or that had none, those that one
+    aborted, and the markers of both. What is open counts as bytes alone."""
     bytes: int = 0
     batches: int = 0
     records: int = 0
+    aborted: int = 0
     commits: int = 0
     aborts: int = 0
 
@@ -57,21 +60,27 @@ def sizes(data):
 
 def _walk(path, start, end):
     found = Stored()
+    pending = collections.Counter()  # producer -> records of its open transaction
     with open(path, "rb") as segment:
         at = start
         while at + _BATCH.size <= end:
             segment.seek(at)
             header = segment.read(_BATCH.size + 16)
             fields = _BATCH.unpack_from(header)
-            length, attributes, count = fields[1], fields[5], fields[12]
+            length, attributes, producer, count = fields[1], fields[5], fields[9], fields[12]
             if length <= 0:
                 break
             found.batches += 1
             if attributes & _CONTROL:
                 # One record: length, attributes, two deltas and the key's length, a byte each.
                 is_commit = header[_BATCH.size + 5:_BATCH.size + 9] == _COMMIT_KEY
+                ended = pending.pop(producer, 0)
                 found.commits += is_commit
                 found.aborts += not is_commit
+                found.records += ended if is_commit else 0
+                found.aborted += 0 if is_commit else ended
+            elif attributes & _TRANSACTIONAL:
+                pending[producer] += count
             else:
                 found.records += count
             at += _BEFORE_LENGTH_COUNTS + length

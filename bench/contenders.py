@@ -40,8 +40,8 @@ class Contender:
     def is_published(self, world, records, output, stable):
         """Whether the output is whole and nothing is open, given its last stable offsets."""
         found = broker_log.since(world.data, {}, output).get(output, broker_log.Stored())
-        return (found.records >= records.count and
-                sum(stable.values()) == found.records + found.commits + found.aborts)
+        return (found.records >= records.count and sum(stable.values()) ==
+                found.records + found.aborted + found.commits + found.aborts)
 
     def is_counted(self, world, records):
         """Whether all records are in the counts."""
