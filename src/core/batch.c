@@ -101,7 +101,8 @@ static void make_room(struct batch *batch, size_t bytes) {
 struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
                                 struct batch_bytes value, struct batch_bytes text) {
     const size_t end = batch->record_bytes + size_of(key.length, value.length, text.length);
-    if (end > batch->record_capacity) make_room(batch, end > batch->first_bytes ? end : batch->first_bytes);
+    if (end > batch->record_capacity)
+        make_room(batch, end > batch->first_bytes ? end : batch->first_bytes);
     struct batch_record *record = (void *)(batch->records + batch->record_bytes);
     char *at = record->bytes;
     record->key_length = put(&at, key);

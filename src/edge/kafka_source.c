@@ -40,8 +40,7 @@ struct kafka_source {
     int64_t renewed_ms;      /* when the consumer was replaced; 0: never */
     int64_t assigned_ms;     /* when the group last shared out */
     int orphan_looks;        /* in a row that found partitions without an owner */
-    bool is_starting_over;   /* left the group, to join it again with nothing in hand */
-    bool is_rejoining;       /* the same, for a stranded partition or with a new consumer */
+    bool is_rejoining;       /* gives everything up; until the next assignment */
     atomic_bool is_stranded; /* a partition is where the log no longer is; set by its reader */
     atomic_bool is_joined;
 };
@@ -193,38 +192,33 @@ bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_reba
 }
 
 /* Gives up all partitions, in order, and joins anew: the group shares out once more. */
-static bool start_over(struct kafka_source *source, struct error *error) {
+static bool start_over(struct kafka_source *source, const char *why, struct error *error) {
+    log_warn(why);
+    source->is_rejoining = true;
     rd_kafka_unsubscribe(source->consumer);
     return join(source, error);
 }
 
-/* Leaves the group and joins it anew where it was taken back without a word: see kafka_member. */
-static bool start_over_if_replaced(struct kafka_source *source, struct error *error) {
-    if (!kafka_member_was_replaced(&source->member)) {
-        source->is_starting_over = false;
-        return true;
+/* Where librdkafka goes on with what it should have given up: a member that was expelled and taken back
+ * (see kafka_member), and a partition whose position is not in the log any more. That one it fetches no
+ * longer, and refuses to seek in; an assignment sets it going, at which the watermarks are compared with
+ * the log, and the gap is found. */
+static bool start_over_if_need_be(struct kafka_source *source, struct error *error) {
+    if (source->is_rejoining) return true;
+    if (kafka_member_was_replaced(&source->member)) {
+        return start_over(source, "The group expelled this member and took it back: joining anew",
+                          error);
     }
-    if (source->is_starting_over) return true;
-    source->is_starting_over = true;
-    log_warn("The group expelled this member and took it back: joining anew");
-    return start_over(source, error);
-}
-
-/* librdkafka has stopped to fetch such a partition, and refuses to seek in it: nothing but an
- * assignment sets it going. That compares the watermarks with the log, and finds the gap. */
-static bool start_over_if_stranded(struct kafka_source *source, struct error *error) {
-    if (!atomic_load(&source->is_stranded) || source->is_rejoining ||
-        clock_ms() < source->assigned_ms + STRANDED_MS) {
-        return true;
+    if (atomic_load(&source->is_stranded) && clock_ms() >= source->assigned_ms + STRANDED_MS) {
+        return start_over(source, "Kafka no longer holds what was to be read next: joining anew",
+                          error);
     }
-    source->is_rejoining = true;
-    log_warn("Kafka no longer holds what was to be read next: joining anew");
-    return start_over(source, error);
+    return true;
 }
 
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {
     const struct kafka_source_options *options = &source->options;
-    if (options->static_id == NULL || source->is_starting_over ||
+    if (options->static_id == NULL || source->is_rejoining ||
         clock_ms() > source->assigned_ms + ORPHANS_MS) {
         return true;
     }
@@ -234,8 +228,8 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
     }
     if (++source->orphan_looks < ORPHAN_LOOKS) return true; /* it may be about to move */
     source->orphan_looks = 0;
-    log_warn("The group came to rest with partitions that nobody owns: joining anew");
-    return start_over(source, error);
+    return start_over(
+        source, "The group came to rest with partitions that nobody owns: joining anew", error);
 }
 
 static void take_away(struct kafka_source *source, rd_kafka_topic_partition_list_t *list,
@@ -294,9 +288,7 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
         rd_kafka_message_destroy(message);
     }
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
-    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return start_over_if_replaced(source, error) && start_over_if_stranded(source, error);
-    }
+    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_need_be(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         return error_set(error,
                          "another process runs with the same instance.id \"%s\" in group %s: "
