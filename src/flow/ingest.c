@@ -51,6 +51,7 @@ struct ingest {
     struct batch *reading; /* is being filled */
     int read_count;        /* records that were read into it */
     struct budget_waiter hand_waiter;
+    struct metric_cell *lag, *counted_lag; /* NULL until there is something to show */
     int64_t place_after_ms, next_cut_ms, next_verify_ms, next_lag_ms;
 
     /* shared; written by the pipeline, read by the thread */
@@ -306,10 +307,12 @@ static void read_records(struct ingest *ingest, struct batch *batch, int timeout
 
 /* From the watermark, or before there is one from where the group began. Nothing is shown while Redis
  * could not be asked, and before the begin is known: 0 would be a wrong answer. */
-static void show_track(const struct ingest *ingest, struct metric *metric, int64_t stored,
-                       int64_t end) {
+static void show_track(const struct ingest *ingest, struct metric *metric,
+                       struct metric_cell **cell, int64_t stored, int64_t end) {
     const int64_t from = stored == CURSOR_ABSENT ? ingest->cursor.origin : stored;
-    if (from >= 0) metric_set(metric_cell(metric, ingest->label), end > from ? end - from : 0);
+    if (from < 0) return;
+    if (*cell == NULL) *cell = metric_cell(metric, ingest->label);
+    metric_set(*cell, end > from ? end - from : 0);
 }
 
 static void show_lag(struct ingest *ingest, int64_t now_ms) {
@@ -317,8 +320,10 @@ static void show_lag(struct ingest *ingest, int64_t now_ms) {
     ingest->next_lag_ms = now_ms + LAG_MS;
     const int64_t end = kafka_stream_end(ingest->stream);
     if (end < 0) return;
-    show_track(ingest, ingest->options->lag, ingest->cursor.published.stored, end);
-    show_track(ingest, ingest->options->counted_lag, ingest->cursor.counted.stored, end);
+    const struct ingest_options *options = ingest->options;
+    const struct cursor *cursor = &ingest->cursor;
+    show_track(ingest, options->lag, &ingest->lag, cursor->published.stored, end);
+    show_track(ingest, options->counted_lag, &ingest->counted_lag, cursor->counted.stored, end);
 }
 
 static bool is_full(const struct ingest *ingest) {
@@ -489,6 +494,7 @@ struct kafka_stream *ingest_stop(struct ingest *ingest) {
     budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
     metric_cell_remove(ingest->options->counted_lag, ingest->label);
     metric_cell_remove(ingest->options->lag, ingest->label);
+    ingest->lag = ingest->counted_lag = NULL;
     struct kafka_stream *stream = ingest->stream;
     ingest->stream = NULL;
     return stream;

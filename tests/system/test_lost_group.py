@@ -50,6 +50,11 @@ def test_group_forgotten(world):
     world.verify(load, instance)
     assert "Partitions lost" in instance.log()
     assert instance.metric("rollcall_assigned_partitions") == 4
+
+    def lags():
+        return [lag for (name, _), lag in instance.metrics().items() if name == "rollcall_lag_records"]
+
+    wait.until(lambda: lags() == [0] * 4, 10, lambda: f"the lag of what was given anew: {lags()}")
     instance.stop()
     assert instance.log().count(NEW_ONE) == 1
 
