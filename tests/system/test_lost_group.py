@@ -40,6 +40,7 @@ def wait_renewed(instance):
     wait.until(is_given, 60, "partitions for the new consumer", alive=instance.check_alive)
 
 
+@pytest.mark.sanitizer
 def test_group_forgotten(world):
     load = world.make_load()
     load.produce(2000)
