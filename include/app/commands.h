@@ -16,5 +16,6 @@ int command_demo(const struct config *config, const struct options *options);
 int command_generate(const struct config *config, const struct options *options);
 int command_snapshot(const struct config *config, const struct options *options);
 int command_check(const struct config *config, const struct options *options);
+int command_top(const struct config *config, const struct options *options);
 
 #endif

@@ -21,6 +21,7 @@ enum options_command {
     OPTIONS_GENERATE,
     OPTIONS_SNAPSHOT,
     OPTIONS_CHECK,
+    OPTIONS_TOP,
     OPTIONS_COMMAND_COUNT
 };
 
@@ -40,8 +41,10 @@ struct options {
     bool is_verbose; /* -v: log.level=debug */
     bool is_quiet;   /* -q: log.level=warn */
 
+    int64_t count;   /* events, or views of top; 0 is for ever (not for demo) */
+    int64_t every_s; /* between two views of top */
+
     /* of generate and demo */
-    int64_t count;           /* events; 0 is for ever (generate alone) */
     int64_t rate;            /* a second; 0 is as fast as possible */
     bool has_start;          /* --start was given, and is in event.start_ms */
     struct event_plan event; /* users, skew, invalid share, seed */

@@ -15,7 +15,7 @@ enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 static int (*const commands[])(const struct config *, const struct options *) = {
     [OPTIONS_RUN] = command_run,           [OPTIONS_DEMO] = command_demo,
     [OPTIONS_GENERATE] = command_generate, [OPTIONS_SNAPSHOT] = command_snapshot,
-    [OPTIONS_CHECK] = command_check,
+    [OPTIONS_CHECK] = command_check,       [OPTIONS_TOP] = command_top,
 };
 
 /* What was printed must have arrived: a full disk or a closed pipe is no success. */

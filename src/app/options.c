@@ -15,8 +15,9 @@ enum { FIRST_LONG = 256 }; /* above every short option's letter */
 
 enum { OPTION_VERSION = FIRST_LONG, OPTION_SHAPING };
 
-/* --count and its like: numbers of generate and demo; val is OPTION_SHAPING plus the place here. */
-enum shaping { COUNT, RATE, USERS, SKEW, INVALID, SEED, START, SHAPING_COUNT };
+/* --count and its like: numbers of generate, demo and top; val is OPTION_SHAPING plus the place
+ * here. */
+enum shaping { COUNT, RATE, USERS, SKEW, INVALID, SEED, START, EVERY, SHAPING_COUNT };
 
 static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
@@ -28,16 +29,24 @@ static const struct option long_options[] = {
     {"invalid", required_argument, NULL, OPTION_SHAPING + INVALID},
     {"seed", required_argument, NULL, OPTION_SHAPING + SEED},
     {"start", required_argument, NULL, OPTION_SHAPING + START},
+    {"every", required_argument, NULL, OPTION_SHAPING + EVERY},
     {NULL, 0, NULL, 0},
 };
 
 static const char *const command_names[OPTIONS_COMMAND_COUNT] = {
     [OPTIONS_RUN] = "run",           [OPTIONS_DEMO] = "demo",   [OPTIONS_GENERATE] = "generate",
-    [OPTIONS_SNAPSHOT] = "snapshot", [OPTIONS_CHECK] = "check",
+    [OPTIONS_SNAPSHOT] = "snapshot", [OPTIONS_CHECK] = "check", [OPTIONS_TOP] = "top",
 };
 
-static bool is_shaped(enum options_command command) {
-    return command == OPTIONS_GENERATE || command == OPTIONS_DEMO;
+/* Who has an option, as a word for the error. */
+static const char *owners_of(enum shaping which) {
+    if (which == EVERY) return "top has";
+    return which == COUNT ? "generate, demo and top have" : "generate and demo have";
+}
+
+static bool has_option(enum options_command command, enum shaping which) {
+    if (command == OPTIONS_TOP) return which == EVERY || which == COUNT;
+    return which != EVERY && (command == OPTIONS_GENERATE || command == OPTIONS_DEMO);
 }
 
 static bool parse_integer(const char *name, const char *text, int64_t min, int64_t max,
@@ -126,6 +135,8 @@ static bool parse_shaping(enum shaping which, const char *text, struct options *
     case START:
         options->has_start = parse_start(text, &event->start_ms, error);
         return options->has_start;
+    case EVERY:
+        return parse_integer("every", text, 1, 3600, &options->every_s, error);
     case SHAPING_COUNT:
         break;
     }
@@ -164,7 +175,7 @@ static bool find_command(const char *name, enum options_command *command, struct
 }
 
 /* Sees to the command word, and to what it means for the other options. */
-static bool finish(int argc, char **argv, const char *shaping_name, bool has_count,
+static bool finish(int argc, char **argv, const bool is_given[SHAPING_COUNT],
                    struct options *options, struct error *error) {
     if (optind == argc) {
         return error_set(error, "which command? `rollcall --help` lists them");
@@ -175,13 +186,16 @@ static bool finish(int argc, char **argv, const char *shaping_name, bool has_cou
     if (optind + 1 < argc) {
         return error_set(error, "%s takes no argument: \"%s\"", command, argv[optind + 1]);
     }
-    if (shaping_name != NULL && !is_shaped(options->command)) {
-        return error_set(error, "%s has no option --%s; generate and demo have it", command,
-                         shaping_name);
+    for (const struct option *option = long_options; option->name != NULL; option++) {
+        const enum shaping which = (enum shaping)(option->val - OPTION_SHAPING);
+        if (option->val < OPTION_SHAPING || !is_given[which]) continue;
+        if (has_option(options->command, which)) continue;
+        return error_set(error, "%s has no option --%s; %s it", command, option->name,
+                         owners_of(which));
     }
     if (options->is_verbose && options->is_quiet) return error_set(error, "either -v or -q");
     if (options->command == OPTIONS_DEMO) {
-        if (!has_count) options->count = 100000;
+        if (!is_given[COUNT]) options->count = 100000;
         if (options->count == 0)
             return error_set(error, "--count: the demo needs at least 1 event");
     }
@@ -193,18 +207,18 @@ static bool finish(int argc, char **argv, const char *shaping_name, bool has_cou
 
 enum options_verdict options_parse(int argc, char **argv, struct options *options,
                                    struct error *error) {
-    *options = (struct options){
-        .rate = -1, .event = {.seed = 1, .users = 10000, .skew = 1.0, .invalid_percent = 1.0}};
+    *options =
+        (struct options){.rate = -1,
+                         .every_s = 1,
+                         .event = {.seed = 1, .users = 10000, .skew = 1.0, .invalid_percent = 1.0}};
     bool is_help = false;
     bool is_version = false;
-    bool has_count = false;
-    const char *shaping_name = NULL;
+    bool is_given[SHAPING_COUNT] = {false};
     optind = 0; /* glibc: begin anew */
     opterr = 0;
-    int index = 0;
     int found;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): main parses before there is a second thread */
-    while ((found = getopt_long(argc, argv, ":c:X:vqh", long_options, &index)) != -1) {
+    while ((found = getopt_long(argc, argv, ":c:X:vqh", long_options, NULL)) != -1) {
         if (found == '?' || found == ':') {
             refuse_option(found, argv, error);
             return OPTIONS_WRONG;
@@ -212,8 +226,7 @@ enum options_verdict options_parse(int argc, char **argv, struct options *option
         if (found >= OPTION_SHAPING) {
             const enum shaping which = (enum shaping)(found - OPTION_SHAPING);
             if (!parse_shaping(which, optarg, options, error)) return OPTIONS_WRONG;
-            shaping_name = long_options[index].name;
-            has_count = has_count || which == COUNT;
+            is_given[which] = true;
         } else if (found == 'X') {
             if (options->override_count == OPTIONS_OVERRIDES_MAX) {
                 error_set(error, "-X is there more than %d times", OPTIONS_OVERRIDES_MAX);
@@ -229,7 +242,7 @@ enum options_verdict options_parse(int argc, char **argv, struct options *option
         options->is_quiet = options->is_quiet || found == 'q';
     }
     if (is_version) return OPTIONS_VERSION;
-    const bool is_right = finish(argc, argv, shaping_name, has_count, options, error);
+    const bool is_right = finish(argc, argv, is_given, options, error);
     if (is_help && (options->has_command || optind == argc)) return OPTIONS_HELP;
     return is_right ? OPTIONS_GO_ON : OPTIONS_WRONG;
 }

@@ -14,6 +14,7 @@ static const char overview[] =
     "  generate  write login events to the input topic\n"
     "  snapshot  print the counts in Redis as one JSON object\n"
     "  check     look at configuration, Kafka and Redis; say what is wrong; change no data\n"
+    "  top       watch an instance and the counts in the terminal: rates, lag, top values\n"
     "\n"
     "`rollcall COMMAND --help` says more about one.\n"
     "\n";
@@ -86,9 +87,20 @@ static const char check[] =
     "with every setting that counts, secrets as ***.\n"
     "\n";
 
+static const char top[] =
+    "usage: rollcall top [OPTION]...\n"
+    "\n"
+    "Shows totals and rates of the instance at http.listen, its lag by partition, the largest\n"
+    "counts in Redis and the newest anomalies, until SIGINT or SIGTERM. On a terminal each view\n"
+    "takes the place of the one before. Who cannot be reached is named where the figures would\n"
+    "be, and asked again in the next view.\n"
+    "\n"
+    "      --every SECONDS   between two views (1)\n"
+    "      --count N         views (0: for ever)\n";
+
 static const char *const commands[OPTIONS_COMMAND_COUNT] = {
     [OPTIONS_RUN] = run,           [OPTIONS_DEMO] = demo,   [OPTIONS_GENERATE] = generate,
-    [OPTIONS_SNAPSHOT] = snapshot, [OPTIONS_CHECK] = check,
+    [OPTIONS_SNAPSHOT] = snapshot, [OPTIONS_CHECK] = check, [OPTIONS_TOP] = top,
 };
 
 void options_help(const struct options *options) {

@@ -43,14 +43,6 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct writer *w, c
     put_text(w, text);
 }
 
-/* Answers whether a sequence (of valid UTF-8) is a control character, C1 included: none of them
- * may reach a terminal or break a line. U+2028 and U+2029 end lines too, for some readers. */
-static bool is_control(const unsigned char *p, size_t length) {
-    if (length == 1) return p[0] < 0x20 || p[0] == 0x7F;
-    if (length == 2) return p[0] == 0xC2 && p[1] < 0xA0;
-    return length == 3 && p[0] == 0xE2 && p[1] == 0x80 && (p[2] == 0xA8 || p[2] == 0xA9);
-}
-
 static unsigned code_point(const unsigned char *p, size_t length) {
     if (length == 1) return p[0];
     if (length == 2) return (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu);
@@ -75,7 +67,7 @@ static size_t put_character(struct writer *w, const unsigned char *p, size_t cou
         put_text(w, "\\r");
     else if (p[0] == '\t')
         put_text(w, "\\t");
-    else if (is_control(p, length))
+    else if (utf8_is_control(p, length))
         put_format(w, "\\u%04x", code_point(p, length));
     else
         put(w, (const char *)p, length);

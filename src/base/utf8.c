@@ -32,3 +32,10 @@ size_t utf8_length(const void *bytes, size_t count) {
     }
     return length;
 }
+
+bool utf8_is_control(const void *bytes, size_t length) {
+    const unsigned char *p = bytes;
+    if (length == 1) return p[0] < 0x20 || p[0] == 0x7F;
+    if (length == 2) return p[0] == 0xC2 && p[1] < 0xA0;
+    return length == 3 && p[0] == 0xE2 && p[1] == 0x80 && (p[2] == 0xA8 || p[2] == 0xA9);
+}

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,8 +17,9 @@
 #include <microhttpd.h>
 
 #include "base/memory.h"
+#include "edge/http_address.h"
 
-enum { BACKLOG = 64, HOST_BYTES = 256 };
+enum { BACKLOG = 64 };
 
 static const char plain_text[] = "text/plain; charset=utf-8";
 
@@ -86,30 +86,6 @@ const char *http_request_argument(const struct http_request *request, const char
 
 /* --- the socket --- */
 
-/* Splits HOST:PORT or [HOST]:PORT. Answers false if it is neither. */
-static bool split(const char *listen_on, char host[HOST_BYTES], const char **port) {
-    const char *colon = strrchr(listen_on, ':');
-    if (colon == NULL) return false;
-    const char *begin = listen_on;
-    const char *end = colon;
-    if (*begin == '[') {
-        if (end - begin < 2 || end[-1] != ']') return false;
-        begin++;
-        end--;
-    } else if (memchr(begin, ':', (size_t)(end - begin)) != NULL) {
-        return false; /* an address of IPv6 without brackets */
-    }
-    const size_t length = (size_t)(end - begin);
-    if (length == 0 || length >= HOST_BYTES) return false;
-    memcpy(host, begin, length);
-    host[length] = '\0';
-
-    *port = colon + 1;
-    const size_t digits = strspn(*port, "0123456789");
-    return digits > 0 && digits <= 5 && (*port)[digits] == '\0' &&
-           strtol(*port, NULL, 10) <= UINT16_MAX;
-}
-
 /* Answers a descriptor that listens, or -1 with errno. */
 static int listen_at(const struct addrinfo *address) {
     const int descriptor =
@@ -144,25 +120,8 @@ static const char *mend(int cause) {
 /* Answers a descriptor, or -1 with an error. A name like localhost may have several addresses; the
  * first that can be had is taken, those of IPv4 first. */
 static int open_socket(const char *listen_on, struct error *error) {
-    char host[HOST_BYTES];
-    const char *port = NULL;
-    if (!split(listen_on, host, &port)) {
-        error_set(error,
-                  "http.listen: \"%s\" is not HOST:PORT; for example 127.0.0.1:9464 (this machine "
-                  "alone), 0.0.0.0:9464 or [::]:9464 (all its addresses), or nothing (no HTTP)",
-                  listen_on);
-        return -1;
-    }
-
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    const int failure = getaddrinfo(host, port, &hints, &found);
-    if (failure != 0) {
-        error_set(error, "http.listen %s: no address for \"%s\" (%s); choose an address", listen_on,
-                  host, gai_strerror(failure));
-        return -1;
-    }
+    struct addrinfo *found = http_address_find(listen_on, AI_PASSIVE, error);
+    if (found == NULL) return -1;
 
     int descriptor = -1;
     int cause = EADDRNOTAVAIL;

@@ -7,7 +7,7 @@
 #define ALL_COMMANDS                                                                               \
     "+ping +select +eval +evalsha +info +type +exists +expire +del "                               \
     "+hget +hmget +hset +hincrby +hgetall +hvals +zadd +zcard +zincrby +zscore +zrange "           \
-    "+zrevrange +zrem +zremrangebyscore +xadd"
+    "+zrevrange +zrem +zremrangebyscore +xadd +xrevrange"
 
 static const struct {
     const char *begin; /* of the reply */

@@ -38,7 +38,7 @@ static void assert_wrong(const char *line, const char *expected) {
 
 static void each_command_is_known_wherever_it_stands(void **state) {
     (void)state;
-    static const char *const names[] = {"run", "demo", "generate", "snapshot", "check"};
+    static const char *const names[] = {"run", "demo", "generate", "snapshot", "check", "top"};
     for (int i = 0; i < OPTIONS_COMMAND_COUNT; i++) {
         char line[64];
         snprintf(line, sizeof line, "-q %s -c f", names[i]);
@@ -97,6 +97,22 @@ static void shaping_belongs_to_generate_and_demo(void **state) {
     assert_int_equal(options.event.start_ms, INT64_C(1720622216000));
     assert_int_equal(parse("demo --start 2024-07-10T14:36:56Z"), OPTIONS_GO_ON);
     assert_int_equal(options.event.start_ms, INT64_C(1720622216000));
+}
+
+static void top_has_every_and_count_alone(void **state) {
+    (void)state;
+    assert_int_equal(parse("top"), OPTIONS_GO_ON);
+    assert_int_equal(options.every_s, 1);
+    assert_int_equal(options.count, 0);
+    assert_int_equal(parse("top --every 3600 --count 2"), OPTIONS_GO_ON);
+    assert_int_equal(options.every_s, 3600);
+    assert_int_equal(options.count, 2);
+    assert_wrong("top --every 0", "allowed are 1 to 3600");
+    assert_wrong("top --every 0.5", "no whole number");
+    assert_wrong("top --rate 5", "top has no option --rate; generate and demo have it");
+    assert_wrong("demo --every 5", "demo has no option --every; top has it");
+    assert_wrong("run --count 5", "run has no option --count; generate, demo and top have it");
+    assert_wrong("top --evry 5", "did you mean --every?");
 }
 
 static void start_is_unix_seconds_or_iso_8601(void **state) {
@@ -200,6 +216,7 @@ int main(void) {
         cmocka_unit_test(overrides_keep_their_order),
         cmocka_unit_test(wrong_usage_names_the_nearest),
         cmocka_unit_test(shaping_belongs_to_generate_and_demo),
+        cmocka_unit_test(top_has_every_and_count_alone),
         cmocka_unit_test(start_is_unix_seconds_or_iso_8601),
         cmocka_unit_test(defaults_differ_where_commands_do),
         cmocka_unit_test(numbers_out_of_range_say_the_range),

@@ -51,10 +51,23 @@ static void a_broken_continuation_is_no_character(void **state) {
     assert_int_equal(utf8_length("\xC3\xA9tude", 7), 2);
 }
 
+static void control_characters_and_line_ends_are_known(void **state) {
+    (void)state;
+    for (uint32_t point = 0; point < 0x3000; point++) {
+        unsigned char bytes[4];
+        const size_t length = shortest(point);
+        encode(point, length, bytes);
+        const int expected =
+            point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029;
+        if (utf8_is_control(bytes, length) != expected) fail_msg("U+%04X", (unsigned)point);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exactly_the_shortest_form_of_each_character_is_valid),
         cmocka_unit_test(a_broken_continuation_is_no_character),
+        cmocka_unit_test(control_characters_and_line_ends_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

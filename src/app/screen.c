@@ -1,0 +1,99 @@
+/* Lines are not wrapped by the terminal either while a view is written (DECAWM is off): a character
+ * counts as one column here, and some take two. */
+#include "app/screen.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/utf8.h"
+
+/* ANSI: to the first line; and what is left of the line, or of the screen, erased. */
+#define TO_BEGIN "\033[?7l\033[H"
+#define TO_LINE_END "\033[K"
+#define TO_END "\033[J\033[?7h"
+
+enum { COLUMNS_MIN = 20 };
+
+void screen_begin(struct screen *screen) {
+    struct winsize window = {0};
+    screen->is_terminal = isatty(STDOUT_FILENO) == 1;
+    screen->rows = screen->columns = INT_MAX;
+    if (screen->is_terminal) {
+        (void)!ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);
+        screen->rows = window.ws_row > 0 ? window.ws_row : 24;
+        screen->columns = window.ws_col > 0 ? window.ws_col : 80;
+        if (screen->columns < COLUMNS_MIN) screen->columns = COLUMNS_MIN;
+    }
+    screen->used_rows = 0;
+    text_clear(&screen->out);
+    if (screen->is_terminal)
+        text_add(&screen->out, TO_BEGIN);
+    else if (screen->view_count > 0)
+        text_add(&screen->out, "\n");
+    screen->view_count++;
+}
+
+/* Adds one character, or the first byte of what is none, and answers how many bytes it took. */
+static size_t put_character(struct text *out, const char *bytes, size_t count, int *columns) {
+    const size_t length = utf8_length(bytes, count);
+    const bool is_shown = length > 0 && !utf8_is_control(bytes, length);
+    if (is_shown)
+        text_add_bytes(out, bytes, length);
+    else
+        text_format(out, "\\x%02x", (unsigned)(unsigned char)*bytes);
+    *columns += is_shown ? 1 : 4;
+    return is_shown ? length : 1;
+}
+
+void screen_line(struct screen *screen, struct text *line) {
+    struct text *out = &screen->out;
+    if (screen->used_rows < screen->rows) {
+        int columns = 0;
+        if (screen->is_terminal && screen->used_rows > 0) text_add(out, "\n");
+        size_t mark = out->length; /* where the '>' would stand */
+        for (size_t i = 0; i < line->length;) {
+            i += put_character(out, line->bytes + i, line->length - i, &columns);
+            if (columns < screen->columns) mark = out->length;
+            if (columns <= screen->columns) continue;
+            out->length = mark;
+            text_add(out, ">");
+            break;
+        }
+        text_add(out, screen->is_terminal ? TO_LINE_END : "\n");
+        screen->used_rows++;
+    }
+    text_clear(line);
+}
+
+void screen_sentence(struct screen *screen, const char *sentence) {
+    const size_t room = (size_t)screen->columns;
+    struct text line = {0};
+    while (*sentence != '\0') {
+        size_t length = strlen(sentence);
+        if (length > room) {
+            length = room;
+            while (length > 0 && sentence[length] != ' ')
+                length--;
+            if (length == 0) length = room; /* a word that is longer than a line */
+        }
+        text_add_bytes(&line, sentence, length);
+        screen_line(screen, &line);
+        sentence += length + strspn(sentence + length, " ");
+    }
+    text_release(&line);
+}
+
+bool screen_show(struct screen *screen) {
+    if (screen->is_terminal) text_add(&screen->out, TO_END);
+    fwrite(text_string(&screen->out), 1, screen->out.length, stdout);
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
+void screen_release(struct screen *screen) {
+    if (screen->is_terminal && screen->view_count > 0) fputs("\n", stdout);
+    text_release(&screen->out);
+}

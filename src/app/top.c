@@ -1,0 +1,265 @@
+/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other; who
+ * is away is said in the place of the figures, and asked again in the next turn. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "app/commands.h"
+#include "app/config.h"
+#include "app/options.h"
+#include "app/scrape.h"
+#include "app/screen.h"
+#include "base/clamp.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "edge/http_client.h"
+#include "edge/redis_fault.h"
+#include "edge/redis_link.h"
+
+enum { VALUES_SHOWN = 10, ANOMALIES_SHOWN = 5, HTTP_WAIT_MS = 3000, NAP_MS = 100 };
+
+struct top {
+    const struct config *config;
+    struct redis_link *link;
+    struct screen screen;
+    struct text line, reply;
+    struct scrape now;
+    int64_t before[SCRAPE_COUNTER_COUNT]; /* totals of the turn before */
+    int64_t before_us;                    /* when; 0: there are none */
+};
+
+static volatile sig_atomic_t is_stopping;
+
+static void stop(int signal_number) {
+    (void)signal_number;
+    is_stopping = 1;
+}
+
+/* The first signal ends it well; the second, whose action is the default again, at once. */
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* hiredis writes to connections that Redis has closed */
+}
+
+/* Adds the last words of a line, and shows it. */
+#define say(top, ...) (text_format(&(top)->line, __VA_ARGS__), end_line(top))
+
+static void end_line(struct top *top) {
+    screen_line(&top->screen, &top->line);
+}
+
+/* What was added is a sentence. */
+static void end_sentence(struct top *top) {
+    screen_sentence(&top->screen, text_string(&top->line));
+    text_clear(&top->line);
+}
+
+static void say_head(struct top *top) {
+    const time_t now = time(NULL);
+    struct tm utc = {0};
+    char text[32];
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &utc));
+    say(top, "rollcall top  %s  %s  %s %s", text, top->config->http.listen,
+        redis_link_name(top->link), top->config->redis.prefix);
+}
+
+/* --- the instance --- */
+
+static void say_counters(struct top *top) {
+    const int64_t now_us = clock_us();
+    const double seconds = (double)(now_us - top->before_us) / 1e6;
+    const int64_t *now = top->now.totals;
+    bool has_rates = top->before_us != 0;
+    for (int i = 0; i < SCRAPE_COUNTER_COUNT; i++)
+        has_rates = has_rates && now[i] >= top->before[i]; /* else it began anew */
+    say(top, "%-9s%14s%14s%14s%14s%14s", "", "consumed", "counted", "published", "rejected",
+        "anomalies");
+    text_add(&top->line, "total    ");
+    for (int i = 0; i < SCRAPE_COUNTER_COUNT; i++)
+        text_format(&top->line, "%14" PRId64, now[i]);
+    end_line(top);
+    text_add(&top->line, "a second ");
+    for (int i = 0; i < SCRAPE_COUNTER_COUNT; i++) {
+        char rate[32] = "-";
+        if (has_rates)
+            snprintf(rate, sizeof rate, "%.1f", (double)(now[i] - top->before[i]) / seconds);
+        text_format(&top->line, "%14s", rate);
+        top->before[i] = now[i];
+    }
+    end_line(top);
+    top->before_us = now_us;
+}
+
+/* The lags from the given one on, together. */
+static struct scrape_lag sum_of(const struct scrape *scrape, size_t first) {
+    struct scrape_lag sum = {0};
+    for (size_t i = first; i < scrape->lag_count; i++) {
+        sum.to_publish += scrape->lags[i].to_publish;
+        sum.to_count += scrape->lags[i].to_count;
+    }
+    return sum;
+}
+
+/* False: it is away, and the reason is said. */
+static bool say_instance(struct top *top) {
+    const char *listen_on = top->config->http.listen;
+    struct error error = {""};
+    const char *page = http_client_get(listen_on, "/metrics", HTTP_WAIT_MS, &top->reply, &error);
+    if (page != NULL && !scrape_read(&top->now, page)) {
+        error_set(&error, "%s is no instance of rollcall", listen_on);
+        page = NULL;
+    }
+    if (page == NULL) {
+        top->before_us = 0;
+        text_format(&top->line,
+                    "no figures of the instance: %s; start `rollcall run`, or set http.listen as "
+                    "the instance has it",
+                    error.text);
+        end_sentence(top);
+        return false;
+    }
+    say_counters(top);
+    const struct scrape_lag all = sum_of(&top->now, 0);
+    say(top, "%-9s%" PRId64 " to publish, %" PRId64 " to count, in %" PRId64 " partitions", "lag",
+        all.to_publish, all.to_count, top->now.assigned_count);
+    return true;
+}
+
+static void say_lag(struct top *top, const char *name, struct scrape_lag lag) {
+    say(top, "%-9s%14" PRId64 "%14" PRId64, name, lag.to_publish, lag.to_count);
+}
+
+/* As many partitions as there is room for, and the sum of the others. */
+static void say_partitions(struct top *top) {
+    const size_t count = top->now.lag_count;
+    const int rows_left = top->screen.rows - top->screen.used_rows;
+    const size_t room = rows_left > 2 ? (size_t)rows_left - 2 : 0;
+    if (count == 0 || room == 0) return;
+    const size_t shown = count <= room ? count : room - 1;
+    char name[32];
+    end_line(top);
+    say(top, "%-9s%14s%14s", "partition", "to publish", "to count");
+    for (size_t i = 0; i < shown; i++) {
+        snprintf(name, sizeof name, "%d", top->now.lags[i].partition);
+        say_lag(top, name, top->now.lags[i]);
+    }
+    snprintf(name, sizeof name, "%zu more", count - shown);
+    if (shown < count) say_lag(top, name, sum_of(&top->now, shown));
+}
+
+/* --- Redis --- */
+
+/* The reply to a command if it is a list; else NULL, and the error says how to mend it. */
+#define ask(top, error, ...) list_of(top, redis_link_call((top)->link, error, __VA_ARGS__), error)
+
+/* Takes the reply. */
+static redisReply *list_of(const struct top *top, redisReply *reply, struct error *error) {
+    if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
+    redis_fault_judge(reply->str != NULL ? reply->str : "no list", redis_link_name(top->link),
+                      top->config->redis.prefix, error);
+    freeReplyObject(reply);
+    return NULL;
+}
+
+/* Adds name, value, name, value, ... */
+static void add_pairs(struct top *top, const redisReply *pairs) {
+    for (size_t i = 0; i < pairs->elements; i++) {
+        const redisReply *word = pairs->element[i];
+        text_add(&top->line, i % 2 == 0 ? "  " : " ");
+        if (word->str != NULL) text_add_bytes(&top->line, word->str, word->len);
+    }
+}
+
+static bool say_values(struct top *top, const char *dimension, struct error *error) {
+    redisReply *reply = ask(top, error, "ZREVRANGE %s:%s_counts 0 %d WITHSCORES",
+                            top->config->redis.prefix, dimension, VALUES_SHOWN - 1);
+    if (reply == NULL) return false;
+    text_format(&top->line, "%-11s", dimension);
+    add_pairs(top, reply);
+    end_line(top);
+    freeReplyObject(reply);
+    return true;
+}
+
+static bool say_anomalies(struct top *top, struct error *error) {
+    redisReply *reply = ask(top, error, "XREVRANGE %s:anomalies + - COUNT %d",
+                            top->config->redis.prefix, ANOMALIES_SHOWN);
+    if (reply == NULL) return false;
+    if (reply->elements == 0) say(top, "%-11s  none", "anomalies");
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *entry = reply->element[i]; /* its id, and its fields */
+        text_format(&top->line, "%-11s", i == 0 ? "anomalies" : "");
+        if (entry->elements == 2) add_pairs(top, entry->element[1]);
+        end_line(top);
+    }
+    freeReplyObject(reply);
+    return true;
+}
+
+static void say_redis(struct top *top) {
+    struct error error = {""};
+    bool is_good = redis_link_open(top->link, &error);
+    const bool is_open = is_good;
+    for (int i = 0; is_good && i < top->config->aggregate.dimension_count; i++)
+        is_good = say_values(top, top->config->aggregate.dimensions[i], &error);
+    is_good = is_good && say_anomalies(top, &error);
+    if (is_good) return;
+    text_format(&top->line, "no figures of Redis: %s%s", error.text,
+                is_open ? "" : "; start Redis, or set redis.url");
+    end_sentence(top);
+}
+
+/* --- turns --- */
+
+static bool take_turn(struct top *top) {
+    screen_begin(&top->screen);
+    say_head(top);
+    end_line(top);
+    const bool has_instance = say_instance(top);
+    end_line(top);
+    say_redis(top);
+    if (has_instance) say_partitions(top);
+    return is_stopping || screen_show(&top->screen);
+}
+
+static void pause_until(int64_t next_ms) {
+    int64_t left_ms;
+    while (!is_stopping && (left_ms = next_ms - clock_ms()) > 0)
+        clock_sleep_ms((int)clamp(left_ms, 1, NAP_MS));
+}
+
+static void watch(struct top *top, const struct options *options) {
+    int64_t next_ms = clock_ms();
+    for (int64_t turn = 1; !is_stopping && take_turn(top) && turn != options->count; turn++) {
+        next_ms = clamp(next_ms + options->every_s * 1000, clock_ms(), INT64_MAX);
+        pause_until(next_ms);
+    }
+}
+
+int command_top(const struct config *config, const struct options *options) {
+    struct error error = {"http.listen is empty: top asks a running instance over HTTP, so set it "
+                          "as that instance has it"};
+    struct top *top = memory_create(sizeof *top);
+    top->config = config;
+    if (config->http.listen[0] != '\0')
+        top->link = redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
+    const bool is_right = top->link != NULL;
+    if (is_right) {
+        catch_signals();
+        watch(top, options);
+    } else {
+        log_error(error.text);
+    }
+    screen_release(&top->screen);
+    text_release(&top->line);
+    text_release(&top->reply);
+    redis_link_destroy(&top->link);
+    free(top);
+    return is_right ? 0 : 2;
+}

@@ -1,0 +1,335 @@
+"""`rollcall top`: what it shows of an instance and of Redis, and when one of them is away."""
+
+import fcntl
+import http.server
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+import threading
+
+import pytest
+
+import oracle
+import process
+import rollcall
+import wait
+
+pytestmark = pytest.mark.coverage
+
+COUNTERS = ["consumed", "counted", "published", "rejected", "anomalies"]
+_TIME_MS = 1720622216000
+
+
+class View:
+    """One view, as text without escapes."""
+
+    def __init__(self, text):
+        self.text = text
+        self.lines = text.splitlines()
+
+    def line(self, name):
+        """The words after the name of a line; None if there is no such line."""
+        found = [line[len(name):] for line in self.lines if line.startswith(name)]
+        return found[0].split() if found else None
+
+    def counters(self, name):
+        """The figures of "total" or "a second" by name."""
+        words = self.line(name)
+        return dict(zip(COUNTERS, words, strict=True)) if words else None
+
+    def lag(self):
+        """[to publish, to count, partitions]"""
+        return [int(number) for number in re.findall(r"\d+", " ".join(self.line("lag")))]
+
+
+def _views(text):
+    return [View("rollcall top" + part) for part in text.split("rollcall top")[1:]]
+
+
+def _top(world, instance, count, **options):
+    """As many views."""
+    address = f"127.0.0.1:{instance.http_port}" if instance else f"127.0.0.1:{process.free_port()}"
+    done = world.execute("top", "--count", str(count), **{"http__listen": address, **options})
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    assert not re.search(r"[^\n -\x7e\xa0-\U0010ffff]", done.stdout), done.stdout
+    views = _views(done.stdout)
+    assert len(views) == count
+    return views
+
+
+def _shown(text):
+    """Control characters as top shows them."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]",
+                  lambda c: "".join(f"\\x{byte:02x}" for byte in c[0].encode()), text)
+
+
+def _values(counts):
+    """The line of a dimension; Redis has values of equal counts in reverse order."""
+    ranked = sorted(counts.items(), key=lambda item: (item[1], item[0].encode()), reverse=True)
+    return "".join(f"  {_shown(value)} {count}" for value, count in ranked[:10])
+
+
+def _settled(world, instance):
+    """Waits until the instance has told all that the watermarks say."""
+    world.wait_quiet()
+    wait.until(lambda: instance.metric("rollcall_lag_records") == 0
+               and instance.metric("rollcall_counted_lag_records") == 0, 20, "no lag")
+
+
+@pytest.fixture
+def counted(world):
+    """A load of which all is counted, and its instance."""
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run()
+    _settled(world, instance)
+    return load, instance
+
+
+def _check_redis_part(world, view, load):
+    expected = oracle.Expected(load.records)
+    for name, counts in expected.dimensions.items():
+        assert f"{name:<11}{_values(counts)}" in view.lines
+    with world.redis_server.client() as client:
+        stream = client.xrevrange(f"{world.prefix}:anomalies", count=5)
+    anomalies = [line[11:].strip() for line in view.lines if "kind threshold" in line]
+    assert len(stream) == 5 == len(anomalies) and view.line("anomalies")
+    for (_, fields), line in zip(stream, anomalies):
+        assert fields[b"minute"].decode() in expected.anomalies
+        assert line == "  ".join(f"{k.decode()} {v.decode()}" for k, v in fields.items())
+
+
+def test_totals_lag_values_and_anomalies(world, counted):
+    load, instance = counted
+    expected = oracle.Expected(load.records)
+    views = _top(world, instance, 2)
+    for view in views:
+        assert f"127.0.0.1:{instance.http_port}" in view.lines[0] and world.prefix in view.lines[0]
+        total = {name: int(number) for name, number in view.counters("total").items()}
+        assert total == {"consumed": len(load.records), "counted": len(load.records),
+                         "published": len(load.records), "rejected": expected.rejected_count,
+                         "anomalies": len(expected.anomalies)}
+        assert view.lag() == [0, 0, 4]
+        _check_redis_part(world, view, load)
+        assert view.lines[view.lines.index("partition    to publish      to count") + 1:] == \
+            [f"{partition:<9}{0:>14}{0:>14}" for partition in range(4)] + \
+            ([""] if view is views[0] else [])
+    assert set(views[0].counters("a second").values()) == {"-"}
+    assert set(views[1].counters("a second").values()) == {"0.0"}
+
+
+def test_no_instance_is_said_and_redis_is_shown(world, counted):
+    load, instance = counted
+    instance.stop()
+    for view in _top(world, instance, 2):
+        assert f"127.0.0.1:{instance.http_port} does not answer: Connection refused; start" in view.text
+        assert not view.counters("total") and "partition" not in view.text
+        _check_redis_part(world, view, load)
+
+
+def test_no_redis_is_said_and_the_instance_is_shown(world, counted):
+    """What Redis lacks is lag that is still to be counted."""
+    load, instance = counted
+    world.redis_server.pause()
+    load.produce(400)
+    wait.until(lambda: instance.metric("rollcall_lag_records") == 0
+               and instance.metric("rollcall_counted_lag_records") >= 400, 20, "400 published")
+    view, = _top(world, instance, 1, redis__timeout_ms=300)
+    assert view.lag() == [0, 400, 4]
+    rows = [line.split() for line in view.lines if re.fullmatch(r"\d +\d+ +\d+", line)]
+    assert sum(int(row[2]) for row in rows) == 400
+    assert rows == sorted(rows, key=lambda row: (-int(row[2]), row[0]))
+    assert "did not answer within 300 ms" in view.text and "android" not in view.text
+    world.redis_server.kill()
+    view, = _top(world, instance, 1, redis__timeout_ms=300)
+    assert "cannot be reached: Connection refused; start Redis, or set redis.url" in view.text
+    assert f"127.0.0.1:{world.redis_server.port}/0" in view.text and view.lag() == [0, 400, 4]
+
+
+def test_neither_is_said_twice(world):
+    world.redis_server.kill()
+    for view in _top(world, None, 2):
+        assert "no figures of the instance" in view.text and "no figures of Redis" in view.text
+
+
+def test_redis_refuses(world, counted):
+    load, instance = counted
+    with world.redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "viewer", "on", ">secret", "~*", "+ping", "+zrevrange")
+    url = f"redis://viewer:secret@127.0.0.1:{world.redis_server.port}/0"
+    view, = _top(world, instance, 1, redis__url=url)
+    assert "ACL SETUSER <user> '+xrevrange'" in view.text and "secret" not in view.text
+    assert _values(oracle.Expected(load.records).dimensions["locale"]) in view.text
+
+
+@pytest.mark.parametrize("wrong", [{"http.listen": ""}, {"http.listen": "nowhere"}])
+def test_without_an_address_it_is_wrong_configuration(wrong):
+    done = rollcall.execute("top", "--count", "1", options=wrong)
+    assert done.returncode == 2 and "http.listen" in done.stderr and not done.stdout
+
+
+def test_a_value_cannot_steer_the_terminal(world):
+    load = world.make_load(partitions=1)
+    value = "\x1b[2J\x1b]0;x\x07\r\nrollcall\x9b\x7f\u2028é"
+    for escape in (True, False):
+        load.send(0, None, json.dumps({"device_type": value, "locale": "\x00x", "timestamp": 1720622216},
+                                      ensure_ascii=escape).encode(), _TIME_MS, None)
+    load.flush()
+    instance = world.run()
+    _settled(world, instance)
+    view, = _top(world, instance, 1)
+    assert f"device_type  {_shown(value)} 2" in view.lines
+    assert "locale       \\x00x 2" in view.lines and "anomalies    none" in view.lines
+
+
+class _Pages:
+    """An HTTP server that has one /metrics after the other, the last for ever."""
+
+    def __init__(self, *consumed):
+        pages = [f"rollcall_records_consumed_total {n}\nrollcall_assigned_partitions 0\n"
+                 for n in consumed]
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                body = (pages.pop(0) if len(pages) > 1 else pages[0]).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.http_port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        """Ends the server."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_rates_are_over_the_last_turn(world):
+    """A counter that fell is that of another process."""
+    pages = _Pages(100, 700, 700, 50, 60)
+    views = _top(world, pages, 5)
+    pages.close()
+    rates = [view.counters("a second")["consumed"] for view in views]
+    assert rates[0] == "-" and rates[2] == "0.0" and rates[3] == "-"
+    assert 300 <= float(rates[1]) <= 700 and 5 <= float(rates[4]) <= 12
+
+
+class _Running:
+    """A top that goes on, with its output in a file."""
+
+    def __init__(self, world, instance, *arguments, **options):
+        self.path = os.path.join(world.folder, "top.txt")
+        flags = rollcall.flags({**world.options, "http.listen": f"127.0.0.1:{instance.http_port}",
+                                **options})
+        self.process = process.spawn([rollcall.BINARY, "top", *arguments, *flags], self.path)
+
+    def wait_view(self, is_it, what):
+        """Waits for a new view of a kind."""
+        seen = len(self._views())
+        wait.until(lambda: any(map(is_it, self._views()[seen:])), 20, what)
+
+    def _views(self):
+        with open(self.path, errors="replace") as file:
+            return _views(file.read())
+
+    def end(self, number):
+        """Sends a signal; answers the status."""
+        self.process.send_signal(number)
+        return self.process.wait(20 * wait.factor)
+
+
+def test_a_reader_who_is_gone_ends_it(world):
+    reads, writes = os.pipe()
+    os.close(reads)
+    child = process.spawn([rollcall.BINARY, "top", *rollcall.flags(world.options)],
+                          os.path.join(world.folder, "top.log"), stdout=writes)
+    os.close(writes)
+    assert child.wait(20 * wait.factor) == 1
+    assert "cannot write to the standard output" in process.tail(os.path.join(world.folder, "top.log"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_well(world, number):
+    pages = _Pages(1)
+    top = _Running(world, pages, "--every", "3600")
+    top.wait_view(lambda view: "anomalies" in view.text, "the first view")
+    assert top.end(number) == 0
+    pages.close()
+
+
+def test_a_signal_ends_it_well_while_redis_stands_still(world):
+    pages = _Pages(1)
+    top = _Running(world, pages, **{"redis.timeout_ms": 1000})
+    top.wait_view(lambda view: "anomalies" in view.text, "the first view")
+    world.redis_server.pause()
+    top.wait_view(lambda view: "did not answer" in view.text, "Redis away")
+    assert top.end(signal.SIGTERM) == 0
+    pages.close()
+
+
+def test_who_comes_back_is_shown_again(world, counted):
+    _, instance = counted
+    top = _Running(world, instance)
+    top.wait_view(lambda view: "android" in view.text, "the first view")
+    copy = world.redis_server.save_copy()
+    world.redis_server.kill()
+    top.wait_view(lambda view: "no figures of Redis" in view.text, "Redis away")
+    world.redis_server.restore(copy)
+    top.wait_view(lambda view: "android" in view.text, "Redis is back")
+    instance.pause()
+    top.wait_view(lambda view: "timed out" in view.text, "the instance away")
+    instance.resume()
+    top.wait_view(lambda view: view.counters("total"), "the instance is back")
+    assert top.end(signal.SIGTERM) == 0
+
+
+def _on_terminal(world, instance, rows, columns, *arguments):
+    """Everything that a top writes to a terminal of this size."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    flags = rollcall.flags({**world.options, "http.listen": f"127.0.0.1:{instance.http_port}"})
+    with subprocess.Popen([rollcall.BINARY, "top", *arguments, *flags], stdin=subprocess.DEVNULL,
+                          stdout=theirs) as child:
+        os.close(theirs)
+        written = b""
+        try:
+            while piece := os.read(ours, 65536):
+                written += piece
+        except OSError:  # the child has closed the other end
+            pass
+        os.close(ours)
+        assert child.wait(20 * wait.factor) == 0
+    return written.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("rows, columns", [(18, 40), (50, 200), (5, 30)])
+def test_on_a_terminal_it_fits_the_window(world, counted, rows, columns):
+    _, instance = counted
+    written = _on_terminal(world, instance, rows, columns, "--count", "2")
+    frames = re.findall(r"\x1b\[\?7l\x1b\[H(.*?)\x1b\[J\x1b\[\?7h", written, re.DOTALL)
+    assert len(frames) == 2
+    assert written == "".join(f"\x1b[?7l\x1b[H{frame}\x1b[J\x1b[?7h" for frame in frames) + "\n"
+    for frame in frames:
+        lines = frame.split("\n")
+        assert all(line.endswith("\x1b[K") for line in lines)
+        lines = [line.removesuffix("\x1b[K") for line in lines]
+        assert len(lines) <= rows and max(map(len, lines)) <= columns
+        assert not re.search(r"[^ -\x7e\xa0-\U0010ffff]", "".join(lines))
+        if rows == 18:
+            assert len(lines) == 18 and lines[-1].startswith("3 more")
+            assert lines[-2].startswith("0 ") and lines[0].endswith(">") and len(lines[0]) == 40
+        if rows == 50:
+            assert lines[-1].startswith("3 ") and not lines[0].endswith(">")

@@ -1,0 +1,79 @@
+/* scrape: pages of instances, by hand and as metric renders them. */
+#include "app/scrape.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "app/stats.h"
+#include "base/text.h"
+
+static struct scrape scrape;
+
+static void a_page_of_an_instance_is_read_whole(void **state) {
+    (void)state;
+    struct stats stats;
+    struct text page = {0};
+    stats_create(&stats);
+    metric_add(metric_cell(stats.consumed, NULL), INT64_C(12345678901234));
+    metric_add(metric_cell(stats.counted, NULL), 2);
+    metric_add(metric_cell(stats.published, NULL), 3);
+    metric_add(metric_cell(stats.rejected, "empty"), 4);
+    metric_add(metric_cell(stats.rejected, "not_json"), 5);
+    metric_add(metric_cell(stats.anomalies, NULL), 6);
+    metric_set(metric_cell(stats.assigned, NULL), 3);
+    metric_set(metric_cell(stats.lag, "11"), 70);
+    metric_set(metric_cell(stats.lag, "2"), 80);
+    metric_set(metric_cell(stats.counted_lag, "0"), 90);
+    metric_set(metric_cell(stats.counted_lag, "2"), 8);
+    metrics_render(stats.metrics, &page);
+    assert_true(scrape_read(&scrape, text_string(&page)));
+    static const int64_t totals[] = {INT64_C(12345678901234), 2, 3, 9, 6};
+    assert_memory_equal(scrape.totals, totals, sizeof totals);
+    assert_int_equal(scrape.assigned_count, 3);
+    static const struct scrape_lag lags[] = {{0, 0, 90}, {2, 80, 8}, {11, 70, 0}};
+    assert_int_equal(scrape.lag_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(scrape.lags[i].partition, lags[i].partition);
+        assert_int_equal(scrape.lags[i].to_publish, lags[i].to_publish);
+        assert_int_equal(scrape.lags[i].to_count, lags[i].to_count);
+    }
+    text_release(&page);
+    metrics_destroy(&stats.metrics);
+}
+
+static void another_page_is_none(void **state) {
+    (void)state;
+    assert_false(scrape_read(&scrape, ""));
+    assert_false(scrape_read(&scrape, "<html>\n"));
+    assert_false(scrape_read(&scrape, "# HELP rollcall_assigned_partitions x\n"));
+    assert_false(scrape_read(&scrape, "rollcall_assigned_partitions_x 5\n"));
+    assert_true(scrape_read(&scrape, "rollcall_assigned_partitions 5")); /* no newline */
+    assert_int_equal(scrape.assigned_count, 5);
+}
+
+static void odd_lines_do_no_harm(void **state) {
+    (void)state;
+    assert_true(scrape_read(&scrape, "\n{\n \"\nrollcall_lag_records\nrollcall_lag_records 7\n"
+                                     "rollcall_lag_records{partition=\"-1\"} 7\n"
+                                     "rollcall_lag_records{partition=\"4096\"} 7\n"
+                                     "rollcall_lag_records{partition=\"99999999999999999999\"} 7\n"
+                                     "rollcall_lag_records{partition=\"4095\"} x\n"
+                                     "rollcall_lag_records{partition=\"4095\n"
+                                     "rollcall_assigned_partitions 1\n"));
+    assert_int_equal(scrape.lag_count, 1);
+    assert_int_equal(scrape.lags[0].partition, 4095);
+    assert_int_equal(scrape.lags[0].to_publish, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_page_of_an_instance_is_read_whole),
+        cmocka_unit_test(another_page_is_none),
+        cmocka_unit_test(odd_lines_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
