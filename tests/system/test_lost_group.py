@@ -40,14 +40,21 @@ def wait_renewed(instance):
     wait.until(is_given, 60, "partitions for the new consumer", alive=instance.check_alive)
 
 
-@pytest.mark.sanitizer
-def test_group_forgotten(world):
+@pytest.fixture
+def renewed(world):
+    """A load, and an instance that got its partitions anew after the group was forgotten."""
     load = world.make_load()
     load.produce(2000)
     instance = world.run(**rollcall.CONSUMER_PROTOCOL)
     lose_group(world)
     wait_renewed(instance)
     load.produce(1000)
+    return load, instance
+
+
+@pytest.mark.sanitizer
+def test_group_forgotten(world, renewed):
+    load, instance = renewed
     world.verify(load, instance)
     assert "Partitions lost" in instance.log()
     assert instance.metric("rollcall_assigned_partitions") == 4
@@ -60,14 +67,9 @@ def test_group_forgotten(world):
     assert instance.log().count(NEW_ONE) == 1
 
 
-def test_group_forgotten_again_at_once(world):
+def test_group_forgotten_again_at_once(world, renewed):
     """A consumer that has just been replaced is not replaced once more: the process ends."""
-    load = world.make_load()
-    load.produce(2000)
-    instance = world.run(**rollcall.CONSUMER_PROTOCOL)
-    lose_group(world)
-    wait_renewed(instance)
-    load.produce(1000)
+    load, instance = renewed
     lose_group(world)
     assert instance.wait_exit(60) == 1
     assert "the Kafka consumer failed for good" in instance.log()
