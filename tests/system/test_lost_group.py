@@ -22,8 +22,8 @@ def broker(tmp_path_factory):
 
 
 def lose_group(world):
-    """The broker dies, and comes back without a trace of groups, their offsets included: nothing may be
-    on its way then, for publishing goes on from where Redis has counted."""
+    """The broker dies, and comes back without a trace of groups, their offsets included: nothing may
+    be on its way then, for publishing goes on from where Redis has counted."""
     world.wait_quiet()
     world.broker.kill()
     world.broker.lose_groups()
@@ -60,7 +60,8 @@ def test_group_forgotten(world, renewed):
     assert instance.metric("rollcall_assigned_partitions") == 4
 
     def lags():
-        return [lag for (name, _), lag in instance.metrics().items() if name == "rollcall_lag_records"]
+        return [lag for (name, _), lag in instance.metrics().items()
+                if name == "rollcall_lag_records"]
 
     wait.until(lambda: lags() == [0] * 4, 10, lambda: f"the lag of what was given anew: {lags()}")
     instance.stop()

@@ -150,20 +150,25 @@ static void records_are_kept_in_order_null_and_empty_told_apart(void **state) {
     assert_null(batch_next(batch, record));
 }
 
-static void a_batch_grows_for_a_record_and_does_not_stay_large(void **state) {
+static void a_batch_grows_for_a_record_and_keeps_nothing_at_home(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
     static char large[100 * BYTES];
     memset(large, 'x', sizeof large - 1);
+    assert_int_equal(batch->record_capacity, 0);
     keep(batch, 7, "key", "first", NULL);
+    assert_int_equal(batch->record_capacity, BYTES);
     keep(batch, 8, NULL, large, NULL);
     const struct batch_record *record = batch_next(batch, NULL);
     assert_is(batch_value(record), "first");
     assert_is(batch_value(batch_next(batch, record)), large);
     assert_true(batch->record_capacity > sizeof large);
     batch_clear(batch);
-    assert_int_equal(batch->record_capacity, BYTES);
+    assert_null(batch->records);
+    assert_int_equal(batch->record_capacity, 0);
     assert_int_equal(batch->record_bytes, 0);
     assert_null(batch_next(batch, NULL));
+    keep(batch, 9, NULL, "again", NULL);
+    assert_is(batch_value(batch_next(batch, NULL)), "again");
 }
 
 int main(void) {
@@ -174,8 +179,8 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(records_are_kept_in_order_null_and_empty_told_apart, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(a_batch_grows_for_a_record_and_does_not_stay_large, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_grows_for_a_record_and_keeps_nothing_at_home,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cleared_batch_has_counted_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
