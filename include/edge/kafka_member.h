@@ -1,7 +1,7 @@
 /* kafka_member: under which member id the group gave this process its partitions.
  *
  * Place:    kept by kafka_source; kafka_sink asks before it commits.
- * Threads:  hold and let_go from the thread of the rebalances; the others from any.
+ * Threads:  take_id from the thread of the rebalances; the others from any.
  * Owns:     the id.
  * Waits:    for librdkafka's main thread, which answers at once.
  *
@@ -21,23 +21,22 @@
 
 struct kafka_member {
     rd_kafka_t *consumer;
-    pthread_mutex_t lock; /* guards the rest */
+    pthread_mutex_t lock; /* guards the id */
     char *id;             /* when the first of what is held was given, or NULL */
-    size_t held_count;
 };
 
 /* Keeps the consumer. */
 void kafka_member_init(struct kafka_member *member, rd_kafka_t *consumer);
 void kafka_member_fini(struct kafka_member *member);
 
-/* So many partitions more, or less, are held. */
-void kafka_member_hold(struct kafka_member *member, size_t count);
-void kafka_member_let_go(struct kafka_member *member, size_t count);
+/* Keeps the id of now: to be called when partitions are given and none is held. What comes later under
+ * a newer id cannot make the older of them good. */
+void kafka_member_take_id(struct kafka_member *member);
 
-/* True if all that is held was given under the id of now. */
+/* True if the group has this process under the id that was taken. */
 bool kafka_member_is_same(struct kafka_member *member);
 
-/* True if something is held, and the group has this process under another id by now. */
-bool kafka_member_was_replaced(struct kafka_member *member);
+/* True if it has it under another one by now. */
+bool kafka_member_is_other(struct kafka_member *member);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Place:    the beginning of the flow.
  * Threads:  create, subscribe, poll and destroy from one thread, on which the callbacks run too;
- *           a stream from its INGEST thread; committed, bounds and group metadata from any thread.
+ *           a stream from its INGEST thread; borrow, committed, bounds and commit from any thread.
  * Owns:     the consumer. What is read of it is only lent.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
  * Waits:    every call at most its timeout.
@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "edge/kafka_conf.h"
+#include "edge/kafka_offset.h"
 
 struct kafka_source;
 struct kafka_stream;
@@ -81,13 +82,7 @@ bool kafka_source_is_joined(const struct kafka_source *source);
  * committed, even if the group would take it. Asked after the group's metadata was read. */
 bool kafka_source_is_same_member(struct kafka_source *source);
 
-/* The group's committed offset, with open transactions waited for; -1 if none. `origin` is what was
- * kept beside it, -1 if nothing. */
-struct kafka_committed {
-    int32_t partition;
-    int64_t offset;
-    int64_t origin;
-};
+/* The group's committed offsets, with open transactions waited for. */
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error);
 
@@ -98,10 +93,6 @@ bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t
 /* Commits outside of a transaction. */
 bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
                          size_t count, struct error *error);
-
-/* How the origin is kept beside an offset. */
-void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *topic,
-                             const struct kafka_committed *item);
 
 /* What one read gave. */
 enum stream_verdict {

@@ -1,8 +1,5 @@
-/* The id is taken when the first partition is given, and kept until the last is let go: what comes
- * meanwhile under a newer id cannot make the older of them good. */
 #include "edge/kafka_member.h"
 
-#include <assert.h>
 #include <string.h>
 
 void kafka_member_init(struct kafka_member *member, rd_kafka_t *consumer) {
@@ -20,33 +17,20 @@ void kafka_member_fini(struct kafka_member *member) {
     pthread_mutex_destroy(&member->lock);
 }
 
-void kafka_member_hold(struct kafka_member *member, size_t count) {
+void kafka_member_take_id(struct kafka_member *member) {
     char *id = rd_kafka_memberid(member->consumer);
     pthread_mutex_lock(&member->lock);
-    if (member->held_count == 0) {
-        forget_id(member);
-        member->id = id;
-        id = NULL;
-    }
-    member->held_count += count;
-    pthread_mutex_unlock(&member->lock);
-    if (id != NULL) rd_kafka_mem_free(member->consumer, id);
-}
-
-void kafka_member_let_go(struct kafka_member *member, size_t count) {
-    pthread_mutex_lock(&member->lock);
-    assert(count <= member->held_count);
-    member->held_count -= count;
+    forget_id(member);
+    member->id = id;
     pthread_mutex_unlock(&member->lock);
 }
 
-/* How the id of now stands to that of what is held. */
+/* How the id of now stands to the one that was taken. */
 enum relation { SAME, OTHER, NOT_A_MEMBER };
 
-static enum relation relate(struct kafka_member *member, size_t *held_count) {
+static enum relation relate(struct kafka_member *member) {
     char *id = rd_kafka_memberid(member->consumer);
     pthread_mutex_lock(&member->lock);
-    *held_count = member->held_count;
     enum relation relation = id == NULL || *id == '\0'                           ? NOT_A_MEMBER
                              : member->id != NULL && strcmp(id, member->id) == 0 ? SAME
                                                                                  : OTHER;
@@ -56,11 +40,9 @@ static enum relation relate(struct kafka_member *member, size_t *held_count) {
 }
 
 bool kafka_member_is_same(struct kafka_member *member) {
-    size_t held_count;
-    return relate(member, &held_count) == SAME;
+    return relate(member) == SAME;
 }
 
-bool kafka_member_was_replaced(struct kafka_member *member) {
-    size_t held_count;
-    return relate(member, &held_count) == OTHER && held_count > 0;
+bool kafka_member_is_other(struct kafka_member *member) {
+    return relate(member) == OTHER;
 }

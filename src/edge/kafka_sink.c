@@ -442,7 +442,7 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++) {
-        kafka_source_put_offset(list, sink->options.input_topic, &offsets[i]);
+        kafka_offset_put(list, sink->options.input_topic, &offsets[i]);
     }
     enum sink_verdict verdict = judge(
         sink, rd_kafka_send_offsets_to_transaction(sink->producer, list, metadata, timeout_ms),

@@ -7,9 +7,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clamp.h"
 #include "base/clock.h"
@@ -19,6 +17,7 @@
 #include "edge/kafka_group.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_member.h"
+#include "edge/kafka_offset.h"
 
 enum {
     SEEK_TIMEOUT_MS = 5000,
@@ -199,13 +198,18 @@ static bool start_over(struct kafka_source *source, const char *why, struct erro
     return join(source, error);
 }
 
+/* The group has this process under another id than what is held was given to. */
+static bool was_replaced(struct kafka_source *source) {
+    return source->held->cnt > 0 && kafka_member_is_other(&source->member);
+}
+
 /* Where librdkafka goes on with what it should have given up: a member that was expelled and taken back
  * (see kafka_member), and a partition whose position is not in the log any more. That one it fetches no
  * longer, and refuses to seek in; an assignment sets it going, at which the watermarks are compared with
  * the log, and the gap is found. */
 static bool start_over_if_need_be(struct kafka_source *source, struct error *error) {
     if (source->is_rejoining) return true;
-    if (kafka_member_was_replaced(&source->member)) {
+    if (was_replaced(source)) {
         return start_over(source, "The group expelled this member and took it back: joining anew",
                           error);
     }
@@ -240,9 +244,12 @@ static void take_away(struct kafka_source *source, rd_kafka_topic_partition_list
         partitions[i] = list->elems[i].partition;
     if (is_lost) atomic_store(&source->is_joined, false);
     source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
-    kafka_member_let_go(&source->member, count);
-    for (size_t i = 0; i < count; i++)
-        rd_kafka_topic_partition_list_del(source->held, source->options.topic, partitions[i]);
+    for (size_t i = 0; i < count; i++) {
+        const int was_held =
+            rd_kafka_topic_partition_list_del(source->held, source->options.topic, partitions[i]);
+        assert(was_held);
+        (void)was_held;
+    }
     free(partitions);
 }
 
@@ -323,13 +330,13 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
         source->is_rejoining = false;
         atomic_store(&source->is_stranded, false);
     }
+    if (source->held->cnt == 0) kafka_member_take_id(&source->member);
     struct kafka_assigned *items = memory_create((count + 1) * sizeof *items);
     for (size_t i = 0; i < count; i++) {
         items[i].partition = list->elems[i].partition;
         items[i].stream = open_stream(source, items[i].partition);
         rd_kafka_topic_partition_list_add(source->held, source->options.topic, items[i].partition);
     }
-    kafka_member_hold(&source->member, count);
     source->rebalance.give(source->rebalance.context, items, count);
     for (size_t i = 0; i < count; i++)
         list->elems[i].offset = items[i].offset;
@@ -340,8 +347,7 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
 }
 
 static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
-    bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0 ||
-                   kafka_member_was_replaced(&source->member);
+    bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0 || was_replaced(source);
     take_away(source, list, is_lost);
     check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
 }
@@ -368,32 +374,6 @@ static rd_kafka_topic_partition_list_t *list_of(const struct kafka_source *sourc
     return list;
 }
 
-static const char origin_prefix[] = "origin=";
-
-static int64_t read_origin(const rd_kafka_topic_partition_t *item) {
-    size_t prefix_bytes = sizeof origin_prefix - 1;
-    char text[32] = "";
-    if (item->metadata == NULL || item->metadata_size <= prefix_bytes ||
-        item->metadata_size - prefix_bytes >= sizeof text ||
-        memcmp(item->metadata, origin_prefix, prefix_bytes) != 0) {
-        return -1;
-    }
-    memcpy(text, (const char *)item->metadata + prefix_bytes, item->metadata_size - prefix_bytes);
-    return strtoll(text, NULL, 10);
-}
-
-void kafka_source_put_offset(rd_kafka_topic_partition_list_t *list, const char *topic,
-                             const struct kafka_committed *item) {
-    rd_kafka_topic_partition_t *place =
-        rd_kafka_topic_partition_list_add(list, topic, item->partition);
-    place->offset = item->offset;
-    if (item->origin < 0) return;
-    char text[40];
-    int length = snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)item->origin);
-    place->metadata = memory_text(text); /* librdkafka frees it with the list */
-    place->metadata_size = (size_t)length;
-}
-
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error) {
     rd_kafka_topic_partition_list_t *list = list_of(source, items, count);
@@ -404,7 +384,7 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
         assert(item->partition == items[i].partition);
         err = item->err;
         items[i].offset = item->offset >= 0 ? item->offset : -1;
-        items[i].origin = read_origin(item);
+        items[i].origin = kafka_offset_origin(item);
     }
     rd_kafka_topic_partition_list_destroy(list);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
@@ -416,7 +396,7 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
                          size_t count, struct error *error) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++) {
-        kafka_source_put_offset(list, source->options.topic, &items[i]);
+        kafka_offset_put(list, source->options.topic, &items[i]);
     }
     rd_kafka_resp_err_t err = rd_kafka_commit(kafka_source_borrow(source), list, 0);
     kafka_source_return(source);
@@ -429,7 +409,8 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error) {
     rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
-        source->consumer, source->options.topic, partition, begin, end, timeout_ms);
+        kafka_source_borrow(source), source->options.topic, partition, begin, end, timeout_ms);
+    kafka_source_return(source);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
     return error_set(error, "the bounds of %s [%d] cannot be read: %s", source->options.topic,
                      partition, rd_kafka_err2str(err));
