@@ -75,10 +75,12 @@ def _walk(path, start, end):
                 # One record: length, attributes, two deltas and the key's length, a byte each.
                 is_commit = header[_BATCH.size + 5:_BATCH.size + 9] == _COMMIT_KEY
                 ended = pending.pop(producer, 0)
-                found.commits += is_commit
-                found.aborts += not is_commit
-                found.records += ended if is_commit else 0
-                found.aborted += 0 if is_commit else ended
+                if is_commit:
+                    found.commits += 1
+                    found.records += ended
+                else:
+                    found.aborts += 1
+                    found.aborted += ended
             elif attributes & _TRANSACTIONAL:
                 pending[producer] += count
             else:
