@@ -142,10 +142,8 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory):
     """The broker of all tests, running when a test begins."""
-    server = kafka.Kafka(str(tmp_path_factory.mktemp("kafka")))
-    server.start()
-    yield server
-    server.kill()
+    with kafka.running(tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A real Apache Kafka broker (KRaft) in a folder of its own, on free loopback ports."""
 
 import base64
+import contextlib
 import glob
 import os
 import shutil
@@ -247,6 +248,15 @@ def new_cluster_id():
     """A random id as StorageTool takes it."""
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
     return "A" + cluster_id[1:] if cluster_id.startswith("-") else cluster_id
+
+
+@contextlib.contextmanager
+def running(tmp_path_factory, **options):
+    """A broker of a fixture's own, for as long as that is in use; options as for Kafka."""
+    server = Kafka(str(tmp_path_factory.mktemp("kafka")), **options)
+    server.start()
+    yield server
+    server.kill()
 
 
 class Kafka(Client):

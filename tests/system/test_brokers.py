@@ -19,10 +19,8 @@ def proxy():
 @pytest.fixture(scope="module")
 def broker(proxy, tmp_path_factory):
     """A broker whose third listener is behind the proxy."""
-    server = kafka.Kafka(str(tmp_path_factory.mktemp("kafka")), advertise=proxy.add)
-    server.start()
-    yield server
-    server.kill()
+    with kafka.running(tmp_path_factory, advertise=proxy.add) as server:
+        yield server
 
 
 def start(world):

@@ -15,12 +15,10 @@ USERS = 7
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     """A broker that compacts as soon as it can."""
-    server = kafka.Kafka(str(tmp_path_factory.mktemp("kafka")), extra=(
-        "log.cleaner.enable=true\nlog.cleaner.backoff.ms=100\n"
-        "log.cleaner.dedupe.buffer.size=2097152\n"))
-    server.start()
-    yield server
-    server.kill()
+    settings = ("log.cleaner.enable=true\nlog.cleaner.backoff.ms=100\n"
+                "log.cleaner.dedupe.buffer.size=2097152\n")
+    with kafka.running(tmp_path_factory, extra=settings) as server:
+        yield server
 
 
 def test_gaps_after_compaction_count_nowhere(world):

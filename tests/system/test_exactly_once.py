@@ -1,6 +1,5 @@
 """The promise, on real Kafka and Redis: whatever happens, once it is quiet everything is exact."""
 
-
 import pytest
 
 import kafka
@@ -410,7 +409,6 @@ def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
     instance.stop()
 
 
-#: The broker decides these in the consumer protocol (KIP-848).
 def test_consumer_protocol(world):
     """KIP-848: the same promises with the broker-side assignor."""
     options = rollcall.CONSUMER_PROTOCOL

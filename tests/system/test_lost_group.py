@@ -15,10 +15,8 @@ pytestmark = pytest.mark.skipif("not rollcall.has_consumer_protocol()",
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     """A broker of this module's own: it loses the groups of all."""
-    server = kafka.Kafka(str(tmp_path_factory.mktemp("kafka")))
-    server.start()
-    yield server
-    server.kill()
+    with kafka.running(tmp_path_factory) as server:
+        yield server
 
 
 def lose_group(world):
