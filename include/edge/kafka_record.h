@@ -8,7 +8,6 @@
 #define EDGE_KAFKA_RECORD_H
 
 #include <librdkafka/rdkafka.h>
-#include <stddef.h>
 
 #include "core/batch.h"
 
@@ -22,8 +21,5 @@ void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message, int64_t
 
 /* Frees the headers of all records of the batch, which is to be cleared next. */
 void kafka_record_release(struct batch *batch);
-
-/* Of names and values together; 0 for NULL. */
-size_t kafka_record_headers_bytes(const rd_kafka_headers_t *headers);
 
 #endif

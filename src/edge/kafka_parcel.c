@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/login.h"
-#include "edge/kafka_record.h"
+#include "edge/kafka_headers.h"
 
 static void add_text(rd_kafka_headers_t *headers, const char *name, const char *text) {
     rd_kafka_header_add(headers, name, -1, text, (ssize_t)strlen(text));
@@ -50,7 +50,7 @@ void kafka_parcel_release(struct kafka_parcel *parcel) {
 }
 
 size_t kafka_parcel_bytes(const struct kafka_parcel *parcel) {
-    return parcel->key.length + parcel->value.length + kafka_record_headers_bytes(parcel->headers);
+    return parcel->key.length + parcel->value.length + kafka_headers_bytes(parcel->headers);
 }
 
 void kafka_parcel_shrink(struct kafka_parcel *parcel, const struct batch *batch,

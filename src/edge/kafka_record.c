@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "edge/kafka_headers.h"
+
 enum { HEADERS_BYTES = 256 }; /* about what librdkafka keeps beside a record's headers */
 
 int64_t kafka_record_timestamp_ms(const rd_kafka_message_t *message) {
@@ -26,11 +28,9 @@ void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message, int64_t
     record->offset = message->offset;
     record->timestamp_ms = timestamp_ms;
     record->reason = (uint8_t)login->reason;
-    rd_kafka_headers_t *headers = NULL;
-    if (rd_kafka_message_detach_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        batch->header_bytes += HEADERS_BYTES + kafka_record_headers_bytes(headers);
-    }
+    rd_kafka_headers_t *headers = kafka_headers_take(message);
     record->headers = headers;
+    if (headers != NULL) batch->header_bytes += HEADERS_BYTES + kafka_headers_bytes(headers);
 }
 
 void kafka_record_release(struct batch *batch) {
@@ -39,17 +39,4 @@ void kafka_record_release(struct batch *batch) {
          record = batch_next(batch, record)) {
         if (record->headers != NULL) rd_kafka_headers_destroy(record->headers);
     }
-}
-
-size_t kafka_record_headers_bytes(const rd_kafka_headers_t *headers) {
-    size_t sum = 0, bytes;
-    const char *name;
-    const void *value;
-    for (size_t i = 0;
-         headers != NULL &&
-         rd_kafka_header_get_all(headers, i, &name, &value, &bytes) == RD_KAFKA_RESP_ERR_NO_ERROR;
-         i++) {
-        sum += strlen(name) + bytes;
-    }
-    return sum;
 }

@@ -18,9 +18,9 @@
 #include "base/memory.h"
 #include "edge/kafka_brokers.h"
 #include "edge/kafka_flight.h"
+#include "edge/kafka_headers.h"
 #include "edge/kafka_log.h"
 #include "edge/kafka_parcel.h"
-#include "edge/kafka_record.h"
 #include "edge/kafka_topics.h"
 
 enum {
@@ -71,7 +71,7 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         rd_kafka_headers_t *headers = NULL;
         rd_kafka_message_headers(message, &headers);
-        const size_t bytes = message->key_len + message->len + kafka_record_headers_bytes(headers);
+        const size_t bytes = message->key_len + message->len + kafka_headers_bytes(headers);
         const char *topic = rd_kafka_topic_name(message->rkt);
         if (bytes <= sink->batch_bytes) {
             sink->is_batch_refused = true;
