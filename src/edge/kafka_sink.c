@@ -318,55 +318,39 @@ static bool fit(struct kafka_parcel *parcel, const struct kafka_sink *sink,
 
 /* What became of a record that the producer did not take. */
 static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_record *record,
-                                    const struct kafka_parcel *parcel, rd_kafka_error_t *failure,
+                                    const struct kafka_parcel *parcel, rd_kafka_resp_err_t code,
                                     struct error *error) {
     const bool is_rejected = record->reason != LOGIN_ACCEPTED;
-    const char *topic = rd_kafka_topic_name(sink->topics[is_rejected]);
-    const rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
-    enum sink_verdict verdict = SINK_ABORT;
-    error_set(error, "a record cannot be sent to %s: %s", topic, rd_kafka_error_string(failure));
-    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-        verdict = SINK_FULL;
-    } else if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && sink->keeps_partition[is_rejected]) {
-        verdict = SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
-    } else if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
-        note_too_large(sink, is_rejected, kafka_parcel_bytes(parcel));
-    } else if (rd_kafka_error_is_fatal(failure) || code == RD_KAFKA_RESP_ERR__FATAL ||
-               code == RD_KAFKA_RESP_ERR__FENCED) {
-        verdict = SINK_REPLACE;
+    char fatal[256] = "";
+    rd_kafka_fatal_error(sink->producer, fatal, sizeof fatal);
+    error_set(error, "a record cannot be sent to %s: %s",
+              rd_kafka_topic_name(sink->topics[is_rejected]),
+              *fatal != '\0' ? fatal : rd_kafka_err2str(code));
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return SINK_FULL;
+    if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && sink->keeps_partition[is_rejected]) {
+        return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
     }
-    rd_kafka_error_destroy(failure);
-    return verdict;
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+        note_too_large(sink, is_rejected, kafka_parcel_bytes(parcel));
+    }
+    return code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED ? SINK_REPLACE
+                                                                                 : SINK_ABORT;
 }
 
 /* Sends it. The headers are the producer's then; on failure they stay the caller's. */
-static rd_kafka_error_t *produce(struct kafka_sink *sink, const struct batch *batch,
-                                 const struct batch_record *record,
-                                 const struct kafka_parcel *parcel) {
+static rd_kafka_resp_err_t produce(struct kafka_sink *sink, const struct batch *batch,
+                                   const struct batch_record *record,
+                                   const struct kafka_parcel *parcel) {
     const bool is_rejected = record->reason != LOGIN_ACCEPTED;
     const int32_t partition =
         sink->keeps_partition[is_rejected] ? batch->partition : RD_KAFKA_PARTITION_UA;
-    rd_kafka_vu_t arguments[] = {
-        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = sink->topics[is_rejected]},
-        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
-        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
-        {.vtype = RD_KAFKA_VTYPE_VALUE,
-         .u.mem = {.ptr = (void *)parcel->value.bytes, .size = parcel->value.length}},
-        {.vtype = RD_KAFKA_VTYPE_KEY,
-         .u.mem = {.ptr = (void *)parcel->key.bytes, .size = parcel->key.length}},
-        {0},
-        {0},
-    };
-    size_t count = 5;
-    if (record->timestamp_ms != 0) { /* to librdkafka 0 is now */
-        arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = record->timestamp_ms};
-    }
-    if (parcel->headers != NULL) {
-        arguments[count++] =
-            (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = parcel->headers};
-    }
-    return rd_kafka_produceva(sink->producer, arguments, count);
+    return rd_kafka_producev(
+        sink->producer, RD_KAFKA_V_RKT(sink->topics[is_rejected]), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_VALUE((void *)parcel->value.bytes, parcel->value.length),
+        RD_KAFKA_V_KEY(parcel->key.bytes, parcel->key.length),
+        RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), /* to librdkafka 0 is now */
+        RD_KAFKA_V_HEADERS(parcel->headers), RD_KAFKA_V_END);
 }
 
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
@@ -383,9 +367,9 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *b
     enum sink_verdict verdict = SINK_STOP;
     struct kafka_parcel parcel = kafka_parcel_pack(batch, record, sink->options.input_topic);
     if (fit(&parcel, sink, batch, record, error)) {
-        rd_kafka_error_t *failure = produce(sink, batch, record, &parcel);
-        if (failure == NULL) return SINK_OK;
-        verdict = judge_send(sink, record, &parcel, failure, error);
+        const rd_kafka_resp_err_t code = produce(sink, batch, record, &parcel);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return SINK_OK;
+        verdict = judge_send(sink, record, &parcel, code, error);
     }
     kafka_parcel_release(&parcel);
     return verdict;
