@@ -2,8 +2,8 @@
  *
  * Place:    the beginning of the flow.
  * Threads:  create, subscribe, poll and destroy from one thread, on which the callbacks run too;
- *           a stream from its INGEST thread; borrow, committed, bounds and commit from any thread.
- * Owns:     the consumer. What is read of it is only lent.
+ *           borrow, committed, bounds and commit from any thread.
+ * Owns:     the consumer.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
  * Waits:    every call at most its timeout.
  */
@@ -18,9 +18,9 @@
 #include "base/error.h"
 #include "edge/kafka_conf.h"
 #include "edge/kafka_offset.h"
+#include "edge/kafka_stream.h"
 
 struct kafka_source;
-struct kafka_stream;
 
 /* One partition of an assignment; `stream` is open, `offset` is for the callback to set. */
 struct kafka_assigned {
@@ -93,25 +93,5 @@ bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t
 /* Commits outside of a transaction. */
 bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
                          size_t count, struct error *error);
-
-/* What one read gave. */
-enum stream_verdict {
-    STREAM_RECORDS,
-    STREAM_NOTHING,    /* no record within the time */
-    STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may pass over it: seek again */
-};
-
-/* Lends `take` one message after the other, until it answers false or there are no more at hand; for
- * the first one it waits timeout_ms at most. */
-enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
-                                      bool (*take)(void *context, rd_kafka_message_t *message),
-                                      void *context);
-/* Ends a present or the next waiting read; from any thread. */
-void kafka_stream_wake(struct kafka_stream *stream);
-/* Reading goes on at offset; what was fetched from elsewhere is not seen any more. */
-bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error);
-/* The end of the log as the last fetch saw it, or -1. */
-int64_t kafka_stream_end(const struct kafka_stream *stream);
-void kafka_stream_close(struct kafka_stream **stream);
 
 #endif

@@ -20,7 +20,6 @@
 #include "edge/kafka_offset.h"
 
 enum {
-    SEEK_TIMEOUT_MS = 5000,
     ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
     ORPHAN_LOOKS = 2,   /* in a row, before a group that seems to rest is disturbed */
     STRANDED_MS = 5000, /* after an assignment, before it is given up for a stranded partition */
@@ -42,12 +41,6 @@ struct kafka_source {
     bool is_rejoining;       /* gives everything up; until the next assignment */
     atomic_bool is_stranded; /* a partition is where the log no longer is; set by its reader */
     atomic_bool is_joined;
-};
-
-struct kafka_stream {
-    struct kafka_source *source;
-    rd_kafka_queue_t *queue;
-    int32_t partition;
 };
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
@@ -306,17 +299,6 @@ bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error
     return renew(source, why, error);
 }
 
-static struct kafka_stream *open_stream(struct kafka_source *source, int32_t partition) {
-    struct kafka_stream *stream = memory_create(sizeof *stream);
-    stream->source = source;
-    stream->partition = partition;
-    stream->queue =
-        rd_kafka_queue_get_partition(source->consumer, source->options.topic, partition);
-    assert(stream->queue != NULL);
-    rd_kafka_queue_forward(stream->queue, NULL);
-    return stream;
-}
-
 static void check(rd_kafka_error_t *failure, const char *what) {
     if (failure == NULL) return;
     log_error(what, log_text("error", rd_kafka_error_name(failure)),
@@ -334,7 +316,8 @@ static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t 
     struct kafka_assigned *items = memory_create((count + 1) * sizeof *items);
     for (size_t i = 0; i < count; i++) {
         items[i].partition = list->elems[i].partition;
-        items[i].stream = open_stream(source, items[i].partition);
+        items[i].stream = kafka_stream_open(source->consumer, source->options.topic,
+                                            items[i].partition, &source->is_stranded);
         rd_kafka_topic_partition_list_add(source->held, source->options.topic, items[i].partition);
     }
     source->rebalance.give(source->rebalance.context, items, count);
@@ -414,89 +397,4 @@ bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
     return error_set(error, "the bounds of %s [%d] cannot be read: %s", source->options.topic,
                      partition, rd_kafka_err2str(err));
-}
-
-/* One read under way. */
-struct reading {
-    struct kafka_stream *stream;
-    bool (*take)(void *context, rd_kafka_message_t *message);
-    void *context;
-    enum stream_verdict verdict;
-};
-
-/* Damaged records, and those that it was built without the codec for: what follows them may come
- * behind the error as if there had been nothing. */
-static bool is_unreadable(rd_kafka_resp_err_t err) {
-    return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
-           err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
-}
-
-static void on_error(struct reading *reading, const rd_kafka_message_t *message) {
-    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-        atomic_store(&reading->stream->source->is_stranded, true);
-    }
-    if (is_unreadable(message->err)) {
-        reading->verdict = STREAM_UNREADABLE;
-        log_error("Records cannot be read: the partition stands still until they can",
-                  log_int("partition", reading->stream->partition),
-                  log_int("offset", message->offset),
-                  log_text("reason", rd_kafka_message_errstr(message)));
-        return;
-    }
-    log_warn("Kafka partition", log_int("partition", reading->stream->partition),
-             log_text("error", rd_kafka_err2name(message->err)),
-             log_text("reason", rd_kafka_message_errstr(message)));
-}
-
-static void on_message(rd_kafka_message_t *message, void *opaque) {
-    struct reading *reading = opaque;
-    bool goes_on = false;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        on_error(reading, message);
-    } else {
-        reading->verdict = STREAM_RECORDS;
-        goes_on = reading->take(reading->context, message);
-    }
-    if (!goes_on)
-        rd_kafka_yield(reading->stream->source->consumer); /* the rest stays in the queue */
-}
-
-enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
-                                      bool (*take)(void *context, rd_kafka_message_t *message),
-                                      void *context) {
-    struct reading reading = {stream, take, context, STREAM_NOTHING};
-    rd_kafka_consume_callback_queue(stream->queue, timeout_ms, on_message, &reading);
-    return reading.verdict;
-}
-
-void kafka_stream_wake(struct kafka_stream *stream) {
-    rd_kafka_queue_yield(stream->queue);
-}
-
-bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error) {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, stream->source->options.topic, stream->partition)
-        ->offset = offset;
-    rd_kafka_error_t *failure =
-        rd_kafka_seek_partitions(stream->source->consumer, list, SEEK_TIMEOUT_MS);
-    rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
-    if (failure != NULL) rd_kafka_error_destroy(failure);
-    rd_kafka_topic_partition_list_destroy(list);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->source->options.topic,
-                     stream->partition, (long long)offset, rd_kafka_err2str(err));
-}
-
-int64_t kafka_stream_end(const struct kafka_stream *stream) {
-    int64_t begin, end;
-    rd_kafka_resp_err_t err = rd_kafka_get_watermark_offsets(
-        stream->source->consumer, stream->source->options.topic, stream->partition, &begin, &end);
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 ? end : -1;
-}
-
-void kafka_stream_close(struct kafka_stream **stream) {
-    if (*stream == NULL) return;
-    rd_kafka_queue_destroy((*stream)->queue);
-    free(*stream);
-    *stream = NULL;
 }

@@ -1,0 +1,109 @@
+#include "edge/kafka_stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+enum { SEEK_TIMEOUT_MS = 5000 };
+
+struct kafka_stream {
+    rd_kafka_t *consumer;
+    const char *topic;
+    int32_t partition;
+    atomic_bool *is_stranded;
+    rd_kafka_queue_t *queue;
+};
+
+struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, int32_t partition,
+                                       atomic_bool *is_stranded) {
+    struct kafka_stream *stream = memory_create(sizeof *stream);
+    *stream = (struct kafka_stream){consumer, topic, partition, is_stranded,
+                                    rd_kafka_queue_get_partition(consumer, topic, partition)};
+    assert(stream->queue != NULL);
+    rd_kafka_queue_forward(stream->queue, NULL);
+    return stream;
+}
+
+void kafka_stream_close(struct kafka_stream **stream) {
+    if (*stream == NULL) return;
+    rd_kafka_queue_destroy((*stream)->queue);
+    free(*stream);
+    *stream = NULL;
+}
+
+/* One read under way. */
+struct reading {
+    struct kafka_stream *stream;
+    bool (*take)(void *context, rd_kafka_message_t *message);
+    void *context;
+    enum stream_verdict verdict;
+};
+
+/* Damaged records, and those that it was built without the codec for: what follows them may come
+ * behind the error as if there had been nothing. */
+static bool is_unreadable(rd_kafka_resp_err_t err) {
+    return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
+           err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
+}
+
+static void on_error(struct reading *reading, const rd_kafka_message_t *message) {
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        atomic_store(reading->stream->is_stranded, true);
+    }
+    if (is_unreadable(message->err)) {
+        reading->verdict = STREAM_UNREADABLE;
+        log_error("Records cannot be read: the partition stands still until they can",
+                  log_int("partition", reading->stream->partition),
+                  log_int("offset", message->offset),
+                  log_text("reason", rd_kafka_message_errstr(message)));
+        return;
+    }
+    log_warn("Kafka partition", log_int("partition", reading->stream->partition),
+             log_text("error", rd_kafka_err2name(message->err)),
+             log_text("reason", rd_kafka_message_errstr(message)));
+}
+
+static void on_message(rd_kafka_message_t *message, void *opaque) {
+    struct reading *reading = opaque;
+    bool goes_on = false;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        on_error(reading, message);
+    } else {
+        reading->verdict = STREAM_RECORDS;
+        goes_on = reading->take(reading->context, message);
+    }
+    if (!goes_on) rd_kafka_yield(reading->stream->consumer); /* the rest stays in the queue */
+}
+
+enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
+                                      bool (*take)(void *context, rd_kafka_message_t *message),
+                                      void *context) {
+    struct reading reading = {stream, take, context, STREAM_NOTHING};
+    rd_kafka_consume_callback_queue(stream->queue, timeout_ms, on_message, &reading);
+    return reading.verdict;
+}
+
+void kafka_stream_wake(struct kafka_stream *stream) {
+    rd_kafka_queue_yield(stream->queue);
+}
+
+bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, stream->topic, stream->partition)->offset = offset;
+    rd_kafka_error_t *failure = rd_kafka_seek_partitions(stream->consumer, list, SEEK_TIMEOUT_MS);
+    rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
+    if (failure != NULL) rd_kafka_error_destroy(failure);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    return error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
+                     stream->partition, (long long)offset, rd_kafka_err2str(err));
+}
+
+int64_t kafka_stream_end(const struct kafka_stream *stream) {
+    int64_t begin, end;
+    rd_kafka_resp_err_t err = rd_kafka_get_watermark_offsets(stream->consumer, stream->topic,
+                                                             stream->partition, &begin, &end);
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 ? end : -1;
+}
