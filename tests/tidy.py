@@ -47,7 +47,7 @@ def gcc_analyzer(build):
             words = shlex.split(unit["command"])
             words[words.index("-o") + 1] = "/dev/null"
             if path.startswith("src/"):
-                yield path, words + ["-fanalyzer", "-Werror"], unit["directory"]
+                yield path, words + ["-fno-lto", "-fanalyzer", "-Werror"], unit["directory"]
 
 
 def checks(build):
