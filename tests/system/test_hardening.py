@@ -72,11 +72,13 @@ def test_the_stack_is_guarded_in_every_file():
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="endbr64 is of x86-64")
 def test_a_jump_through_a_pointer_lands_at_the_start_of_a_function():
-    """-fcf-protection: each function that others may point to begins with endbr64."""
+    """-fcf-protection: each function whose address is taken, by code or by data, begins with endbr64."""
     code = subprocess.run(["objdump", "--disassemble", "--section=.text", "--no-show-raw-insn",
                            rollcall.BINARY], check=True, capture_output=True, text=True).stdout
-    first = dict(re.findall(r"^[0-9a-f]+ <([^_>][^>]*)>:\n\s+[0-9a-f]+:\s+(\S+)", code, re.MULTILINE))
-    exported = {line.split()[7] for line in _readelf("--syms").splitlines()
-                if re.search(r" FUNC +GLOBAL DEFAULT +\d+ [^_]", line)}
-    assert len(exported) > 100
-    assert not {name: first[name] for name in exported if first[name] != "endbr64"}
+    first = {int(start, 16): (name, instruction) for start, name, instruction in re.findall(
+        r"^([0-9a-f]+) <([^_>][^>]*)>:\n\s+[0-9a-f]+:\s+(\S+)", code, re.MULTILINE)}
+    by_code = re.findall(r"\slea +\S+ +# ([0-9a-f]+) <", code)
+    by_data = re.findall(r"R_X86_64_RELATIV\w* +([0-9a-f]+)$", _readelf("--relocs"), re.MULTILINE)
+    pointed_at = [{int(at, 16) for at in found} & first.keys() for found in (by_code, by_data)]
+    assert min(map(len, pointed_at)) > 5
+    assert not [first[at] for at in set.union(*pointed_at) if first[at][1] != "endbr64"]
