@@ -23,6 +23,7 @@ void memory_keep_freed(int memory_mb) {
     /* NOLINTBEGIN(concurrency-mt-unsafe): called before there is a second thread */
     mallopt(M_MMAP_THRESHOLD, is_small ? 512 << 10 : 32 << 20); /* glibc takes no more */
     mallopt(M_TRIM_THRESHOLD, is_small ? 8 << 20 : 64 << 20);
+    mallopt(M_MXFAST, 0);
     /* NOLINTEND(concurrency-mt-unsafe) */
 }
 
