@@ -373,6 +373,9 @@ void pipeline_destroy(struct pipeline **pipeline) {
     expose_destroy(&p->expose);
     if (p->assignment != NULL) assignment_end(p->assignment);
     if (p->publish != NULL) publish_stop(p->publish);
+    /* A shard may have an epoch yet to detach; CHECKPOINT takes it, and sends it home. */
+    for (int s = 0; s < BATCH_SHARDS_MAX && p->aggregates[s] != NULL; s++)
+        aggregate_stop(p->aggregates[s]);
     if (p->checkpoint != NULL) checkpoint_stop(p->checkpoint);
     for (int s = 0; s < BATCH_SHARDS_MAX; s++)
         aggregate_destroy(&p->aggregates[s]);
