@@ -1,5 +1,6 @@
 #include "edge/kafka_parcel.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/login.h"
@@ -9,15 +10,10 @@ static void add_text(rd_kafka_headers_t *headers, const char *name, const char *
     rd_kafka_header_add(headers, name, -1, text, (ssize_t)strlen(text));
 }
 
-/* In decimal; not negative. */
 static void add_number(rd_kafka_headers_t *headers, const char *name, int64_t number) {
-    char text[20];
-    size_t at = sizeof text;
-    do {
-        text[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    rd_kafka_header_add(headers, name, -1, text + at, (ssize_t)(sizeof text - at));
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)number);
+    add_text(headers, name, text);
 }
 
 /* Adds where a rejected record came from and why it was rejected. */

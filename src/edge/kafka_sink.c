@@ -321,15 +321,15 @@ static enum sink_verdict judge_send(struct kafka_sink *sink, const struct batch_
                                     const struct kafka_parcel *parcel, rd_kafka_resp_err_t code,
                                     struct error *error) {
     const bool is_rejected = record->reason != LOGIN_ACCEPTED;
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return SINK_FULL;
+    if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && sink->keeps_partition[is_rejected]) {
+        return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
+    }
     char fatal[256] = "";
     rd_kafka_fatal_error(sink->producer, fatal, sizeof fatal);
     error_set(error, "a record cannot be sent to %s: %s",
               rd_kafka_topic_name(sink->topics[is_rejected]),
               *fatal != '\0' ? fatal : rd_kafka_err2str(code));
-    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return SINK_FULL;
-    if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && sink->keeps_partition[is_rejected]) {
-        return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
-    }
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         note_too_large(sink, is_rejected, kafka_parcel_bytes(parcel));
     }
