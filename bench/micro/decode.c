@@ -38,7 +38,7 @@ static void run(void *state, int64_t operations) {
     struct decode *decode = state;
     struct login login;
     for (int64_t i = 0; i < operations; i++) {
-        const struct login_text value = decode->records->values[i % RECORDS_COUNT];
+        const struct slice value = decode->records->values[i % RECORDS_COUNT];
         login_judge_record(decode->judge, value.bytes, value.length,
                            decode->records->timestamp_ms[i % RECORDS_COUNT], &login);
         micro_use(&login);

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "core/batch.h"
-#include "core/event.h"
+#include "flow/batch.h"
+#include "tools/event.h"
 #include "micro.h"
 #include "records.h"
 
@@ -19,8 +19,8 @@ struct count {
     int batches;
 };
 
-static struct login_text text(const char *string) {
-    return (struct login_text){string, strlen(string)};
+static struct slice text(const char *string) {
+    return (struct slice){string, strlen(string)};
 }
 
 static void *set_up_count(void) {

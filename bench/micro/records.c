@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/event.h"
+#include "tools/event.h"
 #include "micro.h"
 
 const struct login_rules records_rules = {
@@ -43,7 +43,7 @@ struct records *records_create(double invalid_percent, const char *from, const c
     for (int i = 0; i < RECORDS_COUNT; i++) {
         struct event event;
         event_next(source, &event);
-        records->values[i] = (struct login_text){at, copy_replaced(at, &event, from, to)};
+        records->values[i] = (struct slice){at, copy_replaced(at, &event, from, to)};
         records->timestamp_ms[i] = event.timestamp_ms;
         at += records->values[i].length;
     }

@@ -11,7 +11,7 @@ enum { RECORDS_COUNT = 1024 };
 
 struct records {
     char *bytes;
-    struct login_text values[RECORDS_COUNT];
+    struct slice values[RECORDS_COUNT];
     int64_t timestamp_ms[RECORDS_COUNT];
 };
 

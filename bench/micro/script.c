@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/child.h"
+#include "tools/child.h"
 #include "base/clock.h"
 #include "edge/redis_store.h"
 #include "micro.h"
@@ -69,7 +69,7 @@ static void *set_up(void) {
     for (int64_t i = 0; i < KEYS; i++) {
         char name[16];
         snprintf(name, sizeof name, "value-%d", (int)i);
-        delta_add(&script->delta, delta_value_key(SEED, 0, (struct login_text){name, strlen(name)}),
+        delta_add(&script->delta, delta_value_key(SEED, 0, (struct slice){name, strlen(name)}),
                   1);
     }
     return script;

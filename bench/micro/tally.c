@@ -1,5 +1,5 @@
 /* core/tally: what one stored key costs in the running totals that readers walk. */
-#include "core/tally.h"
+#include "flow/tally.h"
 
 #include <stdlib.h>
 

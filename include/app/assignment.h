@@ -1,19 +1,22 @@
 /* assignment: the partitions of this instance, and their threads: given and taken by the group.
  *
- * Place:    called by kafka_source at each rebalance; starts and stops INGEST[p].
+ * Place:    between kafka_source, whose events it answers, and the INGEST threads, which it starts and
+ *           stops.
  * Threads:  everything from the main thread, except assignment_is_alive: from any.
- * Owns:     the ingests; one lives as long as the assignment, also while its partition is
- * elsewhere. Limits:   FENCE_PARTITIONS_MAX partitions. Waits:    when partitions are given: for
- * Kafka until it tells the committed offsets; when they are taken: drain_ms at most.
+ * Owns:     the ingests; one lives as long as the assignment, also while its partition is elsewhere.
+ * Limits:   FENCE_PARTITIONS_MAX partitions.
+ * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts, and while partitions
+ *           drain, it sleeps.
  *
- * I1  Before a revocation is answered, the partition is drained (or the deadline has passed),
- * fenced, and its thread is no more.
+ * I1  Before a revocation is answered, the partition is drained (or the deadline has passed), fenced,
+ *     and its thread is no more.
  */
 #ifndef APP_ASSIGNMENT_H
 #define APP_ASSIGNMENT_H
 
 #include "app/stop.h"
 #include "base/fence.h"
+#include "base/metric.h"
 #include "base/text.h"
 #include "edge/redis_store.h"
 #include "flow/checkpoint.h"
@@ -22,6 +25,12 @@
 
 struct assignment;
 
+struct assignment_metrics {
+    struct metric_cell *assigned;
+};
+
+extern const struct metric_row assignment_metric_table[];
+
 struct assignment_options {
     struct kafka_source *source;
     struct redis_store *store; /* of the main thread */
@@ -29,27 +38,33 @@ struct assignment_options {
     struct checkpoint *checkpoint;
     struct fence *fence;
     struct stop *stop;
+    const struct assignment_metrics *metrics;
     struct ingest_options ingest;
-    const char *topic_id; /* of the input, "" if not known: another one is refused */
+    const char *topic_id; /* of the input, "" if not known: another one is rejected */
     int drain_ms;
-    struct metric *assigned;
 };
 
 /* Keeps what options point to. */
 struct assignment *assignment_create(const struct assignment_options *options);
 
-/* All of its ingests must have their batches home: after PUBLISH and AGGREGATE ended. */
+/* All of its ingests must have their batches home: after PUBLISH and COUNT ended. */
 void assignment_destroy(struct assignment **assignment);
 
-/* For kafka_source_subscribe; `context` is a struct assignment. */
-void assignment_give(void *context, struct kafka_assigned *items, size_t count);
-void assignment_take(void *context, const int32_t *partitions, size_t count, bool is_lost);
+/* Serves the group, one event at a time. Returns as worker_step does. What cannot be fixed goes to
+ * options.stop. */
+int64_t assignment_step(struct assignment *assignment, int64_t now_ms);
+
+/* Gives all partitions back, as if the group had taken them; the group's events are served no more.
+ * Returns as worker_step does. */
+int64_t assignment_drain_step(struct assignment *assignment, int64_t now_ms);
+
+/* True once assignment_drain_step has stopped every thread. */
+bool assignment_has_drained(const struct assignment *assignment);
 
 /* Ends threads that still run, without draining. */
 void assignment_end(struct assignment *assignment);
 
-/* True if every running thread made a step since since_ms (of clock_ms); else adds which did not.
- */
+/* True if every running thread made a step since since_ms (of clock_ms); else adds which did not. */
 bool assignment_is_alive(const struct assignment *assignment, int64_t since_ms, struct text *why);
 
 #endif

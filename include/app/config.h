@@ -5,7 +5,7 @@
  *
  * Threads:  filled by the main thread; then nobody writes, and all may read.
  * Owns:     its strings, until config_destroy.
- * Limits:   the table in src/app/config_keys.c has the range of every key.
+ * Limits:   the modules' tables have the range of every key (base/setting.h).
  */
 #ifndef APP_CONFIG_H
 #define APP_CONFIG_H
@@ -14,64 +14,48 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "core/cursor.h"
+#include "base/setting.h"
+#include "core/aggregate.h"
 #include "core/login.h"
 #include "edge/kafka_conf.h"
+#include "edge/kafka_sink.h"
+#include "edge/kafka_source.h"
+#include "edge/redis_link.h"
+#include "flow/expose.h"
+#include "flow/ingest.h"
+#include "flow/publish.h"
 
 struct error;
 struct options;
 
-enum config_guarantee { CONFIG_AT_LEAST_ONCE, CONFIG_EXACTLY_ONCE };
+/* instance.* */
+struct instance_settings {
+    char *id;      /* never empty; random unless config.is_static */
+    int shards;    /* COUNT threads */
+    int memory_mb; /* that the process may take, about */
+};
 
+extern const struct setting instance_setting_table[];
+
+/* The settings of every module, each filled from the module's own table, and librdkafka's properties. */
 struct config {
     struct properties kafka;    /* has bootstrap.servers */
     struct properties consumer; /* without group.id */
     struct properties producer; /* has transaction.timeout.ms, unless kafka has */
-    char *group_id;
-    struct {
-        char *id;       /* never empty; random unless is_static */
-        bool is_static; /* set by the user: static membership, stable transactional id */
-        int shards;
-        int memory_mb;
-    } instance;
-    struct {
-        char *topic;
-        enum cursor_start start;
-        enum cursor_on_gap on_gap;
-    } input;
-    struct {
-        char *topic;
-        char *rejected_topic; /* "" is none */
-        enum config_guarantee guarantee;
-        int commit_ms;
-    } output;
-    struct {
-        char *dimensions[LOGIN_DIMENSIONS_MAX];
-        int dimension_count; /* at least 1 */
-        int max_values;
-        int max_days;
-        int retention_days;
-        int max_future_s;
-    } aggregate;
-    struct {
-        int threshold; /* logins in a minute */
-    } anomaly;
-    struct {
-        char *url; /* holds a password, perhaps: show redis_link_name of it */
-        char *prefix;
-        int checkpoint_ms;
-        int timeout_ms;
-    } redis;
-    struct {
-        char *listen; /* "" is none */
-    } http;
-    struct {
-        enum log_level level;
-        enum log_format format;
-    } log;
+    struct instance_settings instance;
+    struct kafka_source_settings source;
+    struct kafka_sink_settings sink;
+    struct ingest_settings ingest;
+    struct publish_settings publish;
+    struct login_settings login;
+    struct aggregate_settings aggregate;
+    struct redis_settings redis;
+    struct expose_settings expose;
+    struct log_settings log;
 
     /* What follows from the rest. */
-    int drain_ms; /* for handing over partitions or shutting down: half the session timeout, at most
+    bool is_static; /* instance.id was set: static membership, stable transactional id */
+    int drain_ms; /* for giving partitions back or shutting down: half the session timeout, at most
                    * 10000 */
 };
 

@@ -1,37 +1,42 @@
-/* pipeline: all threads of `rollcall run`, made in the order of the flow and taken down in reverse.
+/* pipeline: everything of `rollcall run`, made in the order of the flow and taken down in reverse.
  *
- * Threads:  create, run and destroy from the main thread. The main thread also serves rebalances:
- *           it starts and stops the INGEST threads.
+ * Like each module of the flow it is a machine that takes steps: the main thread is a loop around
+ * pipeline_step. It goes through preflight (what must be right before the first record is read), then
+ * serves the group, and in the end gives all partitions back and leaves the group.
+ *
+ * Threads:  create, step and destroy from the main thread, which thereby starts and stops the INGEST
+ *           threads.
  * Owns:     everything.
- * Waits:    for Kafka at start as long as it takes; for Redis at start redis.timeout_ms; to hand
- *           over partitions at most config.drain_ms.
+ * Waits:    inside calls to Kafka and Redis that have deadlines. It is patient with Kafka at start, gives
+ *           Redis redis.timeout_ms then, and gives partitions back within config.drain_ms.
  */
 #ifndef APP_PIPELINE_H
 #define APP_PIPELINE_H
 
-#include <signal.h>
 #include <stdbool.h>
 
 #include "app/config.h"
+#include "app/stop.h"
 #include "base/error.h"
 
 struct pipeline;
-struct redis_store;
 
-/* Serves HTTP already; touches neither Kafka nor Redis. Keeps config and must_stop, which a signal
- * handler sets. */
-struct pipeline *pipeline_create(const struct config *config,
-                                 const volatile sig_atomic_t *must_stop, struct error *error);
+/* Serves HTTP already; touches neither Kafka nor Redis. Keeps config and stop, whose alarm the main
+ * thread sleeps on. `seed` is random: values cannot be chosen so that their hashes collide. */
+struct pipeline *pipeline_create(const struct config *config, struct stop *stop, uint64_t seed,
+                                 struct error *error);
 
-/* Checks, joins the group and works until *must_stop (true) or until it cannot go on (false and
- * error). Partitions are handed over and the group is left in both cases. */
-bool pipeline_run(struct pipeline *pipeline, struct error *error);
+/* One step; returns as worker_step does. */
+int64_t pipeline_step(struct pipeline *pipeline, int64_t now_ms);
 
+/* True when it has ended, after a signal or because it cannot continue: the group is left, and no further
+ * step is to be taken. */
+bool pipeline_has_ended(const struct pipeline *pipeline);
+
+/* Why it cannot continue; "" if a signal ended it. Requires pipeline_has_ended. */
+const struct error *pipeline_failure(const struct pipeline *pipeline);
+
+/* Takes *pipeline, which may be NULL, and nulls it. */
 void pipeline_destroy(struct pipeline **pipeline);
-
-/* The counts in Redis as this configuration has them; topic_id is "" where it is not known. Keeps
- * both. */
-struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
-                                   struct error *error);
 
 #endif

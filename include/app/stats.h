@@ -1,22 +1,28 @@
-/* stats: every metric of `rollcall run`, by name.
+/* stats: every metric of `rollcall run`, stacked from the tables of the modules.
  *
- * Place:    made first; each stage is given those that it keeps up to date.
+ * Place:    made first; each module is given its own struct.
  * Owns:     the registry; the metrics live as long.
  */
 #ifndef APP_STATS_H
 #define APP_STATS_H
 
+#include "app/assignment.h"
 #include "base/metric.h"
+#include "flow/checkpoint.h"
+#include "flow/ingest.h"
+#include "flow/publish.h"
 
 struct stats {
     struct metrics *metrics;
-    struct metric *consumed, *published, *counted, *rejected, *lag, *counted_lag, *assigned,
-        *checkpoint_seconds, *transaction_seconds, *checkpoint_failures, *rewinds, *aborted,
-        *anomalies, *queue_depth, *lost;
+    struct ingest_metrics ingest;
+    struct checkpoint_metrics checkpoint;
+    struct publish_metrics publish;
+    struct assignment_metrics assignment;
+    struct metric *queue_depth;
 };
 
-/* Fills *stats; series whose labels are known are shown as 0 from now on. The caller ends it with
- * metrics_destroy(&stats->metrics). */
+/* Fills *stats; series whose labels are known are shown as 0 from now on. */
 void stats_create(struct stats *stats);
+void stats_destroy(struct stats *stats);
 
 #endif

@@ -1,33 +1,36 @@
 /* stop: whether the program is to end, and why.
  *
- * Threads:  stop_init and stop_fini from the main thread; everything else from any.
+ * Threads:  stop_init and stop_fini from the main thread; everything else from any, stop_ask from a
+ *           signal handler too.
  * Owns:     the first reason that a thread gave.
- * Waits:    stop_back_off alone.
+ * Waits:    never.
  */
 #ifndef APP_STOP_H
 #define APP_STOP_H
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/alarm.h"
 #include "base/error.h"
 
-enum { STOP_RETRY_MS = 250, STOP_RETRY_MS_MAX = 2000 };
-
 struct stop {
-    const volatile sig_atomic_t *signal; /* fixed; set by a signal handler */
-    pthread_mutex_t lock;                /* guards failure */
+    atomic_int signal;    /* that asked for the end; 0: none has */
+    struct alarm *alarm;  /* fixed; rung with each reason to end */
+    pthread_mutex_t lock; /* guards failure */
     struct error failure;
     atomic_bool has_failed;
 };
 
-/* Keeps signal. */
-void stop_init(struct stop *stop, const volatile sig_atomic_t *signal);
+/* Keeps the alarm, on which the main thread sleeps. */
+void stop_init(struct stop *stop, struct alarm *alarm);
 void stop_fini(struct stop *stop);
 
-/* A thread cannot go on; `context` is a struct stop. The first reason is kept; borrows why. */
+/* A signal asks for the end. */
+void stop_ask(struct stop *stop, int signal);
+
+/* A thread cannot continue; `context` is a struct stop. The first reason is kept; borrows why. */
 void stop_fail(void *context, const char *why);
 
 /* True after a signal or a failure. */
@@ -35,9 +38,5 @@ bool stop_is_asked(const struct stop *stop);
 
 /* True after a failure, and copies its reason. Borrows error. */
 bool stop_has_failed(struct stop *stop, struct error *error);
-
-/* Sleeps between attempts: *delay_ms, which begins as STOP_RETRY_MS and doubles with each call.
- * Ends early, and answers false, when it is time to stop. */
-bool stop_back_off(const struct stop *stop, int *delay_ms);
 
 #endif

@@ -7,7 +7,7 @@
 #define APP_TOTALS_H
 
 #include "base/text.h"
-#include "core/tally.h"
+#include "flow/tally.h"
 
 /* Adds the object, in the form of `rollcall snapshot`; keys are in no order. Borrows all. */
 void totals_render(struct tally *const *tallies, unsigned shard_count,

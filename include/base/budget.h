@@ -4,7 +4,7 @@
  * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until it
  *           is let through or gives up.
  * Limits:   who is let through may take more than is left: at most max_bytes, and one taking a thread.
- * Waits:    never. Who is refused waits at its inbox, which is woken when it is its turn.
+ * Waits:    never. Who is refused sleeps on its alarm, which rings when it is its turn.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <urcu/list.h>
 
-#include "base/inbox.h"
+#include "base/alarm.h"
 
 struct budget {
     int64_t max_bytes; /* fixed after budget_init */
@@ -26,7 +26,7 @@ struct budget {
 };
 
 struct budget_waiter {
-    struct inbox *inbox; /* set once, before the first use */
+    struct alarm *alarm; /* set once, before the first use */
     struct cds_list_head place;
     bool is_queued; /* changed by its own thread alone, in the lock */
 };
@@ -34,7 +34,7 @@ struct budget_waiter {
 void budget_init(struct budget *budget, int64_t max_bytes);
 void budget_fini(struct budget *budget);
 
-/* True if the waiter may take now. If not, it has a place in the queue, and its inbox is woken when it
+/* True if the waiter may take now. If not, it has a place in the queue, and its alarm rings when it
  * should ask again: it must then ask or give up, since those behind it wait for that. Who was refused
  * earlier goes first. */
 bool budget_ask(struct budget *budget, struct budget_waiter *waiter);

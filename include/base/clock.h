@@ -1,33 +1,26 @@
-/* clock: monotonic time, of which deadlines and intervals are made; wall time; and sleep. */
+/* clock: monotonic time, of which deadlines and intervals are made; wall time; and sleep.
+ *
+ * Everything that reads the time or sleeps does it here, so that a simulation can put a clock of its own
+ * in its place.
+ *
+ * Threads:  any.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
 #include <stdint.h>
-#include <time.h>
 
-static inline int64_t clock_us_of(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
+/* Later than any time: for "nothing to do until something happens". */
+#define CLOCK_NEVER_MS (INT64_MAX / 2)
 
-static inline int64_t clock_us(void) {
-    return clock_us_of(CLOCK_MONOTONIC);
-}
-
-static inline int64_t clock_ms(void) {
-    return clock_us() / 1000;
-}
+/* Monotonic. */
+int64_t clock_us(void);
+int64_t clock_ms(void);
 
 /* Since 1970; may be set back or forth at any time. */
-static inline int64_t clock_wall_ms(void) {
-    return clock_us_of(CLOCK_REALTIME) / 1000;
-}
+int64_t clock_wall_ms(void);
 
 /* Shorter when a signal arrives. */
-static inline void clock_sleep_ms(int ms) {
-    const struct timespec time = {ms / 1000, (long)(ms % 1000) * 1000000L};
-    nanosleep(&time, NULL);
-}
+void clock_sleep_ms(int ms);
 
 #endif

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/setting.h"
+
 enum {
     LOG_LINE_BYTES = 4096, /* PIPE_BUF on Linux: a pipe takes it whole */
     LOG_VALUE_BYTES = 1024,
@@ -28,6 +30,14 @@ enum {
     LOG_WINDOW_MS = 10000,
     LOG_WAIT_MS = 100,
 };
+
+/* log.* */
+struct log_settings {
+    int level;  /* enum log_level */
+    int format; /* enum log_format */
+};
+
+extern const struct setting log_setting_table[];
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 

@@ -14,6 +14,7 @@
 #ifndef BASE_METRIC_H
 #define BASE_METRIC_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/text.h"
@@ -43,6 +44,26 @@ void metrics_destroy(struct metrics **metrics);
  * now on, one with a label shows nothing before its first metric_cell. Never NULL. */
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
                            const char *help, const char *label_name);
+
+/* One metric of a module, which declares all of its own in a table next to its code. */
+struct metric_row {
+    const char *name; /* NULL ends a table */
+    enum metric_kind kind;
+    const char *help;
+    const char *label_name;          /* NULL: none */
+    const char *const *label_values; /* shown as 0 from the start; NULL-terminated, or NULL */
+    size_t offset; /* of the member: a struct metric_cell *, or with a label a struct metric * */
+};
+
+#define METRIC_ROW(type_, member, kind_, name_, help_)                                             \
+    {.name = (name_), .kind = (kind_), .help = (help_), .offset = offsetof(type_, member)}
+#define METRIC_LABELLED_ROW(type_, member, kind_, name_, help_, label_name_, label_values_)        \
+    {.name = (name_), .kind = (kind_), .help = (help_), .label_name = (label_name_),               \
+     .label_values = (label_values_), .offset = offsetof(type_, member)}
+#define METRIC_END {.name = NULL}
+
+/* Adds all metrics of a table, and sets the members of `module`, the struct that it is about. */
+void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);
 
 /* A gauge that is always 1 and tells by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
  * ready-made, escaped by the caller. Keeps the strings. */

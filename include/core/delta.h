@@ -68,7 +68,7 @@ struct delta_key delta_key(const struct delta *delta, const struct delta_entry *
 
 /* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Keys of
  * numbers borrow `number`. */
-struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct login_text value);
+struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct slice value);
 struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number);
 
 /* The number that a DELTA_MINUTE or DELTA_REJECTED key stands for. */

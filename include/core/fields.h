@@ -22,7 +22,7 @@ enum field_kind {
 struct field {
     enum field_kind kind;
     union {
-        struct login_text text; /* FIELD_TEXT */
+        struct slice text; /* FIELD_TEXT */
         int64_t whole;          /* FIELD_WHOLE */
         double number;          /* FIELD_NUMBER */
     };

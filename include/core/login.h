@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+
 enum {
     LOGIN_DIMENSIONS_MAX = 8,
     LOGIN_VALUE_BYTES_MAX = 128, /* of UTF-8 */
@@ -44,16 +46,17 @@ enum login_reason {
     LOGIN_REASON_COUNT
 };
 
+/* aggregate.max_future_s */
+struct login_settings {
+    int max_future_s; /* how far a login may be ahead of its record's Kafka timestamp */
+};
+
+extern const struct setting login_setting_table[];
+
 struct login_rules {
     const char *dimensions[LOGIN_DIMENSIONS_MAX]; /* names of fields, in the order of values[] */
     size_t dimension_count;
     int64_t max_future_s; /* how far a login may be ahead of its record's Kafka timestamp; >= 0 */
-};
-
-/* Bytes of UTF-8, escapes decoded; may hold NUL, and is not to be read as a C string. */
-struct login_text {
-    const char *bytes;
-    size_t length;
 };
 
 struct login {
@@ -61,9 +64,9 @@ struct login {
     const char *detail; /* rejected: what is wrong, printable ASCII but for names; accepted: "" */
 
     /* The rest is set only when accepted. */
-    struct login_text values[LOGIN_DIMENSIONS_MAX]; /* of each dimension, 1 .. 128 bytes */
+    struct slice values[LOGIN_DIMENSIONS_MAX]; /* of each dimension, 1 .. 128 bytes */
     int64_t minute;                                 /* since 1970, 0 .. LOGIN_MINUTE_MAX */
-    struct login_text user_id; /* {NULL, 0} if there is none, or it is not a string */
+    struct slice user_id; /* {NULL, 0} if there is none, or it is not a string */
 };
 
 struct login_judge;

@@ -34,7 +34,7 @@ struct scan_gap {
 struct scan {
     /* fixed after scan_init */
     uint32_t count; /* of names, by place */
-    struct login_text names[FIELD_COUNT];
+    struct slice names[FIELD_COUNT];
     uint32_t same_as[FIELD_COUNT]; /* the first place of that name */
     bool has_twins;                /* some name has two places */
     /* remembered: the gap before each member, as it was when it was last new */

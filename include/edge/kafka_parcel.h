@@ -13,10 +13,10 @@
 #include <librdkafka/rdkafka.h>
 #include <stddef.h>
 
-#include "core/batch.h"
+#include "flow/batch.h"
 
 struct kafka_parcel {
-    struct batch_bytes key, value;
+    struct slice key, value;
     rd_kafka_headers_t *headers; /* NULL: none */
 };
 

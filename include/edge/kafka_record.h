@@ -1,25 +1,34 @@
-/* kafka_record: what a batch keeps of a message that was read.
+/* kafka_record: one record of a topic, as rollcall sees it.
  *
- * Place:    between kafka_source and kafka_parcel, which makes of it what is sent.
- * Threads:  INGEST's.
- * Owns:     the headers in the batch, which outlive the message and its consumer.
+ * Place:    lent by kafka_stream to INGEST.
+ * Threads:  INGEST's; taken headers belong to whoever holds the batch.
  */
 #ifndef EDGE_KAFKA_RECORD_H
 #define EDGE_KAFKA_RECORD_H
 
-#include <librdkafka/rdkafka.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "core/batch.h"
+#include "base/slice.h"
 
-/* Milliseconds since 1970; -1 if the message has none. */
-int64_t kafka_record_timestamp_ms(const rd_kafka_message_t *message);
+/* Lent: good until the callback that got it returns. */
+struct kafka_record {
+    int64_t offset;
+    int64_t timestamp_ms; /* since 1970; -1: it has none */
+    struct slice key, value;
+    void *message; /* the edge's own */
+};
 
-/* Keeps in the batch what is to be published of the message: all of it, its timestamp as above, and
- * the key to give it, or why it is rejected. Takes the message's headers, borrows the rest. */
-void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message, int64_t timestamp_ms,
-                       const struct login *login);
+/* Some headers, in an order; several may have one name. */
+struct kafka_headers;
 
-/* Frees the headers of all records of the batch, which is to be cleared next. */
-void kafka_record_release(struct batch *batch);
+/* Takes the record's headers, which outlive it and its consumer; NULL: it has none. */
+struct kafka_headers *kafka_record_take_headers(const struct kafka_record *record);
+
+/* Of names and values together; 0 for NULL. */
+size_t kafka_headers_bytes(const struct kafka_headers *headers);
+
+/* Takes *headers, which may be NULL, and nulls it. */
+void kafka_headers_destroy(struct kafka_headers **headers);
 
 #endif

@@ -2,46 +2,72 @@
  *
  * Place:    under PUBLISH.
  * Threads:  one owner; librdkafka's delivery reports come on the owner's thread too.
- * Owns:     the producer. Messages that are sent are copied.
- * Limits:   options.queue_bytes wait to be sent; then kafka_sink_send answers SINK_FULL.
+ * Owns:     the producer. Records that are sent are copied.
+ * Limits:   options.queue_bytes wait to be sent; then kafka_sink_send returns SINK_FULL.
  * Waits:    every call at most its timeout; sending never.
  * Source:   KIP-98 (transactions), KIP-447 (offsets fenced by the group's generation); the order of
  *           calls follows librdkafka's documentation of the transactional producer.
  *
  * I1  After SINK_ABORT, SINK_REPLACE or a lost outcome, nothing is known about the open transaction
- *     until kafka_sink_abort or kafka_sink_replace answered SINK_OK; then the committed offsets
- * tell.
+ *     until kafka_sink_abort or kafka_sink_replace returned SINK_OK; then the committed offsets tell.
  */
 #ifndef EDGE_KAFKA_SINK_H
 #define EDGE_KAFKA_SINK_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "core/batch.h"
+#include "base/error.h"
+#include "base/setting.h"
+#include "base/slice.h"
+#include "core/login.h"
 #include "edge/kafka_source.h"
 
 struct kafka_sink;
+
+enum kafka_sink_guarantee { KAFKA_SINK_AT_LEAST_ONCE, KAFKA_SINK_EXACTLY_ONCE };
+
+/* output.topic, .rejected_topic and .guarantee */
+struct kafka_sink_settings {
+    char *topic;
+    char *rejected_topic; /* "" is none */
+    enum kafka_sink_guarantee guarantee;
+};
+
+extern const struct setting kafka_sink_setting_table[];
 
 enum sink_verdict {
     SINK_OK,
     SINK_FULL,    /* make room, then send the same again */
     SINK_RECOUNT, /* call kafka_sink_count_partitions, then send the same again */
-    SINK_RETRY,   /* Kafka is away: the same call again, later */
+    SINK_RETRY,   /* Kafka is unreachable: the same call again, later */
     SINK_ABORT,   /* call kafka_sink_abort */
     SINK_REPLACE, /* call kafka_sink_replace */
-    SINK_STOP,    /* it will not work until somebody mends it; the error says what */
+    SINK_STOP,    /* it will not work until somebody fixes it; the error says what */
 };
 
 struct kafka_sink_options {
+    const struct kafka_sink_settings *settings;
     const struct properties *kafka;
     const struct properties *producer;
-    const char *transactional_id; /* NULL: at least once, without transactions */
+    const char *transactional_id; /* not used with KAFKA_SINK_AT_LEAST_ONCE */
     const char *input_topic;
-    const char *topic;
-    const char *rejected_topic; /* "" is none */
     size_t queue_bytes;
 };
 
+/* A record to publish, as it came. Borrowed for the call. */
+struct sink_record {
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* -1: none */
+    enum login_reason reason;
+    struct slice key, value;
+    struct slice text; /* accepted: the key to give it if it has none; rejected: why, in detail */
+    const struct kafka_headers *headers; /* NULL: none */
+};
+
+/* Keeps what options point to. */
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options, struct error *error);
 void kafka_sink_destroy(struct kafka_sink **sink);
 
@@ -57,19 +83,21 @@ enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struc
 
 enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error);
 
-/* Sends one record of the batch; borrows both. */
-enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct batch *batch,
-                                  const struct batch_record *record, struct error *error);
+/* Sends one record to the topic that its reason says; accepted and published topics that are not
+ * written take it and drop it. */
+enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
+                                  struct error *error);
 
 /* Waits up to timeout_ms for what is under way, and if that is nothing sends what waits for others.
  * Serves delivery reports. */
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms);
 
-/* Serves delivery reports, waiting for at most timeout_ms. */
-void kafka_sink_serve(struct kafka_sink *sink, int timeout_ms);
+/* Serves delivery reports, without waiting. */
+void kafka_sink_serve(struct kafka_sink *sink);
 
 /* Commits what was sent together with the offsets. `may_commit` is asked after the group's metadata
- * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. */
+ * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. After SINK_RETRY the
+ * same call is to be made again. */
 enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source *source,
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
@@ -77,7 +105,7 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
 
 enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error);
 
-/* A new producer under the same id, in place of one that failed for good. Open it next. */
+/* A new producer under the same id, in place of one that failed permanently. Open it next. */
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error);
 
 #endif

@@ -1,86 +1,109 @@
 /* kafka_source: the input topic as a member of a consumer group.
  *
  * Place:    the beginning of the flow.
- * Threads:  create, subscribe, poll and destroy from one thread, on which the callbacks run too;
- *           borrow, committed, bounds and commit from any thread.
+ * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed and bounds
+ *           from any.
  * Owns:     the consumer.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
- * Waits:    every call at most its timeout.
+ * Waits:    poll and answer never; every other call at most its timeout, leave as long as the group takes.
+ *
+ * The group changes hands in steps: kafka_source_poll reports what it wants, the caller does what that
+ * needs, for as long as that takes, and then answers. Until then the group waits, and nothing else is
+ * reported.
  */
 #ifndef EDGE_KAFKA_SOURCE_H
 #define EDGE_KAFKA_SOURCE_H
 
-#include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/alarm.h"
 #include "base/error.h"
+#include "base/setting.h"
 #include "edge/kafka_conf.h"
-#include "edge/kafka_offset.h"
 #include "edge/kafka_stream.h"
 
 struct kafka_source;
 
-/* One partition of an assignment; `stream` is open, `offset` is for the callback to set. */
-struct kafka_assigned {
-    int32_t partition;
-    struct kafka_stream *stream;
-    int64_t offset;
+/* [consumer] group.id and input.topic */
+struct kafka_source_settings {
+    char *group;
+    char *topic;
 };
 
+extern const struct setting kafka_source_setting_table[];
+
 struct kafka_source_options {
+    const struct kafka_source_settings *settings;
     const struct properties *kafka;
     const struct properties *consumer;
-    const char *group;
-    const char *topic;
     const char *static_id; /* group.instance.id in the classic protocol, or NULL */
     size_t queue_bytes;    /* default for what librdkafka holds, all partitions together */
     int partition_count;   /* over which it is divided */
 };
 
-struct kafka_rebalance {
-    /* Partitions are ours now: the callback keeps the streams and sets the offsets to start at. */
-    void (*give)(void *context, struct kafka_assigned *items, size_t count);
-    /* Partitions are given away (finish what is in hand) or lost (another owner may be at work
-     * already: drop it). On return nobody uses their streams any more. */
-    void (*take)(void *context, const int32_t *partitions, size_t count, bool is_lost);
-    void *context;
+/* A committed offset of the group, and what is kept in its metadata. */
+struct kafka_committed {
+    int32_t partition;
+    int64_t offset; /* -1: none */
+    int64_t origin; /* where the group began; -1: not known */
 };
 
+/* What the group wants. */
+enum source_event {
+    SOURCE_QUIET,
+    SOURCE_GIVEN,  /* partitions are ours: take the streams, set the offsets to start at, answer */
+    SOURCE_TAKEN,  /* partitions are to be given away: finish what is in hand, close the streams, answer */
+    SOURCE_LOST,   /* another owner may be at work on them already: drop what is in hand, answer */
+    SOURCE_FAILED, /* only the user can fix it; the error says what */
+};
+
+/* Instead of an offset to start at: nothing is read before kafka_stream_seek. */
+enum { KAFKA_SOURCE_NOWHERE = -1 };
+
+/* One partition of an event. */
+struct kafka_assigned {
+    int32_t partition;
+    struct kafka_stream *stream; /* SOURCE_GIVEN: open; who takes it puts NULL in its place */
+    int64_t offset;              /* SOURCE_GIVEN: KAFKA_SOURCE_NOWHERE, or what the caller sets */
+};
+
+struct source_change { /* belongs to the source; good until it is answered */
+    struct kafka_assigned *items;
+    size_t count;
+};
+
+/* Does not join yet. NULL with an error if librdkafka rejects the properties. Keeps what options point
+ * to. */
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error);
-/* Leaves the group, for which `take` is called. */
-void kafka_source_leave(struct kafka_source *source);
+/* Takes *source, which may be NULL, and nulls it; leaves the group if need be. */
 void kafka_source_destroy(struct kafka_source **source);
 
-/* The consumer's handle, for the thread that polls. Never polled by the caller. */
-rd_kafka_t *kafka_source_handle(struct kafka_source *source);
+/* Joins the group. From now on the alarm rings when kafka_source_poll has something to do; keeps it. */
+bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error);
 
-/* The same for any thread: it is not replaced until it is returned, which is to be soon. */
-rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
-void kafka_source_return(struct kafka_source *source);
+/* Serves the group and errors; to be called at least every 100 ms. Joins again by itself where a
+ * stream's position is no longer in the log, where the group expelled this member, and with a new
+ * consumer where librdkafka gave up on the old one. After SOURCE_GIVEN, _TAKEN or _LOST it reports
+ * SOURCE_QUIET until kafka_source_answer. */
+enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
+                                    struct error *error);
 
-/* Joins the group; the callbacks run within kafka_source_poll and kafka_source_leave. */
-bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
-                            struct error *error);
+/* Answers the event: partitions that were given are read from their offsets on (streams that nobody took
+ * are closed), those that were taken are given away. Requires an event that is not answered yet. */
+void kafka_source_answer(struct kafka_source *source);
 
-/* Serves rebalances and errors, and joins anew where a stream's position is not in the log any more:
- * everything is taken and given once more. So it is where librdkafka gives up on the consumer, with a
- * new one. False and error if nothing but the user can mend it. */
-bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error);
+/* Leaves the group. Requires that no stream is open; what the group still wants is answered inside. */
+void kafka_source_leave(struct kafka_source *source);
 
-/* To be called every few seconds by the thread that polls: a static member that was assigned something
- * lately mends a group that came to rest with partitions nobody owns (see kafka_group). As
- * kafka_source_poll. */
+/* To be called every few seconds: a static member that was assigned something lately repairs a group
+ * that came to rest with partitions nobody owns (see kafka_group). False as SOURCE_FAILED. */
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error);
 
 /* True while a member of the group, with or without partitions. */
 bool kafka_source_is_joined(const struct kafka_source *source);
-
-/* False if the group has expelled the member that holds what is assigned: nothing of it may be
- * committed, even if the group would take it. Asked after the group's metadata was read. */
-bool kafka_source_is_same_member(struct kafka_source *source);
 
 /* The group's committed offsets, with open transactions waited for. */
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
@@ -89,9 +112,5 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
 /* The log's bounds: records of [*begin, *end) can be read, open transactions excluded. */
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error);
-
-/* Commits outside of a transaction. */
-bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
-                         size_t count, struct error *error);
 
 #endif

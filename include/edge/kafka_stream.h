@@ -1,46 +1,42 @@
 /* kafka_stream: the records of one assigned partition, in the order of its log.
  *
- * Place:    given out by kafka_source at an assignment; read by INGEST.
- * Threads:  one reader; open and close while nobody reads; wake from any thread.
+ * Place:    given out by kafka_source with an assignment; read by INGEST.
+ * Threads:  one reader; watch and close while nobody reads.
  * Owns:     the partition's queue. What is read of it is only lent.
- * Waits:    read and seek, at most their timeout.
+ * Waits:    seek, at most its timeout; read never.
  */
 #ifndef EDGE_KAFKA_STREAM_H
 #define EDGE_KAFKA_STREAM_H
 
-#include <librdkafka/rdkafka.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/alarm.h"
 #include "base/error.h"
+#include "edge/kafka_record.h"
 
 struct kafka_stream;
 
-/* Takes the partition's records out of the consumer's main queue; before the partition is assigned, so
- * that none of them is there already. Sets is_stranded when the log no longer has what was to be read
- * next. Borrows all until close. */
-struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, int32_t partition,
-                                       atomic_bool *is_stranded);
+/* From now on the alarm rings when there is something to read where there was nothing. Keeps it until
+ * close, or until NULL takes its place. */
+void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm);
+
+/* Takes *stream, which may be NULL, and nulls it. */
 void kafka_stream_close(struct kafka_stream **stream);
 
 /* What one read gave. */
 enum stream_verdict {
-    STREAM_RECORDS,
-    STREAM_NOTHING,    /* no record within the time */
+    STREAM_RECORDS,    /* at least one; there may be more */
+    STREAM_NOTHING,    /* none at hand */
     STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may pass over it: seek again */
 };
 
-/* Lends `take` one message after the other, until it answers false or there are no more at hand; for
- * the first one it waits timeout_ms at most. */
-enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
-                                      bool (*take)(void *context, rd_kafka_message_t *message),
+/* Lends `take` one record after the other, until it returns false or there are no more at hand. */
+enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
+                                      bool (*take)(void *context, const struct kafka_record *record),
                                       void *context);
 
-/* Ends a present or the next waiting read; from any thread. */
-void kafka_stream_wake(struct kafka_stream *stream);
-
-/* Reading goes on at offset; what was fetched from elsewhere is not seen any more. */
+/* Reading continues at offset; what was fetched from elsewhere is not seen any more. */
 bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error);
 
 /* The end of the log as the last fetch saw it, or -1. */

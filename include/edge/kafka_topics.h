@@ -10,12 +10,12 @@
 #include <stdbool.h>
 
 struct error;
-struct rd_kafka_s; /* rd_kafka_t */
+struct kafka_source;
 
 enum topics_verdict {
     TOPICS_OK,
-    TOPICS_RETRY,   /* Kafka is away: the same again, later */
-    TOPICS_REFUSED, /* it will not work until somebody mends it; the error says what */
+    TOPICS_RETRY,   /* Kafka is unreachable: the same again, later */
+    TOPICS_REFUSED, /* it will not work until somebody fixes it; the error says what */
 };
 
 struct topic_facts {
@@ -28,24 +28,23 @@ struct topic_facts {
     bool may_write;
 };
 
-/* Looks at one topic, without creating it: client must be a consumer, unless the broker creates no
- * topics by itself. Fills facts when it answers TOPICS_OK. Borrows all. */
-enum topics_verdict kafka_topics_look(struct rd_kafka_s *client, const char *topic, int timeout_ms,
+/* Looks at one topic, without creating it. Fills facts when it answers TOPICS_OK. Borrows all. */
+enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic, int timeout_ms,
                                       struct topic_facts *facts, struct error *error);
 
-/* Adds the id and the rights to the facts of a topic that exists. They are a help and no need:
+/* Adds the id and the rights to the facts of a topic that exists. They are optional:
  * whatever goes wrong, e.g. with the in-process broker, there are none. Borrows all. */
-void kafka_topics_describe(struct rd_kafka_s *client, const char *topic, int timeout_ms,
+void kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
                            struct topic_facts *facts);
 
 /* False and an error if Kafka says that the topic has another id than this one: it was deleted and
- * made anew. True also where it gives no id, or no answer. Borrows all. */
-bool kafka_topics_is_same(struct rd_kafka_s *client, const char *topic, const char *id,
+ * re-created. True also where it gives no id, or no answer. Borrows all. */
+bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
                           int timeout_ms, struct error *error);
 
 /* Creates a topic with the broker's default replication; one that is there already is fine, whatever
  * its partitions. Brokers may need a moment more until all of them know it. Borrows all. */
-enum topics_verdict kafka_topics_create(struct rd_kafka_s *client, const char *topic,
+enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error);
 
 #endif

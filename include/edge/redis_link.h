@@ -14,7 +14,17 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/setting.h"
 #include "edge/redis_command.h"
+
+/* [redis], but for what other modules have there */
+struct redis_settings {
+    char *url;    /* holds a password, perhaps: show redis_link_name of it */
+    char *prefix; /* of all keys */
+    int timeout_ms;
+};
+
+extern const struct setting redis_setting_table[];
 
 enum { REDIS_LINK_REPLY_BYTES = 1 << 29 };
 

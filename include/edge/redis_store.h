@@ -4,7 +4,7 @@
  *           through a store of their own.
  * Threads:  one owner a store.
  * Owns:     one connection; the calls' deltas are borrowed for the time of redis_store_apply.
- * Limits:   ANOMALIES_MAX anomalies are reported for a call; all are in Redis.
+ * Limits:   REDIS_STORE_ANOMALIES_MAX anomalies are reported for a call; all are in Redis.
  * Waits:    redis.timeout_ms a reply, one after the other.
  *
  * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
@@ -14,38 +14,34 @@
 #ifndef EDGE_REDIS_STORE_H
 #define EDGE_REDIS_STORE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "core/aggregate.h"
 #include "core/cursor.h"
 #include "core/delta.h"
+#include "edge/redis_link.h"
 
 enum { REDIS_STORE_ANOMALIES_MAX = 64, REDIS_STORE_SCHEMA = 1 };
 
 enum store_verdict {
     STORE_OK,
-    STORE_RETRY,   /* Redis is away or busy: the same again, later */
-    STORE_REFUSED, /* it will not work until somebody mends it; the error says what */
+    STORE_RETRY,   /* Redis is unreachable or busy: the same again, later */
+    STORE_REFUSED, /* it will not work until somebody fixes it; the error says what */
 };
 
 struct redis_store_options {
-    const char *url;
-    const char *prefix;
-    int timeout_ms;
+    const struct redis_settings *redis;
+    const struct aggregates *aggregates;
     const char *group;
     const char *topic;
     const char *topic_id; /* "" if not known */
-    const char *dimensions[LOGIN_DIMENSIONS_MAX];
-    unsigned dimension_count;
-    int64_t threshold;
-    int64_t max_values;
-    int64_t retention_days;
-    int64_t max_days;
 };
 
 struct redis_store;
 
-/* Parses the URL; connects to nothing yet. Keeps the strings of options. */
+/* Parses the URL; connects to nothing yet. Keeps what options point to. */
 struct redis_store *redis_store_create(const struct redis_store_options *options,
                                        struct error *error);
 void redis_store_destroy(struct redis_store **store);

@@ -1,12 +1,11 @@
-/* checkpoint: the thread that brings finished epochs to Redis and tells their partitions.
+/* checkpoint: the thread that brings finished epochs to Redis and notifies their partitions.
  *
- * Place:    after aggregate, before redis_store.
- * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, the health
- *           functions from any.
- * Owns:     the store's connection; epochs until they are stored or overtaken, then they go home to
- *           their shards.
- * Limits:   one epoch a partition (cursor I3).
- * Waits:    for its inbox; for Redis, at most redis.timeout_ms a reply; between attempts with a
+ * Place:    after count, before redis_store.
+ * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox and
+ *           checkpoint_is_reachable from any. checkpoint_step on its worker alone.
+ * Owns:     epochs until they are stored or overtaken, then they go home to their shards.
+ * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls a step.
+ * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps for a
  *           growing delay of up to RETRY_MS_MAX.
  */
 #ifndef FLOW_CHECKPOINT_H
@@ -16,28 +15,40 @@
 
 #include "base/inbox.h"
 #include "base/metric.h"
+#include "base/worker.h"
+#include "core/aggregate.h"
 #include "edge/redis_store.h"
 
 struct checkpoint;
 
+struct checkpoint_metrics {
+    struct metric_cell *counted, *anomalies, *seconds, *failures;
+    struct metric *rejected;
+};
+
+extern const struct metric_row checkpoint_metric_table[];
+
 struct checkpoint_options {
     struct redis_store *store; /* kept, and used by this thread alone while it runs */
+    const struct aggregates *aggregates;
+    const struct checkpoint_metrics *metrics;
     unsigned shard_count;
     int partition_max;
-    int64_t threshold;
-    struct metric *counted, *rejected, *anomalies, *seconds, *failures;
-    /* Called on this thread when counting cannot go on; keeps nothing. */
+    /* Called on this thread when counting cannot continue; keeps nothing. */
     void (*failed)(void *context, const char *why);
     void *context;
 };
 
 struct checkpoint *checkpoint_create(const struct checkpoint_options *options);
 bool checkpoint_start(struct checkpoint *checkpoint);
+/* Ends the thread. Epochs that are not stored go home to their shards. */
 void checkpoint_stop(struct checkpoint *checkpoint);
 void checkpoint_destroy(struct checkpoint **checkpoint);
 
+worker_step checkpoint_step;
+
 struct inbox *checkpoint_inbox(struct checkpoint *checkpoint);
-int64_t checkpoint_heartbeat_ms(const struct checkpoint *checkpoint);
+const struct worker *checkpoint_worker(const struct checkpoint *checkpoint);
 
 /* False from a failed attempt until the next good one. */
 bool checkpoint_is_reachable(const struct checkpoint *checkpoint);

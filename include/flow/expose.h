@@ -22,7 +22,15 @@
 
 #include "base/error.h"
 #include "base/metric.h"
+#include "base/setting.h"
 #include "base/text.h"
+
+/* http.listen */
+struct expose_settings {
+    char *listen; /* HOST:PORT; "" is none */
+};
+
+extern const struct setting expose_setting_table[];
 
 enum expose_scope {
     EXPOSE_GROUP,    /* all that is counted, in Redis */

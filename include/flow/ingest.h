@@ -1,74 +1,101 @@
-/* ingest: the thread of one assigned partition: reads, judges, gates, combines, and hands on.
+/* ingest: the thread of one assigned partition: reads, judges, gates, combines, and passes on.
  *
- * Place:    after kafka_source; before aggregate (counts and marks) and publish (records).
+ * Place:    after kafka_source; before count (counts and marks) and publish (records).
  * Threads:  create, start, drain, stop and destroy from the pipeline's thread; everything between
- *           start and stop happens on the partition's own thread, which alone owns the cursor.
+ *           start and stop happens on the partition's own worker, which alone owns the cursor.
  * Owns:     its cursor, its BATCHES batches, the stream while it runs.
  * Limits:   BATCHES batches of BATCH_RECORDS_MAX records and options.batch_bytes bytes; pending_max
  *           keys of one epoch, over all shards; with all other partitions what in_hand allows in
  *           batches.
- * Waits:    for records, for a batch to come home, for its turn, for notices; never longer than TICK_MS
- *           at once.
+ * Waits:    inside kafka_source_bounds and kafka_stream_seek alone, when it looks for its place.
  *
- * An ingest lives as long as the pipeline and is started anew when its partition comes back: answers
- * to an earlier assignment find their address, and are told by their generation.
+ * An ingest lives as long as the pipeline and is started again when its partition comes back: answers
+ * to an earlier assignment find their address, and are recognised by their generation.
  */
 #ifndef FLOW_INGEST_H
 #define FLOW_INGEST_H
 
 #include <stdbool.h>
 
+#include "base/alarm.h"
 #include "base/budget.h"
 #include "base/metric.h"
-#include "core/batch.h"
+#include "base/setting.h"
+#include "base/worker.h"
+#include "core/aggregate.h"
 #include "core/cursor.h"
 #include "edge/kafka_source.h"
+#include "flow/batch.h"
+
+/* input.start, input.on_gap, redis.checkpoint_ms */
+struct ingest_settings {
+    struct cursor_policy policy;
+    int checkpoint_ms;
+};
+
+extern const struct setting ingest_setting_table[];
+
+struct ingest_metrics {
+    struct metric_cell *consumed, *lost;
+    struct metric *lag, *counted_lag, *rewinds;
+};
+
+extern const struct metric_row ingest_metric_table[];
 
 /* What all partitions have in common. */
 struct ingest_options {
+    const struct ingest_settings *settings;
+    const struct ingest_metrics *metrics;
+    const struct aggregates *aggregates;
     struct kafka_source *source;
     const char *topic; /* for messages */
     struct login_rules rules;
-    struct cursor_policy policy;
     uint64_t seed; /* of the hashes */
     unsigned shard_count;
-    struct inbox *const *shards; /* of aggregate */
+    struct inbox *const *shards; /* of count */
     struct inbox *publish;
     bool publishes_rejected;
-    int checkpoint_ms;
     int64_t batch_bytes;
     struct budget *in_hand; /* shared by all partitions: the bytes of their batches' records */
     int64_t pending_max;
+    struct alarm *drained; /* rung when ingest_is_drained may have become true */
 
-    /* Called on an ingest thread when it cannot go on; keeps nothing. */
+    /* Called on an ingest thread when it cannot continue; keeps nothing. */
     void (*failed)(void *context, const char *why);
     void *context;
+};
 
-    struct metric *consumed, *counted_lag, *lag, *rewinds, *lost;
+/* What is known of a partition when it is assigned. */
+struct ingest_start {
+    struct kafka_stream *stream; /* the ingest's until ingest_stop */
+    uint64_t generation;         /* higher than any before */
+    int64_t counted;             /* as for cursor_found */
+    struct kafka_committed committed;
+    bool has_log; /* the bounds could be read; else the thread finds its place itself */
+    struct cursor_log log;
 };
 
 struct ingest;
 
+/* Keeps options. */
 struct ingest *ingest_create(const struct ingest_options *options, int32_t partition);
+/* All batches must have come home. */
 void ingest_destroy(struct ingest **ingest);
 
-/* Starts the thread on the stream, which it keeps until ingest_stop, with what was found at
- * assignment; see cursor_found. `generation` is higher than any before. `has_log`: the bounds could
- * be read, and reading starts at the offset answered; else the thread finds its place itself. */
-int64_t ingest_start(struct ingest *ingest, struct kafka_stream *stream, uint64_t generation,
-                     int64_t counted, const struct kafka_committed *committed, bool has_log,
-                     struct cursor_log log);
+/* Starts the thread. Returns the offset to read from, or KAFKA_SOURCE_NOWHERE if it is to seek. */
+int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start);
+
+worker_step ingest_step;
 
 /* Asks the thread to read nothing more and to bring what it took to both sides. */
 void ingest_drain(struct ingest *ingest);
-/* True if nothing is left to do, or, with the store away, nothing is left to publish. */
-bool ingest_is_drained(const struct ingest *ingest, bool store_is_away);
+/* True if nothing is left to do, or, with the store unreachable, nothing is left to publish. */
+bool ingest_is_drained(const struct ingest *ingest, bool store_is_reachable);
 
-/* Ends the thread; it hands nothing more on. Then the stream is the caller's again. */
+/* Ends the thread; it passes nothing more on. Then the stream is the caller's again. */
 struct kafka_stream *ingest_stop(struct ingest *ingest);
 bool ingest_is_running(const struct ingest *ingest);
 
-/* Monotonic time of the thread's last step, in ms; for liveness. */
-int64_t ingest_heartbeat_ms(const struct ingest *ingest);
+const struct worker *ingest_worker(const struct ingest *ingest);
 
 #endif

@@ -1,10 +1,12 @@
 /* publish: the thread that writes the output topics and moves the published watermark.
  *
  * Place:    after ingest; kafka_sink is under it.
- * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox from any.
- * Owns:     the producer, and one transaction at a time over whatever partitions have records.
+ * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, publish_recount and
+ *           publish_is_open from any. publish_step on its worker alone.
+ * Owns:     one transaction at a time, over whatever partitions have records.
  * Limits:   a transaction is cut after commit_ms, RECORDS_MAX records or BYTES_MAX bytes.
- * Waits:    for its inbox; for Kafka, each call at most CALL_MS, then again with a growing delay.
+ * Waits:    inside kafka_sink and kafka_source alone, each call at most CALL_MS. Between attempts it
+ *           sleeps for a growing delay of up to RETRY_MS_MAX.
  *
  * I1  A batch of a generation that was told NOTICE_UNPUBLISHED, or that the fence shuts out, is never
  *     published.
@@ -17,18 +19,33 @@
 #include "base/fence.h"
 #include "base/inbox.h"
 #include "base/metric.h"
+#include "base/setting.h"
+#include "base/worker.h"
 #include "edge/kafka_sink.h"
 
 struct publish;
+
+/* output.commit_ms */
+struct publish_settings {
+    int commit_ms;
+};
+
+extern const struct setting publish_setting_table[];
+
+struct publish_metrics {
+    struct metric_cell *published, *aborted, *seconds;
+};
+
+extern const struct metric_row publish_metric_table[];
 
 struct publish_options {
     struct kafka_sink *sink; /* kept, and used by this thread alone while it runs */
     struct kafka_source *source;
     const struct fence *fence;
+    const struct publish_settings *settings;
+    const struct publish_metrics *metrics;
     int partition_max;
-    int commit_ms;
-    struct metric *published, *aborted, *seconds;
-    /* Called on this thread when publishing cannot go on; keeps nothing. */
+    /* Called on this thread when publishing cannot continue; keeps nothing. */
     void (*failed)(void *context, const char *why);
     void *context;
 };
@@ -39,11 +56,13 @@ bool publish_start(struct publish *publish);
 void publish_stop(struct publish *publish);
 void publish_destroy(struct publish **publish);
 
+worker_step publish_step;
+
 /* Partitions were assigned: a topic may have grown. From any thread. */
 void publish_recount(struct publish *publish);
 
 struct inbox *publish_inbox(struct publish *publish);
-int64_t publish_heartbeat_ms(const struct publish *publish);
+const struct worker *publish_worker(const struct publish *publish);
 /* True once the producer is ready to publish. */
 bool publish_is_open(const struct publish *publish);
 

@@ -19,7 +19,7 @@
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
-#include "flow/aggregate.h"
+#include "flow/count.h"
 #include "flow/checkpoint.h"
 #include "flow/expose.h"
 #include "flow/ingest.h"

@@ -45,7 +45,7 @@ static void call_first(struct budget *budget) {
     if (atomic_load(&budget->waiter_count) == 0 || is_spent(budget)) return;
     pthread_mutex_lock(&budget->lock);
     struct budget_waiter *waiter = first(budget);
-    if (waiter != NULL) inbox_wake(waiter->inbox); /* in the lock: it may not be there after it */
+    if (waiter != NULL) alarm_ring(waiter->alarm); /* in the lock: it may not be there after it */
     pthread_mutex_unlock(&budget->lock);
 }
 

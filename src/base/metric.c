@@ -94,6 +94,21 @@ struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const
     return metric;
 }
 
+void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module) {
+    for (const struct metric_row *row = table; row->name != NULL; row++) {
+        struct metric *metric =
+            metrics_add(metrics, row->kind, row->name, row->help, row->label_name);
+        for (const char *const *value = row->label_values; value != NULL && *value != NULL; value++)
+            metric_cell(metric, *value);
+        void *member = (char *)module + row->offset;
+        if (row->label_name == NULL) {
+            *(struct metric_cell **)member = metric_cell(metric, NULL);
+        } else {
+            *(struct metric **)member = metric;
+        }
+    }
+}
+
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels) {
     struct metric *metric = metrics_add(metrics, METRIC_GAUGE, name, help, NULL);

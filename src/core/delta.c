@@ -146,7 +146,7 @@ static uint32_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, siz
     return finish(fold(hash ^ load_8(last), odd), seed);
 }
 
-struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct login_text value) {
+struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct slice value) {
     assert(dimension < LOGIN_DIMENSIONS_MAX && value.length <= DELTA_KEY_BYTES_MAX);
     return (struct delta_key){value.bytes, hash_bytes(seed, dimension, value.bytes, value.length),
                               (uint8_t)value.length, (uint8_t)dimension};

@@ -129,7 +129,7 @@ static enum login_reason check_dimension(struct login_judge *judge, const char *
 }
 
 /* Decimal digits and nothing else. A number past LOGIN_TIMESTAMP_MAX comes out as one past it. */
-static bool parse_digits(struct login_text text, int64_t *number) {
+static bool parse_digits(struct slice text, int64_t *number) {
     int64_t sum = 0;
     for (size_t i = 0; i < text.length; i++) {
         const char c = text.bytes[i];
@@ -217,7 +217,7 @@ static enum login_reason apply_rules(struct login_judge *judge, const struct fie
     }
     login->minute = timestamp_s / 60;
     const struct field *user_id = &fields->at[FIELD_USER_ID];
-    login->user_id = user_id->kind == FIELD_TEXT ? user_id->text : (struct login_text){0};
+    login->user_id = user_id->kind == FIELD_TEXT ? user_id->text : (struct slice){0};
     return LOGIN_ACCEPTED;
 }
 

@@ -190,7 +190,7 @@ static inline const char *skip_space(const char *p) {
 /* The first place of that name, or FIELD_COUNT. */
 static uint32_t find_place(const struct scan *scan, const char *name, size_t length) {
     for (uint32_t i = 0; i < scan->count; i++) {
-        const struct login_text *wanted = &scan->names[i];
+        const struct slice *wanted = &scan->names[i];
         if (wanted->length == length && memcmp(wanted->bytes, name, length) == 0) return i;
     }
     return FIELD_COUNT;
@@ -241,7 +241,7 @@ void scan_init(struct scan *scan, const struct login_rules *rules) {
         const uint32_t first = find_place(scan, name, strlen(name));
         scan->has_twins |= first < FIELD_COUNT;
         scan->same_as[scan->count] = first < FIELD_COUNT ? first : scan->count;
-        scan->names[scan->count] = (struct login_text){name, strlen(name)};
+        scan->names[scan->count] = (struct slice){name, strlen(name)};
     }
 }
 

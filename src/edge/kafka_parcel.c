@@ -20,7 +20,7 @@ static void add_number(rd_kafka_headers_t *headers, const char *name, int64_t nu
 static rd_kafka_headers_t *add_error_headers(rd_kafka_headers_t *headers, const struct batch *batch,
                                              const struct batch_record *record,
                                              const char *input_topic) {
-    const struct batch_bytes detail = batch_text(record);
+    const struct slice detail = batch_text(record);
     if (headers == NULL) headers = rd_kafka_headers_new(5);
     add_text(headers, "__rollcall.errors.reason",
              login_reason_name((enum login_reason)record->reason));

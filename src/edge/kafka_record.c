@@ -12,18 +12,18 @@ int64_t kafka_record_timestamp_ms(const rd_kafka_message_t *message) {
     return type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms;
 }
 
-static struct batch_bytes text_for(const rd_kafka_message_t *message, const struct login *login) {
+static struct slice text_for(const rd_kafka_message_t *message, const struct login *login) {
     if (login->reason != LOGIN_ACCEPTED) {
-        return (struct batch_bytes){login->detail, strlen(login->detail)};
+        return (struct slice){login->detail, strlen(login->detail)};
     }
-    if (message->key != NULL || login->user_id.length == 0) return (struct batch_bytes){NULL, 0};
-    return (struct batch_bytes){login->user_id.bytes, login->user_id.length};
+    if (message->key != NULL || login->user_id.length == 0) return (struct slice){NULL, 0};
+    return (struct slice){login->user_id.bytes, login->user_id.length};
 }
 
 void kafka_record_keep(struct batch *batch, rd_kafka_message_t *message, int64_t timestamp_ms,
                        const struct login *login) {
-    const struct batch_bytes key = {message->key, message->key_len};
-    const struct batch_bytes value = {message->payload, message->len};
+    const struct slice key = {message->key, message->key_len};
+    const struct slice value = {message->payload, message->len};
     struct batch_record *record = batch_keep(batch, key, value, text_for(message, login));
     record->offset = message->offset;
     record->timestamp_ms = timestamp_ms;

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
-#include "core/batch.h"
+#include "flow/batch.h"
 
 enum { TICK_MS = 1000, RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256 };
 

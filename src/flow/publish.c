@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
-#include "core/batch.h"
+#include "flow/batch.h"
 
 enum {
     TICK_MS = 1000,

@@ -54,7 +54,7 @@ static void fail(const char *what) {
     abort();
 }
 
-static bool text_is_same(struct login_text a, struct login_text b) {
+static bool text_is_same(struct slice a, struct slice b) {
     return a.length == b.length && (a.bytes == NULL) == (b.bytes == NULL) &&
            (a.length == 0 || memcmp(a.bytes, b.bytes, a.length) == 0);
 }

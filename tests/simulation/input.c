@@ -45,7 +45,7 @@ int64_t input_clock_ms(unsigned tick) {
     return LIMIT_MS - 1 + tick % 2;
 }
 
-static int is_text(struct login_text text, const char *wanted) {
+static int is_text(struct slice text, const char *wanted) {
     return text.length == strlen(wanted) && memcmp(text.bytes, wanted, text.length) == 0;
 }
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "app/generator.h"
+#include "tools/generator.h"
 #include "base/error.h"
 
 static struct options options;

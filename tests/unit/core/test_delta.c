@@ -13,7 +13,7 @@
 enum { SEED = 42, MANY = 100000 };
 
 static struct delta_key value(unsigned field, const char *text) {
-    return delta_value_key(SEED, field, (struct login_text){text, strlen(text)});
+    return delta_value_key(SEED, field, (struct slice){text, strlen(text)});
 }
 
 static void equal_keys_add_up_and_fields_stay_apart(void **state) {
@@ -59,7 +59,7 @@ static void keys_may_hold_any_byte_up_to_the_limit(void **state) {
     delta_init(&delta);
     for (size_t length = 1; length <= sizeof bytes; length++) {
         assert_true(
-            delta_add(&delta, delta_value_key(SEED, 0, (struct login_text){bytes, length}), 1));
+            delta_add(&delta, delta_value_key(SEED, 0, (struct slice){bytes, length}), 1));
     }
     assert_int_equal(delta.entry_count, DELTA_KEY_BYTES_MAX);
     delta_release(&delta);
@@ -90,11 +90,11 @@ static void every_byte_and_the_seed_change_the_hash(void **state) {
     char bytes[DELTA_KEY_BYTES_MAX] = {0};
     int equal = 0;
     for (size_t length = 1; length <= sizeof bytes; length++) {
-        const struct login_text text = {bytes, length};
+        const struct slice text = {bytes, length};
         const uint32_t hash = delta_value_key(SEED, 0, text).hash;
         equal += delta_value_key(SEED + 1, 0, text).hash == hash;
         equal += delta_value_key(SEED, 1, text).hash == hash;
-        equal += delta_value_key(SEED, 0, (struct login_text){bytes, length - 1}).hash == hash;
+        equal += delta_value_key(SEED, 0, (struct slice){bytes, length - 1}).hash == hash;
         for (size_t at = 0; at < length; at++) {
             bytes[at] = 1;
             equal += delta_value_key(SEED, 0, text).hash == hash;

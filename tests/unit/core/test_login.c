@@ -292,7 +292,7 @@ static const struct login *judge(struct harness *harness, const char *bytes, siz
     return &harness->login;
 }
 
-static void assert_text(struct login_text text, const char *bytes, size_t length) {
+static void assert_text(struct slice text, const char *bytes, size_t length) {
     assert_int_equal(text.length, length);
     assert_memory_equal(text.bytes, bytes, length);
 }

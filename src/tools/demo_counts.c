@@ -1,4 +1,4 @@
-#include "app/demo_counts.h"
+#include "tools/demo_counts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "core/event.h"
+#include "tools/event.h"
 #include "edge/redis_link.h"
 
 enum kind { DEVICE_TYPE, LOCALE, MINUTE, REJECTED, KIND_COUNT };
@@ -17,7 +17,7 @@ enum { PRINTED_MAX = 5, KEY_BYTES = 320, NAME_BYTES = LOGIN_DAY_BYTES + LOGIN_MI
 static const char *const titles[KIND_COUNT] = {"device type", "locale", "minute", "rejected"};
 
 static void add(struct delta *counts, enum kind kind, const char *name, size_t length, int64_t n) {
-    const struct login_text text = {.bytes = name, .length = length};
+    const struct slice text = {.bytes = name, .length = length};
     if (length <= DELTA_KEY_BYTES_MAX && n > 0) {
         delta_add(counts, delta_value_key(0, kind, text), n);
     }

@@ -10,8 +10,8 @@
  *
  * Sources:  splitmix64 and xoshiro256** by Blackman and Vigna; Zipf by the inversion of a table.
  */
-#ifndef CORE_EVENT_H
-#define CORE_EVENT_H
+#ifndef TOOLS_EVENT_H
+#define TOOLS_EVENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "app/generator.h"
+#include "tools/generator.h"
 
 #include <assert.h>
 #include <inttypes.h>

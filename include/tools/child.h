@@ -3,8 +3,8 @@
  * Threads:  one owner a child.
  * Waits:    as each call says.
  */
-#ifndef APP_CHILD_H
-#define APP_CHILD_H
+#ifndef TOOLS_CHILD_H
+#define TOOLS_CHILD_H
 
 #include <stdbool.h>
 #include <sys/types.h>

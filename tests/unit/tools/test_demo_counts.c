@@ -1,5 +1,5 @@
 /* demo_counts: the demo's own check must see every difference. */
-#include "app/demo_counts.h"
+#include "tools/demo_counts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/event.h"
+#include "tools/event.h"
 
 static const struct event accepted = {
     .reason = LOGIN_ACCEPTED, .device_type = "iOS", .locale = "CA", .minute = 28677036};

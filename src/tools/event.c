@@ -1,6 +1,6 @@
 /* A user's traits (id, device, state) are drawn from a generator seeded by the user's number, so
  * they need no table; everything else comes from the source's own generator, in one fixed order. */
-#include "core/event.h"
+#include "tools/event.h"
 
 #include <assert.h>
 #include <math.h>

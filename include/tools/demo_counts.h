@@ -5,8 +5,8 @@
  *
  * Threads:  one owner.
  */
-#ifndef APP_DEMO_COUNTS_H
-#define APP_DEMO_COUNTS_H
+#ifndef TOOLS_DEMO_COUNTS_H
+#define TOOLS_DEMO_COUNTS_H
 
 #include <stdbool.h>
 #include <stdint.h>

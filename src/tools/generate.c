@@ -4,7 +4,7 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/generator.h"
+#include "tools/generator.h"
 #include "app/options.h"
 #include "base/clock.h"
 #include "base/error.h"

@@ -1,4 +1,4 @@
-#include "app/child.h"
+#include "tools/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,14 +1,16 @@
-/* batch: what INGEST hands on: records to publish, counts to add, and the marks between epochs.
+/* batch: what crosses threads: records to publish, counts to add, the marks between epochs, and the
+ * answers to them.
  *
- * Place:    from INGEST[p] to every AGGREGATE[s] and to PUBLISH, and home again.
- * Threads:  filled by INGEST; then read by all its holders at once; home again it is INGEST's.
- * Owns:     copies of its records, and its parts' deltas.
+ * Place:    batches go from INGEST[p] to every COUNT[s] and to PUBLISH, and home again; epoch parts from
+ *           COUNT to CHECKPOINT and home again; notices from PUBLISH and CHECKPOINT to INGEST.
+ * Threads:  a batch is filled by INGEST, then read by all its holders at once; home again it is INGEST's.
+ * Owns:     copies of its records, their headers, and its parts' deltas.
  * Limits:   each partition owns a fixed number of batches and has no more: whoever is slow keeps
  *           them away from home, and INGEST stops reading. There is no other bound, and none is
  *           needed.
  */
-#ifndef CORE_BATCH_H
-#define CORE_BATCH_H
+#ifndef FLOW_BATCH_H
+#define FLOW_BATCH_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,31 +18,29 @@
 #include <stdint.h>
 
 #include "base/inbox.h"
+#include "base/slice.h"
+#include "core/aggregate.h"
 #include "core/cursor.h"
 #include "core/delta.h"
+#include "edge/kafka_record.h"
+#include "edge/kafka_sink.h"
 
 enum { BATCH_RECORDS_MAX = 1024, BATCH_SHARDS_MAX = 64 };
 
 /* Kinds of items between the threads. */
 enum {
-    ITEM_PART,   /* INGEST -> AGGREGATE: struct batch_part */
+    ITEM_PART,   /* INGEST -> COUNT: struct batch_part */
     ITEM_BATCH,  /* INGEST -> PUBLISH: struct batch.publish_item */
     ITEM_HOME,   /* last holder -> INGEST: struct batch.home_item */
     ITEM_NOTICE, /* PUBLISH, CHECKPOINT -> INGEST: struct notice */
-    ITEM_EPOCH,  /* AGGREGATE -> CHECKPOINT, and back when it is done: struct epoch_part */
-};
-
-/* Bytes that somebody else owns; NULL is null, as in Kafka. */
-struct batch_bytes {
-    const void *bytes;
-    size_t length;
+    ITEM_EPOCH,  /* COUNT -> CHECKPOINT, and back when it is done: struct epoch_part */
 };
 
 /* A record to publish, in the batch's memory: key, value and text follow it. */
 struct batch_record {
     int64_t offset;
     int64_t timestamp_ms;                          /* -1: none */
-    void *headers;                                 /* the edge's own; NULL: none */
+    struct kafka_headers *headers;                 /* NULL: none */
     int32_t key_length, value_length, text_length; /* -1: null */
     uint8_t reason; /* enum login_reason; if accepted, it goes to the output topic */
     char bytes[];
@@ -55,19 +55,19 @@ struct batch_part {
 struct batch {
     /* fixed after batch_create */
     struct inbox *home;
-    atomic_size_t *pending_entries; /* of the partition: keys that wait in AGGREGATE, all shards */
+    atomic_size_t *pending_entries; /* of the partition: keys that wait in COUNT, all shards */
+    int32_t partition;
     unsigned shard_count;
     size_t first_bytes; /* of `records`, as soon as there is one */
 
-    /* written by INGEST before it hands the batch on */
-    int32_t partition;
+    /* written by INGEST before it passes the batch on */
     uint64_t counted_generation;
     uint64_t published_generation;
     bool has_cut; /* the epoch ends behind this batch */
     struct cursor_cut cut;
     bool has_publish; /* the published watermark is to move to publish_end, behind the records */
     int64_t publish_end;
-    int64_t origin; /* kept beside the committed offset */
+    int64_t origin; /* kept with the committed offset */
     bool is_urgent; /* publish at once: the partition is given away */
     size_t record_count;
     size_t record_bytes, record_capacity;
@@ -85,35 +85,36 @@ struct batch {
 
 /* Keeps home and pending_entries. Has memory for records from the first one kept to batch_clear, at
  * first of `bytes`. */
-struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *home,
+struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes, struct inbox *home,
                            atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);
 
-/* Empties it for the next use; headers are the caller's business before. */
+/* Empties it for the next use. */
 void batch_clear(struct batch *batch);
 
+/* What its records take, headers included. */
+static inline size_t batch_bytes(const struct batch *batch) {
+    return batch->record_bytes + batch->header_bytes;
+}
+
 /* Adds what one record counts to the parts of the shards that own its keys: this is where records
- * become a few sums. `seed` as for delta_value_key. Borrows login. */
-void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
+ * become a few sums. `seed` as for delta_value_key. Borrows all. */
+void batch_count(struct batch *batch, uint64_t seed, const struct aggregates *aggregates,
                  const struct login *login);
 
-/* Keeps a record to publish; the answer, where the rest is for the caller to set, is good until the
- * next one is kept. `text`: the key to give an accepted record that has none, or the detail of a
- * rejected one. */
-struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
-                                struct batch_bytes value, struct batch_bytes text);
+/* Keeps a record that is to be published, with its headers, and the verdict on it. Borrows all. */
+void batch_keep(struct batch *batch, const struct kafka_record *record, const struct login *login);
 
 /* The record behind this one, or the first one if it is NULL; NULL behind the last. */
-struct batch_record *batch_next(const struct batch *batch, const struct batch_record *record);
+const struct batch_record *batch_next(const struct batch *batch, const struct batch_record *record);
 
-struct batch_bytes batch_key(const struct batch_record *record);
-struct batch_bytes batch_value(const struct batch_record *record);
-struct batch_bytes batch_text(const struct batch_record *record);
+/* The record as the sink takes it; what it points to lives as long as the batch is not cleared. */
+struct sink_record batch_sink_record(const struct batch *batch, const struct batch_record *record);
 
 /* A holder is done with the batch. */
 void batch_release(struct batch *batch);
 
-/* What happened to something handed over under `generation`. */
+/* What happened to something passed on under `generation`. */
 enum notice_kind {
     NOTICE_COUNTED,     /* offset: what Redis stores now */
     NOTICE_PUBLISHED,   /* offset: committed up to here */
@@ -125,7 +126,7 @@ struct notice {
     enum notice_kind kind;
     uint64_t generation;
     int64_t offset;
-    int64_t origin; /* NOTICE_UNPUBLISHED: what is kept beside the committed offset */
+    int64_t origin; /* NOTICE_UNPUBLISHED: what is kept with the committed offset */
 };
 
 /* Sends a notice that the receiver frees. */
@@ -138,7 +139,7 @@ struct epoch_part {
     int32_t partition;
     unsigned shard;
     struct cursor_cut cut;
-    struct inbox *ingest; /* who is told */
+    struct inbox *ingest; /* who is notified */
     struct inbox *home;   /* the shard that gets it back */
     bool is_stored;       /* set by CHECKPOINT: its counts are in Redis */
     struct delta delta;

@@ -1,4 +1,4 @@
-#include "core/batch.h"
+#include "flow/batch.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -62,19 +62,19 @@ static size_t length_of(int32_t length) {
     return length < 0 ? 0 : (size_t)length;
 }
 
-static struct batch_bytes bytes_at(const char *bytes, int32_t length) {
-    return (struct batch_bytes){length < 0 ? NULL : bytes, length_of(length)};
+static struct slice bytes_at(const char *bytes, int32_t length) {
+    return (struct slice){length < 0 ? NULL : bytes, length_of(length)};
 }
 
-struct batch_bytes batch_key(const struct batch_record *record) {
+struct slice batch_key(const struct batch_record *record) {
     return bytes_at(record->bytes, record->key_length);
 }
 
-struct batch_bytes batch_value(const struct batch_record *record) {
+struct slice batch_value(const struct batch_record *record) {
     return bytes_at(record->bytes + length_of(record->key_length), record->value_length);
 }
 
-struct batch_bytes batch_text(const struct batch_record *record) {
+struct slice batch_text(const struct batch_record *record) {
     return bytes_at(record->bytes + length_of(record->key_length) + length_of(record->value_length),
                     record->text_length);
 }
@@ -86,7 +86,7 @@ static size_t size_of(size_t key, size_t value, size_t text) {
     return (bytes + alignment - 1) / alignment * alignment;
 }
 
-static int32_t put(char **at, struct batch_bytes from) {
+static int32_t put(char **at, struct slice from) {
     if (from.bytes == NULL) return -1;
     memcpy(*at, from.bytes, from.length);
     *at += from.length;
@@ -98,8 +98,8 @@ static void make_room(struct batch *batch, size_t bytes) {
     batch->records = memory_grow(batch->records, bytes);
 }
 
-struct batch_record *batch_keep(struct batch *batch, struct batch_bytes key,
-                                struct batch_bytes value, struct batch_bytes text) {
+struct batch_record *batch_keep(struct batch *batch, struct slice key,
+                                struct slice value, struct slice text) {
     const size_t end = batch->record_bytes + size_of(key.length, value.length, text.length);
     if (end > batch->record_capacity)
         make_room(batch, end > batch->first_bytes ? end : batch->first_bytes);

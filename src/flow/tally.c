@@ -1,7 +1,7 @@
 /* Nodes are added and never removed before the end, so readers need RCU only against the table's
  * own resizing. A node is complete before it is linked: `is_ready` is stored with release order and
  * read with acquire order, which says the same to tools that cannot see into liburcu. */
-#include "core/tally.h"
+#include "flow/tally.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -100,7 +100,7 @@ static void add_entry(struct tally *tally, struct delta_key key, int64_t count) 
     struct node *node = find(tally, key);
     if (node == NULL && tally->key_count[key.field] >= tally->max_values) {
         static const int64_t other_number = -1;
-        const struct login_text other = {TALLY_OTHER, sizeof TALLY_OTHER - 1};
+        const struct slice other = {TALLY_OTHER, sizeof TALLY_OTHER - 1};
         key = key.field < DELTA_MINUTE ? delta_value_key(tally->seed, key.field, other)
                                        : delta_number_key(tally->seed, key.field, &other_number);
         node = find(tally, key);

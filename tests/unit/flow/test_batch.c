@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/batch.h"
+#include "flow/batch.h"
 
 enum { SEED = 42, SHARDS = 3, DIMENSIONS = 2, BYTES = 256 };
 
@@ -60,7 +60,7 @@ static int64_t count_of(const struct batch *batch, struct delta_key key) {
 
 static int64_t count_of_text(const struct batch *batch, unsigned dimension, const char *text) {
     return count_of(batch,
-                    delta_value_key(SEED, dimension, (struct login_text){text, strlen(text)}));
+                    delta_value_key(SEED, dimension, (struct slice){text, strlen(text)}));
 }
 
 static int64_t count_of_number(const struct batch *batch, unsigned field, int64_t number) {
@@ -109,11 +109,11 @@ static void a_cleared_batch_has_counted_nothing(void **state) {
     assert_int_equal(batch->parts[0].delta.records, 0);
 }
 
-static struct batch_bytes text_of(const char *text) {
-    return (struct batch_bytes){text, text == NULL ? 0 : strlen(text)};
+static struct slice text_of(const char *text) {
+    return (struct slice){text, text == NULL ? 0 : strlen(text)};
 }
 
-static void assert_is(struct batch_bytes bytes, const char *text) {
+static void assert_is(struct slice bytes, const char *text) {
     if (text == NULL) {
         assert_null(bytes.bytes);
         assert_int_equal(bytes.length, 0);

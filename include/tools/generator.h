@@ -3,13 +3,13 @@
  * Threads:  generator_run belongs to its caller's thread, which also calls the hooks.
  * Waits:    for the rate, for room in librdkafka's queue, and in the end for acknowledgements.
  */
-#ifndef APP_GENERATOR_H
-#define APP_GENERATOR_H
+#ifndef TOOLS_GENERATOR_H
+#define TOOLS_GENERATOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/event.h"
+#include "tools/event.h"
 
 struct config;
 struct error;

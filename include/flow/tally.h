@@ -7,8 +7,8 @@
  * Limits:   max_values keys of each field; further ones count under TALLY_OTHER (numbers: -1).
  * Source:   liburcu's lock-free resizable hash table (cds_lfht).
  */
-#ifndef CORE_TALLY_H
-#define CORE_TALLY_H
+#ifndef FLOW_TALLY_H
+#define FLOW_TALLY_H
 
 #include "core/delta.h"
 

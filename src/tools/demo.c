@@ -12,11 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "app/child.h"
+#include "tools/child.h"
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/demo_counts.h"
-#include "app/generator.h"
+#include "tools/demo_counts.h"
+#include "tools/generator.h"
 #include "app/options.h"
 #include "base/clock.h"
 #include "base/error.h"

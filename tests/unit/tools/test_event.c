@@ -1,5 +1,5 @@
 /* event, and its promise that login judges each event as it says. */
-#include "core/event.h"
+#include "tools/event.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

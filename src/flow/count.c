@@ -1,4 +1,4 @@
-#include "flow/aggregate.h"
+#include "flow/count.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/thread.h"
-#include "core/batch.h"
+#include "flow/batch.h"
 
 enum { TICK_MS = 1000 };
 

@@ -1,0 +1,84 @@
+/* setting: what a user can set of one module.
+ *
+ * A module declares a struct of its settings in its header, and next to its code a table that fills it:
+ *
+ *     struct publish_settings { int commit_ms; };
+ *
+ *     const struct setting publish_setting_table[] = {
+ *         SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000, "100", 0,
+ *                        "longest time that a transaction stays open, in ms"),
+ *         SETTING_END};
+ *
+ * Everything else that knows a setting (sources, checks of the range, --help, docs/configuration.md,
+ * `check -v`) is made from the table. app/config stacks the tables of all modules.
+ *
+ * Threads:  tables never change.
+ */
+#ifndef BASE_SETTING_H
+#define BASE_SETTING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum setting_type {
+    SETTING_TYPE_TEXT,   /* char *, owned */
+    SETTING_TYPE_NUMBER, /* int, min .. max */
+    SETTING_TYPE_CHOICE, /* an enum, as the place of a word in `choices` */
+    SETTING_TYPE_NAMES,  /* struct setting_names: words between commas */
+};
+
+enum { SETTING_NAMES_MAX = 8 };
+
+struct setting_names {
+    char *items[SETTING_NAMES_MAX]; /* owned */
+    int count;
+};
+
+/* Flags. */
+enum {
+    SETTING_SECRET = 1,     /* never shown; NAME_file names a file that holds it */
+    SETTING_RELOADABLE = 2, /* may change while rollcall runs */
+};
+
+struct setting {
+    const char *section; /* NULL ends a table */
+    const char *name;
+    enum setting_type type;
+    int min, max;         /* of a number; of a text's or name's bytes */
+    const char *fallback; /* the default; NULL: made at start, and `help` says how */
+    const char *choices;  /* words between blanks, in the order of the enum */
+    bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
+    const char *rule;                   /* what is_right asks for, in words */
+    unsigned flags;
+    const char *help; /* one line, without a full stop */
+    size_t offset;    /* of the member in the module's struct */
+};
+
+#define SETTING_NUMBER(type_, member, section_, name_, min_, max_, fallback_, flags_, help_)       \
+    {.section = (section_), .name = (name_), .type = SETTING_TYPE_NUMBER, .min = (min_),           \
+     .max = (max_), .fallback = (fallback_), .flags = (flags_), .help = (help_),                   \
+     .offset = offsetof(type_, member)}
+#define SETTING_CHOICE(type_, member, section_, name_, choices_, fallback_, flags_, help_)         \
+    {.section = (section_), .name = (name_), .type = SETTING_TYPE_CHOICE, .choices = (choices_),   \
+     .fallback = (fallback_), .flags = (flags_), .help = (help_),                                  \
+     .offset = offsetof(type_, member)}
+#define SETTING_TEXT(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,      \
+                     flags_, help_)                                                                \
+    {.section = (section_), .name = (name_), .type = SETTING_TYPE_TEXT, .min = (min_),             \
+     .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),             \
+     .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)}
+#define SETTING_NAMES(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
+                      flags_, help_)                                                               \
+    {.section = (section_), .name = (name_), .type = SETTING_TYPE_NAMES, .min = (min_),            \
+     .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),             \
+     .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)}
+#define SETTING_END {.section = NULL}
+
+/* Forms that several modules ask for, to be used as is_right and rule. */
+bool setting_is_topic(const char *text);
+bool setting_is_name(const char *text);
+bool setting_is_printable(const char *text);
+#define SETTING_TOPIC_RULE "a topic's name has letters, digits, '.', '_' and '-'"
+#define SETTING_PRINTABLE_RULE "no spaces"
+
+#endif
