@@ -51,7 +51,7 @@ struct metric_row {
     enum metric_kind kind;
     const char *help;
     const char *label_name;          /* NULL: none */
-    const char *const *label_values; /* shown as 0 from the start; NULL-terminated, or NULL */
+    const char *const *const *label_values; /* shown as 0 from the start: a NULL-terminated list */
     size_t offset; /* of the member: a struct metric_cell *, or with a label a struct metric * */
 };
 

@@ -141,4 +141,7 @@ bool cursor_is_published(const struct cursor *cursor);
 
 const char *cursor_cause_name(enum cursor_cause cause);
 
+/* The names of all causes but CURSOR_NO_CAUSE, in the order of the enum; NULL ends them. */
+extern const char *const *const cursor_cause_names;
+
 #endif

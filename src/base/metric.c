@@ -98,7 +98,8 @@ void metrics_add_table(struct metrics *metrics, const struct metric_row table[],
     for (const struct metric_row *row = table; row->name != NULL; row++) {
         struct metric *metric =
             metrics_add(metrics, row->kind, row->name, row->help, row->label_name);
-        for (const char *const *value = row->label_values; value != NULL && *value != NULL; value++)
+        const char *const *value = row->label_values != NULL ? *row->label_values : NULL;
+        for (; value != NULL && *value != NULL; value++)
             metric_cell(metric, *value);
         void *member = (char *)module + row->offset;
         if (row->label_name == NULL) {
