@@ -56,8 +56,10 @@ struct world {
     int64_t now_us, stage_us; /* now; when the stage began */
     int step_count, stage_steps;
     uint64_t history; /* hash of all that was chosen: one seed, one history */
-    uint64_t records; /* lent to instances */
-    int64_t lost_records; /* as reported by instances */
+    uint64_t records;  /* lent to instances */
+    int processes;     /* that were started */
+    int64_t lost_records;    /* as reported by instances */
+    bool is_gap_reported;    /* an instance ended because of lost records */
     bool has_befallen[EVENT_COUNT];
 };
 
@@ -91,8 +93,5 @@ void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The schedule is broken: reports what and how to run it again with a trace, and ends the process. */
 noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* What an instance's log line means for the judgement; see log.c. */
-void world_hear_loss(int64_t records);
 
 #endif

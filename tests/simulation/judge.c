@@ -1,0 +1,226 @@
+#include "judge.h"
+
+#include <string.h>
+
+#include "broker.h"
+#include "client.h"
+#include "process.h"
+#include "records.h"
+#include "redis.h"
+
+enum {
+    SETTLE_STEPS = 60000, /* within so many turns everything must have settled */
+    REST_STEPS = 150,     /* and stay so for so many */
+    STOP_STEPS = 20000,   /* and all processes have ended after so many more */
+};
+
+static const char *const stage_names[] = {"faults", "settling", "resting", "stopping", "over"};
+
+static bool is_gone(int partition, int64_t offset) {
+    return offset < broker.log_begin[partition];
+}
+
+/* P1: each record from where the group began up to the stored offset once, and nothing else. What Kafka
+ * had deleted may be missing; that it was reported is judged at the end. */
+void judge_counts(int partition) {
+    const struct stored *stored = &redis.partitions[partition];
+    const int64_t origin = broker.committed[partition].origin;
+    struct counts expected = {0}, gone = {0};
+    if (stored->offset == CURSOR_ABSENT) return;
+    if (origin < 0) broken("I4: p%d is counted before it has a committed offset", partition);
+    for (int i = 0; i < LOG_MAX; i++) {
+        const bool is_below = i >= origin && i < stored->offset;
+        const struct record *record = is_below ? record_at(partition, i) : NULL;
+        const int count = stored->counts.minutes[i];
+        const bool is_accepted = record != NULL && record->reason == LOGIN_ACCEPTED;
+        if (is_accepted && count != 1 && !(count == 0 && is_gone(partition, i)))
+            broken("P1: p%d: the record at %d is counted %d times", partition, i, count);
+        if (!is_accepted && count != 0)
+            broken("P1: p%d: there is no accepted record at %d below %lld, and it is counted",
+                   partition, i, (long long)stored->offset);
+        if (record == NULL) continue;
+        if (!is_accepted) {
+            expected.reasons[record->reason]++;
+            if (is_gone(partition, i)) gone.reasons[record->reason]++;
+        }
+        for (int d = 0; is_accepted && count == 1 && d < LOGIN_DIMENSIONS_MAX; d++)
+            expected.weights[d] += record->weights[d];
+    }
+    for (int r = 0; r < LOGIN_REASON_COUNT; r++) {
+        const int count = stored->counts.reasons[r];
+        if (count > expected.reasons[r] || count < expected.reasons[r] - gone.reasons[r])
+            broken("P1: p%d: %d records are counted as %s below %lld, and there are %d", partition,
+                   count, login_reason_name((enum login_reason)r), (long long)stored->offset,
+                   expected.reasons[r]);
+    }
+    for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++) {
+        if (stored->counts.weights[d] != expected.weights[d])
+            broken("P1: p%d: the values of dimension %d do not sum up", partition, d);
+    }
+}
+
+void judge_failure(const char *why) {
+    trace("ended: %s", why);
+    befalls(EVENT_FAILURE);
+    if (strstr(why, "records are gone") == NULL) return;
+    befalls(EVENT_GAP_STOP);
+    if (!world.plan.loses_records) broken("P3: a gap is reported, and there is none: %s", why);
+    world.is_gap_reported = true;
+}
+
+/* Where both watermarks of a partition must arrive. */
+static int64_t end_of(int partition) {
+    int64_t end = broker.committed[partition].origin;
+    for (int64_t i = end < 0 ? 0 : end; i < broker.log_end[partition]; i++) {
+        if (record_at(partition, i) != NULL && !is_gone(partition, i)) end = i + 1;
+    }
+    return end;
+}
+
+static bool is_settled(void) {
+    if (!broker_is_quiet() || !redis_is_quiet()) return false;
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        const int64_t end = end_of(p);
+        if (broker.committed[p].offset < 0 || broker.committed[p].offset < end ||
+            redis.partitions[p].offset < end) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* P2, once more and for the whole: the committed records of a partition, in the order of the output's log.
+ * Answers how many are missing. */
+static int judge_output(int partition) {
+    int64_t next = broker.committed[partition].origin;
+    int missing = 0;
+    for (int i = 0; i <= broker.output_count; i++) {
+        const struct output *output = i < broker.output_count ? &broker.outputs[i] : NULL;
+        if (output != NULL &&
+            (output->partition != partition || output->state != OUTPUT_COMMITTED)) {
+            continue;
+        }
+        const int64_t to = output != NULL ? output->offset : broker.log_end[partition];
+        if (to < next) broken("P2: p%d: the record at %lld is out of order, or there twice",
+                              partition, (long long)to);
+        for (; next < to; next++) {
+            if (record_at(partition, next) == NULL) continue;
+            if (!is_gone(partition, next))
+                broken("P2: p%d: the record at %lld is missing", partition, (long long)next);
+            missing++;
+        }
+        next++;
+    }
+    return missing;
+}
+
+static int judge_missing_counts(int partition) {
+    int missing = 0;
+    judge_counts(partition);
+    for (int64_t i = broker.committed[partition].origin; i < broker.log_end[partition]; i++) {
+        const struct record *record = record_at(partition, i);
+        if (record != NULL && record->reason == LOGIN_ACCEPTED)
+            missing += redis.partitions[partition].counts.minutes[i] == 0;
+    }
+    return missing;
+}
+
+static void judge_all(void) {
+    int missing = 0;
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        const int counts = judge_missing_counts(p), output = judge_output(p);
+        missing += counts > output ? counts : output;
+    }
+    if (missing > world.lost_records)
+        broken("P3: %d records are missing, and %lld were reported", missing,
+               (long long)world.lost_records);
+}
+
+static void enter(enum stage stage) {
+    trace("--- %s", stage_names[stage]);
+    world.stage = stage;
+    world.stage_steps = world.step_count;
+}
+
+static void describe(void) {
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        trace("p%d: log %lld..%lld, committed %lld, counted %lld, wanted %lld", p,
+              (long long)broker.log_begin[p], (long long)broker.log_end[p],
+              (long long)broker.committed[p].offset, (long long)redis.partitions[p].offset,
+              (long long)end_of(p));
+    }
+}
+
+static void end_faults(void) {
+    for (int p = 0; p < world.plan.partition_count; p++)
+        broker.log_end[p] = world.plan.log_end[p];
+    broker.back_us = redis.back_us = 0;
+    for (struct process *process = processes; process < processes + PROCESSES; process++) {
+        process->paused_us = process->cut_us = 0;
+    }
+    enter(STAGE_SETTLING);
+}
+
+/* Somebody has to do the work. One that could not continue is not started again and again. */
+static void keep_one_alive(void) {
+    bool is_any_up = false;
+    for (const struct process *process = processes; process < processes + PROCESSES; process++)
+        is_any_up |= process->is_up && !process->is_asked;
+    if (!is_any_up && !world.is_gap_reported && processes[0].start_us == NEVER_US)
+        processes[0].start_us = world.now_us;
+}
+
+static void end_settling(void) {
+    if (world.is_gap_reported) { /* P3: it was said, and somebody has to see to it */
+        for (int p = 0; p < world.plan.partition_count; p++)
+            judge_counts(p);
+    }
+    for (struct process *process = processes; process < processes + PROCESSES; process++) {
+        process->start_us = NEVER_US;
+        if (process->is_up) process_ask_to_end(process);
+    }
+    enter(STAGE_STOPPING);
+}
+
+static bool have_all_ended(void) {
+    for (const struct process *process = processes; process < processes + PROCESSES; process++) {
+        if (process->is_up) return false;
+    }
+    return true;
+}
+
+void judge_tick(void) {
+    const int steps = world.step_count - world.stage_steps;
+    switch (world.stage) {
+    case STAGE_FAULTS:
+        if (steps >= world.plan.steps) end_faults();
+        break;
+    case STAGE_SETTLING:
+        keep_one_alive();
+        if (world.is_gap_reported) {
+            end_settling();
+        } else if (steps % 16 == 0 && is_settled()) {
+            judge_all();
+            enter(STAGE_RESTING);
+        } else if (steps > SETTLE_STEPS) {
+            describe();
+            broken("it does not settle");
+        }
+        break;
+    case STAGE_RESTING:
+        if (steps < REST_STEPS) break;
+        if (!is_settled()) broken("it does not stay settled");
+        end_settling();
+        break;
+    case STAGE_STOPPING:
+        if (have_all_ended()) {
+            if (!world.is_gap_reported) judge_all();
+            enter(STAGE_OVER);
+        } else if (steps > STOP_STEPS) {
+            broken("a process does not end");
+        }
+        break;
+    case STAGE_OVER:
+        break;
+    }
+}

@@ -1,0 +1,73 @@
+/* The network between a process and Kafka, and the topics. */
+#include "client.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker.h"
+#include "edge/kafka_topics.h"
+#include "process.h"
+
+bool kafka_is_reachable(const struct process *process) {
+    return !process->is_killed && world.now_us >= process->cut_us && world.now_us >= broker.back_us;
+}
+
+static bool is_reachable(const void *context) {
+    return kafka_is_reachable(context);
+}
+
+bool kafka_trip(int64_t deadline_us) {
+    call_lets_others();
+    if (current->is_killed) return false;
+    if (fails(100)) {
+        befalls(EVENT_EXPIRED);
+        call_waits(NULL, NULL, deadline_us);
+        return false;
+    }
+    if (!kafka_is_reachable(current)) {
+        befalls(EVENT_KAFKA_AWAY);
+        if (!call_waits(is_reachable, current, deadline_us)) return false;
+    }
+    return !current->is_killed && world.now_us <= deadline_us;
+}
+
+static bool kafka_call(int timeout_ms, struct error *error) {
+    const int64_t deadline_us = world.now_us + timeout_ms * (int64_t)MS_US;
+    return (kafka_trip(deadline_us) && kafka_trip(deadline_us)) ||
+           error_set(error, "Kafka does not answer");
+}
+
+enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic, int timeout_ms,
+                                      struct topic_facts *facts, struct error *error) {
+    (void)source;
+    (void)topic;
+    if (!kafka_call(timeout_ms, error)) return TOPICS_RETRY;
+    *facts = (struct topic_facts){.exists = true, .partition_count = world.plan.partition_count};
+    return TOPICS_OK;
+}
+
+void kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
+                           struct topic_facts *facts) {
+    struct error error;
+    (void)source;
+    (void)topic;
+    if (kafka_call(timeout_ms, &error)) strcpy(facts->id, "the-topic");
+}
+
+bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
+                          int timeout_ms, struct error *error) {
+    (void)source;
+    (void)topic;
+    (void)id;
+    kafka_call(timeout_ms, error);
+    return true;
+}
+
+enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
+                                        int partition_count, int timeout_ms, struct error *error) {
+    (void)source;
+    (void)partition_count;
+    (void)timeout_ms;
+    (void)error;
+    broken("the topic %s is there, and is created", topic);
+}

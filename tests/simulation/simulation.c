@@ -1,0 +1,118 @@
+/* One schedule: its plan, its run, what is said when it breaks. */
+#include "simulation.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "process.h"
+#include "records.h"
+#include "redis.h"
+#include "world.h"
+
+struct world world;
+struct simulation_options simulation_options;
+
+static const char *const event_texts[EVENT_COUNT] = {
+#define SIMULATION_EVENT_(name, text) [EVENT_##name] = (text),
+    SIMULATION_EVENTS(SIMULATION_EVENT_)
+#undef SIMULATION_EVENT_
+};
+
+/* --- what is said ----------------------------------------------------------------------------- */
+
+void trace_line(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%4lld.%03lld ", (long long)(world.now_us / SECOND_US),
+           (long long)(world.now_us / MS_US % 1000));
+    if (current != NULL) printf("%-3s %-10s ", current->name, current_worker);
+    else printf("%-15s", "");
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+}
+
+void broken(const char *format, ...) {
+    char what[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    trace("BROKEN: %s", what);
+    fflush(stdout);
+    fprintf(stderr, "simulation: seed %llu: %s\n", (unsigned long long)world.seed, what);
+    _exit(EXIT_FAILURE);
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+static void make_plan(struct plan *plan) {
+    static const int steps[] = {200, 400, 800};
+    *plan = (struct plan){
+        .partition_count = one_in(2) ? 1 : 1 + (int)roll(PARTITIONS_MAX),
+        .shard_count = 1 + roll(2),
+        .is_static = one_in(3),
+        .is_wide = one_in(24),
+        .has_rejected_topic = !one_in(8),
+        .has_ticks = one_in(2),
+        .loses_records = one_in(8),
+        .policy = {one_in(4) ? CURSOR_START_LATEST : CURSOR_START_EARLIEST,
+                   one_in(2) ? CURSOR_GAP_FAIL : CURSOR_GAP_CONTINUE},
+        .commit_ms = 10 + (int)roll(200),
+        .checkpoint_ms = 10 + (int)roll(500),
+        .calm = 1 + roll(8),
+        .haste = 1 + roll(8),
+        .steps = steps[roll(3)],
+    };
+    if (plan->is_wide) plan->partition_count = 1;
+    plan->has_twins = plan->is_static && one_in(3);
+    for (int p = 0; p < plan->partition_count; p++)
+        plan->log_end[p] = plan->is_wide ? LOG_MAX : 4 + (int)roll(16);
+    if (plan->is_wide) befalls(EVENT_WIDE);
+    if (plan->has_twins) befalls(EVENT_TWINS);
+    if (plan->partition_count > 1) befalls(EVENT_PARTITIONS);
+    if (plan->policy.start == CURSOR_START_LATEST) befalls(EVENT_START_LATEST);
+}
+
+void simulation_init(const struct simulation_options *options) {
+    simulation_options = *options;
+    records_init();
+}
+
+uint64_t simulation_run(uint64_t seed, struct totals *totals) {
+    memset(&world, 0, sizeof world);
+    world.seed = world.random = seed;
+    make_plan(&world.plan);
+    trace("--- seed %llu: %d partitions, %u shards%s%s", (unsigned long long)seed,
+          world.plan.partition_count, world.plan.shard_count,
+          world.plan.is_static ? ", static ids" : "", world.plan.has_twins ? ", twins" : "");
+    broker_begin();
+    redis_begin();
+    processes_begin();
+    schedule_begin();
+    schedule_run();
+    totals->schedules++;
+    totals->steps += (uint64_t)world.step_count;
+    totals->records += world.records;
+    totals->processes += (uint64_t)world.processes;
+    for (int i = 0; i < EVENT_COUNT; i++)
+        totals->with[i] += world.has_befallen[i];
+    return world.history;
+}
+
+void simulation_print(FILE *file, const char *prefix, const struct totals *totals) {
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        fprintf(file, "%s%9llu with %s\n", prefix, (unsigned long long)totals->with[i],
+                event_texts[i]);
+    }
+}
+
+const char *simulation_lacks(const struct totals *totals) {
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        if (totals->with[i] == 0) return event_texts[i];
+    }
+    return NULL;
+}
