@@ -47,3 +47,12 @@ bool broker_is_quiet(void) {
     }
     return true;
 }
+
+struct committed broker_decided(int partition) {
+    for (int i = 0; i < broker.producer_count; i++) {
+        const struct producer *producer = &broker.producers[i];
+        if (producer->state == COMMITTING && producer->has_offset[partition])
+            return producer->offsets[partition];
+    }
+    return broker.committed[partition];
+}

@@ -91,6 +91,9 @@ void broker_tick(void);       /* what time brings: sessions, rebalances, transac
 int64_t broker_next_us(void); /* when it next brings something */
 bool broker_is_quiet(void);   /* nothing is under way */
 
+/* Where the group is as soon as what is decided is visible. */
+struct committed broker_decided(int partition);
+
 /* --- group.c --- */
 
 /* A member joins, or joins again; id 0 gets a new one. Answers its id. */

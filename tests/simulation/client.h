@@ -32,7 +32,7 @@ struct kafka_source {
     /* the member, as the client knows it */
     int member_id, generation, given_generation;
     int taken_id; /* the member id when the first of what is held was given */
-    bool must_join;
+    bool must_join, must_learn; /* it was given other partitions, perhaps */
     unsigned held; /* partitions, as bits */
     /* what the group wants of the program */
     unsigned to_take, to_give;

@@ -26,16 +26,16 @@ static bool is_busy(const struct kafka_source *source) {
 static void join(struct kafka_source *source) {
     const int id = group_join(source->member_id, source->static_id, source->held,
                               source->given_generation);
-    if (id != source->member_id) {
-        trace("joins as member %d", id);
-        source->generation = -1;
-    }
+    trace("joins as member %d, with %x", id, source->held);
+    if (id != source->member_id) source->generation = -1;
+    source->must_learn = true;
     source->member_id = id;
     source->must_join = false;
 }
 
 /* The group shared out: what is no longer this member's is taken, then what is new is given. */
 static void learn(struct kafka_source *source, const struct member *member) {
+    source->must_learn = false;
     source->generation = broker.group.generation;
     source->given_generation = source->generation;
     source->to_take = source->held & ~member->assigned;
@@ -93,7 +93,8 @@ static void serve_group(struct kafka_source *source) {
         join(source);
     } else if (broker.group.is_moving && !member->has_joined) {
         join(source);
-    } else if (!broker.group.is_moving && source->generation != broker.group.generation) {
+    } else if (!broker.group.is_moving &&
+               (source->must_learn || source->generation != broker.group.generation)) {
         learn(source, member);
     }
 }
@@ -288,6 +289,10 @@ void kafka_source_answer(struct kafka_source *source) {
         }
         source->to_take = 0;
         source->must_join = true;
+        if (source->is_starting_over && source->held == 0 && source->static_id < 0) {
+            group_leave(source->member_id);
+            source->member_id = 0;
+        }
     }
     source->open_event = SOURCE_QUIET;
     if (source->is_lost) source->to_take = source->held; /* expelled meanwhile */

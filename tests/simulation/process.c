@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "broker.h"
 #include "client.h"
 #include "judge.h"

@@ -38,7 +38,7 @@ struct kafka_source;
 
 struct process {
     int slot, life;
-    char name[8];
+    char name[16];
     bool is_up;     /* has a pipeline, or is about to */
     bool is_killed; /* nothing that it does reaches the outside */
     bool is_asked;  /* to end, by a signal */

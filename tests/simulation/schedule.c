@@ -247,9 +247,9 @@ static void take_step(struct process *process, struct task *task) {
     task->until_us = until_ms >= NEVER_US / MS_US ? NEVER_US : until_ms * MS_US;
     task->is_busy = false;
     process->busy_count--;
+    current_task = NULL;
     process_bury(process);
     current = NULL;
-    current_task = NULL;
     current_worker = NULL;
 }
 
@@ -304,6 +304,8 @@ static void run(void) {
         if (++world.step_count > STEPS_MAX) broken("it does not come to an end");
         faults_tick();
         judge_tick();
+        if (world.stage == STAGE_OVER) return;
+        if (one_in(3)) pass_time(world.now_us + roll(3 * MS_US));
         const int count = collect(choices);
         if (count == 0) {
             pass_time(next_us());
@@ -313,7 +315,7 @@ static void run(void) {
         const struct choice *choice = &choices[number];
         world.history = (world.history ^ number ^ (uint64_t)world.now_us) * UINT64_C(1099511628211);
         if (choice->task == NULL || one_in(choice->task->sloth)) go_on(choice);
-        if (one_in(3)) pass_time(world.now_us + roll(3 * MS_US));
+        /* nothing here: a fiber that was left in go_on comes back to the loop as a new one begins it */
     }
 }
 
