@@ -62,6 +62,7 @@ static void end(struct process *process) {
         process->tasks[i].worker = NULL;
     }
     process->main.is_running = false;
+    process->task_end = 0;
     stop_fini(&process->stop);
     process->is_up = false;
     process->start_us = NEVER_US;

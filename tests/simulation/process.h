@@ -52,6 +52,7 @@ struct process {
     struct worker main;
     struct pipeline *pipeline;
     int busy_count; /* tasks in a step */
+    int task_end; /* behind the last task */
     struct task tasks[WORKERS_MAX]; /* no worker: free */
     struct kafka_source *source; /* that has subscribed */
     bool has_failed_offsets;     /* Redis could not be asked at the last assignment */

@@ -44,6 +44,8 @@ struct fiber {
 };
 
 static struct fiber fibers[FIBERS];
+static struct fiber *waiting[FIBERS]; /* those in a call */
+static int waiting_count;
 static struct fiber *active;
 static struct task *current_task;
 
@@ -118,6 +120,7 @@ static void wait_in_call(bool (*is_over)(const void *context), const void *conte
     me->call = context;
     me->until_us = until_us;
     me->state = WAITING;
+    waiting[waiting_count++] = me;
     current = NULL;
     current_task = NULL;
     switch_to(next);
@@ -154,6 +157,7 @@ bool worker_start(struct worker *worker) {
     while (task->worker != NULL)
         if (++task == current->tasks + WORKERS_MAX) broken("a process has too many workers");
     *task = (struct task){.worker = worker, .sloth = one_in(3) ? 1 + roll(8) : 1};
+    if (task - current->tasks >= current->task_end) current->task_end = (int)(task - current->tasks) + 1;
     atomic_store(&worker->must_stop, false);
     atomic_store(&worker->heartbeat_ms, world.now_us / MS_US);
     worker->is_running = true;
@@ -208,7 +212,6 @@ static bool can_step(const struct process *process, const struct task *task) {
 }
 
 static bool can_come_back(const struct fiber *fiber) {
-    if (fiber->state != WAITING) return false;
     if (fiber->process->is_killed) return true;
     if (process_is_paused(fiber->process)) return false;
     return world.now_us >= fiber->until_us || (fiber->is_over != NULL && fiber->is_over(fiber->call));
@@ -218,7 +221,7 @@ static int collect(struct choice choices[]) {
     int count = 0;
     for (struct process *process = processes; process < processes + PROCESSES; process++) {
         if (!process->is_up || process_is_paused(process)) continue;
-        for (int i = 0; i < WORKERS_MAX; i++) {
+        for (int i = 0; i < process->task_end; i++) {
             struct task *task = &process->tasks[i];
             if (can_step(process, task)) choices[count++] = (struct choice){process, .task = task};
         }
@@ -226,8 +229,8 @@ static int collect(struct choice choices[]) {
             choices[count++] = (struct choice){process, .client = process->source};
         }
     }
-    for (struct fiber *fiber = fibers; fiber < fibers + FIBERS; fiber++) {
-        if (can_come_back(fiber)) choices[count++] = (struct choice){.call = fiber};
+    for (int i = 0; i < waiting_count; i++) {
+        if (can_come_back(waiting[i])) choices[count++] = (struct choice){.call = waiting[i]};
     }
     return count;
 }
@@ -253,6 +256,15 @@ static void take_step(struct process *process, struct task *task) {
     current_worker = NULL;
 }
 
+static void come_back(struct fiber *call) {
+    int place = 0;
+    while (waiting[place] != call)
+        place++;
+    waiting[place] = waiting[--waiting_count];
+    active->state = FREE;
+    switch_to(call);
+}
+
 static void go_on(const struct choice *choice) {
     if (choice->task != NULL) {
         take_step(choice->process, choice->task);
@@ -262,8 +274,7 @@ static void go_on(const struct choice *choice) {
         client_tick(choice->client);
         current = NULL;
     } else {
-        active->state = FREE;
-        switch_to(choice->call);
+        come_back(choice->call);
     }
 }
 
@@ -277,15 +288,15 @@ static int64_t next_us(void) {
     next_us = earlier(next_us, processes_next_us());
     for (const struct process *process = processes; process < processes + PROCESSES; process++) {
         if (!process->is_up || process_is_paused(process)) continue;
-        for (int i = 0; i < WORKERS_MAX; i++) {
+        for (int i = 0; i < process->task_end; i++) {
             const struct task *task = &process->tasks[i];
             if (task->worker != NULL && !task->is_busy) next_us = earlier(next_us, task->until_us);
         }
         if (process->source != NULL) next_us = earlier(next_us, client_next_us(process->source));
     }
-    for (const struct fiber *fiber = fibers; fiber < fibers + FIBERS; fiber++) {
-        if (fiber->state != WAITING || process_is_paused(fiber->process)) continue;
-        next_us = earlier(next_us, fiber->until_us);
+    for (int i = 0; i < waiting_count; i++) {
+        if (!process_is_paused(waiting[i]->process))
+            next_us = earlier(next_us, waiting[i]->until_us);
     }
     return next_us;
 }
