@@ -37,7 +37,8 @@ struct instance_settings {
 
 extern const struct setting instance_setting_table[];
 
-/* The settings of every module, each filled from the module's own table, and librdkafka's properties. */
+/* The settings of every module, each filled from the module's own table (src/app/config_keys.c has
+ * the list of modules), and librdkafka's properties. */
 struct config {
     struct properties kafka;    /* has bootstrap.servers */
     struct properties consumer; /* without group.id */
@@ -58,6 +59,12 @@ struct config {
     int drain_ms; /* for giving partitions back or shutting down: half the session timeout, at most
                    * 10000 */
 };
+
+/* librdkafka's properties that have another default here: section, name, fallback and help. */
+extern const struct setting config_defaults[];
+
+/* A flag of theirs: only with group.protocol=classic; else the broker decides. */
+enum { CONFIG_CLASSIC_ONLY = 1 << 8 };
 
 /* Reads and checks all sources. envp ends in NULL. NULL is an error that names the source (file and
  * line, environment variable or -X) and the key. Borrows all. */

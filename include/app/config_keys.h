@@ -1,55 +1,32 @@
-/* config_keys: the table of rollcall's own keys; what each is, and may be. Used by config alone.
+/* config_keys: the tables of all modules, stacked.
  *
- * Threads:  the table never changes; a struct config belongs to whoever fills it.
+ * Place:    config fills struct config by it, manual writes help and docs/configuration.md from it.
+ * Threads:  any; nothing changes.
  */
 #ifndef APP_CONFIG_KEYS_H
 #define APP_CONFIG_KEYS_H
 
-#include "app/config.h"
+#include <stdbool.h>
+#include <stddef.h>
 
-struct nearest;
+#include "base/setting.h"
 
-enum config_type {
-    CONFIG_TEXT,   /* char * */
-    CONFIG_NUMBER, /* int, min .. max */
-    CONFIG_CHOICE, /* an enum: the index in choices */
-    CONFIG_NAMES,  /* aggregate.dimensions */
-};
-
-enum { CONFIG_CHOICES_MAX = 5 };
-
+/* A setting, and where its module's struct is in struct config. */
 struct config_key {
-    const char *section;
-    const char *name;
-    enum config_type type;
-    int min; /* of a number; of a text's bytes */
-    int max;
-    bool is_secret;
-    size_t offset;                           /* in struct config */
-    const char *fallback;                    /* the default; NULL: see config_create */
-    const char *choices[CONFIG_CHOICES_MAX]; /* NULL ends it */
-    bool (*is_right)(const char *text);      /* of a text; NULL is any */
-    const char *rule;                        /* what is_right asks for, in words */
+    const struct setting *setting; /* NULL: there is no such key */
+    size_t offset;
 };
 
-extern const struct config_key config_keys[];
-extern const size_t config_key_count;
+/* The keys in the order of the tables; past the last one setting is NULL. */
+struct config_key config_keys_at(size_t index);
 
-/* Answers the key, or NULL. Borrows both. */
-const struct config_key *config_keys_find(const char *section, const char *name);
+struct config_key config_keys_find(const char *section, const char *name);
 
-/* Answers whether there is such a section, those of librdkafka's properties included; offers each
- * to nearest, which may be NULL. */
-bool config_keys_has_section(const char *section, struct nearest *nearest);
+/* The sections, those of librdkafka's properties first; NULL past the last one. */
+const char *config_keys_section(size_t index);
+bool config_keys_has_section(const char *section);
 
-/* Parses and checks the value, and stores it. Borrows all. */
-bool config_keys_set(const struct config_key *key, struct config *config, const char *value,
-                     struct error *error);
-
-/* Writes the key's value as config_keys_set takes it. */
-void config_keys_write(const struct config_key *key, const struct config *config, FILE *out);
-
-/* Frees what the keys own. */
-void config_keys_release(struct config *config);
+/* The kafka_role of a section of librdkafka's properties, -1 for another section. */
+int config_keys_role(const char *section);
 
 #endif

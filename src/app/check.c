@@ -6,7 +6,6 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/options.h"
 #include "app/pipeline.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -51,7 +50,7 @@ static void check_librdkafka(struct check *check) {
 /* False: Kafka does not answer, and need not be asked more. */
 static bool check_input(struct check *check, const char *brokers) {
     struct error error = {""};
-    const char *topic = check->config->input.topic;
+    const char *topic = check->config->source.topic;
     switch (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS,
                               &check->input, &error)) {
     case TOPICS_OK:
@@ -112,7 +111,7 @@ static void check_output(struct check *check, const char *topic) {
 
 /* Committed offsets are told to who may Describe the group; to join it and to commit takes Read. */
 static void check_group(struct check *check) {
-    const char *group = check->config->group_id;
+    const char *group = check->config->source.group;
     if (!kafka_group_may_read(kafka_source_handle(check->source), group, KAFKA_WAIT_MS)) {
         say_bad(check, "group %s cannot be joined by this user: add the ACL Read on it", group);
     }
@@ -124,10 +123,10 @@ static void check_transactions(struct check *check) {
     const struct config *config = check->config;
     struct error error = {""};
     char id[512];
-    if (config->output.guarantee != CONFIG_EXACTLY_ONCE) return;
-    snprintf(id, sizeof id, "rollcall-%s-%s", config->group_id,
-             config->instance.is_static ? config->instance.id : "check");
-    if (config->instance.is_static) {
+    if (config->sink.guarantee != KAFKA_SINK_EXACTLY_ONCE) return;
+    snprintf(id, sizeof id, "rollcall-%s-%s", config->source.group,
+             config->is_static ? config->instance.id : "check");
+    if (config->is_static) {
         say_ok("transactional id %s is not tried, as that would end a transaction of a running "
                "instance: it needs the ACLs Write and Describe",
                id);
@@ -137,14 +136,14 @@ static void check_transactions(struct check *check) {
         .kafka = &config->kafka,
         .producer = &config->producer,
         .transactional_id = id,
-        .input_topic = config->input.topic,
-        .topic = config->output.topic,
-        .rejected_topic = config->output.rejected_topic,
+        .input_topic = config->source.topic,
+        .topic = config->sink.topic,
+        .rejected_topic = config->sink.rejected_topic,
         .queue_bytes = QUEUE_BYTES,
     };
     struct kafka_sink *sink = kafka_sink_create(&options, &error);
     if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &error) == SINK_OK) {
-        say_ok("transactional ids rollcall-%s-... may be used", config->group_id);
+        say_ok("transactional ids rollcall-%s-... may be used", config->source.group);
     } else {
         say_bad(check, "%s", error.text);
     }
@@ -242,7 +241,7 @@ static void check_watermarks(struct check *check) {
     }
     if (!kafka_source_committed(check->source, committed, count, KAFKA_WAIT_MS, &error)) {
         say_bad(check, "%s: see that this user has the ACLs Describe and Read on the group %s",
-                error.text, check->config->group_id);
+                error.text, check->config->source.group);
         goto done;
     }
     if (check->store != NULL &&
@@ -263,8 +262,8 @@ static void check_kafka_and_redis(struct check *check) {
     const struct kafka_source_options options = {
         .kafka = &config->kafka,
         .consumer = &config->consumer,
-        .group = config->group_id,
-        .topic = config->input.topic,
+        .group = config->source.group,
+        .topic = config->source.topic,
         .queue_bytes = QUEUE_BYTES,
         .partition_count = 1,
     };
@@ -273,8 +272,8 @@ static void check_kafka_and_redis(struct check *check) {
     const bool is_reached = check->source != NULL &&
                             check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {
-        check_output(check, config->output.topic);
-        check_output(check, config->output.rejected_topic);
+        check_output(check, config->sink.topic);
+        check_output(check, config->sink.rejected_topic);
         check_group(check);
         check_transactions(check);
     }
@@ -284,7 +283,7 @@ static void check_kafka_and_redis(struct check *check) {
     kafka_source_destroy(&check->source);
 }
 
-int command_check(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     struct check check = {.config = config};
     if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
@@ -292,3 +291,13 @@ int command_check(const struct config *config, const struct options *options) {
     check_kafka_and_redis(&check);
     return check.bad_count == 0 ? 0 : 1;
 }
+
+const struct command command_check = {
+    .name = "check",
+    .summary = "look at configuration, Kafka and Redis; report what is wrong; change no data",
+    .help = "Reads the configuration, connects to Kafka and Redis, looks at topics, ACLs, versions and\n"
+            "watermarks, and reports what is wrong and how to fix it. Changes nothing but the\n"
+            "transactional id rollcall-<group.id>-check, which it tries where instance.id is not set.\n"
+            "With -v it begins with every setting in effect, secrets as ***.\n",
+    .run = run,
+};

@@ -42,7 +42,7 @@ static void on_alarm(int signal_number) {
     end_at_once(late);
 }
 
-int command_run(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
     struct sigaction action = {.sa_handler = on_signal};
@@ -71,3 +71,13 @@ int command_run(const struct config *config, const struct options *options) {
     log_info("Stopped");
     return 0;
 }
+
+const struct command command_run = {
+    .name = "run",
+    .summary = "process until SIGTERM or SIGINT, then drain and leave",
+    .help = "Reads logins from input.topic, counts them in Redis and publishes them to output.topic,\n"
+            "each exactly once, until SIGTERM or SIGINT; then drains, commits, leaves the group and\n"
+            "exits 0. A second signal ends it at once. Start as many as you like: they share the\n"
+            "partitions.\n",
+    .run = run,
+};

@@ -68,6 +68,24 @@ static void a_malformed_source_is_refused(void **state) {
     REFUSED("%f:2: a NUL byte", .path = file_path);
 }
 
+static void a_file_has_comments_blanks_and_either_separator(void **state) {
+    (void)state;
+    struct config *config =
+        TAKEN(.file = "\xEF\xBB\xBF; a comment\r\n\t# another\r\n\n [redis] ignored\r\n"
+                      "\tprefix : {a;b} ; not this\r\n  timeout_ms=1000\t;nor this ; or that\n"
+                      "[kafka]\nclient.id = a = b : c\n[http]\nlisten = ; nothing\n"
+                      "[log]\nlevel = warn");
+    assert_string_equal(config->redis.prefix, "{a;b}");
+    assert_int_equal(config->redis.timeout_ms, 1000);
+    assert_string_equal(kafka_conf_get(&config->kafka, "client.id"), "a = b : c");
+    assert_string_equal(config->expose.listen, "");
+    assert_int_equal(config->log.level, LOG_WARN); /* of a line without an end */
+    config_destroy(&config);
+    REFUSED("%f:2: there is no key redis.", .file = "[redis]\n = a\n");
+    REFUSED("%f:1: ", .file = "[]\n");
+    REFUSED("%f:3: |no key redis.\xEF\xBB\xBF", .file = "[redis]\n\n\xEF\xBB\xBFprefix = a\n");
+}
+
 static void a_long_line_is_an_error_not_two_lines(void **state) {
     (void)state;
     static char file[40000];
@@ -125,7 +143,7 @@ static void a_secret_file_that_cannot_be_read_is_an_error(void **state) {
     REFUSED("kafka.sasl.password_file: |too long",
             X(with_secret(password_file, large, sizeof large)));
     REFUSED("no key redis.prefix_file", X("redis.prefix_file=/x"));
-    REFUSED("sasl.username_file is no librdkafka property", X("kafka.sasl.username_file=/x"));
+    REFUSED("sasl.username_file is |librdkafka property", X("kafka.sasl.username_file=/x"));
 }
 
 static void a_secret_is_given_once_plainly_or_in_a_file(void **state) {
@@ -192,6 +210,7 @@ int main(void) {
         cmocka_unit_test(an_unknown_key_names_its_place_and_the_nearest),
         cmocka_unit_test(an_unknown_section_names_its_place_and_the_nearest),
         cmocka_unit_test(a_malformed_source_is_refused),
+        cmocka_unit_test(a_file_has_comments_blanks_and_either_separator),
         cmocka_unit_test(a_long_line_is_an_error_not_two_lines),
         cmocka_unit_test(a_file_sets_nothing_twice),
         cmocka_unit_test(a_secret_can_be_in_a_file),
