@@ -1,12 +1,13 @@
 /* config_sources: where settings come from, and which of them counts. Used by config alone.
  *
- * A later source replaces what an earlier one set: defaults, file, environment, -X. Within one source
- * nothing may be set twice (except by -X, where the last one counts), and never both directly and
- * through a file.
+ * A later source replaces what an earlier one set: defaults, file, environment, -X. Within one
+ * source nothing may be set twice (except by -X, where the last one counts), and never both
+ * directly and through a file. What is called a place is text for messages: "rollcall.ini:12",
+ * "environment variable ROLLCALL_LOG_LEVEL", "-X log.level".
  *
  * Threads:  one at a time.
  * Owns:     the places, until config_sources_close.
- * Limits:   CONFIG_LINE_BYTES a line of the file, CONFIG_SECRET_BYTES a file that holds a secret.
+ * Limits:   CONFIG_FILE_BYTES the file, CONFIG_SECRET_BYTES one that holds a secret.
  */
 #ifndef APP_CONFIG_SOURCES_H
 #define APP_CONFIG_SOURCES_H
@@ -18,17 +19,7 @@ struct config;
 struct error;
 struct options;
 
-enum { CONFIG_LINE_BYTES = 16 * 1024, CONFIG_SECRET_BYTES = 64 * 1024, CONFIG_PLACE_BYTES = 512 };
-
-enum config_origin { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_OVERRIDE };
-
-/* Where a setting was made. */
-struct config_place {
-    enum config_origin origin;
-    bool is_secret_file; /* through <key>_file */
-    char
-        text[CONFIG_PLACE_BYTES]; /* "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL" */
-};
+enum { CONFIG_FILE_BYTES = 16 * 1024 * 1024, CONFIG_SECRET_BYTES = 64 * 1024 };
 
 struct config_sources { /* all zero is empty */
     struct config *config;
@@ -43,8 +34,8 @@ bool config_sources_read(struct config_sources *sources, struct config *config,
 /* Frees what it owns; the config stays. */
 void config_sources_close(struct config_sources *sources);
 
-/* The place of the setting that counts, NULL if that is the default. A property of one client may have
- * been set for both. */
+/* The place of the setting that counts, NULL if that is the default. A property of one client may
+ * have been set for both. */
 const char *config_sources_place(const struct config_sources *sources, const char *section,
                                  const char *name);
 

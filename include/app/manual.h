@@ -15,7 +15,8 @@ void manual_help(const struct command *const *commands, const struct command *co
 /* `rollcall help settings`: all of them, for the terminal. */
 void manual_settings(FILE *out);
 
-/* docs/configuration.md. */
+/* What docs/configuration.md has from this heading on; what is above is written by hand. */
+#define MANUAL_HEADING "## Settings\n"
 void manual_markdown(FILE *out);
 
 #endif

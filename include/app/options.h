@@ -1,11 +1,11 @@
 /* options: the command line.
  *
- * A command describes itself and its options in tables, which src/main.c stacks. What parses the command
- * line and what prints `--help` is made from them.
+ * A command describes itself and its options in tables, which src/main.c stacks. The parser and
+ * `--help` work by them.
  *
  * Threads:  the main thread.
- * Limits:   OPTIONS_OVERRIDES_MAX times -X; OPTIONS_OWN_BYTES for a command's own options, of which all
- *           commands together have OPTIONS_NAMES_MAX.
+ * Limits:   OPTIONS_OVERRIDES_MAX times -X; OPTIONS_NAMES_MAX names over all commands, and for the
+ *           options of one OPTIONS_OWN_BYTES.
  */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H

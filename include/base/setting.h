@@ -6,8 +6,8 @@
  *     struct publish_settings { int commit_ms; };
  *
  *     const struct setting publish_setting_table[] = {
- *         SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000, "100",
- *                        SETTING_RELOADABLE, "longest time that a transaction stays open, in ms"),
+ *         SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000,
+ *                        "100", 0, "longest time that a transaction stays open, in ms"),
  *         SETTING_END};
  *
  * Everything else that knows a setting (sources, checks of the range, `rollcall help settings`,

@@ -295,9 +295,10 @@ static int run(const struct config *config, const struct options *options) {
 const struct command command_check = {
     .name = "check",
     .summary = "look at configuration, Kafka and Redis; report what is wrong; change no data",
-    .help = "Reads the configuration, connects to Kafka and Redis, looks at topics, ACLs, versions and\n"
-            "watermarks, and reports what is wrong and how to fix it. Changes nothing but the\n"
-            "transactional id rollcall-<group.id>-check, which it tries where instance.id is not set.\n"
-            "With -v it begins with every setting in effect, secrets as ***.\n",
+    .help =
+        "Reads the configuration, connects to Kafka and Redis, looks at topics, ACLs, versions\n"
+        "and watermarks, and reports what is wrong and how to fix it. Changes nothing but the\n"
+        "transactional id rollcall-<group.id>-check, which it tries where instance.id is not\n"
+        "set. With -v it begins with every setting in effect, secrets as ***.\n",
     .run = run,
 };

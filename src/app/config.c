@@ -5,7 +5,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "app/config_keys.h"
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/clamp.h"
@@ -18,40 +17,108 @@ enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
 const struct setting instance_setting_table[] = {
     SETTING_TEXT(struct instance_settings, id, "instance", "id", 1, 128, NULL, setting_is_name,
                  "an id has letters, digits, '.', '_' and '-'", 0,
-                 "names this instance in Kafka; a stable one keeps its transactional id and its "
-                 "partitions over a restart; random unless set"),
+                 "names this instance in Kafka; random unless set (see operation.md)"),
     SETTING_NUMBER(struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
                    "threads that count; as many as there are cores unless set"),
     SETTING_NUMBER(struct instance_settings, memory_mb, "instance", "memory_mb", 64, 65536, "256",
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
 
-#define KAFKA_DEFAULT(section_, name_, fallback_, flags_, help_)                                   \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
-        .help = (help_)                                                                            \
-    }
-
 const struct setting config_defaults[] = {
-    KAFKA_DEFAULT("kafka", "bootstrap.servers", "localhost:9092", 0, "the brokers to ask first"),
-    KAFKA_DEFAULT("consumer", "session.timeout.ms", "10000", CONFIG_CLASSIC_ONLY,
-                  "how soon the group notices that an instance is gone"),
-    KAFKA_DEFAULT("consumer", "heartbeat.interval.ms", "1000", CONFIG_CLASSIC_ONLY,
-                  "at most a third of session.timeout.ms"),
-    KAFKA_DEFAULT("producer", "transaction.timeout.ms", "10000", 0,
-                  "how soon the broker ends the transaction of an instance that is gone"),
+    {.section = "kafka",
+     .name = "bootstrap.servers",
+     .fallback = "localhost:9092",
+     .help = "the brokers to ask first"},
+    {.section = "consumer",
+     .name = "session.timeout.ms",
+     .fallback = "10000",
+     .flags = CONFIG_CLASSIC_ONLY,
+     .help = "how soon the group notices that an instance is gone"},
+    {.section = "consumer",
+     .name = "heartbeat.interval.ms",
+     .fallback = "1000",
+     .flags = CONFIG_CLASSIC_ONLY,
+     .help = "at most a third of session.timeout.ms"},
+    {.section = "producer",
+     .name = "transaction.timeout.ms",
+     .fallback = "10000",
+     .help = "how soon the broker ends the transaction of an instance that is gone"},
     SETTING_END};
 
-static struct properties *properties_of(struct config *config, int role) {
+/* Keys are shown in this order. */
+static const struct {
+    const struct setting *table;
+    size_t offset; /* of the module's struct */
+} modules[] = {
+    {instance_setting_table, offsetof(struct config, instance)},
+    {kafka_source_setting_table, offsetof(struct config, source)},
+    {kafka_sink_setting_table, offsetof(struct config, sink)},
+    {publish_setting_table, offsetof(struct config, publish)},
+    {aggregate_setting_table, offsetof(struct config, aggregate)},
+    {login_setting_table, offsetof(struct config, login)},
+    {redis_setting_table, offsetof(struct config, redis)},
+    {ingest_setting_table, offsetof(struct config, ingest)},
+    {expose_setting_table, offsetof(struct config, expose)},
+    {log_setting_table, offsetof(struct config, log)},
+};
+
+static const char *const kafka_sections[] = {
+    [KAFKA_BOTH] = "kafka", [KAFKA_CONSUMER] = "consumer", [KAFKA_PRODUCER] = "producer"};
+enum { KAFKA_SECTIONS = sizeof kafka_sections / sizeof *kafka_sections };
+
+struct config_key config_key_at(size_t index) {
+    for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
+        for (const struct setting *s = modules[m].table; s->section != NULL; s++) {
+            if (index-- == 0) return (struct config_key){s, modules[m].offset};
+        }
+    }
+    return (struct config_key){NULL, 0};
+}
+
+struct config_key config_key_find(const char *section, const char *name) {
+    struct config_key key;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        if (strcmp(key.setting->section, section) != 0) continue;
+        if (name == NULL || strcmp(key.setting->name, name) == 0) break;
+    }
+    return key;
+}
+
+const char *config_section(size_t index) {
+    struct config_key key;
+    if (index < KAFKA_SECTIONS) return kafka_sections[index];
+    index -= KAFKA_SECTIONS;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        const char *section = key.setting->section;
+        const bool is_first = config_key_find(section, NULL).setting == key.setting;
+        if (is_first && config_role(section) < 0 && index-- == 0) return section;
+    }
+    return NULL;
+}
+
+bool config_has_section(const char *section) {
+    return config_role(section) >= 0 || config_key_find(section, NULL).setting != NULL;
+}
+
+int config_role(const char *section) {
+    int role = KAFKA_SECTIONS - 1;
+    while (role >= 0 && strcmp(section, kafka_sections[role]) != 0)
+        role--;
+    return role;
+}
+
+struct properties *config_properties(struct config *config, int role) {
     return role == KAFKA_BOTH       ? &config->kafka
            : role == KAFKA_CONSUMER ? &config->consumer
                                     : &config->producer;
 }
 
+/* --- defaults --------------------------------------------------------------------------------- */
+
 static void fill_kafka(struct config *config) {
     const bool is_classic = kafka_conf_is_classic(&config->kafka, &config->consumer);
     for (const struct setting *item = config_defaults; item->section != NULL; item++) {
-        struct properties *own = properties_of(config, config_keys_role(item->section));
+        struct properties *own = config_properties(config, config_role(item->section));
         if ((item->flags & CONFIG_CLASSIC_ONLY) != 0 && !is_classic) continue;
         if (kafka_conf_get(&config->kafka, item->name) != NULL) continue;
         if (kafka_conf_get(own, item->name) != NULL) continue;
@@ -175,11 +242,12 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
     struct error why;
     const bool is_transactional =
         role == KAFKA_PRODUCER && config->sink.guarantee == KAFKA_SINK_EXACTLY_ONCE;
-    if (kafka_conf_try(&config->kafka, properties_of(config, role), role, is_transactional, &why))
+    if (kafka_conf_try(&config->kafka, config_properties(config, role), role, is_transactional,
+                       &why))
         return true;
     const char *place = config_sources_place_named(sources, why.text);
     if (place != NULL) return error_set(error, "%s: %s", place, why.text);
-    return error_set(error, "[kafka] and [%s]: %s", config_keys_section(role), why.text);
+    return error_set(error, "[kafka] and [%s]: %s", kafka_sections[role], why.text);
 }
 
 static bool check(const struct config_sources *sources, struct error *error) {
@@ -205,7 +273,7 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->kafka);
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
-    for (size_t i = 0; (key = config_keys_at(i)).setting != NULL; i++)
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);
     *config = NULL;
@@ -242,10 +310,10 @@ void config_print(const struct config *config, FILE *out) {
                                                    &config->producer};
     const char *section;
     struct config_key key;
-    for (size_t s = 0; (section = config_keys_section(s)) != NULL; s++) {
-        const int role = config_keys_role(section);
+    for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
+        const int role = config_role(section);
         fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", section);
-        for (size_t i = 0; (key = config_keys_at(i)).setting != NULL; i++) {
+        for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
             if (strcmp(key.setting->section, section) == 0) print_key(config, &key, out);
         }
         if (role >= 0) print_properties(properties[role], out);

@@ -1,4 +1,4 @@
-/* Every source ends in take, so all of them obey the same rules and name a place in the same way. */
+/* Every source ends in take, so all of them obey the same rules and name places in the same way. */
 #include "app/config_sources.h"
 
 #include <ctype.h>
@@ -7,22 +7,55 @@
 #include <string.h>
 
 #include "app/config.h"
-#include "app/config_keys.h"
 #include "app/options.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
+#include "base/text.h"
 
 enum { NAME_BYTES = 128 };
 
+enum origin { DEFAULT, CONFIG_FILE, ENVIRONMENT, OVERRIDE };
+
+/* Where a setting was made. */
+struct place {
+    enum origin origin;
+    bool is_secret_file; /* through <key>_file */
+    char text[512];      /* "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL" */
+};
+
 struct config_given {
     char *section, *name;
-    struct config_place place;
+    struct place place;
 };
+
+static bool ends_in(const char *text, const char *end) {
+    const size_t count = strlen(text), end_count = strlen(end);
+    return count >= end_count && strcmp(text + count - end_count, end) == 0;
+}
+
+/* Adds a whole file to the text. */
+static bool read_whole(const char *path, size_t max_bytes, struct text *text, struct error *error) {
+    char piece[4096];
+    size_t count;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return error_set(error, "cannot read %s: %m", path);
+    while (text->length <= max_bytes && (count = fread(piece, 1, sizeof piece, file)) > 0)
+        text_add_bytes(text, piece, count);
+    const bool is_read = !ferror(file) || error_set(error, "cannot read %s: %m", path);
+    fclose(file);
+    if (text->is_broken) memory_none();
+    if (!is_read) return false;
+    if (text->length > max_bytes) {
+        return error_set(error, "%s is longer than %zu bytes", path, max_bytes);
+    }
+    return strlen(text_string(text)) == text->length ||
+           error_set(error, "%s holds a NUL byte", path);
+}
 
 /* --- one setting ------------------------------------------------------------------------------ */
 
-/* Names are compared as properties, of which one may have several names. */
+/* One property of librdkafka may have several names. */
 static struct config_given *find_given(const struct config_sources *sources, const char *section,
                                        const char *name) {
     for (size_t i = 0; i < sources->given_count; i++) {
@@ -34,7 +67,7 @@ static struct config_given *find_given(const struct config_sources *sources, con
 }
 
 /* Rejects a setting that the same source made before, and else notes the place. */
-static bool note_place(struct config_sources *sources, const struct config_place *place,
+static bool note_place(struct config_sources *sources, const struct place *place,
                        const char *section, const char *name, struct error *error) {
     struct config_given *given = find_given(sources, section, name);
     if (given == NULL) {
@@ -44,7 +77,7 @@ static bool note_place(struct config_sources *sources, const struct config_place
         *given = (struct config_given){.section = memory_text(section), .name = memory_text(name)};
     }
     const bool may_repeat =
-        place->origin == CONFIG_OVERRIDE && !given->place.is_secret_file && !place->is_secret_file;
+        place->origin == OVERRIDE && !given->place.is_secret_file && !place->is_secret_file;
     if (given->place.origin == place->origin && !may_repeat) {
         return error_set(error, "%s: %s.%s is set twice, first at %s", place->text, section, name,
                          given->place.text);
@@ -53,87 +86,39 @@ static bool note_place(struct config_sources *sources, const struct config_place
     return true;
 }
 
-static bool reject_section(const struct config_place *place, const char *section,
-                           struct error *error) {
+static bool reject_section(const struct place *place, const char *section, struct error *error) {
     if (section[0] == '\0') return error_set(error, "%s: a key before any [section]", place->text);
     struct nearest nearest = nearest_to(section);
     const char *known;
-    for (size_t i = 0; (known = config_keys_section(i)) != NULL; i++)
+    for (size_t i = 0; (known = config_section(i)) != NULL; i++)
         nearest_offer(&nearest, known);
-    if (nearest.name == NULL) {
-        return error_set(error, "%s: there is no section [%s]", place->text, section);
-    }
-    return error_set(error, "%s: there is no section [%s]; did you mean [%s]?", place->text,
-                     section, nearest.name);
+    return error_set(error, "%s: there is no section [%s]%s", place->text, section,
+                     nearest_hint(&nearest, "[", "]"));
 }
 
 /* Names the key that may be meant: of this section, or the same of another. */
-static bool reject_key(const struct config_place *place, const char *section, const char *name,
+static bool reject_key(const struct place *place, const char *section, const char *name,
                        struct error *error) {
     struct nearest nearest = nearest_to(name);
     const char *other = NULL;
+    char before[NAME_BYTES];
     struct config_key key;
-    for (size_t i = 0; (key = config_keys_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, section) == 0) {
-            nearest_offer(&nearest, key.setting->name);
-        } else if (strcmp(key.setting->name, name) == 0) {
-            other = key.setting->section;
-        }
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        if (strcmp(key.setting->section, section) == 0) nearest_offer(&nearest, key.setting->name);
+        if (strcmp(key.setting->name, name) == 0) other = key.setting->section;
     }
-    if (nearest.name == NULL && other == NULL) {
-        return error_set(error, "%s: there is no key %s.%s", place->text, section, name);
-    }
-    return error_set(error, "%s: there is no key %s.%s; did you mean %s.%s?", place->text, section,
-                     name, nearest.name != NULL ? section : other,
-                     nearest.name != NULL ? nearest.name : name);
+    snprintf(before, sizeof before, "%s.", nearest.name != NULL ? section : other);
+    if (nearest.name == NULL && other != NULL) nearest.name = name;
+    return error_set(error, "%s: there is no key %s.%s%s", place->text, section, name,
+                     nearest_hint(&nearest, before, ""));
 }
 
-/* Reads a file that holds one secret, without the newline at its end; the caller frees it. */
-static char *read_secret(const char *path, struct error *error) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        error_set(error, "cannot read %s: %m", path);
-        return NULL;
-    }
-    char *secret = memory_create(CONFIG_SECRET_BYTES + 2);
-    size_t count = fread(secret, 1, CONFIG_SECRET_BYTES + 1, file);
-    bool is_right = true;
-    if (ferror(file)) {
-        is_right = error_set(error, "cannot read %s: %m", path);
-    } else if (count > CONFIG_SECRET_BYTES) {
-        is_right = error_set(error, "%s is too long for a secret", path);
-    } else if (memchr(secret, '\0', count) != NULL) {
-        is_right = error_set(error, "%s holds a NUL byte", path);
-    }
-    fclose(file);
-    if (!is_right) {
-        free(secret);
-        return NULL;
-    }
-    if (count > 0 && secret[count - 1] == '\n') secret[--count] = '\0';
-    if (count > 0 && secret[count - 1] == '\r') secret[--count] = '\0';
-    return secret;
-}
-
-/* Whether name is `<secret>_file`; if so writes the secret's name. */
-static bool is_secret_file(const char *section, const char *name, char base[NAME_BYTES]) {
-    static const char suffix[] = "_file";
-    const size_t count = strlen(name), suffix_count = sizeof suffix - 1;
-    if (count <= suffix_count || count - suffix_count >= NAME_BYTES) return false;
-    if (strcmp(name + count - suffix_count, suffix) != 0) return false;
-    snprintf(base, NAME_BYTES, "%.*s", (int)(count - suffix_count), name);
-    const struct config_key key = config_keys_find(section, base);
-    if (key.setting != NULL) return (key.setting->flags & SETTING_SECRET) != 0;
-    return config_keys_role(section) >= 0 && kafka_names_find(base) != NULL &&
-           kafka_names_is_secret(base);
-}
-
-static bool take_direct(struct config_sources *sources, const struct config_place *place,
+static bool take_direct(struct config_sources *sources, const struct place *place,
                         const char *section, const char *name, const char *value,
                         struct error *error) {
     struct config *config = sources->config;
-    const struct config_key key = config_keys_find(section, name);
-    const int role = config_keys_role(section);
+    const struct config_key key = config_key_find(section, name);
+    const int role = config_role(section);
     struct error why;
     if (key.setting != NULL) {
         if (!note_place(sources, place, section, name, error)) return false;
@@ -145,29 +130,39 @@ static bool take_direct(struct config_sources *sources, const struct config_plac
         return error_set(error, "%s: %s.%s", place->text, section, why.text);
     }
     if (!note_place(sources, place, section, name, error)) return false;
-    struct properties *const properties[] = {[KAFKA_BOTH] = &config->kafka,
-                                             [KAFKA_CONSUMER] = &config->consumer,
-                                             [KAFKA_PRODUCER] = &config->producer};
-    kafka_conf_put(properties[role], name, value);
+    kafka_conf_put(config_properties(config, role), name, value);
     return true;
 }
 
-static bool take(struct config_sources *sources, const struct config_place *place,
-                 const char *section, const char *name, const char *value, struct error *error) {
+/* Whether name is `<secret>_file`; if so writes the secret's name. */
+static bool is_secret_file(const char *section, const char *name, char base[NAME_BYTES]) {
+    if (!ends_in(name, "_file")) return false;
+    snprintf(base, NAME_BYTES, "%.*s", (int)(strlen(name) - strlen("_file")), name);
+    const struct config_key key = config_key_find(section, base);
+    if (key.setting != NULL) return (key.setting->flags & SETTING_SECRET) != 0;
+    return config_role(section) >= 0 && kafka_names_find(base) != NULL &&
+           kafka_names_is_secret(base);
+}
+
+static bool take(struct config_sources *sources, const struct place *place, const char *section,
+                 const char *name, const char *value, struct error *error) {
     char base[NAME_BYTES];
+    struct text secret = {0};
     struct error why;
-    if (!config_keys_has_section(section)) return reject_section(place, section, error);
+    if (!config_has_section(section)) return reject_section(place, section, error);
     if (!is_secret_file(section, name, base)) {
         return take_direct(sources, place, section, name, value, error);
     }
-    char *secret = read_secret(value, &why);
-    if (secret == NULL) {
-        return error_set(error, "%s: %s.%s: %s", place->text, section, name, why.text);
-    }
-    struct config_place from_file = *place;
+    struct place from_file = *place;
     from_file.is_secret_file = true;
-    const bool is_taken = take_direct(sources, &from_file, section, base, secret, error);
-    free(secret);
+    bool is_taken = read_whole(value, CONFIG_SECRET_BYTES, &secret, &why);
+    if (!is_taken) error_set(error, "%s: %s.%s: %s", place->text, section, name, why.text);
+    if (is_taken) {
+        if (ends_in(text_string(&secret), "\n")) secret.bytes[--secret.length] = '\0';
+        if (ends_in(text_string(&secret), "\r")) secret.bytes[--secret.length] = '\0';
+        is_taken = take_direct(sources, &from_file, section, base, text_string(&secret), error);
+    }
+    text_release(&secret);
     return is_taken;
 }
 
@@ -175,7 +170,7 @@ static bool take(struct config_sources *sources, const struct config_place *plac
 
 static bool read_defaults(struct config *config, struct error *error) {
     struct config_key key;
-    for (size_t i = 0; (key = config_keys_at(i)).setting != NULL; i++) {
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
         const char *fallback = key.setting->fallback;
         if (fallback == NULL) continue;
         if (!setting_set(key.setting, (char *)config + key.offset, fallback, error)) return false;
@@ -183,19 +178,10 @@ static bool read_defaults(struct config *config, struct error *error) {
     return true;
 }
 
-/* Cuts white space off both ends, in place. */
-static char *trimmed(char *text) {
-    text += strspn(text, " \t\r\n");
-    size_t count = strlen(text);
-    while (count > 0 && strchr(" \t\r\n", text[count - 1]) != NULL)
-        text[--count] = '\0';
-    return text;
-}
-
 /* One line of the file: a comment, [section], or key = value, after which a comment may stand. */
-static bool take_line(struct config_sources *sources, const struct config_place *place, char *line,
+static bool take_line(struct config_sources *sources, const struct place *place, char *line,
                       char section[NAME_BYTES], struct error *error) {
-    line = trimmed(line);
+    line = text_trim(line);
     if (*line == '\0' || *line == '#' || *line == ';') return true;
     char *end = strpbrk(line, *line == '[' ? "]" : "=:");
     if (end == NULL) {
@@ -204,7 +190,7 @@ static bool take_line(struct config_sources *sources, const struct config_place 
     *end = '\0';
     if (*line == '[') {
         snprintf(section, NAME_BYTES, "%s", line + 1);
-        return config_keys_has_section(section) || reject_section(place, section, error);
+        return config_has_section(section) || reject_section(place, section, error);
     }
     char *value = end + 1;
     for (char *p = value; (p = strchr(p, ';')) != NULL; p++) {
@@ -212,87 +198,55 @@ static bool take_line(struct config_sources *sources, const struct config_place 
         *p = '\0';
         break;
     }
-    return take(sources, place, section, trimmed(line), trimmed(value), error);
-}
-
-/* As getline, but reads no more than one byte beyond CONFIG_LINE_BYTES. */
-static size_t read_line(FILE *file, char line[CONFIG_LINE_BYTES + 2]) {
-    size_t count = 0;
-    for (int c; count <= CONFIG_LINE_BYTES && (c = getc(file)) != EOF;) {
-        line[count++] = (char)c;
-        if (c == '\n') break;
-    }
-    line[count] = '\0';
-    return count;
-}
-
-static bool read_lines(struct config_sources *sources, FILE *file, const char *path,
-                       struct error *error) {
-    static const char byte_order_mark[] = "\xEF\xBB\xBF";
-    struct config_place place = {.origin = CONFIG_FILE};
-    char section[NAME_BYTES] = "";
-    char line[CONFIG_LINE_BYTES + 2];
-    size_t count;
-    for (int number = 1; (count = read_line(file, line)) > 0; number++) {
-        snprintf(place.text, sizeof place.text, "%.*s:%d", CONFIG_PLACE_BYTES - 16, path, number);
-        if (memchr(line, '\0', count) != NULL)
-            return error_set(error, "%s: a NUL byte", place.text);
-        if (count > CONFIG_LINE_BYTES) {
-            return error_set(error, "%s: longer than %d bytes; set it in the environment or by -X",
-                             place.text, CONFIG_LINE_BYTES);
-        }
-        const bool is_marked = number == 1 && strncmp(line, byte_order_mark, 3) == 0;
-        if (!take_line(sources, &place, line + (is_marked ? 3 : 0), section, error)) return false;
-    }
-    return !ferror(file) || error_set(error, "cannot read %s: %m", path);
+    return take(sources, place, section, text_trim(line), text_trim(value), error);
 }
 
 static bool read_file(struct config_sources *sources, const char *path, struct error *error) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) return error_set(error, "cannot read %s: %m", path);
-    const bool is_right = read_lines(sources, file, path, error);
-    fclose(file);
+    static const char byte_order_mark[] = "\xEF\xBB\xBF";
+    struct place place = {.origin = CONFIG_FILE};
+    struct text text = {0};
+    char section[NAME_BYTES] = "";
+    bool is_right = read_whole(path, CONFIG_FILE_BYTES, &text, error);
+    char *rest = text.bytes;
+    if (is_right && rest != NULL && strncmp(rest, byte_order_mark, 3) == 0) rest += 3;
+    for (int number = 1; is_right && rest != NULL; number++) {
+        snprintf(place.text, sizeof place.text, "%.*s:%d", (int)sizeof place.text - 16, path,
+                 number);
+        is_right = take_line(sources, &place, strsep(&rest, "\n"), section, error);
+    }
+    text_release(&text);
     return is_right;
-}
-
-static bool ends_in(const char *text, size_t count, const char *end) {
-    const size_t end_count = strlen(end);
-    return count >= end_count && memcmp(text + count - end_count, end, end_count) == 0;
 }
 
 /* Kubernetes sets such variables for a service that is called rollcall, or rollcall-redis:
  * ROLLCALL_PORT=tcp://..., ROLLCALL_SERVICE_HOST, ROLLCALL_REDIS_PORT_6379_TCP_ADDR. */
-static bool is_service_link(const char *variable) {
-    const size_t count = strcspn(variable, "=");
-    if (ends_in(variable, count, "_SERVICE_HOST")) return true;
-    if (memmem(variable, count, "_SERVICE_PORT", 13) != NULL) return true;
-    if (ends_in(variable, count, "_PORT")) return strstr(variable + count, "://") != NULL;
-    const char *port = memmem(variable, count, "_PORT_", 6);
+static bool is_service_link(const char *name, const char *value) {
+    if (ends_in(name, "_SERVICE_HOST") || strstr(name, "_SERVICE_PORT") != NULL) return true;
+    if (ends_in(name, "_PORT")) return strstr(value, "://") != NULL;
+    const char *port = strstr(name, "_PORT_");
     return port != NULL && isdigit((unsigned char)port[6]);
 }
 
-/* Replaces KEY_IN_CAPITALS by the key's real name, or by small letters if there is none. */
-static void find_env_key(const char *section, char name[NAME_BYTES]) {
-    const struct kafka_name *property = NULL;
+/* The real name of a key in small letters, with underscores for dots; the same if there is none. */
+static void find_env_key(const char *section, const char *name, char real[NAME_BYTES]) {
     struct config_key key;
-    const size_t count = strlen(name);
-    const bool is_kafka = config_keys_role(section) >= 0;
     const char *suffix = "";
-    if (is_kafka) property = kafka_names_find_env(name);
-    if (is_kafka && property == NULL && ends_in(name, count, "_FILE")) {
+    snprintf(real, NAME_BYTES, "%s", name);
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        if (strcmp(key.setting->section, section) != 0) continue;
+        if (nearest_distance(key.setting->name, name) != 0) continue;
+        snprintf(real, NAME_BYTES, "%s", key.setting->name);
+        return;
+    }
+    if (config_role(section) < 0) return;
+    const struct kafka_name *property = kafka_names_find_env(name);
+    if (property == NULL && ends_in(real, "_file")) {
         suffix = "_file";
-        name[count - strlen(suffix)] = '\0';
-        property = kafka_names_find_env(name);
-        name[count - strlen(suffix)] = '_';
+        real[strlen(real) - strlen(suffix)] = '\0';
+        property = kafka_names_find_env(real);
     }
-    if (property != NULL) snprintf(name, NAME_BYTES, "%s%s", property->name, suffix);
-    for (size_t i = 0; (key = config_keys_at(i)).setting != NULL; i++) {
-        const bool is_same = strcmp(key.setting->section, section) == 0 &&
-                             nearest_distance(key.setting->name, name) == 0;
-        if (is_same) snprintf(name, NAME_BYTES, "%s", key.setting->name);
-    }
-    for (char *p = name; property == NULL && *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
+    if (property != NULL) snprintf(real, NAME_BYTES, "%s%s", property->name, suffix);
+    if (property == NULL) snprintf(real, NAME_BYTES, "%s", name);
 }
 
 static bool read_environment(struct config_sources *sources, char **envp, struct error *error) {
@@ -300,26 +254,26 @@ static bool read_environment(struct config_sources *sources, char **envp, struct
     for (; *envp != NULL; envp++) {
         const char *value = strchr(*envp, '=');
         if (value == NULL || strncmp(*envp, prefix, sizeof prefix - 1) != 0) continue;
-        if (is_service_link(*envp)) continue;
-        struct config_place place = {.origin = CONFIG_ENVIRONMENT};
-        char section[NAME_BYTES], name[NAME_BYTES] = "";
+        struct place place = {.origin = ENVIRONMENT};
+        char words[2 * NAME_BYTES], real[NAME_BYTES];
         const char *rest = *envp + sizeof prefix - 1;
         snprintf(place.text, sizeof place.text, "environment variable %.*s", (int)(value - *envp),
                  *envp);
-        snprintf(section, sizeof section, "%.*s", (int)strcspn(rest, "_="), rest);
-        rest += strcspn(rest, "_=");
-        if (*rest == '_') snprintf(name, sizeof name, "%.*s", (int)(value - rest - 1), rest + 1);
-        for (char *p = section; *p != '\0'; p++)
+        if (is_service_link(place.text, value + 1)) continue;
+        snprintf(words, sizeof words, "%.*s", (int)(value - rest), rest);
+        for (char *p = words; *p != '\0'; p++)
             *p = (char)tolower((unsigned char)*p);
-        find_env_key(section, name);
-        if (!take(sources, &place, section, name, value + 1, error)) return false;
+        char *name = words + strcspn(words, "_");
+        if (*name == '_') *name++ = '\0';
+        find_env_key(words, name, real);
+        if (!take(sources, &place, words, real, value + 1, error)) return false;
     }
     return true;
 }
 
 /* "section.key=value", as -X has it. */
 static bool take_override(struct config_sources *sources, const char *text, struct error *error) {
-    struct config_place place = {.origin = CONFIG_OVERRIDE};
+    struct place place = {.origin = OVERRIDE};
     char section[64], name[NAME_BYTES];
     int name_bytes = 0;
     snprintf(place.text, sizeof place.text, "-X %.*s", (int)strcspn(text, "="), text);
@@ -330,18 +284,15 @@ static bool take_override(struct config_sources *sources, const char *text, stru
 
 bool config_sources_read(struct config_sources *sources, struct config *config,
                          const struct options *options, char **envp, struct error *error) {
+    const char *path = options->config_path;
     *sources = (struct config_sources){.config = config};
-    if (!read_defaults(config, error)) return false;
-    if (options->config_path != NULL && !read_file(sources, options->config_path, error))
-        return false;
-    if (!read_environment(sources, envp, error)) return false;
-    for (int i = 0; i < options->override_count; i++) {
-        if (!take_override(sources, options->overrides[i], error)) return false;
-    }
-    return true;
+    bool is_right = read_defaults(config, error) &&
+                    (path == NULL || read_file(sources, path, error)) &&
+                    read_environment(sources, envp, error);
+    for (int i = 0; is_right && i < options->override_count; i++)
+        is_right = take_override(sources, options->overrides[i], error);
+    return is_right;
 }
-
-/* --- places ----------------------------------------------------------------------------------- */
 
 void config_sources_close(struct config_sources *sources) {
     for (size_t i = 0; i < sources->given_count; i++) {
@@ -351,6 +302,8 @@ void config_sources_close(struct config_sources *sources) {
     free(sources->given);
     *sources = (struct config_sources){0};
 }
+
+/* --- places ----------------------------------------------------------------------------------- */
 
 const char *config_sources_place(const struct config_sources *sources, const char *section,
                                  const char *name) {
@@ -362,8 +315,9 @@ const char *config_sources_place(const struct config_sources *sources, const cha
 const char *config_sources_place_named(const struct config_sources *sources, const char *text) {
     for (size_t i = 0; i < sources->given_count; i++) {
         const struct config_given *given = &sources->given[i];
-        if (config_keys_role(given->section) < 0) continue;
-        if (config_keys_find(given->section, given->name).setting != NULL) continue;
+        if (config_role(given->section) < 0 ||
+            config_key_find(given->section, given->name).setting != NULL)
+            continue;
         if (strstr(text, given->name) != NULL) return given->place.text;
     }
     return NULL;

@@ -1,5 +1,5 @@
-/* Options may stand before the command, and which ones it takes is only known from it: so what is given
- * is collected first, and parsed once the command is known. */
+/* Options may stand before the command, and what their values may be is only known from it: so what
+ * is given is collected first, and parsed once the command is known. */
 #include "app/options.h"
 
 #include <assert.h>
@@ -72,8 +72,7 @@ static bool reject_option(const struct line *line, int found, char **argv, struc
     struct nearest nearest = nearest_to(name + 2);
     for (const struct option *option = line->longs; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
-    if (nearest.name == NULL) return error_set(error, "there is no option %s", name);
-    return error_set(error, "there is no option %s; did you mean --%s?", name, nearest.name);
+    return error_set(error, "there is no option %s%s", name, nearest_hint(&nearest, "--", ""));
 }
 
 static bool find_command(const struct line *line, const char *name, struct options *options,
@@ -86,10 +85,9 @@ static bool find_command(const struct line *line, const char *name, struct optio
         nearest_offer(&nearest, (*command)->name);
     }
     options->command = NULL;
-    if (nearest.name == NULL) {
-        return error_set(error, "there is no command %s; `rollcall --help` lists them", name);
-    }
-    return error_set(error, "there is no command %s; did you mean %s?", name, nearest.name);
+    const char *hint = nearest_hint(&nearest, "", "");
+    return error_set(error, "there is no command %s%s", name,
+                     *hint != '\0' ? hint : "; `rollcall --help` lists them");
 }
 
 static bool has_option(const struct command *command, const char *name) {
@@ -99,25 +97,18 @@ static bool has_option(const struct command *command, const char *name) {
     return row != NULL && row->name != NULL;
 }
 
-/* Names the commands that have the option: "demo, generate and top have it". */
+/* Names the commands that have the option. */
 static bool reject_foreign(const struct line *line, const struct command *command, const char *name,
                            struct error *error) {
     char owners[128] = "";
-    int left = 0, all = 0;
-    for (int i = 0; line->commands[i] != NULL; i++)
-        all += has_option(line->commands[i], name);
-    left = all;
     for (int i = 0; line->commands[i] != NULL; i++) {
-        if (!has_option(line->commands[i], name)) continue;
         const size_t used = strlen(owners);
-        left--;
-        snprintf(owners + used, sizeof owners - used, "%s%s", line->commands[i]->name,
-                 left > 1    ? ", "
-                 : left == 1 ? " and "
-                             : "");
+        if (!has_option(line->commands[i], name)) continue;
+        snprintf(owners + used, sizeof owners - used, "%s%s", used == 0 ? "" : ", ",
+                 line->commands[i]->name);
     }
-    return error_set(error, "%s has no option --%s; %s %s it", command->name, name, owners,
-                     all == 1 ? "has" : "have");
+    return error_set(error, "%s has no option --%s; it belongs to: %s", command->name, name,
+                     owners);
 }
 
 /* Fills the command's own struct. */

@@ -75,9 +75,9 @@ static int run(const struct config *config, const struct options *options) {
 const struct command command_run = {
     .name = "run",
     .summary = "process until SIGTERM or SIGINT, then drain and leave",
-    .help = "Reads logins from input.topic, counts them in Redis and publishes them to output.topic,\n"
-            "each exactly once, until SIGTERM or SIGINT; then drains, commits, leaves the group and\n"
-            "exits 0. A second signal ends it at once. Start as many as you like: they share the\n"
-            "partitions.\n",
+    .help = "Reads logins from input.topic, counts them in Redis and publishes them to\n"
+            "output.topic, each exactly once, until SIGTERM or SIGINT; then drains, commits,\n"
+            "leaves the group and exits 0. A second signal ends it at once. Start as many as you\n"
+            "like: they share the partitions.\n",
     .run = run,
 };

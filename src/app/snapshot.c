@@ -17,9 +17,9 @@ static int run(const struct config *config, const struct options *options) {
     struct redis_link *link =
         redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
     const bool is_read =
-        link != NULL &&
-        redis_snapshot_read(link, config->redis.prefix, dimensions,
-                            (unsigned)config->aggregate.dimensions.count, &json, &error) == STORE_OK;
+        link != NULL && redis_snapshot_read(link, config->redis.prefix, dimensions,
+                                            (unsigned)config->aggregate.dimensions.count, &json,
+                                            &error) == STORE_OK;
     if (is_read) {
         text_add(&json, "\n");
         fwrite(json.bytes, 1, json.length, stdout);
@@ -34,7 +34,8 @@ static int run(const struct config *config, const struct options *options) {
 const struct command command_snapshot = {
     .name = "snapshot",
     .summary = "print the counts in Redis as one JSON object",
-    .help = "Prints the counts in Redis, all taken at one moment, as one JSON object with the members\n"
-            "\"Logins by Device Type\", \"Logins by Locale\", \"Logins Over Time\" and \"Rejected\".\n",
+    .help = "Prints the counts in Redis, all taken at one moment, as one JSON object with the\n"
+            "members \"Logins by Device Type\", \"Logins by Locale\", \"Logins Over Time\" and\n"
+            "\"Rejected\".\n",
     .run = run,
 };

@@ -278,10 +278,10 @@ static const struct option_row own_options[] = {
 const struct command command_top = {
     .name = "top",
     .summary = "watch an instance and the counts in the terminal: rates, lag, top values",
-    .help = "Shows totals and rates of the instance at http.listen, its lag by partition, the largest\n"
-            "counts in Redis and the newest anomalies, until SIGINT or SIGTERM. On a terminal each view\n"
-            "takes the place of the one before. An unreachable instance or Redis is reported where the\n"
-            "figures would be, and retried in the next view.\n",
+    .help = "Shows totals and rates of the instance at http.listen, its lag by partition, the\n"
+            "largest counts in Redis and the newest anomalies, until SIGINT or SIGTERM. On a\n"
+            "terminal each view takes the place of the one before. An unreachable instance or\n"
+            "Redis is reported where the figures would be, and retried in the next view.\n",
     .options = own_options,
     .run = run,
 };

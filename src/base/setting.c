@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 bool setting_is_name(const char *text) {
     static const char allowed[] =
@@ -106,10 +107,7 @@ static bool set_names(const struct setting *setting, struct setting_names *names
     bool is_right = true;
     release_names(names);
     for (char *name; is_right && (name = strsep(&rest, ",")) != NULL;) {
-        name += strspn(name, " \t");
-        for (size_t end = strlen(name); end > 0 && strchr(" \t", name[end - 1]) != NULL; end--)
-            name[end - 1] = '\0';
-        is_right = add_name(setting, names, name, error);
+        is_right = add_name(setting, names, text_trim(name), error);
     }
     free(copy);
     return is_right;

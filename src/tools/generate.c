@@ -53,10 +53,9 @@ static const struct option_row own_options[] =
 const struct command command_generate = {
     .name = "generate",
     .summary = "write login events to the input topic",
-    .help =
-        "Writes made-up login events to input.topic, which must exist, until --count, SIGTERM or\n"
-        "SIGINT. The Kafka timestamp of a record is its event's time; records have no key, and\n"
-        "go to each partition in turn.\n",
+    .help = "Writes made-up login events to input.topic, which must exist, until --count, SIGTERM\n"
+            "or SIGINT. The Kafka timestamp of a record is its event's time; records have no key,\n"
+            "and go to each partition in turn.\n",
     .options = own_options,
     .run = run,
 };
