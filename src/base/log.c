@@ -20,7 +20,7 @@
 /* shared: set by log_configure, read by all; relaxed, since nothing else depends on them */
 static atomic_int enabled_level = LOG_INFO;
 static atomic_int line_format = LOG_LOGFMT;
-static atomic_uint_fast64_t dropped_count; /* not yet told */
+static atomic_uint_fast64_t dropped_count; /* not yet reported */
 
 /* guarded by limit_lock */
 static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -71,7 +71,7 @@ static bool write_line(const char *line, size_t count) {
     return is_written;
 }
 
-/* Writes a line that tells of the dropped ones before it, or is one of them. */
+/* Writes a line that reports the dropped ones before it, or is itself dropped. */
 static void emit(struct log_line *line) {
     char text[LOG_LINE_BYTES];
     line->dropped_count = atomic_exchange_explicit(&dropped_count, 0, memory_order_relaxed);
