@@ -17,7 +17,8 @@ enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
 const struct setting instance_setting_table[] = {
     SETTING_TEXT(struct instance_settings, id, "instance", "id", 1, 128, NULL, setting_is_name,
                  "an id has letters, digits, '.', '_' and '-'", 0,
-                 "names this instance in Kafka; if set, a restart moves no partitions; random by default"),
+                 "name of this instance in Kafka; if set, a restart moves no partitions; "
+                 "random by default"),
     SETTING_NUMBER(struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
                    "threads that count; as many as there are cores unless set"),
     SETTING_NUMBER(struct instance_settings, memory_mb, "instance", "memory_mb", 64, 65536, "256",

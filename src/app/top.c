@@ -65,7 +65,7 @@ static void end_sentence(struct top *top) {
 }
 
 static void say_head(struct top *top) {
-    const time_t now = time(NULL);
+    const time_t now = clock_wall_ms() / 1000;
     struct tm utc = {0};
     char text[32];
     strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &utc));
