@@ -50,7 +50,7 @@ static void check_librdkafka(struct check *check) {
 /* False: Kafka does not answer, and need not be asked more. */
 static bool check_input(struct check *check, const char *brokers) {
     struct error error = {""};
-    const char *topic = check->config->source.topic;
+    const char *topic = check->config->input.topic;
     switch (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS,
                               &check->input, &error)) {
     case TOPICS_OK:
@@ -111,7 +111,7 @@ static void check_output(struct check *check, const char *topic) {
 
 /* Committed offsets are told to who may Describe the group; to join it and to commit takes Read. */
 static void check_group(struct check *check) {
-    const char *group = check->config->source.group;
+    const char *group = check->config->group_id;
     if (!kafka_group_may_read(kafka_source_handle(check->source), group, KAFKA_WAIT_MS)) {
         say_bad(check, "group %s cannot be joined by this user: add the ACL Read on it", group);
     }
@@ -123,10 +123,10 @@ static void check_transactions(struct check *check) {
     const struct config *config = check->config;
     struct error error = {""};
     char id[512];
-    if (config->sink.guarantee != KAFKA_SINK_EXACTLY_ONCE) return;
-    snprintf(id, sizeof id, "rollcall-%s-%s", config->source.group,
-             config->is_static ? config->instance.id : "check");
-    if (config->is_static) {
+    if (config->output.guarantee != CONFIG_EXACTLY_ONCE) return;
+    snprintf(id, sizeof id, "rollcall-%s-%s", config->group_id,
+             config->instance.is_static ? config->instance.id : "check");
+    if (config->instance.is_static) {
         say_ok("transactional id %s is not tried, as that would end a transaction of a running "
                "instance: it needs the ACLs Write and Describe",
                id);
@@ -136,14 +136,14 @@ static void check_transactions(struct check *check) {
         .kafka = &config->kafka,
         .producer = &config->producer,
         .transactional_id = id,
-        .input_topic = config->source.topic,
-        .topic = config->sink.topic,
-        .rejected_topic = config->sink.rejected_topic,
+        .input_topic = config->input.topic,
+        .topic = config->output.topic,
+        .rejected_topic = config->output.rejected_topic,
         .queue_bytes = QUEUE_BYTES,
     };
     struct kafka_sink *sink = kafka_sink_create(&options, &error);
     if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &error) == SINK_OK) {
-        say_ok("transactional ids rollcall-%s-... may be used", config->source.group);
+        say_ok("transactional ids rollcall-%s-... may be used", config->group_id);
     } else {
         say_bad(check, "%s", error.text);
     }
@@ -241,7 +241,7 @@ static void check_watermarks(struct check *check) {
     }
     if (!kafka_source_committed(check->source, committed, count, KAFKA_WAIT_MS, &error)) {
         say_bad(check, "%s: see that this user has the ACLs Describe and Read on the group %s",
-                error.text, check->config->source.group);
+                error.text, check->config->group_id);
         goto done;
     }
     if (check->store != NULL &&
@@ -262,8 +262,8 @@ static void check_kafka_and_redis(struct check *check) {
     const struct kafka_source_options options = {
         .kafka = &config->kafka,
         .consumer = &config->consumer,
-        .group = config->source.group,
-        .topic = config->source.topic,
+        .group = config->group_id,
+        .topic = config->input.topic,
         .queue_bytes = QUEUE_BYTES,
         .partition_count = 1,
     };
@@ -272,8 +272,8 @@ static void check_kafka_and_redis(struct check *check) {
     const bool is_reached = check->source != NULL &&
                             check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {
-        check_output(check, config->sink.topic);
-        check_output(check, config->sink.rejected_topic);
+        check_output(check, config->output.topic);
+        check_output(check, config->output.rejected_topic);
         check_group(check);
         check_transactions(check);
     }
