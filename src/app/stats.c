@@ -5,11 +5,12 @@
 #include "app/version.h"
 #include "edge/kafka_names.h"
 
-static const char *const stages[] = {"aggregate", "publish", "checkpoint", NULL};
+static const char *const stage_names[] = {"aggregate", "publish", "checkpoint", NULL};
+static const char *const *const stages = stage_names;
 
 static const struct metric_row own_table[] = {
     METRIC_LABELLED_ROW(struct stats, queue_depth, METRIC_GAUGE, "rollcall_queue_depth",
-                        "Items that wait before a stage.", "stage", stages),
+                        "Items that wait before a stage.", "stage", &stages),
     METRIC_END};
 
 void stats_create(struct stats *stats) {
