@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/setting.h"
 #include "base/slice.h"
 
 enum {
