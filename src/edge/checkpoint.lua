@@ -27,15 +27,14 @@
 -- Counts are read, added up and set; to replay a whole script twice would not be noticed by them.
 local OFFSETS, META, FIRST_SECTION = 1, 2, 8
 local OTHER = '__other__'
-local LARGEST = 2 ^ 53 -- up to here every whole number is exact, in Lua and in a sorted set
+local LARGEST = 2 ^ 52 -- up to here Lua and sorted sets are exact, and every Redis writes all digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 
+local call = redis.call
 if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
-local now_s = tonumber(redis.call('TIME')[1])
+local now_s = tonumber(call('TIME')[1])
 local types, meta = {}, {} -- of all keys; the fields of meta
 local answer = {'stored', goal}
-
-local function text_of(number) return string.format('%.0f', number) end
 
 -- A stored number (as text; false if there is none) and n. Nil if that is not whole, or too large.
 local function add(stored, n)
@@ -44,16 +43,9 @@ local function add(stored, n)
     return sum and sum % 1 == 0 and math.abs(sum) <= LARGEST and sum or nil
 end
 
-local function is_whole(text) return text == '0' or string.find(text, '^%-?[1-9]%d*$') end
-
--- The same for a field of a hash.
-local function add_field(stored, n) return (not stored or is_whole(stored)) and add(stored, n) or nil end
-
 -- Calls a command with many words, in pieces that fit on Lua's stack.
 local function call_with(command, key, words)
-    for i = 1, #words, 4000 do
-        redis.call(command, key, unpack(words, i, math.min(i + 3999, #words)))
-    end
+    for i = 1, #words, 4000 do call(command, key, unpack(words, i, math.min(i + 3999, #words))) end
 end
 
 -- Collects what HSET needs to add ARGV[first], .. ARGV[last], pairs of field and count, to a hash of at
@@ -61,27 +53,26 @@ end
 local function look_at_hash(words, key, first, last, seen)
     local fields = {}
     for i = first, last, 2 do fields[#fields + 1] = ARGV[i] end
-    local stored = #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
+    local stored = #fields > 0 and call('HMGET', key, unpack(fields)) or {}
     for i, field in ipairs(fields) do
         local n = tonumber(ARGV[first + 2 * i - 1])
-        local sum = add_field(stored[i], n)
+        local sum = add(stored[i], n)
         if not sum then return {'odd', key, field, stored[i]} end
-        words[#words + 1] = field
-        words[#words + 1] = text_of(sum)
+        words[2 * i - 1], words[2 * i] = field, sum
         if seen then seen(field, sum - n, sum) end
     end
 end
 
--- Each kind of section names the types of its keys and the commands that it calls on them; the last entry
--- is for all further keys. look() may end the script by returning an answer. write() cannot fail.
--- A section s has its first key, the number of its keys, and its first and last argument.
+-- Each kind of section names the types of its keys, and the commands that look() and write() call on them;
+-- the last entry is for all further keys. look() may end the script by returning an answer. write() cannot
+-- fail. A section s has its first key, the number of its keys, and its first and last argument.
 
 -- Keys: offsets, meta.
-local head = {types = {'hash'}, rights = {{'hget', 'hset'}, {'hmget', 'hset', 'hincrby'}}}
+local head = {types = {'hash'}, reads = {{'hget'}, {'hmget'}}, writes = {{'hset'}, {'hset', 'hincrby'}}}
 
 function head.look()
     local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon'}
-    local found = redis.call('HMGET', KEYS[META], unpack(fields))
+    local found = call('HMGET', KEYS[META], unpack(fields))
     for i, field in ipairs(fields) do
         local theirs, ours = found[i], i <= 4 and ARGV[3 + i] or ''
         meta[field] = theirs
@@ -89,14 +80,14 @@ function head.look()
             return {'foreign', field, theirs}
         end
     end
-    local stored = redis.call('HGET', KEYS[OFFSETS], partition)
+    local stored = call('HGET', KEYS[OFFSETS], partition)
     if stored and not meta.schema then return {'partial', KEYS[META]} end
     if meta.schema and types[OFFSETS] == 'none' then return {'partial', KEYS[OFFSETS]} end
     if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then
         return {'odd', KEYS[OFFSETS], partition, stored}
     end
     if meta.checkpoints ~= meta.seal then return {'torn', meta.checkpoints or '0'} end
-    if not add_field(meta.checkpoints, 1) then
+    if not add(meta.checkpoints, 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
     end
     if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
@@ -104,47 +95,41 @@ function head.look()
 end
 
 function head.write()
-    meta.checkpoints = redis.call('HINCRBY', KEYS[META], 'checkpoints', 1)
+    meta.checkpoints = call('HINCRBY', KEYS[META], 'checkpoints', 1)
     if not meta.schema or ((meta.topic_id or '') == '' and ARGV[7] ~= '') then
-        redis.call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id',
+        call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id',
                    ARGV[7])
     end
-    redis.call('HSET', KEYS[OFFSETS], partition, goal)
+    call('HSET', KEYS[OFFSETS], partition, goal)
 end
 
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
-local values = {types = {'zset'}, rights = {{'zcard', 'zscore', 'zadd'}}}
+local values = {types = {'zset'}, reads = {{'zrange', 'zcard'}}, writes = {{'zscore', 'zincrby'}}}
 
 function values.look(s)
-    s.words = {}
-    if s.last == s.first then return end
-    local key, others = KEYS[s.key], 0
-    local function set(value, stored, n)
-        local sum = add(stored, n)
-        if not sum then return {'odd', key, value, stored} end
-        s.words[#s.words + 1] = text_of(sum)
-        s.words[#s.words + 1] = value
+    local key, sum = KEYS[s.key], 0
+    for i = s.first + 2, s.last, 2 do sum = sum + ARGV[i] end
+    if sum == 0 then return end
+    s.room = ARGV[s.first] - call('ZCARD', key)
+    for rank = -1, 0 do -- the largest one and the smallest one
+        local found = call('ZRANGE', key, rank, rank, 'WITHSCORES')
+        if found[1] and not add(found[2], sum) then return {'odd', key, found[1], found[2]} end
     end
-    local other = redis.call('ZSCORE', key, OTHER)
-    local room = tonumber(ARGV[s.first]) - redis.call('ZCARD', key) + (other and 1 or 0)
-    for i = s.first + 1, s.last, 2 do
-        local value, n = ARGV[i], tonumber(ARGV[i + 1])
-        local stored = value ~= OTHER and redis.call('ZSCORE', key, value)
-        if value == OTHER or (not stored and room <= 0) then
-            others = others + n
-        else
-            local refusal = set(value, stored, n)
-            if refusal then return refusal end
-            if not stored then room = room - 1 end
-        end
-    end
-    if others > 0 then return set(OTHER, other, others) end
 end
 
-function values.write(s) call_with('ZADD', KEYS[s.key], s.words) end
+function values.write(s)
+    local key, room = KEYS[s.key], s.room
+    if room and call('ZSCORE', key, OTHER) then room = room + 1 end
+    for i = s.first + 1, s.last, 2 do
+        local value, n = ARGV[i], ARGV[i + 1]
+        if room <= 0 and not call('ZSCORE', key, value) then value = OTHER end
+        local total = call('ZINCRBY', key, n, value)
+        if tonumber(total) == tonumber(n) and value ~= OTHER then room = room - 1 end
+    end
+end
 
 -- Key: a hash. Arguments: pairs of name and count.
-local names = {types = {'hash'}, rights = {{'hmget', 'hset'}}}
+local names = {types = {'hash'}, reads = {{'hmget'}}, writes = {{'hset'}}}
 
 function names.look(s)
     s.words = {}
@@ -160,19 +145,19 @@ function names.write(s) call_with('HSET', KEYS[s.key], s.words) end
 -- The newest max_days days have a hash of their own; older ones are one sum. Which days those are does
 -- not depend on the order in which they came: the horizon (in meta) is the oldest day that was kept when
 -- one had to go, and a day before it never comes back.
-local of_hash = {'hget', 'hmget', 'hset', 'expire', 'hgetall', 'del'}
 local days = {
     types = {'zset', 'hash', 'stream', 'hash'},
-    rights = {{'zscore', 'zcard', 'zrange', 'zadd', 'zrem', 'zremrangebyscore'}, of_hash,
-              {'xadd', 'xinfo'}, of_hash},
+    reads = {{'zscore', 'zcard', 'zrange'}, {'hget', 'hmget', 'hgetall'}, {'xinfo'}, {}},
+    writes = {{'zadd', 'zrem', 'zremrangebyscore'}, {'hset', 'expire', 'del'}, {'xadd'},
+              {'hset', 'expire', 'del'}},
 }
 
 -- Looks at the days that have to go, if `news` come, which have no hash yet. keys: by day.
 local function look_at_horizon(s, news, keys)
-    local surplus = #news > 0 and #news + redis.call('ZCARD', KEYS[s.key]) - s.max_days or 0
+    local surplus = #news > 0 and #news + call('ZCARD', KEYS[s.key]) - s.max_days or 0
     if surplus <= 0 then return end
     local need = {'need'}
-    for _, day in ipairs(redis.call('ZRANGE', KEYS[s.key], 0, -1)) do
+    for _, day in ipairs(call('ZRANGE', KEYS[s.key], 0, -1)) do
         if not string.find(day, '^%d%d%d%d%-%d%d%-%d%d$') then return {'odd', KEYS[s.key], day, ''} end
         news[#news + 1] = day
     end
@@ -185,9 +170,9 @@ local function look_at_horizon(s, news, keys)
     end
     if #need > 1 then return need end
     for _, day in ipairs(s.gone) do
-        local stored = redis.call('HGETALL', day.key)
+        local stored = call('HGETALL', day.key)
         for i = 2, #stored, 2 do
-            s.folded = add_field(stored[i], s.folded)
+            s.folded = add(stored[i], s.folded)
             if not s.folded then return {'odd', day.key, stored[i - 1], stored[i]} end
         end
     end
@@ -210,7 +195,7 @@ end
 
 -- A new entry's id must be higher than all before: that the highest one is not taken.
 local function look_at_stream(key)
-    local facts = redis.call('XINFO', 'STREAM', key)
+    local facts = call('XINFO', 'STREAM', key)
     for i = 1, #facts, 2 do
         if facts[i] == 'last-generated-id' and string.find(facts[i + 1], '^18446744073709551615%-') then
             return {'odd', key, facts[i], facts[i + 1]}
@@ -230,7 +215,7 @@ function days.look(s)
         if day.last > day.first then counted[#counted + 1] = day end
     end
     for _, day in ipairs(counted) do
-        if day.name >= s.horizon and not redis.call('ZSCORE', KEYS[s.key], day.name) then
+        if day.name >= s.horizon and not call('ZSCORE', KEYS[s.key], day.name) then
             news[#news + 1] = day.name
         end
     end
@@ -240,34 +225,34 @@ function days.look(s)
         refusal = look_at_stream(KEYS[s.key + 2])
     end
     if refusal or s.folded == 0 then return refusal end
-    local stored = redis.call('HGET', KEYS[s.key + 1], OTHER)
-    s.other = add_field(stored, s.folded)
+    local stored = call('HGET', KEYS[s.key + 1], OTHER)
+    s.other = add(stored, s.folded)
     if not s.other then return {'odd', KEYS[s.key + 1], OTHER, stored} end
 end
 
 function days.write(s)
     local index, other, stream = KEYS[s.key], KEYS[s.key + 1], KEYS[s.key + 2]
-    if #s.gone > 0 then redis.call('HSET', KEYS[META], 'horizon', s.horizon) end
+    if #s.gone > 0 then call('HSET', KEYS[META], 'horizon', s.horizon) end
     for _, day in ipairs(s.gone) do
-        redis.call('DEL', day.key)
-        redis.call('ZREM', index, day.name)
+        call('DEL', day.key)
+        call('ZREM', index, day.name)
     end
     for _, day in ipairs(s.kept) do
         call_with('HSET', day.key, day.words)
-        redis.call('EXPIRE', day.key, s.retention_s)
-        redis.call('ZADD', index, now_s + s.retention_s, day.name)
+        call('EXPIRE', day.key, s.retention_s)
+        call('ZADD', index, now_s + s.retention_s, day.name)
     end
     for _, anomaly in ipairs(s.anomalies) do
-        redis.call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'kind', 'threshold', 'minute', anomaly.minute,
-                   'count', text_of(anomaly.count), 'threshold', text_of(s.threshold))
+        call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'kind', 'threshold', 'minute', anomaly.minute,
+                   'count', anomaly.count, 'threshold', s.threshold)
         answer[#answer + 1] = anomaly.minute
         answer[#answer + 1] = anomaly.count
     end
     if s.other then
-        redis.call('HSET', other, OTHER, text_of(s.other))
-        redis.call('EXPIRE', other, s.retention_s)
+        call('HSET', other, OTHER, s.other)
+        call('EXPIRE', other, s.retention_s)
     end
-    if s.key_count > 3 then redis.call('ZREMRANGEBYSCORE', index, '-inf', now_s) end
+    if s.key_count > 3 then call('ZREMRANGEBYSCORE', index, '-inf', now_s) end
 end
 
 local kinds = {values = values, names = names, days = days}
@@ -292,22 +277,25 @@ local function for_keys(list, look)
 end
 
 local refusal = for_keys('types', function(k, wanted)
-    types[k] = redis.call('TYPE', KEYS[k]).ok
+    types[k] = call('TYPE', KEYS[k]).ok
     if types[k] ~= 'none' and types[k] ~= wanted then return {'wrongtype', KEYS[k], types[k]} end
 end)
 if refusal then return refusal end
--- A right that is missing between two writes would leave a half of them.
-refusal = redis.acl_check_cmd and for_keys('rights', function(k, commands)
+local function look_at_rights(k, commands)
     for _, command in ipairs(commands) do
         local first = command == 'xinfo' and 'stream' or KEYS[k]
         if not redis.acl_check_cmd(command, first, KEYS[k]) then return {'denied', command, KEYS[k]} end
     end
-end)
+end
+-- A right that is missing between two writes would leave half of them. To read without one ends the script
+-- before that, so these are looked at only by a call that reads nothing.
+refusal = redis.acl_check_cmd and (base == 'unknown' and for_keys('reads', look_at_rights)
+                                   or for_keys('writes', look_at_rights))
 if refusal then return refusal end
 for _, s in ipairs(sections) do
     refusal = s.kind.look(s)
     if refusal then return refusal end
 end
 for _, s in ipairs(sections) do s.kind.write(s) end
-redis.call('HSET', KEYS[META], 'seal', text_of(meta.checkpoints))
+call('HSET', KEYS[META], 'seal', meta.checkpoints)
 return answer
