@@ -4,12 +4,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "micro.h"
 
 enum { ITEMS = 64, WAIT_MS = 1000 };
 
 struct hand {
+    struct alarm alarm, alarm_there;
     struct inbox inbox;
     struct inbox_item items[ITEMS];
     /* handed on to the other thread, which sends every item back */
@@ -20,8 +22,8 @@ struct hand {
 static void *set_up_alone(void) {
     struct hand *hand = memory_create(sizeof *hand);
     if (hand == NULL) micro_fail("out of memory");
-    inbox_init(&hand->inbox, NULL, NULL);
-    inbox_init(&hand->there, NULL, NULL);
+    inbox_init(&hand->inbox, &hand->alarm);
+    inbox_init(&hand->there, &hand->alarm_there);
     return hand;
 }
 
@@ -44,9 +46,11 @@ static void tear_down_alone(void *state) {
 
 static struct inbox_item *await(struct inbox *inbox) {
     struct inbox_item *item;
-    while ((item = inbox_take(inbox)) == NULL)
-        inbox_wait(inbox, WAIT_MS);
-    return item;
+    for (;;) {
+        alarm_arm(inbox->alarm);
+        if ((item = inbox_take(inbox)) != NULL) return item;
+        alarm_wait(inbox->alarm, clock_ms() + WAIT_MS);
+    }
 }
 
 enum { KIND_BACK, KIND_END };

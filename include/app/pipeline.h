@@ -33,8 +33,8 @@ int64_t pipeline_step(struct pipeline *pipeline, int64_t now_ms);
  * step is to be taken. */
 bool pipeline_has_ended(const struct pipeline *pipeline);
 
-/* Why it cannot continue; "" if a signal ended it. Requires pipeline_has_ended. */
-const struct error *pipeline_failure(const struct pipeline *pipeline);
+/* True if it could not continue, also if that was after a signal; copies the first reason. */
+bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error);
 
 /* Takes *pipeline, which may be NULL, and nulls it. */
 void pipeline_destroy(struct pipeline **pipeline);

@@ -10,7 +10,7 @@
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 
-int command_snapshot(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
     struct text json = {0};
@@ -30,3 +30,12 @@ int command_snapshot(const struct config *config, const struct options *options)
     redis_link_destroy(&link);
     return is_read ? 0 : 1;
 }
+
+const struct command command_snapshot = {
+    .name = "snapshot",
+    .summary = "print the counts in Redis as one JSON object",
+    .help = "Prints the counts in Redis, all taken at one moment, as one JSON object with the\n"
+            "members \"Logins by Device Type\", \"Logins by Locale\", \"Logins Over Time\" and\n"
+            "\"Rejected\".\n",
+    .run = run,
+};

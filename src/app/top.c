@@ -8,7 +8,6 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/options.h"
 #include "app/scrape.h"
 #include "app/screen.h"
 #include "base/clamp.h"
@@ -22,6 +21,11 @@
 #include "edge/redis_link.h"
 
 enum { VALUES_SHOWN = 10, ANOMALIES_SHOWN = 5, HTTP_WAIT_MS = 3000, NAP_MS = 100 };
+
+struct top_options {
+    int64_t every_s; /* between two views */
+    int64_t count;   /* views; 0 is forever */
+};
 
 struct top {
     const struct config *config;
@@ -63,11 +67,11 @@ static void end_sentence(struct top *top) {
 }
 
 static void say_head(struct top *top) {
-    const time_t now = time(NULL);
+    const time_t now = clock_wall_ms() / 1000;
     struct tm utc = {0};
     char text[32];
     strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &utc));
-    say(top, "rollcall top  %s  %s  %s %s", text, top->config->http.listen,
+    say(top, "rollcall top  %s  %s  %s %s", text, top->config->expose.listen,
         redis_link_name(top->link), top->config->redis.prefix);
 }
 
@@ -110,7 +114,7 @@ static struct scrape_lag sum_of(const struct scrape *scrape, size_t first) {
 
 /* False: it is away, and the reason is said. */
 static bool say_instance(struct top *top) {
-    const char *listen_on = top->config->http.listen;
+    const char *listen_on = top->config->expose.listen;
     struct error error = {""};
     const char *page = http_client_get(listen_on, "/metrics", HTTP_WAIT_MS, &top->reply, &error);
     if (page != NULL && !scrape_read(&top->now, page)) {
@@ -244,7 +248,7 @@ static void pause_until(int64_t next_ms) {
         clock_sleep_ms((int)clamp(left_ms, 1, NAP_MS));
 }
 
-static void watch(struct top *top, const struct options *options) {
+static void watch(struct top *top, const struct top_options *options) {
     int64_t next_ms = clock_ms();
     for (int64_t turn = 1; !is_stopping && take_turn(top) && turn != options->count; turn++) {
         next_ms = clamp(next_ms + options->every_s * 1000, clock_ms(), INT64_MAX);
@@ -252,18 +256,18 @@ static void watch(struct top *top, const struct options *options) {
     }
 }
 
-int command_top(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     struct error error = {"http.listen is empty: top asks a running instance over HTTP, so set it "
                           "as that instance has it"};
     struct top *top = memory_create(sizeof *top);
     top->config = config;
     aggregates_init(&top->aggregates, &config->aggregate);
-    if (config->http.listen[0] != '\0')
+    if (config->expose.listen[0] != '\0')
         top->link = redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
     const bool is_right = top->link != NULL;
     if (is_right) {
         catch_signals();
-        watch(top, options);
+        watch(top, (const void *)options->own);
     } else {
         log_error(error.text);
     }
@@ -274,3 +278,21 @@ int command_top(const struct config *config, const struct options *options) {
     free(top);
     return is_right ? 0 : 2;
 }
+
+static const struct option_row own_options[] = {
+    OPTION_NUMBER(struct top_options, every_s, "every", "SECONDS", 1, 3600, "1",
+                  "between two views"),
+    OPTION_NUMBER(struct top_options, count, "count", "N", 0, 1000000000000, "0",
+                  "views; 0: forever"),
+    OPTION_END};
+
+const struct command command_top = {
+    .name = "top",
+    .summary = "watch an instance and the counts in the terminal: rates, lag, top values",
+    .help = "Shows totals and rates of the instance at http.listen, its lag by partition, the\n"
+            "largest counts in Redis and the newest anomalies, until SIGINT or SIGTERM. On a\n"
+            "terminal each view takes the place of the one before. An unreachable instance or\n"
+            "Redis is reported where the figures would be, and retried in the next view.\n",
+    .options = own_options,
+    .run = run,
+};

@@ -195,12 +195,15 @@ bool cursor_is_settled(const struct cursor *cursor) {
            cursor->counted.stored == cursor->counted.next;
 }
 
+static const char *const cause_names[CURSOR_CAUSE_COUNT + 1] = {
+    [CURSOR_NO_CAUSE] = "none",           [CURSOR_OVERTAKEN] = "overtaken",
+    [CURSOR_ROLLED_BACK] = "rolled_back", [CURSOR_VANISHED] = "vanished",
+    [CURSOR_FIRST_READ] = "first_read",   [CURSOR_ABORTED] = "aborted",
+};
+
+const char *const *const cursor_cause_names = &cause_names[CURSOR_NO_CAUSE + 1];
+
 const char *cursor_cause_name(enum cursor_cause cause) {
-    static const char *const names[CURSOR_CAUSE_COUNT] = {
-        [CURSOR_NO_CAUSE] = "none",           [CURSOR_OVERTAKEN] = "overtaken",
-        [CURSOR_ROLLED_BACK] = "rolled_back", [CURSOR_VANISHED] = "vanished",
-        [CURSOR_FIRST_READ] = "first_read",   [CURSOR_ABORTED] = "aborted",
-    };
     assert(cause < CURSOR_CAUSE_COUNT);
-    return names[cause];
+    return cause_names[cause];
 }
