@@ -24,6 +24,7 @@ enum {
 
 struct check {
     const struct config *config;
+    struct aggregates aggregates;
     struct kafka_source *source;
     struct redis_store *store; /* NULL while Redis is not usable */
     struct topic_facts input;
@@ -168,7 +169,13 @@ static void check_redis_version(struct check *check) {
 static void check_redis(struct check *check) {
     const struct config *config = check->config;
     struct error warning = {""}, error = {""};
-    check->store = pipeline_store(config, check->input.id, &error);
+    const struct redis_store_options options = {.redis = &config->redis,
+                                                .aggregates = &check->aggregates,
+                                                .group = config->source.group,
+                                                .topic = config->source.topic,
+                                                .topic_id = check->input.id};
+    aggregates_init(&check->aggregates, &config->aggregate);
+    check->store = redis_store_create(&options, &error);
     enum store_verdict verdict = STORE_REFUSED;
     if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
     if (verdict == STORE_OK) {

@@ -79,6 +79,7 @@ bool aggregate_check_settings(const struct aggregate_settings *settings, struct 
     aggregates_init(&aggregates, settings);
     for (unsigned i = 0; i < aggregates.count; i++) {
         const struct aggregate *aggregate = &aggregates.items[i];
+        if (aggregate->kind == AGGREGATE_DAYS) continue; /* its keys end in a day */
         for (int d = 0; d < settings->dimensions.count && (unsigned)d < i; d++) {
             if (strcmp(aggregate->key, aggregates.items[d].key) != 0) continue;
             const char *name = settings->dimensions.items[d];

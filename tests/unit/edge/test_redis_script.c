@@ -257,6 +257,22 @@ static void values_past_the_bound_are_one_sum(void **state) {
     assert_redis("b 2 c 3 a 11 __other__ 116", "ZRANGE {p}:locale_counts 0 -1 WITHSCORES");
 }
 
+/* The sum takes the place of no value. */
+static void the_sum_of_others_is_one_more(void **state) {
+    (void)state;
+    struct delta delta;
+    delta_init(&delta);
+    add_value(&delta, LOCALE, "a", 1);
+    add_value(&delta, LOCALE, AGGREGATE_OTHER, 9);
+    apply(CURSOR_ABSENT, 1, &delta);
+    delta_init(&delta);
+    add_value(&delta, LOCALE, "b", 2);
+    add_value(&delta, LOCALE, "c", 3);
+    add_value(&delta, LOCALE, "d", 4);
+    apply(1, 2, &delta);
+    assert_redis("a 1 b 2 c 3 __other__ 13", "ZRANGE {p}:locale_counts 0 -1 WITHSCORES");
+}
+
 /* The script is called again with the keys of the days that go. */
 static void days_past_the_bound_are_one_sum(void **state) {
     (void)state;
@@ -579,6 +595,7 @@ int main(void) {
         cmocka_unit_test_setup(a_repeated_call_changes_nothing, begin),
         cmocka_unit_test_setup(an_anomaly_is_the_call_that_lifts_a_minute_over_the_threshold, begin),
         cmocka_unit_test_setup(values_past_the_bound_are_one_sum, begin),
+        cmocka_unit_test_setup(the_sum_of_others_is_one_more, begin),
         cmocka_unit_test_setup(days_past_the_bound_are_one_sum, begin),
         cmocka_unit_test_setup(a_day_that_expired_leaves_the_list, begin),
         cmocka_unit_test_setup(a_large_call_is_counted_whole, begin),
