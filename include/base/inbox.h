@@ -37,7 +37,7 @@ struct inbox {
 
 /* Prepares the inbox in place. Keeps the receiver's alarm. */
 void inbox_init(struct inbox *inbox, struct alarm *alarm);
-/* Requires: nobody posts any more and everything was taken. */
+/* Requires: no thread posts any more and everything was taken. */
 void inbox_fini(struct inbox *inbox);
 
 /* Sends the item and rings the receiver's alarm; takes the item. */

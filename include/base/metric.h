@@ -65,12 +65,12 @@ struct metric_row {
 /* Adds all metrics of a table, and sets the members of `module`, the struct that it is about. */
 void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);
 
-/* A gauge that is always 1 and tells by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
+/* A gauge that is always 1 and informs by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
  * ready-made, escaped by the caller. Keeps the strings. */
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels);
 
-/* The cell of a label's value (borrowed), shown from now on; made if there is none. With a NULL
+/* The cell of a label's value (borrowed), shown from now on; created if need be. With a NULL
  * label_value that of a metric without label. A series that was removed comes back with the numbers
  * it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
@@ -92,7 +92,7 @@ int64_t metric_get(const struct metric_cell *cell);
 void metric_observe_us(struct metric_cell *cell, int64_t duration_us);
 
 /* Adds all metrics in the text format 0.0.4: in the order of metrics_add, series in the order of
- * their labels, numbers by value. Borrows page; its is_broken tells whether memory sufficed. */
+ * their labels, numbers by value. Borrows page; its is_broken says whether memory sufficed. */
 void metrics_render(struct metrics *metrics, struct text *page);
 
 #endif

@@ -34,14 +34,14 @@ struct worker {
     char name[WORKER_NAME_BYTES]; /* for debuggers, perf and `top -H` */
     worker_step *step;
     void *context;
-    /* owned by who starts and stops it */
+    /* owned by the thread that starts and stops it */
     pthread_t thread;
     bool is_running;
     /* shared: written by the owner */
     atomic_bool must_stop;
     /* shared: written by the thread, read by anybody */
     atomic_int_fast64_t heartbeat_ms; /* begin of the present step, or of the last one */
-    /* rung by whoever brings work */
+    /* rung by every thread that brings work */
     struct alarm alarm;
 };
 

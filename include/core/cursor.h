@@ -34,7 +34,7 @@ enum {
 enum cursor_verdict {
     CURSOR_GO_ON,  /* nothing to do */
     CURSOR_REWIND, /* ask the log for its bounds, cursor_resume, and seek to cursor.position */
-    CURSOR_STALE,  /* an answer to a generation that is no more: ignored */
+    CURSOR_STALE,  /* an answer to an earlier generation: ignored */
 };
 
 /* Why a track was rewound: the label of rollcall_rewinds_total. */
@@ -93,11 +93,11 @@ struct cursor_finding {
  * used for this partition in this process; both tracks start with it. */
 void cursor_init(struct cursor *cursor, uint64_t generation);
 
-/* Tells the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
- * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept beside the committed offset. */
+/* Takes the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
+ * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept with the committed offset. */
 void cursor_found(struct cursor *cursor, int64_t counted, int64_t published, int64_t origin);
 
-/* Decides, after cursor_found or a CURSOR_REWIND, where reading goes on; on return the caller seeks to
+/* Decides, after cursor_found or a CURSOR_REWIND, where reading continues; on return the caller seeks to
  * cursor->position. May be called again with other bounds. */
 struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
                                     struct cursor_policy policy);
@@ -115,7 +115,7 @@ bool cursor_can_cut(const struct cursor *cursor);
 bool cursor_has_uncounted(const struct cursor *cursor);
 
 /* Cuts a checkpoint [base, end) of the counted track. base is an offset, CURSOR_ABSENT, or
- * CURSOR_UNKNOWN, which no store ever equals, so that the answer tells what is stored.
+ * CURSOR_UNKNOWN, which no store ever equals, so that the answer says what is stored.
  * Requires cursor_can_cut. */
 struct cursor_cut {
     uint64_t generation;
@@ -130,7 +130,7 @@ enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, i
 enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end);
 
 /* What was handed over under `generation` was not published; the group's committed offset is
- * `committed` (CURSOR_ABSENT if none), with `origin` beside it. If another owner began the partition
+ * `committed` (CURSOR_ABSENT if none), with its `origin`. If another owner began the partition
  * elsewhere meanwhile, its origin is taken over; counting that has not begun begins there too. */
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
                                        int64_t committed, int64_t origin);

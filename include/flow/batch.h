@@ -5,7 +5,7 @@
  *           COUNT to CHECKPOINT and home again; notices from PUBLISH and CHECKPOINT to INGEST.
  * Threads:  a batch is filled by INGEST, then read by all its holders at once; home again it is INGEST's.
  * Owns:     copies of its records, their headers, and its parts' deltas.
- * Limits:   each partition owns a fixed number of batches and has no more: whoever is slow keeps
+ * Limits:   each partition owns a fixed number of batches and has no more: a slow receiver keeps
  *           them away from home, and INGEST stops reading. There is no other bound, and none is
  *           needed.
  */
@@ -139,7 +139,7 @@ struct epoch_part {
     int32_t partition;
     unsigned shard;
     struct cursor_cut cut;
-    struct inbox *ingest; /* who is notified */
+    struct inbox *ingest; /* is notified */
     struct inbox *home;   /* the shard that gets it back */
     bool is_stored;       /* set by CHECKPOINT: its counts are in Redis */
     struct delta delta;

@@ -8,7 +8,7 @@
  * Waits:    inside kafka_sink and kafka_source alone, each call at most CALL_MS. Between attempts it
  *           sleeps for a growing delay of up to RETRY_MS_MAX.
  *
- * I1  A batch of a generation that was told NOTICE_UNPUBLISHED, or that the fence shuts out, is never
+ * I1  A batch of a generation that was sent NOTICE_UNPUBLISHED, or that the fence shuts out, is never
  *     published.
  */
 #ifndef FLOW_PUBLISH_H

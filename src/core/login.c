@@ -1,6 +1,6 @@
 /* A record is judged in two steps: a decoder turns its bytes into struct fields, then the rules are
- * applied to these. The rules never see JSON, so a record cannot be judged otherwise because of who
- * decoded it: core/scan, when it is sure, fills the same fields as core/parse does. */
+ * applied to these. The rules never see JSON, so the verdict on a record does not depend on which
+ * decoder read it: core/scan, when it is sure, fills the same fields as core/parse does. */
 #include "core/login.h"
 
 #include <assert.h>

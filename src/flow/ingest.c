@@ -21,7 +21,7 @@ enum {
     LAG_MS = 200,
 };
 
-/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of who writes what */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of what thread writes what */
 struct ingest {
     /* fixed after create */
     const struct ingest_options *options;
@@ -483,7 +483,7 @@ struct kafka_stream *ingest_stop(struct ingest *ingest) {
     worker_stop(&ingest->worker);
     ingest->is_running = false;
     kafka_stream_watch(ingest->stream, NULL);
-    /* whoever holds them still: the other partitions must not wait for it */
+    /* wherever they still are: the other partitions must not wait for them */
     for (unsigned i = 0; i < BATCHES; i++)
         forget_bytes(ingest, ingest->batches[i]);
     budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);

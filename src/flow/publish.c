@@ -4,7 +4,7 @@
  *     READY    batches begin a transaction, or go into the open one; records are sent
  *     COMMITS  the transaction is due: it is committed
  *     ABORTS   it failed: it is aborted; if that fails too, a new producer ends it (OPENING)
- *     ASKS     it has ended: the group's committed offsets tell how, and every partition that took part is
+ *     ASKS     it has ended: the group's committed offsets say how, and every partition that took part is
  *              notified to continue there
  *
  * A call that Kafka does not answer is made again in a later step, after a growing delay. */
@@ -32,7 +32,7 @@ enum {
 /* One partition's part in the transaction. */
 struct share {
     uint64_t generation; /* of the batches in the open transaction */
-    uint64_t lowest;     /* generations below it were told that they are not published */
+    uint64_t lowest;     /* generations below it were notified that they are not published */
     int64_t end, origin;
     struct inbox *ingest;
     bool is_in;
@@ -191,7 +191,7 @@ static void open_sink(struct publish *publish) {
     }
 }
 
-/* Reports to every partition of the transaction that came to nothing where the group stands. */
+/* Notifies every partition of the failed transaction where the group stands. */
 static void ask_group(struct publish *publish) {
     struct error error;
     if (!kafka_source_committed(publish->options.source, publish->members, publish->member_count,
