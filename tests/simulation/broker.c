@@ -8,12 +8,12 @@
 struct broker broker;
 
 static int8_t choose_kind(int partition) {
-    (void)partition;
-    if (one_in(6)) {
+    const bool is_wide = world.plan.is_wide && partition == 0;
+    if (one_in(is_wide ? 16 : 6)) {
         befalls(EVENT_HOLE);
         return RECORD_HOLE;
     }
-    if (world.plan.is_wide) return (int8_t)(one_in(8) ? 7 + roll(3) : RECORD_WIDE);
+    if (world.plan.is_wide) return (int8_t)(one_in(16) ? 7 + roll(3) : RECORD_WIDE);
     const int8_t kind = (int8_t)roll(RECORD_WIDE);
     if (kind < RECORD_BORDERS) befalls(EVENT_BORDER);
     return kind;
@@ -24,7 +24,8 @@ void broker_begin(void) {
     for (int p = 0; p < world.plan.partition_count; p++) {
         for (int i = 0; i < world.plan.log_end[p]; i++)
             broker.log[p][i] = choose_kind(p);
-        broker.log_end[p] = roll((uint32_t)world.plan.log_end[p]);
+        broker.log_end[p] = one_in(4) ? world.plan.log_end[p]
+                                      : (int64_t)roll((uint32_t)world.plan.log_end[p]);
         broker.committed[p] = (struct committed){-1, -1};
     }
 }

@@ -7,11 +7,16 @@
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
+#include "flow/tally.h"
 #include "judge.h"
 #include "process.h"
 #include "records.h"
 
-enum { SAVED = 2, LATE = 6 };
+enum {
+    SAVED = 2,
+    LATE = 6,
+    PENDING_MAX = 256, /* keys of an epoch, from which on INGEST stops */
+};
 
 /* A call on its way: what it would add. */
 struct call {
@@ -98,14 +103,39 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
 
 static struct call call_of(const struct aggregates *aggregates, const struct store_call *from) {
     struct call call = {.partition = from->partition, .base = from->base, .end = from->end};
-    for (size_t i = 0; i < from->delta_count; i++)
+    size_t keys = 0;
+    for (size_t i = 0; i < from->delta_count; i++) {
         add_delta(&call, aggregates, from->deltas[i]);
+        keys += from->deltas[i]->entry_count;
+    }
+    if (keys > PENDING_MAX) befalls(EVENT_CHECKPOINT_FULL);
     return call;
+}
+
+/* A number for what is in a delta; that of two together is their sum. */
+static uint64_t sum_of(const struct delta *delta) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < delta->entry_count; i++) {
+        const struct delta_entry *entry = &delta->entries[i];
+        const struct delta_key key = delta_key(delta, entry);
+        const uint64_t weight = (uint64_t)record_weight(key.bytes, key.length) + key.field;
+        sum += (uint64_t)entry->count * weight * weight;
+    }
+    return sum;
+}
+
+/* In place of flow/tally's: the running totals must hold what was stored, and nothing else. */
+void __wrap_tally_add(struct tally *tally, const struct delta *delta);
+void __real_tally_add(struct tally *tally, const struct delta *delta);
+
+void __wrap_tally_add(struct tally *tally, const struct delta *delta) {
+    current->totals_sum += sum_of(delta);
+    __real_tally_add(tally, delta);
 }
 
 /* Nobody waits for it any more, and it may arrive yet. */
 static void leave(const struct call *call) {
-    if (one_in(2)) return;
+    if (one_in(3)) return;
     struct call *place = &late[roll(LATE)];
     *place = *call;
     place->at_us = world.now_us + roll(one_in(3) ? 20000 : 500) * (int64_t)MS_US;
@@ -193,6 +223,7 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
                                      struct error *error) {
     (void)store;
     error_set(warning, "%s", "");
+    if (must_be_fixed(error)) return STORE_REFUSED;
     return trip(error) && trip(error) ? STORE_OK : STORE_RETRY;
 }
 
@@ -204,6 +235,7 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
         befalls(EVENT_REDIS_AWAY_AT_ASSIGNMENT);
         return STORE_RETRY;
     }
+    if (must_be_fixed(error)) return STORE_REFUSED;
     for (size_t i = 0; i < count; i++) {
         offsets[i] = redis.partitions[partitions[i]].offset;
         trace("reads counted p%d: %lld", partitions[i], (long long)offsets[i]);
@@ -216,6 +248,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
 static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
+    for (size_t i = 0; stored == call->end && call->base != CURSOR_UNKNOWN && i < call->delta_count; i++)
+        current->stored_sum += sum_of(call->deltas[i]);
     trace("stores p%d: %lld to %lld, and %lld is stored", call->partition, (long long)call->base,
           (long long)call->end, (long long)stored);
 }
@@ -230,7 +264,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     for (size_t i = 0; i < count; i++) {
         const struct call call = call_of(store->aggregates, &calls[i]);
         if (!is_broken && i > 0) call_lets_others(); /* others' calls come between */
-        if (!is_broken && (current->is_killed || fails(60))) {
+        if (!is_broken && (current->is_killed || fails(20))) {
             is_broken = true;
             error_set(error, "the connection to Redis broke");
         }
@@ -238,13 +272,17 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
             if (was_sent) leave(&call);
             continue;
         }
-        if (fails(60)) {
+        if (fails(20)) {
             befalls(EVENT_REDIS_FULL);
             error_set(error, "OOM command not allowed when used memory > 'maxmemory'");
             continue;
         }
+        if (must_be_fixed(error)) {
+            calls[i].verdict = STORE_REFUSED;
+            continue;
+        }
         const int64_t stored = apply(&call);
-        if (fails(25)) {
+        if (fails(10)) {
             befalls(EVENT_REPLY_LOST);
             trace("the reply for p%d is lost", call.partition);
             is_broken = true;

@@ -226,6 +226,7 @@ static void list(struct kafka_source *source, unsigned partitions, bool is_given
 
 enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
                                     struct error *error) {
+    if (!source->has_failed) source->has_failed = must_be_fixed(&source->failure);
     if (source->has_failed) {
         *error = source->failure;
         return SOURCE_FAILED;

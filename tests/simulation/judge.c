@@ -62,6 +62,12 @@ void judge_counts(int partition) {
 void judge_failure(const char *why) {
     trace("ended: %s", why);
     befalls(EVENT_FAILURE);
+    static const char *const reasons[] = {"records are gone", "same instance.id", "only the user",
+                                          "thread", "start Redis"};
+    bool is_known = false;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        is_known |= strstr(why, reasons[i]) != NULL;
+    if (!is_known) broken("a process could not continue, and no reason was given to it: %s", why);
     if (strstr(why, "records are gone") == NULL) return;
     befalls(EVENT_GAP_STOP);
     if (!world.plan.loses_records) broken("P3: a gap is reported, and there is none: %s", why);

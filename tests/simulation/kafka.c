@@ -41,6 +41,7 @@ enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *t
                                       struct topic_facts *facts, struct error *error) {
     (void)source;
     (void)topic;
+    if (must_be_fixed(error)) return TOPICS_REFUSED;
     if (!kafka_call(timeout_ms, error)) return TOPICS_RETRY;
     *facts = (struct topic_facts){.exists = true, .partition_count = world.plan.partition_count};
     return TOPICS_OK;
@@ -60,7 +61,7 @@ bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const 
     (void)topic;
     (void)id;
     kafka_call(timeout_ms, error);
-    return true;
+    return !must_be_fixed(error);
 }
 
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,

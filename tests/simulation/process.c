@@ -29,7 +29,7 @@ static void configure(struct process *process) {
     process->config = (struct config){
         .instance = {.id = process->id,
                      .shards = (int)plan->shard_count,
-                     .memory_mb = 64},
+                     .memory_mb = 1},
         .source = {.group = group, .topic = topic},
         .sink = {.topic = output,
                  .rejected_topic = plan->has_rejected_topic ? rejected : none,
@@ -61,6 +61,8 @@ static void end(struct process *process) {
             broken("a process ends, and %s runs", process->tasks[i].worker->name);
         process->tasks[i].worker = NULL;
     }
+    if (process->stored_sum != process->totals_sum)
+        broken("the running totals are not what the process has stored");
     process->main.is_running = false;
     process->task_end = 0;
     stop_fini(&process->stop);
@@ -89,6 +91,7 @@ void process_start(struct process *process) {
     process->is_up = true;
     process->is_killed = process->is_asked = process->has_failed_offsets = false;
     process->paused_us = process->cut_us = 0;
+    process->stored_sum = process->totals_sum = 0;
     process->start_us = NEVER_US;
     configure(process);
     current = process;

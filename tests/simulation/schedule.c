@@ -153,6 +153,10 @@ void worker_init(struct worker *worker, const char *name, worker_step *step, voi
 
 bool worker_start(struct worker *worker) {
     assert(current != NULL && !worker->is_running);
+    if (worker != &current->main && fails(1000)) {
+        befalls(EVENT_NO_THREAD);
+        return false;
+    }
     struct task *task = current->tasks;
     while (task->worker != NULL)
         if (++task == current->tasks + WORKERS_MAX) broken("a process has too many workers");

@@ -47,15 +47,23 @@ void broken(const char *format, ...) {
     _exit(EXIT_FAILURE);
 }
 
+bool must_be_fixed(struct error *error) {
+    if (!fails(2000)) return false;
+    befalls(EVENT_REFUSED);
+    error_set(error, "only the user can fix it");
+    return true;
+}
+
 /* --- the plan --------------------------------------------------------------------------------- */
 
 static void make_plan(struct plan *plan) {
-    static const int steps[] = {200, 400, 800};
+    static const int steps[] = {250, 500, 1000};
     *plan = (struct plan){
         .partition_count = one_in(2) ? 1 : 1 + (int)roll(PARTITIONS_MAX),
         .shard_count = 1 + roll(2),
         .is_static = one_in(3),
         .is_wide = one_in(24),
+        .is_heavy = one_in(6),
         .has_rejected_topic = !one_in(8),
         .has_ticks = one_in(2),
         .loses_records = one_in(8),
@@ -67,11 +75,13 @@ static void make_plan(struct plan *plan) {
         .haste = 1 + roll(8),
         .steps = steps[roll(3)],
     };
-    if (plan->is_wide) plan->partition_count = 1;
+    if (plan->is_wide) plan->partition_count = 2; /* with one, an epoch may have more keys */
+    if (plan->is_wide) plan->checkpoint_ms += 1000;
     plan->has_twins = plan->is_static && one_in(3);
     for (int p = 0; p < plan->partition_count; p++)
-        plan->log_end[p] = plan->is_wide ? LOG_MAX : 4 + (int)roll(16);
+        plan->log_end[p] = plan->is_wide && p == 0 ? LOG_MAX : 4 + (int)roll(16);
     if (plan->is_wide) befalls(EVENT_WIDE);
+    if (plan->is_heavy) befalls(EVENT_HEAVY);
     if (plan->has_twins) befalls(EVENT_TWINS);
     if (plan->partition_count > 1) befalls(EVENT_PARTITIONS);
     if (plan->policy.start == CURSOR_START_LATEST) befalls(EVENT_START_LATEST);

@@ -33,6 +33,7 @@ struct simulation_options {
     X(BORDER, "a record at the border of the future")                                              \
     X(START_LATEST, "start=latest")                                                                \
     X(WIDE, "records with many keys")                                                              \
+    X(HEAVY, "records that fill the memory for them")                                             \
     X(PARTITIONS, "several partitions")                                                            \
     X(CRASH, "a crash")                                                                            \
     X(CRASH_IN_CALL, "a crash within a call")                                                      \
@@ -43,6 +44,8 @@ struct simulation_options {
     X(STOP_IN_START, "a stop before it runs")                                                      \
     X(STOP_IN_DRAIN, "a stop while partitions drain")                                              \
     X(FAILURE, "an instance that cannot continue")                                                 \
+    X(REFUSED, "an error that only the user can fix")                                              \
+    X(NO_THREAD, "a thread that cannot be made")                                                   \
     X(TWINS, "two processes with the same id")                                                     \
     X(FENCED_TWIN, "an instance ended by its twin")                                                \
     X(REVOKED, "partitions revoked and drained")                                                   \

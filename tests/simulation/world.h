@@ -11,12 +11,13 @@
 #include <stdint.h>
 #include <stdnoreturn.h>
 
+#include "base/error.h"
 #include "core/cursor.h"
 #include "simulation.h"
 
 enum {
     PARTITIONS_MAX = 3,
-    LOG_MAX = 40, /* offsets of one partition's log */
+    LOG_MAX = 48, /* offsets of one partition's log */
     SECOND_US = 1000000,
     MS_US = 1000,
 };
@@ -31,6 +32,7 @@ struct plan {
     bool is_static;     /* instances have ids that stay the same */
     bool has_twins;     /* the first two have the same one */
     bool is_wide;       /* records with so many keys that an epoch can reach its limit */
+    bool is_heavy;      /* records so large that batches and the memory for them fill up */
     bool has_rejected_topic;
     bool has_ticks;     /* a worker wakes up at least every WORKER_TICK_MS, as in production */
     bool loses_records; /* Kafka may delete what is still needed */
@@ -82,6 +84,9 @@ static inline bool one_in(uint32_t sides) {
 static inline bool fails(uint32_t sides) {
     return world.stage == STAGE_FAULTS && roll(sides * world.plan.calm) == 0;
 }
+
+/* What only the user can fix; the program must end, and say so. */
+bool must_be_fixed(struct error *error);
 
 static inline void befalls(enum event event) {
     world.has_befallen[event] = true;
