@@ -55,7 +55,10 @@ static void hear(const char *message, const struct log_field *fields) {
     }
     if (has_begin(message, "Redis holds nothing for this partition")) befalls(EVENT_REBUILDS);
     if (has_begin(message, "The group has no committed offset")) befalls(EVENT_ADOPTS);
-    if (has_begin(message, "Partitions given away before all")) befalls(EVENT_DRAIN_LATE);
+    if (has_begin(message, "Partitions given away before all")) {
+        befalls(EVENT_DRAIN_LATE);
+        if (current->must_drain) broken("everything is settled, and a drain takes too long");
+    }
     if (strstr(message, "did not come home") != NULL) broken("%s", message);
 }
 

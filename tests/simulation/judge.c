@@ -182,7 +182,12 @@ static void end_settling(void) {
             judge_counts(p);
     }
     for (struct process *process = processes; process < processes + PROCESSES; process++) {
+        const struct kafka_source *source = process->source;
         process->start_us = NEVER_US;
+        process->must_drain = source != NULL && source->open_event == SOURCE_QUIET &&
+                              client_is_same_member(source) && group_find(source->member_id) &&
+                              world.lost_records == 0 && !world.is_gap_reported &&
+                              !process->is_asked;
         if (process->is_up) process_ask_to_end(process);
     }
     enter(STAGE_STOPPING);

@@ -42,7 +42,7 @@ struct process {
     bool is_up;     /* has a pipeline, or is about to */
     bool is_killed; /* nothing that it does reaches the outside */
     bool is_asked;  /* to end, by a signal */
-    bool is_running, is_draining;
+    bool must_drain; /* all that it owns is settled: giving it back takes no time */
     int64_t paused_us; /* until then it takes no step */
     int64_t start_us;  /* when its next life begins */
     int64_t cut_us;    /* until then it does not reach Kafka */
