@@ -1,8 +1,9 @@
 /* The floor: what librdkafka itself costs for rollcall's job without the job. Consumes a topic,
  * produces the same bytes to the same partition of another, and commits the offsets in a
  * transaction every 100 ms, until SIGTERM. Counts nothing, judges nothing, survives nothing: it is
- * for one member and no faults, and ends at the first error. As it is, it loses the records' headers
- * and timestamps; with --whole it keeps them, as whoever passes on the records of others must. */
+ * for one member and no faults, and ends at the first error. As it is, it loses the records'
+ * headers and timestamps; with --whole it keeps them, as whoever passes on the records of others
+ * must. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* arena: memory of one input, under ASan's eyes, for what is asked for too often for its own malloc:
- * ten pieces a record by jansson, and the record.
+/* arena: memory of one input, under ASan's eyes, for what is asked for too often for its own
+ * malloc: ten pieces a record by jansson, and the record.
  *
  * Limits:   ARENA_BYTES between two resets; past that it ends the process.
  *

@@ -1,13 +1,14 @@
 /* For LD_PRELOAD: lets one allocation of a process fail, or that one and all later ones. Only calls
- * out of the program and the libraries below are counted and fail. Not those out of librdkafka, which
- * ends the process by an assertion, nor out of OpenSSL, which crashes; nor out of hiredis before 1.0,
- * which does either, and does not say why.
+ * out of the program and the libraries below are counted and fail. Not those out of librdkafka,
+ * which ends the process by an assertion, nor out of OpenSSL, which crashes; nor out of hiredis
+ * before 1.0, which does either, and does not say why.
  *
  * SCARCE_WORD    only in a process whose second argument is this ("run")
  * SCARCE_AT      which call fails, from 1; 0: none
  * SCARCE_FOREVER "1": all later ones fail too
  * SCARCE_LATER   "1": none is counted before SIGUSR2
- * SCARCE_TOLD    a file: "failed\n" is added to it when one fails, how many calls there were at exit
+ * SCARCE_TOLD    a file: "failed\n" is added to it when one fails, how many calls there were at
+ * exit
  */
 #include <errno.h>
 #include <fcntl.h>
