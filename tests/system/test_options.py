@@ -266,7 +266,7 @@ def test_odd_but_valid_json(world):
 
 
 def test_stated_limits_of_json(world):
-    """The limits stated in the README: valid by RFC 8259, but rejected as not_json."""
+    """The limits in docs/records.md: valid by RFC 8259, but rejected as not_json."""
     load = world.make_load()
     login = b'{"device_type":"d","locale":"PA","timestamp":1720622216,%s}'
     extras = [b'"x":1e400', b'"x":"\\ud800"',
