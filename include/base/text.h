@@ -41,6 +41,9 @@ const char *text_string(const struct text *text);
 /* Empties it, clears is_broken, keeps the memory. */
 void text_clear(struct text *text);
 
+/* Cuts white space off both ends of a C string, in place. */
+char *text_trim(char *string);
+
 /* Frees its memory; an empty text is left. */
 void text_release(struct text *text);
 

@@ -62,7 +62,7 @@ static void catch_signals(const struct config *config) {
 }
 
 /* The main thread is a worker too. */
-static void run(struct pipeline *pipeline) {
+static void take_steps(struct pipeline *pipeline) {
     for (;;) {
         alarm_arm(&main_alarm);
         const int64_t now_ms = clock_ms();
@@ -81,7 +81,7 @@ static int end(bool has_failed, const struct error *error) {
     return has_failed ? 1 : 0;
 }
 
-int command_run(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
     uint64_t seed;
@@ -90,9 +90,19 @@ int command_run(const struct config *config, const struct options *options) {
     if (getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)clock_us();
     struct pipeline *pipeline = pipeline_create(config, &stop, seed, &error);
     if (pipeline == NULL) return end(true, &error);
-    run(pipeline);
+    take_steps(pipeline);
     if (atomic_load(&stop.signal) == 0) alarm(watchdog_s); /* else it has run since the signal */
     const bool has_failed = pipeline_has_failed(pipeline, &error);
     pipeline_destroy(&pipeline);
     return end(has_failed, &error);
 }
+
+const struct command command_run = {
+    .name = "run",
+    .summary = "process until SIGTERM or SIGINT, then drain and leave",
+    .help = "Reads logins from input.topic, counts them in Redis and publishes them to\n"
+            "output.topic, each exactly once, until SIGTERM or SIGINT; then drains, commits,\n"
+            "leaves the group and exits 0. A second signal ends it at once. Start as many as you\n"
+            "like: they share the partitions.\n",
+    .run = run,
+};

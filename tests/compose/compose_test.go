@@ -185,9 +185,14 @@ func TestRedisPersistsAndNeverEvicts(t *testing.T) {
 }
 
 func TestEnvironmentNamesExistInTheConfiguration(t *testing.T) {
-	keys, err := os.ReadFile("../../src/app/config_keys.c")
+	page, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	sections := make(map[string]string)
+	for _, text := range strings.Split(string(page), "\n### [")[1:] {
+		name, rows, _ := strings.Cut(text, "]")
+		sections[name] = rows
 	}
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		for name := range service.Environment {
@@ -196,8 +201,7 @@ func TestEnvironmentNamesExistInTheConfiguration(t *testing.T) {
 				continue // [kafka] accepts any librdkafka property
 			}
 			section, key, _ := strings.Cut(strings.ToLower(rest), "_")
-			if !strings.Contains(string(keys), `"`+section+`", "`+key+`"`) &&
-				!strings.Contains(string(keys), `"`+section+"."+key+`"`) {
+			if !strings.Contains(strings.ReplaceAll(sections[section], ".", "_"), "| `"+key+"` |") {
 				t.Errorf("%s: section [%s] has no key %s", name, section, key)
 			}
 		}
