@@ -113,6 +113,15 @@ uint64_t simulation_run(uint64_t seed, struct totals *totals) {
     return world.history;
 }
 
+void simulation_add(struct totals *into, const struct totals *from) {
+    into->schedules += from->schedules;
+    into->steps += from->steps;
+    into->records += from->records;
+    into->processes += from->processes;
+    for (int i = 0; i < EVENT_COUNT; i++)
+        into->with[i] += from->with[i];
+}
+
 void simulation_print(FILE *file, const char *prefix, const struct totals *totals) {
     for (int i = 0; i < EVENT_COUNT; i++) {
         fprintf(file, "%s%9llu with %s\n", prefix, (unsigned long long)totals->with[i],

@@ -111,6 +111,8 @@ void simulation_init(const struct simulation_options *options);
  * reports that and ends the process. */
 uint64_t simulation_run(uint64_t seed, struct totals *totals);
 
+void simulation_add(struct totals *into, const struct totals *from);
+
 /* In how many schedules each thing happened, a line each, after `prefix`. */
 void simulation_print(FILE *file, const char *prefix, const struct totals *totals);
 
