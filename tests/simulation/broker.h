@@ -19,7 +19,7 @@ enum {
     OUTPUTS_MAX = 16384,
     SESSION_MS = 10000,
     REBALANCE_MS = 15000,
-    TRANSACTION_MS = 60000,
+    TRANSACTION_MS = 20000,
 };
 
 /* A member of the group, as its coordinator knows it. */

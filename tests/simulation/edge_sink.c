@@ -176,6 +176,9 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
         is_moved[offsets[i].partition] = true;
         moved[offsets[i].partition] = (struct committed){offsets[i].offset, offsets[i].origin};
     }
+    const bool is_first = simulation_options.mutant == FENCE_FIRST;
+    const bool may_first = is_first && may_commit(context);
+    if (is_first) call_lets_others();
     const int member_id = source->member_id, generation = source->generation;
     call_lets_others();
     if (current->is_killed) return retry(error);
@@ -184,7 +187,7 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
         if (simulation_options.mutant != NO_MEMBER)
             return failed(sink, error, "the group has this process as another member");
     }
-    if (!may_commit(context)) {
+    if (is_first ? !may_first : !may_commit(context)) {
         befalls(EVENT_REFUSED_FENCE);
         return failed(sink, error, "a partition was given away meanwhile");
     }

@@ -168,6 +168,7 @@ void kafka_source_leave(struct kafka_source *source) {
     }
     source->is_subscribed = source->is_joined = false;
     source->process->source = NULL;
+    call_lets_others();
     if (source->static_id < 0 && kafka_is_reachable(source->process)) {
         trace("leaves the group");
         group_leave(source->member_id);

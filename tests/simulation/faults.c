@@ -38,7 +38,7 @@ static void harm_process(struct process *process) {
         process_pause(process, world.now_us + roll(one_in(3) ? 15000 : 1000) * (int64_t)MS_US);
         break;
     default:
-        process->cut_us = world.now_us + roll(one_in(3) ? 15000 : 1000) * (int64_t)MS_US;
+        process->cut_us = world.now_us + roll(one_in(8) ? 70000 : 3000) * (int64_t)MS_US;
         trace("network: %s does not reach Kafka for %lld ms", process->name,
               (long long)((process->cut_us - world.now_us) / MS_US));
     }

@@ -1,6 +1,7 @@
 /* One schedule: its plan, its run, what is said when it breaks. */
 #include "simulation.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,7 @@ static void make_plan(struct plan *plan) {
 
 void simulation_init(const struct simulation_options *options) {
     simulation_options = *options;
+    mallopt(M_PERTURB, 0x5A); /* what is used after it was freed is noticed */
     records_init();
 }
 

@@ -19,6 +19,7 @@ enum mutant {
     NO_COMPARE, /* Redis applies every call */
     NO_MEMBER,  /* kafka_sink commits what was given to an expelled member, under its next id */
     NO_STABLE,  /* committed offsets are read past open transactions */
+    FENCE_FIRST, /* the fence is asked before the group's metadata is fetched, not after */
     NO_EPOCH,   /* an older producer of the same transactional id is not shut out */
 };
 
