@@ -21,6 +21,8 @@ static int8_t choose_kind(int partition) {
 
 void broker_begin(void) {
     memset(&broker, 0, offsetof(struct broker, outputs));
+    for (int i = 0; i < 2; i++)
+        broker.topics_us[i] = world.plan.has_topics ? 0 : NEVER_US;
     for (int p = 0; p < world.plan.partition_count; p++) {
         for (int i = 0; i < world.plan.log_end[p]; i++)
             broker.log[p][i] = choose_kind(p);

@@ -81,7 +81,8 @@ struct broker {
     struct producer producers[PRODUCERS_MAX];
     int output_count;
     struct output outputs[OUTPUTS_MAX];
-    int64_t back_us; /* away until then */
+    int64_t topics_us[2]; /* when each output topic is there; NEVER_US: it is not */
+    int64_t back_us;      /* away until then */
 };
 
 extern struct broker broker;

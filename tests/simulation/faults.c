@@ -2,6 +2,7 @@
 
 #include "broker.h"
 #include "client.h"
+#include "pages.h"
 #include "process.h"
 #include "redis.h"
 #include "world.h"
@@ -94,6 +95,7 @@ static void harm_broker(void) {
 
 void faults_tick(void) {
     if (world.stage != STAGE_FAULTS) return;
+    if (world.plan.has_pages && one_in(100)) pages_ask(&processes[roll(PROCESSES)]);
     if (one_in(24)) produce();
     if (one_in(60)) redis_save();
     if (!one_in(16 * world.plan.calm)) return;

@@ -37,13 +37,20 @@ static bool kafka_call(int timeout_ms, struct error *error) {
            error_set(error, "Kafka does not answer");
 }
 
+/* When a topic is there, as all brokers see it. */
+static int64_t *there_us(const char *topic) {
+    static int64_t always;
+    if (strcmp(topic, "input") == 0) return &always;
+    return &broker.topics_us[strcmp(topic, "output") != 0];
+}
+
 enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic, int timeout_ms,
                                       struct topic_facts *facts, struct error *error) {
     (void)source;
-    (void)topic;
     if (must_be_fixed(error)) return TOPICS_REFUSED;
     if (!kafka_call(timeout_ms, error)) return TOPICS_RETRY;
-    *facts = (struct topic_facts){.exists = true, .partition_count = world.plan.partition_count};
+    const bool exists = *there_us(topic) <= world.now_us;
+    *facts = (struct topic_facts){exists, exists ? world.plan.partition_count : 0};
     return TOPICS_OK;
 }
 
@@ -64,11 +71,21 @@ bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const 
     return !must_be_fixed(error);
 }
 
+static enum topics_verdict retry(struct error *error) {
+    error_set(error, "Kafka does not answer");
+    return TOPICS_RETRY;
+}
+
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error) {
     (void)source;
-    (void)partition_count;
-    (void)timeout_ms;
-    (void)error;
-    broken("the topic %s is there, and is created", topic);
+    if (partition_count != world.plan.partition_count)
+        broken("the topic %s is created with %d partitions", topic, partition_count);
+    if (must_be_fixed(error)) return TOPICS_REFUSED;
+    const int64_t deadline_us = world.now_us + timeout_ms * (int64_t)MS_US;
+    if (!kafka_trip(deadline_us)) return retry(error);
+    if (*there_us(topic) == NEVER_US) *there_us(topic) = world.now_us + roll(300) * (int64_t)MS_US;
+    trace("creates the topic %s", topic);
+    befalls(EVENT_TOPICS_CREATED);
+    return kafka_trip(deadline_us) ? TOPICS_OK : retry(error);
 }

@@ -42,7 +42,7 @@ static void configure(struct process *process) {
                       .retention_days = 400,
                       .threshold = 10},
         .redis = {.url = url, .prefix = prefix, .timeout_ms = REDIS_TIMEOUT_MS},
-        .expose = {.listen = none},
+        .expose = {.listen = plan->has_pages ? url : none},
         .is_static = plan->is_static,
         .drain_ms = DRAIN_MS,
     };

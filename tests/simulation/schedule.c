@@ -151,6 +151,12 @@ void worker_init(struct worker *worker, const char *name, worker_step *step, voi
     strncpy(worker->name, name, sizeof worker->name - 1);
 }
 
+/* Some are slow, and a few very slow. */
+static uint32_t sloth(void) {
+    if (one_in(20)) return 1 + roll(100);
+    return one_in(3) ? 1 + roll(8) : 1;
+}
+
 bool worker_start(struct worker *worker) {
     assert(current != NULL && !worker->is_running);
     if (worker != &current->main && fails(1000)) {
@@ -160,7 +166,7 @@ bool worker_start(struct worker *worker) {
     struct task *task = current->tasks;
     while (task->worker != NULL)
         if (++task == current->tasks + WORKERS_MAX) broken("a process has too many workers");
-    *task = (struct task){.worker = worker, .sloth = one_in(3) ? 1 + roll(8) : 1};
+    *task = (struct task){.worker = worker, .sloth = sloth()};
     if (task - current->tasks >= current->task_end) current->task_end = (int)(task - current->tasks) + 1;
     atomic_store(&worker->must_stop, false);
     atomic_store(&worker->heartbeat_ms, world.now_us / MS_US);

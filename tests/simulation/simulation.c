@@ -58,7 +58,7 @@ bool must_be_fixed(struct error *error) {
 /* --- the plan --------------------------------------------------------------------------------- */
 
 static void make_plan(struct plan *plan) {
-    static const int steps[] = {250, 500, 1000};
+    static const int steps[] = {300, 600, 1200};
     *plan = (struct plan){
         .partition_count = one_in(2) ? 1 : 1 + (int)roll(PARTITIONS_MAX),
         .shard_count = 1 + roll(2),
@@ -67,6 +67,8 @@ static void make_plan(struct plan *plan) {
         .is_heavy = one_in(6),
         .has_rejected_topic = !one_in(8),
         .has_ticks = one_in(2),
+        .has_pages = one_in(8),
+        .has_topics = !one_in(4),
         .loses_records = one_in(8),
         .policy = {one_in(4) ? CURSOR_START_LATEST : CURSOR_START_EARLIEST,
                    one_in(2) ? CURSOR_GAP_FAIL : CURSOR_GAP_CONTINUE},

@@ -35,6 +35,8 @@ struct simulation_options {
     X(START_LATEST, "start=latest")                                                                \
     X(WIDE, "records with many keys")                                                              \
     X(HEAVY, "records that fill the memory for them")                                             \
+    X(PAGES, "pages asked for over HTTP")                                                          \
+    X(TOPICS_CREATED, "output topics created")                                                     \
     X(PARTITIONS, "several partitions")                                                            \
     X(CRASH, "a crash")                                                                            \
     X(CRASH_IN_CALL, "a crash within a call")                                                      \

@@ -1,59 +1,9 @@
-/* What the program's page for people needs. There is no HTTP here (http.listen is empty): none of this is
- * called. And what a simulation can do without. */
+/* What a simulation can do without. */
 #include <urcu-bp.h>
 #include <urcu/rculfhash.h>
 
-#include "app/totals.h"
-#include "edge/http_server.h"
 #include "edge/kafka_conf.h"
-#include "edge/redis_snapshot.h"
-#include "world.h"
-
-#define NOT_CALLED(name) broken(name " is called, and there is no HTTP")
-
-void totals_render(struct tally *const *tallies, unsigned shard_count,
-                   const struct aggregates *aggregates, struct text *json) {
-    (void)tallies;
-    (void)shard_count;
-    (void)aggregates;
-    (void)json;
-    NOT_CALLED("totals_render");
-}
-
-enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
-                                       const struct aggregates *aggregates, struct text *json,
-                                       struct error *error) {
-    (void)link;
-    (void)prefix;
-    (void)aggregates;
-    (void)json;
-    (void)error;
-    NOT_CALLED("redis_snapshot_read");
-}
-
-struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
-                                       struct error *error) {
-    (void)listen_on;
-    (void)handle;
-    (void)context;
-    (void)error;
-    NOT_CALLED("http_server_create");
-}
-
-void http_server_destroy(struct http_server **server) {
-    (void)server;
-}
-
-uint16_t http_server_port(const struct http_server *server) {
-    (void)server;
-    return 0;
-}
-
-const char *http_request_argument(const struct http_request *request, const char *name) {
-    (void)request;
-    (void)name;
-    return NULL;
-}
+#include "edge/kafka_names.h"
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {
     (void)properties;

@@ -34,6 +34,8 @@ struct plan {
     bool is_wide;       /* records with so many keys that an epoch can reach its limit */
     bool is_heavy;      /* records so large that batches and the memory for them fill up */
     bool has_rejected_topic;
+    bool has_pages;     /* served over HTTP */
+    bool has_topics;    /* the output topics are there already */
     bool has_ticks;     /* a worker wakes up at least every WORKER_TICK_MS, as in production */
     bool loses_records; /* Kafka may delete what is still needed */
     struct cursor_policy policy;
