@@ -116,7 +116,7 @@ static void print_row(const struct setting *setting, FILE *out) {
 
 void manual_markdown(FILE *out) {
     const char *section;
-    fputs(MANUAL_HEADING "\n", out);
+    fputs(MANUAL_HEADING, out);
     for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
         fprintf(out,
                 "\n### [%s]\n\n| key | default | allowed | reloadable | |\n"
