@@ -107,8 +107,11 @@ static bool reject_key(const struct place *place, const char *section, const cha
         if (strcmp(key.setting->section, section) == 0) nearest_offer(&nearest, key.setting->name);
         if (strcmp(key.setting->name, name) == 0) other = key.setting->section;
     }
-    snprintf(before, sizeof before, "%s.", nearest.name != NULL ? section : other);
-    if (nearest.name == NULL && other != NULL) nearest.name = name;
+    if (nearest.name != NULL)
+        other = section;
+    else if (other != NULL)
+        nearest.name = name;
+    snprintf(before, sizeof before, "%s.", other == NULL ? "" : other);
     return error_set(error, "%s: there is no key %s.%s%s", place->text, section, name,
                      nearest_hint(&nearest, before, ""));
 }
