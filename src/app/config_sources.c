@@ -92,7 +92,7 @@ static bool reject_section(const struct place *place, const char *section, struc
     const char *known;
     for (size_t i = 0; (known = config_section(i)) != NULL; i++)
         nearest_offer(&nearest, known);
-    return error_set(error, "%s: there is no section [%s]%s", place->text, section,
+    return error_set(error, "%s: unknown section [%s]%s", place->text, section,
                      nearest_hint(&nearest, "[", "]"));
 }
 
@@ -112,7 +112,7 @@ static bool reject_key(const struct place *place, const char *section, const cha
     else if (other != NULL)
         nearest.name = name;
     snprintf(before, sizeof before, "%s.", other == NULL ? "" : other);
-    return error_set(error, "%s: there is no key %s.%s%s", place->text, section, name,
+    return error_set(error, "%s: unknown key %s.%s%s", place->text, section, name,
                      nearest_hint(&nearest, before, ""));
 }
 
@@ -230,7 +230,7 @@ static bool is_service_link(const char *name, const char *value) {
     return port != NULL && isdigit((unsigned char)port[6]);
 }
 
-/* The real name of a key in small letters, with underscores for dots; the same if there is none. */
+/* The real name of a key in small letters, with underscores for dots; if unknown, the same. */
 static void find_env_key(const char *section, const char *name, char real[NAME_BYTES]) {
     struct config_key key;
     const char *suffix = "";

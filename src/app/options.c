@@ -64,7 +64,7 @@ static bool reject_option(const struct line *line, int found, char **argv, struc
     const char *text = argv[optind - 1];
     if (found == ':') return error_set(error, "%s needs a value", text);
     if (optopt > 0 && optopt < FIRST_LONG && strncmp(text, "--", 2) != 0) {
-        return error_set(error, "there is no option -%c", optopt);
+        return error_set(error, "unknown option -%c", optopt);
     }
     char name[NEAREST_NAME_BYTES + 1];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
@@ -72,7 +72,7 @@ static bool reject_option(const struct line *line, int found, char **argv, struc
     struct nearest nearest = nearest_to(name + 2);
     for (const struct option *option = line->longs; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
-    return error_set(error, "there is no option %s%s", name, nearest_hint(&nearest, "--", ""));
+    return error_set(error, "unknown option %s%s", name, nearest_hint(&nearest, "--", ""));
 }
 
 static bool find_command(const struct line *line, const char *name, struct options *options,
@@ -86,7 +86,7 @@ static bool find_command(const struct line *line, const char *name, struct optio
     }
     options->command = NULL;
     const char *hint = nearest_hint(&nearest, "", "");
-    return error_set(error, "there is no command %s%s", name,
+    return error_set(error, "unknown command %s%s", name,
                      *hint != '\0' ? hint : "; `rollcall --help` lists them");
 }
 

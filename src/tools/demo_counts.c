@@ -38,7 +38,7 @@ void demo_counts_expect(struct delta *counts, const struct event *event) {
     add(counts, LOCALE, event->locale, strlen(event->locale), 1);
 }
 
-/* Takes a reply, and answers it if it is a list; else NULL with an error. */
+/* Takes a reply and returns it if it is a list; else NULL with an error. */
 static redisReply *list_of(redisReply *reply, struct error *error) {
     if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
     error_set(error, "Redis answered: %s", reply->str != NULL ? reply->str : "no list");
