@@ -1,7 +1,7 @@
-/* kafka_feed: a producer that writes records of its own making, for generate and demo.
+/* kafka_feed: a producer for records that were made up, for generate and demo.
  *
- * Idempotent, so that a record is written once and in order whatever the network does; no
- * transactions. It creates no topic.
+ * Idempotent, so that a record is written once and in order whatever the network does; no transactions.
+ * It creates no topic.
  *
  * Threads:  one owner.
  * Owns:     a copy of each record until the broker has acknowledged it.
@@ -26,7 +26,7 @@ enum kafka_feed_verdict {
     KAFKA_FEED_STOP, /* never; the error says why */
 };
 
-/* Answers NULL with an error if librdkafka refuses the properties. Borrows all. */
+/* NULL with an error if librdkafka rejects the properties. Borrows all. */
 struct kafka_feed *kafka_feed_create(const struct properties *kafka,
                                      const struct properties *producer, const char *topic,
                                      struct error *error);
@@ -39,20 +39,19 @@ void kafka_feed_destroy(struct kafka_feed **feed);
 enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
                                         struct error *error);
 
-/* Hands over one record without a key, to each partition in turn, so that the same records come to
- * lie in the same places again; value may be NULL. Only after kafka_feed_look found the topic.
- * Never waits. */
+/* Sends one record without a key, to each partition in turn, so that the same records always get the same
+ * places; value may be NULL. Requires that kafka_feed_look found the topic. Never waits. */
 enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *value, size_t bytes,
                                         int64_t timestamp_ms, struct error *error);
 
 /* Takes acknowledgements; waits timeout_ms at most for the first. */
 void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms);
 
-/* Waits until all is acknowledged or given up, timeout_ms at most; answers how many are not. */
+/* Waits until everything is acknowledged or given up, timeout_ms at most. Returns how many are not. */
 int kafka_feed_flush(struct kafka_feed *feed, int timeout_ms);
 
-/* Answers how many records the broker has acknowledged, and how many were given up; why the last
- * one was, in the error. */
+/* How many records the broker has acknowledged, and how many were given up; the error says why the last one
+ * was. */
 int64_t kafka_feed_delivered(const struct kafka_feed *feed);
 int64_t kafka_feed_failed(const struct kafka_feed *feed, struct error *error);
 

@@ -1,8 +1,5 @@
-/* kafka_names: what librdkafka calls its properties, asked of librdkafka itself.
- *
- * The list is librdkafka's own (rd_kafka_conf_properties_show), so it is the list of the version
- * that runs. Properties that librdkafka keeps out of it (those of its mock broker) are not known
- * here.
+/* kafka_names: librdkafka's properties, by librdkafka's own list (rd_kafka_conf_properties_show), which is
+ * that of the version that runs. Properties that it leaves out (those of its mock broker) are unknown here.
  *
  * Threads:  any thread; the list is read once, and then never changes.
  * Limits:   KAFKA_NAMES_MAX properties.
@@ -26,20 +23,20 @@ struct kafka_name {
     bool is_callback;     /* cannot be set by a text */
 };
 
-/* Answers the version of the librdkafka that runs, such as "2.15.1". */
+/* The version of the librdkafka that runs, such as "2.15.1". */
 const char *kafka_names_version(void);
 
-/* Answers the property of this exact name, or NULL. */
+/* The property of this exact name, or NULL. */
 const struct kafka_name *kafka_names_find(const char *name);
 
-/* Answers the property that an environment variable means ("BOOTSTRAP_SERVERS"), or NULL; as
+/* The property that an environment variable means ("BOOTSTRAP_SERVERS"), or NULL; as
  * nearest_distance has it, case and the kind of dots do not count. */
 const struct kafka_name *kafka_names_find_env(const char *env_name);
 
-/* Answers whether two names mean one property. Borrows both. */
+/* Whether two names mean one property. Borrows both. */
 bool kafka_names_is_same(const char *a, const char *b);
 
-/* Answers whether the property's value must never be shown: passwords, secrets, private keys. */
+/* Whether the property's value must never be shown: passwords, secrets, private keys. */
 bool kafka_names_is_secret(const char *name);
 
 /* Offers every name that a text can set in this role. */

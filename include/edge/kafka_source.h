@@ -5,7 +5,8 @@
  *           from any.
  * Owns:     the consumer.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
- * Waits:    poll and answer never; every other call at most its timeout, leave as long as the group takes.
+ * Waits:    poll and answer never, except for librdkafka's threads where poll replaces the consumer; every
+ *           other call at most its timeout, leave as long as the group takes.
  *
  * The group changes hands in steps: kafka_source_poll reports what it wants, the caller does what that
  * needs, for as long as that takes, and then answers. Until then the group waits, and nothing else is
@@ -101,6 +102,10 @@ void kafka_source_leave(struct kafka_source *source);
 /* To be called every few seconds: a static member that was assigned something lately repairs a group
  * that came to rest with partitions nobody owns (see kafka_group). False as SOURCE_FAILED. */
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error);
+
+/* False if Kafka says that this user lacks the ACL Read on the group; true also where it does not answer or
+ * may not tell. For `check` alone, as long as librdkafka may end the process over it (see kafka_group). */
+bool kafka_source_may_join(struct kafka_source *source, int timeout_ms);
 
 /* True while a member of the group, with or without partitions. */
 bool kafka_source_is_joined(const struct kafka_source *source);

@@ -17,8 +17,8 @@
 
 struct kafka_stream;
 
-/* From now on the alarm rings when there is something to read where there was nothing. Keeps it until
- * close, or until NULL takes its place. */
+/* From now on the alarm rings when there is something to read where there was nothing: whoever did not read
+ * up to STREAM_NOTHING must come back by itself. Keeps it until close, or until NULL takes its place. */
 void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm);
 
 /* Takes *stream, which may be NULL, and nulls it. */
@@ -28,7 +28,7 @@ void kafka_stream_close(struct kafka_stream **stream);
 enum stream_verdict {
     STREAM_RECORDS,    /* at least one; there may be more */
     STREAM_NOTHING,    /* none at hand */
-    STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may pass over it: seek again */
+    STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may skip it: seek again */
 };
 
 /* Lends `take` one record after the other, until it returns false or there are no more at hand. */

@@ -9,7 +9,6 @@
 #include "app/pipeline.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "edge/kafka_group.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_sink.h"
 #include "edge/kafka_source.h"
@@ -25,6 +24,7 @@ enum {
 
 struct check {
     const struct config *config;
+    struct aggregates aggregates;
     struct kafka_source *source;
     struct redis_store *store; /* NULL while Redis is not usable */
     struct topic_facts input;
@@ -50,8 +50,8 @@ static void check_librdkafka(struct check *check) {
 /* False: Kafka does not answer, and need not be asked more. */
 static bool check_input(struct check *check, const char *brokers) {
     struct error error = {""};
-    const char *topic = check->config->input.topic;
-    switch (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS,
+    const char *topic = check->config->source.topic;
+    switch (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS,
                               &check->input, &error)) {
     case TOPICS_OK:
         break;
@@ -68,7 +68,7 @@ static bool check_input(struct check *check, const char *brokers) {
     }
     say_ok("Kafka at %s answers", brokers);
     if (check->input.exists) {
-        kafka_topics_describe(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS,
+        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS,
                               &check->input);
     }
     if (!check->input.exists) {
@@ -88,13 +88,13 @@ static void check_output(struct check *check, const char *topic) {
     struct error error = {""};
     struct topic_facts facts;
     if (topic[0] == '\0') return;
-    if (kafka_topics_look(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS, &facts,
+    if (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, &facts,
                           &error) != TOPICS_OK) {
         say_bad(check, "output: %s", error.text);
         return;
     }
     if (facts.exists) {
-        kafka_topics_describe(kafka_source_handle(check->source), topic, KAFKA_WAIT_MS, &facts);
+        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, &facts);
     }
     if (!facts.exists) {
         say_ok("output topic %s is missing: run creates it where the broker allows it", topic);
@@ -109,11 +109,11 @@ static void check_output(struct check *check, const char *topic) {
     }
 }
 
-/* Committed offsets are told to who may Describe the group; to join it and to commit takes Read. */
+/* Describe on the group is enough to read committed offsets; to join it and to commit takes Read. */
 static void check_group(struct check *check) {
-    const char *group = check->config->group_id;
-    if (!kafka_group_may_read(kafka_source_handle(check->source), group, KAFKA_WAIT_MS)) {
-        say_bad(check, "group %s cannot be joined by this user: add the ACL Read on it", group);
+    if (!kafka_source_may_join(check->source, KAFKA_WAIT_MS)) {
+        say_bad(check, "group %s cannot be joined by this user: add the ACL Read on it",
+                check->config->source.group);
     }
 }
 
@@ -123,27 +123,26 @@ static void check_transactions(struct check *check) {
     const struct config *config = check->config;
     struct error error = {""};
     char id[512];
-    if (config->output.guarantee != CONFIG_EXACTLY_ONCE) return;
-    snprintf(id, sizeof id, "rollcall-%s-%s", config->group_id,
-             config->instance.is_static ? config->instance.id : "check");
-    if (config->instance.is_static) {
+    if (config->sink.guarantee != KAFKA_SINK_EXACTLY_ONCE) return;
+    snprintf(id, sizeof id, "rollcall-%s-%s", config->source.group,
+             config->is_static ? config->instance.id : "check");
+    if (config->is_static) {
         say_ok("transactional id %s is not tried, as that would end a transaction of a running "
                "instance: it needs the ACLs Write and Describe",
                id);
         return;
     }
     const struct kafka_sink_options options = {
+        .settings = &config->sink,
         .kafka = &config->kafka,
         .producer = &config->producer,
         .transactional_id = id,
-        .input_topic = config->input.topic,
-        .topic = config->output.topic,
-        .rejected_topic = config->output.rejected_topic,
+        .input_topic = config->source.topic,
         .queue_bytes = QUEUE_BYTES,
     };
     struct kafka_sink *sink = kafka_sink_create(&options, &error);
     if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &error) == SINK_OK) {
-        say_ok("transactional ids rollcall-%s-... may be used", config->group_id);
+        say_ok("transactional ids rollcall-%s-... may be used", config->source.group);
     } else {
         say_bad(check, "%s", error.text);
     }
@@ -170,7 +169,13 @@ static void check_redis_version(struct check *check) {
 static void check_redis(struct check *check) {
     const struct config *config = check->config;
     struct error warning = {""}, error = {""};
-    check->store = pipeline_store(config, check->input.id, &error);
+    const struct redis_store_options options = {.redis = &config->redis,
+                                                .aggregates = &check->aggregates,
+                                                .group = config->source.group,
+                                                .topic = config->source.topic,
+                                                .topic_id = check->input.id};
+    aggregates_init(&check->aggregates, &config->aggregate);
+    check->store = redis_store_create(&options, &error);
     enum store_verdict verdict = STORE_REFUSED;
     if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
     if (verdict == STORE_OK) {
@@ -241,7 +246,7 @@ static void check_watermarks(struct check *check) {
     }
     if (!kafka_source_committed(check->source, committed, count, KAFKA_WAIT_MS, &error)) {
         say_bad(check, "%s: see that this user has the ACLs Describe and Read on the group %s",
-                error.text, check->config->group_id);
+                error.text, check->config->source.group);
         goto done;
     }
     if (check->store != NULL &&
@@ -260,10 +265,9 @@ static void check_kafka_and_redis(struct check *check) {
     struct error error = {""};
     const struct config *config = check->config;
     const struct kafka_source_options options = {
+        .settings = &config->source,
         .kafka = &config->kafka,
         .consumer = &config->consumer,
-        .group = config->group_id,
-        .topic = config->input.topic,
         .queue_bytes = QUEUE_BYTES,
         .partition_count = 1,
     };
@@ -272,8 +276,8 @@ static void check_kafka_and_redis(struct check *check) {
     const bool is_reached = check->source != NULL &&
                             check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {
-        check_output(check, config->output.topic);
-        check_output(check, config->output.rejected_topic);
+        check_output(check, config->sink.topic);
+        check_output(check, config->sink.rejected_topic);
         check_group(check);
         check_transactions(check);
     }

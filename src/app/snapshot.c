@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/aggregate.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 
@@ -13,13 +14,12 @@ static int run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
     struct text json = {0};
-    const char *const *dimensions = (const char *const *)config->aggregate.dimensions.items;
+    struct aggregates aggregates;
+    aggregates_init(&aggregates, &config->aggregate);
     struct redis_link *link =
         redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
-    const bool is_read =
-        link != NULL && redis_snapshot_read(link, config->redis.prefix, dimensions,
-                                            (unsigned)config->aggregate.dimensions.count, &json,
-                                            &error) == STORE_OK;
+    const bool is_read = link != NULL && redis_snapshot_read(link, config->redis.prefix, &aggregates,
+                                                             &json, &error) == STORE_OK;
     if (is_read) {
         text_add(&json, "\n");
         fwrite(json.bytes, 1, json.length, stdout);

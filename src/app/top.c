@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "core/aggregate.h"
 #include "edge/http_client.h"
 #include "edge/redis_fault.h"
 #include "edge/redis_link.h"
@@ -28,6 +29,7 @@ struct top_options {
 
 struct top {
     const struct config *config;
+    struct aggregates aggregates;
     struct redis_link *link;
     struct screen screen;
     struct text line, reply;
@@ -159,50 +161,54 @@ static void say_partitions(struct top *top) {
 
 /* --- Redis --- */
 
-/* The reply to a command if it is a list; else NULL, and the error says how to mend it. */
+/* The reply to a command if it is a list; else NULL, and the error contains a fix. */
 #define ask(top, error, ...) list_of(top, redis_link_call((top)->link, error, __VA_ARGS__), error)
 
 /* Takes the reply. */
-static redisReply *list_of(const struct top *top, redisReply *reply, struct error *error) {
-    if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
-    redis_fault_judge(reply->str != NULL ? reply->str : "no list", redis_link_name(top->link),
+static struct redis_reply *list_of(const struct top *top, struct redis_reply *reply,
+                                   struct error *error) {
+    if (reply == NULL || redis_reply_kind(reply) == REDIS_LIST) return reply;
+    redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(top->link),
                       top->config->redis.prefix, error);
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return NULL;
 }
 
 /* Adds name, value, name, value, ... */
-static void add_pairs(struct top *top, const redisReply *pairs) {
-    for (size_t i = 0; i < pairs->elements; i++) {
-        const redisReply *word = pairs->element[i];
+static void add_pairs(struct top *top, const struct redis_reply *pairs) {
+    for (size_t i = 0; i < redis_reply_count(pairs); i++) {
+        const struct slice word = redis_reply_text(redis_reply_at(pairs, i));
         text_add(&top->line, i % 2 == 0 ? "  " : " ");
-        if (word->str != NULL) text_add_bytes(&top->line, word->str, word->len);
+        text_add_bytes(&top->line, word.bytes, word.length);
     }
 }
 
-static bool say_values(struct top *top, const char *dimension, struct error *error) {
-    redisReply *reply = ask(top, error, "ZREVRANGE %s:%s_counts 0 %d WITHSCORES",
-                            top->config->redis.prefix, dimension, VALUES_SHOWN - 1);
+static bool say_values(struct top *top, const struct aggregate *aggregate, struct error *error) {
+    struct redis_reply *reply = ask(top, error, "ZREVRANGE %s:%s 0 %d WITHSCORES",
+                                    top->config->redis.prefix, aggregate->key, VALUES_SHOWN - 1);
     if (reply == NULL) return false;
-    text_format(&top->line, "%-11s", dimension);
+    text_format(&top->line, "%-11s",
+                top->config->aggregate.dimensions.items[aggregate->dimension]);
     add_pairs(top, reply);
     end_line(top);
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return true;
 }
 
-static bool say_anomalies(struct top *top, struct error *error) {
-    redisReply *reply = ask(top, error, "XREVRANGE %s:anomalies + - COUNT %d",
-                            top->config->redis.prefix, ANOMALIES_SHOWN);
+static bool say_anomalies(struct top *top, const struct aggregate *aggregate,
+                          struct error *error) {
+    struct redis_reply *reply =
+        ask(top, error, "XREVRANGE %s:%s + - COUNT %d", top->config->redis.prefix,
+            aggregate->anomalies_key, ANOMALIES_SHOWN);
     if (reply == NULL) return false;
-    if (reply->elements == 0) say(top, "%-11s  none", "anomalies");
-    for (size_t i = 0; i < reply->elements; i++) {
-        const redisReply *entry = reply->element[i]; /* its id, and its fields */
+    if (redis_reply_count(reply) == 0) say(top, "%-11s  none", "anomalies");
+    for (size_t i = 0; i < redis_reply_count(reply); i++) {
+        const struct redis_reply *entry = redis_reply_at(reply, i); /* its id, and its fields */
         text_format(&top->line, "%-11s", i == 0 ? "anomalies" : "");
-        if (entry->elements == 2) add_pairs(top, entry->element[1]);
+        if (redis_reply_count(entry) == 2) add_pairs(top, redis_reply_at(entry, 1));
         end_line(top);
     }
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return true;
 }
 
@@ -210,9 +216,13 @@ static void say_redis(struct top *top) {
     struct error error = {""};
     bool is_good = redis_link_open(top->link, &error);
     const bool is_open = is_good;
-    for (int i = 0; is_good && i < top->config->aggregate.dimensions.count; i++)
-        is_good = say_values(top, top->config->aggregate.dimensions.items[i], &error);
-    is_good = is_good && say_anomalies(top, &error);
+    for (unsigned i = 0; is_good && i < top->aggregates.count; i++) {
+        const struct aggregate *aggregate = &top->aggregates.items[i];
+        if (aggregate->source == AGGREGATE_DIMENSION)
+            is_good = say_values(top, aggregate, &error);
+        else if (aggregate->kind == AGGREGATE_DAYS)
+            is_good = say_anomalies(top, aggregate, &error);
+    }
     if (is_good) return;
     text_format(&top->line, "no figures of Redis: %s%s", error.text,
                 is_open ? "" : "; start Redis, or set redis.url");
@@ -251,6 +261,7 @@ static int run(const struct config *config, const struct options *options) {
                           "as that instance has it"};
     struct top *top = memory_create(sizeof *top);
     top->config = config;
+    aggregates_init(&top->aggregates, &config->aggregate);
     if (config->expose.listen[0] != '\0')
         top->link = redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
     const bool is_right = top->link != NULL;

@@ -5,16 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
+#include "kafka_conf_build.h"
 
-/* KIP-848 is an early access feature before, and cannot hand partitions over one by one. */
+/* Before, KIP-848 is an early access feature and cannot hand partitions over one by one. */
 enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };
 
-/* What rollcall owns, by canonical name. A user may still write the value that it has anyway. */
+/* What rollcall owns, by canonical name. A user may still set the value that it has anyway. */
 static const struct {
     const char *name;
     const char *allowed[2];
@@ -23,15 +22,15 @@ static const struct {
     {"enable.auto.commit", {"false"}, "offsets are committed inside the output's transactions"},
     {"auto.commit.enable", {"false"}, "offsets are committed inside the output's transactions"},
     {"auto.commit.interval.ms", {NULL}, "there is no auto-commit; output.commit_ms sets the pace"},
-    {"enable.auto.offset.store", {"false"}, "offsets are kept by what was really processed"},
+    {"enable.auto.offset.store", {"false"}, "only what was processed is committed"},
     {"offset.store.method", {"broker"}, "offsets are kept in the group and in Redis"},
     {"offset.store.path", {NULL}, "offsets are kept in the group and in Redis"},
     {"offset.store.sync.interval.ms", {NULL}, "offsets are kept in the group and in Redis"},
     {"auto.offset.reset", {"error"}, "input.start and input.on_gap say where to read from"},
-    {"enable.partition.eof", {"false"}, "it spoils positions in librdkafka up to 2.13.1"},
+    {"enable.partition.eof", {"false"}, "it corrupts positions in librdkafka up to 2.13.1"},
     {"check.crcs",
      {"false"},
-     "librdkafka passes over what fails the check, and may lose its place in the log behind it"},
+     "librdkafka skips what fails the check, and may lose its place in the log behind it"},
     {"isolation.level", {"read_committed"}, "records of aborted transactions must not be counted"},
     {"partition.assignment.strategy",
      {"cooperative-sticky"},
@@ -39,18 +38,18 @@ static const struct {
     {"group.instance.id", {NULL}, "it is derived from instance.id"},
     {"group.id", {NULL}, "it belongs in [consumer]"},
     {"transactional.id", {NULL}, "it is derived from instance.id"},
-    {"enable.idempotence", {"true"}, "without it records could be doubled or change order"},
+    {"enable.idempotence", {"true"}, "without it records could be duplicated or reordered"},
     {"request.required.acks", {"all", "-1"}, "with fewer acknowledgements records could be lost"},
     {"queuing.strategy", {"fifo"}, "records keep their order"},
     {"partitioner", {"murmur2_random"}, "records go where the input's partition or key says"},
-    {"delivery.report.only.error", {NULL}, "rollcall says which deliveries it is told of"},
-    {"log_level", {NULL}, "log.level says what is logged, of librdkafka too"},
+    {"delivery.report.only.error", {NULL}, "rollcall chooses which delivery reports it takes"},
+    {"log_level", {NULL}, "log.level decides what is logged, of librdkafka too"},
     {"log.queue", {NULL}, "librdkafka's lines go through rollcall's log"},
-    {"enabled_events", {NULL}, "rollcall says which events it takes"},
+    {"enabled_events", {NULL}, "rollcall chooses which events it takes"},
     {"internal.termination.signal", {NULL}, "signals are rollcall's"},
 };
 
-/* Answers whether the value is what rollcall leaves to the user; librdkafka checks the rest. */
+/* Whether rollcall leaves this value to the user; librdkafka checks the rest. */
 static bool check_owned(enum kafka_role section, const char *name, const char *value,
                         struct error *error) {
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
@@ -86,16 +85,16 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
     return true;
 }
 
-static bool refuse_unknown(enum kafka_role section, const char *name, struct error *error) {
+static bool reject_unknown(enum kafka_role section, const char *name, struct error *error) {
     struct nearest nearest = nearest_to(name);
     kafka_names_offer(&nearest, section);
-    if (nearest.name == NULL) return error_set(error, "%s is no librdkafka property", name);
-    return error_set(error, "%s is no librdkafka property; did you mean %s?", name, nearest.name);
+    if (nearest.name == NULL) return error_set(error, "%s is not a librdkafka property", name);
+    return error_set(error, "%s is not a librdkafka property; did you mean %s?", name, nearest.name);
 }
 
-/* Says what librdkafka says about a property, but never shows a secret. */
-static bool refuse_value(const char *name, const char *text, struct error *error) {
-    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka refuses it", name);
+/* Reports why librdkafka rejects a property, but never shows a secret. */
+static bool reject_value(const char *name, const char *text, struct error *error) {
+    if (kafka_names_is_secret(name)) return error_set(error, "%s: librdkafka rejects it", name);
     return error_set(error, "%s: %.*s", name, (int)strcspn(text, "\n"), text);
 }
 
@@ -106,8 +105,8 @@ static bool check_value(enum kafka_role section, const char *name, const char *v
     const rd_kafka_conf_res_t result = rd_kafka_conf_set(scratch, name, value, text, sizeof text);
     rd_kafka_conf_destroy(scratch);
     if (result == RD_KAFKA_CONF_OK) return true;
-    if (result == RD_KAFKA_CONF_UNKNOWN) return refuse_unknown(section, name, error);
-    return refuse_value(name, text, error);
+    if (result == RD_KAFKA_CONF_UNKNOWN) return reject_unknown(section, name, error);
+    return reject_value(name, text, error);
 }
 
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
@@ -169,7 +168,7 @@ void kafka_conf_release(struct properties *properties) {
     *properties = (struct properties){0};
 }
 
-/* Sets what is for the role; the other client would only warn that it ignores it. */
+/* Sets what is for the role; librdkafka would warn about the rest. */
 static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
                     enum kafka_role role, struct error *error) {
     for (size_t i = 0; i < properties->count; i++) {
@@ -181,45 +180,43 @@ static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
             RD_KAFKA_CONF_OK) {
             continue;
         }
-        return refuse_value(property->name, text, error);
+        return reject_value(property->name, text, error);
     }
     return true;
 }
 
-bool kafka_conf_build(const struct properties *kafka, const struct properties *own,
-                      enum kafka_role role, struct rd_kafka_conf_s **out, struct error *error) {
+rd_kafka_conf_t *kafka_conf_build(const struct properties *kafka, const struct properties *own,
+                                  enum kafka_role role, struct error *error) {
     assert(role != KAFKA_BOTH);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (!set_all(conf, kafka, role, error) || !set_all(conf, own, role, error)) {
-        rd_kafka_conf_destroy(conf);
-        return false;
-    }
-    *out = conf;
-    return true;
+    if (set_all(conf, kafka, role, error) && set_all(conf, own, role, error)) return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
 }
 
-void kafka_conf_own(struct rd_kafka_conf_s *conf, const char *name, const char *value) {
+void kafka_conf_own(rd_kafka_conf_t *conf, const char *name, const char *value) {
     const rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, value, NULL, 0);
     assert(result == RD_KAFKA_CONF_OK);
     (void)result;
 }
 
-void kafka_conf_default(struct rd_kafka_conf_s *conf, const struct properties *kafka,
-                        const struct properties *own, const char *name, long long value) {
+void kafka_conf_own_number(rd_kafka_conf_t *conf, const char *name, long long value) {
     char text[24];
-    if (kafka_conf_get(kafka, name) != NULL || kafka_conf_get(own, name) != NULL) return;
     snprintf(text, sizeof text, "%lld", value);
     kafka_conf_own(conf, name, text);
 }
 
-static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {
-    (void)client;
-    (void)level;
-    (void)fac;
-    (void)buf;
+void kafka_conf_default(rd_kafka_conf_t *conf, const struct properties *kafka,
+                        const struct properties *own, const char *name, long long value) {
+    if (kafka_conf_get(kafka, name) != NULL || kafka_conf_get(own, name) != NULL) return;
+    kafka_conf_own_number(conf, name, value);
 }
 
-/* Adds what decides how librdkafka checks the rest, and takes the brokers away. */
+static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {
+    (void)client, (void)level, (void)fac, (void)buf;
+}
+
+/* Adds what decides how librdkafka checks the rest, and removes the brokers. */
 static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_transactional) {
     rd_kafka_conf_set(conf, "bootstrap.servers", NULL, NULL, 0);
     rd_kafka_conf_set_log_cb(conf, discard_line);
@@ -233,8 +230,8 @@ static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_tran
 
 bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
                     enum kafka_role role, bool is_transactional, struct error *error) {
-    rd_kafka_conf_t *conf = NULL;
-    if (!kafka_conf_build(kafka, own, role, &conf, error)) return false;
+    rd_kafka_conf_t *conf = kafka_conf_build(kafka, own, role, error);
+    if (conf == NULL) return false;
     make_trial(conf, role, is_transactional);
     char text[512] = "";
     rd_kafka_t *client = rd_kafka_new(
@@ -249,8 +246,8 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
 
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,
                           enum kafka_role role, const char *name) {
-    rd_kafka_conf_t *conf = NULL;
-    if (!kafka_conf_build(kafka, own, role, &conf, NULL)) return -1;
+    rd_kafka_conf_t *conf = kafka_conf_build(kafka, own, role, NULL);
+    if (conf == NULL) return -1;
     char text[64] = "";
     size_t text_bytes = sizeof text;
     char *end = text;

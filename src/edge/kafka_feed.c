@@ -4,16 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-
 #include "base/error.h"
 #include "base/memory.h"
-#include "edge/kafka_brokers.h"
-#include "edge/kafka_log.h"
+#include "kafka_client.h"
+#include "kafka_conf_build.h"
 
 struct kafka_feed {
-    rd_kafka_t *client;
-    struct kafka_brokers *brokers;
+    struct kafka_client *client;
     char *topic;
     int32_t partition_count; /* of the topic; 0 until kafka_feed_look found it */
     int64_t sent_count;
@@ -34,53 +31,35 @@ static void count_delivery(rd_kafka_t *client, const rd_kafka_message_t *message
     }
 }
 
-static rd_kafka_conf_t *make_conf(const struct properties *kafka, const struct properties *producer,
-                                  struct kafka_feed *feed, struct error *error) {
-    rd_kafka_conf_t *conf = NULL;
-    if (!kafka_conf_build(kafka, producer, KAFKA_PRODUCER, &conf, error)) return NULL;
-    kafka_conf_own(conf, "enable.idempotence", "true");
-    rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
-    rd_kafka_conf_set_opaque(conf, feed);
-    kafka_log_attach(conf);
-    return conf;
-}
-
 struct kafka_feed *kafka_feed_create(const struct properties *kafka,
                                      const struct properties *producer, const char *topic,
                                      struct error *error) {
+    rd_kafka_conf_t *conf = kafka_conf_build(kafka, producer, KAFKA_PRODUCER, error);
+    if (conf == NULL) return NULL;
     struct kafka_feed *feed = memory_create(sizeof *feed);
     feed->topic = memory_text(topic);
-    rd_kafka_conf_t *conf = make_conf(kafka, producer, feed, error);
-    if (conf == NULL) goto fail;
-    char text[512] = "";
-    feed->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
-    if (feed->client == NULL) {
-        rd_kafka_conf_destroy(conf);
-        error_set(error, "librdkafka: %s", text);
-        goto fail;
-    }
-    feed->brokers = kafka_brokers_watch(feed->client);
+    kafka_conf_own(conf, "enable.idempotence", "true");
+    rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
+    rd_kafka_conf_set_opaque(conf, feed);
+    feed->client = kafka_client_create(KAFKA_PRODUCER, conf, error);
+    if (feed->client == NULL) kafka_feed_destroy(&feed);
     return feed;
-fail:
-    kafka_feed_destroy(&feed);
-    return NULL;
 }
 
 void kafka_feed_destroy(struct kafka_feed **feed) {
     if (*feed == NULL) return;
-    kafka_brokers_forget(&(*feed)->brokers);
-    if ((*feed)->client != NULL) rd_kafka_destroy((*feed)->client);
+    kafka_client_destroy(&(*feed)->client);
     free((*feed)->topic);
     free(*feed);
     *feed = NULL;
 }
 
-/* Asks for all topics: asking for one by name creates it where the broker does so. */
+/* Asks for all topics: asking for one by name would create it where the broker allows that. */
 enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
                                         struct error *error) {
     const struct rd_kafka_metadata *cluster = NULL;
     const rd_kafka_resp_err_t result =
-        rd_kafka_metadata(feed->client, 1, NULL, &cluster, timeout_ms);
+        rd_kafka_metadata(feed->client->handle, 1, NULL, &cluster, timeout_ms);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR) {
         error_set(error, "Kafka does not answer: %s", rd_kafka_err2str(result));
         return KAFKA_FEED_WAIT;
@@ -101,7 +80,7 @@ enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *val
                                         int64_t timestamp_ms, struct error *error) {
     assert(feed->partition_count > 0);
     const rd_kafka_resp_err_t result = rd_kafka_producev(
-        feed->client, RD_KAFKA_V_TOPIC(feed->topic),
+        feed->client->handle, RD_KAFKA_V_TOPIC(feed->topic),
         RD_KAFKA_V_PARTITION((int32_t)(feed->sent_count % feed->partition_count)),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE((void *)(uintptr_t)value, bytes),
         RD_KAFKA_V_TIMESTAMP(timestamp_ms), RD_KAFKA_V_END);
@@ -111,19 +90,19 @@ enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *val
     }
     if (result == RD_KAFKA_RESP_ERR__QUEUE_FULL) return KAFKA_FEED_WAIT;
     char text[512] = "";
-    rd_kafka_fatal_error(feed->client, text, sizeof text);
+    rd_kafka_fatal_error(feed->client->handle, text, sizeof text);
     error_set(error, "cannot write to %s: %s", feed->topic,
               text[0] != '\0' ? text : rd_kafka_err2str(result));
     return KAFKA_FEED_STOP;
 }
 
 void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms) {
-    rd_kafka_poll(feed->client, timeout_ms);
+    rd_kafka_poll(feed->client->handle, timeout_ms);
 }
 
 int kafka_feed_flush(struct kafka_feed *feed, int timeout_ms) {
-    rd_kafka_flush(feed->client, timeout_ms);
-    return rd_kafka_outq_len(feed->client);
+    rd_kafka_flush(feed->client->handle, timeout_ms);
+    return rd_kafka_outq_len(feed->client->handle);
 }
 
 int64_t kafka_feed_delivered(const struct kafka_feed *feed) {

@@ -1,10 +1,10 @@
-#include "edge/kafka_flight.h"
+#include "kafka_flight.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/alarm.h"
 #include "base/clock.h"
-#include "base/inbox.h"
 #include "base/memory.h"
 
 enum {
@@ -14,19 +14,15 @@ enum {
 };
 
 struct kafka_flight {
-    atomic_int count;   /* below 0 after requests that were never sent have failed */
-    struct inbox inbox; /* only to sleep by */
+    atomic_int count; /* below 0 after requests that were never sent have failed */
+    struct alarm alarm;
 };
 
 struct kafka_flight *kafka_flight_create(void) {
-    struct kafka_flight *flight = memory_create(sizeof *flight);
-    inbox_init(&flight->inbox, NULL, NULL);
-    return flight;
+    return memory_create(sizeof(struct kafka_flight));
 }
 
 void kafka_flight_destroy(struct kafka_flight **flight) {
-    if (*flight == NULL) return;
-    inbox_fini(&(*flight)->inbox);
     free(*flight);
     *flight = NULL;
 }
@@ -37,11 +33,11 @@ static rd_kafka_resp_err_t on_sent(rd_kafka_t *client, int socket, const char *b
     (void)client, (void)socket, (void)broker, (void)broker_id;
     (void)version, (void)correlation, (void)bytes;
     struct kafka_flight *flight = context;
-    if (api == PRODUCE) atomic_fetch_add_explicit(&flight->count, 1, memory_order_relaxed);
+    if (api == PRODUCE) atomic_fetch_add(&flight->count, 1);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* The answer, or that there will be none. */
+/* The response, or the news that there will be none. */
 static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const char *broker,
                                        int32_t broker_id, int16_t api, int16_t version,
                                        int32_t correlation, size_t bytes, int64_t round_trip_us,
@@ -50,8 +46,8 @@ static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const cha
     (void)correlation, (void)bytes, (void)round_trip_us, (void)code;
     struct kafka_flight *flight = context;
     if (api != PRODUCE) return RD_KAFKA_RESP_ERR_NO_ERROR;
-    atomic_fetch_sub_explicit(&flight->count, 1, memory_order_relaxed);
-    inbox_wake(&flight->inbox);
+    atomic_fetch_sub(&flight->count, 1);
+    alarm_ring(&flight->alarm);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -68,18 +64,24 @@ void kafka_flight_attach(struct kafka_flight *flight, rd_kafka_conf_t *conf) {
 }
 
 static bool is_due(const struct kafka_flight *flight) {
-    return atomic_load_explicit(&flight->count, memory_order_relaxed) > 0;
+    return atomic_load(&flight->count) > 0;
+}
+
+/* Armed again at once: a response between two waits ends the second. */
+static void sleep_ms(struct kafka_flight *flight, int ms) {
+    alarm_wait(&flight->alarm, clock_ms() + ms);
+    alarm_arm(&flight->alarm);
 }
 
 bool kafka_flight_wait(struct kafka_flight *flight, int timeout_ms) {
     if (!is_due(flight)) return false;
-    inbox_wait(&flight->inbox, timeout_ms);
+    sleep_ms(flight, timeout_ms);
     return true;
 }
 
 void kafka_flight_settle(struct kafka_flight *flight, int timeout_ms) {
     const int64_t until_ms = clock_ms() + timeout_ms;
     while (kafka_flight_wait(flight, SETTLE_TICK_MS) && clock_ms() < until_ms) {
-        if (!is_due(flight)) inbox_wait(&flight->inbox, SILENCE_MS);
+        if (!is_due(flight)) sleep_ms(flight, SILENCE_MS);
     }
 }

@@ -1,14 +1,11 @@
-/* While work is under way rd_kafka_list_groups, not the admin client's DescribeConsumerGroups: that one
- * ends the process by an assertion if its coordinator goes away at the wrong moment (seen in 2.15.1;
- * librdkafka #4605). But it alone tells rights. */
-#include "edge/kafka_group.h"
+/* While work is under way the groups are asked for with rd_kafka_list_groups: see kafka_group_may_read for
+ * why not with the admin client. */
+#include "kafka_group.h"
 
-#include <librdkafka/rdkafka.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "base/error.h"
-#include "edge/kafka_topics.h"
+#include "kafka_private.h"
 
 struct reader {
     const unsigned char *at, *end;
@@ -65,10 +62,9 @@ static int count_owned(const struct rd_kafka_group_info *group, const char *topi
 
 bool kafka_group_has_orphans(rd_kafka_t *client, const char *group, const char *topic,
                              int timeout_ms) {
-    struct error error;
     struct topic_facts facts;
     const struct rd_kafka_group_list *list = NULL;
-    if (kafka_topics_look(client, topic, timeout_ms, &facts, &error) != TOPICS_OK) return false;
+    if (kafka_topics_look_with(client, topic, timeout_ms, &facts, NULL) != TOPICS_OK) return false;
     if (rd_kafka_list_groups(client, group, &list, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (list != NULL) rd_kafka_group_list_destroy(list);
         return false;

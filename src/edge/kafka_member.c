@@ -1,4 +1,4 @@
-#include "edge/kafka_member.h"
+#include "kafka_member.h"
 
 #include <string.h>
 
@@ -25,7 +25,7 @@ void kafka_member_take_id(struct kafka_member *member) {
     pthread_mutex_unlock(&member->lock);
 }
 
-/* How the id of now stands to the one that was taken. */
+/* How the present id relates to the one that was taken. */
 enum relation { SAME, OTHER, NOT_A_MEMBER };
 
 static enum relation relate(struct kafka_member *member) {

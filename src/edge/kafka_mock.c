@@ -5,12 +5,11 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "base/error.h"
 #include "base/memory.h"
-#include "edge/kafka_log.h"
+#include "kafka_client.h"
 
 struct kafka_mock {
-    rd_kafka_t *client; /* never connects: it is what the cluster hangs on */
+    rd_kafka_t *client; /* of the cluster's own; never connects */
     rd_kafka_mock_cluster_t *cluster;
 };
 
@@ -18,9 +17,8 @@ struct kafka_mock *kafka_mock_create(int broker_count, struct error *error) {
     char text[512] = "";
     struct kafka_mock *mock = memory_create(sizeof *mock);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    kafka_log_attach(conf);
-    rd_kafka_conf_set(conf, "log_level", "4", NULL,
-                      0); /* it has no servers, and is to say nothing */
+    kafka_client_log(conf);
+    rd_kafka_conf_set(conf, "log_level", "4", NULL, 0); /* not that it has no servers */
     mock->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (mock->client == NULL) {
         rd_kafka_conf_destroy(conf);

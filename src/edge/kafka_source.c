@@ -1,7 +1,13 @@
-/* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it
- * safe: a partition's queue is taken away from the main queue before the partition is assigned, so
- * that none of its records ever arrives elsewhere; and it is unassigned only after `take` came
- * back, so that the group cannot give it to another member while work of ours is under way. */
+/* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it safe: a
+ * partition's queue is taken out of the consumer's before the partition is assigned, so that none of its
+ * records ever arrives there; and it is unassigned only once the caller has answered, so that the group cannot
+ * give it to another member while work of ours is under way.
+ *
+ * librdkafka wants an assignment or a revocation answered by a call of incremental_assign or _unassign, and
+ * waits for it as long as it takes (its join states WAIT_ASSIGN_CALL and WAIT_UNASSIGN_CALL), inside or outside
+ * of its callback. So the callback only opens an event, and kafka_source_answer makes the call. In between
+ * nothing is taken from the consumer's queue: what the group wants next waits there. Only in
+ * rd_kafka_consumer_close, which returns last, the callback answers at once. */
 #include "edge/kafka_source.h"
 
 #include <assert.h>
@@ -13,51 +19,164 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "edge/kafka_brokers.h"
-#include "edge/kafka_group.h"
-#include "edge/kafka_log.h"
-#include "edge/kafka_member.h"
-#include "edge/kafka_offset.h"
+#include "kafka_client.h"
+#include "kafka_conf_build.h"
+#include "kafka_group.h"
+#include "kafka_member.h"
+#include "kafka_private.h"
 
 enum {
     ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
-    ORPHAN_LOOKS = 2,   /* in a row, before a group that seems to rest is disturbed */
+    ORPHAN_LOOKS = 2,   /* in a row, before a group that seems at rest is disturbed */
     STRANDED_MS = 5000, /* after an assignment, before it is given up for a stranded partition */
     RENEWED_MS = 60000, /* a new consumer that fails as early is not replaced */
+    SERVED_MAX = 100,   /* errors, in one poll */
 };
+
+const struct setting kafka_source_setting_table[] = {
+    SETTING_TEXT(struct kafka_source_settings, group, "consumer", "group.id", 1, 249, "rollcall",
+                 setting_is_printable, SETTING_PRINTABLE_RULE, 0, "consumer group"),
+    SETTING_TEXT(struct kafka_source_settings, topic, "input", "topic", 1, 249, "user-login",
+                 setting_is_topic, SETTING_TOPIC_RULE, 0, "topic to read"),
+    SETTING_END};
 
 struct kafka_source {
     struct kafka_source_options options;
-    struct kafka_rebalance rebalance;
+    const char *group, *topic;
+    struct alarm *alarm;      /* NULL before kafka_source_subscribe */
     pthread_rwlock_t renewal; /* read: the consumer stays the same; write: it is replaced */
-    rd_kafka_t *consumer;
-    struct kafka_brokers *brokers;
+    struct kafka_client *client;
+    rd_kafka_queue_t *empty; /* a queue of the consumer's that nothing ever comes into */
     struct kafka_member member;
+
+    enum source_event event; /* not answered yet; SOURCE_QUIET: none */
+    rd_kafka_topic_partition_list_t *list; /* its partitions */
+    struct kafka_assigned *items;          /* the same, as they are reported */
     rd_kafka_topic_partition_list_t *held; /* what was given and not yet taken */
-    bool is_subscribed;
+
+    bool is_subscribed, is_leaving;
     int64_t renewed_ms;      /* when the consumer was replaced; 0: never */
-    int64_t assigned_ms;     /* when the group last shared out */
+    int64_t assigned_ms;     /* when the last assignment was answered */
     int orphan_looks;        /* in a row that found partitions without an owner */
     bool is_rejoining;       /* gives everything up; until the next assignment */
-    atomic_bool is_stranded; /* a partition is where the log no longer is; set by its reader */
+    atomic_bool is_stranded; /* a partition's position is no longer in the log; set by its reader */
     atomic_bool is_joined;
 };
 
+static void open_event(struct kafka_source *source, enum source_event event,
+                       const rd_kafka_topic_partition_list_t *list) {
+    assert(source->event == SOURCE_QUIET);
+    source->event = event;
+    source->list = rd_kafka_topic_partition_list_copy(list);
+    source->items = memory_create(((size_t)list->cnt + 1) * sizeof *source->items);
+    for (int i = 0; i < list->cnt; i++) {
+        source->items[i].partition = list->elems[i].partition;
+        source->items[i].offset = KAFKA_SOURCE_NOWHERE;
+    }
+}
+
+static void open_given(struct kafka_source *source, const rd_kafka_topic_partition_list_t *list) {
+    if (source->is_rejoining) { /* all were taken, stranded or not */
+        source->is_rejoining = false;
+        atomic_store(&source->is_stranded, false);
+    }
+    if (source->held->cnt == 0) kafka_member_take_id(&source->member);
+    open_event(source, SOURCE_GIVEN, list);
+    for (int i = 0; i < list->cnt; i++) {
+        struct kafka_assigned *item = &source->items[i];
+        item->stream = kafka_stream_open(source->client->handle, source->topic, item->partition,
+                                         &source->is_stranded);
+        rd_kafka_topic_partition_list_add(source->held, source->topic, item->partition);
+    }
+}
+
+/* The group knows this process by another id than what is held was given to. */
+static bool was_replaced(struct kafka_source *source) {
+    return source->held->cnt > 0 && kafka_member_is_other(&source->member);
+}
+
+static void open_taken(struct kafka_source *source, bool is_lost,
+                       const rd_kafka_topic_partition_list_t *list) {
+    open_event(source, is_lost ? SOURCE_LOST : SOURCE_TAKEN, list);
+    if (is_lost) atomic_store(&source->is_joined, false);
+}
+
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
-                         rd_kafka_topic_partition_list_t *list, void *opaque);
+                         rd_kafka_topic_partition_list_t *list, void *opaque) {
+    struct kafka_source *source = opaque;
+    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        open_given(source, list);
+    } else {
+        if (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+            log_warn("Kafka rebalance failed", log_text("error", rd_kafka_err2name(err)));
+        }
+        open_taken(source, rd_kafka_assignment_lost(consumer) != 0 || was_replaced(source), list);
+    }
+    if (source->is_leaving) {
+        kafka_source_answer(source);
+    } else {
+        rd_kafka_yield(consumer); /* what comes next stays in the queue */
+    }
+}
+
+static void check(rd_kafka_error_t *failure, const char *what) {
+    if (failure == NULL) return;
+    log_error(what, log_text("error", rd_kafka_error_name(failure)),
+              log_text("reason", rd_kafka_error_string(failure)));
+    rd_kafka_error_destroy(failure);
+}
+
+static void answer_given(struct kafka_source *source) {
+    for (int i = 0; i < source->list->cnt; i++) {
+        struct kafka_assigned *item = &source->items[i];
+        kafka_stream_close(&item->stream);
+        source->list->elems[i].offset =
+            item->offset == KAFKA_SOURCE_NOWHERE ? RD_KAFKA_OFFSET_END : item->offset;
+    }
+    check(rd_kafka_incremental_assign(source->client->handle, source->list),
+          "Kafka rejected the assignment");
+    source->assigned_ms = clock_ms();
+    atomic_store(&source->is_joined, true);
+}
+
+static void answer_taken(struct kafka_source *source) {
+    for (int i = 0; i < source->list->cnt; i++) {
+        const int was_held = rd_kafka_topic_partition_list_del(source->held, source->topic,
+                                                               source->items[i].partition);
+        assert(was_held);
+        (void)was_held;
+    }
+    /* After a fatal error librdkafka has dropped the assignment by itself. */
+    if (rd_kafka_fatal_error(source->client->handle, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    check(rd_kafka_incremental_unassign(source->client->handle, source->list),
+          "Kafka rejected the revocation");
+}
+
+void kafka_source_answer(struct kafka_source *source) {
+    assert(source->event != SOURCE_QUIET);
+    if (source->event == SOURCE_GIVEN) {
+        answer_given(source);
+    } else {
+        answer_taken(source);
+    }
+    source->event = SOURCE_QUIET;
+    rd_kafka_topic_partition_list_destroy(source->list);
+    free(source->items);
+    alarm_ring(source->alarm); /* for what waits in the queue */
+}
 
 /* What rollcall owns, and its own defaults for what the user left open. */
 static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {
     const struct properties *kafka = options->kafka, *own = options->consumer;
     long long share_kb = (long long)(options->queue_bytes / 1024);
     if (options->partition_count > 0) share_kb /= options->partition_count;
-    /* A short message takes about 1 KB in the queue, of which librdkafka counts the payload alone:
-     * so it is their number that bounds the memory, and for long ones their bytes. Beyond either
-     * bound there is at most one fetch. */
+    /* A short message takes about 1 KB in the queue, of which librdkafka counts only the payload: so the
+     * number of messages bounds the memory, and for long ones their bytes. Beyond either bound there is at
+     * most one fetch. */
     const long long messages = clamp(share_kb, 100, 2000);
     const long long fetch_bytes = clamp(share_kb / 4, 16, 256) * 1024;
 
-    kafka_conf_own(conf, "group.id", options->group);
+    kafka_conf_own(conf, "group.id", options->settings->group);
     kafka_conf_own(conf, "enable.auto.commit", "false");
     kafka_conf_own(conf, "enable.auto.offset.store", "false");
     kafka_conf_own(conf, "auto.offset.reset", "error");
@@ -65,8 +184,8 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_own(conf, "allow.auto.create.topics", "false");
     if (kafka_conf_is_classic(kafka, own)) {
         kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
-        /* Not in the consumer protocol (KIP-848): librdkafka 2.15 fails for good as soon as the group
-         * still knows a static member that was killed, or that itself missed a heartbeat. */
+        /* Not in the consumer protocol (KIP-848): librdkafka (seen up to 2.15.1) fails permanently if the
+         * group still knows a static member that was killed, or one that missed a heartbeat. */
         if (options->static_id != NULL) {
             kafka_conf_own(conf, "group.instance.id", options->static_id);
         }
@@ -78,85 +197,93 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
 }
 
-static rd_kafka_t *make_consumer(struct kafka_source *source, struct error *error) {
-    char why[512];
-    rd_kafka_conf_t *conf = NULL;
+static struct kafka_client *make_consumer(struct kafka_source *source, struct error *error) {
     const struct kafka_source_options *options = &source->options;
-    if (!kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, &conf, error)) {
-        return NULL;
-    }
+    rd_kafka_conf_t *conf =
+        kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, error);
+    if (conf == NULL) return NULL;
     configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    kafka_log_attach(conf);
-    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (consumer == NULL) {
-        rd_kafka_conf_destroy(conf);
-        error_set(error, "the Kafka consumer cannot be made: %s", why);
-    }
-    return consumer;
+    return kafka_client_create(KAFKA_CONSUMER, conf, error);
 }
 
-static void open_consumer(struct kafka_source *source, rd_kafka_t *consumer) {
-    source->consumer = consumer;
-    kafka_member_init(&source->member, consumer);
-    rd_kafka_poll_set_consumer(consumer);
-    source->brokers = kafka_brokers_watch(consumer);
+static void on_ready(rd_kafka_t *consumer, void *alarm) {
+    (void)consumer;
+    alarm_ring(alarm);
 }
 
-/* Answers the consumer, which is to be destroyed. */
-static rd_kafka_t *close_consumer(struct kafka_source *source) {
-    kafka_brokers_forget(&source->brokers);
+static void watch(struct kafka_source *source) {
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(source->client->handle);
+    rd_kafka_queue_cb_event_enable(queue, on_ready, source->alarm);
+    rd_kafka_queue_destroy(queue);
+}
+
+static void open_consumer(struct kafka_source *source, struct kafka_client *client) {
+    source->client = client;
+    source->empty = rd_kafka_queue_new(client->handle);
+    kafka_member_init(&source->member, client->handle);
+    rd_kafka_poll_set_consumer(client->handle);
+    if (source->alarm != NULL) watch(source);
+}
+
+/* Returns the client, which is to be destroyed. */
+static struct kafka_client *close_consumer(struct kafka_source *source) {
     kafka_member_fini(&source->member);
-    return source->consumer;
+    rd_kafka_queue_destroy(source->empty);
+    return source->client;
 }
 
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error) {
     struct kafka_source *source = memory_create(sizeof *source);
     source->options = *options;
-    rd_kafka_t *consumer = make_consumer(source, error);
-    if (consumer == NULL) {
+    source->group = options->settings->group;
+    source->topic = options->settings->topic;
+    struct kafka_client *client = make_consumer(source, error);
+    if (client == NULL) {
         free(source);
         return NULL;
     }
     pthread_rwlock_init(&source->renewal, NULL);
     source->held = rd_kafka_topic_partition_list_new(0);
-    open_consumer(source, consumer);
+    open_consumer(source, client);
     return source;
-}
-
-void kafka_source_leave(struct kafka_source *source) {
-    if (source->is_subscribed) rd_kafka_consumer_close(source->consumer);
-    source->is_subscribed = false;
-    atomic_store(&source->is_joined, false);
 }
 
 void kafka_source_destroy(struct kafka_source **source) {
     if (*source == NULL) return;
     kafka_source_leave(*source);
-    rd_kafka_destroy(close_consumer(*source));
+    struct kafka_client *client = close_consumer(*source);
+    kafka_client_destroy(&client);
     rd_kafka_topic_partition_list_destroy((*source)->held);
     pthread_rwlock_destroy(&(*source)->renewal);
     free(*source);
     *source = NULL;
 }
 
-rd_kafka_t *kafka_source_handle(struct kafka_source *source) {
-    return source->consumer;
-}
-
 rd_kafka_t *kafka_source_borrow(struct kafka_source *source) {
     pthread_rwlock_rdlock(&source->renewal);
-    return source->consumer;
+    return source->client->handle;
 }
 
 void kafka_source_return(struct kafka_source *source) {
     pthread_rwlock_unlock(&source->renewal);
 }
 
+const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source) {
+    return source->options.settings;
+}
+
 bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
+}
+
+bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
+    const bool may_join =
+        kafka_group_may_read(kafka_source_borrow(source), source->group, timeout_ms);
+    kafka_source_return(source);
+    return may_join;
 }
 
 bool kafka_source_is_same_member(struct kafka_source *source) {
@@ -168,233 +295,146 @@ bool kafka_source_is_same_member(struct kafka_source *source) {
 
 static bool join(struct kafka_source *source, struct error *error) {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, source->options.topic, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t err = rd_kafka_subscribe(source->consumer, topics);
+    rd_kafka_topic_partition_list_add(topics, source->topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t err = rd_kafka_subscribe(source->client->handle, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     source->is_subscribed = err == RD_KAFKA_RESP_ERR_NO_ERROR;
     if (source->is_subscribed) return true;
-    return error_set(error, "cannot subscribe to topic %s: %s", source->options.topic,
+    return error_set(error, "cannot subscribe to topic %s: %s", source->topic,
                      rd_kafka_err2str(err));
 }
 
-bool kafka_source_subscribe(struct kafka_source *source, const struct kafka_rebalance *rebalance,
-                            struct error *error) {
-    source->rebalance = *rebalance;
+bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error) {
+    source->alarm = alarm;
+    watch(source);
     return join(source, error);
 }
 
-/* Gives up all partitions, in order, and joins anew: the group shares out once more. */
+void kafka_source_leave(struct kafka_source *source) {
+    if (!source->is_subscribed) return;
+    source->is_leaving = true;
+    if (source->event != SOURCE_QUIET) kafka_source_answer(source);
+    rd_kafka_consumer_close(source->client->handle);
+    source->is_subscribed = false;
+    atomic_store(&source->is_joined, false);
+}
+
+/* Gives up all partitions, in order, and joins again: the group then assigns them all afresh. */
 static bool start_over(struct kafka_source *source, const char *why, struct error *error) {
     log_warn(why);
     source->is_rejoining = true;
-    rd_kafka_unsubscribe(source->consumer);
+    rd_kafka_unsubscribe(source->client->handle);
     return join(source, error);
 }
 
-/* The group has this process under another id than what is held was given to. */
-static bool was_replaced(struct kafka_source *source) {
-    return source->held->cnt > 0 && kafka_member_is_other(&source->member);
-}
-
-/* Where librdkafka goes on with what it should have given up: a member that was expelled and taken back
- * (see kafka_member), and a partition whose position is not in the log any more. That one it fetches no
- * longer, and refuses to seek in; an assignment sets it going, at which the watermarks are compared with
- * the log, and the gap is found. */
+/* Where librdkafka keeps what it should have given up: a member that was expelled and taken back (see
+ * kafka_member), and a partition whose position is not in the log any more. That one it no longer fetches, nor
+ * seeks in; a new assignment revives it, at which the watermarks are compared with the log, and the gap is
+ * found. */
 static bool start_over_if_need_be(struct kafka_source *source, struct error *error) {
     if (source->is_rejoining) return true;
     if (was_replaced(source)) {
-        return start_over(source, "The group expelled this member and took it back: joining anew",
-                          error);
+        return start_over(
+            source, "The group expelled this member and took it back: joining it again", error);
     }
     if (atomic_load(&source->is_stranded) && clock_ms() >= source->assigned_ms + STRANDED_MS) {
-        return start_over(source, "Kafka no longer holds what was to be read next: joining anew",
+        return start_over(source, "Kafka no longer holds the next records: joining the group again",
                           error);
     }
     return true;
 }
 
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {
-    const struct kafka_source_options *options = &source->options;
-    if (options->static_id == NULL || source->is_rejoining ||
-        clock_ms() > source->assigned_ms + ORPHANS_MS) {
+    if (source->options.static_id == NULL || source->event != SOURCE_QUIET ||
+        source->is_rejoining || clock_ms() > source->assigned_ms + ORPHANS_MS) {
         return true;
     }
-    if (!kafka_group_has_orphans(source->consumer, options->group, options->topic, timeout_ms)) {
+    if (!kafka_group_has_orphans(source->client->handle, source->group, source->topic,
+                                 timeout_ms)) {
         source->orphan_looks = 0;
         return true;
     }
     if (++source->orphan_looks < ORPHAN_LOOKS) return true; /* it may be about to move */
     source->orphan_looks = 0;
     return start_over(
-        source, "The group came to rest with partitions that nobody owns: joining anew", error);
+        source, "The group came to rest with partitions that nobody owns: joining it again", error);
 }
 
-static void take_away(struct kafka_source *source, rd_kafka_topic_partition_list_t *list,
-                      bool is_lost) {
-    size_t count = (size_t)list->cnt;
-    int32_t *partitions = memory_create((count + 1) * sizeof *partitions);
-    for (size_t i = 0; i < count; i++)
-        partitions[i] = list->elems[i].partition;
-    if (is_lost) atomic_store(&source->is_joined, false);
-    source->rebalance.take(source->rebalance.context, partitions, count, is_lost);
-    for (size_t i = 0; i < count; i++) {
-        const int was_held =
-            rd_kafka_topic_partition_list_del(source->held, source->options.topic, partitions[i]);
-        assert(was_held);
-        (void)was_held;
-    }
-    free(partitions);
-}
-
-/* librdkafka gives up on a consumer to which a broker said what it has no answer to: it does nothing
- * more, not even give the partitions up. Seen with GROUP_ID_NOT_FOUND, from a coordinator that had just
- * been started (consumer protocol, Kafka 4.1). A new one joins as if all had been lost. */
+/* librdkafka gives up on a consumer to which a broker replied what it cannot handle: it does nothing more, not
+ * even give the partitions up. Seen up to 2.15.1 with GROUP_ID_NOT_FOUND, from a coordinator that had just been
+ * started (consumer protocol, Kafka 4.1). A new consumer joins as if everything had been lost, which is
+ * reported and answered first. */
 static bool renew(struct kafka_source *source, const char *why, struct error *error) {
     const int64_t now_ms = clock_ms();
     if (source->renewed_ms != 0 && now_ms < source->renewed_ms + RENEWED_MS) {
-        return error_set(error, "the Kafka consumer failed for good: %s", why);
+        return error_set(error, "the Kafka consumer failed permanently: %s", why);
+    }
+    if (source->held->cnt > 0) {
+        open_taken(source, true, source->held);
+        return true;
     }
     source->renewed_ms = now_ms;
-    rd_kafka_t *consumer = make_consumer(source, error);
-    if (consumer == NULL) return false;
+    struct kafka_client *client = make_consumer(source, error);
+    if (client == NULL) return false;
     log_warn("The Kafka consumer failed: joining with a new one", log_text("reason", why));
-    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_copy(source->held);
-    take_away(source, all, true);
-    rd_kafka_topic_partition_list_destroy(all);
+    atomic_store(&source->is_joined, false);
     pthread_rwlock_wrlock(&source->renewal);
-    rd_kafka_t *failed = close_consumer(source);
-    open_consumer(source, consumer);
+    struct kafka_client *failed = close_consumer(source);
+    open_consumer(source, client);
     pthread_rwlock_unlock(&source->renewal);
-    rd_kafka_destroy(failed);
+    kafka_client_destroy(&failed);
     source->is_rejoining = true;
     return join(source, error);
 }
 
-bool kafka_source_poll(struct kafka_source *source, int timeout_ms, struct error *error) {
-    char why[512];
-    rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, timeout_ms);
-    if (message != NULL) {
-        assert(message->err != RD_KAFKA_RESP_ERR_NO_ERROR); /* records have queues of their own */
-        if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
-            message->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-            error_set(error, "Kafka denies access: %s; allow READ on topic %s and group %s",
-                      rd_kafka_message_errstr(message), source->options.topic,
-                      source->options.group);
-            rd_kafka_message_destroy(message);
-            return false;
-        }
+/* Takes the message. False: only the user can fix it. */
+static bool take_error(const struct kafka_source *source, rd_kafka_message_t *message,
+                       struct error *error) {
+    assert(message->err != RD_KAFKA_RESP_ERR_NO_ERROR); /* records have queues of their own */
+    const bool is_denied = message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+                           message->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    if (is_denied) {
+        error_set(error, "Kafka denies access: %s; allow READ on topic %s and group %s",
+                  rd_kafka_message_errstr(message), source->topic, source->group);
+    } else {
         log_warn("Kafka consumer", log_text("error", rd_kafka_err2name(message->err)),
                  log_text("reason", rd_kafka_message_errstr(message)));
-        rd_kafka_message_destroy(message);
     }
-    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(source->consumer, why, sizeof why);
+    rd_kafka_message_destroy(message);
+    return !is_denied;
+}
+
+/* Serves the consumer's queue up to an event. False: only the user can fix it. */
+static bool serve(struct kafka_source *source, struct error *error) {
+    char why[512];
+    rd_kafka_t *consumer = source->client->handle;
+    for (int i = 0; i < SERVED_MAX && source->event == SOURCE_QUIET; i++) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 0);
+        if (message == NULL) break;
+        if (!take_error(source, message, error)) return false;
+    }
+    if (source->event != SOURCE_QUIET) return true;
+    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(consumer, why, sizeof why);
     if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_need_be(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         return error_set(error,
                          "another process runs with the same instance.id \"%s\" in group %s: "
                          "give each instance its own (%s)",
                          source->options.static_id == NULL ? "" : source->options.static_id,
-                         source->options.group, why);
+                         source->group, why);
     }
     return renew(source, why, error);
 }
 
-static void check(rd_kafka_error_t *failure, const char *what) {
-    if (failure == NULL) return;
-    log_error(what, log_text("error", rd_kafka_error_name(failure)),
-              log_text("reason", rd_kafka_error_string(failure)));
-    rd_kafka_error_destroy(failure);
-}
-
-static void assign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
-    size_t count = (size_t)list->cnt;
-    if (source->is_rejoining) { /* all were taken, stranded or not */
-        source->is_rejoining = false;
-        atomic_store(&source->is_stranded, false);
+enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
+                                    struct error *error) {
+    if (source->event != SOURCE_QUIET) {
+        rd_kafka_consume_queue(source->empty, 0); /* counts as a poll: see max.poll.interval.ms */
+        return SOURCE_QUIET;
     }
-    if (source->held->cnt == 0) kafka_member_take_id(&source->member);
-    struct kafka_assigned *items = memory_create((count + 1) * sizeof *items);
-    for (size_t i = 0; i < count; i++) {
-        items[i].partition = list->elems[i].partition;
-        items[i].stream = kafka_stream_open(source->consumer, source->options.topic,
-                                            items[i].partition, &source->is_stranded);
-        rd_kafka_topic_partition_list_add(source->held, source->options.topic, items[i].partition);
+    if (!serve(source, error)) return SOURCE_FAILED;
+    if (source->event != SOURCE_QUIET) {
+        *change = (struct source_change){source->items, (size_t)source->list->cnt};
     }
-    source->rebalance.give(source->rebalance.context, items, count);
-    for (size_t i = 0; i < count; i++)
-        list->elems[i].offset = items[i].offset;
-    free(items);
-    check(rd_kafka_incremental_assign(source->consumer, list), "Kafka refused the assignment");
-    source->assigned_ms = clock_ms();
-    atomic_store(&source->is_joined, true);
-}
-
-static void unassign(struct kafka_source *source, rd_kafka_topic_partition_list_t *list) {
-    bool is_lost = rd_kafka_assignment_lost(source->consumer) != 0 || was_replaced(source);
-    take_away(source, list, is_lost);
-    check(rd_kafka_incremental_unassign(source->consumer, list), "Kafka refused the revocation");
-}
-
-static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
-                         rd_kafka_topic_partition_list_t *list, void *opaque) {
-    (void)consumer;
-    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        assign(opaque, list);
-        return;
-    }
-    if (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
-        log_warn("Kafka rebalance failed", log_text("error", rd_kafka_err2name(err)));
-    }
-    unassign(opaque, list);
-}
-
-static rd_kafka_topic_partition_list_t *list_of(const struct kafka_source *source,
-                                                const struct kafka_committed *items, size_t count) {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    for (size_t i = 0; i < count; i++) {
-        rd_kafka_topic_partition_list_add(list, source->options.topic, items[i].partition);
-    }
-    return list;
-}
-
-bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
-                            size_t count, int timeout_ms, struct error *error) {
-    rd_kafka_topic_partition_list_t *list = list_of(source, items, count);
-    rd_kafka_resp_err_t err = rd_kafka_committed(kafka_source_borrow(source), list, timeout_ms);
-    kafka_source_return(source);
-    for (size_t i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < count; i++) {
-        const rd_kafka_topic_partition_t *item = &list->elems[i];
-        assert(item->partition == items[i].partition);
-        err = item->err;
-        items[i].offset = item->offset >= 0 ? item->offset : -1;
-        items[i].origin = kafka_offset_origin(item);
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "the committed offsets of group %s cannot be read: %s",
-                     source->options.group, rd_kafka_err2str(err));
-}
-
-bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
-                         size_t count, struct error *error) {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    for (size_t i = 0; i < count; i++) {
-        kafka_offset_put(list, source->options.topic, &items[i]);
-    }
-    rd_kafka_resp_err_t err = rd_kafka_commit(kafka_source_borrow(source), list, 0);
-    kafka_source_return(source);
-    rd_kafka_topic_partition_list_destroy(list);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "offsets of group %s cannot be committed: %s", source->options.group,
-                     rd_kafka_err2str(err));
-}
-
-bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
-                         int64_t *end, int timeout_ms, struct error *error) {
-    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
-        kafka_source_borrow(source), source->options.topic, partition, begin, end, timeout_ms);
-    kafka_source_return(source);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "the bounds of %s [%d] cannot be read: %s", source->options.topic,
-                     partition, rd_kafka_err2str(err));
+    return source->event;
 }

@@ -1,3 +1,5 @@
+/* Why no ring is missed: librdkafka calls on_ready under the queue's lock whenever it adds to an empty queue,
+ * and a reader that got STREAM_NOTHING has taken that lock and found the queue empty. */
 #include "edge/kafka_stream.h"
 
 #include <assert.h>
@@ -5,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "kafka_private.h"
 
 enum { SEEK_TIMEOUT_MS = 5000 };
 
@@ -26,8 +29,18 @@ struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, 
     return stream;
 }
 
+static void on_ready(rd_kafka_t *consumer, void *alarm) {
+    (void)consumer;
+    alarm_ring(alarm);
+}
+
+void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm) {
+    rd_kafka_queue_cb_event_enable(stream->queue, alarm == NULL ? NULL : on_ready, alarm);
+}
+
 void kafka_stream_close(struct kafka_stream **stream) {
     if (*stream == NULL) return;
+    kafka_stream_watch(*stream, NULL); /* the queue itself lives as long as the consumer */
     rd_kafka_queue_destroy((*stream)->queue);
     free(*stream);
     *stream = NULL;
@@ -36,19 +49,20 @@ void kafka_stream_close(struct kafka_stream **stream) {
 /* One read under way. */
 struct reading {
     struct kafka_stream *stream;
-    bool (*take)(void *context, rd_kafka_message_t *message);
+    bool (*take)(void *context, const struct kafka_record *record);
     void *context;
     enum stream_verdict verdict;
 };
 
-/* Damaged records, and those that it was built without the codec for: what follows them may come
- * behind the error as if there had been nothing. */
+/* Damaged records, and those whose codec librdkafka was built without: what follows may come after the
+ * error as if nothing had been skipped. */
 static bool is_unreadable(rd_kafka_resp_err_t err) {
     return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
            err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
 }
 
-static void on_error(struct reading *reading, const rd_kafka_message_t *message) {
+/* Returns whether reading goes on. */
+static bool on_error(struct reading *reading, const rd_kafka_message_t *message) {
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         atomic_store(reading->stream->is_stranded, true);
     }
@@ -58,35 +72,41 @@ static void on_error(struct reading *reading, const rd_kafka_message_t *message)
                   log_int("partition", reading->stream->partition),
                   log_int("offset", message->offset),
                   log_text("reason", rd_kafka_message_errstr(message)));
-        return;
+        return false;
     }
     log_warn("Kafka partition", log_int("partition", reading->stream->partition),
              log_text("error", rd_kafka_err2name(message->err)),
              log_text("reason", rd_kafka_message_errstr(message)));
+    return true;
+}
+
+static bool on_record(struct reading *reading, rd_kafka_message_t *message) {
+    rd_kafka_timestamp_type_t type;
+    const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    const struct kafka_record record = {
+        .offset = message->offset,
+        .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
+        .key = {message->key, message->key_len},
+        .value = {message->payload, message->len},
+        .message = message,
+    };
+    reading->verdict = STREAM_RECORDS;
+    return reading->take(reading->context, &record);
 }
 
 static void on_message(rd_kafka_message_t *message, void *opaque) {
     struct reading *reading = opaque;
-    bool goes_on = false;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        on_error(reading, message);
-    } else {
-        reading->verdict = STREAM_RECORDS;
-        goes_on = reading->take(reading->context, message);
-    }
+    const bool goes_on = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? on_record(reading, message)
+                                                                    : on_error(reading, message);
     if (!goes_on) rd_kafka_yield(reading->stream->consumer); /* the rest stays in the queue */
 }
 
-enum stream_verdict kafka_stream_read(struct kafka_stream *stream, int timeout_ms,
-                                      bool (*take)(void *context, rd_kafka_message_t *message),
+enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
+                                      bool (*take)(void *context, const struct kafka_record *record),
                                       void *context) {
     struct reading reading = {stream, take, context, STREAM_NOTHING};
-    rd_kafka_consume_callback_queue(stream->queue, timeout_ms, on_message, &reading);
+    rd_kafka_consume_callback_queue(stream->queue, 0, on_message, &reading);
     return reading.verdict;
-}
-
-void kafka_stream_wake(struct kafka_stream *stream) {
-    rd_kafka_queue_yield(stream->queue);
 }
 
 bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error) {

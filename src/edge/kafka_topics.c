@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-
 #include "base/error.h"
+#include "kafka_private.h"
 
-/* What Kafka's answer means for whoever asked; the error is set by the caller. */
+/* What Kafka's answer means for the caller, who sets the error. */
 static enum topics_verdict judge(rd_kafka_resp_err_t code) {
     switch (code) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:
@@ -29,13 +28,13 @@ static enum topics_verdict judge(rd_kafka_resp_err_t code) {
     }
 }
 
-static enum topics_verdict refuse_look(const char *topic, rd_kafka_resp_err_t code,
-                                       struct error *error) {
+static enum topics_verdict fail_look(const char *topic, rd_kafka_resp_err_t code,
+                                     struct error *error) {
     const enum topics_verdict verdict = judge(code);
     if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         error_set(error,
-                  "this user may not see topic %s: let it, with the ACLs Describe and Read on the "
-                  "topic (Describe and Write for an output)",
+                  "this user may not see topic %s: add the ACLs Describe and Read on it (Describe "
+                  "and Write for an output)",
                   topic);
     } else {
         error_set(error, "topic %s: %s", topic, rd_kafka_err2str(code));
@@ -43,23 +42,24 @@ static enum topics_verdict refuse_look(const char *topic, rd_kafka_resp_err_t co
     return verdict;
 }
 
-/* Waits for the one answer that comes into queue, NULL if it does not. */
-static rd_kafka_event_t *wait_for(rd_kafka_queue_t *queue, int timeout_ms, const char *what,
-                                  struct error *error) {
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
-    if (event == NULL) {
-        error_set(error, "%s: Kafka did not answer within %d ms", what, timeout_ms);
-    }
-    return event;
+/* One request of the admin client. */
+struct request {
+    rd_kafka_queue_t *queue; /* gets the answer */
+    rd_kafka_AdminOptions_t *options;
+};
+
+static struct request open_request(rd_kafka_t *client, rd_kafka_admin_op_t kind, int timeout_ms) {
+    struct request request = {rd_kafka_queue_new(client), rd_kafka_AdminOptions_new(client, kind)};
+    rd_kafka_AdminOptions_set_request_timeout(request.options, timeout_ms, NULL, 0);
+    return request;
 }
 
-static rd_kafka_AdminOptions_t *make_options(rd_kafka_t *client, rd_kafka_admin_op_t operation,
-                                             int timeout_ms) {
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(client, operation);
-    if (options != NULL) {
-        rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, NULL, 0);
-    }
-    return options;
+/* Waits for the answer, which is the caller's; NULL if none comes in time. Takes the request. */
+static rd_kafka_event_t *close_request(struct request *request, int timeout_ms) {
+    rd_kafka_event_t *event = rd_kafka_queue_poll(request->queue, timeout_ms);
+    rd_kafka_AdminOptions_destroy(request->options);
+    rd_kafka_queue_destroy(request->queue);
+    return event;
 }
 
 static void take_rights(const rd_kafka_TopicDescription_t *topic, struct topic_facts *facts) {
@@ -93,49 +93,52 @@ static void take_description(rd_kafka_event_t *event, struct topic_facts *facts)
     take_rights(topics[0], facts);
 }
 
-void kafka_topics_describe(rd_kafka_t *client, const char *topic, int timeout_ms,
-                           struct topic_facts *facts) {
+static void describe(rd_kafka_t *client, const char *topic, bool with_rights, int timeout_ms,
+                     struct topic_facts *facts) {
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_AdminOptions_t *options =
-        make_options(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms);
-    if (options != NULL) {
-        rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
-    }
-    rd_kafka_DescribeTopics(client, topics, options, queue);
-    rd_kafka_event_t *event = wait_for(queue, timeout_ms, topic, NULL);
+    struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms);
+    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(
+        request.options, with_rights));
+    rd_kafka_DescribeTopics(client, topics, request.options, request.queue);
+    rd_kafka_event_t *event = close_request(&request, timeout_ms);
     if (event != NULL) {
         take_description(event, facts);
         rd_kafka_event_destroy(event);
     }
-    if (options != NULL) rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_queue_destroy(queue);
     rd_kafka_TopicCollection_destroy(topics);
 }
 
-bool kafka_topics_is_same(rd_kafka_t *client, const char *topic, const char *id, int timeout_ms,
-                          struct error *error) {
+void kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
+                           struct topic_facts *facts) {
+    describe(kafka_source_borrow(source), topic, true, timeout_ms, facts);
+    kafka_source_return(source);
+}
+
+/* Without the rights: it is asked every few seconds, and some managed services log each that is denied. */
+bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
+                          int timeout_ms, struct error *error) {
     struct topic_facts facts = {.exists = true};
     if (*id == '\0') return true;
-    kafka_topics_describe(client, topic, timeout_ms, &facts);
+    describe(kafka_source_borrow(source), topic, false, timeout_ms, &facts);
+    kafka_source_return(source);
     if (facts.id[0] == '\0' || strcmp(facts.id, id) == 0) return true;
     return error_set(error,
-                     "topic %s was deleted and made anew while rollcall ran (its id was %s and is "
-                     "%s): offsets and counts are the old one's; choose another consumer.group.id "
-                     "and redis.prefix, or delete the group and all keys under the prefix to begin "
-                     "anew",
+                     "topic %s was deleted and re-created while rollcall ran (its id was %s and is "
+                     "%s), and the offsets and counts are those of the old one: choose another "
+                     "consumer.group.id and redis.prefix, or delete the group and all keys under "
+                     "the prefix to start over",
                      topic, id, facts.id);
 }
 
-enum topics_verdict kafka_topics_look(rd_kafka_t *client, const char *topic, int timeout_ms,
-                                      struct topic_facts *facts, struct error *error) {
+enum topics_verdict kafka_topics_look_with(rd_kafka_t *client, const char *topic, int timeout_ms,
+                                           struct topic_facts *facts, struct error *error) {
     *facts = (struct topic_facts){.exists = false};
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
-    if (handle == NULL) return refuse_look(topic, rd_kafka_last_error(), error);
+    if (handle == NULL) return fail_look(topic, rd_kafka_last_error(), error);
     const struct rd_kafka_metadata *cluster = NULL;
     rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle, &cluster, timeout_ms);
     rd_kafka_topic_destroy(handle);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return refuse_look(topic, code, error);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return fail_look(topic, code, error);
     code = cluster->topic_cnt == 1 ? cluster->topics[0].err : RD_KAFKA_RESP_ERR__FAIL;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         facts->exists = true;
@@ -143,10 +146,19 @@ enum topics_verdict kafka_topics_look(rd_kafka_t *client, const char *topic, int
     }
     rd_kafka_metadata_destroy(cluster);
     if (facts->exists || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return TOPICS_OK;
-    return refuse_look(topic, code, error);
+    return fail_look(topic, code, error);
 }
 
-/* Answers what became of the one topic of a request to create; why gets Kafka's words. */
+enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic,
+                                      int timeout_ms, struct topic_facts *facts,
+                                      struct error *error) {
+    const enum topics_verdict verdict =
+        kafka_topics_look_with(kafka_source_borrow(source), topic, timeout_ms, facts, error);
+    kafka_source_return(source);
+    return verdict;
+}
+
+/* What became of the one topic of a request to create it; `why` gets Kafka's words. */
 static rd_kafka_resp_err_t read_created(rd_kafka_event_t *event, char *why, size_t bytes) {
     size_t count = 0;
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
@@ -161,24 +173,28 @@ static rd_kafka_resp_err_t read_created(rd_kafka_event_t *event, char *why, size
     return code;
 }
 
-enum topics_verdict kafka_topics_create(rd_kafka_t *client, const char *topic, int partition_count,
-                                        int timeout_ms, struct error *error) {
-    char why[512] = "";
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
-    rd_kafka_NewTopic_t *wanted =
-        rd_kafka_NewTopic_new(topic, partition_count, -1, why, sizeof why);
-    if (wanted != NULL) {
-        rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-        rd_kafka_AdminOptions_t *options =
-            make_options(client, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms);
-        rd_kafka_CreateTopics(client, &wanted, 1, options, queue);
-        rd_kafka_event_t *event = wait_for(queue, timeout_ms, topic, error);
-        code = event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : read_created(event, why, sizeof why);
-        if (event != NULL) rd_kafka_event_destroy(event);
-        if (options != NULL) rd_kafka_AdminOptions_destroy(options);
-        rd_kafka_queue_destroy(queue);
-        rd_kafka_NewTopic_destroy(wanted);
+static rd_kafka_resp_err_t create(rd_kafka_t *client, const char *topic, int partition_count,
+                                  int timeout_ms, char *why, size_t bytes) {
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partition_count, -1, why, bytes);
+    if (wanted == NULL) return RD_KAFKA_RESP_ERR__INVALID_ARG;
+    struct request request = open_request(client, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms);
+    rd_kafka_CreateTopics(client, &wanted, 1, request.options, request.queue);
+    rd_kafka_event_t *event = close_request(&request, timeout_ms);
+    if (event != NULL) {
+        code = read_created(event, why, bytes);
+        rd_kafka_event_destroy(event);
     }
+    rd_kafka_NewTopic_destroy(wanted);
+    return code;
+}
+
+enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
+                                        int partition_count, int timeout_ms, struct error *error) {
+    char why[512] = "";
+    const rd_kafka_resp_err_t code = create(kafka_source_borrow(source), topic, partition_count,
+                                            timeout_ms, why, sizeof why);
+    kafka_source_return(source);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
         return TOPICS_OK;
     }
@@ -186,11 +202,11 @@ enum topics_verdict kafka_topics_create(rd_kafka_t *client, const char *topic, i
     if (verdict == TOPICS_RETRY) {
         error_set(error, "topic %s is missing, and Kafka has not created it yet: %s", topic,
                   why[0] != '\0' ? why : rd_kafka_err2str(code));
-        return verdict;
+    } else {
+        error_set(error,
+                  "topic %s is missing and cannot be created (%s): create it with "
+                  "kafka-topics.sh --create --topic %s --partitions %d",
+                  topic, why, topic, partition_count);
     }
-    error_set(error,
-              "topic %s is missing and cannot be created (%s): create it with kafka-topics.sh "
-              "--create --topic %s --partitions %d",
-              topic, why, topic, partition_count);
     return verdict;
 }

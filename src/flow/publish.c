@@ -398,7 +398,8 @@ int64_t publish_step(void *context, int64_t now_ms) {
         break;
     case READY:
         serve(publish, now_ms);
-        break;
+        if (publish->state != READY || publish->batch != NULL) break;
+        return publish->is_open ? due_ms(publish) : CLOCK_NEVER_MS;
     case COMMITS:
         commit(publish);
         break;
@@ -409,8 +410,7 @@ int64_t publish_step(void *context, int64_t now_ms) {
         ask_group(publish);
         break;
     }
-    if (publish->state != READY || publish->batch != NULL) return publish->retry_at_ms;
-    return publish->is_open ? due_ms(publish) : CLOCK_NEVER_MS;
+    return publish->retry_at_ms; /* at once, if the state is another: batches may have come meanwhile */
 }
 
 bool publish_start(struct publish *publish) {

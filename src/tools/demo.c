@@ -188,14 +188,13 @@ static bool start_run(struct demo *demo) {
 /* Sums up the counted offsets: all partitions begin at 0. */
 static bool read_counted(struct demo *demo) {
     if (!redis_link_open(demo->link, &demo->error)) return false;
-    redisReply *reply =
+    struct redis_reply *reply =
         redis_link_call(demo->link, &demo->error, "HVALS %s:offsets", demo->config.redis.prefix);
     if (reply == NULL) return false;
     int64_t counted = 0;
-    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
-        counted += strtoll(reply->element[i]->str, NULL, 10);
-    }
-    freeReplyObject(reply);
+    for (size_t i = 0; i < redis_reply_count(reply); i++)
+        counted += strtoll(redis_reply_text(redis_reply_at(reply, i)).bytes, NULL, 10);
+    redis_reply_destroy(&reply);
     if (counted > demo->counted) demo->counted_ms = clock_ms();
     demo->counted = counted;
     return true;

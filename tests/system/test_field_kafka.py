@@ -28,7 +28,7 @@ def test_a_topic_made_anew_while_running_is_refused(world):
     world.broker.delete_topic(world.topic)
     world.make_load().produce(2000)
     instance.resume()
-    refused(instance, "made anew while rollcall ran", world.topic, "redis.prefix")
+    refused(instance, "re-created while rollcall ran", world.topic, "redis.prefix")
     assert sum(before.values()) <= 200
     refused(world.run(), "topic_id", world.prefix)
 

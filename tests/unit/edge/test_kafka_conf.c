@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "edge/kafka_conf_build.h"
 
 static void assert_refused(enum kafka_role section, const char *name, const char *value,
                            const char *expected) {
@@ -75,7 +76,7 @@ static void an_unknown_property_names_the_nearest(void **state) {
     (void)state;
     assert_refused(KAFKA_BOTH, "bootstrap.server", "x", "did you mean bootstrap.servers?");
     assert_refused(KAFKA_PRODUCER, "linger_ms", "5", "did you mean linger.ms?");
-    assert_refused(KAFKA_BOTH, "completely.made.up.name", "x", "is no librdkafka property");
+    assert_refused(KAFKA_BOTH, "completely.made.up.name", "x", "is not a librdkafka property");
     struct error error = {""};
     assert_false(kafka_conf_check(KAFKA_BOTH, "completely.made.up.name", "x", &error));
     assert_null(strstr(error.text, "did you mean"));
@@ -108,13 +109,13 @@ static void what_rollcall_owns_is_refused_with_a_reason(void **state) {
         {KAFKA_CONSUMER, "enable.auto.offset.store", "true", "false", "processed"},
         {KAFKA_CONSUMER, "auto.offset.reset", "earliest", "error", "input.start"},
         {KAFKA_CONSUMER, "enable.partition.eof", "true", "false", "2.13.1"},
-        {KAFKA_CONSUMER, "check.crcs", "true", "false", "passes over"},
+        {KAFKA_CONSUMER, "check.crcs", "true", "false", "skips what"},
         {KAFKA_CONSUMER, "isolation.level", "read_uncommitted", "read_committed", "aborted"},
         {KAFKA_CONSUMER, "partition.assignment.strategy", "range", "cooperative-sticky", "one by"},
         {KAFKA_CONSUMER, "group.instance.id", "a", NULL, "instance.id"},
         {KAFKA_BOTH, "group.id", "a", NULL, "[consumer]"},
         {KAFKA_PRODUCER, "transactional.id", "a", NULL, "instance.id"},
-        {KAFKA_PRODUCER, "enable.idempotence", "false", "true", "doubled"},
+        {KAFKA_PRODUCER, "enable.idempotence", "false", "true", "duplicated"},
         {KAFKA_PRODUCER, "acks", "1", "all", "lost"},
         {KAFKA_PRODUCER, "request.required.acks", "0", "-1", "lost"},
         {KAFKA_BOTH, "acks", "1", "all", "lost"},
@@ -164,8 +165,8 @@ static void a_clients_own_section_wins_and_foreign_properties_stay_out(void **st
     kafka_conf_put(&own, "socket.timeout.ms", "2000");
     kafka_conf_put(&own, "linger.ms", "3");
     struct error error = {""};
-    rd_kafka_conf_t *conf = NULL;
-    assert_true(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &conf, &error));
+    rd_kafka_conf_t *conf = kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &error);
+    assert_non_null(conf);
     char text[64];
     size_t count = sizeof text;
     assert_int_equal(rd_kafka_conf_get(conf, "bootstrap.servers", text, &count), RD_KAFKA_CONF_OK);
@@ -192,9 +193,7 @@ static void a_bad_property_fails_the_build_with_its_name(void **state) {
     struct properties own = {0};
     kafka_conf_put(&own, "linger.ms", "soon");
     struct error error = {""};
-    rd_kafka_conf_t *conf = NULL;
-    assert_false(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &conf, &error));
-    assert_null(conf);
+    assert_null(kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &error));
     assert_non_null(strstr(error.text, "linger.ms"));
     kafka_conf_release(&own);
 }

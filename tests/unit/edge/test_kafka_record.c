@@ -10,7 +10,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "edge/kafka_headers.h"
+#include "edge/kafka_private.h"
 
 enum { LONG_MS = 20000, PIECE_MAX = 1 << 21 };
 
@@ -105,8 +105,9 @@ static void a_record_without_headers_shows_it(void **state) {
     for (size_t i = 0; i < LENGTHS_COUNT; i++) {
         for (int64_t key_length = -1; key_length < 200; key_length += 67) {
             struct piece piece = make_record(key_length, LENGTHS[i], 0);
-            assert_true(kafka_headers_are_none(&piece.message));
-            assert_null(kafka_headers_take(&piece.message));
+            assert_true(kafka_record_shows_no_headers(&piece.message));
+            const struct kafka_record record = {.message = &piece.message};
+            assert_null(kafka_record_take_headers(&record));
             close_piece(&piece);
         }
     }
@@ -118,7 +119,7 @@ static void a_record_with_headers_never_seems_to_have_none(void **state) {
     for (size_t i = 0; i < LENGTHS_COUNT; i++) {
         for (int c = 0; c < 6; c++) {
             struct piece piece = make_record((int64_t)i - 1, LENGTHS[i], counts[c]);
-            assert_false(kafka_headers_are_none(&piece.message));
+            assert_false(kafka_record_shows_no_headers(&piece.message));
             close_piece(&piece);
         }
     }
@@ -129,7 +130,7 @@ static void a_message_of_an_old_format_does_not_show_it(void **state) {
     for (size_t length = 1; length < PIECE_MAX - 64; length += length < 600 ? 1 : 1021) {
         for (int64_t key_length = -1; key_length < 2; key_length++) {
             struct piece piece = make_old_message(key_length, length);
-            assert_false(kafka_headers_are_none(&piece.message));
+            assert_false(kafka_record_shows_no_headers(&piece.message));
             close_piece(&piece);
         }
     }
@@ -143,21 +144,21 @@ static void a_value_or_key_kept_elsewhere_does_not_show_it(void **state) {
 
     void *const payload = message->payload;
     message->payload = copy + 16;
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
     memcpy(copy + 14, (uint8_t *)payload - 2, 2); /* even with its length before it */
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
     message->key = NULL;
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
     message->payload = payload;
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
     message->key = copy;
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
     close_piece(&piece);
 
     piece = make_record(-1, 0, 0); /* not looked at: librdkafka's empty value has no surroundings */
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
     message->payload = NULL;
-    assert_false(kafka_headers_are_none(message));
+    assert_false(kafka_record_shows_no_headers(message));
 
     free(copy);
     close_piece(&piece);
@@ -202,8 +203,7 @@ static rd_kafka_t *open_consumer(const char *brokers) {
     return consumer;
 }
 
-/* librdkafka does lend records as they lie in the fetch, so that this module is of use: of a message
- * that has none, kafka_headers_are_none says so, and of no other one. */
+/* librdkafka does lend records as they lie in the fetch, without which this would be of no use. */
 static void what_librdkafka_lends_shows_it(void **state) {
     (void)state;
     static const char *const codecs[] = {"none", "gzip", "snappy", "lz4", "zstd"};
@@ -227,12 +227,14 @@ static void what_librdkafka_lends_shows_it(void **state) {
             assert_non_null(message);
             assert_int_equal(message->err, RD_KAFKA_RESP_ERR_NO_ERROR);
             assert_int_equal(message->len, lengths[i % LENGTHS_SENT]);
-            assert_int_equal(kafka_headers_are_none(message), i % 3 == 0);
-            rd_kafka_headers_t *headers = kafka_headers_take(message);
-            assert_int_equal(headers == NULL ? 0 : rd_kafka_header_cnt(headers), i % 3);
+            assert_int_equal(kafka_record_shows_no_headers(message), i % 3 == 0);
+            const struct kafka_record record = {.message = message};
+            struct kafka_headers *headers = kafka_record_take_headers(&record);
+            assert_int_equal(headers == NULL, i % 3 == 0);
             assert_int_equal(kafka_headers_bytes(headers), (i % 3) * 5);
             rd_kafka_message_destroy(message);
-            if (headers != NULL) rd_kafka_headers_destroy(headers);
+            kafka_headers_destroy(&headers);
+            assert_null(headers);
         }
         rd_kafka_consumer_close(consumer);
         rd_kafka_destroy(consumer);

@@ -1,0 +1,106 @@
+#include "kafka_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+/* Also limits how often brokers are added: librdkafka keeps each list that it was ever given. */
+enum { LOOK_MS = 5000 };
+
+/* librdkafka's levels are those of syslog(3), whose header has names in common with base/log.h. */
+enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
+
+/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an error
+ * code, which whoever gets it judges and logs. */
+static enum log_level level_of(int syslog_level) {
+    if (syslog_level <= SYSLOG_WARNING) return LOG_WARN;
+    return syslog_level < SYSLOG_DEBUG ? LOG_INFO : LOG_DEBUG;
+}
+
+/* The message, by which the log limits rates, is the facility ("FAIL", "REBALANCE"): a few dozen words. */
+static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+    const enum log_level ours = level_of(level);
+    if (!log_is_enabled(ours)) return;
+    char message[64];
+    snprintf(message, sizeof message, "librdkafka %s", facility);
+    const struct log_field fields[] = {
+        log_text("client", client == NULL ? NULL : rd_kafka_name(client)),
+        log_text("text", text),
+        {0},
+    };
+    log_write(ours, message, fields);
+}
+
+void kafka_client_log(rd_kafka_conf_t *conf) {
+    const int highest = log_is_enabled(LOG_DEBUG)  ? SYSLOG_DEBUG
+                        : log_is_enabled(LOG_INFO) ? SYSLOG_INFO
+                        : log_is_enabled(LOG_WARN) ? SYSLOG_WARNING
+                                                   : SYSLOG_ERROR;
+    char text[16];
+    snprintf(text, sizeof text, "%d", highest);
+    rd_kafka_conf_set(conf, "log_level", text, NULL, 0);
+    rd_kafka_conf_set_log_cb(conf, take_line);
+}
+
+/* A request for metadata without time to wait fails in another way if there is no broker to ask. */
+static bool has_broker(rd_kafka_t *handle) {
+    const struct rd_kafka_metadata *cluster = NULL;
+    const rd_kafka_resp_err_t code = rd_kafka_metadata(handle, 0, NULL, &cluster, 0);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_metadata_destroy(cluster);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__TIMED_OUT;
+}
+
+/* The client keeps those that it has. */
+static void add_brokers(rd_kafka_t *handle) {
+    static const char name[] = "bootstrap.servers";
+    const rd_kafka_conf_t *conf = rd_kafka_conf(handle);
+    size_t bytes = 0;
+    if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return;
+    char *list = memory_create(bytes);
+    rd_kafka_conf_get(conf, name, list, &bytes);
+    rd_kafka_brokers_add(handle, list);
+    free(list);
+}
+
+static int64_t look_after_brokers(void *context, int64_t now_ms) {
+    struct kafka_client *client = context;
+    if (now_ms < client->look_ms) return client->look_ms;
+    if (!has_broker(client->handle)) add_brokers(client->handle);
+    client->look_ms = now_ms + LOOK_MS;
+    return client->look_ms;
+}
+
+struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
+                                         struct error *error) {
+    char why[512];
+    const bool is_consumer = role == KAFKA_CONSUMER;
+    kafka_client_log(conf);
+    rd_kafka_t *handle =
+        rd_kafka_new(is_consumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (handle == NULL) {
+        rd_kafka_conf_destroy(conf);
+        error_set(error, "librdkafka cannot make a %s: %s", is_consumer ? "consumer" : "producer",
+                  why);
+        return NULL;
+    }
+    struct kafka_client *client = memory_create(sizeof *client);
+    client->handle = handle;
+    client->look_ms = clock_ms() + LOOK_MS;
+    worker_init(&client->brokers, "brokers", look_after_brokers, client);
+    if (!worker_start(&client->brokers)) {
+        log_warn("No thread to look after the Kafka brokers: a client that loses them all stays "
+                 "without");
+    }
+    return client;
+}
+
+void kafka_client_destroy(struct kafka_client **client) {
+    if (*client == NULL) return;
+    worker_stop(&(*client)->brokers);
+    rd_kafka_destroy((*client)->handle);
+    free(*client);
+    *client = NULL;
+}
