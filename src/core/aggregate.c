@@ -26,11 +26,16 @@ enum { OTHER_COUNT = sizeof others / sizeof *others };
 static_assert((int)OTHER_COUNT + LOGIN_DIMENSIONS_MAX == AGGREGATES_MAX, "each has a place");
 static_assert((int)SETTING_NAMES_MAX == LOGIN_DIMENSIONS_MAX, "as many names as dimensions");
 
+/* Redis holds the counts of rejected records under that name. */
+static bool is_dimension(const char *text) {
+    return setting_is_name(text) && strcmp(text, "rejected") != 0;
+}
+
 const struct setting aggregate_setting_table[] = {
     SETTING_NAMES(struct aggregate_settings, dimensions, "aggregate", "dimensions", 1,
-                  DIMENSION_BYTES_MAX, "device_type,locale", setting_is_name,
-                  "a dimension has letters, digits, '.', '_' and '-'", 0,
-                  "fields of a login whose values are counted, up to 8"),
+                  DIMENSION_BYTES_MAX, "device_type,locale", is_dimension,
+                  "a dimension has letters, digits, '.', '_' and '-', and is not called rejected",
+                  0, "fields of a login whose values are counted, up to 8"),
     SETTING_NUMBER(struct aggregate_settings, max_values, "aggregate", "max_values", 1, 1000000,
                    "10000", 0,
                    "values of a dimension with a count each; further ones are one sum"),
