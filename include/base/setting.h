@@ -60,32 +60,27 @@ struct setting {
     size_t offset;    /* of the member in the module's struct */
 };
 
-#define SETTING_NUMBER(type_, member, section_, name_, min_, max_, fallback_, flags_, help_)       \
+#define SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_, ...)                \
     {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_NUMBER, .min = (min_),        \
-        .max = (max_), .fallback = (fallback_), .flags = (flags_), .help = (help_),                \
-        .offset = offsetof(type_, member)                                                          \
+        .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
+        .help = (help_), .offset = offsetof(type_, member_), __VA_ARGS__                           \
     }
-#define SETTING_CHOICE(type_, member, section_, name_, choices_, fallback_, flags_, help_)         \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_CHOICE,                       \
-        .choices = (choices_), .fallback = (fallback_), .flags = (flags_), .help = (help_),        \
-        .offset = offsetof(type_, member)                                                          \
-    }
-#define SETTING_TEXT(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,      \
+#define SETTING_NUMBER(type_, member_, section_, name_, min_, max_, fallback_, flags_, help_)      \
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_NUMBER, .min = (min_), .max = (max_))
+#define SETTING_CHOICE(type_, member_, section_, name_, choices_, fallback_, flags_, help_)        \
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_CHOICE, .choices = (choices_))
+#define SETTING_TEXT(type_, member_, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
                      flags_, help_)                                                                \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_TEXT, .min = (min_),          \
-        .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),          \
-        .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)                      \
-    }
-#define SETTING_NAMES(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_TEXT, .min = (min_), .max = (max_), .is_right = (is_right_),  \
+                .rule = (rule_))
+#define SETTING_NAMES(type_, member_, section_, name_, min_, max_, fallback_, is_right_, rule_,    \
                       flags_, help_)                                                               \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_NAMES, .min = (min_),         \
-        .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),          \
-        .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)                      \
-    }
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_NAMES, .min = (min_), .max = (max_), .is_right = (is_right_), \
+                .rule = (rule_))
 #define SETTING_END                                                                                \
     { .section = NULL }
 
