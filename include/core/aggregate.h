@@ -17,7 +17,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
 #include "base/setting.h"
 #include "core/login.h"
 
@@ -75,9 +74,6 @@ struct aggregates {
 
 /* Fills the table: dimensions, minutes, reasons. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);
-
-/* True if each aggregate has keys of its own; else the error names the dimension in the way. */
-bool aggregate_check_settings(const struct aggregate_settings *settings, struct error *error);
 
 /* The number that a record adds one to. False if it adds to none, or to a text. */
 static inline bool aggregate_number(const struct aggregate *aggregate, const struct login *login,

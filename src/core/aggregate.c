@@ -26,27 +26,33 @@ enum { OTHER_COUNT = sizeof others / sizeof *others };
 static_assert((int)OTHER_COUNT + LOGIN_DIMENSIONS_MAX == AGGREGATES_MAX, "each has a place");
 static_assert((int)SETTING_NAMES_MAX == LOGIN_DIMENSIONS_MAX, "as many names as dimensions");
 
-/* Redis holds the counts of rejected records under that name. */
+/* The name of a field, whose counts have a key of their own in Redis. Those of days end in a day. */
 static bool is_dimension(const char *text) {
-    return setting_is_name(text) && strcmp(text, "rejected") != 0;
+    char key[AGGREGATE_TEXT_BYTES];
+    snprintf(key, sizeof key, "%s_counts", text);
+    for (unsigned i = 0; i < OTHER_COUNT; i++) {
+        if (others[i].kind != AGGREGATE_DAYS && strcmp(others[i].key, key) == 0) return false;
+    }
+    return setting_is_name(text);
 }
 
 const struct setting aggregate_setting_table[] = {
-    SETTING_NAMES(struct aggregate_settings, dimensions, "aggregate", "dimensions", 1,
-                  DIMENSION_BYTES_MAX, "device_type,locale", is_dimension,
-                  "a dimension has letters, digits, '.', '_' and '-', and is not called rejected",
-                  0, "fields of a login whose values are counted, up to 8"),
+    SETTING_NAMES(
+        struct aggregate_settings, dimensions, "aggregate", "dimensions", 1, DIMENSION_BYTES_MAX,
+        "device_type,locale", is_dimension,
+        "a dimension has letters, digits, '.', '_' and '-', and is not called rejected", 0,
+        "fields whose values are counted"),
     SETTING_NUMBER(struct aggregate_settings, max_values, "aggregate", "max_values", 1, 1000000,
                    "10000", 0,
-                   "values of a dimension with a count each; further ones are one sum"),
+                   "values of a dimension; further ones count under " AGGREGATE_OTHER),
     SETTING_NUMBER(struct aggregate_settings, max_days, "aggregate", "max_days", 1, 100000, "4000",
-                   0, "newest days with a count for each minute; older days are one sum"),
+                   0, "newest days that have minute counts; older ones are one sum"),
     SETTING_NUMBER(struct aggregate_settings, retention_days, "aggregate", "retention_days", 1,
                    36500, "400", SETTING_RELOADABLE,
-                   "days that minute counts are kept after the last write to their day"),
+                   "days that minute counts are kept, from the last write to their day"),
     SETTING_NUMBER(struct aggregate_settings, threshold, "anomaly", "threshold", 1, 1000000000,
                    "10", SETTING_RELOADABLE,
-                   "logins in a minute above which the minute is an anomaly"),
+                   "a minute with more logins than this is an anomaly"),
     SETTING_END};
 
 /* "Logins by Device Type" for device_type. */
@@ -77,26 +83,6 @@ void aggregates_init(struct aggregates *aggregates, const struct aggregate_setti
     }
     memcpy(&aggregates->items[aggregates->count], others, sizeof others);
     aggregates->count += OTHER_COUNT;
-}
-
-bool aggregate_check_settings(const struct aggregate_settings *settings, struct error *error) {
-    struct aggregates aggregates;
-    aggregates_init(&aggregates, settings);
-    for (unsigned i = 0; i < aggregates.count; i++) {
-        const struct aggregate *aggregate = &aggregates.items[i];
-        if (aggregate->kind == AGGREGATE_DAYS) continue; /* its keys end in a day */
-        for (int d = 0; d < settings->dimensions.count && (unsigned)d < i; d++) {
-            if (strcmp(aggregate->key, aggregates.items[d].key) != 0) continue;
-            const char *name = settings->dimensions.items[d];
-            return aggregate->source == AGGREGATE_DIMENSION
-                       ? error_set(error, "dimension \"%s\" is there twice", name)
-                       : error_set(error,
-                                   "a dimension cannot be called %s: Redis holds the counts of "
-                                   "\"%s\" under that name",
-                                   name, aggregate->title);
-        }
-    }
-    return true;
 }
 
 void aggregate_name(const struct aggregate *aggregate, int64_t number,

@@ -62,22 +62,14 @@ static void count_key(struct batch *batch, struct delta_key key) {
 
 void batch_count(struct batch *batch, uint64_t seed, const struct aggregates *aggregates,
                  const struct login *login) {
-    const bool is_accepted = login->reason == LOGIN_ACCEPTED;
-    const int64_t reason = login->reason;
     batch->parts[0].delta.records++;
     for (unsigned field = 0; field < aggregates->count; field++) {
         const struct aggregate *aggregate = &aggregates->items[field];
-        if (is_accepted != (aggregate->source != AGGREGATE_REASON)) continue;
-        switch (aggregate->source) {
-        case AGGREGATE_DIMENSION:
+        int64_t number;
+        if (aggregate_number(aggregate, login, &number)) {
+            count_key(batch, delta_number_key(seed, field, &number));
+        } else if (aggregate->source == AGGREGATE_DIMENSION && login->reason == LOGIN_ACCEPTED) {
             count_key(batch, delta_value_key(seed, field, login->values[aggregate->dimension]));
-            break;
-        case AGGREGATE_MINUTE:
-            count_key(batch, delta_number_key(seed, field, &login->minute));
-            break;
-        case AGGREGATE_REASON:
-            count_key(batch, delta_number_key(seed, field, &reason));
-            break;
         }
     }
 }
