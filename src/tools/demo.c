@@ -200,7 +200,8 @@ static bool read_counted(struct demo *demo) {
     return true;
 }
 
-/* Looks after everything from time to time. False: the demo ends here; demo->error has the reason. */
+/* Looks after everything from time to time. False: the demo ends here; demo->error has the
+ * reason. */
 static bool look_after(struct demo *demo, int64_t sent_count) {
     const int64_t now_ms = clock_ms();
     if (is_stopping) return error_set(&demo->error, "interrupted");
