@@ -50,14 +50,14 @@ struct setting {
     const char *section; /* NULL ends a table */
     const char *name;
     enum setting_type type;
-    int min, max;         /* of a number; of a text's or name's bytes */
+    int min, max; /* of a number; of a text's or name's bytes */
+    unsigned flags;
     const char *fallback; /* the default; NULL: chosen at start, and `help` says how */
     const char *choices;  /* words between blanks, in the order of the enum */
     bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
     const char *rule;                   /* what is_right asks for, in words */
-    unsigned flags;
-    const char *help; /* one line, without a full stop */
-    size_t offset;    /* of the member in the module's struct */
+    const char *help;                   /* one line, without a full stop */
+    size_t offset;                      /* of the member in the module's struct */
 };
 
 #define SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_, ...)                \

@@ -147,6 +147,11 @@ static bool is_secret_file(const char *section, const char *name, char base[NAME
            kafka_names_is_secret(base);
 }
 
+static void cut_end(struct text *text, char end) {
+    if (text->length == 0 || text->bytes[text->length - 1] != end) return;
+    text->bytes[--text->length] = '\0';
+}
+
 static bool take(struct config_sources *sources, const struct place *place, const char *section,
                  const char *name, const char *value, struct error *error) {
     char base[NAME_BYTES];
@@ -161,8 +166,8 @@ static bool take(struct config_sources *sources, const struct place *place, cons
     bool is_taken = read_whole(value, CONFIG_SECRET_BYTES, &secret, &why);
     if (!is_taken) error_set(error, "%s: %s.%s: %s", place->text, section, name, why.text);
     if (is_taken) {
-        if (ends_in(text_string(&secret), "\n")) secret.bytes[--secret.length] = '\0';
-        if (ends_in(text_string(&secret), "\r")) secret.bytes[--secret.length] = '\0';
+        cut_end(&secret, '\n');
+        cut_end(&secret, '\r');
         is_taken = take_direct(sources, &from_file, section, base, text_string(&secret), error);
     }
     text_release(&secret);

@@ -49,10 +49,12 @@ static void prepare(struct line *line) {
         }
     }
     int count = line->own_count;
-    strcpy(line->letters, ":");
+    size_t used = 0;
+    line->letters[used++] = ':';
     for (const struct option_row *row = options_common; row->letter != 0; row++) {
-        const char letter[] = {row->letter, row->argument != NULL ? ':' : '\0', '\0'};
-        strcat(line->letters, letter);
+        assert(used + 3 <= sizeof line->letters);
+        line->letters[used++] = row->letter;
+        if (row->argument != NULL) line->letters[used++] = ':';
         if (row->name == NULL) continue;
         assert(count < OPTIONS_NAMES_MAX);
         line->longs[count++] = (struct option){row->name, no_argument, NULL, row->letter};
@@ -86,8 +88,9 @@ static bool find_command(const struct line *line, const char *name, struct optio
     }
     options->command = NULL;
     const char *hint = nearest_hint(&nearest, "", "");
-    return error_set(error, "unknown command %s%s", name,
-                     *hint != '\0' ? hint : "; `rollcall --help` lists them");
+    error_set(error, "unknown command %s%s", name,
+              *hint != '\0' ? hint : "; `rollcall --help` lists them");
+    return false;
 }
 
 static bool has_option(const struct command *command, const char *name) {
