@@ -1,5 +1,5 @@
-/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other; who
- * is away is said in the place of the figures, and asked again in the next turn. */
+/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other;
+ * who is away is said in the place of the figures, and asked again in the next turn. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -187,16 +187,14 @@ static bool say_values(struct top *top, const struct aggregate *aggregate, struc
     struct redis_reply *reply = ask(top, error, "ZREVRANGE %s:%s 0 %d WITHSCORES",
                                     top->config->redis.prefix, aggregate->key, VALUES_SHOWN - 1);
     if (reply == NULL) return false;
-    text_format(&top->line, "%-11s",
-                top->config->aggregate.dimensions.items[aggregate->dimension]);
+    text_format(&top->line, "%-11s", top->config->aggregate.dimensions.items[aggregate->dimension]);
     add_pairs(top, reply);
     end_line(top);
     redis_reply_destroy(&reply);
     return true;
 }
 
-static bool say_anomalies(struct top *top, const struct aggregate *aggregate,
-                          struct error *error) {
+static bool say_anomalies(struct top *top, const struct aggregate *aggregate, struct error *error) {
     struct redis_reply *reply =
         ask(top, error, "XREVRANGE %s:%s + - COUNT %d", top->config->redis.prefix,
             aggregate->anomalies_key, ANOMALIES_SHOWN);
