@@ -39,7 +39,8 @@ extern const struct setting aggregate_setting_table[];
 
 /* What of a record is counted. All but dimensions are numbers. */
 enum aggregate_source {
-    AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted */
+    AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted: its place in login.values is its
+                            place in the table */
     AGGREGATE_MINUTE,    /* its minute since 1970, if it is accepted */
     AGGREGATE_REASON,    /* why it was rejected, if it was */
 };
@@ -58,7 +59,6 @@ enum aggregate_kind {
 struct aggregate {
     enum aggregate_source source;
     enum aggregate_kind kind;
-    unsigned dimension;               /* AGGREGATE_DIMENSION: its place in login.values */
     char key[AGGREGATE_TEXT_BYTES];   /* in Redis, after the prefix and a colon; AGGREGATE_DAYS: and
                                          before another colon and the day */
     char title[AGGREGATE_TEXT_BYTES]; /* as a member of a snapshot: "Logins by Device Type" */
@@ -72,7 +72,7 @@ struct aggregates {
     const struct aggregate_settings *settings;
 };
 
-/* Fills the table: dimensions, minutes, reasons. Keeps settings. */
+/* Fills the table: the dimensions, each at its place in login.values, then all others. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);
 
 /* The number that a record adds one to. False if it adds to none, or to a text. */

@@ -75,9 +75,8 @@ void aggregates_init(struct aggregates *aggregates, const struct aggregate_setti
         const char *name = settings->dimensions.items[d];
         struct aggregate *aggregate = &aggregates->items[aggregates->count++];
         assert(strlen(name) <= DIMENSION_BYTES_MAX);
-        *aggregate = (struct aggregate){.source = AGGREGATE_DIMENSION,
-                                        .kind = AGGREGATE_VALUES,
-                                        .dimension = (unsigned)d};
+        *aggregate =
+            (struct aggregate){.source = AGGREGATE_DIMENSION, .kind = AGGREGATE_VALUES};
         snprintf(aggregate->key, sizeof aggregate->key, "%s_counts", name);
         make_title(aggregate->title, name);
     }
