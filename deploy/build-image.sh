@@ -1,8 +1,8 @@
 #!/bin/sh
 # The steps of deploy/Dockerfile, run as root in a bare Debian 13.
 #
-#   build-image.sh compile SOURCE OUT   builds the program; puts everything the image needs into OUT
-#   build-image.sh install OUT          installs that into the image, with the libraries it needs
+#   build-image.sh compile SOURCE OUT   builds the program and puts the image's files into OUT
+#   build-image.sh install OUT          installs those files and the shared libraries they need
 set -eu
 
 libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libmicrohttpd12t64 librdkafka1 libssl3t64'

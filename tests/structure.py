@@ -1,10 +1,10 @@
-"""The structure of the program, checked in its text: layers, what each may know, sizes.
+"""Checks the structure of the source code: layers, what each layer may use, and sizes.
 
 usage: structure.py ROOT
 
-Each rule is first shown to fire, on small trees that break it, and then asked of ROOT. Prints TAP,
-which tests/count.py sums up. Exit status 0: every rule holds. (That each header compiles alone is
-checked by the compiler: tests/unit/meson.build.)
+First shows that each rule fires on small trees that break it, then checks ROOT. Prints TAP, which
+tests/count.py adds up. The exit status is 0 if every rule holds. (tests/unit/meson.build checks
+that each header compiles alone.)
 """
 
 import os
@@ -16,16 +16,16 @@ LAYERS = ["base", "core", "edge", "flow", "app", "tools"]
 COLUMNS_MAX = 100
 LINES_MAX = 450
 
-#: What may break a rule, and why. One that no longer does is an error too.
+#: The files that may break a rule, with the reason. An unnecessary exception is an error too.
 EXCEPTIONS = {
-    ("time", "src/base/log.c"): "pthread_mutex_timedlock takes a deadline by the wall clock",
-    ("randomness", "src/app/config.c"): "instance.id",
-    ("randomness", "src/app/run.c"): "the seed that everything else is given",
-    ("core", "src/core/parse.c"): "jansson's allocator and hash seed are set once a process",
+    ("time", "src/base/log.c"): "pthread_mutex_timedlock takes a wall-clock deadline",
+    ("randomness", "src/app/config.c"): "makes instance.id",
+    ("randomness", "src/app/run.c"): "makes the seed for everything else",
+    ("core", "src/core/parse.c"): "sets jansson's allocator and hash seed once per process",
     ("state", "src/core/parse.c"): "the same",
 }
 
-#: Headers of other projects, and who may include them.
+#: Headers of other projects, and the files that may include them.
 FOREIGN = {
     r"librdkafka/|hiredis/|microhttpd\.h|openssl/": r"src/edge/",
     r"jansson\.h": r"src/core/parse\.c",
@@ -42,7 +42,7 @@ RANDOM_NAMES = r"\b(getrandom|getentropy|s?rand(om)?(_r)?|[dejlmn]rand48|arc4ran
 
 
 def strip(text):
-    """The code without comments and without what is in strings, line by line as it was."""
+    """Removes comments and the contents of strings, but keeps the line breaks."""
     def blank(match):
         found = match.group(0)
         if found[0] in "\"'":
@@ -53,7 +53,7 @@ def strip(text):
 
 
 class Tree:
-    """Files of src and include: path to text."""
+    """The files of src and include: path -> text."""
 
     def __init__(self, files):
         self.files = files
@@ -71,7 +71,7 @@ class Tree:
         return Tree(files)
 
     def includes(self):
-        """(path, line number, what is included)."""
+        """Yields (path, line number, included header)."""
         for path in self.code:
             for number, line in enumerate(self.files[path].split("\n"), 1):
                 match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
@@ -79,7 +79,7 @@ class Tree:
                     yield path, number, match.group(1)
 
     def grep(self, pattern, paths):
-        """(path, line number, what matches) in the code of paths that match."""
+        """Yields (path, line number, match) in the code of all matching paths."""
         for path, code in self.code.items():
             if re.match(paths, path):
                 for number, line in enumerate(code.split("\n"), 1):
@@ -89,7 +89,7 @@ class Tree:
 
 
 def layer_of(path):
-    """The place of a file, or of what is included, in LAYERS; above them all src/main.c."""
+    """Returns the index of a file or header in LAYERS; src/main.c is above all layers."""
     words = path.split("/")
     name = words[1] if words[0] in ("include", "src") else words[0]
     return LAYERS.index(name) if name in LAYERS else len(LAYERS)
@@ -113,7 +113,7 @@ def flow(tree):
 
 
 def foreign(tree):
-    """each foreign library is known where it is wrapped, and nowhere else"""
+    """each foreign library is used only where it is wrapped"""
     for path, number, included in tree.includes():
         for headers, place in FOREIGN.items():
             if re.match(headers, included) and not re.match(place, path):
@@ -132,7 +132,7 @@ def core(tree):
 
 
 def tools(tree):
-    """the embedded broker and the generator's producer are used by tools alone"""
+    """only tools uses the embedded broker and the generator's producer"""
     for path, number, included in tree.includes():
         if re.fullmatch(r"edge/kafka_(mock|feed)\.h", included) and not re.match(
                 r"(include|src)/tools/|src/edge/kafka_(mock|feed)\.c", path):
@@ -140,7 +140,7 @@ def tools(tree):
 
 
 def state(tree):
-    """flow, core, assignment and pipeline have no static state, so that several fit in a process"""
+    """flow, core, assignment and pipeline have no static state, so a process can have several"""
     places = r"(include|src)/((flow|core)/|app/(assignment|pipeline)\.)"
     for path, code in tree.code.items():
         if not re.match(places, path):
@@ -159,13 +159,13 @@ def state(tree):
 
 
 def time(tree):
-    """whoever wants to know the time, or to sleep, asks base/clock"""
+    """only base/clock reads the time and sleeps"""
     for path, number, name in tree.grep(TIME_NAMES, r"(?!src/base/clock\.c)"):
         yield path, number, f"calls {name}"
 
 
 def randomness(tree):
-    """whatever is random follows from a seed that is passed in"""
+    """all randomness comes from a seed that is passed in"""
     for path, number, name in tree.grep(RANDOM_NAMES, r""):
         yield path, number, f"calls {name}"
 
@@ -188,7 +188,7 @@ def lines(tree):
 
 RULES = [layers, flow, foreign, core, tools, state, time, randomness, columns, lines]
 
-#: A tree that keeps every rule, however close it comes.
+#: A tree that keeps every rule, but only just.
 CLEAN = {
     "include/base/clock.h": "int64_t clock_ms(void);\n",
     "src/base/clock.c": "int64_t clock_ms(void) { return clock_gettime(1); }\n",
@@ -212,7 +212,7 @@ CLEAN = {
     "src/edge/long.c": "\n" * 450,
 }
 
-#: (rule, file, text): each of them alone breaks the rule.
+#: (rule, file, text): each of these alone breaks the rule.
 BROKEN = [
     (layers, "src/base/text.c", '#include "core/delta.h"\n'),
     (layers, "include/core/delta.h", '#include "edge/kafka_conf.h"\n'),
@@ -247,12 +247,12 @@ BROKEN = [
 
 
 def broken_by(rule, tree):
-    """What breaks the rule in the tree, and the exceptions that it does not need."""
+    """Returns the violations of the rule in the tree, and its unnecessary exceptions."""
     known = {path for name, path in EXCEPTIONS if name == rule.__name__}
     found = list(rule(tree))
     unused = known - {path for path, _, _ in found}
     return ([f"{path}:{number}: {what}" for path, number, what in found if path not in known]
-            + [f"{path}: needs no exception any more" for path in sorted(unused)])
+            + [f"{path}: the exception is no longer needed" for path in sorted(unused)])
 
 
 def main():
@@ -268,7 +268,7 @@ def main():
 
     for rule in RULES:
         assert any(rule is broken for broken, _, _ in BROKEN)
-        report(f"{rule.__name__} is silent where it holds", broken_by(rule, Tree(CLEAN)))
+        report(f"{rule.__name__} is silent on a clean tree", broken_by(rule, Tree(CLEAN)))
     for rule, path, text in BROKEN:
         is_found = any(line.startswith(path + ":") and "exception" not in line
                        for line in broken_by(rule, Tree({**CLEAN, path: text})))

@@ -1,4 +1,4 @@
-/* base/inbox: what handing one thing over costs, without and with another thread. */
+/* base/inbox: the cost of passing on one item, within a thread and to another thread. */
 #include "base/inbox.h"
 
 #include <pthread.h>
@@ -14,7 +14,7 @@ struct hand {
     struct alarm alarm, alarm_there;
     struct inbox inbox;
     struct inbox_item items[ITEMS];
-    /* handed on to the other thread, which sends every item back */
+    /* the inbox of the other thread, which sends every item back */
     struct inbox there;
     pthread_t thread;
 };
@@ -66,7 +66,8 @@ static void *send_back(void *context) {
 
 static void *set_up_pair(void) {
     struct hand *hand = set_up_alone();
-    if (pthread_create(&hand->thread, NULL, send_back, hand) != 0) micro_fail("no thread");
+    if (pthread_create(&hand->thread, NULL, send_back, hand) != 0)
+        micro_fail("cannot start a thread");
     for (int n = 0; n < ITEMS; n++)
         inbox_post(&hand->inbox, &hand->items[n], KIND_BACK);
     return hand;
@@ -91,7 +92,7 @@ static void tear_down_pair(void *state) {
 const struct micro micro_inbox[] = {
     {"inbox", "item posted and taken by one thread", CLOCK_PROCESS_CPUTIME_ID, set_up_alone,
      run_alone, tear_down_alone},
-    {"inbox-pair", "item to another thread and back, both threads' time, 64 under way",
+    {"inbox-pair", "item to another thread and back, both threads' time, 64 in flight",
      CLOCK_PROCESS_CPUTIME_ID, set_up_pair, run_pair, tear_down_pair},
     {0},
 };

@@ -1,4 +1,4 @@
-/* flow/tally: what one stored key costs in the running totals that readers walk. */
+/* flow/tally: the cost of adding one stored key to the running totals that readers walk. */
 #include "flow/tally.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static void *set_up(void) {
     struct totals *totals = calloc(1, sizeof *totals);
     if (totals == NULL) micro_fail("out of memory");
     aggregates_init(&totals->aggregates, &settings);
-    totals->tally = tally_create(SEED, &totals->aggregates);
+    totals->tally = tally_create(&totals->aggregates, SEED);
     if (totals->tally == NULL) micro_fail("out of memory");
     for (int64_t i = 0; i < KEYS; i++) {
         delta_add(&totals->delta, delta_number_key(SEED, MINUTE, &i), 1);
@@ -41,6 +41,6 @@ static void tear_down(void *state) {
 }
 
 const struct micro micro_tally[] = {
-    {"tally", "key added, of 1,024", CLOCK_PROCESS_CPUTIME_ID, set_up, run, tear_down},
+    {"tally", "one of 1,024 keys added", CLOCK_PROCESS_CPUTIME_ID, set_up, run, tear_down},
     {0},
 };

@@ -1,11 +1,12 @@
 /* preflight: what must be right before the first record is read.
  *
- * Place:    the first part of pipeline_step: looks at Redis, then at the topics, creates output topics that
- *           are missing, then looks at Redis once more, since only then the topic's id is known.
+ * Place:    the first part of pipeline_step: looks at Redis, then at the topics, creates output
+ *           topics that are missing, then looks at Redis once more, since only then the topic's id
+ *           is known.
  * Threads:  the main thread.
  * Owns:     a client of Kafka, until it has passed.
- * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts it sleeps, with a growing
- *           delay; it is patient with Kafka, and gives Redis redis.timeout_ms.
+ * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts it sleeps, with a
+ *           growing delay; it is patient with Kafka, and gives Redis redis.timeout_ms.
  */
 #ifndef APP_PREFLIGHT_H
 #define APP_PREFLIGHT_H

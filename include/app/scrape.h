@@ -1,4 +1,5 @@
-/* scrape: the figures of one instance, read from its page /metrics, as far as `rollcall top` shows it.
+/* scrape: the figures of one instance, read from its page /metrics, as far as `rollcall top` shows
+ * it.
  *
  * Threads:  pure; any thread.
  * Limits:   FENCE_PARTITIONS_MAX partitions; the page is not trusted.

@@ -1,10 +1,10 @@
 /* budget: bytes that several threads may hold together, and the order in which they wait for them.
  *
  * Threads:  init and fini from one; everything else from any thread, each with a waiter of its own.
- * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until it
- *           is let through or gives up.
- * Limits:   a thread that is let through may take more than is left: at most max_bytes are taken, plus
- *           one taking a thread.
+ * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until
+ *           it is let through or gives up.
+ * Limits:   a thread that is let through may take more than is left: at most max_bytes are taken,
+ *           plus one taking a thread.
  * Waits:    never. A thread that is refused sleeps on its alarm, which rings when it is its turn.
  */
 #ifndef BASE_BUDGET_H

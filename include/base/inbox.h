@@ -46,7 +46,8 @@ void inbox_post(struct inbox *inbox, struct inbox_item *item, int kind);
 /* Items posted and not yet taken. */
 size_t inbox_depth(const struct inbox *inbox);
 
-/* The oldest item, or NULL if there is none now; the caller owns it. Order is kept for each sender. */
+/* The oldest item, or NULL if there is none now; the caller owns it. Order is kept for each
+ * sender. */
 struct inbox_item *inbox_take(struct inbox *inbox);
 
 /* The struct that an inbox_item lies in. */

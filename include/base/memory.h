@@ -11,15 +11,16 @@
 
 enum { CACHE_LINE_BYTES = 64 };
 
-/* Before the first thread: glibc keeps what is freed, up to 64 MB a heap, instead of giving each batch
- * back to the kernel and faulting it in again for the next. Where there is less than 256 MB it keeps
- * 8 MB, and nothing that is larger than 512 KB: that costs time, and holds the limit. Fast bins are
- * off, so small frees coalesce at once. */
+/* Before the first thread: glibc keeps what is freed, up to 64 MB a heap, instead of giving each
+ * batch back to the kernel and faulting it in again for the next. Where there is less than 256 MB
+ * it keeps 8 MB, and nothing that is larger than 512 KB: that costs time, and holds the limit. Fast
+ * bins are off, so small frees coalesce at once. */
 void memory_keep_freed(int memory_mb);
 
 /* For the start of main: no core dump, and no debugger of the same user, gets to see what is in
- * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving out
- * single pages would not do; nor would RLIMIT_CORE, which is ignored where cores go to a program. */
+ * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving
+ * out single pages would not do; nor would RLIMIT_CORE, which is ignored where cores go to a
+ * program. */
 void memory_keep_private(void);
 
 /* Zeroed, and on a cache line of its own, for structs that two threads share. */

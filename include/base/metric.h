@@ -39,9 +39,9 @@ struct metrics *metrics_create(void);
 /* Takes *metrics, which may be NULL, with all its metrics and cells, and nulls it. */
 void metrics_destroy(struct metrics **metrics);
 
-/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name by
- * Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0 from
- * now on, one with a label shows nothing before its first metric_cell. Never NULL. */
+/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name
+ * by Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0
+ * from now on, one with a label shows nothing before its first metric_cell. Never NULL. */
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
                            const char *help, const char *label_name);
 
@@ -50,17 +50,20 @@ struct metric_row {
     const char *name; /* NULL ends a table */
     enum metric_kind kind;
     const char *help;
-    const char *label_name;          /* NULL: none */
+    const char *label_name;                 /* NULL: none */
     const char *const *const *label_values; /* shown as 0 from the start: a NULL-terminated list */
     size_t offset; /* of the member: a struct metric_cell *, or with a label a struct metric * */
 };
 
 #define METRIC_ROW(type_, member, kind_, name_, help_)                                             \
-    {.name = (name_), .kind = (kind_), .help = (help_), .offset = offsetof(type_, member)}
+    { .name = (name_), .kind = (kind_), .help = (help_), .offset = offsetof(type_, member) }
 #define METRIC_LABELLED_ROW(type_, member, kind_, name_, help_, label_name_, label_values_)        \
-    {.name = (name_), .kind = (kind_), .help = (help_), .label_name = (label_name_),               \
-     .label_values = (label_values_), .offset = offsetof(type_, member)}
-#define METRIC_END {.name = NULL}
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .help = (help_), .label_name = (label_name_),            \
+        .label_values = (label_values_), .offset = offsetof(type_, member)                         \
+    }
+#define METRIC_END                                                                                 \
+    { .name = NULL }
 
 /* Adds all metrics of a table, and sets the members of `module`, the struct that it is about. */
 void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);

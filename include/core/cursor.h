@@ -4,16 +4,18 @@
  * Threads:  one owner; no I/O, no clock, no allocation, so that it can be simulated.
  * Source:   ARCHITECTURE.md, "Two watermarks"; the fence on commits follows KIP-447.
  *
- * A cursor has two tracks over the same offsets. On each, `stored` is the watermark that the outside
- * system is known to hold (Redis for `counted`, the group's committed offset for `published`), and
- * `next` is the first offset not yet handed to that side. A track is rewound by a new generation:
- * whatever crosses a thread carries the generation it was taken under, and is void under another.
+ * A cursor has two tracks over the same offsets. On each, `stored` is the watermark that the
+ * outside system is known to hold (Redis for `counted`, the group's committed offset for
+ * `published`), and `next` is the first offset not yet handed to that side. A track is rewound by a
+ * new generation: whatever crosses a thread carries the generation it was taken under, and is void
+ * under another.
  *
  * I1  a record is taken for a track once per generation, in offset order: taken iff offset >= next.
  * I2  position <= next of each track that is known, so nothing is ever skipped by a rewind.
  * I3  one checkpoint at a time: between cursor_cut and its answer, counted.stored does not move.
- * I4  the counted watermark is first stored only after the published one exists, so "absent in Redis,
- *     present in Kafka" always means that Redis lost it or never had it, never that Kafka did.
+ * I4  the counted watermark is first stored only after the published one exists, so "absent in
+ *     Redis, present in Kafka" always means that Redis lost it or never had it, never that Kafka
+ *     did.
  */
 #ifndef CORE_CURSOR_H
 #define CORE_CURSOR_H
@@ -89,16 +91,16 @@ struct cursor_finding {
     bool must_stop;       /* CURSOR_GAP under CURSOR_GAP_FAIL: do not read; nothing was decided */
 };
 
-/* A new assignment: nothing is known, nothing is taken. `generation` must be higher than any that was
- * used for this partition in this process; both tracks start with it. */
+/* A new assignment: nothing is known, nothing is taken. `generation` must be higher than any that
+ * was used for this partition in this process; both tracks start with it. */
 void cursor_init(struct cursor *cursor, uint64_t generation);
 
 /* Takes the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
  * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept with the committed offset. */
 void cursor_found(struct cursor *cursor, int64_t counted, int64_t published, int64_t origin);
 
-/* Decides, after cursor_found or a CURSOR_REWIND, where reading continues; on return the caller seeks to
- * cursor->position. May be called again with other bounds. */
+/* Decides, after cursor_found or a CURSOR_REWIND, where reading continues; on return the caller
+ * seeks to cursor->position. May be called again with other bounds. */
 struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
                                     struct cursor_policy policy);
 
@@ -123,7 +125,8 @@ struct cursor_cut {
     int64_t end;
 } cursor_cut(struct cursor *cursor);
 
-/* The store's answer to the cut of `generation`: the offset that is stored now, or CURSOR_ABSENT. */
+/* The store's answer to the cut of `generation`: the offset that is stored now, or
+ * CURSOR_ABSENT. */
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored);
 
 /* The transaction that carried [.., end) of this partition was committed. */

@@ -14,8 +14,8 @@
 enum { HTTP_CLIENT_BYTES_MAX = 4 * 1024 * 1024 };
 
 /* Reads a page, such as "/metrics", from the server on HOST:PORT; from one on 0.0.0.0 or [::] by
- * loopback. Returns its body, which lies in reply and lives as long, or NULL with an error unless it
- * arrived whole and with status 200. Borrows all; reply is overwritten. */
+ * loopback. Returns its body, which lies in reply and lives as long, or NULL with an error unless
+ * it arrived whole and with status 200. Borrows all; reply is overwritten. */
 const char *http_client_get(const char *listen_on, const char *path, int timeout_ms,
                             struct text *reply, struct error *error);
 

@@ -1,9 +1,10 @@
 /* batch: what crosses threads: records to publish, counts to add, the marks between epochs, and the
  * answers to them.
  *
- * Place:    batches go from INGEST[p] to every COUNT[s] and to PUBLISH, and home again; epoch parts from
- *           COUNT to CHECKPOINT and home again; notices from PUBLISH and CHECKPOINT to INGEST.
- * Threads:  a batch is filled by INGEST, then read by all its holders at once; home again it is INGEST's.
+ * Place:    batches go from INGEST[p] to every COUNT[s] and to PUBLISH, and home again; epoch parts
+ *           from COUNT to CHECKPOINT and home again; notices from PUBLISH and CHECKPOINT to INGEST.
+ * Threads:  a batch is filled by INGEST, then read by all its holders at once; home again it is
+ *           INGEST's.
  * Owns:     copies of its records, their headers, and its parts' deltas.
  * Limits:   each partition owns a fixed number of batches and has no more: a slow receiver keeps
  *           them away from home, and INGEST stops reading. There is no other bound, and none is
@@ -85,8 +86,8 @@ struct batch {
 
 /* Keeps home and pending_entries. Has memory for records from the first one kept to batch_clear, at
  * first of `bytes`. */
-struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes, struct inbox *home,
-                           atomic_size_t *pending_entries);
+struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
+                           struct inbox *home, atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);
 
 /* Empties it for the next use. */

@@ -1,9 +1,11 @@
 /* One event of the group at a time.
  *
  *     IDLE    none is open
- *     GIVES   partitions are ours: the committed offsets are asked for until Kafka names them, then the
+ *     GIVES   partitions are ours: the committed offsets are asked for until Kafka names them, then
+ *     the
  *             threads start and the event is answered
- *     TAKES   partitions go: their threads drain until all is stored or the deadline has passed, then they
+ *     TAKES   partitions go: their threads drain until all is stored or the deadline has passed,
+ *     then they
  *             are fenced and stopped, and the event is answered
  *
  * A partition is given away in this order: drained, fenced, stopped, closed, answered. */

@@ -2,8 +2,8 @@
  *
  *     STARTS  preflight; then the edges and the threads are made, and the group is joined
  *     FLOWS   the group is served
- *     DRAINS  the end was asked for, or something failed: partitions are given back, the group is left
- *     ENDED
+ *     DRAINS  the end was asked for, or something failed: partitions are given back, the group is
+ *     left ENDED
  */
 #include "app/pipeline.h"
 
@@ -253,15 +253,13 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
     }
     if (!is_good) return error_set(error, "the system has no thread to give");
     pipeline->publish = publish_create(&publish);
-    return publish_start(pipeline->publish) ||
-           error_set(error, "the system has no thread to give");
+    return publish_start(pipeline->publish) || error_set(error, "the system has no thread to give");
 }
 
 static void make_assignment(struct pipeline *pipeline) {
     const struct config *config = pipeline->config;
     const int64_t memory_bytes = (int64_t)config->instance.memory_mb << 20;
-    const int64_t share_bytes =
-        memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
+    const int64_t share_bytes = memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
     struct assignment_options options = {
         .source = pipeline->source,
         .store = pipeline->start_store,
@@ -272,26 +270,27 @@ static void make_assignment(struct pipeline *pipeline) {
         .metrics = &pipeline->stats.assignment,
         .topic_id = pipeline->input.id,
         .drain_ms = config->drain_ms,
-        .ingest = {
-            .settings = &config->ingest,
-            .metrics = &pipeline->stats.ingest,
-            .aggregates = &pipeline->aggregates,
-            .source = pipeline->source,
-            .topic = config->source.topic,
-            .rules = {.dimension_count = (size_t)config->aggregate.dimensions.count,
-                      .max_future_s = config->login.max_future_s},
-            .seed = pipeline->seed,
-            .shard_count = (unsigned)config->instance.shards,
-            .shards = pipeline->shard_inboxes,
-            .publish = publish_inbox(pipeline->publish),
-            .publishes_rejected = *config->sink.rejected_topic != '\0',
-            .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
-            .in_hand = &pipeline->in_hand,
-            .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
-            .drained = pipeline->stop->alarm,
-            .failed = stop_fail,
-            .context = pipeline->stop,
-        },
+        .ingest =
+            {
+                .settings = &config->ingest,
+                .metrics = &pipeline->stats.ingest,
+                .aggregates = &pipeline->aggregates,
+                .source = pipeline->source,
+                .topic = config->source.topic,
+                .rules = {.dimension_count = (size_t)config->aggregate.dimensions.count,
+                          .max_future_s = config->login.max_future_s},
+                .seed = pipeline->seed,
+                .shard_count = (unsigned)config->instance.shards,
+                .shards = pipeline->shard_inboxes,
+                .publish = publish_inbox(pipeline->publish),
+                .publishes_rejected = *config->sink.rejected_topic != '\0',
+                .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
+                .in_hand = &pipeline->in_hand,
+                .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
+                .drained = pipeline->stop->alarm,
+                .failed = stop_fail,
+                .context = pipeline->stop,
+            },
     };
     for (int d = 0; d < config->aggregate.dimensions.count; d++)
         options.ingest.rules.dimensions[d] = config->aggregate.dimensions.items[d];
@@ -316,8 +315,7 @@ static bool join(struct pipeline *pipeline, struct error *error) {
 static int64_t start_step(struct pipeline *pipeline, int64_t now_ms) {
     struct error error;
     int64_t until_ms = now_ms;
-    enum preflight_verdict verdict =
-        preflight_step(pipeline->preflight, now_ms, &until_ms, &error);
+    enum preflight_verdict verdict = preflight_step(pipeline->preflight, now_ms, &until_ms, &error);
     if (verdict == PREFLIGHT_WAITS) return until_ms;
     preflight_destroy(&pipeline->preflight);
     if (verdict == PREFLIGHT_FAILED || !join(pipeline, &error))

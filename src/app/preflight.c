@@ -24,7 +24,7 @@ struct preflight {
     struct topic_facts *input;
     struct kafka_source *probe;
     enum { REDIS, INPUT, OUTPUT, REJECTED, REDIS_AGAIN, PASSED } stage;
-    bool is_created; /* the output topic of this stage: only its visibility is awaited */
+    bool is_created;        /* the output topic of this stage: only its visibility is awaited */
     int64_t redis_until_ms; /* deadline of the stage; 0: not begun */
     int64_t retry_ms, retry_at_ms;
 };
@@ -58,8 +58,7 @@ static enum preflight_verdict try_again(struct preflight *preflight) {
     return PREFLIGHT_WAITS;
 }
 
-static enum preflight_verdict wait_for_kafka(struct preflight *preflight,
-                                             const struct error *why) {
+static enum preflight_verdict wait_for_kafka(struct preflight *preflight, const struct error *why) {
     log_warn("Waiting for Kafka",
              log_text("bootstrap.servers",
                       kafka_conf_get(&preflight->config->kafka, "bootstrap.servers")),
@@ -125,8 +124,8 @@ static enum preflight_verdict look_at_input(struct preflight *preflight, struct 
     return check_input(preflight, error) ? next_stage(preflight) : PREFLIGHT_FAILED;
 }
 
-/* Creates an output topic where there is none, and waits until brokers show it: a transaction must not
- * meet a topic that is not there. */
+/* Creates an output topic where there is none, and waits until brokers show it: a transaction must
+ * not meet a topic that is not there. */
 static enum preflight_verdict ensure_output(struct preflight *preflight, const char *topic,
                                             struct error *error) {
     struct topic_facts facts;
@@ -166,8 +165,8 @@ static enum preflight_verdict take_stage(struct preflight *preflight, int64_t no
         return look_at_redis(preflight, now_ms, error);
     if (!make_probe(preflight, error)) return PREFLIGHT_FAILED;
     if (preflight->stage == INPUT) return look_at_input(preflight, error);
-    return ensure_output(preflight,
-                         preflight->stage == OUTPUT ? sink->topic : sink->rejected_topic, error);
+    return ensure_output(preflight, preflight->stage == OUTPUT ? sink->topic : sink->rejected_topic,
+                         error);
 }
 
 enum preflight_verdict preflight_step(struct preflight *preflight, int64_t now_ms,

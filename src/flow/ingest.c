@@ -1,6 +1,6 @@
 /* A step does four things: take in what became of earlier batches, find the place to read (after an
- * assignment or a rewind), read into a free batch, and pass it on with the mark that is due. Only this
- * worker touches the cursor; what others have to report comes as notices. */
+ * assignment or a rewind), read into a free batch, and pass it on with the mark that is due. Only
+ * this worker touches the cursor; what others have to report comes as notices. */
 #include "flow/ingest.h"
 
 #include <assert.h>
@@ -14,14 +14,15 @@
 
 enum {
     BATCHES = 4,
-    TICK_MS = 200,     /* longest sleep */
-    VERIFY_MS = 3000,  /* an idle partition asks whether Redis still knows it */
+    TICK_MS = 200,    /* longest sleep */
+    VERIFY_MS = 3000, /* an idle partition asks whether Redis still knows it */
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
 };
 
-/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of what thread writes what */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of what thread writes
+ * what */
 struct ingest {
     /* fixed after create */
     const struct ingest_options *options;
@@ -75,10 +76,9 @@ const struct metric_row ingest_metric_table[] = {
     METRIC_LABELLED_ROW(struct ingest_metrics, lag, METRIC_GAUGE, "rollcall_lag_records",
                         "Offsets between the end of the log and the published watermark.",
                         "partition", NULL),
-    METRIC_LABELLED_ROW(struct ingest_metrics, counted_lag, METRIC_GAUGE,
-                        "rollcall_counted_lag_records",
-                        "Offsets between the end of the log and the counted watermark.",
-                        "partition", NULL),
+    METRIC_LABELLED_ROW(
+        struct ingest_metrics, counted_lag, METRIC_GAUGE, "rollcall_counted_lag_records",
+        "Offsets between the end of the log and the counted watermark.", "partition", NULL),
     METRIC_LABELLED_ROW(struct ingest_metrics, rewinds, METRIC_COUNTER, "rollcall_rewinds_total",
                         "Times a partition was read again, by cause.", "cause",
                         &cursor_cause_names),
@@ -134,15 +134,16 @@ static void give_up(struct ingest *ingest, const char *why) {
 }
 
 static void report_gap(struct ingest *ingest, const struct cursor_finding *finding,
-                     struct cursor_log log) {
+                       struct cursor_log log) {
     if (finding->must_stop) {
         char why[ERROR_BYTES];
-        snprintf(why, sizeof why,
-                 "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are "
-                 "gone; set input.on_gap=continue to continue without them, or restore them (or, if "
-                 "the topic was re-created, choose another group.id and redis.prefix)",
-                 ingest->options->topic, ingest->partition, (long long)finding->wanted,
-                 (long long)log.begin, (long long)log.end, (long long)finding->lost_records);
+        snprintf(
+            why, sizeof why,
+            "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are "
+            "gone; set input.on_gap=continue to continue without them, or restore them (or, if "
+            "the topic was re-created, choose another group.id and redis.prefix)",
+            ingest->options->topic, ingest->partition, (long long)finding->wanted,
+            (long long)log.begin, (long long)log.end, (long long)finding->lost_records);
         give_up(ingest, why);
         return;
     }
@@ -154,7 +155,7 @@ static void report_gap(struct ingest *ingest, const struct cursor_finding *findi
 }
 
 static void report(struct ingest *ingest, const struct cursor_finding *finding,
-                 struct cursor_log log) {
+                   struct cursor_log log) {
     const struct cursor *cursor = &ingest->cursor;
     switch (finding->what) {
     case CURSOR_GAP:
@@ -317,8 +318,8 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
 }
 
-/* From the watermark, or before there is one from where the group began. Nothing is shown while Redis
- * could not be asked, and before the begin is known: 0 would be a wrong answer. */
+/* From the watermark, or before there is one from where the group began. Nothing is shown while
+ * Redis could not be asked, and before the begin is known: 0 would be a wrong answer. */
 static void show_track(const struct ingest *ingest, struct metric *metric,
                        struct metric_cell **cell, int64_t stored, int64_t end) {
     const int64_t from = stored == CURSOR_ABSENT ? ingest->cursor.origin : stored;
@@ -373,8 +374,8 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
     }
 }
 
-/* What all partitions have in hand comes home without any of them reading more: so one that waits for its
- * turn keeps no other waiting. */
+/* What all partitions have in hand comes home without any of them reading more: so one that waits
+ * for its turn keeps no other waiting. */
 static bool may_read(struct ingest *ingest, bool is_draining) {
     struct budget *in_hand = ingest->options->in_hand;
     if (ingest->is_placed && !is_draining && !is_full(ingest)) {
@@ -453,8 +454,7 @@ int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     atomic_store(&ingest->is_published, false);
     atomic_store(&ingest->is_settled, false);
     cursor_init(&ingest->cursor, start->generation);
-    cursor_found(&ingest->cursor, start->counted, start->committed.offset,
-                 start->committed.origin);
+    cursor_found(&ingest->cursor, start->counted, start->committed.offset, start->committed.origin);
 
     int64_t position = KAFKA_SOURCE_NOWHERE;
     if (start->has_log) {

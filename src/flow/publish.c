@@ -4,7 +4,8 @@
  *     READY    batches begin a transaction, or go into the open one; records are sent
  *     COMMITS  the transaction is due: it is committed
  *     ABORTS   it failed: it is aborted; if that fails too, a new producer ends it (OPENING)
- *     ASKS     it has ended: the group's committed offsets say how, and every partition that took part is
+ *     ASKS     it has ended: the group's committed offsets say how, and every partition that took
+ *     part is
  *              notified to continue there
  *
  * A call that Kafka does not answer is made again in a later step, after a growing delay. */
@@ -215,7 +216,8 @@ static bool may_commit(void *context) {
     struct publish *publish = context;
     for (size_t i = 0; i < publish->member_count; i++) {
         const int32_t partition = publish->members[i].partition;
-        if (!fence_lets(publish->options.fence, partition, share_of(publish, partition)->generation))
+        if (!fence_lets(publish->options.fence, partition,
+                        share_of(publish, partition)->generation))
             return false;
     }
     return true;
@@ -294,8 +296,8 @@ static void join(struct publish *publish, const struct batch *batch) {
     if (!share->is_in) {
         if (publish->member_count == publish->member_capacity) {
             publish->member_capacity = publish->member_capacity * 2 + 8;
-            publish->members = memory_grow(
-                publish->members, publish->member_capacity * sizeof *publish->members);
+            publish->members =
+                memory_grow(publish->members, publish->member_capacity * sizeof *publish->members);
         }
         share->is_in = true;
         publish->members[publish->member_count++].partition = batch->partition;
@@ -410,7 +412,8 @@ int64_t publish_step(void *context, int64_t now_ms) {
         ask_group(publish);
         break;
     }
-    return publish->retry_at_ms; /* at once, if the state is another: batches may have come meanwhile */
+    return publish
+        ->retry_at_ms; /* at once, if the state is another: batches may have come meanwhile */
 }
 
 bool publish_start(struct publish *publish) {

@@ -1,4 +1,5 @@
-/* Everything that is posted arrives, once, in each sender's order, and wakes the receiver that waits for it. */
+/* Everything that is posted arrives, once, in each sender's order, and wakes the receiver that
+ * waits for it. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +53,8 @@ static void all_arrive_in_each_senders_order_and_no_wake_is_lost(void **state) {
         alarm_arm(&alarm);
         struct inbox_item *item = inbox_take(inbox);
         if (item == NULL) {
-            alarm_wait(&alarm, begin_ms + LONG_MS); /* a lost wake-up would be seen as a minute lost */
+            alarm_wait(&alarm,
+                       begin_ms + LONG_MS); /* a lost wake-up would be seen as a minute lost */
             continue;
         }
         const struct letter *letter = inbox_entry(item, struct letter, item);
