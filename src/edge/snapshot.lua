@@ -1,6 +1,6 @@
 -- All counts at one moment. No key is touched that is not in KEYS.
 --
--- KEYS     the keys of each section, as for checkpoint.lua but without anomalies
+-- KEYS     the keys of each section, as for checkpoint.lua
 -- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days the names
 --          of those that have a hash, of others none
 -- Returns  a list with an entry for each section: {value, count, ...}, largest first; {name, count, ...};
@@ -12,10 +12,11 @@ function kinds.values(keys) return redis.call('ZREVRANGE', keys[1], 0, -1, 'WITH
 
 function kinds.names(keys) return redis.call('HGETALL', keys[1]) end
 
--- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the hashes of days.
+-- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the stream of
+-- anomalies, the hashes of days.
 function kinds.days(keys, names)
     local key_of, answer = {}, {}
-    for i, day in ipairs(names) do key_of[day] = keys[2 + i] end
+    for i, day in ipairs(names) do key_of[day] = keys[3 + i] end
     local days = redis.call('ZRANGE', keys[1], 0, -1)
     if #days ~= #names then return end
     table.sort(days)
