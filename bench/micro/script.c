@@ -57,8 +57,8 @@ static void *set_up(void) {
     struct error error = {0};
     if (script == NULL) micro_fail("out of memory");
     start_redis(script);
-    script->redis = (struct redis_settings){
-        .url = script->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    script->redis =
+        (struct redis_settings){.url = script->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
     aggregates_init(&script->aggregates, &settings);
     const struct redis_store_options options = {.redis = &script->redis,
                                                 .aggregates = &script->aggregates,

@@ -1,5 +1,5 @@
-/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other; who
- * is away is said in the place of the figures, and asked again in the next turn. */
+/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other;
+ * who is away is said in the place of the figures, and asked again in the next turn. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -195,8 +195,7 @@ static bool say_values(struct top *top, unsigned dimension, struct error *error)
     return true;
 }
 
-static bool say_anomalies(struct top *top, const struct aggregate *aggregate,
-                          struct error *error) {
+static bool say_anomalies(struct top *top, const struct aggregate *aggregate, struct error *error) {
     struct redis_reply *reply =
         ask(top, error, "XREVRANGE %s:%s + - COUNT %d", top->config->redis.prefix,
             aggregate->anomalies_key, ANOMALIES_SHOWN);

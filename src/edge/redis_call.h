@@ -1,5 +1,5 @@
-/* redis_call: a call of one of the scripts, which take a section for each row of the table of aggregates:
- * kind, number of keys, number of arguments, and the arguments.
+/* redis_call: a call of one of the scripts, which take a section for each row of the table of
+ * aggregates: kind, number of keys, number of arguments, and the arguments.
  *
  * Place:    under redis_store and redis_snapshot.
  * Threads:  one owner.
@@ -11,12 +11,12 @@
 #include "core/aggregate.h"
 #include "redis_command.h"
 
-struct redis_call {                        /* all zero is an empty call */
-    struct redis_command command;          /* the call, when it is finished */
-    struct redis_command keys, arguments;  /* the caller may put some before the sections */
-    struct redis_command section;          /* arguments of the present one, for the caller to put */
+struct redis_call {                       /* all zero is an empty call */
+    struct redis_command command;         /* the call, when it is finished */
+    struct redis_command keys, arguments; /* the caller may put some before the sections */
+    struct redis_command section;         /* arguments of the present one, for the caller to put */
     const char *prefix;
-    const struct aggregate *aggregate;     /* the present one's */
+    const struct aggregate *aggregate; /* the present one's */
     int first_key;
 };
 

@@ -1,5 +1,5 @@
-/* Minutes are sorted, so that those of one day are together, and minutes all over the ages cost no more
- * than those of one day. */
+/* Minutes are sorted, so that those of one day are together, and minutes all over the ages cost no
+ * more than those of one day. */
 #include "redis_checkpoint.h"
 
 #include <stdlib.h>

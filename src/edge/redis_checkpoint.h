@@ -15,8 +15,8 @@ struct checkpoint_days {
     size_t count, capacity;
 };
 
-/* Makes the call of checkpoint.lua, by the script's text or by its SHA-1. The hashes of `needed` are
- * declared, too. Borrows all. */
+/* Makes the call of checkpoint.lua, by the script's text or by its SHA-1. The hashes of `needed`
+ * are declared, too. Borrows all. */
 void redis_checkpoint_make(struct redis_call *to, const struct redis_store_options *options,
                            const struct store_call *call, bool by_text,
                            const struct checkpoint_days *needed);

@@ -20,7 +20,8 @@ void redis_command_release(struct redis_command *command) {
     *command = (struct redis_command){0};
 }
 
-/* Makes room for some words that have so many bytes in all, and a NUL, which is not part of them. */
+/* Makes room for some words that have so many bytes in all, and a NUL, which is not part of
+ * them. */
 static char *make_room(struct redis_command *command, size_t words, size_t bytes) {
     const size_t count = (size_t)command->argument_count + words;
     if (count > command->argument_capacity) {

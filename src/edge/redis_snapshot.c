@@ -1,5 +1,5 @@
-/* One EVAL of snapshot.lua, so that all counts are of one moment; then only formatting. A script may
- * touch only keys that it was called with, so the days are asked for before. */
+/* One EVAL of snapshot.lua, so that all counts are of one moment; then only formatting. A script
+ * may touch only keys that it was called with, so the days are asked for before. */
 #include "edge/redis_snapshot.h"
 
 #include <stdlib.h>
@@ -81,9 +81,9 @@ static enum store_verdict ask_days(struct snapshot *snapshot) {
     for (unsigned i = 0; verdict == STORE_OK && i < snapshot->aggregates->count; i++) {
         const struct aggregate *aggregate = &snapshot->aggregates->items[i];
         if (aggregate->kind != AGGREGATE_DAYS) continue;
-        struct redis_reply *reply = redis_link_call(
-            snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
-            aggregate->days_key);
+        struct redis_reply *reply =
+            redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
+                            aggregate->days_key);
         snapshot->days[i] = reply;
         verdict = judge(snapshot, reply, reply != NULL && is_texts(reply, 1), "ZRANGE");
     }
@@ -105,8 +105,7 @@ static enum store_verdict ask_counts(struct snapshot *snapshot) {
         snapshot->counts = redis_link_receive(snapshot->link, snapshot->error);
     redis_call_release(&call);
     const struct redis_reply *counts = snapshot->counts;
-    const bool is_again =
-        counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
+    const bool is_again = counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
     return judge(snapshot, counts, counts != NULL && (is_again || is_answer(snapshot)),
                  "snapshot.lua");
 }
@@ -177,7 +176,8 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
     enum store_verdict verdict = STORE_RETRY;
     bool is_taken = false;
     if (!redis_link_open(link, error)) return STORE_RETRY;
-    error_set(error, "new days come too often for a snapshot of Redis at %s", redis_link_name(link));
+    error_set(error, "new days come too often for a snapshot of Redis at %s",
+              redis_link_name(link));
     for (int i = 0; !is_taken && i < ROUNDS_MAX; i++) {
         forget(&snapshot);
         verdict = ask_days(&snapshot);

@@ -1,6 +1,6 @@
-/* The protocol's side of Redis. A call is one EVALSHA. Redis that does not know the script (restarted,
- * SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. A call that pushes days
- * out is answered by their names, and sent again with their keys. */
+/* The protocol's side of Redis. A call is one EVALSHA. Redis that does not know the script
+ * (restarted, SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. A call
+ * that pushes days out is answered by their names, and sent again with their keys. */
 #include "edge/redis_store.h"
 
 #include <stdio.h>
@@ -91,7 +91,8 @@ static enum store_verdict refuse_value(const struct redis_store *store, const ch
 static const char *word_of(const struct redis_reply *reply, size_t index) {
     const struct redis_reply *word =
         index < redis_reply_count(reply) ? redis_reply_at(reply, index) : NULL;
-    return word != NULL && redis_reply_kind(word) == REDIS_TEXT ? redis_reply_text(word).bytes : NULL;
+    return word != NULL && redis_reply_kind(word) == REDIS_TEXT ? redis_reply_text(word).bytes
+                                                                : NULL;
 }
 
 /* An answer of checkpoint.lua that changed nothing, by what it reports. */
@@ -248,8 +249,8 @@ static bool send_alone(struct redis_store *store, struct store_call *call, struc
     return true;
 }
 
-/* Keeps what is to be reported: the first refusal, or else the first of all, since all that follows on a
- * broken connection is its echo. */
+/* Keeps what is to be reported: the first refusal, or else the first of all, since all that follows
+ * on a broken connection is its echo. */
 static void keep_worst(enum store_verdict *worst, enum store_verdict verdict,
                        const struct error *own, struct error *error) {
     if (verdict <= *worst) return;

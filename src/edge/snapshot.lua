@@ -1,10 +1,10 @@
 -- All counts at one moment. No key is touched that is not in KEYS.
 --
 -- KEYS     the keys of each section, as for checkpoint.lua
--- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days the names
---          of those that have a hash, of others none
--- Returns  a list with an entry for each section: {value, count, ...}, largest first; {name, count, ...};
---          of days {day, {HH:MM, count, ...}, ...} in order, and last '', {'__other__', count}
+-- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days the
+--          names of those that have a hash, of others none
+-- Returns  an entry for each section: {value, count, ...}, largest first; {name, count, ...}; of
+--          days {day, {HH:MM, count, ...}, ...} in order, and last '', {'__other__', count}
 --          'again': other days have a hash by now; ask for them, and call again
 local kinds = {}
 
