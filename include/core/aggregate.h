@@ -40,8 +40,8 @@ extern const struct setting aggregate_setting_table[];
 
 /* What of a record is counted. All but dimensions are numbers. */
 enum aggregate_source {
-    AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted; it has the same place in the
-                            table as in login.values */
+    AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted: its place in the table is
+                            that in login.values */
     AGGREGATE_MINUTE,    /* its minute since 1970, if it is accepted */
     AGGREGATE_REASON,    /* why it was rejected, if it was */
 };
