@@ -8,8 +8,8 @@
 
 enum { HEADERS_BYTES = 256 }; /* about what librdkafka keeps besides a record's headers */
 
-struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes, struct inbox *home,
-                           atomic_size_t *pending_entries) {
+struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
+                           struct inbox *home, atomic_size_t *pending_entries) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
     struct batch *batch = memory_create(sizeof *batch + shard_count * sizeof batch->parts[0]);
     batch->home = home;
@@ -63,14 +63,15 @@ static void count_key(struct batch *batch, struct delta_key key) {
 void batch_count(struct batch *batch, uint64_t seed, const struct aggregates *aggregates,
                  const struct login *login) {
     batch->parts[0].delta.records++;
-    for (unsigned field = 0; field < aggregates->count; field++) {
-        const struct aggregate *aggregate = &aggregates->items[field];
+    unsigned field = 0;
+    for (; aggregates->items[field].source == AGGREGATE_DIMENSION; field++) { /* they are first */
+        if (login->reason == LOGIN_ACCEPTED)
+            count_key(batch, delta_value_key(seed, field, login->values[field]));
+    }
+    for (; field < aggregates->count; field++) {
         int64_t number;
-        if (aggregate_number(aggregate, login, &number)) {
+        if (aggregate_number(&aggregates->items[field], login, &number))
             count_key(batch, delta_number_key(seed, field, &number));
-        } else if (aggregate->source == AGGREGATE_DIMENSION && login->reason == LOGIN_ACCEPTED) {
-            count_key(batch, delta_value_key(seed, field, login->values[aggregate->dimension]));
-        }
     }
 }
 
@@ -162,6 +163,24 @@ struct sink_record batch_sink_record(const struct batch *batch, const struct bat
     out.value = take(&at, record->value_length);
     out.text = take(&at, record->text_length);
     return out;
+}
+
+bool batch_send(struct batch *batch, struct inbox *const *shards, struct inbox *publish) {
+    bool has_counts[BATCH_SHARDS_MAX];
+    const bool has_publish = batch->has_publish;
+    const unsigned shard_count = batch->shard_count;
+    unsigned holders = has_publish;
+    for (unsigned s = 0; s < shard_count; s++) {
+        const struct delta *delta = &batch->parts[s].delta;
+        has_counts[s] = batch->has_cut || delta->entry_count > 0 || delta->records > 0;
+        holders += has_counts[s];
+    }
+    atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
+    for (unsigned s = 0; s < shard_count; s++) {
+        if (has_counts[s]) inbox_post(shards[s], &batch->parts[s].item, ITEM_PART);
+    }
+    if (has_publish) inbox_post(publish, &batch->publish_item, ITEM_BATCH);
+    return holders > 0;
 }
 
 void batch_release(struct batch *batch) {
