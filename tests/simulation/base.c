@@ -78,15 +78,12 @@ void log_write(enum log_level level, const char *message, const struct log_field
     hear(message, fields);
     if (!simulation_options.is_traced) return;
     for (; fields->name != NULL && length < sizeof line; fields++) {
-        const char *format = fields->kind == LOG_KIND_TEXT ? " %s=\"%s\"" : " %s=%lld";
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        char *end = line + length;
+        const size_t left = sizeof line - length;
         length += (size_t)(fields->kind == LOG_KIND_TEXT
-                               ? snprintf(line + length, sizeof line - length, format, fields->name,
-                                          fields->as_text)
-                               : snprintf(line + length, sizeof line - length, format, fields->name,
+                               ? snprintf(end, left, " %s=\"%s\"", fields->name, fields->as_text)
+                               : snprintf(end, left, " %s=%lld", fields->name,
                                           (long long)fields->as_int));
-#pragma GCC diagnostic pop
     }
     trace("log: %s%s", message, length > 0 ? line : "");
 }

@@ -26,8 +26,8 @@ void broker_begin(void) {
     for (int p = 0; p < world.plan.partition_count; p++) {
         for (int i = 0; i < world.plan.log_end[p]; i++)
             broker.log[p][i] = choose_kind(p);
-        broker.log_end[p] = one_in(4) ? world.plan.log_end[p]
-                                      : (int64_t)roll((uint32_t)world.plan.log_end[p]);
+        broker.log_end[p] =
+            one_in(4) ? world.plan.log_end[p] : (int64_t)roll((uint32_t)world.plan.log_end[p]);
         broker.committed[p] = (struct committed){-1, -1};
     }
 }

@@ -31,14 +31,14 @@ struct kafka_source {
     bool is_subscribed, is_joined, has_failed;
     /* the member, as the client knows it */
     int member_id, generation, given_generation;
-    int taken_id; /* the member id when the first of what is held was given */
+    int taken_id;               /* the member id when the first of what is held was given */
     bool must_join, must_learn; /* it was given other partitions, perhaps */
-    unsigned held; /* partitions, as bits */
+    unsigned held;              /* partitions, as bits */
     /* what the group wants of the program */
     unsigned to_take, to_give;
-    bool is_lost;     /* the group expelled this member: all is to be dropped */
+    bool is_lost; /* the group expelled this member: all is to be dropped */
     bool is_starting_over;
-    bool must_tell; /* an assignment of nothing is reported too */
+    bool must_tell;               /* an assignment of nothing is reported too */
     enum source_event open_event; /* reported and not answered; SOURCE_QUIET: none */
     struct kafka_assigned items[PARTITIONS_MAX];
     size_t item_count;

@@ -95,8 +95,7 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
             const int64_t minute = delta_number(key) - first;
             if (minute < 0 || minute >= LOG_MAX)
                 broken("P1: p%d counts a minute that none of its records has", call->partition);
-            call->counts.minutes[minute] =
-                (int16_t)(call->counts.minutes[minute] + entry->count);
+            call->counts.minutes[minute] = (int16_t)(call->counts.minutes[minute] + entry->count);
         }
     }
 }
@@ -145,7 +144,8 @@ static void leave(const struct call *call) {
 
 void redis_tick(void) {
     for (struct call *call = late; call < late + LATE; call++) {
-        if (call->partition < 0 || world.now_us < call->at_us || world.now_us < redis.back_us) continue;
+        if (call->partition < 0 || world.now_us < call->at_us || world.now_us < redis.back_us)
+            continue;
         const int64_t before = redis.partitions[call->partition].offset;
         if (apply(call) == call->end && before != call->end) {
             befalls(EVENT_LATE_APPLIED);
@@ -248,49 +248,53 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
 static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
-    for (size_t i = 0; stored == call->end && call->base != CURSOR_UNKNOWN && i < call->delta_count; i++)
+    for (size_t i = 0; stored == call->end && call->base != CURSOR_UNKNOWN && i < call->delta_count;
+         i++)
         current->stored_sum += sum_of(call->deltas[i]);
     trace("stores p%d: %lld to %lld, and %lld is stored", call->partition, (long long)call->base,
           (long long)call->end, (long long)stored);
 }
 
+/* What became of a call that came to nothing; `error` keeps the first refusal, or else the first of all. */
+static void give_up(struct store_call *call, enum store_verdict verdict, const char *why,
+                    enum store_verdict *worst, struct error *error) {
+    call->verdict = verdict;
+    if (verdict > *worst) error_set(error, "%s", why);
+    if (verdict > *worst) *worst = verdict;
+}
+
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error) {
+    static const char broke[] = "the connection to Redis broke";
+    struct error refusal;
+    enum store_verdict worst = STORE_OK;
     bool is_broken = !trip(error);
     const bool was_sent = !is_broken || (is_back(NULL) && one_in(2));
     size_t good_count = 0;
-    for (size_t i = 0; i < count; i++)
-        calls[i].verdict = STORE_RETRY;
     for (size_t i = 0; i < count; i++) {
         const struct call call = call_of(store->aggregates, &calls[i]);
         if (!is_broken && i > 0) call_lets_others(); /* others' calls come between */
-        if (!is_broken && (current->is_killed || fails(20))) {
-            is_broken = true;
-            error_set(error, "the connection to Redis broke");
-        }
+        is_broken |= current->is_killed || fails(20);
         if (is_broken) {
+            give_up(&calls[i], STORE_RETRY, broke, &worst, error);
             if (was_sent) leave(&call);
-            continue;
-        }
-        if (fails(20)) {
+        } else if (fails(20)) {
             befalls(EVENT_REDIS_FULL);
-            error_set(error, "OOM command not allowed when used memory > 'maxmemory'");
-            continue;
+            give_up(&calls[i], STORE_RETRY, "OOM: Redis is full", &worst, error);
+        } else if (must_be_fixed(&refusal)) {
+            give_up(&calls[i], STORE_REFUSED, refusal.text, &worst, error);
+        } else {
+            const int64_t stored = apply(&call);
+            is_broken = fails(10);
+            if (is_broken) {
+                befalls(EVENT_REPLY_LOST);
+                trace("the reply for p%d is lost", call.partition);
+                give_up(&calls[i], STORE_RETRY, broke, &worst, error);
+                continue;
+            }
+            take_answer(&calls[i], stored);
+            good_count++;
         }
-        if (must_be_fixed(error)) {
-            calls[i].verdict = STORE_REFUSED;
-            continue;
-        }
-        const int64_t stored = apply(&call);
-        if (fails(10)) {
-            befalls(EVENT_REPLY_LOST);
-            trace("the reply for p%d is lost", call.partition);
-            is_broken = true;
-            error_set(error, "the connection to Redis broke");
-            continue;
-        }
-        take_answer(&calls[i], stored);
-        good_count++;
     }
     if (good_count > 0 && good_count < count) befalls(EVENT_PARTLY_STORED);
     call_lets_others();

@@ -21,9 +21,12 @@ struct kafka_sink {
     int producer; /* by its transactional id, at the broker */
     int epoch;    /* 0: not opened */
     enum { CLOSED, READY, OPEN, FAILED, FATAL } state;
-    bool is_committing;   /* offsets are in the transaction; only its commit may be called again */
-    bool is_undelivered;  /* a record will not arrive */
-    int full_count;       /* so many more times the queue is full */
+    bool is_committing;  /* offsets are in the transaction; only its commit may be called again */
+    bool is_undelivered; /* a record will not arrive */
+    int full_count;      /* so many more times the queue is full */
+    /* for the trace: records that were sent one after the other */
+    int sent_partition, sent_count;
+    int64_t sent_from, sent_to;
 };
 
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
@@ -96,8 +99,8 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
 /* What is sent must be what came. */
 static void compare(const struct sink_record *sent) {
     const struct record *record = record_at(sent->partition, sent->offset);
-    if (record == NULL) broken("p%d: there is no record at %lld", sent->partition,
-                               (long long)sent->offset);
+    if (record == NULL)
+        broken("p%d: there is no record at %lld", sent->partition, (long long)sent->offset);
     const struct slice text = record->key.bytes == NULL ? record->user_id : (struct slice){NULL, 0};
     const bool is_whole =
         sent->value.length == record->value.length && sent->key.length == record->key.length &&
@@ -108,8 +111,9 @@ static void compare(const struct sink_record *sent) {
         sent->timestamp_ms == record->timestamp_ms &&
         (sent->headers == NULL ? !record->has_headers && !world.plan.is_heavy
                                : sent->headers->record == record);
-    if (!is_whole) broken("p%d: the record at %lld is published changed", sent->partition,
-                          (long long)sent->offset);
+    if (!is_whole)
+        broken("p%d: the record at %lld is published changed", sent->partition,
+               (long long)sent->offset);
     if (sent->reason != record->reason) {
         broken("P2: p%d: the record at %lld is published as %s, and is %s", sent->partition,
                (long long)sent->offset, login_reason_name(sent->reason),
@@ -119,10 +123,19 @@ static void compare(const struct sink_record *sent) {
         broken("p%d: the record at %lld has another key", sent->partition, (long long)sent->offset);
 }
 
-static void note_sent(const struct kafka_sink *sink, const struct sink_record *record) {
-    (void)sink;
-    trace("sends p%d: %lld (%s)", record->partition, (long long)record->offset,
-          login_reason_name(record->reason));
+/* One line of the trace for records that follow each other. */
+static void tell_sent(struct kafka_sink *sink) {
+    if (sink->sent_count == 0) return;
+    trace("sends p%d: %lld..%lld, %d records", sink->sent_partition, (long long)sink->sent_from,
+          (long long)sink->sent_to, sink->sent_count);
+    sink->sent_count = 0;
+}
+
+static void note_sent(struct kafka_sink *sink, const struct sink_record *record) {
+    if (sink->sent_partition != record->partition) tell_sent(sink);
+    if (sink->sent_count++ == 0) sink->sent_from = record->offset;
+    sink->sent_partition = record->partition;
+    sink->sent_to = record->offset;
 }
 
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
@@ -159,11 +172,12 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
 
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
     (void)sink;
-    if (!current->is_killed && one_in(2)) call_waits(NULL, NULL, deadline((int)roll((uint32_t)timeout_ms)));
+    if (!current->is_killed && one_in(2))
+        call_waits(NULL, NULL, deadline((int)roll((uint32_t)timeout_ms)));
 }
 
 void kafka_sink_serve(struct kafka_sink *sink) {
-    (void)sink;
+    tell_sent(sink);
 }
 
 static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_source *source,
@@ -217,6 +231,7 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
     const int64_t deadline_us = deadline(timeout_ms);
     if (sink->process->is_killed) return retry(error);
     if (sink->state != OPEN) broken("a transaction is committed in state %d", sink->state);
+    tell_sent(sink);
     if (must_be_fixed(error)) return SINK_STOP;
     if (!sink->is_committing) {
         if (!kafka_trip(deadline_us)) return retry(error);
@@ -252,7 +267,8 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
     if (sink->state != OPEN && sink->state != FAILED)
         broken("a transaction is aborted in state %d", sink->state);
     if (!kafka_trip(deadline_us)) return retry(error);
-    if (producer_end(sink->producer, sink->epoch, false) == ANSWER_FENCED) return fatal(sink, error);
+    if (producer_end(sink->producer, sink->epoch, false) == ANSWER_FENCED)
+        return fatal(sink, error);
     if (!kafka_trip(deadline_us)) return retry(error);
     trace("has aborted");
     sink->state = READY;

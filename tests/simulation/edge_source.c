@@ -24,9 +24,9 @@ static bool is_busy(const struct kafka_source *source) {
 }
 
 static void join(struct kafka_source *source) {
-    const int id = group_join(source->member_id, source->static_id, source->held,
-                              source->given_generation);
-    trace("joins as member %d, with %x", id, source->held);
+    const int id =
+        group_join(source->member_id, source->static_id, source->held, source->given_generation);
+    trace("joins as member %d, holds %s", id, partition_names(source->held));
     if (id != source->member_id) source->generation = -1;
     source->must_learn = true;
     source->member_id = id;
@@ -40,8 +40,8 @@ static void learn(struct kafka_source *source, const struct member *member) {
     source->given_generation = source->generation;
     source->to_take = source->held & ~member->assigned;
     source->to_give = member->assigned & ~source->held;
-    trace("learns of generation %d: gives up %x, is given %x", source->generation, source->to_take,
-          source->to_give);
+    trace("learns of generation %d: gives up %s, is given %s", source->generation,
+          partition_names(source->to_take), partition_names(source->to_give));
     if (source->to_give == 0 && source->to_take == 0) {
         source->is_joined = true;
         source->is_starting_over = false;
@@ -103,8 +103,9 @@ static void fetch(struct kafka_stream *stream) {
     const int64_t end = broker.log_end[stream->partition];
     if (!stream->is_open || !stream->is_assigned || stream->position < 0) return;
     if (stream->fetched < broker.log_begin[stream->partition] || stream->fetched > end) {
-        if (!stream->is_stranded) trace("p%d: position %lld is not in the log", stream->partition,
-                                        (long long)stream->fetched);
+        if (!stream->is_stranded)
+            trace("p%d: position %lld is not in the log", stream->partition,
+                  (long long)stream->fetched);
         if (!stream->is_stranded) befalls(EVENT_STRANDED);
         stream->is_stranded = true;
         wants(stream->source);
@@ -225,6 +226,12 @@ static void list(struct kafka_source *source, unsigned partitions, bool is_given
     }
 }
 
+static const char *const event_names[] = {
+    [SOURCE_GIVEN] = "is given",
+    [SOURCE_TAKEN] = "must give up",
+    [SOURCE_LOST] = "has lost",
+};
+
 enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
                                     struct error *error) {
     if (!source->has_failed) source->has_failed = must_be_fixed(&source->failure);
@@ -247,10 +254,8 @@ enum source_event kafka_source_poll(struct kafka_source *source, struct source_c
         return SOURCE_QUIET;
     }
     *change = (struct source_change){source->items, source->item_count};
-    trace("%s %x", source->open_event == SOURCE_GIVEN   ? "is given"
-                   : source->open_event == SOURCE_TAKEN ? "must give up"
-                                                        : "has lost",
-          source->open_event == SOURCE_GIVEN ? source->to_give : source->to_take);
+    trace("%s %s", event_names[source->open_event],
+          partition_names(source->open_event == SOURCE_GIVEN ? source->to_give : source->to_take));
     return source->open_event;
 }
 

@@ -28,10 +28,9 @@ void kafka_stream_close(struct kafka_stream **stream) {
     *stream = NULL;
 }
 
-enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
-                                      bool (*take)(void *context,
-                                                   const struct kafka_record *record),
-                                      void *context) {
+enum stream_verdict
+kafka_stream_read(struct kafka_stream *stream,
+                  bool (*take)(void *context, const struct kafka_record *record), void *context) {
     if (!stream->is_open) broken("p%d is read after its stream was closed", stream->partition);
     if (stream->position < 0) return STREAM_NOTHING;
     if (stream->position < stream->fetched && fails(300)) {

@@ -121,8 +121,8 @@ static void end_rebalance(void) {
     share_out();
     for (int i = 0; i < group->count; i++) {
         const struct member *member = &group->members[i];
-        trace("group: generation %d gives member %d partitions %x", group->generation, member->id,
-              member->assigned);
+        trace("group: generation %d gives member %d %s", group->generation, member->id,
+              partition_names(member->assigned));
     }
 }
 

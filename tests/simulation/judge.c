@@ -95,8 +95,9 @@ static int judge_output(int partition) {
             continue;
         }
         const int64_t to = output != NULL ? output->offset : broker.log_end[partition];
-        if (to < next) broken("P2: p%d: the record at %lld is out of order, or there twice",
-                              partition, (long long)to);
+        if (to < next)
+            broken("P2: p%d: the record at %lld is out of order, or there twice", partition,
+                   (long long)to);
         for (; next < to; next++) {
             if (record_at(partition, next) == NULL) continue;
             if (!is_gone(partition, next))

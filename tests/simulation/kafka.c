@@ -44,8 +44,9 @@ static int64_t *there_us(const char *topic) {
     return &broker.topics_us[strcmp(topic, "output") != 0];
 }
 
-enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic, int timeout_ms,
-                                      struct topic_facts *facts, struct error *error) {
+enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic,
+                                      int timeout_ms, struct topic_facts *facts,
+                                      struct error *error) {
     (void)source;
     if (must_be_fixed(error)) return TOPICS_REFUSED;
     if (!kafka_call(timeout_ms, error)) return TOPICS_RETRY;

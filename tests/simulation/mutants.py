@@ -68,6 +68,8 @@ MUTANTS = {
     "an_epoch_that_was_overtaken_stays": ("flow/checkpoint.c", (
         "        close_epoch(checkpoint, part->partition, false);\n        epoch->generation",
         "        epoch->generation")),
+    "a_share_of_an_old_epoch_is_stored": ("flow/checkpoint.c", (
+        "    if (part->cut.generation < epoch->generation) {", "    if (false) {")),
     "a_call_without_an_answer_is_concluded": ("flow/checkpoint.c", (
         "        if (call->verdict == STORE_OK) {",
         "        if (call->verdict != STORE_REFUSED) {")),

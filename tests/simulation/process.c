@@ -27,9 +27,7 @@ static void configure(struct process *process) {
     const int life = plan->is_static ? 0 : process->life;
     snprintf(process->id, sizeof process->id, "%c%d", 'a' + number, life);
     process->config = (struct config){
-        .instance = {.id = process->id,
-                     .shards = (int)plan->shard_count,
-                     .memory_mb = 1},
+        .instance = {.id = process->id, .shards = (int)plan->shard_count, .memory_mb = 1},
         .source = {.group = group, .topic = topic},
         .sink = {.topic = output,
                  .rejected_topic = plan->has_rejected_topic ? rejected : none,
@@ -170,7 +168,8 @@ int64_t processes_next_us(void) {
     int64_t next_us = NEVER_US;
     for (const struct process *process = processes; process < processes + PROCESSES; process++) {
         if (process->start_us < next_us) next_us = process->start_us;
-        if (process_is_paused(process) && process->paused_us < next_us) next_us = process->paused_us;
+        if (process_is_paused(process) && process->paused_us < next_us)
+            next_us = process->paused_us;
         if (process->cut_us > world.now_us && process->cut_us < next_us) next_us = process->cut_us;
     }
     return next_us;

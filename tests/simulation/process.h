@@ -39,10 +39,10 @@ struct kafka_source;
 struct process {
     int slot, life;
     char name[16];
-    bool is_up;     /* has a pipeline, or is about to */
-    bool is_killed; /* nothing that it does reaches the outside */
-    bool is_asked;  /* to end, by a signal */
-    bool must_drain; /* all that it owns is settled: giving it back takes no time */
+    bool is_up;        /* has a pipeline, or is about to */
+    bool is_killed;    /* nothing that it does reaches the outside */
+    bool is_asked;     /* to end, by a signal */
+    bool must_drain;   /* all that it owns is settled: giving it back takes no time */
     int64_t paused_us; /* until then it takes no step */
     int64_t start_us;  /* when its next life begins */
     int64_t cut_us;    /* until then it does not reach Kafka */
@@ -51,13 +51,13 @@ struct process {
     struct stop stop;
     struct worker main;
     struct pipeline *pipeline;
-    int busy_count; /* tasks in a step */
-    int task_end; /* behind the last task */
-    struct task tasks[WORKERS_MAX]; /* no worker: free */
-    struct kafka_source *source; /* that has subscribed */
+    int busy_count;                  /* tasks in a step */
+    int task_end;                    /* behind the last task */
+    struct task tasks[WORKERS_MAX];  /* no worker: free */
+    struct kafka_source *source;     /* that has subscribed */
     uint64_t stored_sum, totals_sum; /* of what Redis said it stored, and of its running totals */
-    struct http_server *pages; /* NULL: serves none */
-    bool has_failed_offsets;     /* Redis could not be asked at the last assignment */
+    struct http_server *pages;       /* NULL: serves none */
+    bool has_failed_offsets;         /* Redis could not be asked at the last assignment */
 };
 
 extern struct process processes[PROCESSES];

@@ -29,7 +29,7 @@ struct record {
     enum login_reason reason;
     /* if accepted */
     int64_t minute;
-    struct slice user_id; /* NULL: none */
+    struct slice user_id;                  /* NULL: none */
     int64_t weights[LOGIN_DIMENSIONS_MAX]; /* record_weight of each dimension's value */
 };
 

@@ -167,7 +167,8 @@ bool worker_start(struct worker *worker) {
     while (task->worker != NULL)
         if (++task == current->tasks + WORKERS_MAX) broken("a process has too many workers");
     *task = (struct task){.worker = worker, .sloth = sloth()};
-    if (task - current->tasks >= current->task_end) current->task_end = (int)(task - current->tasks) + 1;
+    if (task - current->tasks >= current->task_end)
+        current->task_end = (int)(task - current->tasks) + 1;
     atomic_store(&worker->must_stop, false);
     atomic_store(&worker->heartbeat_ms, world.now_us / MS_US);
     worker->is_running = true;
@@ -224,7 +225,8 @@ static bool can_step(const struct process *process, const struct task *task) {
 static bool can_come_back(const struct fiber *fiber) {
     if (fiber->process->is_killed) return true;
     if (process_is_paused(fiber->process)) return false;
-    return world.now_us >= fiber->until_us || (fiber->is_over != NULL && fiber->is_over(fiber->call));
+    return world.now_us >= fiber->until_us ||
+           (fiber->is_over != NULL && fiber->is_over(fiber->call));
 }
 
 static int collect(struct choice choices[]) {
@@ -256,7 +258,8 @@ static void take_step(struct process *process, struct task *task) {
     alarm_arm(&worker->alarm);
     atomic_store(&worker->heartbeat_ms, now_ms);
     int64_t until_ms = worker->step(worker->context, now_ms);
-    if (world.plan.has_ticks && until_ms > now_ms + WORKER_TICK_MS) until_ms = now_ms + WORKER_TICK_MS;
+    if (world.plan.has_ticks && until_ms > now_ms + WORKER_TICK_MS)
+        until_ms = now_ms + WORKER_TICK_MS;
     task->until_us = until_ms >= NEVER_US / MS_US ? NEVER_US : until_ms * MS_US;
     task->is_busy = false;
     process->busy_count--;

@@ -29,11 +29,23 @@ void trace_line(const char *format, ...) {
     va_start(arguments, format);
     printf("%4lld.%03lld ", (long long)(world.now_us / SECOND_US),
            (long long)(world.now_us / MS_US % 1000));
-    if (current != NULL) printf("%-3s %-10s ", current->name, current_worker);
-    else printf("%-15s", "");
+    if (current != NULL)
+        printf("%-3s %-10s ", current->name, current_worker);
+    else
+        printf("%-15s", "");
     vprintf(format, arguments);
     putchar('\n');
     va_end(arguments);
+}
+
+const char *partition_names(unsigned partitions) {
+    static char texts[4][4 * PARTITIONS_MAX];
+    static unsigned turn;
+    char *text = texts[turn++ % 4], *end = text;
+    for (int p = 0; p < PARTITIONS_MAX; p++) {
+        if (partitions & 1U << p) end += sprintf(end, end == text ? "p%d" : " p%d", p);
+    }
+    return end == text ? "nothing" : text;
 }
 
 void broken(const char *format, ...) {

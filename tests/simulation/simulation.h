@@ -16,11 +16,11 @@
 /* Rules of the outside, one of which a mutant leaves out. Mutants of the program: mutants.py. */
 enum mutant {
     FAITHFUL,
-    NO_COMPARE, /* Redis applies every call */
-    NO_MEMBER,  /* kafka_sink commits what was given to an expelled member, under its next id */
-    NO_STABLE,  /* committed offsets are read past open transactions */
+    NO_COMPARE,  /* Redis applies every call */
+    NO_MEMBER,   /* kafka_sink commits what was given to an expelled member, under its next id */
+    NO_STABLE,   /* committed offsets are read past open transactions */
     FENCE_FIRST, /* the fence is asked before the group's metadata is fetched, not after */
-    NO_EPOCH,   /* an older producer of the same transactional id is not shut out */
+    NO_EPOCH,    /* an older producer of the same transactional id is not shut out */
 };
 
 struct simulation_options {
@@ -34,7 +34,7 @@ struct simulation_options {
     X(BORDER, "a record at the border of the future")                                              \
     X(START_LATEST, "start=latest")                                                                \
     X(WIDE, "records with many keys")                                                              \
-    X(HEAVY, "records that fill the memory for them")                                             \
+    X(HEAVY, "records that fill the memory for them")                                              \
     X(PAGES, "pages asked for over HTTP")                                                          \
     X(TOPICS_CREATED, "output topics created")                                                     \
     X(PARTITIONS, "several partitions")                                                            \

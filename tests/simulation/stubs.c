@@ -32,6 +32,6 @@ struct cds_lfht *__wrap__cds_lfht_new(unsigned long init_size, unsigned long min
     (void)init_size;
     (void)min_size;
     (void)mm;
-    return __real__cds_lfht_new(16, 16, max_size, flags & ~CDS_LFHT_AUTO_RESIZE,
-                                &cds_lfht_mm_order, flavor, attr);
+    return __real__cds_lfht_new(16, 16, max_size, flags & ~CDS_LFHT_AUTO_RESIZE, &cds_lfht_mm_order,
+                                flavor, attr);
 }

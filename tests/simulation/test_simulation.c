@@ -92,10 +92,11 @@ static void trace(uint64_t seed) {
 
 static void report(const struct totals *totals, uint64_t first, double seconds) {
     const double count = (double)totals->schedules;
-    printf("# simulation: %.0f schedules from seed %llu, %.0f a CPU second; in each %.0f turns, %.1f "
-           "processes, %.0f records read\n",
-           count, (unsigned long long)first, count / (seconds + 1e-9), (double)totals->steps / count,
-           (double)totals->processes / count, (double)totals->records / count);
+    printf(
+        "# simulation: %.0f schedules from seed %llu, %.0f a CPU second; in each %.0f turns, %.1f "
+        "processes, %.0f records read\n",
+        count, (unsigned long long)first, count / (seconds + 1e-9), (double)totals->steps / count,
+        (double)totals->processes / count, (double)totals->records / count);
     simulation_print(stdout, "# ", totals);
 }
 
@@ -178,13 +179,16 @@ int main(void) {
         return EXIT_SUCCESS;
     }
     const bool is_all = number_from("SIM_ONLY", 0) == 0;
-    jobs = mmap(NULL, JOBS_MAX * sizeof *jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    jobs = mmap(NULL, JOBS_MAX * sizeof *jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                -1, 0);
     if (jobs == MAP_FAILED) return EXIT_FAILURE;
     printf("1..%d\n", is_all ? NO_EPOCH + 2 : 1);
     bool is_good = outcome(1, each_record_is_counted_once_and_published_once_in_order(job_count),
                            "each_record_is_counted_once_and_published_once_in_order");
     for (int mutant = FAITHFUL + 1; is_all && mutant <= NO_EPOCH; mutant++)
         is_good &= outcome(1 + mutant, is_caught((enum mutant)mutant), names[mutant]);
-    if (is_all) is_good &= outcome(NO_EPOCH + 2, one_seed_gives_one_history(), "one_seed_gives_one_history");
+    if (is_all)
+        is_good &=
+            outcome(NO_EPOCH + 2, one_seed_gives_one_history(), "one_seed_gives_one_history");
     return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

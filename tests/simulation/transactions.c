@@ -170,8 +170,7 @@ bool offsets_are_stable(unsigned partitions) {
 }
 
 static void expire(int number) {
-    trace("broker: the transaction of %s is aborted by its timeout",
-          broker.producers[number].id);
+    trace("broker: the transaction of %s is aborted by its timeout", broker.producers[number].id);
     befalls(EVENT_TIMED_OUT);
     broker.producers[number].epoch++;
     end(number, false);

@@ -29,10 +29,10 @@ struct plan {
     int partition_count;
     int log_end[PARTITIONS_MAX]; /* at the end of the schedule */
     unsigned shard_count;
-    bool is_static;     /* instances have ids that stay the same */
-    bool has_twins;     /* the first two have the same one */
-    bool is_wide;       /* records with so many keys that an epoch can reach its limit */
-    bool is_heavy;      /* records so large that batches and the memory for them fill up */
+    bool is_static; /* instances have ids that stay the same */
+    bool has_twins; /* the first two have the same one */
+    bool is_wide;   /* records with so many keys that an epoch can reach its limit */
+    bool is_heavy;  /* records so large that batches and the memory for them fill up */
     bool has_rejected_topic;
     bool has_pages;     /* served over HTTP */
     bool has_topics;    /* the output topics are there already */
@@ -40,9 +40,9 @@ struct plan {
     bool loses_records; /* Kafka may delete what is still needed */
     struct cursor_policy policy;
     int commit_ms, checkpoint_ms;
-    uint32_t calm;      /* one in so many faults happens */
-    uint32_t haste;     /* one in so many calls lets others go on */
-    int steps;          /* before the faults stop */
+    uint32_t calm;  /* one in so many faults happens */
+    uint32_t haste; /* one in so many calls lets others go on */
+    int steps;      /* before the faults stop */
 };
 
 enum stage {
@@ -59,11 +59,11 @@ struct world {
     enum stage stage;
     int64_t now_us, stage_us; /* now; when the stage began */
     int step_count, stage_steps;
-    uint64_t history; /* hash of all that was chosen: one seed, one history */
-    uint64_t records;  /* lent to instances */
-    int processes;     /* that were started */
-    int64_t lost_records;    /* as reported by instances */
-    bool is_gap_reported;    /* an instance ended because of lost records */
+    uint64_t history;     /* hash of all that was chosen: one seed, one history */
+    uint64_t records;     /* lent to instances */
+    int processes;        /* that were started */
+    int64_t lost_records; /* as reported by instances */
+    bool is_gap_reported; /* an instance ended because of lost records */
     bool has_befallen[EVENT_COUNT];
 };
 
@@ -97,6 +97,9 @@ static inline void befalls(enum event event) {
 /* One line of the trace: when, who, what. Costs nothing unless the schedule is traced. */
 #define trace(...) (simulation_options.is_traced ? trace_line(__VA_ARGS__) : (void)0)
 void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "p0 p2" for a set of partitions; good for one line. */
+const char *partition_names(unsigned partitions);
 
 /* The schedule is broken: reports what and how to run it again with a trace, and ends the process. */
 noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
