@@ -1,4 +1,5 @@
-/* What of base is not the program's own here: the clock, sleep, and the log. The threads are in schedule.c. */
+/* What of base is not the program's own here: the clock, sleep, and the log. The threads are in
+ * schedule.c. */
 #include <string.h>
 
 #include "base/clock.h"

@@ -1,8 +1,8 @@
 /* broker: the simulated Kafka: the input's logs, the group, the transactions, the output topics.
  *
- * It keeps what the real one promises: a group of generations (KIP-429, KIP-345), transactions with an
- * epoch for each producer of an id (KIP-98), offsets that are stable or not (KIP-447). The clients' half
- * of it is in edge_source.c, edge_stream.c and edge_sink.c.
+ * It keeps what the real one promises: a group of generations (KIP-429, KIP-345), transactions with
+ * an epoch for each producer of an id (KIP-98), offsets that are stable or not (KIP-447). The
+ * clients' half of it is in edge_source.c, edge_stream.c and edge_sink.c.
  */
 #ifndef TESTS_SIMULATION_BROKER_H
 #define TESTS_SIMULATION_BROKER_H

@@ -1,6 +1,7 @@
 /* client: what librdkafka does by itself for a consumer: heartbeats, joins, fetches.
  *
- * The functions of edge/kafka_source.h and edge/kafka_stream.h are in edge_source.c and edge_stream.c.
+ * The functions of edge/kafka_source.h and edge/kafka_stream.h are in edge_source.c and
+ * edge_stream.c.
  */
 #ifndef TESTS_SIMULATION_CLIENT_H
 #define TESTS_SIMULATION_CLIENT_H
@@ -57,8 +58,8 @@ bool client_is_same_member(const struct kafka_source *source);
 /* --- kafka.c: the network between a process and Kafka --- */
 
 bool kafka_is_reachable(const struct process *process);
-/* One way of a call to Kafka, or back: others may go on meanwhile. False if it is not made: the process
- * was killed, or the deadline passed. */
+/* One way of a call to Kafka, or back: others may go on meanwhile. False if it is not made: the
+ * process was killed, or the deadline passed. */
 bool kafka_trip(int64_t deadline_us);
 
 #endif

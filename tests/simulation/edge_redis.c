@@ -259,7 +259,8 @@ static void take_answer(struct store_call *call, int64_t stored) {
           (long long)call->end, (long long)stored);
 }
 
-/* What became of a call that came to nothing; `error` keeps the first refusal, or else the first of all. */
+/* What became of a call that came to nothing; `error` keeps the first refusal, or else the first of
+ * all. */
 static void give_up(struct store_call *call, enum store_verdict verdict, const char *why,
                     enum store_verdict *worst, struct error *error) {
     call->verdict = verdict;
@@ -304,7 +305,8 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     call_lets_others();
 }
 
-/* --- redis_link and redis_snapshot: of the HTTP thread, which does not run here ----------------- */
+/* --- redis_link and redis_snapshot: of the HTTP thread, which does not run here
+ * ----------------- */
 
 struct redis_link {
     int unused;

@@ -1,5 +1,5 @@
-/* The transactional producer: librdkafka's half, and kafka_sink's order of calls. Calls that the contract
- * forbids, such as a record outside a transaction, break the schedule. */
+/* The transactional producer: librdkafka's half, and kafka_sink's order of calls. Calls that the
+ * contract forbids, such as a record outside a transaction, break the schedule. */
 #include "edge/kafka_sink.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The consumer: librdkafka's half of a rebalance, and kafka_source's. What the program has to answer is
- * kept back until it has answered what came before. */
+/* The consumer: librdkafka's half of a rebalance, and kafka_source's. What the program has to
+ * answer is kept back until it has answered what came before. */
 #include "client.h"
 
 #include <assert.h>

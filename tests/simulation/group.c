@@ -1,6 +1,6 @@
-/* The group's coordinator. A rebalance begins when a member comes, leaves or claims something else than
- * before, and ends when all have joined it. Partitions move in two steps: one that a member claims is
- * given to nobody else before that member has joined without claiming it. */
+/* The group's coordinator. A rebalance begins when a member comes, leaves or claims something else
+ * than before, and ends when all have joined it. Partitions move in two steps: one that a member
+ * claims is given to nobody else before that member has joined without claiming it. */
 #include <string.h>
 
 #include "broker.h"

@@ -20,8 +20,8 @@ static bool is_gone(int partition, int64_t offset) {
     return offset < broker.log_begin[partition];
 }
 
-/* P1: each record from where the group began up to the stored offset once, and nothing else. What Kafka
- * had deleted may be missing; that it was reported is judged at the end. */
+/* P1: each record from where the group began up to the stored offset once, and nothing else. What
+ * Kafka had deleted may be missing; that it was reported is judged at the end. */
 void judge_counts(int partition) {
     const struct stored *stored = &redis.partitions[partition];
     const int64_t origin = broker_decided(partition).origin;
@@ -83,8 +83,8 @@ static int64_t end_of(int partition) {
     return end;
 }
 
-/* P2, once more and for the whole: the committed records of a partition, in the order of the output's log.
- * Answers how many are missing. */
+/* P2, once more and for the whole: the committed records of a partition, in the order of the
+ * output's log. Answers how many are missing. */
 static int judge_output(int partition) {
     int64_t next = broker.committed[partition].origin;
     int missing = 0;
@@ -120,7 +120,8 @@ static int judge_missing_counts(int partition) {
     return missing;
 }
 
-/* P1 and P2 for the whole. Answers how many records are missing; for P3 as many must be reported. */
+/* P1 and P2 for the whole. Answers how many records are missing; for P3 as many must be
+ * reported. */
 static int judge_all(void) {
     int missing = 0;
     for (int p = 0; p < world.plan.partition_count; p++) {

@@ -2,9 +2,9 @@
 
 usage: mutants.py BUILD-DIRECTORY [NAME ...]
 
-A mutant is one source file with one text, or a few, replaced by another. The file is compiled as the build
-compiles it for the simulation, and linked in its place. A mutant whose text is not in the source exactly
-once is an error: then the program has changed, and the mutant must be written anew. Output is TAP.
+A mutant is one source file with a text, or a few, replaced. The file is compiled as the build does it
+for the simulation, and linked in its place. A text that is not in the source exactly once is an
+error: the program has changed, and the mutant has to be adapted. Output is TAP.
 """
 
 import concurrent.futures
@@ -78,7 +78,8 @@ MUTANTS = {
         "if (!fence_lets(publish->options.fence, partition,", "if (partition < 0 && !fence_lets("
         "publish->options.fence, partition,"), (
         "           !fence_lets(publish->options.fence, batch->partition,",
-        "           batch->partition < 0 && !fence_lets(publish->options.fence, batch->partition,")),
+        "           batch->partition < 0 && !fence_lets(publish->options.fence, "
+        "batch->partition,")),
     "void_batches_are_published": ("flow/publish.c", (
         "    if (is_void(publish, batch)) { /* I1 */",
         "    if (is_void(publish, batch) && !publish->is_open) {")),
@@ -104,13 +105,16 @@ MUTANTS = {
     # assignment and the order of the shutdown
     "not_fenced_before_it_is_stopped": ("app/assignment.c", (
         "    fence_raise(assignment->options.fence, partition);\n"
-        "    struct kafka_stream *stream = ingest_stop", "    struct kafka_stream *stream = ingest_stop")),
+        "    struct kafka_stream *stream = ingest_stop",
+        "    struct kafka_stream *stream = ingest_stop")),
     "answered_before_it_is_stopped": ("app/assignment.c", (
         "    for (size_t i = 0; i < count; i++)\n"
-        "        end_ingest(assignment, assignment->change.items[i].partition);\n    if (is_lost) {",
+        "        end_ingest(assignment, assignment->change.items[i].partition);\n"
+        "    if (is_lost) {",
         "    kafka_source_answer(assignment->options.source);\n"
         "    for (size_t i = 0; i < count; i++)\n"
-        "        end_ingest(assignment, assignment->change.items[i].partition);\n    if (is_lost) {")),
+        "        end_ingest(assignment, assignment->change.items[i].partition);\n"
+        "    if (is_lost) {")),
     "checkpoint_ends_before_count": ("app/pipeline.c", (
         "    if (p->publish != NULL) publish_stop(p->publish);\n",
         "    if (p->publish != NULL) publish_stop(p->publish);\n"
@@ -133,7 +137,8 @@ def commands_of(build):
     for line in text.splitlines():
         words = shlex.split(line)
         if "-c" in words and "simulated_program" in words[words.index("-o") + 1]:
-            compile_commands[os.path.realpath(os.path.join(build, words[words.index("-c") + 1]))] = words
+            source = os.path.join(build, words[words.index("-c") + 1])
+            compile_commands[os.path.realpath(source)] = words
         elif "-o" in words and words[words.index("-o") + 1] == TARGET:
             link_command = words
     return compile_commands, link_command
@@ -151,7 +156,7 @@ def mutate(file, replacements):
 
 def replaced(words, option, value):
     place = words.index(option) + 1
-    return words[:place] + [value] + words[place:][1:]
+    return words[:place] + [value] + words[place + 1:]
 
 
 def try_mutant(name, build, commands, folder):
@@ -165,11 +170,13 @@ def try_mutant(name, build, commands, folder):
     for option in ("-MQ", "-MF"):
         words = replaced(words, option, source + ".d")
     words = replaced(replaced(words, "-c", source), "-o", source + ".o")
-    subprocess.run(words + ["-w"], cwd=build, check=True)
+    beside = os.path.dirname(os.path.join(SOURCES, file))
+    subprocess.run(words + ["-w", "-iquote", beside], cwd=build, check=True)
     words = replaced(link_command, "-o", program)
-    words.insert(words.index("-o") + 2, source + ".o") # the first definition wins
+    words.insert(words.index("-o") + 2, source + ".o")  # the first definition wins
     subprocess.run(words, cwd=build, check=True)
-    environment = dict(os.environ, SIM_SCHEDULES=str(SCHEDULES), SIM_SEED="1", SIM_JOBS="1", SIM_ONLY="1")
+    environment = dict(os.environ, SIM_SCHEDULES=str(SCHEDULES), SIM_SEED="1", SIM_JOBS="1",
+                       SIM_ONLY="1")
     try:
         run = subprocess.run([program], env=environment, timeout=TIMEOUT_S, capture_output=True,
                              text=True, errors="replace")
@@ -194,7 +201,7 @@ def main():
             try:
                 is_caught, how = result.result()
             except (ValueError, subprocess.CalledProcessError) as error:
-                is_caught, how = False, str(error)
+                is_caught, how = False, str(error)[-200:]
             caught += is_caught
             print(f"# {how}".replace("\n", " "))
             print(f"{'' if is_caught else 'not '}ok {number} - {name}", flush=True)

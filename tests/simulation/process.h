@@ -1,12 +1,13 @@
 /* process: one instance of the program, from its start to its end or its death; and what runs next.
  *
- * There is one thread. Each worker of each process, its main thread included, is a machine whose steps are
- * called here, in an order that the seed decides. A step that calls the outside may be left waiting in the
- * middle of that call: others then run on another stack (a fiber) until it goes on.
+ * There is one thread. Each worker of each process, its main thread included, is a machine whose
+ * steps are called here, in an order that the seed decides. A step that calls the outside may be
+ * left waiting in the middle of that call: others then run on another stack (a fiber) until it goes
+ * on.
  *
- * A process that is killed reaches nothing outside from then on, and its threads take no further step;
- * once those that are in a call have come back, its memory is taken down by pipeline_destroy, as at the
- * end of any process. So each crash tests the order of the shutdown too.
+ * A process that is killed reaches nothing outside from then on, and its threads take no further
+ * step; once those that are in a call have come back, its memory is taken down by pipeline_destroy,
+ * as at the end of any process. So each crash tests the order of the shutdown too.
  */
 #ifndef TESTS_SIMULATION_PROCESS_H
 #define TESTS_SIMULATION_PROCESS_H
@@ -83,8 +84,8 @@ void schedule_run(void);
 
 /* Within a call: lets others go on, until wake_us at least, or not if the seed says so. */
 void call_lets_others(void);
-/* Within a call: others go on until is_over(context), or until_us. True if is_over. A call of a process
- * that was killed comes back soon. */
+/* Within a call: others go on until is_over(context), or until_us. True if is_over. A call of a
+ * process that was killed comes back soon. */
 bool call_waits(bool (*is_over)(const void *context), const void *context, int64_t until_us);
 
 #endif

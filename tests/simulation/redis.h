@@ -1,8 +1,9 @@
-/* redis: the simulated Redis: for each partition the counted offset, and all that was counted of it.
+/* redis: the simulated Redis: for each partition the counted offset, and all that was counted of
+ * it.
  *
- * It keeps what src/edge/checkpoint.lua promises: a call whose base is the stored offset is applied as a
- * whole, any other changes nothing, and both answer what is stored then. That the counts are exactly those
- * of the records below the stored offset is asserted with every call that is applied.
+ * It keeps what src/edge/checkpoint.lua promises: a call whose base is the stored offset is applied
+ * as a whole, any other changes nothing, and both answer what is stored then. That the counts are
+ * exactly those of the records below the stored offset is asserted with every call that is applied.
  */
 #ifndef TESTS_SIMULATION_REDIS_H
 #define TESTS_SIMULATION_REDIS_H

@@ -1,8 +1,9 @@
-/* How a step can be left in the middle of a call. The loop that chooses what runs next (run) calls steps
- * as functions, on whichever stack it is on. A call that waits hands the loop to another fiber and leaves
- * its own stack as it is; when the loop there chooses to go on with it, it switches back, and the fiber
- * that it came from, which is in its loop and in no step, is free for the next one. So every stack that is
- * left is in exactly one call, or free, and calls come back in any order. */
+/* How a step can be left in the middle of a call. The loop that chooses what runs next (run) calls
+ * steps as functions, on whichever stack it is on. A call that waits hands the loop to another
+ * fiber and leaves its own stack as it is; when the loop there chooses to go on with it, it
+ * switches back, and the fiber that it came from, which is in its loop and in no step, is free for
+ * the next one. So every stack that is left is in exactly one call, or free, and calls come back in
+ * any order. */
 #include "process.h"
 
 #include <assert.h>
@@ -204,8 +205,8 @@ int64_t worker_heartbeat_ms(const struct worker *worker) {
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-/* Something that can go on now: a task's next step, a call that comes back, or what a client of Kafka does
- * by itself. */
+/* Something that can go on now: a task's next step, a call that comes back, or what a client of
+ * Kafka does by itself. */
 struct choice {
     struct process *process;
     struct task *task;
@@ -339,7 +340,8 @@ static void run(void) {
         const struct choice *choice = &choices[number];
         world.history = (world.history ^ number ^ (uint64_t)world.now_us) * UINT64_C(1099511628211);
         if (choice->task == NULL || one_in(choice->task->sloth)) go_on(choice);
-        /* nothing here: a fiber that was left in go_on comes back to the loop as a new one begins it */
+        /* nothing here: a fiber that was left in go_on comes back to the loop as a new one begins
+         * it */
     }
 }
 

@@ -1,10 +1,10 @@
 /* simulation: complete instances of the real program in a simulated world, by seeded schedules.
  *
- * app/pipeline and all below it is the program's own; of edge there is an implementation that talks to a
- * simulated broker and Redis, and of base only the clock, the threads and the log are replaced. When the
- * faults of a schedule stop, each record from where the group began must be counted once, as what it is
- * (P1), be published once, as what it is, in order (P2), what is missing must have been reported (P3), and
- * all processes must end in order.
+ * app/pipeline and all below it is the program's own; of edge there is an implementation that talks
+ * to a simulated broker and Redis, and of base only the clock, the threads and the log are
+ * replaced. When the faults of a schedule stop, each record from where the group began must be
+ * counted once, as what it is (P1), be published once, as what it is, in order (P2), what is
+ * missing must have been reported (P3), and all processes must end in order.
  */
 #ifndef TESTS_SIMULATION_SIMULATION_H
 #define TESTS_SIMULATION_SIMULATION_H
@@ -110,8 +110,8 @@ struct totals {
 /* To be called once, before the first schedule. */
 void simulation_init(const struct simulation_options *options);
 
-/* Runs one schedule, adds to totals, and answers a hash of its history. Where something is broken it
- * reports that and ends the process. */
+/* Runs one schedule, adds to totals, and answers a hash of its history. Where something is broken
+ * it reports that and ends the process. */
 uint64_t simulation_run(uint64_t seed, struct totals *totals);
 
 void simulation_add(struct totals *into, const struct totals *from);

@@ -14,7 +14,8 @@ const char *kafka_names_version(void) {
     return "none";
 }
 
-/* A table that is never resized needs no thread for that, whose start costs more than a schedule. */
+/* A table that is never resized needs no thread for that, whose start costs more than a
+ * schedule. */
 struct cds_lfht *__wrap__cds_lfht_new(unsigned long init_size, unsigned long min_size,
                                       unsigned long max_size, int flags,
                                       const struct cds_lfht_mm_type *mm,

@@ -1,4 +1,5 @@
-/* Many seeded schedules, shared out to processes; then the outside's mutants, each of which must be caught.
+/* Many seeded schedules, shared out to processes; then the outside's mutants, each of which must be
+ * caught.
  *
  * A broken schedule is run once more, with its trace on stdout. By hand:
  *

@@ -1,6 +1,6 @@
-/* The transaction coordinator and the output topics. A transaction that was decided takes a while until
- * its offsets are stable. What every commit must be is asserted here, where it happens: for each partition
- * exactly the records between the committed offset before and after. */
+/* The transaction coordinator and the output topics. A transaction that was decided takes a while
+ * until its offsets are stable. What every commit must be is asserted here, where it happens: for
+ * each partition exactly the records between the committed offset before and after. */
 #include <string.h>
 
 #include "broker.h"

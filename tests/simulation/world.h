@@ -1,8 +1,8 @@
 /* world: one schedule: what it is made of, what its seed decides, what has happened in it.
  *
  * Everything that the program's instances share lives here: time, the broker (broker.h), Redis
- * (redis.h) and the processes (process.h). The simulation has one thread and one world at a time, so it
- * is a global.
+ * (redis.h) and the processes (process.h). The simulation has one thread and one world at a time,
+ * so it is a global.
  */
 #ifndef TESTS_SIMULATION_WORLD_H
 #define TESTS_SIMULATION_WORLD_H
@@ -82,7 +82,8 @@ static inline bool one_in(uint32_t sides) {
     return roll(sides) == 0;
 }
 
-/* True once in so many times (and as often as the schedule is calm), and never when the faults have stopped. */
+/* True once in so many times (and as often as the schedule is calm), and never when the faults have
+ * stopped. */
 static inline bool fails(uint32_t sides) {
     return world.stage == STAGE_FAULTS && roll(sides * world.plan.calm) == 0;
 }
@@ -101,7 +102,8 @@ void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "p0 p2" for a set of partitions; good for one line. */
 const char *partition_names(unsigned partitions);
 
-/* The schedule is broken: reports what and how to run it again with a trace, and ends the process. */
+/* The schedule is broken: reports what and how to run it again with a trace, and ends the
+ * process. */
 noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
