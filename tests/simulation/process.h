@@ -78,7 +78,6 @@ void process_bury(struct process *process);
 bool process_is_paused(const struct process *process);
 
 /* --- schedule.c --- */
-void schedule_begin(void);
 /* Until the stage is STAGE_OVER. */
 void schedule_run(void);
 

@@ -1,39 +1,27 @@
 /* How a step can be left in the middle of a call. The loop that chooses what runs next (run) calls
- * steps as functions, on whichever stack it is on. A call that waits hands the loop to another
- * fiber and leaves its own stack as it is; when the loop there chooses to go on with it, it
- * switches back, and the fiber that it came from, which is in its loop and in no step, is free for
- * the next one. So every stack that is left is in exactly one call, or free, and calls come back in
- * any order. */
+ * steps as functions, on whichever stack it is on. A call that waits passes the loop to another stack
+ * and leaves its own as it is. When the loop there chooses to continue the call, it switches back;
+ * the stack that it leaves is in its loop and in no step, so it is free for the next call that waits.
+ * Thus every stack that was left is either in exactly one call or free, and calls come back in any
+ * order. */
 #include "process.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <ucontext.h>
 
 #include "broker.h"
 #include "client.h"
 #include "faults.h"
+#include "fiber.h"
 #include "judge.h"
 #include "redis.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#define STACK_BYTES (1 << 20)
-#else
-#define STACK_BYTES (128 << 10)
-#endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
+enum { STACKS = 48, STEPS_MAX = 200000 };
 
-enum { FIBERS = 48, STEPS_MAX = 200000 };
-
-struct fiber {
-    ucontext_t context;
-    char *stack;
-    void *sanitizer;
+struct stack {
+    struct fiber fiber;
+    bool is_made;
     enum { FREE, ACTIVE, WAITING } state;
     /* WAITING: the call */
     struct process *process;
@@ -44,76 +32,51 @@ struct fiber {
     int64_t until_us;
 };
 
-static struct fiber fibers[FIBERS];
-static struct fiber *waiting[FIBERS]; /* those in a call */
+static struct stack stacks[STACKS];   /* the first is the program's own */
+static struct stack *waiting[STACKS]; /* those in a call */
 static int waiting_count;
-static struct fiber *active;
+static struct stack *active = &stacks[0];
 static struct task *current_task;
 
 struct process *current;
 const char *current_worker;
 
-/* --- fibers ----------------------------------------------------------------------------------- */
+/* --- stacks ----------------------------------------------------------------------------------- */
 
 static void run(void);
 
-static void switch_to(struct fiber *fiber) {
-    struct fiber *from = active;
-    assert(fiber != from && fiber->state != ACTIVE);
-    fiber->state = ACTIVE;
-    active = fiber;
-#if defined(__SANITIZE_ADDRESS__)
-    void *fake = NULL;
-    __sanitizer_start_switch_fiber(&fake, fiber->stack, fiber->stack == NULL ? 0 : STACK_BYTES);
-#endif
-#if defined(__SANITIZE_THREAD__)
-    __tsan_switch_to_fiber(fiber->sanitizer, 0);
-#endif
-    swapcontext(&from->context, &fiber->context);
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
-#endif
+static void switch_to(struct stack *to) {
+    struct stack *from = active;
+    assert(to != from && to->state != ACTIVE);
+    to->state = ACTIVE;
+    active = to;
+    fiber_switch(&from->fiber, &to->fiber);
 }
 
-static void begin_fiber(void) {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
-#endif
+/* The loop, on any stack but the first; when the schedule is over, the first continues. */
+static void run_always(void) {
     for (;;) {
         run();
-        active->state = FREE; /* the schedule is over: back to the first one */
-        switch_to(&fibers[0]);
+        active->state = FREE;
+        switch_to(&stacks[0]);
     }
 }
 
-static void make_fiber(struct fiber *fiber) {
-    fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    assert(fiber->stack != MAP_FAILED);
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack;
-    fiber->context.uc_stack.ss_size = STACK_BYTES;
-    makecontext(&fiber->context, begin_fiber, 0);
-#if defined(__SANITIZE_THREAD__)
-    fiber->sanitizer = __tsan_create_fiber(0);
-#endif
-}
-
-static struct fiber *free_fiber(void) {
-    for (int i = 0; i < FIBERS; i++) {
-        if (fibers[i].state != FREE) continue;
-        if (i > 0 && fibers[i].stack == NULL) make_fiber(&fibers[i]);
-        return &fibers[i];
+static struct stack *free_stack(void) {
+    for (struct stack *stack = stacks; stack < stacks + STACKS; stack++) {
+        if (stack->state != FREE) continue;
+        if (stack != stacks && !stack->is_made) fiber_make(&stack->fiber, run_always);
+        stack->is_made = true;
+        return stack;
     }
-    return NULL;
+    broken("more calls wait than there are stacks");
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static void wait_in_call(bool (*is_over)(const void *context), const void *context,
                          int64_t until_us) {
-    struct fiber *me = active, *next = free_fiber();
-    if (next == NULL) broken("more calls wait than there are fibers");
+    struct stack *me = active, *next = free_stack();
     me->process = current;
     me->task = current_task;
     me->worker = current_worker;
@@ -210,7 +173,7 @@ int64_t worker_heartbeat_ms(const struct worker *worker) {
 struct choice {
     struct process *process;
     struct task *task;
-    struct fiber *call;
+    struct stack *call;
     struct kafka_source *client;
 };
 
@@ -223,11 +186,11 @@ static bool can_step(const struct process *process, const struct task *task) {
            (world.now_us >= task->until_us || is_rung(task->worker));
 }
 
-static bool can_come_back(const struct fiber *fiber) {
-    if (fiber->process->is_killed) return true;
-    if (process_is_paused(fiber->process)) return false;
-    return world.now_us >= fiber->until_us ||
-           (fiber->is_over != NULL && fiber->is_over(fiber->call));
+static bool can_come_back(const struct stack *stack) {
+    if (stack->process->is_killed) return true;
+    if (process_is_paused(stack->process)) return false;
+    return world.now_us >= stack->until_us ||
+           (stack->is_over != NULL && stack->is_over(stack->call));
 }
 
 static int collect(struct choice choices[]) {
@@ -270,7 +233,7 @@ static void take_step(struct process *process, struct task *task) {
     current_worker = NULL;
 }
 
-static void come_back(struct fiber *call) {
+static void come_back(struct stack *call) {
     int place = 0;
     while (waiting[place] != call)
         place++;
@@ -324,7 +287,7 @@ static void pass_time(int64_t to_us) {
 }
 
 static void run(void) {
-    struct choice choices[PROCESSES * (WORKERS_MAX + 1) + FIBERS];
+    struct choice choices[PROCESSES * (WORKERS_MAX + 1) + STACKS];
     while (world.stage != STAGE_OVER) {
         if (++world.step_count > STEPS_MAX) broken("it does not come to an end");
         faults_tick();
@@ -340,24 +303,12 @@ static void run(void) {
         const struct choice *choice = &choices[number];
         world.history = (world.history ^ number ^ (uint64_t)world.now_us) * UINT64_C(1099511628211);
         if (choice->task == NULL || one_in(choice->task->sloth)) go_on(choice);
-        /* nothing here: a fiber that was left in go_on comes back to the loop as a new one begins
-         * it */
+        /* Nothing may follow here: a stack that was left in go_on must enter the loop as a new one. */
     }
-}
-
-void schedule_begin(void) {
-    active = &fibers[0];
-    active->state = ACTIVE;
-#if defined(__SANITIZE_THREAD__)
-    if (active->sanitizer == NULL) active->sanitizer = __tsan_get_current_fiber();
-#endif
 }
 
 void schedule_run(void) {
-    for (;;) {
-        run();
-        if (active == &fibers[0]) return;
-        active->state = FREE;
-        switch_to(&fibers[0]);
-    }
+    stacks[0].state = ACTIVE;
+    run();
+    assert(active == &stacks[0] && waiting_count == 0);
 }

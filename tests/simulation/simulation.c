@@ -118,7 +118,6 @@ uint64_t simulation_run(uint64_t seed, struct totals *totals) {
     broker_begin();
     redis_begin();
     processes_begin();
-    schedule_begin();
     schedule_run();
     totals->schedules++;
     totals->steps += (uint64_t)world.step_count;
