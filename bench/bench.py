@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The load harness: see README.md beside this file. `./dev bench` sets up and starts it."""
+"""The load harness: see README.md in this directory. `./dev bench` sets it up and starts it."""
 
 import argparse
 import importlib
@@ -7,22 +7,22 @@ import sys
 
 import world  # noqa: F401  (puts tests/system on the path)
 
-COMMANDS = {"compare": "the contenders side by side",
-            "latency": "from produce to visible, in Kafka and in Redis",
-            "scaling": "partitions, values, shards, instances, sizes, rates",
-            "idle": "what an instance costs that has nothing to do",
-            "start": "from start to the first record counted",
-            "flood": "nothing but bad records, beside good ones",
-            "memory": "peak memory, with whatever is away, slow or large"}
+COMMANDS = {"compare": "compare all contenders",
+            "latency": "time from produce to visible in Kafka and in Redis",
+            "scaling": "effect of partitions, values, shards, instances, sizes and rates",
+            "idle": "cost of an instance that has nothing to do",
+            "start": "time from start to the first counted record",
+            "flood": "only bad records compared with only good ones",
+            "memory": "peak memory with servers down or slow, and with large records"}
 
 
 def main():
-    """Runs the command that is asked for."""
+    """Runs the requested command."""
     parser = argparse.ArgumentParser(prog="./dev bench")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, told in COMMANDS.items():
+    for name, description in COMMANDS.items():
         module = importlib.import_module(name)
-        command = commands.add_parser(name, help=told)
+        command = commands.add_parser(name, help=description)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""What lies in the broker's log folders, read from the headers of the record batches themselves.
+"""Reads the record batch headers in the broker's log folders.
 
-That counts what no client tells: bytes as stored, batches, and transactions (each leaves one commit
-marker in the partition of __consumer_offsets to which its offsets went).
+They give figures that no client reports: stored bytes, batches, and transactions. Each transaction
+leaves one commit marker in the partition of __consumer_offsets that its offsets went to.
 """
 
 import collections
@@ -11,7 +11,7 @@ import re
 import struct
 
 #: Record batch, version 2: base offset, length, leader epoch, magic, checksum, attributes, last
-#: offset delta, two times, producer, epoch, sequence, records.
+#: offset delta, two timestamps, producer, epoch, sequence, records.
 _BATCH = struct.Struct(">qiibIhiqqqhii")
 _BEFORE_LENGTH_COUNTS = 12
 _TRANSACTIONAL, _CONTROL = 0x10, 0x20
@@ -22,8 +22,8 @@ _FOLDER = re.compile(r"(.+)-(\d+)")
 
 @dataclasses.dataclass
 class Stored:
-    """Sums over batches: bytes, records that a transaction committed or that had none, those that one
-    aborted, and the markers of both. What is open counts as bytes alone."""
+    """Totals over batches: bytes, records that are committed or not transactional, aborted records,
+    and the markers of both. Records of open transactions only count as bytes."""
     bytes: int = 0
     batches: int = 0
     records: int = 0
@@ -38,7 +38,7 @@ class Stored:
 
 
 def _segments(data, only=None):
-    """(topic, path, size) of every segment of a live partition, of one topic or of all."""
+    """Yields (topic, path, size) for every segment of one topic or of all."""
     with os.scandir(data) as folders:
         for folder in folders:
             match = _FOLDER.fullmatch(folder.name)
@@ -50,11 +50,11 @@ def _segments(data, only=None):
                     if name.endswith(".log"):
                         yield match.group(1), path, os.path.getsize(path)
             except FileNotFoundError:
-                continue  # just being deleted
+                continue  # the partition is being deleted
 
 
 def sizes(data):
-    """path -> bytes now, to start from later."""
+    """Returns path -> current bytes, as the starting point for since()."""
     return {path: size for _, path, size in _segments(data)}
 
 
@@ -72,7 +72,7 @@ def _walk(path, start, end):
                 break
             found.batches += 1
             if attributes & _CONTROL:
-                # One record: length, attributes, two deltas and the key's length, a byte each.
+                # One record: length, attributes, two deltas and the key length, one byte each.
                 is_commit = header[_BATCH.size + 5:_BATCH.size + 9] == _COMMIT_KEY
                 ended = pending.pop(producer, 0)
                 if is_commit:
@@ -91,7 +91,7 @@ def _walk(path, start, end):
 
 
 def since(data, before, only=None):
-    """topic -> Stored, of what was written after `before` (an answer of sizes)."""
+    """Returns topic -> Stored for everything written after `before`, a result of sizes()."""
     found = {}
     for topic, path, size in _segments(data, only):
         start = before.get(path, 0)

@@ -1,4 +1,4 @@
-"""./dev bench: the contenders in turn, on the same records, round after round."""
+"""./dev bench compare: measures the contenders in turn on the same records, in several rounds."""
 
 import math
 import sys
@@ -10,7 +10,7 @@ import peers
 import results
 import world as worlds
 
-#: Each with its share of the records, slow ones get fewer, and about how many seconds a run takes.
+#: (contender, its share of the records, seconds per run). Slow contenders get fewer records.
 PLAN = [
     (contenders.Raw(), 1, 8),
     (contenders.RawTuned(), 1, 8),
@@ -22,16 +22,16 @@ FILL_S = 60
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
+    """Adds the arguments of this command."""
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=2_000_000,
-                        help="for the fastest contenders; slow ones get a stated share")
+                        help="records for the fastest contenders; slow ones get a fixed share")
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--only", help="names of contenders, with commas between them")
+    parser.add_argument("--only", help="comma-separated names of contenders")
     parser.add_argument("--variant", action="append", default=[], type=contenders.Variant,
                         metavar="NAME=[VAR=VALUE ...] PROGRAM [--OPTION=VALUE ...]",
-                        help="another build of rollcall, or this one (PROGRAM -) otherwise set, "
-                             "as one more contender; as often as wanted")
+                        help="add another build of rollcall as a contender, or this build "
+                             "(PROGRAM -) with other settings; can be repeated")
 
 
 def _chosen(only, variants):
@@ -39,13 +39,14 @@ def _chosen(only, variants):
     wanted = only.split(",") if only else names
     for name in wanted:
         if name not in names:
-            raise SystemExit(f"bench: no contender {name}; there are {', '.join(names)}")
+            raise SystemExit(f"bench: no contender is named {name}; choose from "
+                             f"{', '.join(names)}")
     return [entry for entry in PLAN if entry[0].name in wanted] + [
         (variant, 1, 9) for variant in variants]
 
 
 def run(arguments):
-    """Measures, prints and writes the report; 1 if a contender failed."""
+    """Measures, prints and writes the report; returns 1 if a contender failed."""
     plan = _chosen(arguments.only, arguments.variant)
     size = arguments.records / 2_000_000
     estimate = FILL_S * size + arguments.rounds * sum(3 + seconds * size for _, _, seconds in plan)
@@ -57,7 +58,7 @@ def run(arguments):
         records = _fill(world, arguments.records, arguments.partitions, plan)
         for number in range(arguments.rounds):
             for place in range(len(plan)):
-                # Each round begins with another one, so that none always has the same neighbour.
+                # Each round starts with another contender, so their positions change.
                 contender, share, _ = plan[(place + number) % len(plan)]
                 if contender.name not in failures:
                     _measure(world, contender, records[share], number, samples, failures)
@@ -90,7 +91,7 @@ def _fill(world, count, partitions, plan):
 def _measure(world, contender, records, number, samples, failures):
     try:
         sample = measure.run(world, contender, records)
-    except Exception as error:  # one that fails must not end the others' run
+    except Exception as error:  # one failing contender must not end the run of the others
         failures[contender.name] = str(error)
         print(f"round {number + 1}  {contender.name} FAILED: {error}", flush=True)
         return
@@ -112,7 +113,7 @@ def _described(contender, records, samples, failure):
 
 
 def _ratio(samples, one, other):
-    """CPU of one against another, pair by pair of the same round; the whole run, and when warm."""
+    """CPU of one contender relative to another, paired by round: whole run and when warm."""
     pairs = list(zip(samples.get(one, []), samples[other]))
     bests = [min((sample.cpu_per_million for sample in samples.get(name, [])), default=math.nan)
              for name in (one, other)]

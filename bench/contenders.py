@@ -1,4 +1,4 @@
-"""Who is measured, and how to see that each did its whole job."""
+"""The contenders, and the checks that each of them did its whole job."""
 
 import calendar
 import collections
@@ -16,17 +16,17 @@ import wait
 import world as worlds
 from measure import Failed
 
-#: What a contender is given by the harness itself, so not worth copying from rollcall.
+#: Settings that the harness itself gives to a contender, so they are not copied from rollcall.
 _OWN = ("bootstrap.servers", "metadata.broker.list", "group.id", "transactional.id", "client.id",
         "client.software.name", "client.software.version", "debug", "log_level", "enabled_events",
         "group.instance.id", "auto.offset.reset", "enable.auto.commit", "log.queue")
 _SETTING = re.compile(r"^setting (consumer|producer) (\S+) (\S+?)=(.*)$", re.MULTILINE)
 
-_checked = set()  # (contender, topic) whose output was read byte by byte
+_checked = set()  # (contender, topic) whose output has been compared byte by byte
 
 
 class Contender:
-    """What all have in common: the output topic must hold each input record exactly once."""
+    """Base of all contenders: the output topic must hold each input record exactly once."""
 
     name = "?"
     label = "?"
@@ -34,27 +34,27 @@ class Contender:
     counts = True
 
     def command(self, world, records, group, output):
-        """([program, argument ...], {environment})."""
+        """Returns ([program, argument ...], {environment})."""
         raise NotImplementedError
 
     def is_published(self, world, records, output, stable):
-        """Whether the output is whole and nothing is open, given its last stable offsets."""
+        """Whether the output is complete and no transaction is open, by the last stable offsets."""
         found = broker_log.since(world.data, {}, output).get(output, broker_log.Stored())
         return (found.records >= records.count and sum(stable.values()) ==
                 found.records + found.aborted + found.commits + found.aborts)
 
     def is_counted(self, world, records):
-        """Whether all records are in the counts."""
+        """Whether all records are counted."""
         if not self.counts:
             return True
         with world.redis.client() as client:
             return sum(counter_of(client, "device_type").values()) >= records.count
 
     def check(self, world, records, group, output):
-        """Raises Failed where the result is not what it must be."""
+        """Raises Failed if the result is wrong."""
         found = broker_log.since(world.data, {}, output)[output]
         if found.records != records.count:
-            raise Failed(f"{self.name}: {found.records} records in the output instead of "
+            raise Failed(f"{self.name}: the output has {found.records} records instead of "
                          f"{records.count}")
         if self.counts:
             self.check_counts(world, records)
@@ -63,7 +63,7 @@ class Contender:
                            for messages in worlds.read(world.broker, output, records.count)
                            for message in messages)
             if checksum != records.checksum:
-                raise Failed(f"{self.name}: the output's bytes are not the input's")
+                raise Failed(f"{self.name}: the bytes of the output differ from the input")
             _checked.add((self.name, records.topic))
 
     def check_counts(self, world, records):
@@ -73,14 +73,14 @@ class Contender:
                 if counter_of(client, name) != records.counts[name]:
                     raise Failed(f"{self.name}: the counts of {name} are wrong")
             if minutes_of(client) != records.minutes:
-                raise Failed(f"{self.name}: the counts of minutes are wrong")
+                raise Failed(f"{self.name}: the counts by minute are wrong")
 
     def clean(self, world, group):
-        """Removes what the run left behind."""
+        """Cleans up after a run."""
 
 
 def counter_of(client, dimension):
-    """value -> logins, from all sorted sets and hashes whose name says the dimension."""
+    """Returns value -> logins from all sorted sets and hashes whose name contains the dimension."""
     found = collections.Counter()
     for key in client.scan_iter(f"*:{dimension}_counts*", count=1000):
         if client.type(key) == b"zset":
@@ -93,7 +93,7 @@ def counter_of(client, dimension):
 
 
 def minutes_of(client):
-    """minute since 1970 -> logins."""
+    """Returns minute since 1970 -> logins."""
     found = collections.Counter()
     for key in client.scan_iter("*:login_counts:*", count=1000):
         day = re.search(rb"\d{4}-\d\d-\d\d", key).group().decode()
@@ -111,7 +111,7 @@ class Raw(Contender):
     flags = ()
 
     def settings(self, world):
-        """consumer.NAME=VALUE and producer.NAME=VALUE, besides the defaults."""
+        """Returns non-default settings, as consumer.NAME=VALUE and producer.NAME=VALUE."""
         return []
 
     def command(self, world, records, group, output):
@@ -121,7 +121,7 @@ class Raw(Contender):
 
 
 class RawTuned(Raw):
-    """The same with the settings that rollcall gives to librdkafka, asked from rollcall itself."""
+    """The same loop with the librdkafka settings that rollcall uses, read from rollcall itself."""
 
     name, label = "raw-tuned", "raw librdkafka loop, rollcall's settings"
     _settings = None
@@ -133,7 +133,7 @@ class RawTuned(Raw):
 
 
 class RawWhole(RawTuned):
-    """The same, and no record loses its headers or its timestamp: all that rollcall publishes."""
+    """The same loop, but keeping headers and timestamps, so it publishes all that rollcall does."""
 
     name, label = "raw-whole", "raw librdkafka loop, rollcall's settings, whole records"
     note = "publishes only: no JSON, no counts, no Redis"
@@ -141,7 +141,7 @@ class RawWhole(RawTuned):
 
 
 def rollcall_settings(world):
-    """What rollcall run sets in its two clients, told by a library that is loaded before it."""
+    """Returns what rollcall sets in its two clients, as printed by a preloaded library."""
     topic = world.name("settings")
     world.broker.create_topic(topic, 4)
     log_path = os.path.join(world.folder, "settings.log")
@@ -160,13 +160,13 @@ def rollcall_settings(world):
         if "msg=Running" not in text:
             return None
         found = _SETTING.findall(text)
-        # The last client of each role does the work; earlier ones look at topics.
+        # The last client of each role does the work; earlier ones only inspect topics.
         last = {role: client for role, client, _, _ in found}
         return [(role, name, value) for role, client, name, value in found
                 if client == last[role]]
 
     try:
-        found = wait.until(listed, 30, lambda: process.tail(log_path))
+        found = wait.until(listed, 30, lambda: f"rollcall's settings: {process.tail(log_path)}")
     finally:
         process.terminate(child, 20)
     return sorted({f"{role}.{name}={value}" for role, name, value in found
@@ -174,12 +174,12 @@ def rollcall_settings(world):
 
 
 def wait_assigned(log_path):
-    """Waits until rollcall's log says that it has partitions."""
+    """Waits until rollcall logs that partitions are assigned."""
     def is_assigned():
         with open(log_path, errors="replace") as log:
             return "Partitions assigned" in log.read()
 
-    wait.until(is_assigned, 30, lambda: f"rollcall joins: {process.tail(log_path)}")
+    wait.until(is_assigned, 30, lambda: f"rollcall to join: {process.tail(log_path)}")
 
 
 class Rollcall(Contender):
@@ -207,16 +207,18 @@ class Rollcall(Contender):
 
 
 class Variant(Rollcall):
-    """Another build of rollcall, or the same otherwise set: "NAME=[VAR=VALUE ...] PROGRAM [--OPTION=VALUE ...]";
-    "-" for PROGRAM is this build."""
+    """Another build of rollcall, or this build with other settings.
+
+    The text is "NAME=[VAR=VALUE ...] PROGRAM [--OPTION=VALUE ...]"; PROGRAM "-" is this build.
+    """
 
     def __init__(self, text):
         self.name, _, rest = text.partition("=")
         words = shlex.split(rest)
         at = next((i for i, word in enumerate(words) if "=" not in word), None)
         if not self.name or at is None:
-            raise SystemExit(f"bench: --variant {text}: NAME=[VAR=VALUE ...] PROGRAM "
-                             "[--OPTION=VALUE ...] is wanted")
+            raise SystemExit(f"bench: --variant {text}: must be NAME=[VAR=VALUE ...] PROGRAM "
+                             "[--OPTION=VALUE ...]")
         self.label = f"{self.name}: {rest}"
         self.environment = dict(word.split("=", 1) for word in words[:at])
         self.program = self.program if words[at] == "-" else words[at]

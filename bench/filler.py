@@ -1,4 +1,4 @@
-"""Fills a topic with logins that `rollcall generate` does not make: many values, other sizes."""
+"""Fills a topic with logins that `rollcall generate` cannot make: many values, other sizes."""
 
 from confluent_kafka import Producer
 
@@ -7,11 +7,11 @@ import world as worlds
 _LOGIN = ('{"user_id": "u%07d", "locale": "%s", "timestamp": %d, "device_type": "%s"%s}')
 _PAD = ', "note": "%s"'
 DEVICES = ("android", "iOS", "web")
-PER_SECOND = 1000  # of event time
+PER_SECOND = 1000  # records per second of event time
 
 
 def _padding(size):
-    """What brings a record to size bytes; nothing where it has as many."""
+    """Returns the padding for a record of size bytes; empty if it is already that large."""
     if size is None:
         return ""
     plain = len(_LOGIN % (0, f"L{0:06d}", worlds.START, "iOS", ""))
@@ -20,7 +20,7 @@ def _padding(size):
 
 
 def fill(records, world, values=50, size=None):
-    """Writes records.count logins with that many locales, and of about size bytes."""
+    """Writes records.count logins with this many locales, of about size bytes each."""
     world.broker.create_topic(records.topic, records.partitions)
     producer = Producer({"bootstrap.servers": world.broker.address, "enable.idempotence": True,
                          "linger.ms": 50, "queue.buffering.max.messages": 1_000_000})
@@ -37,6 +37,6 @@ def fill(records, world, values=50, size=None):
             except BufferError:
                 producer.poll(0.1)
     if producer.flush(60):
-        raise RuntimeError("the broker did not take all records")
+        raise RuntimeError("the broker did not acknowledge all records within 60 s")
     records.learn(world)
     return records

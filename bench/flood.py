@@ -1,4 +1,4 @@
-"""./dev bench flood: a backlog of nothing but bad records, beside one of good ones."""
+"""./dev bench flood: a backlog of only bad records, compared with one of good records."""
 
 import collections
 import sys
@@ -13,18 +13,18 @@ import world as worlds
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
+    """Adds the arguments of this command."""
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=500_000)
 
 
 class _Bad(worlds.Records):
-    """A topic without a single login."""
+    """A topic without a single valid login."""
 
     reasons = None
 
     def learn(self, world):
-        """Reads the topic, and counts the reasons by the tests' own oracle."""
+        """Reads the topic and counts the reasons with the oracle of the tests."""
         self.reasons = collections.Counter()
         for messages in worlds.read(world.broker, self.topic, self.count):
             for message in messages:
@@ -38,11 +38,11 @@ def _reason(message):
         oracle.judge(message.value(), message.timestamp()[1])
     except oracle.Rejected as reason:
         return str(reason)
-    raise RuntimeError("a good record among the bad ones")
+    raise RuntimeError("the generator made a good record among the bad ones")
 
 
 class _Flooded(contenders.Rollcall):
-    """rollcall, of which the rejected records are looked at."""
+    """rollcall, with its rejected records checked as the output."""
 
     name, label, counts = "flooded", "bad records", False
 
@@ -56,7 +56,8 @@ class _Flooded(contenders.Rollcall):
     def check(self, world, records, group, output):
         super().check(world, records, group, output)
         if _rejected(world) != records.reasons:
-            raise measure.Failed(f"{_rejected(world)} rejected instead of {records.reasons}")
+            raise measure.Failed(f"rollcall rejected {_rejected(world)} instead of "
+                                 f"{records.reasons}")
 
 
 def _rejected(world):
@@ -79,12 +80,12 @@ def run(arguments):
             print(f"good {good[-1].rate:9.0f}, bad {bad[-1].rate:9.0f} records/s", flush=True)
     found = {"command": "./dev bench " + " ".join(sys.argv[1:]), "machine": results.machine(),
              "rounds": arguments.rounds, "records": arguments.records,
-             "who": [{"label": label, "mean_bytes": records.bytes / records.count,
-                      "rate": results.spread([sample.rate for sample in samples]),
-                      "cpu_per_million": results.spread([s.cpu_per_million for s in samples]),
-                      "rss_mb": results.spread([sample.rss_mb for sample in samples])}
-                     for label, records, samples in (("good records", logins, good),
-                                                     ("bad records", others, bad))],
+             "rows": [{"label": label, "mean_bytes": records.bytes / records.count,
+                       "rate": results.spread([sample.rate for sample in samples]),
+                       "cpu_per_million": results.spread([s.cpu_per_million for s in samples]),
+                       "rss_mb": results.spread([sample.rss_mb for sample in samples])}
+                      for label, records, samples in (("good records", logins, good),
+                                                      ("bad records", others, bad))],
              "ratio": results.spread([b.rate / g.rate for g, b in zip(good, bad)])}
     results.save("flood", found)
     print(results.text("flood"))

@@ -1,4 +1,4 @@
-"""./dev bench idle: what an instance costs that has nothing to do."""
+"""./dev bench idle: the cost of an instance that has nothing to do."""
 
 import glob
 import os
@@ -17,17 +17,17 @@ SETTLE_S = 10
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
+    """Adds the arguments of this command."""
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
 
 
 class _Plain(contenders.RawTuned):
-    """The raw loop, idle: what librdkafka's own threads and timers take."""
+    """The idle raw loop: the cost of librdkafka's own threads and timers."""
 
 
 def _threads(pid):
-    """(thread, name) -> (nanoseconds on a core, times it gave the core up), from the scheduler."""
+    """Returns (thread, name) -> (nanoseconds on a core, voluntary context switches)."""
     found = {}
     for task in glob.glob(f"/proc/{pid}/task/*"):
         with open(f"{task}/schedstat") as stat, open(f"{task}/comm") as comm, \
@@ -72,19 +72,19 @@ def _measure(world, contender, seconds):
 
 def run(arguments):
     """Measures both in turn, prints and writes the report."""
-    who = (contenders.Rollcall(), _Plain())
-    minutes = arguments.rounds * len(who) * (arguments.seconds + SETTLE_S + 3) / 60
+    both = (contenders.Rollcall(), _Plain())
+    minutes = arguments.rounds * len(both) * (arguments.seconds + SETTLE_S + 3) / 60
     print(f"about {minutes:.0f} minutes", flush=True)
-    rounds = {one.name: [] for one in who}
+    rounds = {one.name: [] for one in both}
     with worlds.World() as world:
         for _ in range(arguments.rounds):
-            for one in who:
+            for one in both:
                 rounds[one.name].append(_measure(world, one, arguments.seconds))
     found = {"command": "./dev bench " + " ".join(sys.argv[1:]), "machine": results.machine(),
              "seconds": arguments.seconds, "partitions": PARTITIONS,
-             "who": [{"label": one.label, **{
+             "rows": [{"label": one.label, **{
                  key: results.spread([sample[key] for sample in rounds[one.name]])
-                 for key in ("core_percent", "wakeups_per_s", "redis_per_s")}} for one in who],
+                 for key in ("core_percent", "wakeups_per_s", "redis_per_s")}} for one in both],
              "threads": rounds["rollcall"][-1]["threads"]}
     results.save("idle", found)
     print(results.text("idle"))

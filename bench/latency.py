@@ -1,4 +1,4 @@
-"""./dev bench latency: from when a record was due to when a reader, and Redis, has it."""
+"""./dev bench latency: the time from when a record was due until a reader and Redis have it."""
 
 import json
 import os
@@ -16,9 +16,9 @@ PARTITIONS = 4
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
-    parser.add_argument("--rates", default="1000,10000,50000", help="records a second")
-    parser.add_argument("--seconds", type=int, default=30, help="for each rate, after a warm-up")
+    """Adds the arguments of this command."""
+    parser.add_argument("--rates", default="1000,10000,50000", help="records per second")
+    parser.add_argument("--seconds", type=int, default=30, help="per rate, after a warm-up")
 
 
 def run(arguments):

@@ -1,4 +1,4 @@
-"""Runs one contender to the end of its records, and says what it took."""
+"""Runs one contender until all its records are processed, and measures what it used."""
 
 import dataclasses
 import os
@@ -16,22 +16,22 @@ LOOK_EVERY_S = 0.05
 class Sample:
     """One run."""
     records: int
-    cpu_s: float            # user and system, start and end included, descendants too
-    warm_cpu_s: float       # per million records, over the second half of the records alone
-    seconds: float          # from the first record in the output to the last in all results
-    rss_mb: float           # peak (VmHWM), of all its processes together
-    kafka_bytes: int        # all that was written into the broker's logs
+    cpu_s: float            # user and system, including start, exit and descendants
+    warm_cpu_s: float       # per million records, over the second half of the records only
+    seconds: float          # from the first record in the output to the last one in all results
+    rss_mb: float           # peak (VmHWM), added up over all its processes
+    kafka_bytes: int        # everything written to the broker's logs
     transactions: int
     redis_commands: int
 
     @property
     def cpu_per_million(self):
-        """CPU-seconds for a million records."""
+        """CPU-seconds per million records."""
         return self.cpu_s / self.records * 1e6
 
     @property
     def rate(self):
-        """Records a second."""
+        """Records per second."""
         return self.records / self.seconds
 
 
@@ -40,7 +40,7 @@ class Failed(Exception):
 
 
 def family(pid):
-    """pid and all its living descendants."""
+    """Returns pid and all its living descendants."""
     found = [pid]
     for one in found:
         try:
@@ -53,7 +53,7 @@ def family(pid):
 
 
 def cpu_so_far(pid):
-    """CPU-seconds of pid and its descendants, in steps of a clock tick."""
+    """Returns the CPU-seconds of pid and its descendants so far, in steps of a clock tick."""
     ticks = 0
     for one in family(pid):
         try:
@@ -66,7 +66,7 @@ def cpu_so_far(pid):
 
 
 def peak_rss_mb(pid):
-    """The sum of VmHWM over pid and its descendants, in MB of 10^6 bytes."""
+    """Returns the sum of VmHWM over pid and its descendants, in MB of 10^6 bytes."""
     total_kb = 0
     for one in family(pid):
         try:
@@ -79,7 +79,7 @@ def peak_rss_mb(pid):
 
 
 def end(child, seconds=30):
-    """SIGTERM, kill -9 if that is not heeded; returns the CPU-seconds of child and its children."""
+    """Sends SIGTERM, after a timeout SIGKILL; returns the CPU-seconds of child and its children."""
     child.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + seconds
     while True:
@@ -93,7 +93,7 @@ def end(child, seconds=30):
 
 
 def run(world, contender, records, limit_s=180):
-    """Starts a contender with a fresh group, output and Redis; answers the Sample, or raises."""
+    """Runs a contender with a new group, output and empty Redis; returns the Sample or raises."""
     output = world.name("processed")
     group = world.name(contender.name)
     world.broker.create_topic(output, records.partitions)
@@ -121,7 +121,7 @@ def run(world, contender, records, limit_s=180):
 
 
 class _Watch:
-    """Looks every now and then how far a contender is, and how much CPU it has used by then."""
+    """Records periodically how far a contender is, and how much CPU it has used."""
 
     def __init__(self, world, contender, records, output, child, log_path):
         self._world, self._contender, self._records = world, contender, records
@@ -130,11 +130,11 @@ class _Watch:
         self._end = None
 
     def wait(self, limit_s):
-        """Returns when all results are there."""
+        """Waits until all results are complete."""
         deadline = time.monotonic() + limit_s
         while not self._is_through():
             if self._child.poll() is not None:
-                raise Failed(f"{self._contender.name} ended: {process.tail(self._log_path)}")
+                raise Failed(f"{self._contender.name} exited: {process.tail(self._log_path)}")
             if time.monotonic() > deadline:
                 raise Failed(f"{self._contender.name}: {self._looks[-1][1]} of "
                              f"{self._records.count} records after {limit_s} s: "
@@ -150,12 +150,12 @@ class _Watch:
                 self._contender.is_counted(self._world, self._records))
 
     def seconds(self):
-        """From the last look without a record in the output to the end."""
+        """The time from the last look at which the output was empty to the end."""
         empty = [at for at, count, _ in self._looks if count == 0]
         return self._end - (empty[-1] if empty else self._looks[0][0])
 
     def warm_cpu_per_million(self):
-        """Over the second half of the records; NaN where there were too few looks."""
+        """CPU-seconds per million over the second half of the records; NaN with too few looks."""
         half = next(((count, cpu) for _, count, cpu in self._looks
                      if count >= self._records.count / 2), None)
         _, count, cpu = self._looks[-1]

@@ -1,4 +1,4 @@
-"""./dev bench memory: how much an instance takes at most, with whatever is away, slow or large."""
+"""./dev bench memory: peak memory of an instance with servers down or slow, or large records."""
 
 import contextlib
 import os
@@ -18,13 +18,14 @@ PREFIX = "{user-login}"
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
+    """Adds the arguments of this command."""
     parser.add_argument("--records", type=int, default=5_000_000, help="on 64 partitions")
-    parser.add_argument("--seconds", type=int, default=20, help="of what never ends by itself")
+    parser.add_argument("--seconds", type=int, default=20,
+                        help="duration of cases that do not end by themselves")
 
 
 class _Place:
-    """The world, and a proxy before each server."""
+    """The world, with a proxy in front of each server."""
 
     def __init__(self):
         self.proxy = proxies.Proxy()
@@ -38,7 +39,7 @@ class _Place:
 
 
 def _fill(world, count, partitions):
-    """Records of `rollcall generate`, not read: what they are is the other benchmarks' matter."""
+    """Fills a topic with `rollcall generate`; not read back, since counts are not checked here."""
     records = worlds.Records(world, count, partitions)
     records.learn = lambda _: None
     return records.generate(world)
@@ -56,7 +57,7 @@ def _counted(client):
 
 @contextlib.contextmanager
 def _trouble(place, kind):
-    """What is in the way as long as the case runs."""
+    """A context in which a server is slow or down."""
     slow = {"slow Redis": (place.redis_port, 0.5), "slow Kafka": (place.kafka_port, 0.1)}.get(kind)
     if slow:
         place.proxy.set(slow[0], "delay", slow[1])
@@ -71,8 +72,8 @@ def _trouble(place, kind):
             place.world.redis.resume()
 
 
-def _case(place, told, records, limit_mb, kind, seconds):
-    """One run over the backlog; the trouble begins as soon as the partitions are assigned."""
+def _case(place, label, records, limit_mb, kind, seconds):
+    """Runs once over the backlog; the trouble begins as soon as the partitions are assigned."""
     world = place.world
     output, group = world.name("processed"), world.name("memory")
     world.broker.create_topic(output, records.partitions)
@@ -94,7 +95,7 @@ def _case(place, told, records, limit_mb, kind, seconds):
                 if kind != "Redis away" and _is_done(world, records):
                     break
                 if child.poll() is not None:
-                    raise SystemExit(f"{told}: it ended:\n{process.tail(log_path)}")
+                    raise SystemExit(f"bench: {label}: rollcall exited:\n{process.tail(log_path)}")
                 time.sleep(0.2)
             peak_mb = measure.peak_rss_mb(child.pid) * 1e6 / (1 << 20)
             took_s = time.monotonic() - started
@@ -104,10 +105,10 @@ def _case(place, told, records, limit_mb, kind, seconds):
         process.kill(child)
     contender.clean(world, group)
     world.broker.delete_topic(output)
-    found = {"told": told, "partitions": records.partitions, "limit_mb": limit_mb,
+    found = {"label": label, "partitions": records.partitions, "limit_mb": limit_mb,
              "peak_mb": peak_mb, "counted": counted, "left": records.count - counted,
              "seconds": took_s}
-    print(f"  {told}, {records.partitions} partitions, memory_mb {limit_mb}: {peak_mb:.0f} MiB, "
+    print(f"  {label}, {records.partitions} partitions, memory_mb {limit_mb}: {peak_mb:.0f} MiB, "
           f"{counted} of {records.count} counted in {took_s:.0f} s", flush=True)
     return found
 
@@ -118,7 +119,7 @@ def _is_done(world, records):
 
 
 def run(arguments):
-    """Runs all cases; 1 if one took more than 1.25 of its limit."""
+    """Runs all cases; returns 1 if one used more than 1.25 times its limit."""
     place, cases = _Place(), []
     with place.world as world:
         few = _fill(world, arguments.records * 2 // 5, 4)
@@ -132,8 +133,8 @@ def run(arguments):
         world.broker.delete_topic(many.topic)
         large = _large(world, arguments.records // 2500, 64)
         for kind in (None, "slow Redis", "slow Kafka"):
-            told = f"records of 1 MB, {kind}" if kind else "records of 1 MB"
-            cases.append(_case(place, told, large, 128, kind, arguments.seconds))
+            label = f"records of 1 MB, {kind}" if kind else "records of 1 MB"
+            cases.append(_case(place, label, large, 128, kind, arguments.seconds))
     results.save("memory", {"command": "./dev bench " + " ".join(sys.argv[1:]),
                             "machine": results.machine(), "cases": cases})
     print(results.text("memory"))

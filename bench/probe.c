@@ -1,11 +1,11 @@
-/* Measures latency: sends logins at a steady rate, and notes when each can be seen by a
+/* Measures latency: sends logins at a steady rate, and records when each is visible to a
  * read_committed reader of the output topic, and when Redis has counted it.
  *
- * The time of a record is when it was due, not when it was sent: a sender that is held up would
- * else leave out just the records that wait longest (coordinated omission). Record number n is due
- * at start + n / rate and goes to partition n % partitions, so its offset there is n / partitions,
- * and P:offsets in Redis alone tells what is counted. In the output it is found by its number,
- * which is its device_id. Three threads, each the only writer of its own figures. */
+ * Latency is measured from when a record was due, not from when it was sent. Otherwise a delayed
+ * sender would hide the records that wait longest (coordinated omission). Record n is due at
+ * start + n / rate and goes to partition n % partitions, so its offset there is n / partitions, and
+ * PREFIX:offsets in Redis shows which records are counted. In the output a record is identified by
+ * its number, which is its device_id. Each of the three threads writes only its own figures. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -86,7 +86,7 @@ static void send_one(const struct probe *probe, rd_kafka_t *producer, rd_kafka_t
     }
 }
 
-/* Sends what is due, a millisecond's records at a time. */
+/* Sends the records that are due, at most once per millisecond. */
 static void *send_all(void *context) {
     struct probe *probe = context;
     static const char *const settings[] = {"enable.idempotence", "true", "linger.ms", "1", NULL};
@@ -106,7 +106,7 @@ static void *send_all(void *context) {
         rd_kafka_poll(producer, 0);
         sleep_until(now_ns + step_ns);
     }
-    if (rd_kafka_flush(producer, LIMIT_S * 1000)) die("flush", "not delivered");
+    if (rd_kafka_flush(producer, LIMIT_S * 1000)) die("flush", "records were not delivered");
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(producer);
     return NULL;
@@ -117,12 +117,12 @@ static void note_seen(struct probe *probe, const rd_kafka_message_t *message) {
     char text[21] = "";
     if (message->err) die("reader", rd_kafka_message_errstr(message));
     if (message->len < sizeof before + 20 || memcmp(message->payload, before, sizeof before - 1)) {
-        die("reader", "a record that was never sent");
+        die("reader", "the output has a record that was never sent");
     }
     memcpy(text, (const char *)message->payload + sizeof before - 1, 20);
     int64_t number = strtoll(text, NULL, 10);
     if (number < 0 || number >= probe->count || probe->seen_ns[number] != 0) {
-        die("reader", "a record that was sent but once came twice");
+        die("reader", "the output has a duplicate record");
     }
     probe->seen_ns[number] = clock_ns() - due_ns(probe, number);
     probe->seen_count++;
@@ -160,12 +160,12 @@ static void *read_all(void *context) {
     return NULL;
 }
 
-/* Notes what lies between a partition's last offset and the one that is stored now. */
+/* Marks the records between a partition's previous offset and the stored one as counted. */
 static void note_counted(struct probe *probe, int64_t *next, int partition, int64_t stored,
                          int64_t now_ns) {
     for (; next[partition] < stored; next[partition]++) {
         int64_t number = next[partition] * probe->partitions + partition;
-        if (number >= probe->count) die("Redis", "an offset past the last record");
+        if (number >= probe->count) die("Redis", "an offset is past the last record");
         probe->counted_ns[number] = now_ns - due_ns(probe, number);
         probe->counted_count++;
     }
@@ -175,15 +175,14 @@ static void *watch_redis(void *context) {
     struct probe *probe = context;
     int64_t next[PARTITIONS_MAX] = {0};
     redisContext *redis = redisConnect("127.0.0.1", probe->redis_port);
-    if (redis == NULL || redis->err) die("Redis", redis == NULL ? "no memory" : redis->errstr);
+    if (redis == NULL || redis->err) die("Redis", redis == NULL ? "out of memory" : redis->errstr);
     while (probe->counted_count < probe->count && clock_ns() < limit_ns(probe)) {
         redisReply *reply = redisCommand(redis, "HGETALL %s", probe->offsets_key);
         if (reply == NULL || reply->type == REDIS_REPLY_ERROR) die("Redis", "HGETALL failed");
         int64_t now_ns = clock_ns();
         for (size_t i = 0; i + 1 < reply->elements; i += 2) {
             int partition = atoi(reply->element[i]->str);
-            if (partition < 0 || partition >= probe->partitions)
-                die("Redis", "a partition too many");
+            if (partition < 0 || partition >= probe->partitions) die("Redis", "unknown partition");
             note_counted(probe, next, partition, strtoll(reply->element[i + 1]->str, NULL, 10),
                          now_ns);
         }
@@ -204,7 +203,7 @@ static double quantile_ms(const int64_t *sorted_ns, int64_t count, double share)
     return (double)sorted_ns[index < count ? index : count - 1] / 1e6;
 }
 
-/* Leaves out the warm-up: connections, the first fetches, the group's first commit. */
+/* Excludes the warm-up: connections, the first fetches, the group's first commit. */
 static void print(const char *name, int64_t *latency_ns, const struct probe *probe) {
     int64_t *warm = latency_ns + probe->rate * WARM_UP_S;
     int64_t count = probe->count - probe->rate * WARM_UP_S;
@@ -235,18 +234,19 @@ int main(int argc, char **argv) {
     }
     probe.seen_ns = calloc((size_t)probe.count, sizeof *probe.seen_ns);
     probe.counted_ns = calloc((size_t)probe.count, sizeof *probe.counted_ns);
-    if (probe.seen_ns == NULL || probe.counted_ns == NULL) die("memory", "too little");
+    if (probe.seen_ns == NULL || probe.counted_ns == NULL) die("memory", "out of memory");
     probe.start_ns = clock_ns() + 500000000;
     void *(*const bodies[])(void *) = {read_all, watch_redis, send_all};
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
-        if (pthread_create(&threads[i], NULL, bodies[i], &probe)) die("thread", "cannot be made");
+        if (pthread_create(&threads[i], NULL, bodies[i], &probe)) die("thread", "cannot start");
     }
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
     if (probe.seen_count < probe.count || probe.counted_count < probe.count) {
         fprintf(stderr,
-                "probe: of %" PRId64 " records %" PRId64 " came out and %" PRId64 " were counted\n",
+                "probe: of %" PRId64 " records, %" PRId64 " were published and %" PRId64
+                " were counted\n",
                 probe.count, probe.seen_count, probe.counted_count);
         return 1;
     }

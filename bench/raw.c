@@ -1,8 +1,17 @@
+<<<<<<< HEAD
 /* The floor: what librdkafka itself costs for rollcall's job without the job. Consumes a topic,
  * produces the same bytes to the same partition of another, and commits the offsets in a
  * transaction every 100 ms, until SIGTERM. Counts nothing, judges nothing, survives nothing: it is
- * for one member and no faults, and ends at the first error. As it is, it loses the records' headers
- * and timestamps; with --whole it keeps them, as whoever passes on the records of others must. */
+ * for one member and no faults, and ends at the first error. As it is, it loses the records'
+ * headers and timestamps; with --whole it keeps them, as whoever passes on the records of others
+ * must. */
+=======
+/* The floor: the cost of librdkafka alone for rollcall's traffic. Consumes a topic, produces the
+ * same bytes to the same partition of another topic, and commits the offsets in a transaction every
+ * 100 ms, until SIGTERM. It neither counts nor judges records, supports only a single member, and
+ * exits at the first error. By default it loses headers and timestamps; with --whole it keeps them,
+ * as a program that forwards records must. */
+>>>>>>> words-tests
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -19,7 +28,7 @@ struct raw {
     rd_kafka_t *consumer, *producer;
     rd_kafka_topic_t *output;
     const char *input_topic;
-    int64_t *next; /* by partition; -1: nothing read yet */
+    int64_t *next; /* by partition; -1: nothing to commit */
     int32_t partition_count;
     bool is_whole, is_open;
     int64_t since_ms;
@@ -59,14 +68,14 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value) {
     }
 }
 
-/* Sets what was given as ROLE.NAME=VALUE. */
+/* Applies the settings given as ROLE.NAME=VALUE. */
 static void set_given(rd_kafka_conf_t *conf, const char *role, char **given) {
     size_t role_bytes = strlen(role);
     for (; *given != NULL; given++) {
         char name[128];
         const char *equals = strchr(*given, '=');
         if (strncmp(*given, role, role_bytes) != 0 || (*given)[role_bytes] != '.') continue;
-        if (equals == NULL) die("%s: no value", *given);
+        if (equals == NULL) die("%s: has no value", *given);
         const char *begin = *given + role_bytes + 1;
         snprintf(name, sizeof name, "%.*s", (int)(equals - begin), begin);
         set(conf, name, equals + 1);
@@ -110,7 +119,7 @@ static void open_producer(struct raw *raw, const char *brokers, const char *grou
     raw->producer = make(RD_KAFKA_PRODUCER, conf);
     check(rd_kafka_init_transactions(raw->producer, CALL_MS), "init_transactions");
     raw->output = rd_kafka_topic_new(raw->producer, output_topic, NULL);
-    if (raw->output == NULL) die("no topic %s", output_topic);
+    if (raw->output == NULL) die("cannot open topic %s", output_topic);
 }
 
 static void begin(struct raw *raw) {
@@ -136,7 +145,7 @@ static void commit(struct raw *raw) {
     raw->is_open = false;
 }
 
-/* Answers as rd_kafka_produce does. */
+/* Returns the error code, also for rd_kafka_produce. */
 static rd_kafka_resp_err_t produce(struct raw *raw, const rd_kafka_message_t *message) {
     if (!raw->is_whole) {
         return rd_kafka_produce(raw->output, message->partition, RD_KAFKA_MSG_F_COPY,
@@ -198,7 +207,7 @@ int main(int argc, char **argv) {
             if (!raw.is_open) begin(&raw);
             pass_on(&raw, message);
             rd_kafka_message_destroy(message);
-            /* The clock and the delivery reports would cost more than the rest of this loop. */
+            /* Reading the clock and delivery reports each time would cost more than the rest. */
             if (turn % LOOK_EVERY != 0) continue;
         }
         rd_kafka_poll(raw.producer, 0);

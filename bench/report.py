@@ -1,4 +1,4 @@
-"""Tells results as Markdown and SVG."""
+"""Writes results as Markdown and SVG."""
 
 import os
 
@@ -6,7 +6,7 @@ import svg
 
 
 def _number(value):
-    """Three digits that mean something."""
+    """Formats a number with about three significant digits."""
     if value is None:
         return "-"
     if value >= 100:
@@ -26,7 +26,7 @@ def _times(ratio):
 
 
 def table(head, rows):
-    """A Markdown table whose columns are as wide as their cells."""
+    """Returns a Markdown table with aligned columns."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
@@ -44,7 +44,7 @@ def _where(found):
 
 
 def compare(found):
-    """The contenders side by side."""
+    """The comparison of the contenders."""
     rows = []
     for one in found["contenders"]:
         if not one["rounds"]:
@@ -61,8 +61,8 @@ def compare(found):
                       if one["note"])
     failures = "\n".join(f"- **{one['label']} failed**: {one['failure'].splitlines()[0]}"
                          for one in found["contenders"] if one["failure"])
-    ratios = table(["CPU against", "rollcall takes", "least", "greatest", "best to best",
-                    "it takes more than rollcall", "the same, 2nd half"],
+    ratios = table(["contender", "CPU of rollcall relative to it", "min", "max", "best to best",
+                    "its CPU relative to rollcall", "2nd half only"],
                    [[one["to"], _number(one["pairs"]["median"]), _number(one["pairs"]["min"]),
                      _number(one["pairs"]["max"]), _number(one["of_bests"]),
                      _times(one["pairs"]), _times(one["warm_pairs"])]
@@ -70,92 +70,92 @@ def compare(found):
     has_ratios = any(one["pairs"] for one in found["ratios"])
     rounds = max(one["rounds"] for one in found["contenders"])
     return "\n\n".join(filter(None, [
-        "## Side by side", _where(found).rstrip(),
-        f"Median (least-greatest) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis "
-        "commands are for a million records.",
+        "## Comparison", _where(found).rstrip(),
+        f"Median (min-max) of {rounds} rounds; CPU, MB to Kafka, transactions and Redis commands "
+        "are per million records.",
         table(head, rows), notes, failures,
-        "CPU of rollcall against each, pair by pair of the same round:" if has_ratios else "",
+        "CPU of rollcall relative to each contender, paired by round:" if has_ratios else "",
         ratios if has_ratios else ""])) + "\n"
 
 
 def latency(found):
-    """From when a record was due to when it can be seen."""
+    """The latency from when a record was due until it is visible."""
     rows = []
     for point in found["points"]:
         duration = point["records"] / point["rate"]
-        for where, told in (("kafka", "`read_committed` reader"), ("redis", "Redis")):
+        for where, label in (("kafka", "`read_committed` reader"), ("redis", "Redis")):
             ms = point[where]
-            rows.append([f"{point['rate']:,}", told, _number(ms["p50"]), _number(ms["p99"]),
+            rows.append([f"{point['rate']:,}", label, _number(ms["p50"]), _number(ms["p99"]),
                          _number(ms["p999"]), _number(ms["max"]),
                          f"{100 * point['cpu_s'] / duration:.1f} %",
                          f"{100 * point['probe_cpu_s'] / duration:.1f} %",
                          _number(point["behind_max_ms"])])
     head = ["records/s", "visible to", "p50", "p99", "p99.9", "max", "rollcall, of a core",
-            "the probe, of a core", "sender late by at most"]
+            "probe, of a core", "max delay of the sender"]
     return "\n\n".join([
         "## Latency", _where(found).rstrip(),
-        f"Milliseconds from when a record was due to be sent to when it can be seen; "
-        f"{found['seconds']} s for each rate, {found['partitions']} partitions, "
-        "`output.commit_ms` and `redis.checkpoint_ms` as they are by default (100 and 500).",
+        f"Milliseconds from when a record was due to be sent until it is visible; "
+        f"{found['seconds']} s per rate, {found['partitions']} partitions, default "
+        "`output.commit_ms` and `redis.checkpoint_ms` (100 and 500).",
         table(head, rows)]) + "\n"
 
 
 def idle(found):
-    """An instance that has nothing to do."""
+    """The cost of an instance that has nothing to do."""
     rows = [[one["label"], _spread(one["core_percent"]), _spread(one["wakeups_per_s"]),
-             _spread(one["redis_per_s"])] for one in found["who"]]
+             _spread(one["redis_per_s"])] for one in found["rows"]]
     return "\n\n".join([
         "## Idle", _where(found).rstrip(),
-        f"{found['partitions']} partitions, nothing to read; {found['seconds']} s a round.",
+        f"{found['partitions']} partitions, nothing to read; {found['seconds']} s per round.",
         table(["", "% of a core", "wake-ups/s", "Redis commands/s"], rows)]) + "\n"
 
 
 def start(found):
-    """From start to the first record."""
-    rows = [["rollcall: its first record is counted in Redis", _spread(found["counted"])],
-            ["a plain consumer: it gets its first record", _spread(found["plain"])],
-            ["between the two", _spread(found["beyond"])]]
+    """The time from the start to the first record."""
+    rows = [["rollcall: first record counted in Redis", _spread(found["counted"])],
+            ["plain consumer: first record received", _spread(found["plain"])],
+            ["difference", _spread(found["beyond"])]]
     return "\n\n".join([
         "## Start", _where(found).rstrip(),
-        f"Seconds from the start of the process; an empty group, {found['rounds']} rounds.",
+        f"Seconds from the start of the process, in an empty group; {found['rounds']} rounds.",
         table(["", "s"], rows)]) + "\n"
 
 
 def scaling(found):
-    """What the cost of a record depends on, and what it does not."""
+    """What the cost per record depends on, and what it does not depend on."""
     texts = ["## Scaling", _where(found).rstrip(),
-             f"The best of {found['rounds']} rounds for each point."]
+             f"Best of {found['rounds']} rounds for each point."]
     for curve in found["curves"]:
-        rows = [[point["told"], f"{point['records']:,}", _number(point["cpu_per_million"]),
+        rows = [[point["label"], f"{point['records']:,}", _number(point["cpu_per_million"]),
                  _number(point["rate"] / 1e3), _number(point["rss_mb"]),
                  _number(point["redis_per_s"])] for point in curve["points"]]
         texts.append(f"**{curve['title']}**" + (f" ({curve['note']})" if curve["note"] else ""))
-        texts.append(table([curve["axis"], "records", "CPU-s a million", "1000 records/s",
+        texts.append(table([curve["axis"], "records", "CPU-s per million", "1000 records/s",
                             "peak RSS, MB", "Redis commands/s"], rows))
     return "\n\n".join(texts) + "\n"
 
 
 def flood(found):
-    """Nothing but bad records, beside good ones."""
+    """Only bad records compared with only good ones."""
     rows = [[one["label"], _number(one["mean_bytes"]), _spread(one["rate"], 1e-3),
-             _spread(one["cpu_per_million"]), _spread(one["rss_mb"])] for one in found["who"]]
+             _spread(one["cpu_per_million"]), _spread(one["rss_mb"])] for one in found["rows"]]
     return "\n\n".join([
         "## Flood of bad records", _where(found).rstrip(),
-        f"A backlog of {found['records']:,} records, {found['rounds']} rounds. Bad ones go through "
-        f"at {_spread(found['ratio'])} of the speed of good ones, pair by pair.",
-        table(["", "bytes a record", "1000 records/s", "CPU-s a million", "peak RSS, MB"],
+        f"A backlog of {found['records']:,} records, {found['rounds']} rounds. Bad records are "
+        f"processed at {_spread(found['ratio'])} of the speed of good ones, paired by round.",
+        table(["", "bytes per record", "1000 records/s", "CPU-s per million", "peak RSS, MB"],
               rows)]) + "\n"
 
 
 def memory(found):
-    """Peak memory beside what is configured."""
-    rows = [[one["told"], one["partitions"], one["limit_mb"], _number(one["peak_mb"]),
+    """Peak memory compared with the configured limit."""
+    rows = [[one["label"], one["partitions"], one["limit_mb"], _number(one["peak_mb"]),
              _number(one["peak_mb"] / one["limit_mb"]), f"{one['counted']:,}", f"{one['left']:,}",
              _number(one["seconds"])] for one in found["cases"]]
     return "\n\n".join([
         "## Memory", _where(found).rstrip(),
-        "`VmHWM` in MiB. A case ends when all is counted, or where something holds it up after a "
-        "while: what is left then is lag in Kafka.",
+        "`VmHWM` in MiB. A case ends when everything is counted, or after a fixed time if a server "
+        "is slow or down. Records left over are lag in Kafka.",
         table(["", "partitions", "memory_mb", "peak RSS", "of memory_mb", "counted", "left", "s"],
               rows)]) + "\n"
 
@@ -165,38 +165,38 @@ PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idl
 
 
 def _charts(part, found):
-    """file name -> SVG, of a part."""
+    """Returns file name -> SVG for a part."""
     if part == "compare":
         measured = [one for one in found["contenders"] if one["rounds"]]
         return {"compare.svg": svg.bars(
-            "CPU-seconds for a million records (logarithmic)",
+            "CPU-seconds per million records (logarithmic)",
             [(one["label"], one["cpu_per_million"]) for one in measured])}
     if part == "latency":
         return {f"latency-{where}.svg": svg.lines(
-            f"ms to {told}", "records/s",
+            f"ms until visible to {label}", "records/s",
             [(name, [(point["rate"], point[where][key]) for point in found["points"]])
              for name, key in (("p99.9", "p999"), ("p99", "p99"), ("p50", "p50"))])
-            for where, told in (("kafka", "a read_committed reader"), ("redis", "Redis"))}
+            for where, label in (("kafka", "a read_committed reader"), ("redis", "Redis"))}
     if part == "scaling":
         return {f"scaling-{curve['name']}.svg": svg.lines(
-            f"{curve['title']}: CPU-seconds a million", curve["axis"],
+            f"{curve['title']}: CPU-seconds per million records", curve["axis"],
             [("rollcall", [(point["at"], point["cpu_per_million"]) for point in curve["points"]])])
             for curve in found["curves"] if len(curve["points"]) > 1}
     return {}
 
 
 def write(folder, parts):
-    """report.md and the charts, from all parts that were measured."""
-    texts = ["# What was measured",
-             "Written by `./dev bench`; bench/README.md says how to read it."]
-    for part, tell in PARTS.items():
+    """Writes report.md and the charts for all parts that were measured."""
+    texts = ["# Benchmark results",
+             "Written by `./dev bench`; bench/README.md explains how to read it."]
+    for part, describe in PARTS.items():
         if part not in parts:
             continue
         charts = _charts(part, parts[part])
         for name, chart in charts.items():
             with open(os.path.join(folder, name), "w") as out:
                 out.write(chart)
-        texts.append(tell(parts[part]) + "\n" +
+        texts.append(describe(parts[part]) + "\n" +
                      "\n".join(f"![{name.removesuffix('.svg')}]({name})" for name in charts))
     with open(os.path.join(folder, "report.md"), "w") as out:
         out.write("\n\n".join(text.rstrip() for text in texts) + "\n")

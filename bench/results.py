@@ -1,4 +1,4 @@
-"""What was measured: kept as JSON in bench/results, told as text, Markdown and charts."""
+"""The results: saved as JSON in bench/results, reported as text, Markdown and charts."""
 
 import json
 import math
@@ -13,7 +13,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
 
 def spread(values):
-    """Median, least and greatest; None without values."""
+    """Returns median, minimum and maximum; None without values."""
     values = [value for value in values if not math.isnan(value)]
     if not values:
         return None
@@ -21,7 +21,7 @@ def spread(values):
 
 
 def quantile(ordered, share):
-    """The value below which that share of an ordered list lies."""
+    """Returns the value below which this share of an ordered list lies."""
     return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
@@ -31,7 +31,7 @@ def _output(*command):
 
 
 def machine():
-    """What a reader needs to know of where this was measured."""
+    """Describes the machine on which the results were measured."""
     with open("/proc/cpuinfo") as cpuinfo:
         model = next((line.split(":", 1)[1].strip() for line in cpuinfo
                       if line.startswith("model name")), platform.machine())
@@ -43,7 +43,7 @@ def machine():
 
 
 def save(part, found):
-    """Writes a part's JSON, and all that is told from the parts that are there."""
+    """Saves a part as JSON and rewrites the report from all saved parts."""
     os.makedirs(FOLDER, exist_ok=True)
     with open(os.path.join(FOLDER, f"{part}.json"), "w") as out:
         json.dump(found, out, indent=1)
@@ -52,7 +52,7 @@ def save(part, found):
 
 
 def load():
-    """part -> what was saved of it."""
+    """Returns part -> saved results."""
     found = {}
     for part in report.PARTS:
         path = os.path.join(FOLDER, f"{part}.json")
@@ -63,5 +63,5 @@ def load():
 
 
 def text(part):
-    """A part as Markdown, which a terminal shows well enough."""
+    """Returns a part as Markdown, which is also readable in a terminal."""
     return report.PARTS[part](load()[part])

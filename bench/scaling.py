@@ -1,4 +1,4 @@
-"""./dev bench scaling: what the cost of a record depends on, and what it does not."""
+"""./dev bench scaling: what the cost per record depends on, and what it does not depend on."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import results
 import rollcall
 import world as worlds
 
-#: Each point is (place on the axis, what it is called, records, and what differs from the usual).
+#: The points of each curve.
 PARTITIONS = (1, 2, 4, 8, 16, 32, 64, 128)
 VALUES = (10, 100, 1000, 10_000, 100_000)
 SIZES = (100, 230, 1000, 3000, 10_000)
@@ -23,7 +23,7 @@ SETTLE_S = 2
 
 
 class _Scaled(contenders.Rollcall):
-    """rollcall with options of its own, as one or more instances."""
+    """rollcall with special options, as one or more instances."""
 
     def __init__(self, options=None, instances=1):
         self.options = options or {}
@@ -33,27 +33,27 @@ class _Scaled(contenders.Rollcall):
         command, environment = super().command(world, records, group, output)
         if self.instances == 1:
             return command, environment
-        # A shell that starts them, hands on SIGTERM, and waits, so that its usage is theirs.
+        # A shell starts them, passes on SIGTERM, and waits, so its CPU usage includes theirs.
         script = ("n=$1; shift; while [ $n -gt 0 ]; do \"$@\" & pids=\"$pids $!\"; n=$((n - 1)); "
                   "done; trap 'kill $pids' TERM; wait; wait")
         return ["sh", "-c", script, "sh", str(self.instances), *command], environment
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
+    """Adds the arguments of this command."""
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--records", type=int, default=500_000)
-    parser.add_argument("--only", help="names of curves, with commas between them")
+    parser.add_argument("--only", help="comma-separated names of curves")
 
 
-def _point(world, at, told, records, contender, rounds):
-    """The best of some runs over a backlog."""
+def _point(world, at, label, records, contender, rounds):
+    """Measures the best of several runs over a backlog."""
     samples = [measure.run(world, contender, records) for _ in range(rounds)]
     best = min(samples, key=lambda sample: sample.cpu_s)
-    point = {"at": at, "told": told, "records": records.count,
+    point = {"at": at, "label": label, "records": records.count,
              "cpu_per_million": best.cpu_per_million, "rate": best.rate, "rss_mb": best.rss_mb,
              "redis_per_s": best.redis_commands / best.seconds}
-    print(f"  {told}: {point['cpu_per_million']:.2f} CPU-s/M, {point['rate']:.0f} records/s, "
+    print(f"  {label}: {point['cpu_per_million']:.2f} CPU-s/M, {point['rate']:.0f} records/s, "
           f"{point['redis_per_s']:.0f} Redis commands/s", flush=True)
     return point
 
@@ -109,7 +109,7 @@ def _rates(world, count, rounds):
 
 
 def _at_rate(world, rate):
-    """A steady stream instead of a backlog, by `rollcall generate --rate`."""
+    """Measures a steady stream from `rollcall generate --rate` instead of a backlog."""
     records = worlds.Records(world, rate * RATE_S)
     output, group = world.name("processed"), world.name("rate")
     for topic in (records.topic, output):
@@ -134,7 +134,7 @@ def _at_rate(world, rate):
     finally:
         process.kill(child)
     contender.clean(world, group)
-    point = {"at": rate, "told": f"{rate:,}", "records": records.count, "rate": rate,
+    point = {"at": rate, "label": f"{rate:,}", "records": records.count, "rate": rate,
              "cpu_per_million": cpu_s / records.count * 1e6, "rss_mb": rss_mb,
              "redis_per_s": commands / RATE_S}
     print(f"  {rate}/s: {point['cpu_per_million']:.2f} CPU-s/M, "
@@ -145,12 +145,12 @@ def _at_rate(world, rate):
 
 CURVES = {
     "partitions": (_partitions, "Partitions", "partitions", ""),
-    "values": (_values, "Distinct values", "values", "of the locale, each as often as another"),
+    "values": (_values, "Distinct values", "values", "of the locale, all equally frequent"),
     "shards": (_shards, "Shards", "shards", "4 partitions"),
     "instances": (_instances, "Instances", "instances", "8 partitions; all share two cores"),
     "sizes": (_sizes, "Record size", "bytes", ""),
     "rates": (_rates, "From idle to full backlog", "records/s",
-              f"{RATE_S} s of each; CPU includes what the process takes when idle"),
+              f"{RATE_S} s each; CPU includes the cost of an idle process"),
 }
 
 

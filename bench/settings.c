@@ -1,7 +1,6 @@
-/* Preloaded into rollcall, prints what it sets in each librdkafka client that it makes: one line
- * "setting ROLE CLIENT NAME=VALUE" on standard error for each property that is not the default. So
- * the tuned raw loop always runs with the settings that rollcall has, not with a copy that grows
- * old. */
+/* A library preloaded into rollcall. For each librdkafka client that rollcall creates, it prints
+ * one line "setting ROLE CLIENT NAME=VALUE" to standard error for each property that is not the
+ * default. So the tuned raw loop always uses rollcall's current settings, not an outdated copy. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>

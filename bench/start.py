@@ -1,4 +1,4 @@
-"""./dev bench start: from the start of a process to its first record, in a group that is empty."""
+"""./dev bench start: the time from process start to the first record, in an empty group."""
 
 import os
 import sys
@@ -18,12 +18,12 @@ LOOK_EVERY_S = 0.002
 
 
 def add_arguments(parser):
-    """The arguments of this command."""
+    """Adds the arguments of this command."""
     parser.add_argument("--rounds", type=int, default=7)
 
 
 def _rollcall(world, records):
-    """Seconds to the first record counted in Redis, and to the first in the output."""
+    """Returns the seconds until the first record is counted in Redis; also checks the output."""
     output, group = world.name("processed"), world.name("start")
     world.broker.create_topic(output, records.partitions)
     world.flush_redis()
@@ -39,7 +39,7 @@ def _rollcall(world, records):
             counted = time.monotonic() - started
             message = reader.poll(30)
             if message is None or message.error():
-                raise SystemExit("bench: nothing came out")
+                raise SystemExit("bench: rollcall published nothing within 30 s")
             measure.end(child)
         finally:
             process.kill(child)
@@ -48,14 +48,14 @@ def _rollcall(world, records):
 
 
 def _plain(world, records):
-    """Seconds to the first record that a plain consumer gets: the broker's own part."""
+    """Returns the seconds until a plain consumer gets its first record: the broker's share."""
     started = time.monotonic()
     consumer = Consumer({"bootstrap.servers": world.broker.address, "group.id": world.name("plain"),
                          "auto.offset.reset": "earliest", "enable.auto.commit": False})
     consumer.subscribe([records.topic])
     message = consumer.poll(30)
     if message is None or message.error():
-        raise SystemExit("bench: the plain consumer got nothing")
+        raise SystemExit("bench: the plain consumer received nothing within 30 s")
     took = time.monotonic() - started
     consumer.close()
     return took
@@ -66,7 +66,7 @@ def run(arguments):
     counted, plain = [], []
     with worlds.World() as world:
         records = worlds.Records(world, RECORDS).generate(world)
-        _plain(world, records)  # the broker makes its own topics for the first group
+        _plain(world, records)  # for the first group, the broker creates its internal topics
         for _ in range(arguments.rounds):
             plain.append(_plain(world, records))
             counted.append(_rollcall(world, records))

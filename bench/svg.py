@@ -1,4 +1,4 @@
-"""Small charts as SVG, readable on white and on black."""
+"""Small SVG charts, readable on white and on black."""
 
 import html
 import math
@@ -26,7 +26,7 @@ def _short(value):
 
 
 def bars(title, items):
-    """Horizontal bars of (label, spread) on a logarithmic axis, each with its range."""
+    """Draws horizontal bars of (label, spread) on a logarithmic axis, each with its range."""
     left, width, step = 290, 800, 26
     low = 10 ** math.floor(math.log10(min(found["min"] for _, found in items)))
     high = max(found["max"] for _, found in items)
@@ -48,7 +48,7 @@ def bars(title, items):
 
 
 def lines(title, x_label, series):
-    """Lines of (name, [(x, y)]) over a logarithmic x axis, y from 0."""
+    """Draws lines of (name, [(x, y)]) over a logarithmic x axis, with y from 0."""
     left, right, top, bottom, width, height = 56, 150, 34, 44, 560, 280
     xs = sorted({x for _, points in series for x, _ in points})
     high = max(y for _, points in series for _, y in points) * 1.1 or 1
@@ -65,7 +65,7 @@ def lines(title, x_label, series):
              _text(left - 6, height - bottom, "0", "end")]
     for x in xs:
         parts.append(_text(place(x, 0)[0], height - bottom + 16, _short(x), "middle"))
-    above = -math.inf  # where the last name stands
+    above = -math.inf  # the position of the previous name
     for number, (name, points) in enumerate(series):
         colour = _COLOURS[number % len(_COLOURS)]
         path = "L".join(f"{a:.1f} {b:.1f}" for a, b in (place(x, y) for x, y in points))

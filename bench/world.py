@@ -1,4 +1,4 @@
-"""The broker, the Redis server and the topics that every contender gets."""
+"""The broker, the Redis server and the topics for every contender."""
 
 import collections
 import contextlib
@@ -23,7 +23,7 @@ READ_BATCH = 10000
 
 
 class Broker(kafka.Kafka):
-    """Apache Kafka with the flags that its own start script has, but for the size of the heap."""
+    """Apache Kafka with the JVM flags of its own start script, except for the heap size."""
 
     @staticmethod
     def _java(main_class, *arguments):
@@ -60,18 +60,18 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def name(self, stem):
-        """A name that nothing in this world has yet, for a topic or a group."""
+        """Returns an unused name for a topic or a group."""
         self._serial += 1
         return f"{stem}-{self._serial}"
 
     def flush_redis(self):
-        """Empties Redis and its statistics."""
+        """Clears Redis and its statistics."""
         with self.redis.client() as client:
             client.flushall()
             client.config_resetstat()
 
     def redis_commands(self):
-        """Commands served since flush_redis, those inside scripts included, but for ours."""
+        """Returns the commands served since flush_redis, also those in scripts, but not ours."""
         with self.redis.client() as client:
             found = client.info("commandstats")
         ours = ("info", "config", "flushall", "ping", "client", "hello", "select", "zrange",
@@ -83,7 +83,7 @@ class World:
 
 @contextlib.contextmanager
 def reader(broker, topic, isolation="read_committed"):
-    """A consumer of all partitions of a topic from the beginning, without a group."""
+    """Opens a consumer of all partitions of a topic from the beginning, without a group."""
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "bench-reader",
                          "enable.auto.commit": False, "isolation.level": isolation,
                          "auto.offset.reset": "earliest", "fetch.queue.backoff.ms": 10,
@@ -96,7 +96,7 @@ def reader(broker, topic, isolation="read_committed"):
 
 
 def read(broker, topic, count):
-    """Yields lists of messages until count records of the topic were read."""
+    """Yields lists of messages until count records of the topic have been read."""
     with reader(broker, topic) as consumer:
         while count > 0:
             messages = consumer.consume(min(READ_BATCH, count), 20)
@@ -110,7 +110,7 @@ def read(broker, topic, count):
 
 
 class Records:
-    """A filled topic, and what must come of it."""
+    """A filled topic and its expected results."""
 
     def __init__(self, world, count, partitions=4):
         self.count = count
@@ -122,7 +122,7 @@ class Records:
         self.minutes = collections.Counter()
 
     def generate(self, world, *arguments):
-        """Fills the topic by `rollcall generate`, all records valid, event time from START."""
+        """Fills the topic with `rollcall generate`: valid records, with event time from START."""
         world.broker.create_topic(self.topic, self.partitions)
         done = rollcall.execute(
             "generate", "--count", str(self.count), "--rate", "0", "--invalid", "0", "--seed", "7",
@@ -134,7 +134,7 @@ class Records:
         return self
 
     def learn(self, world):
-        """Reads the topic and counts by the tests' own oracle."""
+        """Reads the topic and counts it with the oracle of the tests."""
         for messages in read(world.broker, self.topic, self.count):
             for message in messages:
                 value = message.value()

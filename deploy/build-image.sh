@@ -1,14 +1,12 @@
 #!/bin/sh
-# What deploy/Dockerfile runs, in a bare Debian 13 as root.
+# The steps of deploy/Dockerfile, run as root in a bare Debian 13.
 #
-#   build-image.sh compile SOURCE OUT   builds the program; OUT gets all that the image needs of it
-#   build-image.sh install OUT          puts that into the image, with the libraries that it needs
+#   build-image.sh compile SOURCE OUT   builds the program and puts the image's files into OUT
+#   build-image.sh install OUT          installs those files and the shared libraries they need
 set -eu
 
-libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libinih1 libmicrohttpd12t64 librdkafka1
-    libssl3t64'
-headers='libjansson-dev liburcu-dev libhiredis-dev libinih-dev libmicrohttpd-dev librdkafka-dev
-    libssl-dev'
+libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libmicrohttpd12t64 librdkafka1 libssl3t64'
+headers='libjansson-dev liburcu-dev libhiredis-dev libmicrohttpd-dev librdkafka-dev libssl-dev'
 
 packages() {
     export DEBIAN_FRONTEND=noninteractive

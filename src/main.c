@@ -1,24 +1,41 @@
-/* rollcall: from words to a command, and from its answer to the exit status. */
+/* The way in: stacks the commands, and exits. */
 #include <stdio.h>
 #include <unistd.h>
 
 #include "app/commands.h"
 #include "app/config.h"
+#include "app/manual.h"
 #include "app/options.h"
 #include "app/version.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "tools/commands.h"
 
 enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 
-static int (*const commands[])(const struct config *, const struct options *) = {
-    [OPTIONS_RUN] = command_run,           [OPTIONS_DEMO] = command_demo,
-    [OPTIONS_GENERATE] = command_generate, [OPTIONS_SNAPSHOT] = command_snapshot,
-    [OPTIONS_CHECK] = command_check,       [OPTIONS_TOP] = command_top,
+static const struct command *const commands[] = {
+    &command_run, &command_demo, &command_generate, &command_snapshot, &command_check,
+    &command_top, NULL,
 };
 
-/* What was printed must have arrived: a full disk or a closed pipe is no success. */
+static int reject(const struct error *error) {
+    fprintf(stderr, "rollcall: %s\n", error->text);
+    return EXIT_WRONG;
+}
+
+static int run(const struct options *options) {
+    struct error error = {""};
+    struct config *config = config_create(options, environ, &error);
+    if (config == NULL) return reject(&error);
+    memory_keep_freed(config->instance.memory_mb);
+    log_configure(config->log.level, config->log.format);
+    const int status = options->command->run(config, options);
+    config_destroy(&config);
+    return status;
+}
+
+/* What was printed must have arrived: a full disk or a closed pipe is not a success. */
 static int check_output(int status) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     fputs("rollcall: cannot write to the standard output\n", stderr);
@@ -28,29 +45,29 @@ static int check_output(int status) {
 int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
+    int status = EXIT_FINE;
     memory_keep_private();
-    switch (options_parse(argc, argv, &options, &error)) {
+    switch (options_parse(argc, argv, commands, &options, &error)) {
     case OPTIONS_HELP:
-        options_help(&options);
-        return check_output(EXIT_FINE);
+        manual_help(commands, options.command, stdout);
+        break;
+    case OPTIONS_SETTINGS:
+        manual_settings(stdout);
+        break;
+    case OPTIONS_MARKDOWN:
+        manual_markdown(stdout);
+        break;
     case OPTIONS_VERSION:
         version_print(stdout);
-        return check_output(EXIT_FINE);
+        break;
     case OPTIONS_WRONG:
-        fprintf(stderr, "rollcall: %s\n", error.text);
-        return EXIT_WRONG;
+        status = reject(&error);
+        break;
     case OPTIONS_GO_ON:
+        status = run(&options);
         break;
     }
-    struct config *config = config_create(&options, environ, &error);
-    if (config == NULL) {
-        fprintf(stderr, "rollcall: %s\n", error.text);
-        return EXIT_WRONG;
-    }
-    memory_keep_freed(config->instance.memory_mb);
-    log_configure(config->log.level, config->log.format);
-    const int status = check_output(commands[options.command](config, &options));
-    config_destroy(&config);
+    status = check_output(status);
     log_flush();
     return status;
 }

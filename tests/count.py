@@ -1,13 +1,13 @@
-"""Sums up the results that ./dev left: one line a skipped or failed test, then the totals.
+"""Adds up the test results of ./dev: one line per skipped or failed test, then the totals.
 
 usage: count.py [--broken NAME] ... DIRECTORY ...
 
-DIRECTORY is a build directory; its results/ holds unit.json (the log of `meson test`), system.xml
-(JUnit's form, of pytest); chaos.xml, coverage.xml, model.xml, fuzz.xml and tidy.xml (the same form,
-of tests/chaos, tests/coverage.py, tests/model, tests/fuzz and tests/tidy.py) and compose.json (of
-`go test -json`), those that were run. NAME is a command that ended with an error: it counts as a
-failure unless one of its tests already did.
-Exit status 0: something ran and nothing failed.
+DIRECTORY is a build directory. Its results/ holds one file for each kind of test that was run:
+unit.json (the log of `meson test`), system.xml (JUnit XML from pytest), compose.json (from
+`go test -json`), and JUnit XML from tests/chaos, tests/coverage.py, tests/model, tests/fuzz and
+tests/tidy.py in chaos.xml, coverage.xml, model.xml, fuzz.xml and tidy.xml. NAME is a command that
+ended with an error. It counts as a failure unless some test already failed.
+The exit status is 0 if at least one test passed and none failed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _TAP = re.compile(r"^(not )?ok\b(?: \d+)?(?: -)?(?: #(SKIP| SKIP))?\s*(.*)$", re
 
 
 def unit_results(path):
-    """Yields (name, outcome, reason) of each case of each test program."""
+    """Yields (name, outcome, reason) for each case of each test program."""
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             program = json.loads(line)
@@ -38,10 +38,10 @@ def unit_results(path):
 
 
 def _rest_of_program(program, outcomes):
-    """A program without cases is one test; one that died has failed, whatever its cases said."""
+    """Counts a program without cases as one test, and one that died as failed."""
     result = program["result"]
     if result == "SKIP" and not outcomes:
-        yield program["name"], SKIPPED, "the program said so"
+        yield program["name"], SKIPPED, "skipped by the program"
     elif result in ("OK", "EXPECTEDFAIL"):
         if not outcomes:
             yield program["name"], PASSED, ""
@@ -50,7 +50,7 @@ def _rest_of_program(program, outcomes):
 
 
 def junit_results(path):
-    """Yields (name, outcome, reason) of each test in a file of JUnit's form."""
+    """Yields (name, outcome, reason) for each test in a JUnit XML file."""
     for case in ElementTree.parse(path).iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}"
         skipped = case.find("skipped")
@@ -66,7 +66,7 @@ def junit_results(path):
 
 
 def compose_results(path):
-    """Yields (name, outcome, reason) of each test of Go; one with subtests is only their heading."""
+    """Yields (name, outcome, reason) for each Go test; one with subtests is not counted itself."""
     outcomes = {"pass": PASSED, "fail": FAILED, "skip": SKIPPED}
     with open(path, encoding="utf-8") as lines:
         events = [json.loads(line) for line in lines if line.startswith("{")]

@@ -1,10 +1,11 @@
-"""Line coverage of src/ and include/: a table by file, and whether it is enough.
+"""Reports line coverage of src/ and include/ by file, and checks it against the minimum.
 
 usage: coverage.py BUILD_DIRECTORY
 
-BUILD_DIRECTORY was built with --coverage, and programs of it have run. A process that ended by
-SIGKILL or abort() wrote no counters, so what only such a one reached is shown as missing. Leaves
-results/coverage.xml there, in JUnit's form, for tests/count.py. Exit status 0: enough is covered.
+BUILD_DIRECTORY was built with --coverage, and its programs have run. A process ended by SIGKILL or
+abort() writes no counters, so lines reached only by such a process count as uncovered. Writes
+results/coverage.xml there, as JUnit XML, for tests/count.py. The exit status is 0 if coverage is
+high enough.
 """
 
 import json
@@ -13,14 +14,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
-#: (name, where its files begin, the least percentage).
+#: (name, path prefixes, minimum percentage).
 RULES = [("core", ("src/core/", "include/core/"), 90), ("all", ("src/", "include/"), 80)]
 
 
 def measure(build):
     """Prints the table; returns [(file, lines covered, lines)]."""
     summary = os.path.join(build, "coverage.json")
-    # Only what the program is made of: test programs have copies of some files, otherwise built.
+    # Only the program's own objects: test programs contain copies of some files, built differently.
     subprocess.run(["gcovr", "--root", ".", "--filter", "src/", "--filter", "include/",
                     "--txt", "-", "--json-summary", summary, os.path.join(build, "src")],
                    stdin=subprocess.DEVNULL, check=True)
@@ -30,15 +31,15 @@ def measure(build):
 
 
 def judge(files):
-    """(name, what is wrong, or "") of each rule, which it also prints."""
+    """Prints and yields (name, error message or "") for each rule."""
     for name, beginnings, least in RULES:
         counts = [(covered, total) for file, covered, total in files if file.startswith(beginnings)]
         covered, total = (sum(column) for column in zip(*counts)) if counts else (0, 0)
-        # Rounded down: 89.99 % are not 90.
+        # Rounded down, so that 89.99 % does not pass as 90 %.
         percent = covered * 1000 // total / 10 if total else 0.0
-        told = f"{percent:.1f} % of {total} lines covered, at least {least} % wanted"
-        print(f"{name}: {told}")
-        yield name, "" if percent >= least else told
+        summary = f"{percent:.1f} % of {total} lines covered, at least {least} % required"
+        print(f"{name}: {summary}")
+        yield name, "" if percent >= least else summary
 
 
 def main():

@@ -1,4 +1,4 @@
-/* decoders: what it means that both decoders found the same. */
+/* decoders: compares the results of the two decoders. */
 #ifndef TESTS_DECODERS_H
 #define TESTS_DECODERS_H
 

@@ -1,9 +1,9 @@
-"""Formatting and static analysis: every file, by every tool that is for it.
+"""Formatting and static analysis: runs every tool on every file that it applies to.
 
 usage: tidy.py BUILD_DIRECTORY
 
-BUILD_DIRECTORY holds compile_commands.json. Leaves results/tidy.xml there, in JUnit's form, for
-tests/count.py: one case for a tool and a file. Exit status 0: nobody found anything.
+BUILD_DIRECTORY holds compile_commands.json. Writes results/tidy.xml there, as JUnit XML, for
+tests/count.py, with one case per tool and file. The exit status is 0 if no tool found anything.
 """
 
 import concurrent.futures
@@ -18,16 +18,17 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
-_SECONDS = 300  # of one check
+_SECONDS = 300  # for one check
 
 SHELL = ["dev", ".ci/run", "deploy/build-image.sh", "deploy/rollcall-ready"]
 
-#: It does not know __VA_OPT__, so what is logged is hidden from it, and seems to be never read.
+#: cppcheck does not know __VA_OPT__. The define hides log arguments from it, so variables that are
+#: only logged look unread.
 CPPCHECK = ["cppcheck", "--quiet", "--error-exitcode=1", "--inline-suppr", "--std=c11",
             "-Iinclude", "-D__VA_OPT__(...)=", "--enable=warning,style,performance,portability",
             "--suppress=missingIncludeSystem", "--suppress=unreadVariable"]
 
-#: Who is silenced at a line says which finding, and why it is none.
+#: A suppression must name the finding and give a reason.
 SILENCED = re.compile(r"NOLINT|cppcheck-suppress|GCC diagnostic ignored")
 REASONED = re.compile(r"NOLINT(NEXTLINE|BEGIN)?\([\w.-]+\): \w|NOLINTEND\("
                       r"|cppcheck-suppress \w+ ; \w|GCC diagnostic ignored .* /\* \w")
@@ -40,7 +41,7 @@ def c_files():
 
 
 def gcc_analyzer(build):
-    """(file, command, directory) of each source: as it was compiled, but analyzed."""
+    """Yields (file, command, directory) for each source: its compile command plus the analyzer."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         for unit in json.load(file):
             path = os.path.relpath(os.path.join(unit["directory"], unit["file"]))
@@ -51,7 +52,7 @@ def gcc_analyzer(build):
 
 
 def checks(build):
-    """(tool, file, command, directory); the long ones first."""
+    """Yields (tool, file, command, directory), slow checks first."""
     files = c_files()
     sources = [path for path in files if path.startswith("src/") and path.endswith(".c")]
     for path in sources:
@@ -68,20 +69,20 @@ def checks(build):
 
 
 def run(check):
-    """(tool, file, what it found, or "")."""
+    """Returns (tool, file, findings or "")."""
     tool, path, command, directory = check
     try:
         done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, errors="replace", timeout=_SECONDS)
     except subprocess.TimeoutExpired:
-        return tool, path, f"not done within {_SECONDS} s\n"
+        return tool, path, f"timed out after {_SECONDS} s\n"
     return tool, path, "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def unreasoned(path):
-    """The lines that silence a tool and do not say why."""
+    """Returns the lines that suppress a finding without giving a reason."""
     with open(path, encoding="utf-8") as lines:
-        return "".join(f"{path}:{number}: silenced without a reason: {line}"
+        return "".join(f"{path}:{number}: suppressed without a reason: {line}"
                        for number, line in enumerate(lines, 1)
                        if SILENCED.search(line) and not REASONED.search(line))
 

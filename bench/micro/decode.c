@@ -55,11 +55,11 @@ static void tear_down(void *state) {
 const struct micro micro_decode[] = {
     {"decode", "common record (217 bytes) judged", CLOCK_PROCESS_CPUTIME_ID, set_up_common, run,
      tear_down},
-    {"decode-utf8", "the same with a letter that is not ASCII", CLOCK_PROCESS_CPUTIME_ID,
-     set_up_utf8, run, tear_down},
+    {"decode-utf8", "the same with a non-ASCII letter", CLOCK_PROCESS_CPUTIME_ID, set_up_utf8, run,
+     tear_down},
     {"decode-escaped", "the same with that letter escaped", CLOCK_PROCESS_CPUTIME_ID,
      set_up_escaped, run, tear_down},
-    {"decode-rejected", "record rejected, all reasons alike", CLOCK_PROCESS_CPUTIME_ID,
-     set_up_rejected, run, tear_down},
+    {"decode-rejected", "record rejected, any reason", CLOCK_PROCESS_CPUTIME_ID, set_up_rejected,
+     run, tear_down},
     {0},
 };

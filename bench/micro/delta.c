@@ -1,4 +1,4 @@
-/* core/batch and core/delta: what counting a record costs, from its values to a shard's sums. */
+/* flow/batch and core/delta: the cost of counting a record, from its values to a shard's sums. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +46,7 @@ static void *set_up_count(void) {
     return count;
 }
 
-/* As in the flow: 1,024 records are combined in a batch, each shard merges its part, and after some
+/* As in the flow: a batch combines 1,024 records, each shard merges its part, and after some
  * batches the shard's sums leave with the epoch. */
 static void run_count(void *state, int64_t operations) {
     struct count *count = state;
@@ -100,7 +100,7 @@ static void tear_down_merge(void *state) {
 const struct micro micro_delta[] = {
     {"count", "record combined, routed to 2 shards and merged there", CLOCK_PROCESS_CPUTIME_ID,
      set_up_count, run_count, tear_down_count},
-    {"delta-merge", "key merged, of 1,024", CLOCK_PROCESS_CPUTIME_ID, set_up_merge, run_merge,
+    {"delta-merge", "one of 1,024 keys merged", CLOCK_PROCESS_CPUTIME_ID, set_up_merge, run_merge,
      tear_down_merge},
     {0},
 };

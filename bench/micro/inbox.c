@@ -1,18 +1,20 @@
-/* base/inbox: what handing one thing over costs, without and with another thread. */
+/* base/inbox: the cost of passing on one item, within a thread and to another thread. */
 #include "base/inbox.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "micro.h"
 
 enum { ITEMS = 64, WAIT_MS = 1000 };
 
 struct hand {
+    struct alarm alarm, alarm_there;
     struct inbox inbox;
     struct inbox_item items[ITEMS];
-    /* handed on to the other thread, which sends every item back */
+    /* the inbox of the other thread, which sends every item back */
     struct inbox there;
     pthread_t thread;
 };
@@ -20,8 +22,8 @@ struct hand {
 static void *set_up_alone(void) {
     struct hand *hand = memory_create(sizeof *hand);
     if (hand == NULL) micro_fail("out of memory");
-    inbox_init(&hand->inbox, NULL, NULL);
-    inbox_init(&hand->there, NULL, NULL);
+    inbox_init(&hand->inbox, &hand->alarm);
+    inbox_init(&hand->there, &hand->alarm_there);
     return hand;
 }
 
@@ -44,9 +46,11 @@ static void tear_down_alone(void *state) {
 
 static struct inbox_item *await(struct inbox *inbox) {
     struct inbox_item *item;
-    while ((item = inbox_take(inbox)) == NULL)
-        inbox_wait(inbox, WAIT_MS);
-    return item;
+    for (;;) {
+        alarm_arm(inbox->alarm);
+        if ((item = inbox_take(inbox)) != NULL) return item;
+        alarm_wait(inbox->alarm, clock_ms() + WAIT_MS);
+    }
 }
 
 enum { KIND_BACK, KIND_END };
@@ -62,7 +66,8 @@ static void *send_back(void *context) {
 
 static void *set_up_pair(void) {
     struct hand *hand = set_up_alone();
-    if (pthread_create(&hand->thread, NULL, send_back, hand) != 0) micro_fail("no thread");
+    if (pthread_create(&hand->thread, NULL, send_back, hand) != 0)
+        micro_fail("cannot start a thread");
     for (int n = 0; n < ITEMS; n++)
         inbox_post(&hand->inbox, &hand->items[n], KIND_BACK);
     return hand;
@@ -87,7 +92,7 @@ static void tear_down_pair(void *state) {
 const struct micro micro_inbox[] = {
     {"inbox", "item posted and taken by one thread", CLOCK_PROCESS_CPUTIME_ID, set_up_alone,
      run_alone, tear_down_alone},
-    {"inbox-pair", "item to another thread and back, both threads' time, 64 under way",
+    {"inbox-pair", "item to another thread and back, both threads' time, 64 in flight",
      CLOCK_PROCESS_CPUTIME_ID, set_up_pair, run_pair, tear_down_pair},
     {0},
 };

@@ -1,4 +1,4 @@
-/* usage: micro [-r ROUNDS] [NAME ...]: the benchmarks of these names, or all. */
+/* usage: micro [-r ROUNDS] [NAME ...]: runs the benchmarks with these names, or all. */
 #include "micro.h"
 
 #include <stdbool.h>
@@ -12,8 +12,8 @@ enum { BENCHES_MAX = 32, ROUNDS_MAX = 1000, ROUND_NS = 20 * 1000 * 1000 };
 struct timed {
     const struct micro *micro;
     void *state;
-    int64_t operations;    /* of a round */
-    double ns[ROUNDS_MAX]; /* an operation */
+    int64_t operations;    /* per round */
+    double ns[ROUNDS_MAX]; /* per operation, by round */
 };
 
 void micro_fail(const char *why) {
@@ -58,22 +58,22 @@ int main(int argc, char *argv[]) {
         if (option != 'r') return 2;
         rounds = atoi(optarg);
     }
-    if (rounds < 1 || rounds > ROUNDS_MAX) micro_fail("1 to 1000 rounds");
+    if (rounds < 1 || rounds > ROUNDS_MAX) micro_fail("-r must be from 1 to 1000 rounds");
     for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
         for (const struct micro *micro = modules[m]; micro->name != NULL; micro++) {
             if (!is_wanted(micro->name, argv + optind, argc - optind)) continue;
-            if (count == BENCHES_MAX) micro_fail("more benchmarks than BENCHES_MAX");
+            if (count == BENCHES_MAX) micro_fail("there are more benchmarks than BENCHES_MAX");
             set_up(&timed[count++], micro);
         }
     }
-    if (count == 0) micro_fail("no benchmark of that name");
+    if (count == 0) micro_fail("no benchmark has this name");
     for (int round = 0; round < rounds; round++) {
         for (int i = 0; i < count; i++) {
             timed[i].ns[round] =
                 (double)run_ns(&timed[i], timed[i].operations) / (double)timed[i].operations;
         }
     }
-    printf("%-18s %10s %10s   ns for %s\n", "", "least", "median", "one");
+    printf("%-18s %10s %10s   ns per operation\n", "", "minimum", "median");
     for (int i = 0; i < count; i++) {
         qsort(timed[i].ns, (size_t)rounds, sizeof timed[i].ns[0], compare);
         printf("%-18s %10.1f %10.1f   %s\n", timed[i].micro->name, timed[i].ns[0],

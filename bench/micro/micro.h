@@ -1,8 +1,8 @@
-/* micro: how long one operation of a hot module takes.
+/* micro: measures how long one operation of a hot module takes.
  *
- * Each file beside this one holds the benchmarks of one module; micro.c times them: it calibrates
- * how many operations make a round, interleaves the rounds of all benchmarks, so that a slow moment
- * of the machine hits them alike, and prints the least and the median of each.
+ * Each other file in this directory has the benchmarks of one module, and micro.c times them. It
+ * calibrates the number of operations in a round, interleaves the rounds of all benchmarks so that
+ * a slow moment of the machine affects them equally, and prints minimum and median of each.
  */
 #ifndef BENCH_MICRO_H
 #define BENCH_MICRO_H
@@ -13,20 +13,20 @@
 
 struct micro {
     const char *name;
-    const char *operation; /* what one operation is */
-    clockid_t clock;       /* CLOCK_PROCESS_CPUTIME_ID, unless the work is in another process */
-    void *(*set_up)(void); /* ends the process if it cannot */
+    const char *operation; /* describes one operation */
+    clockid_t clock;       /* CLOCK_PROCESS_CPUTIME_ID, unless another process does the work */
+    void *(*set_up)(void); /* exits on failure */
     void (*run)(void *state, int64_t operations);
     void (*tear_down)(void *state);
 };
 
 extern const struct micro micro_decode[], micro_delta[], micro_inbox[], micro_script[],
-    micro_tally[]; /* each ends with one that has no name */
+    micro_tally[]; /* each ends with an entry without a name */
 
-/* Ends the process. */
+/* Prints why and exits. */
 void micro_fail(const char *why) __attribute__((noreturn));
 
-/* Keeps the compiler from leaving out the work that made this. */
+/* Keeps the compiler from optimizing away the work that produced memory. */
 static inline void micro_use(const void *memory) {
     __asm__ volatile("" : : "r"(memory) : "memory");
 }

@@ -1,4 +1,4 @@
-/* records: made-up logins in memory, one behind the other as in a fetched message set. */
+/* records: generated logins in memory, one after another as in a fetched message set. */
 #ifndef BENCH_MICRO_RECORDS_H
 #define BENCH_MICRO_RECORDS_H
 
@@ -17,8 +17,8 @@ struct records {
 
 extern const struct login_rules records_rules;
 
-/* RECORDS_COUNT accepted logins, or as many that core/event made to be rejected. In each the bytes
- * `from`, if any, are replaced by `to`; both may be NULL. */
+/* Makes RECORDS_COUNT logins with tools/event, of which invalid_percent are to be rejected. In each
+ * record, the bytes `from` are replaced by `to`; both may be NULL. */
 struct records *records_create(double invalid_percent, const char *from, const char *to);
 void records_destroy(struct records *records);
 

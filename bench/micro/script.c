@@ -1,4 +1,4 @@
-/* edge/checkpoint.lua: one checkpoint in a redis-server of its own, from call to answer. */
+/* edge/checkpoint.lua: one checkpoint in a private redis-server, from call to reply. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +28,13 @@ static void start_redis(struct script *script, char url[128]) {
     char socket[96], log[96];
     struct error error = {0};
     snprintf(script->folder, sizeof script->folder, "/tmp/rollcall-micro-XXXXXX");
-    if (mkdtemp(script->folder) == NULL) micro_fail("no folder under /tmp");
+    if (mkdtemp(script->folder) == NULL) micro_fail("cannot create a folder in /tmp");
     snprintf(socket, sizeof socket, "%s/redis.sock", script->folder);
     snprintf(log, sizeof log, "%s/redis.log", script->folder);
     snprintf(url, 128, "unix://%s", socket);
     const char *const argv[] = {"redis-server", "--port", "0",     "--unixsocket", socket,
                                 "--save",       "",       "--dir", script->folder, NULL};
-    atexit(stop_redis); /* however this ends */
+    atexit(stop_redis); /* also after micro_fail */
     if (!child_start(&redis, "redis-server", argv, log, &error)) micro_fail(error.text);
     const int64_t deadline_ms = clock_ms() + START_MS;
     while (access(socket, F_OK) != 0) {
@@ -69,8 +69,7 @@ static void *set_up(void) {
     for (int64_t i = 0; i < KEYS; i++) {
         char name[16];
         snprintf(name, sizeof name, "value-%d", (int)i);
-        delta_add(&script->delta, delta_value_key(SEED, 0, (struct slice){name, strlen(name)}),
-                  1);
+        delta_add(&script->delta, delta_value_key(SEED, 0, (struct slice){name, strlen(name)}), 1);
     }
     return script;
 }

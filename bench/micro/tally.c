@@ -1,4 +1,4 @@
-/* core/tally: what one stored key costs in the running totals that readers walk. */
+/* flow/tally: the cost of adding one stored key to the running totals that readers walk. */
 #include "flow/tally.h"
 
 #include <stdlib.h>
@@ -39,6 +39,6 @@ static void tear_down(void *state) {
 }
 
 const struct micro micro_tally[] = {
-    {"tally", "key added, of 1,024", CLOCK_PROCESS_CPUTIME_ID, set_up, run, tear_down},
+    {"tally", "one of 1,024 keys added", CLOCK_PROCESS_CPUTIME_ID, set_up, run, tear_down},
     {0},
 };

@@ -1,4 +1,4 @@
-"""Other people's ways of doing the same work, as contenders. The programs lie beside this file."""
+"""Alternatives to rollcall, as contenders. Their programs are in this directory."""
 
 import glob
 import json
@@ -16,24 +16,24 @@ STREAMS_JARS = os.path.join(CACHE, "kafka-streams-4.1.2")
 
 
 def _python(name):
-    """The Python of the environment that ./dev made for one of them."""
+    """Returns the Python of the virtual environment that ./dev made for a peer."""
     found = glob.glob(os.path.join(CACHE, f"bench-{name}-*", "bin", "python"))
     if not found:
-        raise Failed(f"not installed: {_refusal(name)}")
+        raise Failed(f"not installed: {_pip_error(name)}")
     return found[0]
 
 
-def _refusal(name):
-    """What pip said when ./dev tried to install it."""
+def _pip_error(name):
+    """Returns pip's error message from when ./dev tried to install the peer."""
     path = os.path.join(CACHE, "log", f"bench-{name}.log")
     if not os.path.exists(path):
-        return "./dev bench has not tried"
+        return "./dev bench has not tried to install it"
     with open(path) as log:
-        return next((line.strip() for line in log if line.startswith("ERROR")), "no reason given")
+        return next((line.strip() for line in log if line.startswith("ERROR")), f"see {path}")
 
 
 class Original(Contender):
-    """The Python original; its counts are in a file."""
+    """The Python original, which keeps its counts in a file."""
 
     name, label = "original", "the Python original, without its sleep"
     note = "confluent-kafka, json; a flush and a file for each record; at least once"
@@ -43,7 +43,7 @@ class Original(Contender):
             with open(os.path.join(world.folder, "insights.json")) as saved:
                 return json.load(saved)
         except (OSError, ValueError):
-            return None  # just being written
+            return None  # the file is being written
 
     def command(self, world, records, group, output):
         self.clean(world, group)
@@ -112,7 +112,7 @@ class Streams(Contender):
     def command(self, world, records, group, output):
         classes = os.path.join(os.path.dirname(os.path.dirname(_HERE)), "build", "bench", "streams")
         if not os.path.isdir(classes):
-            raise Failed(f"not built: {classes}")
+            raise Failed(f"{classes} does not exist: run ./dev bench to build it")
         return ["java", "-Xms256m", "-Xmx512m", "-XX:+UseParallelGC", "-Xshare:auto",
                 "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp",
                 f"{classes}:{STREAMS_JARS}/*", "Peer", world.broker.address, group, records.topic,
@@ -125,6 +125,6 @@ class Streams(Contender):
         shutil.rmtree(os.path.join(world.folder, "streams"), ignore_errors=True)
 
 
-#: contender, share of the records, seconds a run on two slow cores.
+#: (contender, share of the records, seconds per run on two slow cores).
 PLAN = [(Fast(), 0.5, 12), (Streams(), 0.5, 25), (Quix(), 0.25, 20), (Bytewax(), 0.25, 10),
         (Original(), 0.01, 30)]

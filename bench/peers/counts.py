@@ -1,4 +1,4 @@
-"""What the Python peers share: counting logins, and adding the counts to Redis."""
+"""Shared by the Python peers: counts logins and adds the counts to Redis."""
 
 import collections
 import time
@@ -7,7 +7,7 @@ import orjson
 
 
 class Counts:
-    """Sums since the last store."""
+    """The counts since the last store."""
 
     def __init__(self):
         self.devices = collections.Counter()
@@ -15,14 +15,14 @@ class Counts:
         self.minutes = collections.Counter()
 
     def add(self, value):
-        """Counts one login; raises where the record holds none."""
+        """Counts one login; raises if the record is not a login."""
         login = orjson.loads(value)
         self.devices[login["device_type"]] += 1
         self.locales[login["locale"]] += 1
         self.minutes[int(login["timestamp"]) // 60] += 1
 
     def store(self, client):
-        """Adds the sums to Redis, all in one MULTI and one round trip, and begins anew."""
+        """Adds the counts to Redis in one MULTI and one round trip, and resets them."""
         pipeline = client.pipeline(transaction=True)
         for value, count in self.devices.items():
             pipeline.zincrby("peer:device_type_counts", count, value)

@@ -1,6 +1,6 @@
-"""The best that plain Python does: large batches, orjson, transactions, Redis in one round trip.
+"""The fastest plain Python: large batches, orjson, transactions, Redis in one round trip.
 
-The output is exactly once; a crash between the two stores can lose a second of counts.
+The output is exactly once; a crash between commit and store can lose a second of counts.
 """
 
 import signal
@@ -17,7 +17,7 @@ CHECKPOINT_S = 1.0
 
 
 class Checkpoint:
-    """What was read since the last one, and how to make it last."""
+    """The records read since the last checkpoint, and how to commit them."""
 
     def __init__(self, consumer, producer, client):
         self._consumer, self._producer, self._client = consumer, producer, client
@@ -37,7 +37,7 @@ class Checkpoint:
 
 
 def produce(producer, topic, message):
-    """Sends the record's own bytes, when there is room."""
+    """Sends the record's bytes unchanged; waits while the queue is full."""
     while True:
         try:
             producer.produce(topic, message.value(), message.key(), message.partition())

@@ -1,4 +1,4 @@
-"""The Python original: a record at a time, a flush and a file for each; without its sleep."""
+"""The Python original without its sleep: a flush and a file write for every single record."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Quix Streams: exactly-once into Kafka, a sink of ours that adds counts to Redis."""
+"""Quix Streams: exactly-once into Kafka, and a custom sink that adds counts to Redis."""
 
 import sys
 
@@ -10,7 +10,7 @@ from counts import Counts
 
 
 class RedisCounts(BaseSink):
-    """Counts records as they come and stores the sums when Quix makes a checkpoint."""
+    """Counts records as they arrive, and stores the counts when Quix makes a checkpoint."""
 
     def __init__(self, port):
         super().__init__()
@@ -18,11 +18,11 @@ class RedisCounts(BaseSink):
         self._counts = Counts()
 
     def add(self, value, key, timestamp, headers, topic, partition, offset):
-        """Takes one record."""
+        """Counts one record."""
         self._counts.add(value)
 
     def flush(self):
-        """Stores the sums."""
+        """Stores the counts."""
         self._counts.store(self._client)
 
 

@@ -1,6 +1,6 @@
-"""Bytewax: its Kafka source and sink, batches of 10,000, a sink of ours that adds counts to Redis.
+"""Bytewax: its Kafka source and sink, batches of 10,000, a custom sink that adds counts to Redis.
 
-Without a recovery store, which it would need for at-least-once: that is in its favour.
+It has no recovery store, which at-least-once would need. This favours Bytewax.
 """
 
 import os
@@ -23,7 +23,7 @@ class RedisPartition(StatelessSinkPartition):
         self._client = redis.Redis(port=int(os.environ["PEER_REDIS_PORT"]))
 
     def write_batch(self, items):
-        """Takes the sums that came since."""
+        """Stores the counts that have arrived."""
         for counts in items:
             counts.store(self._client)
 
@@ -32,12 +32,12 @@ class RedisSink(DynamicSink):
     """One connection for each worker."""
 
     def build(self, step_id, worker_index, worker_count):
-        """Makes the connection."""
+        """Opens the connection."""
         return RedisPartition()
 
 
 def count(messages):
-    """The counts of a batch."""
+    """Counts a batch."""
     counts = Counts()
     for message in messages:
         counts.add(message.value)
@@ -45,7 +45,7 @@ def count(messages):
 
 
 def to_sink(messages):
-    """The same bytes, as the sink wants them."""
+    """Converts messages for the sink, with unchanged bytes."""
     return [KafkaSinkMessage(message.key, message.value) for message in messages]
 
 

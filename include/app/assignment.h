@@ -1,15 +1,16 @@
 /* assignment: the partitions of this instance, and their threads: given and taken by the group.
  *
- * Place:    between kafka_source, whose events it answers, and the INGEST threads, which it starts and
- *           stops.
+ * Place:    between kafka_source, whose events it answers, and the INGEST threads, which it starts
+ *           and stops.
  * Threads:  everything from the main thread, except assignment_is_alive: from any.
- * Owns:     the ingests; one lives as long as the assignment, also while its partition is elsewhere.
+ * Owns:     the ingests; one lives as long as the assignment, also while its partition is
+ *           elsewhere.
  * Limits:   FENCE_PARTITIONS_MAX partitions.
- * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts, and while partitions
- *           drain, it sleeps.
+ * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts, and while
+ *           partitions drain, it sleeps.
  *
- * I1  Before a revocation is answered, the partition is drained (or the deadline has passed), fenced,
- *     and its thread is no more.
+ * I1  Before a revocation is answered, the partition is drained (or the deadline has passed),
+ *     fenced, and its thread is no more.
  */
 #ifndef APP_ASSIGNMENT_H
 #define APP_ASSIGNMENT_H
@@ -64,7 +65,8 @@ bool assignment_has_drained(const struct assignment *assignment);
 /* Ends threads that still run, without draining. */
 void assignment_end(struct assignment *assignment);
 
-/* True if every running thread made a step since since_ms (of clock_ms); else adds which did not. */
+/* True if every running thread made a step since since_ms (of clock_ms); else adds which did
+ * not. */
 bool assignment_is_alive(const struct assignment *assignment, int64_t since_ms, struct text *why);
 
 #endif

@@ -1,21 +1,15 @@
-/* commands: what `rollcall COMMAND` does; one file for each.
+/* commands: what `rollcall COMMAND` does; each command's own file describes it in full.
  *
- * Threads:  the main thread calls one of them, once.
- *
- * Each answers the exit status: 0 fine, 1 it ran and had to stop (the last log line says why), 2
- * wrong configuration, and nothing was touched. Each borrows both structs.
+ * Threads:  the main thread runs one of them, once.
  */
 #ifndef APP_COMMANDS_H
 #define APP_COMMANDS_H
 
-struct config;
-struct options;
+#include "app/options.h"
 
-int command_run(const struct config *config, const struct options *options);
-int command_demo(const struct config *config, const struct options *options);
-int command_generate(const struct config *config, const struct options *options);
-int command_snapshot(const struct config *config, const struct options *options);
-int command_check(const struct config *config, const struct options *options);
-int command_top(const struct config *config, const struct options *options);
+extern const struct command command_run;
+extern const struct command command_snapshot;
+extern const struct command command_check;
+extern const struct command command_top;
 
 #endif

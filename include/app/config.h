@@ -37,7 +37,8 @@ struct instance_settings {
 
 extern const struct setting instance_setting_table[];
 
-/* The settings of every module, each filled from the module's own table, and librdkafka's properties. */
+/* The settings of every module, each filled from the module's own table (src/app/config.c has the
+ * list of modules), and librdkafka's properties. */
 struct config {
     struct properties kafka;    /* has bootstrap.servers */
     struct properties consumer; /* without group.id */
@@ -58,6 +59,35 @@ struct config {
     int drain_ms; /* for giving partitions back or shutting down: half the session timeout, at most
                    * 10000 */
 };
+
+/* --- every key: for help, documentation, and the sources --- */
+
+/* A setting, and where its module's struct is in struct config. */
+struct config_key {
+    const struct setting *setting; /* NULL: there is no such key */
+    size_t offset;
+};
+
+/* The keys in the order of the tables; past the last one setting is NULL. */
+struct config_key config_key_at(size_t index);
+/* The first one of the section if name is NULL. */
+struct config_key config_key_find(const char *section, const char *name);
+
+/* The sections, those of librdkafka's properties first; NULL past the last one. */
+const char *config_section(size_t index);
+bool config_has_section(const char *section);
+
+/* The kafka_role of a section of librdkafka's properties, -1 for another section. */
+int config_role(const char *section);
+struct properties *config_properties(struct config *config, int role);
+
+/* librdkafka's properties that have another default here: section, name, fallback and help. */
+extern const struct setting config_defaults[];
+
+/* A flag of theirs: only with group.protocol=classic; else the broker decides. */
+enum { CONFIG_CLASSIC_ONLY = 1 << 8 };
+
+/* --- the configuration of this process --- */
 
 /* Reads and checks all sources. envp ends in NULL. NULL is an error that names the source (file and
  * line, environment variable or -X) and the key. Borrows all. */

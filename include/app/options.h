@@ -1,60 +1,89 @@
 /* options: the command line.
  *
+ * A command describes itself and its options in tables, which src/main.c stacks. The parser and
+ * `--help` work by them.
+ *
  * Threads:  the main thread.
- * Limits:   OPTIONS_OVERRIDES_MAX times -X.
+ * Limits:   OPTIONS_OVERRIDES_MAX times -X; OPTIONS_NAMES_MAX names over all commands, and for the
+ *           options of one OPTIONS_OWN_BYTES.
  */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H
 
+#include <stdalign.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "tools/event.h"
-
+struct config;
 struct error;
+struct options;
 
-enum { OPTIONS_OVERRIDES_MAX = 256 };
+enum { OPTIONS_OVERRIDES_MAX = 256, OPTIONS_OWN_BYTES = 128, OPTIONS_NAMES_MAX = 32 };
 
-enum options_command {
-    OPTIONS_RUN,
-    OPTIONS_DEMO,
-    OPTIONS_GENERATE,
-    OPTIONS_SNAPSHOT,
-    OPTIONS_CHECK,
-    OPTIONS_TOP,
-    OPTIONS_COMMAND_COUNT
+/* One option of a command, or of all commands. */
+struct option_row {
+    char letter;          /* 0: it has a long name alone */
+    const char *name;     /* NULL: it has a letter alone; without either the table ends */
+    const char *argument; /* what help calls its value; NULL: it takes none */
+    const char *help;     /* a line feed begins another line */
+
+    /* Of a command's own options, which all take a value: */
+    const char *fallback; /* the default */
+    int64_t min, max;
+    /* Parses the text into the member. NULL: an int64_t from min to max. */
+    bool (*parse)(const struct option_row *row, const char *text, void *member,
+                  struct error *error);
+    size_t offset; /* of the member in the command's own struct */
+};
+
+#define OPTION_NUMBER(type_, member, name_, argument_, min_, max_, fallback_, help_)               \
+    {                                                                                              \
+        .name = (name_), .argument = (argument_), .min = (min_), .max = (max_),                    \
+        .fallback = (fallback_), .help = (help_), .offset = offsetof(type_, member)                \
+    }
+#define OPTION_OTHER(type_, member, name_, argument_, min_, max_, parse_, fallback_, help_)        \
+    {                                                                                              \
+        .name = (name_), .argument = (argument_), .min = (min_), .max = (max_), .parse = (parse_), \
+        .fallback = (fallback_), .help = (help_), .offset = offsetof(type_, member)                \
+    }
+#define OPTION_END                                                                                 \
+    { .name = NULL }
+
+struct command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *help;    /* whole lines */
+    const struct option_row *options;
+    /* The exit status: 0 fine, 1 it ran and had to stop (the last log line says why), 2 wrong
+     * configuration, and nothing was touched. Borrows both. */
+    int (*run)(const struct config *config, const struct options *options);
+};
+
+/* Those of every command. */
+extern const struct option_row options_common[];
+
+struct options {
+    const struct command *command;                /* NULL: none was named */
+    const char *config_path;                      /* -c, or NULL */
+    const char *overrides[OPTIONS_OVERRIDES_MAX]; /* -X, as given */
+    int override_count;
+    bool is_verbose;                                 /* -v: log.level=debug */
+    bool is_quiet;                                   /* -q: log.level=warn */
+    alignas(8) unsigned char own[OPTIONS_OWN_BYTES]; /* the command's own struct */
 };
 
 enum options_verdict {
-    OPTIONS_GO_ON,   /* run the command */
-    OPTIONS_HELP,    /* options_help, exit 0 */
-    OPTIONS_VERSION, /* version_print, exit 0 */
-    OPTIONS_WRONG,   /* the error says why, exit 2 */
+    OPTIONS_GO_ON,    /* run the command */
+    OPTIONS_HELP,     /* manual_help, exit 0 */
+    OPTIONS_SETTINGS, /* manual_settings, exit 0 */
+    OPTIONS_MARKDOWN, /* manual_markdown, exit 0 */
+    OPTIONS_VERSION,  /* version_print, exit 0 */
+    OPTIONS_WRONG,    /* the error says why, exit 2 */
 };
 
-struct options {
-    enum options_command command;
-    bool has_command;        /* false only with OPTIONS_HELP, OPTIONS_VERSION and OPTIONS_WRONG */
-    const char *config_path; /* -c, or NULL */
-    const char *overrides[OPTIONS_OVERRIDES_MAX]; /* -X, as given */
-    int override_count;
-    bool is_verbose; /* -v: log.level=debug */
-    bool is_quiet;   /* -q: log.level=warn */
-
-    int64_t count;   /* events, or views of top; 0 is for ever (not for demo) */
-    int64_t every_s; /* between two views of top */
-
-    /* of generate and demo */
-    int64_t rate;            /* a second; 0 is as fast as possible */
-    bool has_start;          /* --start was given, and is in event.start_ms */
-    struct event_plan event; /* users, skew, invalid share, seed */
-};
-
-/* Reads the command line into options, which keep argv's strings. */
-enum options_verdict options_parse(int argc, char **argv, struct options *options,
-                                   struct error *error);
-
-/* Prints what `rollcall --help`, or with has_command `rollcall COMMAND --help`, shows. */
-void options_help(const struct options *options);
+/* Reads the command line into options, which keep argv's strings. `commands` ends in NULL. */
+enum options_verdict options_parse(int argc, char **argv, const struct command *const *commands,
+                                   struct options *options, struct error *error);
 
 #endif

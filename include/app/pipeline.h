@@ -1,14 +1,14 @@
 /* pipeline: everything of `rollcall run`, made in the order of the flow and taken down in reverse.
  *
  * Like each module of the flow it is a machine that takes steps: the main thread is a loop around
- * pipeline_step. It goes through preflight (what must be right before the first record is read), then
- * serves the group, and in the end gives all partitions back and leaves the group.
+ * pipeline_step. It goes through preflight (what must be right before the first record is read),
+ * then serves the group, and in the end gives all partitions back and leaves the group.
  *
- * Threads:  create, step and destroy from the main thread, which thereby starts and stops the INGEST
- *           threads.
+ * Threads:  create, step and destroy from the main thread, which thereby starts and stops the
+ *           INGEST threads.
  * Owns:     everything.
- * Waits:    inside calls to Kafka and Redis that have deadlines. It is patient with Kafka at start, gives
- *           Redis redis.timeout_ms then, and gives partitions back within config.drain_ms.
+ * Waits:    inside calls to Kafka and Redis that have deadlines. It is patient with Kafka at start,
+ *           gives Redis redis.timeout_ms then, and gives partitions back within config.drain_ms.
  */
 #ifndef APP_PIPELINE_H
 #define APP_PIPELINE_H
@@ -29,12 +29,12 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
 /* One step; returns as worker_step does. */
 int64_t pipeline_step(struct pipeline *pipeline, int64_t now_ms);
 
-/* True when it has ended, after a signal or because it cannot continue: the group is left, and no further
- * step is to be taken. */
+/* True when it has ended, after a signal or because it cannot continue: the group is left, and no
+ * further step is to be taken. */
 bool pipeline_has_ended(const struct pipeline *pipeline);
 
-/* Why it cannot continue; "" if a signal ended it. Requires pipeline_has_ended. */
-const struct error *pipeline_failure(const struct pipeline *pipeline);
+/* True if it could not continue, also if that was after a signal; copies the first reason. */
+bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error);
 
 /* Takes *pipeline, which may be NULL, and nulls it. */
 void pipeline_destroy(struct pipeline **pipeline);

@@ -1,24 +1,36 @@
 /* preflight: what must be right before the first record is read.
  *
- * Place:    at start, before the threads are made.
+ * Place:    the first part of pipeline_step: looks at Redis, then at the topics, creates output
+ *           topics that are missing, then looks at Redis once more, since only then the topic's id
+ *           is known.
  * Threads:  the main thread.
- * Waits:    for Kafka as long as it takes, for Redis redis.timeout_ms; both until `stop` is asked.
+ * Owns:     a client of Kafka, until it has passed.
+ * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts it sleeps, with a
+ *           growing delay; it is patient with Kafka, and gives Redis redis.timeout_ms.
  */
 #ifndef APP_PREFLIGHT_H
 #define APP_PREFLIGHT_H
 
 #include "app/config.h"
-#include "app/stop.h"
 #include "edge/kafka_topics.h"
 #include "edge/redis_store.h"
 
-/* Reach, password, eviction policy, types of the keys, owner of the prefix. Borrows all. */
-bool preflight_redis(const struct config *config, struct redis_store *store,
-                     const struct stop *stop, struct error *error);
+struct preflight;
 
-/* The input topic is there: fills its facts; the output topics are made where they are missing.
- * Borrows all. */
-bool preflight_topics(const struct config *config, const struct stop *stop,
-                      struct topic_facts *input, struct error *error);
+enum preflight_verdict {
+    PREFLIGHT_WAITS,  /* step again at *until_ms */
+    PREFLIGHT_PASSED, /* all is well; facts of the input topic are filled */
+    PREFLIGHT_FAILED, /* the error says why */
+};
+
+/* Keeps all; store points to the id in `input`, which is filled on the way. */
+struct preflight *preflight_create(const struct config *config, struct redis_store *store,
+                                   struct topic_facts *input);
+/* Takes *preflight, which may be NULL, and nulls it. */
+void preflight_destroy(struct preflight **preflight);
+
+/* One step. */
+enum preflight_verdict preflight_step(struct preflight *preflight, int64_t now_ms,
+                                      int64_t *until_ms, struct error *error);
 
 #endif

@@ -1,7 +1,8 @@
-/* scrape: what one instance says of itself on its page /metrics, as far as `rollcall top` shows it.
+/* scrape: the figures of one instance, read from its page /metrics, as far as `rollcall top` shows
+ * it.
  *
  * Threads:  pure; any thread.
- * Limits:   FENCE_PARTITIONS_MAX partitions; the page cannot be relied on, and is not.
+ * Limits:   FENCE_PARTITIONS_MAX partitions; the page is not trusted.
  */
 #ifndef APP_SCRAPE_H
 #define APP_SCRAPE_H

@@ -1,7 +1,7 @@
 /* stats: every metric of `rollcall run`, stacked from the tables of the modules.
  *
  * Place:    made first; each module is given its own struct.
- * Owns:     the registry; the metrics live as long.
+ * Owns:     the registry, until stats_destroy; the metrics live as long.
  */
 #ifndef APP_STATS_H
 #define APP_STATS_H
@@ -19,6 +19,7 @@ struct stats {
     struct publish_metrics publish;
     struct assignment_metrics assignment;
     struct metric *queue_depth;
+    char build_info[128]; /* labels */
 };
 
 /* Fills *stats; series whose labels are known are shown as 0 from now on. */

@@ -1,7 +1,7 @@
 /* totals: the running totals of this instance's shards as one JSON object.
  *
  * Place:    behind /counts?scope=instance.
- * Threads:  any; reads the tallies through RCU, without a lock.
+ * Threads:  any; reads the tallies without a lock.
  */
 #ifndef APP_TOTALS_H
 #define APP_TOTALS_H
@@ -11,6 +11,6 @@
 
 /* Adds the object, in the form of `rollcall snapshot`; keys are in no order. Borrows all. */
 void totals_render(struct tally *const *tallies, unsigned shard_count,
-                   const char *const *dimensions, unsigned dimension_count, struct text *json);
+                   const struct aggregates *aggregates, struct text *json);
 
 #endif

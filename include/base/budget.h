@@ -1,10 +1,11 @@
-/* budget: bytes that several threads may have in hand together, and the order in which they wait for it.
+/* budget: bytes that several threads may hold together, and the order in which they wait for them.
  *
  * Threads:  init and fini from one; everything else from any thread, each with a waiter of its own.
- * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until it
- *           is let through or gives up.
- * Limits:   who is let through may take more than is left: at most max_bytes, and one taking a thread.
- * Waits:    never. Who is refused sleeps on its alarm, which rings when it is its turn.
+ * Owns:     nothing. A waiter is embedded in what waits, and is in the queue from a refusal until
+ *           it is let through or gives up.
+ * Limits:   a thread that is let through may take more than is left: at most max_bytes are taken,
+ *           plus one taking a thread.
+ * Waits:    never. A thread that is refused sleeps on its alarm, which rings when it is its turn.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H
@@ -35,8 +36,8 @@ void budget_init(struct budget *budget, int64_t max_bytes);
 void budget_fini(struct budget *budget);
 
 /* True if the waiter may take now. If not, it has a place in the queue, and its alarm rings when it
- * should ask again: it must then ask or give up, since those behind it wait for that. Who was refused
- * earlier goes first. */
+ * should ask again: it must then ask or give up, since those behind it wait for that. The one that
+ * was refused first goes first. */
 bool budget_ask(struct budget *budget, struct budget_waiter *waiter);
 void budget_give_up(struct budget *budget, struct budget_waiter *waiter);
 

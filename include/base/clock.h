@@ -1,7 +1,7 @@
 /* clock: monotonic time, of which deadlines and intervals are made; wall time; and sleep.
  *
- * Everything that reads the time or sleeps does it here, so that a simulation can put a clock of its own
- * in its place.
+ * Everything that reads the time or sleeps does it here, so that a simulation can put a clock of
+ * its own in its place.
  *
  * Threads:  any.
  */

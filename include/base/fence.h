@@ -4,7 +4,7 @@
  *           fetching the group's metadata and committing with it. That order closes the gap that
  *           Kafka leaves open: it fences a commit by the group's generation, not by ownership.
  * Threads:  any.
- * Limits:   FENCE_PARTITIONS_MAX; a topic with more partitions is refused at start.
+ * Limits:   FENCE_PARTITIONS_MAX; a topic with more partitions is rejected at start.
  */
 #ifndef BASE_FENCE_H
 #define BASE_FENCE_H

@@ -37,7 +37,7 @@ struct inbox {
 
 /* Prepares the inbox in place. Keeps the receiver's alarm. */
 void inbox_init(struct inbox *inbox, struct alarm *alarm);
-/* Requires: nobody posts any more and everything was taken. */
+/* Requires: no thread posts any more and everything was taken. */
 void inbox_fini(struct inbox *inbox);
 
 /* Sends the item and rings the receiver's alarm; takes the item. */
@@ -46,7 +46,8 @@ void inbox_post(struct inbox *inbox, struct inbox_item *item, int kind);
 /* Items posted and not yet taken. */
 size_t inbox_depth(const struct inbox *inbox);
 
-/* The oldest item, or NULL if there is none now; the caller owns it. Order is kept for each sender. */
+/* The oldest item, or NULL if there is none now; the caller owns it. Order is kept for each
+ * sender. */
 struct inbox_item *inbox_take(struct inbox *inbox);
 
 /* The struct that an inbox_item lies in. */

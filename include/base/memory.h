@@ -1,8 +1,8 @@
 /* memory: zeroed structs, grown arrays, copied texts. Where there is no memory the process ends,
- * with a line in the log: it costs reading again, while going on with half of something could cost
- * a count.
+ * with a line in the log: that costs reading again, while continuing with half of something could
+ * cost a count.
  *
- * Owns:     what these answer belongs to the caller, who frees it with free(3).
+ * Owns:     what these return belongs to the caller, who frees it with free(3).
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
@@ -11,15 +11,16 @@
 
 enum { CACHE_LINE_BYTES = 64 };
 
-/* Before the first thread: glibc keeps what is freed, up to 64 MB a heap, instead of giving each batch
- * back to the kernel and faulting it in again for the next. Where there is less than 256 MB it keeps
- * 8 MB, and nothing that is larger than 512 KB: that costs time, and holds the limit. And small pieces
- * are united with their neighbours as soon as they are freed, not many at once when a large one is. */
+/* Before the first thread: glibc keeps what is freed, up to 64 MB a heap, instead of giving each
+ * batch back to the kernel and faulting it in again for the next. Where there is less than 256 MB
+ * it keeps 8 MB, and nothing that is larger than 512 KB: that costs time, and holds the limit. Fast
+ * bins are off, so small frees coalesce at once. */
 void memory_keep_freed(int memory_mb);
 
 /* For the start of main: no core dump, and no debugger of the same user, gets to see what is in
- * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving out
- * single pages would not do; nor would RLIMIT_CORE, which is ignored where cores go to a program. */
+ * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving
+ * out single pages would not do; nor would RLIMIT_CORE, which is ignored where cores go to a
+ * program. */
 void memory_keep_private(void);
 
 /* Zeroed, and on a cache line of its own, for structs that two threads share. */

@@ -39,9 +39,9 @@ struct metrics *metrics_create(void);
 /* Takes *metrics, which may be NULL, with all its metrics and cells, and nulls it. */
 void metrics_destroy(struct metrics **metrics);
 
-/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name by
- * Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0 from
- * now on, one with a label shows nothing before its first metric_cell. Never NULL. */
+/* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name
+ * by Prometheus' rules (`promtool check metrics`) that is not there yet. One without label shows 0
+ * from now on, one with a label shows nothing before its first metric_cell. Never NULL. */
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
                            const char *help, const char *label_name);
 
@@ -50,27 +50,30 @@ struct metric_row {
     const char *name; /* NULL ends a table */
     enum metric_kind kind;
     const char *help;
-    const char *label_name;          /* NULL: none */
-    const char *const *label_values; /* shown as 0 from the start; NULL-terminated, or NULL */
+    const char *label_name;                 /* NULL: none */
+    const char *const *const *label_values; /* shown as 0 from the start: a NULL-terminated list */
     size_t offset; /* of the member: a struct metric_cell *, or with a label a struct metric * */
 };
 
 #define METRIC_ROW(type_, member, kind_, name_, help_)                                             \
-    {.name = (name_), .kind = (kind_), .help = (help_), .offset = offsetof(type_, member)}
+    { .name = (name_), .kind = (kind_), .help = (help_), .offset = offsetof(type_, member) }
 #define METRIC_LABELLED_ROW(type_, member, kind_, name_, help_, label_name_, label_values_)        \
-    {.name = (name_), .kind = (kind_), .help = (help_), .label_name = (label_name_),               \
-     .label_values = (label_values_), .offset = offsetof(type_, member)}
-#define METRIC_END {.name = NULL}
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .help = (help_), .label_name = (label_name_),            \
+        .label_values = (label_values_), .offset = offsetof(type_, member)                         \
+    }
+#define METRIC_END                                                                                 \
+    { .name = NULL }
 
 /* Adds all metrics of a table, and sets the members of `module`, the struct that it is about. */
 void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);
 
-/* A gauge that is always 1 and tells by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
+/* A gauge that is always 1 and informs by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
  * ready-made, escaped by the caller. Keeps the strings. */
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels);
 
-/* The cell of a label's value (borrowed), shown from now on; made if there is none. With a NULL
+/* The cell of a label's value (borrowed), shown from now on; created if need be. With a NULL
  * label_value that of a metric without label. A series that was removed comes back with the numbers
  * it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
@@ -92,7 +95,7 @@ int64_t metric_get(const struct metric_cell *cell);
 void metric_observe_us(struct metric_cell *cell, int64_t duration_us);
 
 /* Adds all metrics in the text format 0.0.4: in the order of metrics_add, series in the order of
- * their labels, numbers by value. Borrows page; its is_broken tells whether memory sufficed. */
+ * their labels, numbers by value. Borrows page; its is_broken says whether memory sufficed. */
 void metrics_render(struct metrics *metrics, struct text *page);
 
 #endif

@@ -1,24 +1,30 @@
 /* setting: what a user can set of one module.
  *
- * A module declares a struct of its settings in its header, and next to its code a table that fills it:
+ * A module declares a struct of its settings in its header, and next to its code the table that
+ * fills it:
  *
  *     struct publish_settings { int commit_ms; };
  *
  *     const struct setting publish_setting_table[] = {
- *         SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000, "100", 0,
- *                        "longest time that a transaction stays open, in ms"),
+ *         SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000,
+ *                        "100", 0, "longest time that a transaction stays open, in ms"),
  *         SETTING_END};
  *
- * Everything else that knows a setting (sources, checks of the range, --help, docs/configuration.md,
- * `check -v`) is made from the table. app/config stacks the tables of all modules.
+ * Everything else that knows a setting (sources, checks of the range, `rollcall help settings`,
+ * docs/configuration.md, `check -v`) is made from the table. app/config stacks the tables.
  *
- * Threads:  tables never change.
+ * Threads:  tables never change; a module's struct belongs to whoever fills it.
+ * Owns:     the texts in a module's struct, until setting_release.
  */
 #ifndef BASE_SETTING_H
 #define BASE_SETTING_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct error;
 
 enum setting_type {
     SETTING_TYPE_TEXT,   /* char *, owned */
@@ -27,7 +33,7 @@ enum setting_type {
     SETTING_TYPE_NAMES,  /* struct setting_names: words between commas */
 };
 
-enum { SETTING_NAMES_MAX = 8 };
+enum { SETTING_NAMES_MAX = 8, SETTING_RANGE_BYTES = 256 };
 
 struct setting_names {
     char *items[SETTING_NAMES_MAX]; /* owned */
@@ -45,7 +51,7 @@ struct setting {
     const char *name;
     enum setting_type type;
     int min, max;         /* of a number; of a text's or name's bytes */
-    const char *fallback; /* the default; NULL: made at start, and `help` says how */
+    const char *fallback; /* the default; NULL: chosen at start, and `help` says how */
     const char *choices;  /* words between blanks, in the order of the enum */
     bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
     const char *rule;                   /* what is_right asks for, in words */
@@ -55,24 +61,51 @@ struct setting {
 };
 
 #define SETTING_NUMBER(type_, member, section_, name_, min_, max_, fallback_, flags_, help_)       \
-    {.section = (section_), .name = (name_), .type = SETTING_TYPE_NUMBER, .min = (min_),           \
-     .max = (max_), .fallback = (fallback_), .flags = (flags_), .help = (help_),                   \
-     .offset = offsetof(type_, member)}
+    {                                                                                              \
+        .section = (section_), .name = (name_), .type = SETTING_TYPE_NUMBER, .min = (min_),        \
+        .max = (max_), .fallback = (fallback_), .flags = (flags_), .help = (help_),                \
+        .offset = offsetof(type_, member)                                                          \
+    }
 #define SETTING_CHOICE(type_, member, section_, name_, choices_, fallback_, flags_, help_)         \
-    {.section = (section_), .name = (name_), .type = SETTING_TYPE_CHOICE, .choices = (choices_),   \
-     .fallback = (fallback_), .flags = (flags_), .help = (help_),                                  \
-     .offset = offsetof(type_, member)}
+    {                                                                                              \
+        .section = (section_), .name = (name_), .type = SETTING_TYPE_CHOICE,                       \
+        .choices = (choices_), .fallback = (fallback_), .flags = (flags_), .help = (help_),        \
+        .offset = offsetof(type_, member)                                                          \
+    }
 #define SETTING_TEXT(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,      \
                      flags_, help_)                                                                \
-    {.section = (section_), .name = (name_), .type = SETTING_TYPE_TEXT, .min = (min_),             \
-     .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),             \
-     .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)}
+    {                                                                                              \
+        .section = (section_), .name = (name_), .type = SETTING_TYPE_TEXT, .min = (min_),          \
+        .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),          \
+        .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)                      \
+    }
 #define SETTING_NAMES(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
                       flags_, help_)                                                               \
-    {.section = (section_), .name = (name_), .type = SETTING_TYPE_NAMES, .min = (min_),            \
-     .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),             \
-     .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)}
-#define SETTING_END {.section = NULL}
+    {                                                                                              \
+        .section = (section_), .name = (name_), .type = SETTING_TYPE_NAMES, .min = (min_),         \
+        .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),          \
+        .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)                      \
+    }
+#define SETTING_END                                                                                \
+    { .section = NULL }
+
+/* Parses text and stores it in the module's struct, in place of what is there. False: the error is
+ * why, without the setting's name and never with a secret. Borrows all. */
+bool setting_set(const struct setting *setting, void *module, const char *text,
+                 struct error *error);
+
+/* Writes the value as setting_set takes it; secrets too. Borrows all. */
+void setting_print(const struct setting *setting, const void *module, FILE *out);
+
+/* Writes which values are allowed: "1 to 60000", "earliest, latest"; "" if any text is. */
+void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES]);
+
+/* Frees the value. */
+void setting_release(const struct setting *setting, void *module);
+
+/* A whole number from min to max. False: the error is why. Borrows text and error. */
+bool setting_parse_number(const char *text, int64_t min, int64_t max, int64_t *number,
+                          struct error *error);
 
 /* Forms that several modules ask for, to be used as is_right and rule. */
 bool setting_is_topic(const char *text);

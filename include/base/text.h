@@ -38,8 +38,11 @@ void text_add_json(struct text *text, const char *bytes, size_t length);
 /* The text as a C string, "" when there is none. Good until the text changes. */
 const char *text_string(const struct text *text);
 
-/* Empties it, mends is_broken, keeps the memory. */
+/* Empties it, clears is_broken, keeps the memory. */
 void text_clear(struct text *text);
+
+/* Cuts white space off both ends of a C string, in place. */
+char *text_trim(char *string);
 
 /* Frees its memory; an empty text is left. */
 void text_release(struct text *text);

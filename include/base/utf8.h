@@ -13,8 +13,9 @@
  * Borrows bytes. */
 size_t utf8_length(const void *bytes, size_t count);
 
-/* Answers whether a well-formed sequence is a control character, C1 included: none of them may reach
- * a terminal or break a line. U+2028 and U+2029 end lines too, for some readers. Borrows bytes. */
+/* Answers whether a well-formed sequence is a control character, C1 included: none of them may
+ * reach a terminal or break a line. U+2028 and U+2029 end lines too, for some readers. Borrows
+ * bytes. */
 bool utf8_is_control(const void *bytes, size_t length);
 
 #endif

@@ -1,12 +1,12 @@
 /* worker: a thread that takes one step after the other, and sleeps in between.
  *
- * A module that works on a thread of its own is a machine with one entry point, its step: it takes what
- * has arrived, does a bounded amount of work, and returns the time until which it may sleep. All the
- * rest of a thread is here. A simulation puts workers of its own in their place and calls the steps of
- * many modules, in any order, on one thread.
+ * A module that works on a thread of its own is a machine with one entry point, its step: it takes
+ * what has arrived, does a bounded amount of work, and returns the time until which it may sleep.
+ * All the rest of a thread is here. A simulation puts workers of its own in their place and calls
+ * the steps of many modules, in any order, on one thread.
  *
- * Threads:  init, start, stop from one thread, the owner's; worker_heartbeat_ms and ringing the alarm
- *           from any; the step runs on the worker's own.
+ * Threads:  init, start, stop from one thread, the owner's; worker_heartbeat_ms and ringing the
+ *           alarm from any; the step runs on the worker's own.
  * Owns:     the thread, from start to stop.
  * Waits:    stop, for the present step.
  */
@@ -25,8 +25,8 @@ enum {
     WORKER_TICK_MS = 1000,  /* longest sleep between two steps */
 };
 
-/* One step. now_ms is clock_ms() at its beginning. Returns the time until which there is nothing to do
- * unless the alarm rings; now_ms or less asks for the next step at once. */
+/* One step. now_ms is clock_ms() at its beginning. Returns the time until which there is nothing to
+ * do unless the alarm rings; now_ms or less asks for the next step at once. */
 typedef int64_t worker_step(void *context, int64_t now_ms);
 
 struct worker {
@@ -34,14 +34,14 @@ struct worker {
     char name[WORKER_NAME_BYTES]; /* for debuggers, perf and `top -H` */
     worker_step *step;
     void *context;
-    /* owned by who starts and stops it */
+    /* owned by the thread that starts and stops it */
     pthread_t thread;
     bool is_running;
     /* shared: written by the owner */
     atomic_bool must_stop;
     /* shared: written by the thread, read by anybody */
     atomic_int_fast64_t heartbeat_ms; /* begin of the present step, or of the last one */
-    /* rung by whoever brings work */
+    /* rung by every thread that brings work */
     struct alarm alarm;
 };
 

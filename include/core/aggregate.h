@@ -1,21 +1,30 @@
 /* aggregate: the table of everything that rollcall counts; each count is described here once.
  *
  * Place:    whatever depends on what is counted follows from this table: which keys a record adds to
- *           (flow/batch), the sections of a checkpoint and the keys of its script, snapshot and totals,
- *           the checks before the first write, and the rights that the Redis user needs.
+ *           (flow/batch), the sections of a checkpoint and the keys of its script, snapshot and totals.
+ *           What follows from the kind alone (types in Redis, checks before the first write, the rights
+ *           that the Redis user needs) is in src/edge/checkpoint.lua, one set of functions for each kind.
  * Threads:  fixed after aggregates_init; any.
  * Owns:     its texts. Keeps the settings.
  * Limits:   AGGREGATES_MAX.
+ *
+ * To count something else: a row in aggregate.c, and if it is a number that no other row counts, a source
+ * of it here and its text in aggregate_name.
  */
 #ifndef CORE_AGGREGATE_H
 #define CORE_AGGREGATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/setting.h"
 #include "core/login.h"
 
-enum { AGGREGATES_MAX = LOGIN_DIMENSIONS_MAX + 2, AGGREGATE_TEXT_BYTES = 96 };
+enum {
+    AGGREGATES_MAX = LOGIN_DIMENSIONS_MAX + 2,
+    AGGREGATE_TEXT_BYTES = 96,
+    AGGREGATE_MINUTES_A_DAY = 24 * 60,
+};
 
 /* aggregate.* and anomaly.* */
 struct aggregate_settings {
@@ -28,17 +37,18 @@ struct aggregate_settings {
 
 extern const struct setting aggregate_setting_table[];
 
-/* What of a record is counted. */
+/* What of a record is counted. All but dimensions are numbers. */
 enum aggregate_source {
     AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted */
-    AGGREGATE_MINUTE,    /* its minute, if it is accepted */
+    AGGREGATE_MINUTE,    /* its minute since 1970, if it is accepted */
     AGGREGATE_REASON,    /* why it was rejected, if it was */
 };
 
 /* How Redis holds it, and with that what bounds it. */
 enum aggregate_kind {
     AGGREGATE_VALUES, /* a sorted set: value, count; bounded by max_values */
-    AGGREGATE_DAYS,   /* a hash for each UTC day: minute, count; bounded by max_days and retention_days */
+    AGGREGATE_DAYS,   /* minutes: for each UTC day a hash: HH:MM, count; bounded by max_days and
+                         retention_days; a minute above the threshold is an anomaly */
     AGGREGATE_NAMES,  /* a hash: name, count; there are only so many names */
 };
 
@@ -49,9 +59,11 @@ struct aggregate {
     enum aggregate_source source;
     enum aggregate_kind kind;
     unsigned dimension;               /* AGGREGATE_DIMENSION: its place in login.values */
-    char key[AGGREGATE_TEXT_BYTES];   /* in Redis, behind the prefix and a colon; AGGREGATE_DAYS: and
+    char key[AGGREGATE_TEXT_BYTES];   /* in Redis, after the prefix and a colon; AGGREGATE_DAYS: and
                                          before another colon and the day */
     char title[AGGREGATE_TEXT_BYTES]; /* as a member of a snapshot: "Logins by Device Type" */
+    const char *days_key;             /* AGGREGATE_DAYS: the sorted set of days that have a hash */
+    const char *anomalies_key;        /* AGGREGATE_DAYS: the stream of anomalies */
 };
 
 struct aggregates {
@@ -60,7 +72,28 @@ struct aggregates {
     const struct aggregate_settings *settings;
 };
 
-/* Fills the table. Keeps settings. */
+/* Fills the table: dimensions, minutes, reasons. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);
+
+/* The number that a record adds one to. False if it adds to none, or to a text. */
+static inline bool aggregate_number(const struct aggregate *aggregate, const struct login *login,
+                                    int64_t *number) {
+    const bool is_accepted = login->reason == LOGIN_ACCEPTED;
+    switch (aggregate->source) {
+    case AGGREGATE_MINUTE:
+        *number = login->minute;
+        return is_accepted;
+    case AGGREGATE_REASON:
+        *number = login->reason;
+        return !is_accepted;
+    case AGGREGATE_DIMENSION:
+        break;
+    }
+    return false;
+}
+
+/* The text of a number, as it is a field in Redis: "14:36", "bad_value". */
+void aggregate_name(const struct aggregate *aggregate, int64_t number,
+                    char name[AGGREGATE_TEXT_BYTES]);
 
 #endif

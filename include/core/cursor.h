@@ -4,16 +4,18 @@
  * Threads:  one owner; no I/O, no clock, no allocation, so that it can be simulated.
  * Source:   ARCHITECTURE.md, "Two watermarks"; the fence on commits follows KIP-447.
  *
- * A cursor has two tracks over the same offsets. On each, `stored` is the watermark that the outside
- * system is known to hold (Redis for `counted`, the group's committed offset for `published`), and
- * `next` is the first offset not yet handed to that side. A track is rewound by a new generation:
- * whatever crosses a thread carries the generation it was taken under, and is void under another.
+ * A cursor has two tracks over the same offsets. On each, `stored` is the watermark that the
+ * outside system is known to hold (Redis for `counted`, the group's committed offset for
+ * `published`), and `next` is the first offset not yet handed to that side. A track is rewound by a
+ * new generation: whatever crosses a thread carries the generation it was taken under, and is void
+ * under another.
  *
  * I1  a record is taken for a track once per generation, in offset order: taken iff offset >= next.
  * I2  position <= next of each track that is known, so nothing is ever skipped by a rewind.
  * I3  one checkpoint at a time: between cursor_cut and its answer, counted.stored does not move.
- * I4  the counted watermark is first stored only after the published one exists, so "absent in Redis,
- *     present in Kafka" always means that Redis lost it or never had it, never that Kafka did.
+ * I4  the counted watermark is first stored only after the published one exists, so "absent in
+ *     Redis, present in Kafka" always means that Redis lost it or never had it, never that Kafka
+ *     did.
  */
 #ifndef CORE_CURSOR_H
 #define CORE_CURSOR_H
@@ -34,7 +36,7 @@ enum {
 enum cursor_verdict {
     CURSOR_GO_ON,  /* nothing to do */
     CURSOR_REWIND, /* ask the log for its bounds, cursor_resume, and seek to cursor.position */
-    CURSOR_STALE,  /* an answer to a generation that is no more: ignored */
+    CURSOR_STALE,  /* an answer to an earlier generation: ignored */
 };
 
 /* Why a track was rewound: the label of rollcall_rewinds_total. */
@@ -89,16 +91,16 @@ struct cursor_finding {
     bool must_stop;       /* CURSOR_GAP under CURSOR_GAP_FAIL: do not read; nothing was decided */
 };
 
-/* A new assignment: nothing is known, nothing is taken. `generation` must be higher than any that was
- * used for this partition in this process; both tracks start with it. */
+/* A new assignment: nothing is known, nothing is taken. `generation` must be higher than any that
+ * was used for this partition in this process; both tracks start with it. */
 void cursor_init(struct cursor *cursor, uint64_t generation);
 
-/* Tells the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
- * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept beside the committed offset. */
+/* Takes the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
+ * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept with the committed offset. */
 void cursor_found(struct cursor *cursor, int64_t counted, int64_t published, int64_t origin);
 
-/* Decides, after cursor_found or a CURSOR_REWIND, where reading goes on; on return the caller seeks to
- * cursor->position. May be called again with other bounds. */
+/* Decides, after cursor_found or a CURSOR_REWIND, where reading continues; on return the caller
+ * seeks to cursor->position. May be called again with other bounds. */
 struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
                                     struct cursor_policy policy);
 
@@ -115,7 +117,7 @@ bool cursor_can_cut(const struct cursor *cursor);
 bool cursor_has_uncounted(const struct cursor *cursor);
 
 /* Cuts a checkpoint [base, end) of the counted track. base is an offset, CURSOR_ABSENT, or
- * CURSOR_UNKNOWN, which no store ever equals, so that the answer tells what is stored.
+ * CURSOR_UNKNOWN, which no store ever equals, so that the answer says what is stored.
  * Requires cursor_can_cut. */
 struct cursor_cut {
     uint64_t generation;
@@ -123,14 +125,15 @@ struct cursor_cut {
     int64_t end;
 } cursor_cut(struct cursor *cursor);
 
-/* The store's answer to the cut of `generation`: the offset that is stored now, or CURSOR_ABSENT. */
+/* The store's answer to the cut of `generation`: the offset that is stored now, or
+ * CURSOR_ABSENT. */
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored);
 
 /* The transaction that carried [.., end) of this partition was committed. */
 enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end);
 
 /* What was handed over under `generation` was not published; the group's committed offset is
- * `committed` (CURSOR_ABSENT if none), with `origin` beside it. If another owner began the partition
+ * `committed` (CURSOR_ABSENT if none), with its `origin`. If another owner began the partition
  * elsewhere meanwhile, its origin is taken over; counting that has not begun begins there too. */
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
                                        int64_t committed, int64_t origin);
@@ -140,5 +143,8 @@ bool cursor_is_settled(const struct cursor *cursor);
 bool cursor_is_published(const struct cursor *cursor);
 
 const char *cursor_cause_name(enum cursor_cause cause);
+
+/* The names of all causes but CURSOR_NO_CAUSE, in the order of the enum; NULL ends them. */
+extern const char *const *const cursor_cause_names;
 
 #endif

@@ -1,10 +1,10 @@
 /* delta: counts that are on their way: "+n for this key", each key once.
  *
- * Place:    made by INGEST for one batch, merged by AGGREGATE for one epoch of a partition, stored by
+ * Place:    made by INGEST for one batch, merged by COUNT for one epoch of a partition, stored by
  *           CHECKPOINT.
  * Threads:  one owner at a time; handed over whole.
  * Owns:     copies of its keys.
- * Limits:   none of its own; DELTA_KEY_BYTES_MAX a key. The owner looks at delta_entries.
+ * Limits:   none of its own; DELTA_KEY_BYTES_MAX a key. The owner looks at entry_count.
  */
 #ifndef CORE_DELTA_H
 #define CORE_DELTA_H
@@ -13,18 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/login.h"
+#include "core/aggregate.h"
 
-enum {
-    DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX,
-    /* What a key counts: 0 .. LOGIN_DIMENSIONS_MAX-1 is a value of that dimension. */
-    DELTA_MINUTE = LOGIN_DIMENSIONS_MAX, /* key: an int64_t, minutes since 1970 */
-    DELTA_REJECTED,                      /* key: an int64_t, enum login_reason */
-    DELTA_FIELD_COUNT
-};
+enum { DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX };
 
-/* A key: which field, and the bytes of the value. It fits into two registers: it is passed on with
- * every record, and by memory that cost more than all the rest. */
+/* A key: which aggregate (an index into the table), and the bytes of a value or of an int64_t. It fits
+ * into two registers: it goes along with every record, and through memory it cost more than all the
+ * rest. */
 struct delta_key {
     const char *bytes;
     uint32_t hash; /* of field and bytes */
@@ -60,18 +55,18 @@ void delta_clear(struct delta *delta);
  * when there is no memory: counts are never dropped in silence. */
 bool delta_add(struct delta *delta, struct delta_key key, int64_t n);
 
-/* Adds all of `from`, records too; answers how many keys were new. */
+/* Adds all of `from`, records too; returns how many keys were new. */
 size_t delta_merge(struct delta *into, const struct delta *from);
 
 /* The key of an entry; its bytes live until the delta changes. */
 struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry);
 
-/* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Keys of
- * numbers borrow `number`. */
-struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct slice value);
+/* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Borrows
+ * the value, or `number`. */
+struct delta_key delta_value_key(uint64_t seed, unsigned field, struct slice value);
 struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number);
 
-/* The number that a DELTA_MINUTE or DELTA_REJECTED key stands for. */
+/* The number that a key of delta_number_key stands for. */
 int64_t delta_number(struct delta_key key);
 
 /* The shard, 0 .. shard_count-1, that owns a key. */

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/setting.h"
 #include "base/slice.h"
 
 enum {
@@ -89,6 +90,9 @@ void login_judge_distrust_scan(struct login_judge *judge);
 
 /* "empty", "not_json", ...: as in Redis, metrics and headers; "accepted" for LOGIN_ACCEPTED. */
 const char *login_reason_name(enum login_reason reason);
+
+/* The names of all reasons to reject, in the order of the enum; NULL ends them. */
+extern const char *const *const login_rejection_names;
 
 /* The UTC day of a minute since 1970, 0 .. LOGIN_MINUTE_MAX, as YYYY-MM-DD. */
 void login_day_format(int64_t minute, char day[LOGIN_DAY_BYTES]);

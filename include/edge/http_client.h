@@ -1,4 +1,4 @@
-/* http_client: one page of a server on the inside, by HTTP/1.1 GET.
+/* http_client: reads one page of a server on a trusted network, by HTTP/1.1 GET.
  *
  * Threads:  any.
  * Limits:   HTTP_CLIENT_BYTES_MAX a reply, its head included. The reply must say its length, as
@@ -13,9 +13,9 @@
 
 enum { HTTP_CLIENT_BYTES_MAX = 4 * 1024 * 1024 };
 
-/* Reads a page, such as "/metrics", of who listens on HOST:PORT; of who listens on 0.0.0.0 or [::]
- * by loopback. Answers its body, which lies in reply and lives as long, or NULL with an error unless
- * it came whole and with status 200. Borrows all; reply is overwritten. */
+/* Reads a page, such as "/metrics", from the server on HOST:PORT; from one on 0.0.0.0 or [::] by
+ * loopback. Returns its body, which lies in reply and lives as long, or NULL with an error unless
+ * it arrived whole and with status 200. Borrows all; reply is overwritten. */
 const char *http_client_get(const char *listen_on, const char *path, int timeout_ms,
                             struct text *reply, struct error *error);
 

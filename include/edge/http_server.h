@@ -1,6 +1,6 @@
-/* http_server: a few pages over HTTP, for machines and people on the inside.
+/* http_server: a few pages over HTTP, for machines and people on a trusted network.
  *
- * Place:    beside the flow; flow/expose gives it its pages.
+ * Place:    next to the flow; flow/expose gives it its pages.
  * Threads:  create, port and destroy from one thread. The handler runs on a thread of the server's
  *           own, for one request at a time; it takes no signals.
  * Owns:     its socket and its thread.
@@ -39,7 +39,7 @@ struct http_server;
 
 /* Listens on HOST:PORT and begins to answer. HOST is an address ([::1]:9464 with brackets) or a
  * name that has one; port 0 takes a free one. Keeps context, borrows listen_on. Answers NULL,
- * with an error that names the address and the mend, if it is not of that form, cannot be bound, or
+ * with an error that names the address and the fix, if it is not of that form, cannot be bound, or
  * memory or threads run out. */
 struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
                                        struct error *error);

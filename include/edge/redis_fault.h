@@ -1,4 +1,4 @@
-/* redis_fault: what an error reply of Redis means, and how to mend it.
+/* redis_fault: what an error reply of Redis means, and how to fix it.
  *
  * Place:    under redis_store and redis_snapshot.
  * Threads:  any.
@@ -11,12 +11,15 @@
 enum redis_fault {
     REDIS_FAULT_PASSING, /* may end by itself: the same again, later */
     REDIS_FAULT_REPLICA, /* the same again, on a new connection */
-    REDIS_FAULT_SETUP, /* Redis or redis.url must be set up otherwise: at start a reason to stop */
-    REDIS_FAULT_DATA,  /* what is stored is not what rollcall writes */
+    REDIS_FAULT_SETUP,   /* Redis or redis.url must be set up differently: at start a reason to stop */
+    REDIS_FAULT_DATA,    /* what is stored is not what rollcall writes */
 };
 
-/* Judges the text of an error reply and says it, with the way to mend it. `where` is the
- * connection's name, `prefix` redis.prefix. Borrows all. */
+/* "+ping +select ...": the commands that the Redis user of rollcall needs, as ACL SETUSER takes them. */
+const char *redis_fault_rights(void);
+
+/* Judges the text of an error reply and describes it, with the fix. `where` is the connection's name,
+ * `prefix` redis.prefix. Borrows all. */
 enum redis_fault redis_fault_judge(const char *text, const char *where, const char *prefix,
                                    struct error *error);
 

@@ -1,25 +1,26 @@
-/* redis_link: one connection to Redis that comes back by itself.
+/* redis_link: one connection to Redis that comes back by itself, and the replies it receives.
  *
  * Place:    under redis_store.
  * Threads:  one owner.
- * Owns:     the connection; a broken one is freed at once and never used again (hiredis keeps its
- *           error for good).
+ * Owns:     the connection; a broken one is freed at once and never used again (hiredis never clears
+ *           its error). Replies are the caller's.
  * Limits:   REDIS_LINK_REPLY_BYTES a reply.
  * Waits:    each call at most timeout_ms for connecting, sending and each whole reply.
  */
 #ifndef EDGE_REDIS_LINK_H
 #define EDGE_REDIS_LINK_H
 
-#include <hiredis/hiredis.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/setting.h"
-#include "edge/redis_command.h"
+#include "base/slice.h"
 
-/* [redis], but for what other modules have there */
+/* [redis], except what other modules have there */
 struct redis_settings {
-    char *url;    /* holds a password, perhaps: show redis_link_name of it */
+    char *url;    /* may hold a password: show redis_link_name instead */
     char *prefix; /* of all keys */
     int timeout_ms;
 };
@@ -29,6 +30,7 @@ extern const struct setting redis_setting_table[];
 enum { REDIS_LINK_REPLY_BYTES = 1 << 29 };
 
 struct redis_link;
+struct redis_command;
 
 /* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]; user and
  * password may be percent-encoded. Connects to nothing yet. NULL and error if the URL is not one of
@@ -36,7 +38,7 @@ struct redis_link;
 struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 
-/* Closes the connection: the next call connects anew, perhaps to another server. */
+/* Closes the connection: the next call connects again, perhaps to another server. */
 void redis_link_close(struct redis_link *link);
 
 /* Where it leads, without secrets: for messages. Lives as long as the link. */
@@ -45,22 +47,49 @@ const char *redis_link_name(const struct redis_link *link);
 /* True if connected, authenticated and in the right database, now or after trying once. */
 bool redis_link_open(struct redis_link *link, struct error *error);
 
-/* True if the last attempt to open it came to nothing because Redis wants another user, password or
- * right (REDIS_FAULT_SETUP), or its certificate is not the right one. */
+/* True if the last attempt to open it failed because Redis wants another user, password or right
+ * (REDIS_FAULT_SETUP), or because of its certificate. */
 bool redis_link_is_refused(const struct redis_link *link);
 
 /* Sends a command without waiting for its reply; out of memory, the connection is closed. Borrows
  * command. */
 bool redis_link_send(struct redis_link *link, struct redis_command *command, struct error *error);
 
-/* The next reply in the order of sending, which the caller frees with freeReplyObject; NULL and error
- * if the connection broke (it is closed then). */
-redisReply *redis_link_receive(struct redis_link *link, struct error *error);
+/* What Redis answered. A struct redis_reply is never defined: it is hiredis' own. */
+struct redis_reply;
+
+enum redis_reply_kind {
+    REDIS_TEXT,
+    REDIS_INTEGER,
+    REDIS_LIST,
+    REDIS_NIL,
+    REDIS_STATUS, /* "OK" */
+    REDIS_ERROR,
+    REDIS_OTHER, /* nothing that rollcall asks for */
+};
+
+/* The next reply in the order of sending; NULL and error if the connection broke (it is closed then). */
+struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error);
 
 /* One command and its reply, as above. A space of the format ends a word, one that is put in does
  * not. */
-redisReply *redis_link_call(struct redis_link *link, struct error *error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
+                                    const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Takes *reply, which may be NULL, and nulls it. */
+void redis_reply_destroy(struct redis_reply **reply);
+
+enum redis_reply_kind redis_reply_kind(const struct redis_reply *reply);
+
+/* Of a text, status or error: its bytes, followed by a NUL; else "". Live as long as the reply. */
+struct slice redis_reply_text(const struct redis_reply *reply);
+
+/* Of an integer; else 0. */
+int64_t redis_reply_integer(const struct redis_reply *reply);
+
+/* Of a list: how many elements it has; else 0. Each lives as long as the list. */
+size_t redis_reply_count(const struct redis_reply *reply);
+const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index);
 
 /* Writes what INFO says of a field, named with its colon, cut to out_bytes. False if it does not. */
 bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,

@@ -2,10 +2,10 @@
  *
  * Place:    the end of the flow: CHECKPOINT applies calls here; start-up and assignment read
  *           through a store of their own.
- * Threads:  one owner a store.
- * Owns:     one connection; the calls' deltas are borrowed for the time of redis_store_apply.
+ * Threads:  one owner for each store.
+ * Owns:     one connection; borrows the calls' deltas during redis_store_apply.
  * Limits:   REDIS_STORE_ANOMALIES_MAX anomalies are reported for a call; all are in Redis.
- * Waits:    redis.timeout_ms a reply, one after the other.
+ * Waits:    redis.timeout_ms for each reply, one after the other.
  *
  * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
  *     (src/edge/checkpoint.lua).
@@ -50,7 +50,7 @@ void redis_store_destroy(struct redis_store **store);
 const char *redis_store_name(const struct redis_store *store);
 
 /* Looks at everything that could make counting wrong: reach, login, eviction policy, types of the
- * keys, owner of the prefix. `warning` gets a text for what could not be looked at, or "". */
+ * keys, rights, owner of the prefix. `warning` gets a text for what could not be looked at, or "". */
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
                                      struct error *error);
 
@@ -76,8 +76,9 @@ struct store_call {
     } anomalies[REDIS_STORE_ANOMALIES_MAX];
 };
 
-/* Sends all calls, then reads all answers: one round trip. Each call has its own verdict; `error` is
- * about the first that is not STORE_OK. */
+/* Sends all calls, then reads all answers: one round trip, and a few more for a call whose script Redis
+ * does not know, or that pushes days out. Each call has its own verdict; `error` is about the first that
+ * is STORE_REFUSED, or else the first that is STORE_RETRY. */
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error);
 

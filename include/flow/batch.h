@@ -1,11 +1,12 @@
 /* batch: what crosses threads: records to publish, counts to add, the marks between epochs, and the
  * answers to them.
  *
- * Place:    batches go from INGEST[p] to every COUNT[s] and to PUBLISH, and home again; epoch parts from
- *           COUNT to CHECKPOINT and home again; notices from PUBLISH and CHECKPOINT to INGEST.
- * Threads:  a batch is filled by INGEST, then read by all its holders at once; home again it is INGEST's.
+ * Place:    batches go from INGEST[p] to every COUNT[s] and to PUBLISH, and home again; epoch parts
+ *           from COUNT to CHECKPOINT and home again; notices from PUBLISH and CHECKPOINT to INGEST.
+ * Threads:  a batch is filled by INGEST, then read by all its holders at once; home again it is
+ *           INGEST's.
  * Owns:     copies of its records, their headers, and its parts' deltas.
- * Limits:   each partition owns a fixed number of batches and has no more: whoever is slow keeps
+ * Limits:   each partition owns a fixed number of batches and has no more: a slow receiver keeps
  *           them away from home, and INGEST stops reading. There is no other bound, and none is
  *           needed.
  */
@@ -85,8 +86,8 @@ struct batch {
 
 /* Keeps home and pending_entries. Has memory for records from the first one kept to batch_clear, at
  * first of `bytes`. */
-struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes, struct inbox *home,
-                           atomic_size_t *pending_entries);
+struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
+                           struct inbox *home, atomic_size_t *pending_entries);
 void batch_destroy(struct batch **batch);
 
 /* Empties it for the next use. */
@@ -110,6 +111,10 @@ const struct batch_record *batch_next(const struct batch *batch, const struct ba
 
 /* The record as the sink takes it; what it points to lives as long as the batch is not cleared. */
 struct sink_record batch_sink_record(const struct batch *batch, const struct batch_record *record);
+
+/* Passes the batch to the shards and to PUBLISH, as far as it concerns them; each is a holder then.
+ * False if it concerns none. */
+bool batch_send(struct batch *batch, struct inbox *const *shards, struct inbox *publish);
 
 /* A holder is done with the batch. */
 void batch_release(struct batch *batch);
@@ -139,7 +144,7 @@ struct epoch_part {
     int32_t partition;
     unsigned shard;
     struct cursor_cut cut;
-    struct inbox *ingest; /* who is notified */
+    struct inbox *ingest; /* is notified */
     struct inbox *home;   /* the shard that gets it back */
     bool is_stored;       /* set by CHECKPOINT: its counts are in Redis */
     struct delta delta;

@@ -5,8 +5,8 @@
  *           checkpoint_is_reachable from any. checkpoint_step on its worker alone.
  * Owns:     epochs until they are stored or overtaken, then they go home to their shards.
  * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls a step.
- * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps for a
- *           growing delay of up to RETRY_MS_MAX.
+ * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps
+ *           for a growing delay of up to RETRY_MS_MAX.
  */
 #ifndef FLOW_CHECKPOINT_H
 #define FLOW_CHECKPOINT_H

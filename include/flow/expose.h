@@ -1,6 +1,6 @@
-/* expose: what one instance tells over HTTP.
+/* expose: what one instance shows over HTTP.
  *
- * Place:    beside the flow: looks at all stages through a view, changes nothing.
+ * Place:    next to the flow: looks at all stages through a view, changes nothing.
  * Threads:  create, port and destroy from one thread. The view's functions are called on the HTTP
  *           server's thread, one at a time; one that reads through RCU registers the thread for as
  *           long as it takes.
@@ -9,7 +9,7 @@
  *
  *     /metrics   Prometheus text
  *     /healthz   200 "ok", or 503 and why: a thread is stuck
- *     /readyz    200 "ok", or 503 and why: not joined, Redis away
+ *     /readyz    200 "ok", or 503 and why: not joined, Redis unreachable
  *     /counts    the snapshot as JSON, or 503 and {"error": why}; ?scope=instance: this instance's
  *                own totals since its start
  *     /          the list of these
@@ -41,7 +41,7 @@ struct expose_view {
     struct metrics *metrics;
     void *context; /* of the functions */
 
-    /* Sets gauges that nobody else keeps up to date, before each scrape. May be NULL. */
+    /* Sets gauges that nothing else keeps up to date, before each scrape. May be NULL. */
     void (*refresh)(void *context);
 
     /* Answer true, or false and add to `why` a sentence for people. */
@@ -55,7 +55,7 @@ struct expose_view {
 struct expose;
 
 /* Serves the view on listen_on (HOST:PORT, as http_server_create has it). Borrows listen_on and
- * view. Answers NULL with an error that names the address and the mend. */
+ * view. Returns NULL with an error that names the address and the fix. */
 struct expose *expose_create(const char *listen_on, const struct expose_view *view,
                              struct error *error);
 

@@ -9,8 +9,8 @@
  *           batches.
  * Waits:    inside kafka_source_bounds and kafka_stream_seek alone, when it looks for its place.
  *
- * An ingest lives as long as the pipeline and is started again when its partition comes back: answers
- * to an earlier assignment find their address, and are recognised by their generation.
+ * An ingest lives as long as the pipeline and is started again when its partition comes back:
+ * answers to an earlier assignment find their address, and are recognised by their generation.
  */
 #ifndef FLOW_INGEST_H
 #define FLOW_INGEST_H

@@ -1,15 +1,15 @@
 /* publish: the thread that writes the output topics and moves the published watermark.
  *
  * Place:    after ingest; kafka_sink is under it.
- * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, publish_recount and
- *           publish_is_open from any. publish_step on its worker alone.
+ * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, publish_recount
+ *           and publish_is_open from any. publish_step on its worker alone.
  * Owns:     one transaction at a time, over whatever partitions have records.
  * Limits:   a transaction is cut after commit_ms, RECORDS_MAX records or BYTES_MAX bytes.
- * Waits:    inside kafka_sink and kafka_source alone, each call at most CALL_MS. Between attempts it
- *           sleeps for a growing delay of up to RETRY_MS_MAX.
+ * Waits:    inside kafka_sink and kafka_source alone, each call at most CALL_MS. Between attempts
+ *           it sleeps for a growing delay of up to RETRY_MS_MAX.
  *
- * I1  A batch of a generation that was told NOTICE_UNPUBLISHED, or that the fence shuts out, is never
- *     published.
+ * I1  A batch of a generation that was sent NOTICE_UNPUBLISHED, or that the fence shuts out, is
+ *     never published.
  */
 #ifndef FLOW_PUBLISH_H
 #define FLOW_PUBLISH_H

@@ -1,18 +1,40 @@
-/* A partition is let go in this order: drained, fenced, stopped, closed. */
+/* One event of the group at a time.
+ *
+ *     IDLE    none is open
+ *     GIVES   partitions are ours: the committed offsets are asked for until Kafka names them, then
+ *     the
+ *             threads start and the event is answered
+ *     TAKES   partitions go: their threads drain until all is stored or the deadline has passed,
+ *     then they
+ *             are fenced and stopped, and the event is answered
+ *
+ * A partition is given away in this order: drained, fenced, stopped, closed, answered. */
 #include "app/assignment.h"
 
 #include <stdlib.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
 
-enum { KAFKA_CALL_MS = 5000, DRAIN_NAP_MS = 2 };
+enum { KAFKA_CALL_MS = 5000, RETRY_MS_MIN = 250, RETRY_MS_MAX = 2000, POLL_MS = 100 };
 
 struct assignment {
     struct assignment_options options;
     _Atomic(struct ingest *) ingests[FENCE_PARTITIONS_MAX]; /* set by the main thread */
+    enum { IDLE, GIVES, TAKES } state;
+    struct source_change change; /* of the open event */
+    bool is_ending;              /* all are given back; no event is answered any more, but LOST */
+    int64_t drain_until_ms;      /* TAKES, and while all are given back; 0: not begun */
+    int64_t retry_ms, retry_at_ms;
+};
+
+const struct metric_row assignment_metric_table[] = {
+    METRIC_ROW(struct assignment_metrics, assigned, METRIC_GAUGE, "rollcall_assigned_partitions",
+               "Input partitions that this instance owns."),
+    METRIC_END,
 };
 
 struct assignment *assignment_create(const struct assignment_options *options) {
@@ -38,32 +60,28 @@ static struct ingest *running(const struct assignment *assignment, int32_t parti
     return ingest != NULL && ingest_is_running(ingest) ? ingest : NULL;
 }
 
-static void show_assigned(struct assignment *assignment) {
+static void show_assigned(const struct assignment *assignment) {
     int64_t count = 0;
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++)
         count += running(assignment, p) != NULL;
-    metric_set(metric_cell(assignment->options.assigned, NULL), count);
+    metric_set(assignment->options.metrics->assigned, count);
 }
 
-/* The committed offsets; Kafka must tell them before anything is read. */
-static bool ask_kafka(struct assignment *assignment, struct kafka_committed *committed,
-                      size_t count) {
-    const struct assignment_options *options = &assignment->options;
-    struct error error;
-    int delay_ms = STOP_RETRY_MS;
-    while (!kafka_source_committed(options->source, committed, count, KAFKA_CALL_MS, &error)) {
-        log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!stop_back_off(options->stop, &delay_ms)) return false;
-    }
-    return true;
+static void answer(struct assignment *assignment) {
+    kafka_source_answer(assignment->options.source);
+    assignment->state = IDLE;
+    assignment->retry_ms = assignment->retry_at_ms = assignment->drain_until_ms = 0;
+    show_assigned(assignment);
 }
+
+/* --- partitions are given --------------------------------------------------------------------- */
 
 /* Whether the topic is the one that the offsets are of. */
 static bool is_same_topic(const struct assignment *assignment) {
     const struct assignment_options *options = &assignment->options;
     struct error error;
-    if (kafka_topics_is_same(kafka_source_handle(options->source), options->ingest.topic,
-                             options->topic_id, KAFKA_CALL_MS, &error)) {
+    if (kafka_topics_is_same(options->source, options->ingest.topic, options->topic_id,
+                             KAFKA_CALL_MS, &error)) {
         return true;
     }
     stop_fail(options->stop, error.text);
@@ -71,134 +89,201 @@ static bool is_same_topic(const struct assignment *assignment) {
 }
 
 /* The counted offsets; without Redis they are unknown for now, and publishing can begin. */
-static void ask_redis(struct assignment *assignment, const int32_t *partitions, size_t count,
+static void ask_redis(const struct assignment *assignment, const int32_t *partitions, size_t count,
                       int64_t *counted) {
     const struct assignment_options *options = &assignment->options;
     struct error error;
     enum store_verdict verdict = STORE_RETRY;
-    for (int i = 0; verdict == STORE_RETRY && i < 2;
-         i++) { /* twice: an idle connection may be gone */
+    for (int i = 0; verdict == STORE_RETRY && i < 2; i++) /* an idle connection may be gone */
         verdict = redis_store_offsets(options->store, partitions, count, counted, &error);
-    }
     if (verdict == STORE_OK) return;
     if (verdict == STORE_REFUSED) stop_fail(options->stop, error.text);
-    log_warn("Redis is away: counting begins when it is back", log_text("reason", error.text));
+    log_warn("Redis is unreachable: counting begins when it is back",
+             log_text("reason", error.text));
     for (size_t i = 0; i < count; i++)
         counted[i] = CURSOR_UNKNOWN;
 }
 
 static struct ingest *ingest_of(struct assignment *assignment, int32_t partition) {
-    if (assignment->ingests[partition] == NULL) {
+    if (assignment->ingests[partition] == NULL)
         assignment->ingests[partition] = ingest_create(&assignment->options.ingest, partition);
-    }
     return assignment->ingests[partition];
 }
 
 /* Starts the threads of all items, each at the place that its watermarks and its log say. */
-static void start_all(struct assignment *assignment, struct kafka_assigned *items, size_t count,
-                      const struct kafka_committed *committed, const int64_t *counted) {
+static void start_all(struct assignment *assignment, const struct kafka_committed *committed,
+                      const int64_t *counted) {
     const struct assignment_options *options = &assignment->options;
     bool has_log = true; /* after one that cannot be had, the threads ask for theirs */
-    for (size_t i = 0; i < count && !stop_is_asked(options->stop); i++) {
+    for (size_t i = 0; i < assignment->change.count && !stop_is_asked(options->stop); i++) {
+        struct kafka_assigned *item = &assignment->change.items[i];
         struct error error;
-        struct cursor_log log = {0};
-        int32_t partition = items[i].partition;
-        has_log = has_log && kafka_source_bounds(options->source, partition, &log.begin, &log.end,
-                                                 KAFKA_CALL_MS, &error);
-        items[i].offset = ingest_start(ingest_of(assignment, partition), items[i].stream,
-                                       fence_raise(options->fence, partition), counted[i],
-                                       &committed[i], has_log, log);
-        items[i].stream = NULL; /* the ingest's now */
+        struct ingest_start start = {
+            .stream = item->stream,
+            .generation = fence_raise(options->fence, item->partition),
+            .counted = counted[i],
+            .committed = committed[i],
+        };
+        has_log = has_log && kafka_source_bounds(options->source, item->partition, &start.log.begin,
+                                                 &start.log.end, KAFKA_CALL_MS, &error);
+        start.has_log = has_log;
+        item->offset = ingest_start(ingest_of(assignment, item->partition), &start);
+        item->stream = NULL; /* the ingest's now */
     }
 }
 
-void assignment_give(void *context, struct kafka_assigned *items, size_t count) {
-    struct assignment *assignment = context;
-    struct kafka_committed *committed = memory_create(count * sizeof *committed);
-    int32_t *partitions = memory_create(count * sizeof *partitions);
-    int64_t *counted = memory_create(count * sizeof *counted);
-    for (size_t i = 0; i < count; i++) {
-        partitions[i] = committed[i].partition = items[i].partition;
-        items[i].offset = RD_KAFKA_OFFSET_END;
-        if (partitions[i] < FENCE_PARTITIONS_MAX) continue;
+static bool are_within_limits(const struct assignment *assignment) {
+    for (size_t i = 0; i < assignment->change.count; i++) {
+        if (assignment->change.items[i].partition < FENCE_PARTITIONS_MAX) continue;
         stop_fail(assignment->options.stop,
                   "the input topic has more partitions than rollcall takes (4096)");
-    }
-    if (count > 0) publish_recount(assignment->options.publish);
-    if (count > 0 && is_same_topic(assignment) && ask_kafka(assignment, committed, count)) {
-        ask_redis(assignment, partitions, count, counted);
-        start_all(assignment, items, count, committed, counted);
-    }
-    for (size_t i = 0; i < count; i++)
-        kafka_stream_close(&items[i].stream);
-    log_info("Partitions assigned", log_uint("count", count));
-    show_assigned(assignment);
-    free(committed);
-    free(partitions);
-    free(counted);
-}
-
-static bool are_drained(const struct assignment *assignment, const int32_t *partitions,
-                        size_t count) {
-    bool store_is_away = !checkpoint_is_reachable(assignment->options.checkpoint);
-    for (size_t i = 0; i < count; i++) {
-        const struct ingest *ingest = running(assignment, partitions[i]);
-        if (ingest != NULL && !ingest_is_drained(ingest, store_is_away)) return false;
+        return false;
     }
     return true;
 }
 
-static void drain(struct assignment *assignment, const int32_t *partitions, size_t count) {
-    const struct assignment_options *options = &assignment->options;
-    int64_t until_ms = clock_ms() + options->drain_ms;
-    for (size_t i = 0; i < count; i++) {
-        struct ingest *ingest = running(assignment, partitions[i]);
-        if (ingest != NULL) ingest_drain(ingest);
-    }
-    while (!are_drained(assignment, partitions, count)) {
-        if (clock_ms() >= until_ms) {
-            log_warn("Partitions given away before all was stored: the next owner reads it again",
-                     log_int("waited_ms", options->drain_ms));
-            break;
+/* False if Kafka has to be asked again. */
+static bool give(struct assignment *assignment) {
+    const size_t count = assignment->change.count;
+    struct kafka_committed *committed = memory_create(count * sizeof *committed);
+    int32_t *partitions = memory_create(count * sizeof *partitions);
+    int64_t *counted = memory_create(count * sizeof *counted);
+    struct error error;
+    bool is_answered = true;
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = committed[i].partition = assignment->change.items[i].partition;
+    publish_recount(assignment->options.publish);
+    if (are_within_limits(assignment) && is_same_topic(assignment)) {
+        is_answered = kafka_source_committed(assignment->options.source, committed, count,
+                                             KAFKA_CALL_MS, &error);
+        if (is_answered) {
+            ask_redis(assignment, partitions, count, counted);
+            start_all(assignment, committed, counted);
+        } else {
+            log_warn("Waiting for Kafka", log_text("reason", error.text));
         }
-        if (atomic_load(&options->stop->has_failed)) break;
-        clock_sleep_ms(DRAIN_NAP_MS);
     }
+    free(committed);
+    free(partitions);
+    free(counted);
+    return is_answered;
 }
+
+static void give_step(struct assignment *assignment, int64_t now_ms) {
+    const size_t count = assignment->change.count;
+    if (now_ms < assignment->retry_at_ms) return;
+    if (count > 0 && !stop_is_asked(assignment->options.stop) && !give(assignment)) {
+        assignment->retry_ms = clamp(assignment->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
+        assignment->retry_at_ms = clock_ms() + assignment->retry_ms;
+        return;
+    }
+    log_info("Partitions assigned", log_uint("count", count));
+    answer(assignment);
+}
+
+/* --- partitions go ---------------------------------------------------------------------------- */
 
 static void end_ingest(struct assignment *assignment, int32_t partition) {
     struct ingest *ingest = running(assignment, partition);
     if (ingest == NULL) return;
+    fence_raise(assignment->options.fence, partition);
     struct kafka_stream *stream = ingest_stop(ingest);
     kafka_stream_close(&stream);
 }
 
-void assignment_take(void *context, const int32_t *partitions, size_t count, bool is_lost) {
-    struct assignment *assignment = context;
-    if (!is_lost) drain(assignment, partitions, count);
+/* Whether there is nothing to wait for any more: `ingest`, if it is not NULL, is drained. */
+static bool is_drained(const struct assignment *assignment, const struct ingest *ingest) {
+    return ingest == NULL || atomic_load(&assignment->options.stop->has_failed) ||
+           ingest_is_drained(ingest, checkpoint_is_reachable(assignment->options.checkpoint));
+}
+
+/* True while partitions are to be waited for: those of the open event, or all. */
+static bool drains(struct assignment *assignment, int64_t now_ms) {
+    const bool all = assignment->is_ending;
+    const bool begins = assignment->drain_until_ms == 0;
+    if (begins) assignment->drain_until_ms = now_ms + assignment->options.drain_ms;
+    const size_t count = all ? FENCE_PARTITIONS_MAX : assignment->change.count;
+    bool waits = false;
     for (size_t i = 0; i < count; i++) {
-        if (partitions[i] >= FENCE_PARTITIONS_MAX) continue;
-        fence_raise(assignment->options.fence, partitions[i]);
-        end_ingest(assignment, partitions[i]);
+        struct ingest *ingest =
+            running(assignment, all ? (int32_t)i : assignment->change.items[i].partition);
+        if (begins && ingest != NULL) ingest_drain(ingest);
+        waits |= !is_drained(assignment, ingest);
     }
+    if (!waits || now_ms < assignment->drain_until_ms) return waits;
+    log_warn("Partitions given away before all was stored: the next owner reads it again",
+             log_int("waited_ms", assignment->options.drain_ms));
+    return false;
+}
+
+static void take_all(struct assignment *assignment, bool is_lost) {
+    const size_t count = assignment->change.count;
+    for (size_t i = 0; i < count; i++)
+        end_ingest(assignment, assignment->change.items[i].partition);
     if (is_lost) {
         log_warn("Partitions lost: another instance may own them already",
                  log_uint("count", count));
     } else {
         log_info("Partitions given away", log_uint("count", count));
     }
-    show_assigned(assignment);
+    answer(assignment);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+static void take_event(struct assignment *assignment) {
+    struct error error;
+    switch (kafka_source_poll(assignment->options.source, &assignment->change, &error)) {
+    case SOURCE_QUIET:
+        break;
+    case SOURCE_GIVEN:
+        assignment->state = GIVES;
+        break;
+    case SOURCE_TAKEN:
+        assignment->state = TAKES;
+        break;
+    case SOURCE_LOST:
+        take_all(assignment, true);
+        break;
+    case SOURCE_FAILED:
+        stop_fail(assignment->options.stop, error.text);
+        break;
+    }
+}
+
+int64_t assignment_step(struct assignment *assignment, int64_t now_ms) {
+    take_event(assignment);
+    if (assignment->state == GIVES) give_step(assignment, now_ms);
+    if (assignment->state == TAKES && !drains(assignment, now_ms)) take_all(assignment, false);
+    return now_ms + POLL_MS;
+}
+
+bool assignment_has_drained(const struct assignment *assignment) {
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
+        if (running(assignment, p) != NULL) return false;
+    }
+    return true;
+}
+
+int64_t assignment_drain_step(struct assignment *assignment, int64_t now_ms) {
+    if (!assignment->is_ending) assignment->drain_until_ms = 0;
+    assignment->is_ending = true;
+    take_event(assignment); /* the group is served on, or it would expel this member */
+    if (drains(assignment, now_ms)) return now_ms + POLL_MS;
+    assignment_end(assignment);
+    return now_ms;
 }
 
 void assignment_end(struct assignment *assignment) {
     for (int32_t p = 0; p < FENCE_PARTITIONS_MAX; p++)
         end_ingest(assignment, p);
+    show_assigned(assignment);
 }
 
 bool assignment_is_alive(const struct assignment *assignment, int64_t since_ms, struct text *why) {
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         const struct ingest *ingest = running(assignment, p);
-        if (ingest == NULL || ingest_heartbeat_ms(ingest) >= since_ms) continue;
+        if (ingest == NULL || worker_heartbeat_ms(ingest_worker(ingest)) >= since_ms) continue;
         text_format(why, "thread ingest of partition %d is stuck", p);
         return false;
     }

@@ -6,7 +6,6 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/options.h"
 #include "app/pipeline.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -25,6 +24,7 @@ enum {
 
 struct check {
     const struct config *config;
+    struct aggregates aggregates;
     struct kafka_source *source;
     struct redis_store *store; /* NULL while Redis is not usable */
     struct topic_facts input;
@@ -169,7 +169,13 @@ static void check_redis_version(struct check *check) {
 static void check_redis(struct check *check) {
     const struct config *config = check->config;
     struct error warning = {""}, error = {""};
-    check->store = pipeline_store(config, check->input.id, &error);
+    const struct redis_store_options options = {.redis = &config->redis,
+                                                .aggregates = &check->aggregates,
+                                                .group = config->source.group,
+                                                .topic = config->source.topic,
+                                                .topic_id = check->input.id};
+    aggregates_init(&check->aggregates, &config->aggregate);
+    check->store = redis_store_create(&options, &error);
     enum store_verdict verdict = STORE_REFUSED;
     if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
     if (verdict == STORE_OK) {
@@ -281,7 +287,7 @@ static void check_kafka_and_redis(struct check *check) {
     kafka_source_destroy(&check->source);
 }
 
-int command_check(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     struct check check = {.config = config};
     if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
@@ -289,3 +295,14 @@ int command_check(const struct config *config, const struct options *options) {
     check_kafka_and_redis(&check);
     return check.bad_count == 0 ? 0 : 1;
 }
+
+const struct command command_check = {
+    .name = "check",
+    .summary = "look at configuration, Kafka and Redis; report what is wrong; change no data",
+    .help =
+        "Reads the configuration, connects to Kafka and Redis, looks at topics, ACLs, versions\n"
+        "and watermarks, and reports what is wrong and how to fix it. Changes nothing but the\n"
+        "transactional id rollcall-<group.id>-check, which it tries where instance.id is not\n"
+        "set. With -v it begins with every setting in effect, secrets as ***.\n",
+    .run = run,
+};

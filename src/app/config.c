@@ -5,9 +5,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "app/config_environment.h"
-#include "app/config_file.h"
-#include "app/config_keys.h"
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/clamp.h"
@@ -17,38 +14,128 @@
 
 enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
 
-static bool read_sources(struct config_sources *sources, const struct options *options, char **envp,
-                         struct error *error) {
-    if (options->config_path != NULL && !config_file_read(sources, options->config_path, error)) {
-        return false;
+const struct setting instance_setting_table[] = {
+    SETTING_TEXT(struct instance_settings, id, "instance", "id", 1, 128, NULL, setting_is_name,
+                 "an id has letters, digits, '.', '_' and '-'", 0,
+                 "name of this instance in Kafka; if set, a restart moves no partitions; "
+                 "random by default"),
+    SETTING_NUMBER(struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
+                   "threads that count; as many as there are cores unless set"),
+    SETTING_NUMBER(struct instance_settings, memory_mb, "instance", "memory_mb", 64, 65536, "256",
+                   0, "memory for everything, librdkafka's queues included, in MB"),
+    SETTING_END};
+
+const struct setting config_defaults[] = {
+    {.section = "kafka",
+     .name = "bootstrap.servers",
+     .fallback = "localhost:9092",
+     .help = "the brokers to ask first"},
+    {.section = "consumer",
+     .name = "session.timeout.ms",
+     .fallback = "10000",
+     .flags = CONFIG_CLASSIC_ONLY,
+     .help = "how soon the group notices that an instance is gone"},
+    {.section = "consumer",
+     .name = "heartbeat.interval.ms",
+     .fallback = "1000",
+     .flags = CONFIG_CLASSIC_ONLY,
+     .help = "at most a third of session.timeout.ms"},
+    {.section = "producer",
+     .name = "transaction.timeout.ms",
+     .fallback = "10000",
+     .help = "how soon the broker ends the transaction of an instance that is gone"},
+    SETTING_END};
+
+/* Keys are shown in this order. */
+static const struct {
+    const struct setting *table;
+    size_t offset; /* of the module's struct */
+} modules[] = {
+    {instance_setting_table, offsetof(struct config, instance)},
+    {kafka_source_setting_table, offsetof(struct config, source)},
+    {kafka_sink_setting_table, offsetof(struct config, sink)},
+    {publish_setting_table, offsetof(struct config, publish)},
+    {aggregate_setting_table, offsetof(struct config, aggregate)},
+    {login_setting_table, offsetof(struct config, login)},
+    {redis_setting_table, offsetof(struct config, redis)},
+    {ingest_setting_table, offsetof(struct config, ingest)},
+    {expose_setting_table, offsetof(struct config, expose)},
+    {log_setting_table, offsetof(struct config, log)},
+};
+
+static const char *const kafka_sections[] = {
+    [KAFKA_BOTH] = "kafka", [KAFKA_CONSUMER] = "consumer", [KAFKA_PRODUCER] = "producer"};
+enum { KAFKA_SECTIONS = sizeof kafka_sections / sizeof *kafka_sections };
+
+struct config_key config_key_at(size_t index) {
+    for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
+        for (const struct setting *s = modules[m].table; s->section != NULL; s++) {
+            if (index-- == 0) return (struct config_key){s, modules[m].offset};
+        }
     }
-    if (!config_environment_read(sources, envp, error)) return false;
-    for (int i = 0; i < options->override_count; i++) {
-        if (!config_sources_override(sources, options->overrides[i], error)) return false;
-    }
-    return true;
+    return (struct config_key){NULL, 0};
 }
 
-static void put_unless_given(struct config *config, struct properties *own, const char *name,
-                             const char *value) {
-    if (kafka_conf_get(&config->kafka, name) != NULL || kafka_conf_get(own, name) != NULL) return;
-    kafka_conf_put(own, name, value);
+struct config_key config_key_find(const char *section, const char *name) {
+    struct config_key key;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        if (strcmp(key.setting->section, section) != 0) continue;
+        if (name == NULL || strcmp(key.setting->name, name) == 0) break;
+    }
+    return key;
 }
 
-/* Our defaults where librdkafka's are slow to notice that an instance is gone. With the consumer
- * protocol (KIP-848) the broker says how long it waits, and the client may not. */
+const char *config_section(size_t index) {
+    struct config_key key;
+    if (index < KAFKA_SECTIONS) return kafka_sections[index];
+    index -= KAFKA_SECTIONS;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        const char *section = key.setting->section;
+        const bool is_first = config_key_find(section, NULL).setting == key.setting;
+        if (is_first && config_role(section) < 0 && index-- == 0) return section;
+    }
+    return NULL;
+}
+
+bool config_has_section(const char *section) {
+    return config_role(section) >= 0 || config_key_find(section, NULL).setting != NULL;
+}
+
+int config_role(const char *section) {
+    int role = KAFKA_SECTIONS - 1;
+    while (role >= 0 && strcmp(section, kafka_sections[role]) != 0)
+        role--;
+    return role;
+}
+
+struct properties *config_properties(struct config *config, int role) {
+    return role == KAFKA_BOTH       ? &config->kafka
+           : role == KAFKA_CONSUMER ? &config->consumer
+                                    : &config->producer;
+}
+
+/* --- defaults --------------------------------------------------------------------------------- */
+
 static void fill_kafka(struct config *config) {
-    put_unless_given(config, &config->kafka, "bootstrap.servers", "localhost:9092");
-    put_unless_given(config, &config->producer, "transaction.timeout.ms", "10000");
-    if (!kafka_conf_is_classic(&config->kafka, &config->consumer)) return;
-    put_unless_given(config, &config->consumer, "session.timeout.ms", "10000");
-    put_unless_given(config, &config->consumer, "heartbeat.interval.ms", "1000");
+    const bool is_classic = kafka_conf_is_classic(&config->kafka, &config->consumer);
+    for (const struct setting *item = config_defaults; item->section != NULL; item++) {
+        struct properties *own = config_properties(config, config_role(item->section));
+        if ((item->flags & CONFIG_CLASSIC_ONLY) != 0 && !is_classic) continue;
+        if (kafka_conf_get(&config->kafka, item->name) != NULL) continue;
+        if (kafka_conf_get(own, item->name) != NULL) continue;
+        kafka_conf_put(own, item->name, item->fallback);
+    }
+}
+
+static int64_t session_timeout_ms(const struct config *config) {
+    return kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER,
+                             "session.timeout.ms");
 }
 
 /* The defaults that depend on the machine, or on what was set. */
 static bool fill_rest(struct config *config, const struct options *options, struct error *error) {
-    config->instance.is_static = config->instance.id != NULL;
-    if (!config->instance.is_static) {
+    config->is_static = config->instance.id != NULL;
+    if (!config->is_static) {
         unsigned id;
         char text[16];
         if (getrandom(&id, sizeof id, 0) != sizeof id) return error_set(error, "no random numbers");
@@ -61,137 +148,154 @@ static bool fill_rest(struct config *config, const struct options *options, stru
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
     fill_kafka(config);
-    const int64_t session_ms =
-        kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
-    config->drain_ms = (int)clamp(session_ms / 2, 0, DRAIN_MS_MAX);
+    config->drain_ms = (int)clamp(session_timeout_ms(config) / 2, 0, DRAIN_MS_MAX);
     return true;
 }
 
+/* --- what the settings may not be together ---------------------------------------------------- */
+
 /* Begins an error about a key with the place that set it. */
-static bool refuse(const struct config_sources *sources, const char *section, const char *key,
-                   struct error *error, const char *why) {
-    char place[CONFIG_PLACE_BYTES];
-    config_sources_locate(sources, section, key, place);
-    return error_set(error, "%s: %s.%s %s", place, section, key, why);
+#define reject(sources, section, key, error, format, ...)                                          \
+    error_set(error, "%s: %s.%s " format, place_of(sources, section, key), section,                \
+              key __VA_OPT__(, ) __VA_ARGS__)
+
+static const char *place_of(const struct config_sources *sources, const char *section,
+                            const char *key) {
+    const char *place = config_sources_place(sources, section, key);
+    return place == NULL ? "the default" : place;
 }
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {
-    const struct config *config = sources->config;
-    const char *input = config->input.topic;
-    const char *output = config->output.topic;
-    const char *rejected = config->output.rejected_topic;
+    const char *input = sources->config->source.topic;
+    const char *output = sources->config->sink.topic;
+    const char *rejected = sources->config->sink.rejected_topic;
     if (strcmp(output, input) == 0) {
-        return refuse(sources, "output", "topic", error, "is the input's topic too");
+        return reject(sources, "output", "topic", error, "is also the input topic");
     }
     if (strcmp(rejected, input) == 0) {
-        return refuse(sources, "output", "rejected_topic", error, "is the input's topic too");
+        return reject(sources, "output", "rejected_topic", error, "is also the input topic");
     }
     if (strcmp(rejected, output) == 0) {
-        return refuse(sources, "output", "rejected_topic", error, "is the same as output.topic");
+        return reject(sources, "output", "rejected_topic", error, "is the same as output.topic");
     }
     return true;
 }
 
-/* A member that says less often that it lives than the group asks for is expelled again and again.
- */
+/* A member whose heartbeats are further apart than the group allows is expelled again and again. */
 static bool check_heartbeat(const struct config_sources *sources, struct error *error) {
     const struct config *config = sources->config;
-    struct error why;
     if (!kafka_conf_is_classic(&config->kafka, &config->consumer)) return true;
     const int64_t beat_ms = kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER,
                                               "heartbeat.interval.ms");
-    const int64_t session_ms =
-        kafka_conf_number(&config->kafka, &config->consumer, KAFKA_CONSUMER, "session.timeout.ms");
+    const int64_t session_ms = session_timeout_ms(config);
     if (beat_ms < session_ms) return true;
-    error_set(&why,
-              "must be below session.timeout.ms, a third of it or less: it is %lld, and that %lld",
-              (long long)beat_ms, (long long)session_ms);
-    return refuse(sources, "consumer", "heartbeat.interval.ms", error, why.text);
+    return reject(sources, "consumer", "heartbeat.interval.ms", error,
+                  "(%lld) must be below session.timeout.ms (%lld), best a third of it or less",
+                  (long long)beat_ms, (long long)session_ms);
 }
 
-static bool check_times(const struct config_sources *sources, struct error *error) {
+static bool check_transaction(const struct config_sources *sources, struct error *error) {
     const struct config *config = sources->config;
     const int64_t transaction_ms = kafka_conf_number(&config->kafka, &config->producer,
                                                      KAFKA_PRODUCER, "transaction.timeout.ms");
-    struct error why;
-    if (config->output.guarantee == CONFIG_EXACTLY_ONCE &&
-        config->output.commit_ms >= transaction_ms) {
-        error_set(&why,
-                  "must be below the producer's transaction.timeout.ms (10000 unless set): it is "
-                  "%d, and that %lld",
-                  config->output.commit_ms, (long long)transaction_ms);
-        return refuse(sources, "output", "commit_ms", error, why.text);
+    if (config->sink.guarantee != KAFKA_SINK_EXACTLY_ONCE ||
+        config->publish.commit_ms < transaction_ms) {
+        return true;
     }
-    const bool is_commit = config->output.commit_ms > config->redis.checkpoint_ms;
-    const int longer_ms = is_commit ? config->output.commit_ms : config->redis.checkpoint_ms;
-    if (config->drain_ms > longer_ms) return true;
-    char place[CONFIG_PLACE_BYTES];
-    if (config_sources_locate(sources, "consumer", "session.timeout.ms", place)) {
-        error_set(
-            &why,
-            "is too short to hand over a partition: half of it, 10000 at most, is %d, and must "
-            "be more than output.commit_ms (%d) and redis.checkpoint_ms (%d)",
-            config->drain_ms, config->output.commit_ms, config->redis.checkpoint_ms);
-        return refuse(sources, "consumer", "session.timeout.ms", error, why.text);
+    return reject(sources, "output", "commit_ms", error,
+                  "(%d) must be below the producer's transaction.timeout.ms (%lld)",
+                  config->publish.commit_ms, (long long)transaction_ms);
+}
+
+/* What is under way must come to its end while a partition is given back. */
+static bool check_drain(const struct config_sources *sources, struct error *error) {
+    const struct config *config = sources->config;
+    const int commit_ms = config->publish.commit_ms;
+    const int checkpoint_ms = config->ingest.checkpoint_ms;
+    const bool is_commit = commit_ms > checkpoint_ms;
+    if (config->drain_ms > (is_commit ? commit_ms : checkpoint_ms)) return true;
+    if (config_sources_place(sources, "consumer", "session.timeout.ms") != NULL) {
+        return reject(
+            sources, "consumer", "session.timeout.ms", error,
+            "is too short to give a partition back: half of it, but at most 10000, is "
+            "%d, and must be more than output.commit_ms (%d) and redis.checkpoint_ms (%d)",
+            config->drain_ms, commit_ms, checkpoint_ms);
     }
-    error_set(&why,
-              "must be below 10000, and below half of consumer.session.timeout.ms: it is %d, and "
-              "that half %d",
-              longer_ms, config->drain_ms);
-    return refuse(sources, is_commit ? "output" : "redis",
-                  is_commit ? "commit_ms" : "checkpoint_ms", error, why.text);
+    return reject(sources, is_commit ? "output" : "redis",
+                  is_commit ? "commit_ms" : "checkpoint_ms", error,
+                  "(%d) must be below 10000, and below half of consumer.session.timeout.ms (%d)",
+                  is_commit ? commit_ms : checkpoint_ms, config->drain_ms);
 }
 
 /* By the parser that will read it; nothing is connected. */
 static bool check_redis(const struct config_sources *sources, struct error *error) {
     struct error why;
-    char place[CONFIG_PLACE_BYTES];
-    const struct config *config = sources->config;
-    struct redis_link *link = redis_link_create(config->redis.url, config->redis.timeout_ms, &why);
+    const struct redis_settings *redis = &sources->config->redis;
+    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &why);
     const bool is_right = link != NULL;
     redis_link_destroy(&link);
-    if (is_right) return true;
-    config_sources_locate(sources, "redis", "url", place);
-    return error_set(error, "%s: %s", place, why.text);
+    return is_right || error_set(error, "%s: %s", place_of(sources, "redis", "url"), why.text);
 }
 
-static bool check_clients(const struct config_sources *sources, struct error *error) {
-    const struct config *config = sources->config;
+static bool check_client(const struct config_sources *sources, enum kafka_role role,
+                         struct error *error) {
+    struct config *config = sources->config;
     struct error why;
-    const char *sections = "[kafka] and [consumer]";
-    if (kafka_conf_try(&config->kafka, &config->consumer, KAFKA_CONSUMER, false, &why)) {
-        sections = "[kafka] and [producer]";
-        if (kafka_conf_try(&config->kafka, &config->producer, KAFKA_PRODUCER,
-                           config->output.guarantee == CONFIG_EXACTLY_ONCE, &why)) {
-            return true;
-        }
-    }
-    char place[CONFIG_PLACE_BYTES];
-    const bool has_place = config_sources_locate_named(sources, why.text, place);
-    return error_set(error, "%s: %s", has_place ? place : sections, why.text);
+    const bool is_transactional =
+        role == KAFKA_PRODUCER && config->sink.guarantee == KAFKA_SINK_EXACTLY_ONCE;
+    if (kafka_conf_try(&config->kafka, config_properties(config, role), role, is_transactional,
+                       &why))
+        return true;
+    const char *place = config_sources_place_named(sources, why.text);
+    if (place != NULL) return error_set(error, "%s: %s", place, why.text);
+    return error_set(error, "[kafka] and [%s]: %s", kafka_sections[role], why.text);
+}
+
+static bool check(const struct config_sources *sources, struct error *error) {
+    return check_topics(sources, error) && check_transaction(sources, error) &&
+           check_drain(sources, error) && check_heartbeat(sources, error) &&
+           check_redis(sources, error) && check_client(sources, KAFKA_CONSUMER, error) &&
+           check_client(sources, KAFKA_PRODUCER, error);
 }
 
 struct config *config_create(const struct options *options, char **envp, struct error *error) {
     struct config_sources sources = {0};
     struct config *config = memory_create(sizeof *config);
-    const bool is_right = config_sources_open(&sources, config, error) &&
-                          read_sources(&sources, options, envp, error) &&
-                          fill_rest(config, options, error) && check_topics(&sources, error) &&
-                          check_times(&sources, error) && check_heartbeat(&sources, error) &&
-                          check_redis(&sources, error) && check_clients(&sources, error);
+    const bool is_right = config_sources_read(&sources, config, options, envp, error) &&
+                          fill_rest(config, options, error) && check(&sources, error);
     config_sources_close(&sources);
     if (!is_right) config_destroy(&config);
     return config;
 }
 
 void config_destroy(struct config **config) {
+    struct config_key key;
     if (*config == NULL) return;
     kafka_conf_release(&(*config)->kafka);
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
-    config_keys_release(*config);
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
+        setting_release(key.setting, (char *)*config + key.offset);
     free(*config);
     *config = NULL;
+}
+
+/* --- printing --------------------------------------------------------------------------------- */
+
+/* Secrets are shown as ***; a URL without its password. */
+static void print_key(const struct config *config, const struct config_key *key, FILE *out) {
+    const char *module = (const char *)config + key->offset;
+    const char *const *text = (const void *)(module + key->setting->offset);
+    const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
+    fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
+    if ((key->setting->flags & SETTING_SECRET) == 0) {
+        setting_print(key->setting, module, out);
+    } else {
+        struct redis_link *link = redis_link_create(*text, 0, NULL);
+        fputs(link == NULL ? "***" : redis_link_name(link), out);
+        redis_link_destroy(&link);
+    }
+    fputc('\n', out);
 }
 
 static void print_properties(const struct properties *properties, FILE *out) {
@@ -203,26 +307,16 @@ static void print_properties(const struct properties *properties, FILE *out) {
 }
 
 void config_print(const struct config *config, FILE *out) {
-    fputs("[kafka]\n", out);
-    print_properties(&config->kafka, out);
-    fputs("\n[producer]\n", out);
-    print_properties(&config->producer, out);
-    const char *section = "";
-    for (size_t i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        if (strcmp(key->section, section) != 0) fprintf(out, "\n[%s]\n", key->section);
-        section = key->section;
-        const bool is_random =
-            !config->instance.is_static && key == config_keys_find("instance", "id");
-        fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->name);
-        if (key->is_secret) {
-            struct redis_link *link = redis_link_create(config->redis.url, 0, NULL);
-            fputs(redis_link_name(link), out);
-            redis_link_destroy(&link);
-        } else {
-            config_keys_write(key, config, out);
+    const struct properties *const properties[] = {&config->kafka, &config->consumer,
+                                                   &config->producer};
+    const char *section;
+    struct config_key key;
+    for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
+        const int role = config_role(section);
+        fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", section);
+        for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+            if (strcmp(key.setting->section, section) == 0) print_key(config, &key, out);
         }
-        fputc('\n', out);
-        if (strcmp(section, "consumer") == 0) print_properties(&config->consumer, out);
+        if (role >= 0) print_properties(properties[role], out);
     }
 }

@@ -1,150 +1,66 @@
+/* Options may stand before the command, and what their values may be is only known from it: so what
+ * is given is collected first, and parsed once the command is known. */
 #include "app/options.h"
 
-#include <ctype.h>
-#include <errno.h>
+#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/setting.h"
 
-enum { FIRST_LONG = 256 }; /* above every short option's letter */
+enum { FIRST_LONG = 256 }; /* above every letter; a command's own option is this plus its place */
 
-enum { OPTION_VERSION = FIRST_LONG, OPTION_SHAPING };
+const struct option_row options_common[] = {
+    {'c', NULL, "FILE", "read settings from an INI file"},
+    {'X', NULL, "SECTION.KEY=VALUE", "set one: -X kafka.bootstrap.servers=broker:9092; repeatable"},
+    {'v', NULL, NULL, "log more: log.level=debug"},
+    {'q', NULL, NULL, "log less: log.level=warn"},
+    {'h', "help", NULL, "this text"},
+    {'V', "version", NULL, "the versions of rollcall and its libraries"},
+    OPTION_END};
 
-/* --count and its like: numbers of generate, demo and top; val is OPTION_SHAPING plus the place
- * here. */
-enum shaping { COUNT, RATE, USERS, SKEW, INVALID, SEED, START, EVERY, SHAPING_COUNT };
-
-static const struct option long_options[] = {
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"count", required_argument, NULL, OPTION_SHAPING + COUNT},
-    {"rate", required_argument, NULL, OPTION_SHAPING + RATE},
-    {"users", required_argument, NULL, OPTION_SHAPING + USERS},
-    {"skew", required_argument, NULL, OPTION_SHAPING + SKEW},
-    {"invalid", required_argument, NULL, OPTION_SHAPING + INVALID},
-    {"seed", required_argument, NULL, OPTION_SHAPING + SEED},
-    {"start", required_argument, NULL, OPTION_SHAPING + START},
-    {"every", required_argument, NULL, OPTION_SHAPING + EVERY},
-    {NULL, 0, NULL, 0},
+struct line {
+    const struct command *const *commands;
+    struct option longs[OPTIONS_NAMES_MAX + 1]; /* for getopt_long: everybody's */
+    int own_count;                              /* the first of longs are commands' own options */
+    const char *texts[OPTIONS_NAMES_MAX];       /* values of own options, NULL: not given */
+    char letters[2 * OPTIONS_NAMES_MAX];
 };
 
-static const char *const command_names[OPTIONS_COMMAND_COUNT] = {
-    [OPTIONS_RUN] = "run",           [OPTIONS_DEMO] = "demo",   [OPTIONS_GENERATE] = "generate",
-    [OPTIONS_SNAPSHOT] = "snapshot", [OPTIONS_CHECK] = "check", [OPTIONS_TOP] = "top",
-};
-
-/* Who has an option, as a word for the error. */
-static const char *owners_of(enum shaping which) {
-    if (which == EVERY) return "top has";
-    return which == COUNT ? "generate, demo and top have" : "generate and demo have";
+static int find_long(const struct line *line, const char *name) {
+    int i = 0;
+    while (i < line->own_count && strcmp(line->longs[i].name, name) != 0)
+        i++;
+    return i;
 }
 
-static bool has_option(enum options_command command, enum shaping which) {
-    if (command == OPTIONS_TOP) return which == EVERY || which == COUNT;
-    return which != EVERY && (command == OPTIONS_GENERATE || command == OPTIONS_DEMO);
-}
-
-static bool parse_integer(const char *name, const char *text, int64_t min, int64_t max,
-                          int64_t *number, struct error *error) {
-    char *end = NULL;
-    errno = 0;
-    *number = strtoll(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end != '\0') {
-        return error_set(error, "--%s: \"%s\" is no whole number", name, text);
+static void prepare(struct line *line) {
+    for (const struct command *const *command = line->commands; *command != NULL; command++) {
+        const struct option_row *row = (*command)->options;
+        for (; row != NULL && row->name != NULL; row++) {
+            const int i = find_long(line, row->name);
+            if (i < line->own_count) continue;
+            assert(i < OPTIONS_NAMES_MAX);
+            line->longs[line->own_count++] =
+                (struct option){row->name, required_argument, NULL, FIRST_LONG + i};
+        }
     }
-    if (errno == 0 && *number >= min && *number <= max) return true;
-    return error_set(error, "--%s: %s is out of range; allowed are %lld to %lld", name, text,
-                     (long long)min, (long long)max);
+    int count = line->own_count;
+    strcpy(line->letters, ":");
+    for (const struct option_row *row = options_common; row->letter != 0; row++) {
+        const char letter[] = {row->letter, row->argument != NULL ? ':' : '\0', '\0'};
+        strcat(line->letters, letter);
+        if (row->name == NULL) continue;
+        assert(count < OPTIONS_NAMES_MAX);
+        line->longs[count++] = (struct option){row->name, no_argument, NULL, row->letter};
+    }
 }
 
-static bool parse_real(const char *name, const char *text, double max, double *number,
-                       struct error *error) {
-    char *end = NULL;
-    *number = strtod(text, &end);
-    const bool is_number = text[0] != '\0' && strspn(text, "0123456789.") == strlen(text);
-    if (!is_number || *end != '\0') {
-        return error_set(error, "--%s: \"%s\" is no number", name, text);
-    }
-    return *number <= max ||
-           error_set(error, "--%s: %s is out of range; allowed are 0 to %g", name, text, max);
-}
-
-/* A time by ISO 8601 in seconds since 1970, or -1. Parts at its end may be missing; without a zone
- * it is UTC. */
-static int64_t parse_iso(const char *text) {
-    static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"};
-    char copy[40];
-    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) return -1;
-    char *const separator = strchr(copy, 'T');
-    if (separator != NULL) *separator = ' ';
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        struct tm local = {0}, zone = {0};
-        const char *end = strptime(copy, forms[i], &local);
-        if (end != NULL && *end == '.') end += 1 + strspn(end + 1, "0123456789");
-        if (end != NULL && *end != '\0') end = strptime(end, "%z", &zone);
-        if (end == NULL || *end != '\0') continue;
-        const int day = local.tm_mday;
-        const time_t seconds = timegm(&local);
-        return local.tm_mday == day ? seconds - zone.tm_gmtoff : -1; /* else: 31 February */
-    }
-    return -1;
-}
-
-static bool parse_start(const char *text, int64_t *start_ms, struct error *error) {
-    const int64_t latest_s = INT64_C(4102444799); /* 2099-12-31T23:59:59Z */
-    int64_t start_s = -1;
-    if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) {
-        if (!parse_integer("start", text, 0, latest_s, &start_s, error)) return false;
-    } else {
-        start_s = parse_iso(text);
-    }
-    if (start_s < 0 || start_s > latest_s) {
-        return error_set(error,
-                         "--start: \"%s\" is neither seconds since 1970 nor a time such as "
-                         "2024-07-10T14:36:56Z, up to the year 2099",
-                         text);
-    }
-    *start_ms = start_s * 1000;
-    return true;
-}
-
-static bool parse_shaping(enum shaping which, const char *text, struct options *options,
-                          struct error *error) {
-    struct event_plan *event = &options->event;
-    int64_t number = 0;
-    switch (which) {
-    case COUNT:
-        return parse_integer("count", text, 0, INT64_C(1000000000000), &options->count, error);
-    case RATE:
-        return parse_integer("rate", text, 0, 10000000, &options->rate, error);
-    case USERS:
-        return parse_integer("users", text, 1, EVENT_USERS_MAX, &event->users, error);
-    case SKEW:
-        return parse_real("skew", text, 4, &event->skew, error);
-    case INVALID:
-        return parse_real("invalid", text, 100, &event->invalid_percent, error);
-    case SEED:
-        if (!parse_integer("seed", text, 0, INT64_MAX, &number, error)) return false;
-        event->seed = (uint64_t)number;
-        return true;
-    case START:
-        options->has_start = parse_start(text, &event->start_ms, error);
-        return options->has_start;
-    case EVERY:
-        return parse_integer("every", text, 1, 3600, &options->every_s, error);
-    case SHAPING_COUNT:
-        break;
-    }
-    abort(); /* never in long_options */
-}
-
-/* getopt_long found an option that is none, or one that lacks its value, or has one too many. */
-static bool refuse_option(int found, char **argv, struct error *error) {
+/* getopt_long found an option that does not exist, lacks its value, or has one too many. */
+static bool reject_option(const struct line *line, int found, char **argv, struct error *error) {
     const char *text = argv[optind - 1];
     if (found == ':') return error_set(error, "%s needs a value", text);
     if (optopt > 0 && optopt < FIRST_LONG && strncmp(text, "--", 2) != 0) {
@@ -154,95 +70,129 @@ static bool refuse_option(int found, char **argv, struct error *error) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
     if (optopt != 0) return error_set(error, "%s takes no value", name);
     struct nearest nearest = nearest_to(name + 2);
-    for (const struct option *option = long_options; option->name != NULL; option++) {
+    for (const struct option *option = line->longs; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
-    }
-    if (nearest.name == NULL) return error_set(error, "there is no option %s", name);
-    return error_set(error, "there is no option %s; did you mean --%s?", name, nearest.name);
+    return error_set(error, "there is no option %s%s", name, nearest_hint(&nearest, "--", ""));
 }
 
-static bool find_command(const char *name, enum options_command *command, struct error *error) {
+static bool find_command(const struct line *line, const char *name, struct options *options,
+                         struct error *error) {
     struct nearest nearest = nearest_to(name);
-    for (int i = 0; i < OPTIONS_COMMAND_COUNT; i++) {
-        *command = (enum options_command)i;
-        if (strcmp(command_names[i], name) == 0) return true;
-        nearest_offer(&nearest, command_names[i]);
+    nearest_offer(&nearest, "help");
+    for (const struct command *const *command = line->commands; *command != NULL; command++) {
+        options->command = *command;
+        if (strcmp((*command)->name, name) == 0) return true;
+        nearest_offer(&nearest, (*command)->name);
     }
-    if (nearest.name == NULL) {
-        return error_set(error, "there is no command %s; `rollcall --help` lists them", name);
-    }
-    return error_set(error, "there is no command %s; did you mean %s?", name, nearest.name);
+    options->command = NULL;
+    const char *hint = nearest_hint(&nearest, "", "");
+    return error_set(error, "there is no command %s%s", name,
+                     *hint != '\0' ? hint : "; `rollcall --help` lists them");
 }
 
-/* Sees to the command word, and to what it means for the other options. */
-static bool finish(int argc, char **argv, const bool is_given[SHAPING_COUNT],
-                   struct options *options, struct error *error) {
-    if (optind == argc) {
-        return error_set(error, "which command? `rollcall --help` lists them");
+static bool has_option(const struct command *command, const char *name) {
+    const struct option_row *row = command->options;
+    while (row != NULL && row->name != NULL && strcmp(row->name, name) != 0)
+        row++;
+    return row != NULL && row->name != NULL;
+}
+
+/* Names the commands that have the option. */
+static bool reject_foreign(const struct line *line, const struct command *command, const char *name,
+                           struct error *error) {
+    char owners[128] = "";
+    for (int i = 0; line->commands[i] != NULL; i++) {
+        const size_t used = strlen(owners);
+        if (!has_option(line->commands[i], name)) continue;
+        snprintf(owners + used, sizeof owners - used, "%s%s", used == 0 ? "" : ", ",
+                 line->commands[i]->name);
     }
-    if (!find_command(argv[optind], &options->command, error)) return false;
-    options->has_command = true;
-    const char *command = argv[optind];
-    if (optind + 1 < argc) {
-        return error_set(error, "%s takes no argument: \"%s\"", command, argv[optind + 1]);
+    return error_set(error, "%s has no option --%s; it belongs to: %s", command->name, name,
+                     owners);
+}
+
+/* Fills the command's own struct. */
+static bool parse_own(const struct line *line, struct options *options, struct error *error) {
+    const struct option_row *row = options->command->options;
+    for (int i = 0; i < line->own_count; i++) {
+        if (line->texts[i] == NULL || has_option(options->command, line->longs[i].name)) continue;
+        return reject_foreign(line, options->command, line->longs[i].name, error);
     }
-    for (const struct option *option = long_options; option->name != NULL; option++) {
-        const enum shaping which = (enum shaping)(option->val - OPTION_SHAPING);
-        if (option->val < OPTION_SHAPING || !is_given[which]) continue;
-        if (has_option(options->command, which)) continue;
-        return error_set(error, "%s has no option --%s; %s it", command, option->name,
-                         owners_of(which));
+    for (; row != NULL && row->name != NULL; row++) {
+        const char *text = line->texts[find_long(line, row->name)];
+        void *member = options->own + row->offset;
+        struct error why;
+        assert(row->offset + sizeof(int64_t) <= sizeof options->own);
+        if (text == NULL) text = row->fallback;
+        const bool is_right = row->parse != NULL
+                                  ? row->parse(row, text, member, &why)
+                                  : setting_parse_number(text, row->min, row->max, member, &why);
+        if (!is_right) return error_set(error, "--%s: %s", row->name, why.text);
     }
-    if (options->is_verbose && options->is_quiet) return error_set(error, "either -v or -q");
-    if (options->command == OPTIONS_DEMO) {
-        if (!is_given[COUNT]) options->count = 100000;
-        if (options->count == 0)
-            return error_set(error, "--count: the demo needs at least 1 event");
-    }
-    if (options->command == OPTIONS_GENERATE && options->rate < 0) options->rate = 100;
-    if (options->rate < 0) options->rate = 0;
-    options->event.rate = options->rate > 0 ? options->rate : 1000;
     return true;
 }
 
-enum options_verdict options_parse(int argc, char **argv, struct options *options,
-                                   struct error *error) {
-    *options =
-        (struct options){.rate = -1,
-                         .every_s = 1,
-                         .event = {.seed = 1, .users = 10000, .skew = 1.0, .invalid_percent = 1.0}};
-    bool is_help = false;
-    bool is_version = false;
-    bool is_given[SHAPING_COUNT] = {false};
-    optind = 0; /* glibc: begin anew */
-    opterr = 0;
+static enum options_verdict verdict(bool is_right, enum options_verdict what) {
+    return is_right ? what : OPTIONS_WRONG;
+}
+
+/* `rollcall help WORD`; what makes docs/configuration.md is not for users, and not in any help. */
+static enum options_verdict parse_help(const struct line *line, char **words,
+                                       struct options *options, struct error *error) {
+    if (words[0] == NULL) return OPTIONS_HELP;
+    if (words[1] != NULL) return verdict(error_set(error, "help takes one argument"), OPTIONS_HELP);
+    if (strcmp(words[0], "settings") == 0) return OPTIONS_SETTINGS;
+    if (strcmp(words[0], "configuration.md") == 0) return OPTIONS_MARKDOWN;
+    return verdict(find_command(line, words[0], options, error), OPTIONS_HELP);
+}
+
+static enum options_verdict parse_command(const struct line *line, char **words, bool is_help,
+                                          struct options *options, struct error *error) {
+    const char *name = words[0];
+    bool is_right = true;
+    if (name == NULL && is_help) return OPTIONS_HELP;
+    if (name == NULL) {
+        is_right = error_set(error, "no command; `rollcall --help` lists them");
+    } else if (strcmp(name, "help") == 0) {
+        return parse_help(line, words + 1, options, error);
+    } else if (!find_command(line, name, options, error)) {
+        is_right = false;
+    } else if (is_help) {
+        return OPTIONS_HELP;
+    } else if (words[1] != NULL) {
+        is_right = error_set(error, "%s takes no argument: \"%s\"", name, words[1]);
+    } else if (options->is_verbose && options->is_quiet) {
+        is_right = error_set(error, "-v and -q exclude each other");
+    }
+    return verdict(is_right && parse_own(line, options, error), OPTIONS_GO_ON);
+}
+
+enum options_verdict options_parse(int argc, char **argv, const struct command *const *commands,
+                                   struct options *options, struct error *error) {
+    struct line line = {.commands = commands};
+    bool is_help = false, is_version = false;
     int found;
+    prepare(&line);
+    *options = (struct options){0};
+    optind = 0; /* glibc: begin again */
+    opterr = 0;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): main parses before there is a second thread */
-    while ((found = getopt_long(argc, argv, ":c:X:vqh", long_options, NULL)) != -1) {
+    while ((found = getopt_long(argc, argv, line.letters, line.longs, NULL)) != -1) {
         if (found == '?' || found == ':') {
-            refuse_option(found, argv, error);
+            return verdict(reject_option(&line, found, argv, error), OPTIONS_GO_ON);
+        }
+        if (found == 'X' && options->override_count == OPTIONS_OVERRIDES_MAX) {
+            error_set(error, "-X is given more than %d times", OPTIONS_OVERRIDES_MAX);
             return OPTIONS_WRONG;
         }
-        if (found >= OPTION_SHAPING) {
-            const enum shaping which = (enum shaping)(found - OPTION_SHAPING);
-            if (!parse_shaping(which, optarg, options, error)) return OPTIONS_WRONG;
-            is_given[which] = true;
-        } else if (found == 'X') {
-            if (options->override_count == OPTIONS_OVERRIDES_MAX) {
-                error_set(error, "-X is there more than %d times", OPTIONS_OVERRIDES_MAX);
-                return OPTIONS_WRONG;
-            }
-            options->overrides[options->override_count++] = optarg;
-        } else if (found == 'c') {
-            options->config_path = optarg;
-        }
+        if (found >= FIRST_LONG) line.texts[found - FIRST_LONG] = optarg;
+        if (found == 'X') options->overrides[options->override_count++] = optarg;
+        if (found == 'c') options->config_path = optarg;
         is_help = is_help || found == 'h';
-        is_version = is_version || found == OPTION_VERSION;
+        is_version = is_version || found == 'V';
         options->is_verbose = options->is_verbose || found == 'v';
         options->is_quiet = options->is_quiet || found == 'q';
     }
     if (is_version) return OPTIONS_VERSION;
-    const bool is_right = finish(argc, argv, is_given, options, error);
-    if (is_help && (options->has_command || optind == argc)) return OPTIONS_HELP;
-    return is_right ? OPTIONS_GO_ON : OPTIONS_WRONG;
+    return parse_command(&line, argv + optind, is_help, options, error);
 }

@@ -1,14 +1,19 @@
-/* Created in the order of the flow, torn down in reverse. */
+/* Created in the order of the flow, torn down in reverse.
+ *
+ *     STARTS  preflight; then the edges and the threads are made, and the group is joined
+ *     FLOWS   the group is served
+ *     DRAINS  the end was asked for, or something failed: partitions are given back, the group is
+ *     left ENDED
+ */
 #include "app/pipeline.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "app/assignment.h"
 #include "app/preflight.h"
 #include "app/stats.h"
-#include "app/stop.h"
 #include "app/totals.h"
 #include "base/clamp.h"
 #include "base/clock.h"
@@ -19,14 +24,13 @@
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
-#include "flow/count.h"
 #include "flow/checkpoint.h"
+#include "flow/count.h"
 #include "flow/expose.h"
 #include "flow/ingest.h"
 #include "flow/publish.h"
 
 enum {
-    POLL_MS = 100,
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
     STUCK_MS = 60000, /* a thread without a step for so long is stuck */
@@ -35,21 +39,25 @@ enum {
 
 struct pipeline {
     const struct config *config;
-    struct stop stop;
+    struct stop *stop;
     uint64_t seed;
+    enum { STARTS, FLOWS, DRAINS, ENDED } state;
+    int64_t look_ms; /* when to look next */
     struct topic_facts input;
     char transactional_id[512];
 
     struct stats stats;
+    struct aggregates aggregates;
 
     struct fence fence;
+    struct preflight *preflight;
     struct redis_store *start_store; /* of the main thread: checks, offsets at assignment */
     struct redis_link *page_link;    /* of the HTTP thread: /counts */
     struct redis_store *count_store; /* of CHECKPOINT */
     struct kafka_source *source;
     struct kafka_sink *sink;
     struct checkpoint *checkpoint;
-    struct aggregate *aggregates[BATCH_SHARDS_MAX];
+    struct count *counts[BATCH_SHARDS_MAX];
     struct inbox *shard_inboxes[BATCH_SHARDS_MAX];
     struct publish *publish;
     struct assignment *assignment;
@@ -60,21 +68,19 @@ struct pipeline {
 
 /* --- what HTTP shows -------------------------------------------------------------------------- */
 
-static bool is_recent(int64_t heartbeat_ms, const char *thread, struct text *why) {
-    if (clock_ms() - heartbeat_ms < STUCK_MS) return true;
-    text_format(why, "thread %s is stuck", thread);
+static bool is_recent(const struct worker *worker, struct text *why) {
+    if (clock_ms() - worker_heartbeat_ms(worker) < STUCK_MS) return true;
+    text_format(why, "thread %s is stuck", worker->name);
     return false;
 }
 
 static bool is_alive(void *context, struct text *why) {
     struct pipeline *pipeline = context;
-    bool is_good = true;
     if (!atomic_load(&pipeline->is_flowing)) return true;
-    is_good = is_recent(checkpoint_heartbeat_ms(pipeline->checkpoint), "checkpoint", why) &&
-              is_recent(publish_heartbeat_ms(pipeline->publish), "publish", why);
-    for (int s = 0; is_good && s < pipeline->config->instance.shards; s++) {
-        is_good = is_recent(aggregate_heartbeat_ms(pipeline->aggregates[s]), "aggregate", why);
-    }
+    bool is_good = is_recent(checkpoint_worker(pipeline->checkpoint), why) &&
+                   is_recent(publish_worker(pipeline->publish), why);
+    for (int s = 0; is_good && s < pipeline->config->instance.shards; s++)
+        is_good = is_recent(count_worker(pipeline->counts[s]), why);
     return is_good && assignment_is_alive(pipeline->assignment, clock_ms() - STUCK_MS, why);
 }
 
@@ -83,14 +89,14 @@ static bool is_ready(void *context, struct text *why) {
     const char *missing = NULL;
     if (!atomic_load(&pipeline->is_flowing)) {
         missing = "not started: waiting for Kafka and Redis";
-    } else if (stop_is_asked(&pipeline->stop)) {
+    } else if (stop_is_asked(pipeline->stop)) {
         missing = "stopping";
     } else if (!kafka_source_is_joined(pipeline->source)) {
         missing = "not joined: the group has not given this instance its share yet";
     } else if (!publish_is_open(pipeline->publish)) {
         missing = "the producer is not ready";
     } else if (!checkpoint_is_reachable(pipeline->checkpoint)) {
-        missing = "Redis is away";
+        missing = "Redis is unreachable";
     }
     if (missing != NULL) text_add(why, missing);
     return missing == NULL;
@@ -100,24 +106,20 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
                         struct text *why) {
     struct pipeline *pipeline = context;
     const struct config *config = pipeline->config;
-    const char *const *dimensions = (const char *const *)config->aggregate.dimensions;
-    const unsigned dimension_count = (unsigned)config->aggregate.dimension_count;
     if (scope == EXPOSE_INSTANCE) {
         struct tally *tallies[BATCH_SHARDS_MAX];
         if (!atomic_load(&pipeline->is_flowing)) {
             text_add(why, "not started");
             return false;
         }
-        for (int s = 0; s < config->instance.shards; s++) {
-            tallies[s] = aggregate_tally(pipeline->aggregates[s]);
-        }
-        totals_render(tallies, (unsigned)config->instance.shards, dimensions, dimension_count,
-                      json);
+        for (int s = 0; s < config->instance.shards; s++)
+            tallies[s] = count_tally(pipeline->counts[s]);
+        totals_render(tallies, (unsigned)config->instance.shards, &pipeline->aggregates, json);
         return true;
     }
     struct error error;
-    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, dimensions, dimension_count,
-                            json, &error) == STORE_OK) {
+    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, &pipeline->aggregates, json,
+                            &error) == STORE_OK) {
         return true;
     }
     text_add(why, error.text);
@@ -126,259 +128,271 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
 
 static void refresh(void *context) {
     struct pipeline *pipeline = context;
+    struct metric *queue_depth = pipeline->stats.queue_depth;
     if (!atomic_load(&pipeline->is_flowing)) return;
     size_t depth = 0;
-    for (int s = 0; s < pipeline->config->instance.shards; s++) {
-        depth += inbox_depth(aggregate_inbox(pipeline->aggregates[s]));
-    }
-    metric_set(metric_cell(pipeline->stats.queue_depth, "aggregate"), (int64_t)depth);
-    metric_set(metric_cell(pipeline->stats.queue_depth, "publish"),
+    for (int s = 0; s < pipeline->config->instance.shards; s++)
+        depth += inbox_depth(count_inbox(pipeline->counts[s]));
+    metric_set(metric_cell(queue_depth, "aggregate"), (int64_t)depth);
+    metric_set(metric_cell(queue_depth, "publish"),
                (int64_t)inbox_depth(publish_inbox(pipeline->publish)));
-    metric_set(metric_cell(pipeline->stats.queue_depth, "checkpoint"),
+    metric_set(metric_cell(queue_depth, "checkpoint"),
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
 }
 
 /* --- building -------------------------------------------------------------------------------- */
 
-struct redis_store *pipeline_store(const struct config *config, const char *topic_id,
-                                   struct error *error) {
-    struct redis_store_options options = {
-        .url = config->redis.url,
-        .prefix = config->redis.prefix,
-        .timeout_ms = config->redis.timeout_ms,
-        .group = config->group_id,
-        .topic = config->input.topic,
-        .topic_id = topic_id,
-        .dimension_count = (unsigned)config->aggregate.dimension_count,
-        .threshold = config->anomaly.threshold,
-        .max_values = config->aggregate.max_values,
-        .retention_days = config->aggregate.retention_days,
-        .max_days = config->aggregate.max_days,
+static struct redis_store *make_store(struct pipeline *pipeline, struct error *error) {
+    const struct redis_store_options options = {
+        .redis = &pipeline->config->redis,
+        .aggregates = &pipeline->aggregates,
+        .group = pipeline->config->source.group,
+        .topic = pipeline->config->source.topic,
+        .topic_id = pipeline->input.id, /* once preflight has it */
     };
-    for (int d = 0; d < config->aggregate.dimension_count; d++) {
-        options.dimensions[d] = config->aggregate.dimensions[d];
-    }
     return redis_store_create(&options, error);
 }
 
-struct pipeline *pipeline_create(const struct config *config, const volatile sig_atomic_t *stop,
+static bool make_expose(struct pipeline *pipeline, struct error *error) {
+    const char *listen = pipeline->config->expose.listen;
+    const struct expose_view view = {
+        .metrics = pipeline->stats.metrics,
+        .context = pipeline,
+        .refresh = refresh,
+        .is_alive = is_alive,
+        .is_ready = is_ready,
+        .counts = show_counts,
+    };
+    if (*listen == '\0') return true;
+    pipeline->expose = expose_create(listen, &view, error);
+    return pipeline->expose != NULL;
+}
+
+struct pipeline *pipeline_create(const struct config *config, struct stop *stop, uint64_t seed,
                                  struct error *error) {
     struct pipeline *pipeline = memory_create(sizeof *pipeline);
-    stats_create(&pipeline->stats);
     pipeline->config = config;
-    stop_init(&pipeline->stop, stop);
+    pipeline->stop = stop;
+    pipeline->seed = seed;
+    stats_create(&pipeline->stats);
+    aggregates_init(&pipeline->aggregates, &config->aggregate);
     budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
-    if (getrandom(&pipeline->seed, sizeof pipeline->seed, 0) < 0)
-        pipeline->seed = (uint64_t)clock_us();
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
-             config->group_id, config->instance.id);
-    pipeline->start_store = pipeline_store(pipeline->config, pipeline->input.id, error);
-    if (pipeline->start_store == NULL) goto fail;
-    pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
-    if (pipeline->page_link == NULL) goto fail;
-    if (*config->http.listen != '\0') {
-        struct expose_view view = {
-            .metrics = pipeline->stats.metrics,
-            .context = pipeline,
-            .refresh = refresh,
-            .is_alive = is_alive,
-            .is_ready = is_ready,
-            .counts = show_counts,
-        };
-        pipeline->expose = expose_create(config->http.listen, &view, error);
-        if (pipeline->expose == NULL) goto fail;
+             config->source.group, config->instance.id);
+    pipeline->start_store = make_store(pipeline, error);
+    if (pipeline->start_store != NULL)
+        pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
+    if (pipeline->page_link == NULL || !make_expose(pipeline, error)) {
+        pipeline_destroy(&pipeline);
+        return NULL;
     }
+    pipeline->preflight = preflight_create(config, pipeline->start_store, &pipeline->input);
     return pipeline;
-fail:
-    pipeline_destroy(&pipeline);
-    return NULL;
 }
 
 static bool make_edges(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
-    size_t memory_bytes = (size_t)config->instance.memory_mb << 20;
-    struct kafka_source_options source = {
+    const size_t memory_bytes = (size_t)config->instance.memory_mb << 20;
+    const struct kafka_source_options source = {
+        .settings = &config->source,
         .kafka = &config->kafka,
         .consumer = &config->consumer,
-        .group = config->group_id,
-        .topic = config->input.topic,
-        .static_id = config->instance.is_static ? config->instance.id : NULL,
+        .static_id = config->is_static ? config->instance.id : NULL,
         .queue_bytes = memory_bytes * 3 / 10,
         .partition_count = pipeline->input.partition_count,
     };
-    struct kafka_sink_options sink = {
+    const struct kafka_sink_options sink = {
+        .settings = &config->sink,
         .kafka = &config->kafka,
         .producer = &config->producer,
-        .transactional_id =
-            config->output.guarantee == CONFIG_EXACTLY_ONCE ? pipeline->transactional_id : NULL,
-        .input_topic = config->input.topic,
-        .topic = config->output.topic,
-        .rejected_topic = config->output.rejected_topic,
-        .queue_bytes = memory_bytes / 10,
+        .transactional_id = pipeline->transactional_id,
+        .input_topic = config->source.topic,
         /* a commit comes first, unless it is made so rarely that the queue would be full by then */
+        .queue_bytes = memory_bytes / 10,
     };
-    pipeline->count_store = pipeline_store(pipeline->config, pipeline->input.id, error);
-    if (pipeline->count_store == NULL) return false;
-    pipeline->source = kafka_source_create(&source, error);
-    if (pipeline->source == NULL) return false;
-    pipeline->sink = kafka_sink_create(&sink, error);
+    pipeline->count_store = make_store(pipeline, error);
+    if (pipeline->count_store != NULL) pipeline->source = kafka_source_create(&source, error);
+    if (pipeline->source != NULL) pipeline->sink = kafka_sink_create(&sink, error);
     return pipeline->sink != NULL;
 }
 
 static bool make_threads(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
-    struct checkpoint_options checkpoint = {
+    const struct checkpoint_options checkpoint = {
         .store = pipeline->count_store,
+        .aggregates = &pipeline->aggregates,
+        .metrics = &pipeline->stats.checkpoint,
         .shard_count = (unsigned)config->instance.shards,
         .partition_max = FENCE_PARTITIONS_MAX,
-        .threshold = config->anomaly.threshold,
-        .counted = pipeline->stats.counted,
-        .rejected = pipeline->stats.rejected,
-        .anomalies = pipeline->stats.anomalies,
-        .seconds = pipeline->stats.checkpoint_seconds,
-        .failures = pipeline->stats.checkpoint_failures,
         .failed = stop_fail,
-        .context = &pipeline->stop,
+        .context = pipeline->stop,
     };
-    struct publish_options publish = {
+    const struct publish_options publish = {
         .sink = pipeline->sink,
         .source = pipeline->source,
         .fence = &pipeline->fence,
+        .settings = &config->publish,
+        .metrics = &pipeline->stats.publish,
         .partition_max = FENCE_PARTITIONS_MAX,
-        .commit_ms = config->output.commit_ms,
-        .published = pipeline->stats.published,
-        .aborted = pipeline->stats.aborted,
-        .seconds = pipeline->stats.transaction_seconds,
         .failed = stop_fail,
-        .context = &pipeline->stop,
+        .context = pipeline->stop,
     };
     pipeline->checkpoint = checkpoint_create(&checkpoint);
-    if (!checkpoint_start(pipeline->checkpoint)) goto fail;
-    for (int s = 0; s < config->instance.shards; s++) {
-        struct aggregate_options aggregate = {
+    bool is_good = checkpoint_start(pipeline->checkpoint);
+    for (int s = 0; is_good && s < config->instance.shards; s++) {
+        const struct count_options count = {
             .shard = (unsigned)s,
             .partition_max = FENCE_PARTITIONS_MAX,
             .seed = pipeline->seed,
-            .max_values = config->aggregate.max_values,
+            .aggregates = &pipeline->aggregates,
             .checkpoint = checkpoint_inbox(pipeline->checkpoint),
         };
-        pipeline->aggregates[s] = aggregate_create(&aggregate);
-        pipeline->shard_inboxes[s] = aggregate_inbox(pipeline->aggregates[s]);
-        if (!aggregate_start(pipeline->aggregates[s])) goto fail;
+        pipeline->counts[s] = count_create(&count);
+        pipeline->shard_inboxes[s] = count_inbox(pipeline->counts[s]);
+        is_good = count_start(pipeline->counts[s]);
     }
+    if (!is_good) return error_set(error, "the system has no thread to give");
     pipeline->publish = publish_create(&publish);
-    if (!publish_start(pipeline->publish)) goto fail;
-    return true;
-fail:
-    return error_set(error, "out of memory or threads");
+    return publish_start(pipeline->publish) || error_set(error, "the system has no thread to give");
 }
 
 static void make_assignment(struct pipeline *pipeline) {
     const struct config *config = pipeline->config;
-    int64_t memory_bytes = (int64_t)config->instance.memory_mb << 20;
-    int64_t share_bytes = memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
-    struct ingest_options ingest = {
-        .source = pipeline->source,
-        .topic = config->input.topic,
-        .rules = {.dimension_count = (size_t)config->aggregate.dimension_count,
-                  .max_future_s = config->aggregate.max_future_s},
-        .policy = {config->input.start, config->input.on_gap},
-        .seed = pipeline->seed,
-        .shard_count = (unsigned)config->instance.shards,
-        .shards = pipeline->shard_inboxes,
-        .publish = publish_inbox(pipeline->publish),
-        .publishes_rejected = *config->output.rejected_topic != '\0',
-        .checkpoint_ms = config->redis.checkpoint_ms,
-        .in_hand = &pipeline->in_hand,
-        .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
-        .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
-        .failed = stop_fail,
-        .context = &pipeline->stop,
-        .consumed = pipeline->stats.consumed,
-        .counted_lag = pipeline->stats.counted_lag,
-        .lag = pipeline->stats.lag,
-        .rewinds = pipeline->stats.rewinds,
-        .lost = pipeline->stats.lost,
-    };
-    for (int d = 0; d < config->aggregate.dimension_count; d++) {
-        ingest.rules.dimensions[d] = config->aggregate.dimensions[d];
-    }
+    const int64_t memory_bytes = (int64_t)config->instance.memory_mb << 20;
+    const int64_t share_bytes = memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
     struct assignment_options options = {
         .source = pipeline->source,
         .store = pipeline->start_store,
         .publish = pipeline->publish,
         .checkpoint = pipeline->checkpoint,
         .fence = &pipeline->fence,
-        .stop = &pipeline->stop,
-        .ingest = ingest,
+        .stop = pipeline->stop,
+        .metrics = &pipeline->stats.assignment,
         .topic_id = pipeline->input.id,
         .drain_ms = config->drain_ms,
-        .assigned = pipeline->stats.assigned,
+        .ingest =
+            {
+                .settings = &config->ingest,
+                .metrics = &pipeline->stats.ingest,
+                .aggregates = &pipeline->aggregates,
+                .source = pipeline->source,
+                .topic = config->source.topic,
+                .rules = {.dimension_count = (size_t)config->aggregate.dimensions.count,
+                          .max_future_s = config->login.max_future_s},
+                .seed = pipeline->seed,
+                .shard_count = (unsigned)config->instance.shards,
+                .shards = pipeline->shard_inboxes,
+                .publish = publish_inbox(pipeline->publish),
+                .publishes_rejected = *config->sink.rejected_topic != '\0',
+                .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
+                .in_hand = &pipeline->in_hand,
+                .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
+                .drained = pipeline->stop->alarm,
+                .failed = stop_fail,
+                .context = pipeline->stop,
+            },
     };
+    for (int d = 0; d < config->aggregate.dimensions.count; d++)
+        options.ingest.rules.dimensions[d] = config->aggregate.dimensions.items[d];
     pipeline->assignment = assignment_create(&options);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static bool start(struct pipeline *pipeline, struct error *error) {
+/* The source of every later step; its failure is the pipeline's. */
+static bool join(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
-    const struct stop *stop = &pipeline->stop;
-    if (!preflight_redis(config, pipeline->start_store, stop, error) ||
-        !preflight_topics(config, stop, &pipeline->input, error)) {
-        return false;
-    }
-    /* Once more, now that the topic's id is known, to which the stores point. */
-    if (!preflight_redis(config, pipeline->start_store, stop, error) ||
-        !make_edges(pipeline, error) || !make_threads(pipeline, error)) {
-        return false;
-    }
+    if (!make_edges(pipeline, error) || !make_threads(pipeline, error)) return false;
     make_assignment(pipeline);
     atomic_store(&pipeline->is_flowing, true);
-    struct kafka_rebalance rebalance = {assignment_give, assignment_take, pipeline->assignment};
-    return kafka_source_subscribe(pipeline->source, &rebalance, error);
+    if (!kafka_source_subscribe(pipeline->source, pipeline->stop->alarm, error)) return false;
+    log_info("Running", log_text("group", config->source.group),
+             log_text("instance", config->instance.id), log_text("topic", config->source.topic),
+             log_text("redis", redis_store_name(pipeline->start_store)));
+    return true;
 }
 
-bool pipeline_run(struct pipeline *pipeline, struct error *error) {
-    bool is_good = start(pipeline, error);
-    if (is_good) {
-        log_info("Running", log_text("group", pipeline->config->group_id),
-                 log_text("instance", pipeline->config->instance.id),
-                 log_text("topic", pipeline->config->input.topic),
-                 log_text("redis", redis_store_name(pipeline->start_store)));
+static int64_t start_step(struct pipeline *pipeline, int64_t now_ms) {
+    struct error error;
+    int64_t until_ms = now_ms;
+    enum preflight_verdict verdict = preflight_step(pipeline->preflight, now_ms, &until_ms, &error);
+    if (verdict == PREFLIGHT_WAITS) return until_ms;
+    preflight_destroy(&pipeline->preflight);
+    if (verdict == PREFLIGHT_FAILED || !join(pipeline, &error))
+        stop_fail(pipeline->stop, error.text);
+    pipeline->state = FLOWS;
+    pipeline->look_ms = now_ms + LOOK_MS;
+    return now_ms;
+}
+
+static int64_t flow_step(struct pipeline *pipeline, int64_t now_ms) {
+    struct error error;
+    if (now_ms >= pipeline->look_ms) {
+        if (!kafka_topics_is_same(pipeline->source, pipeline->config->source.topic,
+                                  pipeline->input.id, LOOK_WAIT_MS, &error) ||
+            !kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, &error)) {
+            stop_fail(pipeline->stop, error.text);
+        }
+        pipeline->look_ms = clock_ms() + LOOK_MS;
     }
-    int64_t look_ms = clock_ms() + LOOK_MS;
-    while (is_good && !stop_is_asked(&pipeline->stop)) {
-        is_good = kafka_source_poll(pipeline->source, POLL_MS, error);
-        if (!is_good || clock_ms() < look_ms) continue;
-        is_good = kafka_topics_is_same(kafka_source_handle(pipeline->source),
-                                       pipeline->config->input.topic, pipeline->input.id,
-                                       LOOK_WAIT_MS, error) &&
-                  kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, error);
-        look_ms = clock_ms() + LOOK_MS;
+    return assignment_step(pipeline->assignment, now_ms);
+}
+
+/* The end was asked for: of what was made, partitions are given back and the group is left. */
+static void begin_end(struct pipeline *pipeline) {
+    const int signal = atomic_load(&pipeline->stop->signal);
+    const char *name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "an error";
+    preflight_destroy(&pipeline->preflight);
+    pipeline->state = pipeline->assignment != NULL ? DRAINS : ENDED;
+    if (pipeline->source == NULL) return;
+    log_info("Stopping: giving back what is in hand; a second signal ends at once",
+             log_text("because", name));
+}
+
+static int64_t drain_step(struct pipeline *pipeline, int64_t now_ms) {
+    const int64_t until_ms = assignment_drain_step(pipeline->assignment, now_ms);
+    if (!assignment_has_drained(pipeline->assignment)) return until_ms;
+    kafka_source_leave(pipeline->source);
+    pipeline->state = ENDED;
+    return CLOCK_NEVER_MS;
+}
+
+int64_t pipeline_step(struct pipeline *pipeline, int64_t now_ms) {
+    if (pipeline->state < DRAINS && stop_is_asked(pipeline->stop)) begin_end(pipeline);
+    switch (pipeline->state) {
+    case STARTS:
+        return start_step(pipeline, now_ms);
+    case FLOWS:
+        return flow_step(pipeline, now_ms);
+    case DRAINS:
+        return drain_step(pipeline, now_ms);
+    case ENDED:
+        break;
     }
-    const int signal = *pipeline->stop.signal;
-    if (pipeline->source != NULL) {
-        const char *name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "an error";
-        log_info("Stopping: handing over what is in hand; a second signal ends at once",
-                 log_text("because", name));
-        kafka_source_leave(pipeline->source);
-    }
-    if (is_good) is_good = !stop_has_failed(&pipeline->stop, error);
-    return is_good || signal != 0;
+    return CLOCK_NEVER_MS;
+}
+
+bool pipeline_has_ended(const struct pipeline *pipeline) {
+    return pipeline->state == ENDED;
+}
+
+bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error) {
+    return stop_has_failed(pipeline->stop, error);
 }
 
 void pipeline_destroy(struct pipeline **pipeline) {
     if (*pipeline == NULL) return;
     struct pipeline *p = *pipeline;
     expose_destroy(&p->expose);
+    preflight_destroy(&p->preflight);
     if (p->assignment != NULL) assignment_end(p->assignment);
     if (p->publish != NULL) publish_stop(p->publish);
     /* A shard may have an epoch yet to detach; CHECKPOINT takes it, and sends it home. */
-    for (int s = 0; s < BATCH_SHARDS_MAX && p->aggregates[s] != NULL; s++)
-        aggregate_stop(p->aggregates[s]);
+    for (int s = 0; s < BATCH_SHARDS_MAX && p->counts[s] != NULL; s++)
+        count_stop(p->counts[s]);
     if (p->checkpoint != NULL) checkpoint_stop(p->checkpoint);
     for (int s = 0; s < BATCH_SHARDS_MAX; s++)
-        aggregate_destroy(&p->aggregates[s]);
+        count_destroy(&p->counts[s]);
     publish_destroy(&p->publish);
     checkpoint_destroy(&p->checkpoint);
     assignment_destroy(&p->assignment);
@@ -387,9 +401,8 @@ void pipeline_destroy(struct pipeline **pipeline) {
     redis_store_destroy(&p->count_store);
     redis_link_destroy(&p->page_link);
     redis_store_destroy(&p->start_store);
-    metrics_destroy(&p->stats.metrics);
+    stats_destroy(&p->stats);
     budget_fini(&p->in_hand);
-    stop_fini(&p->stop);
     free(p);
     *pipeline = NULL;
 }

@@ -1,114 +1,178 @@
+/* The stages follow each other; each is taken again until it has passed. */
 #include "app/preflight.h"
 
+#include <stdlib.h>
+
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/fence.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "edge/kafka_source.h"
 
-enum { KAFKA_CALL_MS = 5000, DESCRIBE_MS = 1500 };
-
-bool preflight_redis(const struct config *config, struct redis_store *store,
-                     const struct stop *stop, struct error *error) {
-    struct error warning;
-    int delay_ms = STOP_RETRY_MS;
-    int64_t until_ms = clock_ms() + config->redis.timeout_ms;
-    for (;;) {
-        enum store_verdict verdict = redis_store_check(store, &warning, error);
-        if (verdict == STORE_OK) break;
-        if (verdict == STORE_REFUSED) return false;
-        log_warn("Waiting for Redis", log_text("reason", error->text));
-        if (clock_ms() >= until_ms || !stop_back_off(stop, &delay_ms)) {
-            struct error reason = *error;
-            return error_set(error, "%.700s; start Redis, or set redis.url", reason.text);
-        }
-    }
-    if (warning.text[0] != '\0') log_warn(warning.text);
-    return true;
-}
-
-/* What every look at Kafka needs. */
-struct flight {
-    /* cppcheck-suppress unusedStructMember ; the log's arguments are hidden from it */
-    const struct config *config;
-    const struct stop *stop;
-    rd_kafka_t *client;
+enum {
+    KAFKA_CALL_MS = 5000,
+    DESCRIBE_MS = 1500,
+    RETRY_MS_MIN = 250,
+    RETRY_MS_MAX = 2000,
+    VISIBLE_MS = 50, /* between looks whether a topic that was just created is there */
 };
 
-static bool look(const struct flight *flight, const char *topic, struct topic_facts *facts,
-                 struct error *error) {
-    int delay_ms = STOP_RETRY_MS;
-    for (;;) {
-        enum topics_verdict verdict =
-            kafka_topics_look(flight->client, topic, KAFKA_CALL_MS, facts, error);
-        if (verdict != TOPICS_RETRY) return verdict == TOPICS_OK;
-        log_warn("Waiting for Kafka",
-                 log_text("bootstrap.servers",
-                          kafka_conf_get(&flight->config->kafka, "bootstrap.servers")),
-                 log_text("reason", error->text));
-        if (!stop_back_off(flight->stop, &delay_ms)) return false;
-    }
+struct preflight {
+    const struct config *config;
+    struct redis_store *store;
+    struct topic_facts *input;
+    struct kafka_source *probe;
+    enum { REDIS, INPUT, OUTPUT, REJECTED, REDIS_AGAIN, PASSED } stage;
+    bool is_created;        /* the output topic of this stage: only its visibility is awaited */
+    int64_t redis_until_ms; /* deadline of the stage; 0: not begun */
+    int64_t retry_ms, retry_at_ms;
+};
+
+struct preflight *preflight_create(const struct config *config, struct redis_store *store,
+                                   struct topic_facts *input) {
+    struct preflight *preflight = memory_create(sizeof *preflight);
+    preflight->config = config;
+    preflight->store = store;
+    preflight->input = input;
+    return preflight;
 }
 
-/* Makes an output topic where there is none. */
-static bool ensure_output(const struct flight *flight, const char *topic, int partition_count,
-                          struct error *error) {
-    struct topic_facts facts;
-    if (*topic == '\0') return true;
-    if (!look(flight, topic, &facts, error)) return false;
-    if (facts.exists) return true;
-    int delay_ms = STOP_RETRY_MS;
-    for (;;) {
-        enum topics_verdict verdict =
-            kafka_topics_create(flight->client, topic, partition_count, KAFKA_CALL_MS, error);
-        if (verdict == TOPICS_REFUSED) return false;
-        if (verdict == TOPICS_OK) break;
-        log_warn("Waiting for Kafka", log_text("reason", error->text));
-        if (!stop_back_off(flight->stop, &delay_ms)) return false;
+void preflight_destroy(struct preflight **preflight) {
+    if (*preflight == NULL) return;
+    kafka_source_destroy(&(*preflight)->probe);
+    free(*preflight);
+    *preflight = NULL;
+}
+
+static enum preflight_verdict next_stage(struct preflight *preflight) {
+    preflight->stage++;
+    preflight->is_created = false;
+    preflight->redis_until_ms = preflight->retry_ms = preflight->retry_at_ms = 0;
+    return preflight->stage == PASSED ? PREFLIGHT_PASSED : PREFLIGHT_WAITS;
+}
+
+static enum preflight_verdict try_again(struct preflight *preflight) {
+    preflight->retry_ms = clamp(preflight->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
+    preflight->retry_at_ms = clock_ms() + preflight->retry_ms;
+    return PREFLIGHT_WAITS;
+}
+
+static enum preflight_verdict wait_for_kafka(struct preflight *preflight, const struct error *why) {
+    log_warn("Waiting for Kafka",
+             log_text("bootstrap.servers",
+                      kafka_conf_get(&preflight->config->kafka, "bootstrap.servers")),
+             log_text("reason", why->text));
+    return try_again(preflight);
+}
+
+static enum preflight_verdict look_at_redis(struct preflight *preflight, int64_t now_ms,
+                                            struct error *error) {
+    struct error warning;
+    if (preflight->redis_until_ms == 0)
+        preflight->redis_until_ms = now_ms + preflight->config->redis.timeout_ms;
+    switch (redis_store_check(preflight->store, &warning, error)) {
+    case STORE_OK:
+        if (warning.text[0] != '\0') log_warn(warning.text);
+        return next_stage(preflight);
+    case STORE_REFUSED:
+        return PREFLIGHT_FAILED;
+    case STORE_RETRY:
+        break;
     }
-    log_info("Topic created", log_text("topic", topic), log_int("partitions", partition_count));
-    delay_ms = 50;
-    do { /* until the broker shows it: a transaction must not meet a topic that is not there */
-        if (!look(flight, topic, &facts, error)) return false;
-    } while (!facts.exists && stop_back_off(flight->stop, &delay_ms));
-    return facts.exists;
+    log_warn("Waiting for Redis", log_text("reason", error->text));
+    if (clock_ms() < preflight->redis_until_ms) return try_again(preflight);
+    const struct error reason = *error;
+    error_set(error, "%.700s; start Redis, or set redis.url", reason.text);
+    return PREFLIGHT_FAILED;
 }
 
 /* Where Kafka does not say, it is taken to be so. */
 static bool may_read(const struct topic_facts *input, const char *topic, struct error *error) {
     return !input->has_rights || input->may_read ||
-           error_set(error, "this user may not read topic %s: let it, with the ACL Read", topic);
+           error_set(error, "this user may not read topic %s: grant the ACL Read", topic);
 }
 
-bool preflight_topics(const struct config *config, const struct stop *stop,
-                      struct topic_facts *input, struct error *error) {
-    struct kafka_source_options options = {
-        .kafka = &config->kafka,
-        .consumer = &config->consumer,
-        .group = config->group_id,
-        .topic = config->input.topic,
+static bool check_input(const struct preflight *preflight, struct error *error) {
+    const struct topic_facts *input = preflight->input;
+    const char *topic = preflight->config->source.topic;
+    if (!input->exists) {
+        return error_set(error,
+                         "the input topic %s does not exist: create it (kafka-topics.sh --create "
+                         "--topic %s --partitions 4) or set input.topic",
+                         topic, topic);
+    }
+    if (input->partition_count > FENCE_PARTITIONS_MAX) {
+        return error_set(error, "topic %s has %d partitions, and rollcall takes at most %d", topic,
+                         input->partition_count, FENCE_PARTITIONS_MAX);
+    }
+    return may_read(input, topic, error);
+}
+
+static enum preflight_verdict look_at_input(struct preflight *preflight, struct error *error) {
+    const char *topic = preflight->config->source.topic;
+    switch (kafka_topics_look(preflight->probe, topic, KAFKA_CALL_MS, preflight->input, error)) {
+    case TOPICS_OK:
+        break;
+    case TOPICS_RETRY:
+        return wait_for_kafka(preflight, error);
+    case TOPICS_REFUSED:
+        return PREFLIGHT_FAILED;
+    }
+    if (preflight->input->exists)
+        kafka_topics_describe(preflight->probe, topic, DESCRIBE_MS, preflight->input);
+    return check_input(preflight, error) ? next_stage(preflight) : PREFLIGHT_FAILED;
+}
+
+/* Creates an output topic where there is none, and waits until brokers show it: a transaction must
+ * not meet a topic that is not there. */
+static enum preflight_verdict ensure_output(struct preflight *preflight, const char *topic,
+                                            struct error *error) {
+    struct topic_facts facts;
+    if (*topic == '\0') return next_stage(preflight);
+    enum topics_verdict verdict =
+        kafka_topics_look(preflight->probe, topic, KAFKA_CALL_MS, &facts, error);
+    if (verdict == TOPICS_OK && facts.exists) return next_stage(preflight);
+    if (verdict == TOPICS_OK && preflight->is_created) {
+        preflight->retry_at_ms = clock_ms() + VISIBLE_MS;
+        return PREFLIGHT_WAITS;
+    }
+    const int partition_count = preflight->input->partition_count;
+    if (verdict == TOPICS_OK)
+        verdict =
+            kafka_topics_create(preflight->probe, topic, partition_count, KAFKA_CALL_MS, error);
+    if (verdict == TOPICS_REFUSED) return PREFLIGHT_FAILED;
+    if (verdict == TOPICS_RETRY) return wait_for_kafka(preflight, error);
+    log_info("Topic created", log_text("topic", topic), log_int("partitions", partition_count));
+    preflight->is_created = true;
+    return PREFLIGHT_WAITS;
+}
+
+static bool make_probe(struct preflight *preflight, struct error *error) {
+    const struct kafka_source_options options = {
+        .settings = &preflight->config->source,
+        .kafka = &preflight->config->kafka,
+        .consumer = &preflight->config->consumer,
     };
-    struct kafka_source *probe = kafka_source_create(&options, error);
-    if (probe == NULL) return false;
-    const struct flight flight = {config, stop, kafka_source_handle(probe)};
-    bool is_good = look(&flight, config->input.topic, input, error);
-    if (is_good && !input->exists) {
-        is_good =
-            error_set(error,
-                      "the input topic %s does not exist: create it (kafka-topics.sh --create "
-                      "--topic %s --partitions 4) or set input.topic",
-                      config->input.topic, config->input.topic);
-    }
-    if (is_good && input->partition_count > FENCE_PARTITIONS_MAX) {
-        is_good = error_set(error, "topic %s has %d partitions, and rollcall takes at most %d",
-                            config->input.topic, input->partition_count, FENCE_PARTITIONS_MAX);
-    }
-    if (is_good) {
-        kafka_topics_describe(flight.client, config->input.topic, DESCRIBE_MS, input);
-        is_good =
-            may_read(input, config->input.topic, error) &&
-            ensure_output(&flight, config->output.topic, input->partition_count, error) &&
-            ensure_output(&flight, config->output.rejected_topic, input->partition_count, error);
-    }
-    kafka_source_destroy(&probe);
-    return is_good;
+    if (preflight->probe == NULL) preflight->probe = kafka_source_create(&options, error);
+    return preflight->probe != NULL;
+}
+
+static enum preflight_verdict take_stage(struct preflight *preflight, int64_t now_ms,
+                                         struct error *error) {
+    const struct kafka_sink_settings *sink = &preflight->config->sink;
+    if (preflight->stage == REDIS || preflight->stage == REDIS_AGAIN)
+        return look_at_redis(preflight, now_ms, error);
+    if (!make_probe(preflight, error)) return PREFLIGHT_FAILED;
+    if (preflight->stage == INPUT) return look_at_input(preflight, error);
+    return ensure_output(preflight, preflight->stage == OUTPUT ? sink->topic : sink->rejected_topic,
+                         error);
+}
+
+enum preflight_verdict preflight_step(struct preflight *preflight, int64_t now_ms,
+                                      int64_t *until_ms, struct error *error) {
+    enum preflight_verdict verdict = PREFLIGHT_WAITS;
+    if (now_ms >= preflight->retry_at_ms) verdict = take_stage(preflight, now_ms, error);
+    *until_ms = preflight->retry_at_ms;
+    return verdict;
 }

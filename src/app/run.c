@@ -3,22 +3,28 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "app/commands.h"
 #include "app/config.h"
 #include "app/pipeline.h"
+#include "app/stop.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/worker.h"
 
 enum { WATCHDOG_SLACK_S = 20 };
 
-static volatile sig_atomic_t stop_signal;
+/* What a signal handler can reach. */
+static struct alarm main_alarm;
+static struct stop stop;
 static unsigned watchdog_s;
 
 /* Log lines that are ready, since a signal handler cannot make one. */
 static char hurry[128], late[128];
 
-static void prepare(char line[128], enum log_format format, const char *message) {
+static void prepare(char line[128], int format, const char *message) {
     snprintf(line, 128,
              format == LOG_JSON ? "{\"level\":\"error\",\"msg\":\"%s\"}\n"
                                 : "level=error msg=\"%s\"\n",
@@ -32,8 +38,8 @@ static void end_at_once(const char *line) {
 }
 
 static void on_signal(int signal_number) {
-    if (stop_signal != 0) end_at_once(hurry);
-    stop_signal = signal_number;
+    if (atomic_load(&stop.signal) != 0) end_at_once(hurry);
+    stop_ask(&stop, signal_number);
     alarm(watchdog_s);
 }
 
@@ -42,9 +48,7 @@ static void on_alarm(int signal_number) {
     end_at_once(late);
 }
 
-int command_run(const struct config *config, const struct options *options) {
-    (void)options;
-    struct error error = {""};
+static void catch_signals(const struct config *config) {
     struct sigaction action = {.sa_handler = on_signal};
     prepare(hurry, config->log.format, "second signal: ending at once");
     prepare(late, config->log.format,
@@ -55,19 +59,50 @@ int command_run(const struct config *config, const struct options *options) {
     action.sa_handler = on_alarm;
     sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-
-    struct pipeline *pipeline = pipeline_create(config, &stop_signal, &error);
-    if (pipeline == NULL) {
-        log_error(error.text);
-        return 1;
-    }
-    bool is_good = pipeline_run(pipeline, &error);
-    if (stop_signal == 0) alarm(watchdog_s); /* else it has run since the signal */
-    pipeline_destroy(&pipeline);
-    if (!is_good) {
-        log_error(error.text);
-        return 1;
-    }
-    log_info("Stopped");
-    return 0;
 }
+
+/* The main thread is a worker too. */
+static void take_steps(struct pipeline *pipeline) {
+    for (;;) {
+        alarm_arm(&main_alarm);
+        const int64_t now_ms = clock_ms();
+        const int64_t until_ms = pipeline_step(pipeline, now_ms);
+        if (pipeline_has_ended(pipeline)) return;
+        const int64_t tick_ms = now_ms + WORKER_TICK_MS;
+        alarm_wait(&main_alarm, until_ms < tick_ms ? until_ms : tick_ms);
+    }
+}
+
+static int end(bool has_failed, const struct error *error) {
+    if (has_failed)
+        log_error(error->text);
+    else
+        log_info("Stopped");
+    return has_failed ? 1 : 0;
+}
+
+static int run(const struct config *config, const struct options *options) {
+    (void)options;
+    struct error error = {""};
+    uint64_t seed;
+    stop_init(&stop, &main_alarm);
+    catch_signals(config);
+    if (getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)clock_us();
+    struct pipeline *pipeline = pipeline_create(config, &stop, seed, &error);
+    if (pipeline == NULL) return end(true, &error);
+    take_steps(pipeline);
+    if (atomic_load(&stop.signal) == 0) alarm(watchdog_s); /* else it has run since the signal */
+    const bool has_failed = pipeline_has_failed(pipeline, &error);
+    pipeline_destroy(&pipeline);
+    return end(has_failed, &error);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .summary = "process until SIGTERM or SIGINT, then drain and leave",
+    .help = "Reads logins from input.topic, counts them in Redis and publishes them to\n"
+            "output.topic, each exactly once, until SIGTERM or SIGINT; then drains, commits,\n"
+            "leaves the group and exits 0. A second signal ends it at once. Start as many as you\n"
+            "like: they share the partitions.\n",
+    .run = run,
+};

@@ -16,7 +16,7 @@ static bool is_named(const char *line, const char *name) {
     return strncmp(line, name, length) == 0 && (line[length] == ' ' || line[length] == '{');
 }
 
-/* What follows the last space of a line, and below its first quote; 0 or -1 if there is none. */
+/* What follows the last space of a line, and below its first quote; 0 or -1 without one. */
 static int64_t value_of(const char *line, size_t length) {
     const char *space = memrchr(line, ' ', length);
     return space == NULL ? 0 : strtoll(space, NULL, 10);

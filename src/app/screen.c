@@ -37,7 +37,7 @@ void screen_begin(struct screen *screen) {
     screen->view_count++;
 }
 
-/* Adds one character, or the first byte of what is none, and answers how many bytes it took. */
+/* Adds one character, or the first byte of what is not one, and returns how many bytes it took. */
 static size_t put_character(struct text *out, const char *bytes, size_t count, int *columns) {
     const size_t length = utf8_length(bytes, count);
     const bool is_shown = length > 0 && !utf8_is_control(bytes, length);

@@ -8,7 +8,6 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/options.h"
 #include "app/scrape.h"
 #include "app/screen.h"
 #include "base/clamp.h"
@@ -16,14 +15,21 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "core/aggregate.h"
 #include "edge/http_client.h"
 #include "edge/redis_fault.h"
 #include "edge/redis_link.h"
 
 enum { VALUES_SHOWN = 10, ANOMALIES_SHOWN = 5, HTTP_WAIT_MS = 3000, NAP_MS = 100 };
 
+struct top_options {
+    int64_t every_s; /* between two views */
+    int64_t count;   /* views; 0 is forever */
+};
+
 struct top {
     const struct config *config;
+    struct aggregates aggregates;
     struct redis_link *link;
     struct screen screen;
     struct text line, reply;
@@ -61,11 +67,11 @@ static void end_sentence(struct top *top) {
 }
 
 static void say_head(struct top *top) {
-    const time_t now = time(NULL);
+    const time_t now = clock_wall_ms() / 1000;
     struct tm utc = {0};
     char text[32];
     strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &utc));
-    say(top, "rollcall top  %s  %s  %s %s", text, top->config->http.listen,
+    say(top, "rollcall top  %s  %s  %s %s", text, top->config->expose.listen,
         redis_link_name(top->link), top->config->redis.prefix);
 }
 
@@ -108,7 +114,7 @@ static struct scrape_lag sum_of(const struct scrape *scrape, size_t first) {
 
 /* False: it is away, and the reason is said. */
 static bool say_instance(struct top *top) {
-    const char *listen_on = top->config->http.listen;
+    const char *listen_on = top->config->expose.listen;
     struct error error = {""};
     const char *page = http_client_get(listen_on, "/metrics", HTTP_WAIT_MS, &top->reply, &error);
     if (page != NULL && !scrape_read(&top->now, page)) {
@@ -155,50 +161,54 @@ static void say_partitions(struct top *top) {
 
 /* --- Redis --- */
 
-/* The reply to a command if it is a list; else NULL, and the error says how to mend it. */
+/* The reply to a command if it is a list; else NULL, and the error contains a fix. */
 #define ask(top, error, ...) list_of(top, redis_link_call((top)->link, error, __VA_ARGS__), error)
 
 /* Takes the reply. */
-static redisReply *list_of(const struct top *top, redisReply *reply, struct error *error) {
-    if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
-    redis_fault_judge(reply->str != NULL ? reply->str : "no list", redis_link_name(top->link),
+static struct redis_reply *list_of(const struct top *top, struct redis_reply *reply,
+                                   struct error *error) {
+    if (reply == NULL || redis_reply_kind(reply) == REDIS_LIST) return reply;
+    redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(top->link),
                       top->config->redis.prefix, error);
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return NULL;
 }
 
 /* Adds name, value, name, value, ... */
-static void add_pairs(struct top *top, const redisReply *pairs) {
-    for (size_t i = 0; i < pairs->elements; i++) {
-        const redisReply *word = pairs->element[i];
+static void add_pairs(struct top *top, const struct redis_reply *pairs) {
+    for (size_t i = 0; i < redis_reply_count(pairs); i++) {
+        const struct slice word = redis_reply_text(redis_reply_at(pairs, i));
         text_add(&top->line, i % 2 == 0 ? "  " : " ");
-        if (word->str != NULL) text_add_bytes(&top->line, word->str, word->len);
+        text_add_bytes(&top->line, word.bytes, word.length);
     }
 }
 
-static bool say_values(struct top *top, const char *dimension, struct error *error) {
-    redisReply *reply = ask(top, error, "ZREVRANGE %s:%s_counts 0 %d WITHSCORES",
-                            top->config->redis.prefix, dimension, VALUES_SHOWN - 1);
+static bool say_values(struct top *top, const struct aggregate *aggregate, struct error *error) {
+    struct redis_reply *reply = ask(top, error, "ZREVRANGE %s:%s 0 %d WITHSCORES",
+                                    top->config->redis.prefix, aggregate->key, VALUES_SHOWN - 1);
     if (reply == NULL) return false;
-    text_format(&top->line, "%-11s", dimension);
+    text_format(&top->line, "%-11s",
+                top->config->aggregate.dimensions.items[aggregate->dimension]);
     add_pairs(top, reply);
     end_line(top);
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return true;
 }
 
-static bool say_anomalies(struct top *top, struct error *error) {
-    redisReply *reply = ask(top, error, "XREVRANGE %s:anomalies + - COUNT %d",
-                            top->config->redis.prefix, ANOMALIES_SHOWN);
+static bool say_anomalies(struct top *top, const struct aggregate *aggregate,
+                          struct error *error) {
+    struct redis_reply *reply =
+        ask(top, error, "XREVRANGE %s:%s + - COUNT %d", top->config->redis.prefix,
+            aggregate->anomalies_key, ANOMALIES_SHOWN);
     if (reply == NULL) return false;
-    if (reply->elements == 0) say(top, "%-11s  none", "anomalies");
-    for (size_t i = 0; i < reply->elements; i++) {
-        const redisReply *entry = reply->element[i]; /* its id, and its fields */
+    if (redis_reply_count(reply) == 0) say(top, "%-11s  none", "anomalies");
+    for (size_t i = 0; i < redis_reply_count(reply); i++) {
+        const struct redis_reply *entry = redis_reply_at(reply, i); /* its id, and its fields */
         text_format(&top->line, "%-11s", i == 0 ? "anomalies" : "");
-        if (entry->elements == 2) add_pairs(top, entry->element[1]);
+        if (redis_reply_count(entry) == 2) add_pairs(top, redis_reply_at(entry, 1));
         end_line(top);
     }
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return true;
 }
 
@@ -206,9 +216,13 @@ static void say_redis(struct top *top) {
     struct error error = {""};
     bool is_good = redis_link_open(top->link, &error);
     const bool is_open = is_good;
-    for (int i = 0; is_good && i < top->config->aggregate.dimension_count; i++)
-        is_good = say_values(top, top->config->aggregate.dimensions[i], &error);
-    is_good = is_good && say_anomalies(top, &error);
+    for (unsigned i = 0; is_good && i < top->aggregates.count; i++) {
+        const struct aggregate *aggregate = &top->aggregates.items[i];
+        if (aggregate->source == AGGREGATE_DIMENSION)
+            is_good = say_values(top, aggregate, &error);
+        else if (aggregate->kind == AGGREGATE_DAYS)
+            is_good = say_anomalies(top, aggregate, &error);
+    }
     if (is_good) return;
     text_format(&top->line, "no figures of Redis: %s%s", error.text,
                 is_open ? "" : "; start Redis, or set redis.url");
@@ -234,7 +248,7 @@ static void pause_until(int64_t next_ms) {
         clock_sleep_ms((int)clamp(left_ms, 1, NAP_MS));
 }
 
-static void watch(struct top *top, const struct options *options) {
+static void watch(struct top *top, const struct top_options *options) {
     int64_t next_ms = clock_ms();
     for (int64_t turn = 1; !is_stopping && take_turn(top) && turn != options->count; turn++) {
         next_ms = clamp(next_ms + options->every_s * 1000, clock_ms(), INT64_MAX);
@@ -242,17 +256,18 @@ static void watch(struct top *top, const struct options *options) {
     }
 }
 
-int command_top(const struct config *config, const struct options *options) {
+static int run(const struct config *config, const struct options *options) {
     struct error error = {"http.listen is empty: top asks a running instance over HTTP, so set it "
                           "as that instance has it"};
     struct top *top = memory_create(sizeof *top);
     top->config = config;
-    if (config->http.listen[0] != '\0')
+    aggregates_init(&top->aggregates, &config->aggregate);
+    if (config->expose.listen[0] != '\0')
         top->link = redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
     const bool is_right = top->link != NULL;
     if (is_right) {
         catch_signals();
-        watch(top, options);
+        watch(top, (const void *)options->own);
     } else {
         log_error(error.text);
     }
@@ -263,3 +278,21 @@ int command_top(const struct config *config, const struct options *options) {
     free(top);
     return is_right ? 0 : 2;
 }
+
+static const struct option_row own_options[] = {
+    OPTION_NUMBER(struct top_options, every_s, "every", "SECONDS", 1, 3600, "1",
+                  "between two views"),
+    OPTION_NUMBER(struct top_options, count, "count", "N", 0, 1000000000000, "0",
+                  "views; 0: forever"),
+    OPTION_END};
+
+const struct command command_top = {
+    .name = "top",
+    .summary = "watch an instance and the counts in the terminal: rates, lag, top values",
+    .help = "Shows totals and rates of the instance at http.listen, its lag by partition, the\n"
+            "largest counts in Redis and the newest anomalies, until SIGINT or SIGTERM. On a\n"
+            "terminal each view takes the place of the one before. An unreachable instance or\n"
+            "Redis is reported where the figures would be, and retried in the next view.\n",
+    .options = own_options,
+    .run = run,
+};

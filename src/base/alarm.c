@@ -1,6 +1,7 @@
-/* Why no wake-up is lost: the sleeper stores ARMED, then looks for work; a sender makes its work visible,
- * then loads the word. All four are sequentially consistent, so either the sender sees ARMED and changes
- * the word, or the sleeper sees the work. And futex(2) does not sleep on a word that has changed. */
+/* Why no wake-up is lost: the sleeper stores ARMED, then looks for work; a sender makes its work
+ * visible, then loads the word. All four are sequentially consistent, so either the sender sees
+ * ARMED and changes the word, or the sleeper sees the work. And futex(2) does not sleep on a word
+ * that has changed. */
 #include "base/alarm.h"
 
 #include <linux/futex.h>

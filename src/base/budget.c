@@ -1,7 +1,8 @@
-/* Why no call is lost: who asks is counted, then looks at what is taken once more; who gives back lowers
- * that, then looks for waiters. Both are sequentially consistent, so at least one sees the other. Only
- * the first is called, and whoever leaves the first place calls the next: who was let through may not
- * take anything for long, and nobody else is to wait for that. */
+/* Why no wake-up is lost: a thread that asks is counted first, then looks at what is taken once
+ * more; one that gives back lowers that first, then looks for waiters. Both are sequentially
+ * consistent, so at least one sees the other. Only the first waiter is woken, and a waiter that
+ * leaves the first place wakes the next one: a thread that was let through may not take anything
+ * for a long time, and the others should not wait for that. */
 #include "base/budget.h"
 
 #include <assert.h>

@@ -20,7 +20,7 @@
 /* shared: set by log_configure, read by all; relaxed, since nothing else depends on them */
 static atomic_int enabled_level = LOG_INFO;
 static atomic_int line_format = LOG_LOGFMT;
-static atomic_uint_fast64_t dropped_count; /* not yet told */
+static atomic_uint_fast64_t dropped_count; /* not yet reported */
 
 /* guarded by limit_lock */
 static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -29,6 +29,15 @@ static char held_line[LOG_LINE_BYTES]; /* the newest error that was held back */
 static size_t held_bytes;              /* 0: none, or a newer error was written */
 
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
+
+const struct setting log_setting_table[] = {
+    SETTING_CHOICE(struct log_settings, level, "log", "level", "error warn info debug", "info",
+                   SETTING_RELOADABLE, "which lines are written: those of this level and above"),
+    SETTING_CHOICE(struct log_settings, format, "log", "format", "logfmt json", "logfmt",
+                   SETTING_RELOADABLE, "one line for each event: key=value pairs, or JSON"),
+    SETTING_END};
+static_assert(LOG_ERROR == 0 && LOG_WARN == 1 && LOG_INFO == 2 && LOG_DEBUG == 3, "log.level");
+static_assert(LOG_LOGFMT == 0 && LOG_JSON == 1, "log.format");
 
 void log_configure(enum log_level level, enum log_format format) {
     atomic_store_explicit(&enabled_level, (int)level, memory_order_relaxed);
@@ -62,7 +71,7 @@ static bool write_line(const char *line, size_t count) {
     return is_written;
 }
 
-/* Writes a line that tells of the dropped ones before it, or is one of them. */
+/* Writes a line that reports the dropped ones before it, or is itself dropped. */
 static void emit(struct log_line *line) {
     char text[LOG_LINE_BYTES];
     line->dropped_count = atomic_exchange_explicit(&dropped_count, 0, memory_order_relaxed);

@@ -2,7 +2,7 @@
  * its address; everything else, the lists of series and whether one is shown, changes under the
  * registry's lock. Cells are never freed before the registry, so an address can not go stale.
  *
- * All orders are relaxed: a number tells nothing about other memory, and nobody acts on two of them
+ * All orders are relaxed: a number says nothing about other memory, and no code acts on two of them
  * together. */
 #include "base/metric.h"
 
@@ -29,7 +29,7 @@ static const struct bucket {
 enum { BUCKET_COUNT = sizeof buckets / sizeof *buckets };
 
 struct metric_cell {
-    /* shared: written by whoever counts, read by the scrape; relaxed */
+    /* shared: written by any thread that counts, read by the scrape; relaxed */
     alignas(CACHE_LINE_BYTES) _Atomic(int64_t) value; /* histogram: sum in microseconds */
     _Atomic(int64_t) counts[BUCKET_COUNT];            /* histogram: of each bucket alone */
     /* guarded by the registry's lock, but rarely touched */
@@ -98,7 +98,8 @@ void metrics_add_table(struct metrics *metrics, const struct metric_row table[],
     for (const struct metric_row *row = table; row->name != NULL; row++) {
         struct metric *metric =
             metrics_add(metrics, row->kind, row->name, row->help, row->label_name);
-        for (const char *const *value = row->label_values; value != NULL && *value != NULL; value++)
+        const char *const *value = row->label_values != NULL ? *row->label_values : NULL;
+        for (; value != NULL && *value != NULL; value++)
             metric_cell(metric, *value);
         void *member = (char *)module + row->offset;
         if (row->label_name == NULL) {

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 struct nearest nearest_to(const char *typed) {
@@ -14,6 +15,14 @@ void nearest_offer(struct nearest *nearest, const char *name) {
     if (distance >= nearest->distance) return;
     nearest->distance = distance;
     nearest->name = name;
+}
+
+const char *nearest_hint(struct nearest *nearest, const char *before, const char *after) {
+    nearest->hint[0] = '\0';
+    if (nearest->name == NULL) return "";
+    snprintf(nearest->hint, sizeof nearest->hint, "; did you mean %s%s%s?", before, nearest->name,
+             after);
+    return nearest->hint;
 }
 
 static size_t min_size(size_t a, size_t b) {

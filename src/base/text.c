@@ -84,6 +84,15 @@ void text_clear(struct text *text) {
     if (text->bytes != NULL) text->bytes[0] = '\0';
 }
 
+char *text_trim(char *string) {
+    string += strspn(string, " \t\r\n");
+    for (size_t count = strlen(string); count > 0; count--) {
+        if (strchr(" \t\r\n", string[count - 1]) == NULL) break;
+        string[count - 1] = '\0';
+    }
+    return string;
+}
+
 void text_release(struct text *text) {
     free(text->bytes);
     *text = (struct text){0};

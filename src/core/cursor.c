@@ -1,13 +1,14 @@
 /* Why it is correct.
  *
  * Counting and publishing look at the same records but never at each other: each track has its own
- * gate (`next`), its own watermark outside (`stored`) and its own generation. A fault on one side moves
- * that track's gate back to what the outside system says it holds and opens a new generation, which
- * voids everything in flight on that side. The other side sees the records again and, by its gate,
- * takes none of them. So a record is applied to a side exactly when that side's watermark moves over
- * it, and each side moves its watermark in the same atomic step as the record's effect.
+ * gate (`next`), its own watermark outside (`stored`) and its own generation. A fault on one side
+ * moves that track's gate back to what the outside system says it holds and opens a new generation,
+ * which voids everything in flight on that side. The other side sees the records again and, by its
+ * gate, takes none of them. So a record is applied to a side exactly when that side's watermark
+ * moves over it, and each side moves its watermark in the same atomic step as the record's effect.
  *
- * I2 holds because every assignment to a `next` is followed by cursor_resume, which sets the position
+ * I2 holds because every assignment to a `next` is followed by cursor_resume, which sets the
+ *    position
  * to the lower gate, and because cursor_take moves a gate only to position + 1.
  */
 #include "core/cursor.h"
@@ -195,12 +196,15 @@ bool cursor_is_settled(const struct cursor *cursor) {
            cursor->counted.stored == cursor->counted.next;
 }
 
+static const char *const cause_names[CURSOR_CAUSE_COUNT + 1] = {
+    [CURSOR_NO_CAUSE] = "none",           [CURSOR_OVERTAKEN] = "overtaken",
+    [CURSOR_ROLLED_BACK] = "rolled_back", [CURSOR_VANISHED] = "vanished",
+    [CURSOR_FIRST_READ] = "first_read",   [CURSOR_ABORTED] = "aborted",
+};
+
+const char *const *const cursor_cause_names = &cause_names[CURSOR_NO_CAUSE + 1];
+
 const char *cursor_cause_name(enum cursor_cause cause) {
-    static const char *const names[CURSOR_CAUSE_COUNT] = {
-        [CURSOR_NO_CAUSE] = "none",           [CURSOR_OVERTAKEN] = "overtaken",
-        [CURSOR_ROLLED_BACK] = "rolled_back", [CURSOR_VANISHED] = "vanished",
-        [CURSOR_FIRST_READ] = "first_read",   [CURSOR_ABORTED] = "aborted",
-    };
     assert(cause < CURSOR_CAUSE_COUNT);
-    return names[cause];
+    return cause_names[cause];
 }

@@ -1,5 +1,6 @@
-/* Entries lie in one array in the order of their first sight, keys in another; the slots are a
- * small table of indices with linear probing, at most half full. Clearing costs what was used. */
+/* Entries are in one array in the order in which they were first seen, keys in another; the slots are a
+ * small table of indices with linear probing, at most half full. Clearing costs only what
+ * was used. */
 #include "core/delta.h"
 
 #include <assert.h>
@@ -87,7 +88,7 @@ static void grow_slots(struct delta *delta) {
 }
 
 bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
-    assert(n >= 1 && key.field < DELTA_FIELD_COUNT);
+    assert(n >= 1 && key.field < AGGREGATES_MAX);
     if (delta->entry_count * 2 >= delta->slot_count) grow_slots(delta);
     uint32_t *slot = find_slot(delta, key);
     if (*slot != 0) {
@@ -146,10 +147,10 @@ static uint32_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, siz
     return finish(fold(hash ^ load_8(last), odd), seed);
 }
 
-struct delta_key delta_value_key(uint64_t seed, unsigned dimension, struct slice value) {
-    assert(dimension < LOGIN_DIMENSIONS_MAX && value.length <= DELTA_KEY_BYTES_MAX);
-    return (struct delta_key){value.bytes, hash_bytes(seed, dimension, value.bytes, value.length),
-                              (uint8_t)value.length, (uint8_t)dimension};
+struct delta_key delta_value_key(uint64_t seed, unsigned field, struct slice value) {
+    assert(value.length <= DELTA_KEY_BYTES_MAX);
+    return (struct delta_key){value.bytes, hash_bytes(seed, field, value.bytes, value.length),
+                              (uint8_t)value.length, (uint8_t)field};
 }
 
 struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number) {
@@ -159,7 +160,7 @@ struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *
 }
 
 int64_t delta_number(struct delta_key key) {
-    assert(key.field >= DELTA_MINUTE && key.length == sizeof(int64_t));
+    assert(key.length == sizeof(int64_t));
     int64_t number;
     memcpy(&number, key.bytes, sizeof number);
     return number;

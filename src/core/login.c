@@ -1,6 +1,6 @@
 /* A record is judged in two steps: a decoder turns its bytes into struct fields, then the rules are
- * applied to these. The rules never see JSON, so a record cannot be judged otherwise because of who
- * decoded it: core/scan, when it is sure, fills the same fields as core/parse does. */
+ * applied to these. The rules never see JSON, so the verdict on a record does not depend on which
+ * decoder read it: core/scan, when it is sure, fills the same fields as core/parse does. */
 #include "core/login.h"
 
 #include <assert.h>
@@ -66,15 +66,25 @@ void login_judge_record(struct login_judge *judge, const void *value, size_t byt
     login->detail = judge->detail;
 }
 
+const struct setting login_setting_table[] = {
+    SETTING_NUMBER(struct login_settings, max_future_s, "aggregate", "max_future_s", 0, 315360000,
+                   "3600", 0,
+                   "how many seconds a login may be ahead of its record's Kafka timestamp"),
+    SETTING_END,
+};
+
+static const char *const reason_names[LOGIN_REASON_COUNT + 1] = {
+    [LOGIN_ACCEPTED] = "accepted",           [LOGIN_EMPTY] = "empty",
+    [LOGIN_NOT_JSON] = "not_json",           [LOGIN_NOT_OBJECT] = "not_object",
+    [LOGIN_MISSING_FIELD] = "missing_field", [LOGIN_BAD_VALUE] = "bad_value",
+    [LOGIN_BAD_TIMESTAMP] = "bad_timestamp",
+};
+
+const char *const *const login_rejection_names = &reason_names[LOGIN_ACCEPTED + 1];
+
 const char *login_reason_name(enum login_reason reason) {
-    static const char *const names[LOGIN_REASON_COUNT] = {
-        [LOGIN_ACCEPTED] = "accepted",           [LOGIN_EMPTY] = "empty",
-        [LOGIN_NOT_JSON] = "not_json",           [LOGIN_NOT_OBJECT] = "not_object",
-        [LOGIN_MISSING_FIELD] = "missing_field", [LOGIN_BAD_VALUE] = "bad_value",
-        [LOGIN_BAD_TIMESTAMP] = "bad_timestamp",
-    };
     assert((unsigned)reason < LOGIN_REASON_COUNT);
-    return names[reason];
+    return reason_names[reason];
 }
 
 /* Days to a date of the Gregorian calendar by Howard Hinnant, "chrono-Compatible Low-Level Date

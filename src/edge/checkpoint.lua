@@ -1,161 +1,301 @@
 -- One checkpoint of one partition: moves its offset from base to goal and adds the counts, or does
--- nothing. Every key is looked at before the first write, so that no error can leave it half done.
+-- nothing. Everything that can fail because of what is stored, or of a right that is missing, is looked
+-- at before the first write. No key is touched that is not in KEYS.
 --
--- KEYS  offsets, meta, rejected_counts, anomalies, login_days, login_counts:__other__, a sorted set
---       for each dimension, a hash login_counts:YYYY-MM-DD for each day, oldest first
--- ARGV  partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group, topic,
---       topic id ('' if not known), threshold, max_values, retention_s, now_s, max_days, dimension
---       count; then n and n pairs (value, logins) for each dimension; n and n pairs (reason,
---       records); then for each day its name, n, and n pairs (HH:MM, logins)
--- Says  {'stored', offset, minute, count, ...} the offset now equals goal; then each new anomaly
---       {'kept', offset | 'none'}              the offset was another one; nothing was changed
---       {'foreign', field, theirs}             the prefix belongs to another group, topic or schema
---       {'partial', key}                       this key is gone while its sister is there
---       {'wrongtype', key, type}
---       {'odd', value}                         what is stored for the partition is no offset
---       {'denied', command, key}               the user lacks this right (told since Redis 7)
---       {'torn', checkpoints}                  half of a checkpoint was applied, or one twice
+-- KEYS     offsets, meta, then the keys of each section
+-- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group, topic,
+--          topic id ('' if not known), then the sections: kind, number of keys, number of arguments, and
+--          the arguments
+-- Returns  {'stored', offset, minute, count, ...}  the offset now equals goal; then each new anomaly
+--          {'kept', offset | 'none'}               the offset was another one
+--          {'need', day, ...}                      the same again, please, with the keys of these days
+--          {'foreign', field, theirs}              the prefix belongs to another group, topic or schema
+--          {'partial', key}                        this key is gone while its sister is there
+--          {'wrongtype', key, type}
+--          {'odd', key, field, value}              nothing that a checkpoint writes
+--          {'denied', command, key}                the user lacks this right (known since Redis 7)
+--          {'torn', checkpoints}                   half of a checkpoint was applied, or one twice
+--          All but 'stored' leave Redis unchanged.
 --
--- Redis that starts from an append-only file cut within a script's writes drops them, but leaves their
--- head in the file; the next start runs that head together with what follows it. So the number of
--- checkpoints is kept twice, and is the first that is written: once added to, once set. The two differ
--- for good once a head was run that is no part of the history.
---
--- The newest max_days days have a hash of their own; what is older is one sum, under __other__.
--- Which days those are does not depend on the order in which they came: the horizon (in meta) is the
--- oldest day that was kept when one had to go, and a day before it never comes back.
-local OFFSETS, META, REJECTED, ANOMALIES, DAYS, OTHER_DAYS, FIRST_DIMENSION = 1, 2, 3, 4, 5, 6, 7
+-- The number of checkpoints is kept twice in meta: `checkpoints` is the first write, which increments it,
+-- and `seal` is the last write, which sets it to what the first one made. They differ
+-- - if a script stopped between the two, for whatever reason;
+-- - if Redis replayed the head of a script. Redis that starts from an append-only file that was cut within
+--   a script's writes drops them, but leaves them in the file; its next start runs them together with what
+--   follows. Then `checkpoints` was incremented once more than it was when the following seals were made.
+--   No later checkpoint makes them equal: it would increment both.
+-- Counts are read, added up and set; to replay a whole script twice would not be noticed by them.
+local OFFSETS, META, FIRST_SECTION = 1, 2, 8
+local OTHER = '__other__'
+local LARGEST = 2 ^ 52 -- up to here Lua and sorted sets are exact, and every Redis writes all digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
-local threshold, max_values = tonumber(ARGV[8]), tonumber(ARGV[9])
-local retention_s, now_s = tonumber(ARGV[10]), tonumber(ARGV[11])
-local max_days, dimension_count = tonumber(ARGV[12]), tonumber(ARGV[13])
-local first_day = FIRST_DIMENSION + dimension_count
 
-local function wanted_type(i)
-    if i == ANOMALIES then return 'stream' end
-    if i == DAYS or (i >= FIRST_DIMENSION and i < first_day) then return 'zset' end
-    return 'hash'
-end
-for i = 1, #KEYS do
-    local found = redis.call('TYPE', KEYS[i]).ok
-    if found ~= 'none' and found ~= wanted_type(i) then return {'wrongtype', KEYS[i], found} end
-end
-
-local owner = redis.call('HMGET', KEYS[META], 'schema', 'group', 'topic', 'topic_id', 'checkpoints',
-                         'seal', 'horizon')
-for i, field in ipairs({'schema', 'group', 'topic', 'topic_id'}) do
-    local theirs, ours = owner[i], ARGV[3 + i]
-    if theirs and ours ~= '' and theirs ~= '' and theirs ~= ours then
-        return {'foreign', field, theirs}
-    end
-end
--- A right that is lacking amid the writes would leave them half done.
-local function is_denied(command, i, ...)
-    return KEYS[i] and not redis.acl_check_cmd(command, KEYS[i], ...) and {'denied', command, KEYS[i]}
-end
-local denied = redis.acl_check_cmd and (
-    is_denied('hincrby', META, 'f', '1') or is_denied('hset', META, 'f', 'v')
-    or is_denied('hset', OFFSETS, 'f', 'v') or is_denied('hincrby', REJECTED, 'f', '1')
-    or is_denied('xadd', ANOMALIES, '*', 'f', 'v') or is_denied('zadd', DAYS, '1', 'm')
-    or is_denied('zremrangebyscore', DAYS, '-inf', '1') or is_denied('zcard', FIRST_DIMENSION)
-    or is_denied('zscore', FIRST_DIMENSION, 'm') or is_denied('zincrby', FIRST_DIMENSION, '1', 'm')
-    or is_denied('hincrby', first_day, 'f', '1') or is_denied('hincrby', OTHER_DAYS, 'f', '1')
-    or is_denied('expire', OTHER_DAYS, '1') or is_denied('zrem', DAYS, 'm')
-    or is_denied('del', OTHER_DAYS))
-if denied then return denied end
-local stored = redis.call('HGET', KEYS[OFFSETS], partition)
-if stored and not owner[1] then return {'partial', KEYS[META]} end
-if owner[1] and not stored and redis.call('EXISTS', KEYS[OFFSETS]) == 0 then
-    return {'partial', KEYS[OFFSETS]}
-end
-if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then return {'odd', stored} end
-if owner[5] ~= owner[6] then return {'torn', owner[5] or '0'} end
-if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
-if base == goal then return {'stored', goal} end
-
-local horizon, folded, folded_logins = owner[7] or '', {}, 0
-local names = {}
-for i = first_day, #KEYS do
-    local day = KEYS[i]:sub(-10)
-    if day >= horizon and not redis.call('ZSCORE', KEYS[DAYS], day) then names[#names + 1] = day end
-end
-local surplus = #names > 0 and #names + redis.call('ZCARD', KEYS[DAYS]) - max_days or 0
-if surplus > 0 then
-    for _, day in ipairs(redis.call('ZRANGE', KEYS[DAYS], 0, -1)) do names[#names + 1] = day end
-    table.sort(names)
-    horizon = names[surplus + 1]
-    for n = 1, surplus do
-        local key = KEYS[OTHER_DAYS]:sub(1, -#'__other__' - 1) .. names[n]
-        local found = redis.call('TYPE', key).ok
-        if found == 'hash' then
-            folded[#folded + 1] = names[n]
-            for _, logins in ipairs(redis.call('HVALS', key)) do
-                folded_logins = folded_logins + tonumber(logins)
-            end
-        elseif found ~= 'none' then
-            return {'wrongtype', key, found}
-        end
-    end
-end
-
-redis.call('HSET', KEYS[META], 'seal', redis.call('HINCRBY', KEYS[META], 'checkpoints', 1))
-if not owner[1] or ((owner[4] or '') == '' and ARGV[7] ~= '') then
-    redis.call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id', ARGV[7])
-end
-redis.call('HSET', KEYS[OFFSETS], partition, goal)
-if surplus > 0 then redis.call('HSET', KEYS[META], 'horizon', horizon) end
-for _, day in ipairs(folded) do
-    redis.call('DEL', KEYS[OTHER_DAYS]:sub(1, -#'__other__' - 1) .. day)
-    redis.call('ZREM', KEYS[DAYS], day)
-end
-
-local next_argument = 14
-local function take()
-    next_argument = next_argument + 1
-    return ARGV[next_argument - 1]
-end
-
-for d = 0, dimension_count - 1 do
-    local key = KEYS[FIRST_DIMENSION + d]
-    local pair_count = tonumber(take())
-    local room = pair_count == 0 and 0 or max_values - redis.call('ZCARD', key)
-    if pair_count > 0 and redis.call('ZSCORE', key, '__other__') then room = room + 1 end
-    for _ = 1, pair_count do
-        local value, logins = take(), take()
-        if room <= 0 and not redis.call('ZSCORE', key, value) then value = '__other__' end
-        local total = redis.call('ZINCRBY', key, logins, value)
-        if tonumber(total) == tonumber(logins) and value ~= '__other__' then room = room - 1 end
-    end
-end
-
-for _ = 1, tonumber(take()) do
-    local reason, records = take(), take()
-    redis.call('HINCRBY', KEYS[REJECTED], reason, records)
-end
-
+local call = redis.call
+if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
+local now_s = tonumber(call('TIME')[1])
+local types, meta = {}, {} -- of all keys; the fields of meta
 local answer = {'stored', goal}
-for i = first_day, #KEYS do
-    local day = take()
-    local is_kept = day >= horizon
-    for _ = 1, tonumber(take()) do
-        local minute, logins = take(), take()
-        local total = is_kept and redis.call('HINCRBY', KEYS[i], minute, logins) or 0
-        if not is_kept then folded_logins = folded_logins + tonumber(logins) end
-        if total > threshold and total - tonumber(logins) <= threshold then
-            redis.call('XADD', KEYS[ANOMALIES], 'MAXLEN', '~', 10000, '*', 'kind', 'threshold',
-                       'minute', day .. ' ' .. minute, 'count', total, 'threshold', threshold)
-            answer[#answer + 1] = day .. ' ' .. minute
-            answer[#answer + 1] = total
+
+-- A stored number (as text; false if there is none) and n. Nil if that is not whole, or too large.
+local function add(stored, n)
+    stored = tonumber(stored or 0)
+    local sum = stored and stored + n
+    return sum and sum % 1 == 0 and math.abs(sum) <= LARGEST and sum or nil
+end
+
+-- Calls a command with many words, in pieces that fit on Lua's stack.
+local function call_with(command, key, words)
+    for i = 1, #words, 4000 do call(command, key, unpack(words, i, math.min(i + 3999, #words))) end
+end
+
+-- Collects what HSET needs to add ARGV[first], .. ARGV[last], pairs of field and count, to a hash of at
+-- most 1,440 fields. Calls seen(field, before, after) for each.
+local function look_at_hash(words, key, first, last, seen)
+    local fields = {}
+    for i = first, last, 2 do fields[#fields + 1] = ARGV[i] end
+    local stored = #fields > 0 and call('HMGET', key, unpack(fields)) or {}
+    for i, field in ipairs(fields) do
+        local n = tonumber(ARGV[first + 2 * i - 1])
+        local sum = add(stored[i], n)
+        if not sum then return {'odd', key, field, stored[i]} end
+        words[2 * i - 1], words[2 * i] = field, sum
+        if seen then seen(field, sum - n, sum) end
+    end
+end
+
+-- Each kind of section names the types of its keys, and the commands that look() and write() call on them;
+-- the last entry is for all further keys. look() may end the script by returning an answer. write() cannot
+-- fail. A section s has its first key, the number of its keys, and its first and last argument.
+
+-- Keys: offsets, meta.
+local head = {types = {'hash'}, reads = {{'hget'}, {'hmget'}}, writes = {{'hset'}, {'hset', 'hincrby'}}}
+
+function head.look()
+    local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon'}
+    local found = call('HMGET', KEYS[META], unpack(fields))
+    for i, field in ipairs(fields) do
+        local theirs, ours = found[i], i <= 4 and ARGV[3 + i] or ''
+        meta[field] = theirs
+        if theirs and ours ~= '' and theirs ~= '' and theirs ~= ours then
+            return {'foreign', field, theirs}
         end
     end
-    if is_kept then
-        redis.call('EXPIRE', KEYS[i], retention_s)
-        redis.call('ZADD', KEYS[DAYS], now_s + retention_s, day)
+    local stored = call('HGET', KEYS[OFFSETS], partition)
+    if stored and not meta.schema then return {'partial', KEYS[META]} end
+    if meta.schema and types[OFFSETS] == 'none' then return {'partial', KEYS[OFFSETS]} end
+    if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then
+        return {'odd', KEYS[OFFSETS], partition, stored}
+    end
+    if meta.checkpoints ~= meta.seal then return {'torn', meta.checkpoints or '0'} end
+    if not add(meta.checkpoints, 1) then
+        return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
+    end
+    if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
+    if base == goal then return answer end
+end
+
+function head.write()
+    meta.checkpoints = call('HINCRBY', KEYS[META], 'checkpoints', 1)
+    if not meta.schema or ((meta.topic_id or '') == '' and ARGV[7] ~= '') then
+        call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id',
+                   ARGV[7])
+    end
+    call('HSET', KEYS[OFFSETS], partition, goal)
+end
+
+-- Key: a sorted set. Arguments: max_values, then pairs of value and count.
+local values = {types = {'zset'}, reads = {{'zrange', 'zcard'}}, writes = {{'zscore', 'zincrby'}}}
+
+function values.look(s)
+    local key, sum = KEYS[s.key], 0
+    for i = s.first + 2, s.last, 2 do sum = sum + ARGV[i] end
+    if sum == 0 then return end
+    s.room = ARGV[s.first] - call('ZCARD', key)
+    for rank = -1, 0 do -- the largest one and the smallest one
+        local found = call('ZRANGE', key, rank, rank, 'WITHSCORES')
+        if found[1] and not add(found[2], sum) then return {'odd', key, found[1], found[2]} end
     end
 end
-if folded_logins > 0 then
-    redis.call('HINCRBY', KEYS[OTHER_DAYS], '__other__', string.format('%.0f', folded_logins))
-    redis.call('EXPIRE', KEYS[OTHER_DAYS], retention_s)
+
+function values.write(s)
+    local key, room = KEYS[s.key], s.room
+    if room and call('ZSCORE', key, OTHER) then room = room + 1 end
+    for i = s.first + 1, s.last, 2 do
+        local value, n = ARGV[i], ARGV[i + 1]
+        if room <= 0 and not call('ZSCORE', key, value) then value = OTHER end
+        local total = call('ZINCRBY', key, n, value)
+        if tonumber(total) == tonumber(n) and value ~= OTHER then room = room - 1 end
+    end
 end
-if #KEYS >= first_day then redis.call('ZREMRANGEBYSCORE', KEYS[DAYS], '-inf', now_s) end
+
+-- Key: a hash. Arguments: pairs of name and count.
+local names = {types = {'hash'}, reads = {{'hmget'}}, writes = {{'hset'}}}
+
+function names.look(s)
+    s.words = {}
+    return look_at_hash(s.words, KEYS[s.key], s.first, s.last)
+end
+
+function names.write(s) call_with('HSET', KEYS[s.key], s.words) end
+
+-- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the stream of
+-- anomalies, the hashes of days. Arguments: threshold, max_days, retention_s, then for the hash of each
+-- day its name, n, and n pairs of HH:MM and count. n is 0 for a day that a call before was in need of.
+--
+-- The newest max_days days have a hash of their own; older ones are one sum. Which days those are does
+-- not depend on the order in which they came: the horizon (in meta) is the oldest day that was kept when
+-- one had to go, and a day before it never comes back.
+local days = {
+    types = {'zset', 'hash', 'stream', 'hash'},
+    reads = {{'zscore', 'zcard', 'zrange'}, {'hget', 'hmget', 'hgetall'}, {'xinfo'}, {}},
+    writes = {{'zadd', 'zrem', 'zremrangebyscore'}, {'hset', 'expire', 'del'}, {'xadd'},
+              {'hset', 'expire', 'del'}},
+}
+
+-- Looks at the days that have to go, if `news` come, which have no hash yet. keys: by day.
+local function look_at_horizon(s, news, keys)
+    local surplus = #news > 0 and #news + call('ZCARD', KEYS[s.key]) - s.max_days or 0
+    if surplus <= 0 then return end
+    local need = {'need'}
+    for _, day in ipairs(call('ZRANGE', KEYS[s.key], 0, -1)) do
+        if not string.find(day, '^%d%d%d%d%-%d%d%-%d%d$') then return {'odd', KEYS[s.key], day, ''} end
+        news[#news + 1] = day
+    end
+    table.sort(news)
+    s.horizon = news[surplus + 1]
+    for i = 1, surplus do
+        local day = news[i]
+        s.gone[i] = {name = day, key = keys[day]}
+        if not keys[day] then need[#need + 1] = day end
+    end
+    if #need > 1 then return need end
+    for _, day in ipairs(s.gone) do
+        local stored = call('HGETALL', day.key)
+        for i = 2, #stored, 2 do
+            s.folded = add(stored[i], s.folded)
+            if not s.folded then return {'odd', day.key, stored[i - 1], stored[i]} end
+        end
+    end
+end
+
+-- Looks at a day that logins are to be added to.
+local function look_at_day(s, day)
+    if day.name < s.horizon then
+        for i = day.first + 1, day.last, 2 do s.folded = s.folded + tonumber(ARGV[i]) end
+        return
+    end
+    day.words = {}
+    s.kept[#s.kept + 1] = day
+    return look_at_hash(day.words, day.key, day.first, day.last, function(minute, before, after)
+        if before <= s.threshold and after > s.threshold then
+            s.anomalies[#s.anomalies + 1] = {minute = day.name .. ' ' .. minute, count = after}
+        end
+    end)
+end
+
+-- A new entry's id must be higher than all before: that the highest one is not taken.
+local function look_at_stream(key)
+    local facts = call('XINFO', 'STREAM', key)
+    for i = 1, #facts, 2 do
+        if facts[i] == 'last-generated-id' and string.find(facts[i + 1], '^18446744073709551615%-') then
+            return {'odd', key, facts[i], facts[i + 1]}
+        end
+    end
+end
+
+function days.look(s)
+    s.threshold, s.max_days = tonumber(ARGV[s.first]), tonumber(ARGV[s.first + 1])
+    s.retention_s = tonumber(ARGV[s.first + 2])
+    s.horizon, s.gone, s.kept, s.anomalies, s.folded = meta.horizon or '', {}, {}, {}, 0
+    local keys, news, counted, i = {}, {}, {}, s.first + 3
+    for k = s.key + 3, s.key + s.key_count - 1 do
+        local day = {name = ARGV[i], key = KEYS[k], first = i + 2, last = i + 1 + 2 * tonumber(ARGV[i + 1])}
+        i = day.last + 1
+        keys[day.name] = day.key
+        if day.last > day.first then counted[#counted + 1] = day end
+    end
+    for _, day in ipairs(counted) do
+        if day.name >= s.horizon and not call('ZSCORE', KEYS[s.key], day.name) then
+            news[#news + 1] = day.name
+        end
+    end
+    local refusal = look_at_horizon(s, news, keys)
+    for _, day in ipairs(counted) do refusal = refusal or look_at_day(s, day) end
+    if not refusal and #s.anomalies > 0 and types[s.key + 2] ~= 'none' then
+        refusal = look_at_stream(KEYS[s.key + 2])
+    end
+    if refusal or s.folded == 0 then return refusal end
+    local stored = call('HGET', KEYS[s.key + 1], OTHER)
+    s.other = add(stored, s.folded)
+    if not s.other then return {'odd', KEYS[s.key + 1], OTHER, stored} end
+end
+
+function days.write(s)
+    local index, other, stream = KEYS[s.key], KEYS[s.key + 1], KEYS[s.key + 2]
+    if #s.gone > 0 then call('HSET', KEYS[META], 'horizon', s.horizon) end
+    for _, day in ipairs(s.gone) do
+        call('DEL', day.key)
+        call('ZREM', index, day.name)
+    end
+    for _, day in ipairs(s.kept) do
+        call_with('HSET', day.key, day.words)
+        call('EXPIRE', day.key, s.retention_s)
+        call('ZADD', index, now_s + s.retention_s, day.name)
+    end
+    for _, anomaly in ipairs(s.anomalies) do
+        call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'kind', 'threshold', 'minute', anomaly.minute,
+                   'count', anomaly.count, 'threshold', s.threshold)
+        answer[#answer + 1] = anomaly.minute
+        answer[#answer + 1] = anomaly.count
+    end
+    if s.other then
+        call('HSET', other, OTHER, s.other)
+        call('EXPIRE', other, s.retention_s)
+    end
+    if s.key_count > 3 then call('ZREMRANGEBYSCORE', index, '-inf', now_s) end
+end
+
+local kinds = {values = values, names = names, days = days}
+local sections = {{kind = head, key = 1, key_count = 2, last = FIRST_SECTION - 1}}
+while sections[#sections].last < #ARGV do
+    local before = sections[#sections]
+    local i = before.last + 1
+    sections[#sections + 1] = {kind = kinds[ARGV[i]], key = before.key + before.key_count,
+                               key_count = tonumber(ARGV[i + 1]), first = i + 3,
+                               last = i + 2 + tonumber(ARGV[i + 2])}
+end
+
+-- Calls look(key's number, entry) for all keys of all sections with their entries in kind[list].
+local function for_keys(list, look)
+    for _, s in ipairs(sections) do
+        local entries = s.kind[list]
+        for i = 1, s.key_count do
+            local refusal = look(s.key + i - 1, entries[math.min(i, #entries)])
+            if refusal then return refusal end
+        end
+    end
+end
+
+local refusal = for_keys('types', function(k, wanted)
+    types[k] = call('TYPE', KEYS[k]).ok
+    if types[k] ~= 'none' and types[k] ~= wanted then return {'wrongtype', KEYS[k], types[k]} end
+end)
+if refusal then return refusal end
+local function look_at_rights(k, commands)
+    for _, command in ipairs(commands) do
+        local first = command == 'xinfo' and 'stream' or KEYS[k]
+        if not redis.acl_check_cmd(command, first, KEYS[k]) then return {'denied', command, KEYS[k]} end
+    end
+end
+-- A right that is missing between two writes would leave half of them. To read without one ends the script
+-- before that, so these are looked at only by a call that reads nothing.
+refusal = redis.acl_check_cmd and (base == 'unknown' and for_keys('reads', look_at_rights)
+                                   or for_keys('writes', look_at_rights))
+if refusal then return refusal end
+for _, s in ipairs(sections) do
+    refusal = s.kind.look(s)
+    if refusal then return refusal end
+end
+for _, s in ipairs(sections) do s.kind.write(s) end
+call('HSET', KEYS[META], 'seal', meta.checkpoints)
 return answer

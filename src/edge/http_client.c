@@ -1,5 +1,5 @@
 /* The socket never blocks; every wait is a poll for what is left of the time. Nothing of a reply is
- * believed before its head says how long the body is and the body is that long. */
+ * used before its head says how long the body is and the body is that long. */
 #include "edge/http_client.h"
 
 #include <errno.h>
@@ -88,7 +88,7 @@ static const char *body_of(const struct text *reply, const char *listen_on, stru
     if (length == NULL || length > end ||
         strtoull(length + sizeof length_name - 1, NULL, 10) !=
             reply->length - (size_t)(body - head)) {
-        error_set(error, "%s sent a part of the page only", listen_on);
+        error_set(error, "%s sent only part of the page", listen_on);
         return NULL;
     }
     return body;

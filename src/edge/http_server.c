@@ -1,4 +1,4 @@
-/* The socket is bound here and handed to libmicrohttpd, which does the rest on one thread: so a
+/* The socket is bound here and given to libmicrohttpd, which does the rest on one thread: so a
  * failure to bind has an errno and a name. libmicrohttpd calls `answer` for a request twice or
  * more: first with the head alone, when a reply would cost the connection, and again when it is
  * complete. */
@@ -49,7 +49,7 @@ struct http_server *http_server_create(const char *listen_on, http_handler *hand
     server->port = port_of(descriptor);
 
     /* From here on the socket is the daemon's. Whether it closes it when it can not start depends
-     * on how far it came, so nobody does it a second time. */
+     * on how far it came, so it is not closed a second time here. */
     server->daemon = start_daemon(server, descriptor);
     if (server->daemon == NULL) {
         error_set(error, "http.listen %s: the HTTP server cannot start: no memory, or no thread",
@@ -91,7 +91,7 @@ static int listen_at(const struct addrinfo *address) {
     const int descriptor =
         socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0) return -1;
-    const int yes = 1; /* after a restart, connections of the time before do no harm */
+    const int yes = 1; /* after a restart, connections from before it do no harm */
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (bind(descriptor, address->ai_addr, address->ai_addrlen) == 0 &&
         listen(descriptor, BACKLOG) == 0) {
@@ -103,17 +103,17 @@ static int listen_at(const struct addrinfo *address) {
     return -1;
 }
 
-static const char *mend(int cause) {
+static const char *fix_for(int cause) {
     switch (cause) {
     case EADDRINUSE:
-        return "end the program that listens there, or choose another port; port 0 takes a free "
+        return "stop the program that listens there, or choose another port; port 0 takes a free "
                "one";
     case EADDRNOTAVAIL:
         return "choose an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them";
     case EACCES:
         return "choose a port above 1023";
     default:
-        return "choose another address; an empty one goes without HTTP";
+        return "choose another address; an empty one turns HTTP off";
     }
 }
 
@@ -130,14 +130,14 @@ static int open_socket(const char *listen_on, struct error *error) {
         for (const struct addrinfo *a = found; a != NULL && descriptor < 0; a = a->ai_next) {
             if (a->ai_family != families[i]) continue;
             descriptor = listen_at(a);
-            /* Without IPv6 its addresses fail too; what hindered IPv4 is the better news. */
+            /* Without IPv6 its addresses fail too; what prevented IPv4 is the more useful error. */
             if (descriptor < 0 && (i == 0 || cause == EADDRNOTAVAIL)) cause = errno;
         }
     }
     freeaddrinfo(found);
     if (descriptor < 0) {
         errno = cause;
-        error_set(error, "http.listen %s: %m; %s", listen_on, mend(cause));
+        error_set(error, "http.listen %s: %m; %s", listen_on, fix_for(cause));
     }
     return descriptor;
 }
@@ -193,7 +193,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     (void)upload;
 
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-        reply.status = MHD_HTTP_METHOD_NOT_ALLOWED; /* at once: nobody wants to see the upload */
+        reply.status = MHD_HTTP_METHOD_NOT_ALLOWED; /* at once: the upload is not wanted */
         text_add(&reply.body, "only GET and HEAD are answered here\n");
         return send_reply(connection, &reply);
     }

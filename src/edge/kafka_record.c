@@ -37,6 +37,7 @@ bool kafka_record_shows_no_headers(const rd_kafka_message_t *message) {
 
 struct kafka_headers *kafka_record_take_headers(const struct kafka_record *record) {
     rd_kafka_headers_t *headers = NULL;
+    if (record->message == NULL) return NULL; /* it was not read from Kafka */
     if (!kafka_record_shows_no_headers(record->message)) {
         rd_kafka_message_detach_headers(record->message, &headers);
     }

@@ -1,4 +1,4 @@
-#include "edge/redis_command.h"
+#include "redis_command.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -20,7 +20,8 @@ void redis_command_release(struct redis_command *command) {
     *command = (struct redis_command){0};
 }
 
-void redis_command_put(struct redis_command *command, const char *word, size_t length) {
+/* Room for a word of that length and a NUL, which is not part of it. */
+static char *make_room(struct redis_command *command, size_t length) {
     if ((size_t)command->argument_count == command->argument_capacity) {
         command->argument_capacity = command->argument_capacity * 2 + 64;
         command->lengths =
@@ -28,13 +29,21 @@ void redis_command_put(struct redis_command *command, const char *word, size_t l
         command->arguments = memory_grow(command->arguments,
                                          command->argument_capacity * sizeof *command->arguments);
     }
-    if (command->byte_count + length > command->byte_capacity) {
+    if (command->byte_count + length >= command->byte_capacity) {
         command->byte_capacity = (command->byte_count + length) * 2 + 1024;
         command->bytes = memory_grow(command->bytes, command->byte_capacity);
     }
-    memcpy(command->bytes + command->byte_count, word, length);
+    return command->bytes + command->byte_count;
+}
+
+static void end_word(struct redis_command *command, size_t length) {
     command->byte_count += length;
     command->lengths[command->argument_count++] = length;
+}
+
+void redis_command_put(struct redis_command *command, const char *word, size_t length) {
+    memcpy(make_room(command, length), word, length);
+    end_word(command, length);
 }
 
 void redis_command_put_text(struct redis_command *command, const char *word) {
@@ -42,17 +51,21 @@ void redis_command_put_text(struct redis_command *command, const char *word) {
 }
 
 void redis_command_put_int(struct redis_command *command, int64_t number) {
-    redis_command_put_format(command, "%lld", (long long)number);
+    char word[24];
+    const int length = snprintf(word, sizeof word, "%lld", (long long)number);
+    redis_command_put(command, word, (size_t)length);
 }
 
 void redis_command_put_format(struct redis_command *command, const char *format, ...) {
-    char word[REDIS_COMMAND_FORMAT_BYTES];
-    va_list args;
+    va_list args, again;
     va_start(args, format);
-    const int length = vsnprintf(word, sizeof word, format, args);
+    va_copy(again, args);
+    const int length = vsnprintf(NULL, 0, format, args);
+    assert(length >= 0);
+    vsnprintf(make_room(command, (size_t)length), (size_t)length + 1, format, again);
+    end_word(command, (size_t)length);
+    va_end(again);
     va_end(args);
-    assert(length >= 0 && length < REDIS_COMMAND_FORMAT_BYTES);
-    redis_command_put(command, word, (size_t)length);
 }
 
 const char **redis_command_arguments(struct redis_command *command) {

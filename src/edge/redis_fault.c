@@ -3,41 +3,37 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Every command that rollcall sends, those in its scripts included. */
-#define ALL_COMMANDS                                                                               \
-    "+ping +select +eval +evalsha +info +type +exists +expire +del "                               \
-    "+hget +hmget +hset +hincrby +hgetall +hvals +zadd +zcard +zincrby +zscore +zrange "           \
-    "+zrevrange +zrem +zremrangebyscore +xadd +xrevrange"
+#include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 static const struct {
     const char *begin; /* of the reply */
     enum redis_fault fault;
-    const char *mend; /* %s is the prefix */
+    const char *fix; /* %s is the prefix */
 } known[] = {
     {"WRONGTYPE", REDIS_FAULT_DATA,
      "a key under the prefix \"%s\" is of another type than rollcall writes: delete it or choose "
      "another redis.prefix"},
     {"OOM", REDIS_FAULT_PASSING,
-     "it is full: raise its maxmemory (redis-cli CONFIG SET maxmemory ...) or delete what lies "
-     "beside \"%s\"; until then nothing is counted, and nothing is lost"},
+     "it is full: raise its maxmemory (redis-cli CONFIG SET maxmemory ...) or delete keys that are not "
+     "under \"%s\"; until then nothing is counted, and nothing is lost"},
     {"MISCONF", REDIS_FAULT_PASSING,
-     "it cannot save to its disk and takes no writes: mend what its log names; until then "
-     "nothing is counted under \"%s\", and nothing is lost"},
+     "it cannot save to its disk and takes no writes: fix what its log names; until then nothing is "
+     "counted under \"%s\", and nothing is lost"},
     {"BUSY", REDIS_FAULT_PASSING,
-     "someone's script holds it up: redis-cli SCRIPT KILL ends one that has written nothing"},
-    {"LOADING", REDIS_FAULT_PASSING, "it is reading its data and will answer when that is done"},
+     "someone's script holds it up: redis-cli SCRIPT KILL ends one that has not written anything"},
+    {"LOADING", REDIS_FAULT_PASSING, "it is reading its data, and will answer once that is done"},
     {"READONLY", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
     {"MASTERDOWN", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
     {"MOVED", REDIS_FAULT_SETUP,
-     "the keys under \"%s\" lie on the node of the cluster that it names, after the slot: set "
-     "redis.url to that one, for rollcall follows no redirection"},
+     "the keys under \"%s\" are on the node of the cluster that it names, after the slot: set "
+     "redis.url to that one, because rollcall does not follow redirections"},
     {"ASK", REDIS_FAULT_PASSING,
-     "the slot of \"%s\" is on its way to the node that it names: set redis.url to that one when "
-     "it has arrived"},
+     "the slot of \"%s\" is moving to the node that it names: set redis.url to that one when it has "
+     "arrived"},
     {"CROSSSLOT", REDIS_FAULT_SETUP,
-     "in a cluster all keys must lie on one slot: put braces into redis.prefix, as {%s}"},
+     "in a cluster all keys must be on one slot: put braces into redis.prefix, as in {%s}"},
     {"CLUSTERDOWN", REDIS_FAULT_PASSING,
-     "a part of the cluster is gone or has no slots: redis-cli --cluster check"},
+     "a part of the cluster is gone or has no slots: see redis-cli --cluster check"},
     {"NOAUTH", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
     {"WRONGPASS", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
     {"ERR invalid password", REDIS_FAULT_SETUP,
@@ -45,10 +41,14 @@ static const struct {
     {"DENIED", REDIS_FAULT_SETUP, "it is in protected mode: give it a password, and redis.url too"},
 };
 
-/* The rule that a refused command or key lacks. The wording differs from version to version, and
- * within a script again; where it does not name the command, all of them are said. */
+const char *redis_fault_rights(void) {
+    return script_rights;
+}
+
+/* The rule that a denied command or key lacks. The wording differs between versions, and within a
+ * script; where it does not name the command, all of them are listed. */
 static void grant(const char *text, const char *where, const char *prefix, struct error *error) {
-    char rule[400] = ALL_COMMANDS;
+    char rule[400] = script_rights;
     const char *quote = strchr(text, '\'');
     const size_t name_bytes = quote == NULL ? 0 : strcspn(quote + 1, "'");
     if (strstr(text, " key") != NULL) {
@@ -75,18 +75,17 @@ enum redis_fault redis_fault_judge(const char *text, const char *where, const ch
         return REDIS_FAULT_SETUP;
     }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        /* Within a script an older Redis says "ERR Error running script ... -OOM ...". */
+        /* Within a script an older Redis answers "ERR Error running script ... -OOM ...". */
         char inner[32];
         snprintf(inner, sizeof inner, "-%s ", known[i].begin);
         if (strncmp(text, known[i].begin, strlen(known[i].begin)) != 0 &&
             strstr(text, inner) == NULL) {
             continue;
         }
-        const char *place = strstr(known[i].mend, "%s");
-        const int before =
-            place == NULL ? (int)strlen(known[i].mend) : (int)(place - known[i].mend);
-        error_set(error, "Redis at %s answered: %.300s; %.*s%s%s", where, text, before,
-                  known[i].mend, place == NULL ? "" : prefix, place == NULL ? "" : place + 2);
+        const char *fix = known[i].fix, *place = strstr(fix, "%s");
+        const int before = place == NULL ? (int)strlen(fix) : (int)(place - fix);
+        error_set(error, "Redis at %s answered: %.300s; %.*s%s%s", where, text, before, fix,
+                  place == NULL ? "" : prefix, place == NULL ? "" : place + 2);
         return known[i].fault;
     }
     error_set(error, "Redis at %s answered: %.300s", where, text);

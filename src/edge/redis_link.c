@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <hiredis/hiredis.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "edge/redis_fault.h"
-#include "edge/redis_tls.h"
+#include "redis_command.h"
+#include "redis_tls.h"
 
 struct redis_link {
     char *host;     /* NULL for a unix socket */
@@ -28,6 +30,17 @@ struct redis_link {
     struct redis_tls *tls; /* NULL: none */
     redisContext *context; /* NULL while not connected */
 };
+
+const struct setting redis_setting_table[] = {
+    SETTING_TEXT(struct redis_settings, url, "redis", "url", 1, 4096, "redis://localhost:6379/0",
+                 setting_is_printable, SETTING_PRINTABLE_RULE, SETTING_SECRET,
+                 "redis://[user:password@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]"),
+    SETTING_TEXT(struct redis_settings, prefix, "redis", "prefix", 1, 200, "{user-login}",
+                 setting_is_printable, SETTING_PRINTABLE_RULE, 0,
+                 "what all keys begin with; the braces keep them on one slot of a cluster"),
+    SETTING_NUMBER(struct redis_settings, timeout_ms, "redis", "timeout_ms", 100, 600000, "5000", 0,
+                   "longest wait for a connection or a reply, in ms"),
+    SETTING_END};
 
 static int hex_digit(char c) {
     return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
@@ -192,16 +205,17 @@ static bool connect_once(struct redis_link *link, struct error *error) {
 }
 
 /* Looks at a reply of which only a status is good, and frees it. */
-static bool is_status(struct redis_link *link, redisReply *reply, struct error *error) {
+static bool is_status(struct redis_link *link, struct redis_reply *reply, struct error *error) {
     if (reply == NULL) return false;
-    const bool is_good = reply->type == REDIS_REPLY_STATUS;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        link->is_refused =
-            redis_fault_judge(reply->str, link->name, "", error) == REDIS_FAULT_SETUP;
+    const enum redis_reply_kind kind = redis_reply_kind(reply);
+    const bool is_good = kind == REDIS_STATUS;
+    if (kind == REDIS_ERROR) {
+        link->is_refused = redis_fault_judge(redis_reply_text(reply).bytes, link->name, "",
+                                             error) == REDIS_FAULT_SETUP;
     } else if (!is_good) {
         error_set(error, "Redis at %s gives an odd answer: is it Redis?", link->name);
     }
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     if (!is_good) redis_link_close(link);
     return is_good;
 }
@@ -209,9 +223,9 @@ static bool is_status(struct redis_link *link, redisReply *reply, struct error *
 static bool introduce(struct redis_link *link, struct error *error) {
     const char *user = link->user, *password = link->password;
     if (password != NULL) {
-        redisReply *reply = user != NULL
-                                ? redis_link_call(link, error, "AUTH %s %s", user, password)
-                                : redis_link_call(link, error, "AUTH %s", password);
+        struct redis_reply *reply =
+            user != NULL ? redis_link_call(link, error, "AUTH %s %s", user, password)
+                         : redis_link_call(link, error, "AUTH %s", password);
         if (!is_status(link, reply, error)) return false;
     }
     if (link->database != 0 &&
@@ -246,7 +260,7 @@ bool redis_link_send(struct redis_link *link, struct redis_command *command, str
         error);
 }
 
-/* As redisGetReply, which would wait anew for each piece of a reply, however large. */
+/* As redisGetReply, which would wait the whole timeout for each piece of a reply. */
 static int get_reply(struct redis_link *link, void **reply, bool *is_late) {
     enum { READ_BYTES = 16 * 1024 }; /* what redisBufferRead takes at most */
     redisContext *context = link->context;
@@ -264,7 +278,7 @@ static int get_reply(struct redis_link *link, void **reply, bool *is_late) {
     }
 }
 
-redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
+struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error) {
     void *reply = NULL;
     if (link->context == NULL) {
         error_set(error, "the connection to Redis at %s is closed", link->name);
@@ -286,7 +300,8 @@ redisReply *redis_link_receive(struct redis_link *link, struct error *error) {
     return NULL;
 }
 
-redisReply *redis_link_call(struct redis_link *link, struct error *error, const char *format, ...) {
+struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
+                                    const char *format, ...) {
     va_list args;
     assert(link->context != NULL);
     va_start(args, format);
@@ -295,15 +310,62 @@ redisReply *redis_link_call(struct redis_link *link, struct error *error, const 
     return is_queued(link, result, error) ? redis_link_receive(link, error) : NULL;
 }
 
+void redis_reply_destroy(struct redis_reply **reply) {
+    if (*reply != NULL) freeReplyObject(*reply);
+    *reply = NULL;
+}
+
+static const redisReply *own(const struct redis_reply *reply) {
+    return (const void *)reply;
+}
+
+enum redis_reply_kind redis_reply_kind(const struct redis_reply *reply) {
+    switch (own(reply)->type) {
+    case REDIS_REPLY_STRING:
+        return REDIS_TEXT;
+    case REDIS_REPLY_INTEGER:
+        return REDIS_INTEGER;
+    case REDIS_REPLY_ARRAY:
+        return REDIS_LIST;
+    case REDIS_REPLY_NIL:
+        return REDIS_NIL;
+    case REDIS_REPLY_STATUS:
+        return REDIS_STATUS;
+    case REDIS_REPLY_ERROR:
+        return REDIS_ERROR;
+    default:
+        return REDIS_OTHER;
+    }
+}
+
+struct slice redis_reply_text(const struct redis_reply *reply) {
+    if (own(reply)->str == NULL) return (struct slice){"", 0};
+    return (struct slice){own(reply)->str, own(reply)->len};
+}
+
+int64_t redis_reply_integer(const struct redis_reply *reply) {
+    return redis_reply_kind(reply) == REDIS_INTEGER ? own(reply)->integer : 0;
+}
+
+size_t redis_reply_count(const struct redis_reply *reply) {
+    return redis_reply_kind(reply) == REDIS_LIST ? own(reply)->elements : 0;
+}
+
+const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index) {
+    assert(index < redis_reply_count(reply));
+    return (const void *)own(reply)->element[index];
+}
+
 bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,
                      struct error *error) {
-    redisReply *reply = redis_link_call(link, error, "INFO");
+    struct redis_reply *reply = redis_link_call(link, error, "INFO");
     if (reply == NULL) return false;
-    const char *line = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, field) : NULL;
+    const char *line = strstr(redis_reply_text(reply).bytes, field);
+    if (redis_reply_kind(reply) != REDIS_TEXT) line = NULL;
     if (line != NULL) {
         line += strlen(field);
         snprintf(out, out_bytes, "%.*s", (int)strcspn(line, "\r\n"), line);
     }
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return line != NULL;
 }

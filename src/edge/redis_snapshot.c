@@ -1,163 +1,235 @@
-/* One EVAL of snapshot.lua, so that all counts are of one moment; then only formatting. */
+/* One EVAL of snapshot.lua, so that all counts are of one moment; then only formatting. A script may
+ * touch only keys that it was called with, so the days are asked for before. */
 #include "edge/redis_snapshot.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "edge/redis_fault.h"
+#include "redis_command.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
-enum { ANSWER_REJECTED, ANSWER_DAYS, ANSWER_DIMENSIONS };
+enum { ROUNDS_MAX = 8 }; /* until no day comes between the list of days and the script */
 
-static bool send_script(struct redis_link *link, const char *prefix, const char *const *dimensions,
-                        unsigned dimension_count, struct error *error) {
-    struct redis_command command = {0};
-    redis_command_put_text(&command, "EVAL");
-    redis_command_put_text(&command, snapshot_lua);
-    redis_command_put_int(&command, 2 + dimension_count);
-    redis_command_put_format(&command, "%s:rejected_counts", prefix);
-    redis_command_put_format(&command, "%s:login_days", prefix);
-    for (unsigned i = 0; i < dimension_count; i++)
-        redis_command_put_format(&command, "%s:%s_counts", prefix, dimensions[i]);
-    redis_command_put_format(&command, "%s:login_counts:", prefix);
-    const bool is_sent = redis_link_send(link, &command, error);
-    redis_command_release(&command);
-    return is_sent;
+struct snapshot {
+    struct redis_link *link;
+    const char *prefix;
+    const struct aggregates *aggregates;
+    struct redis_reply *days[AGGREGATES_MAX]; /* of AGGREGATE_DAYS: the list of those with a hash */
+    struct redis_reply *counts;
+    struct error *error;
+};
+
+static void forget(struct snapshot *snapshot) {
+    for (unsigned i = 0; i < AGGREGATES_MAX; i++)
+        redis_reply_destroy(&snapshot->days[i]);
+    redis_reply_destroy(&snapshot->counts);
 }
 
-static bool is_array(const redisReply *reply) {
-    return reply->type == REDIS_REPLY_ARRAY;
-}
-
-static bool is_pairs(const redisReply *reply) {
-    if (!is_array(reply) || reply->elements % 2 != 0) return false;
-    for (size_t i = 0; i < reply->elements; i++) {
-        if (reply->element[i]->type != REDIS_REPLY_STRING) return false;
+static bool is_texts(const struct redis_reply *reply, size_t multiple) {
+    const size_t count = redis_reply_count(reply);
+    if (redis_reply_kind(reply) != REDIS_LIST || count % multiple != 0) return false;
+    for (size_t i = 0; i < count; i++) {
+        if (redis_reply_kind(redis_reply_at(reply, i)) != REDIS_TEXT) return false;
     }
     return true;
 }
 
 /* Whether the answer has the form that snapshot.lua describes. */
-static bool is_answer(const redisReply *reply, unsigned dimension_count) {
-    if (!is_array(reply) || reply->elements != ANSWER_DIMENSIONS + dimension_count) return false;
-    const redisReply *days = reply->element[ANSWER_DAYS];
-    if (!is_array(days) || days->elements % 2 != 0) return false;
-    for (size_t i = 0; i < days->elements; i += 2) {
-        if (days->element[i]->type != REDIS_REPLY_STRING || !is_pairs(days->element[i + 1])) {
-            return false;
+static bool is_answer(const struct snapshot *snapshot) {
+    const struct aggregates *aggregates = snapshot->aggregates;
+    if (redis_reply_count(snapshot->counts) != aggregates->count) return false;
+    for (unsigned i = 0; i < aggregates->count; i++) {
+        const struct redis_reply *counts = redis_reply_at(snapshot->counts, i);
+        if (aggregates->items[i].kind != AGGREGATE_DAYS) {
+            if (!is_texts(counts, 2)) return false;
+            continue;
         }
-    }
-    for (size_t i = 0; i < reply->elements; i++) {
-        if (i != ANSWER_DAYS && !is_pairs(reply->element[i])) return false;
+        const size_t count = redis_reply_count(counts);
+        if (redis_reply_kind(counts) != REDIS_LIST || count % 2 != 0) return false;
+        for (size_t d = 0; d < count; d += 2) {
+            if (redis_reply_kind(redis_reply_at(counts, d)) != REDIS_TEXT ||
+                !is_texts(redis_reply_at(counts, d + 1), 2)) {
+                return false;
+            }
+        }
     }
     return true;
 }
 
+/* Judges a reply; STORE_OK if it is no error and has its form. */
+static enum store_verdict judge(struct snapshot *snapshot, const struct redis_reply *reply,
+                                bool is_right, const char *command) {
+    if (reply == NULL) return STORE_RETRY;
+    if (redis_reply_kind(reply) == REDIS_ERROR) {
+        const enum redis_fault fault =
+            redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(snapshot->link),
+                              snapshot->prefix, snapshot->error);
+        const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
+        return may_pass ? STORE_RETRY : STORE_REFUSED;
+    }
+    if (is_right) return STORE_OK;
+    error_set(snapshot->error, "Redis at %s gave an odd answer to %s",
+              redis_link_name(snapshot->link), command);
+    redis_link_close(snapshot->link);
+    return STORE_RETRY;
+}
+
+static enum store_verdict ask_days(struct snapshot *snapshot) {
+    enum store_verdict verdict = STORE_OK;
+    for (unsigned i = 0; verdict == STORE_OK && i < snapshot->aggregates->count; i++) {
+        const struct aggregate *aggregate = &snapshot->aggregates->items[i];
+        if (aggregate->kind != AGGREGATE_DAYS) continue;
+        struct redis_reply *reply = redis_link_call(
+            snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
+            aggregate->days_key);
+        snapshot->days[i] = reply;
+        verdict = judge(snapshot, reply, reply != NULL && is_texts(reply, 1), "ZRANGE");
+    }
+    return verdict;
+}
+
+static void put_keys(const struct snapshot *snapshot, unsigned i, struct redis_command *command) {
+    const struct aggregate *aggregate = &snapshot->aggregates->items[i];
+    const char *prefix = snapshot->prefix, *key = aggregate->key;
+    if (aggregate->kind != AGGREGATE_DAYS) {
+        redis_command_put_format(command, "%s:%s", prefix, key);
+        return;
+    }
+    redis_command_put_format(command, "%s:%s", prefix, aggregate->days_key);
+    redis_command_put_format(command, "%s:%s:" AGGREGATE_OTHER, prefix, key);
+    for (size_t d = 0; d < redis_reply_count(snapshot->days[i]); d++) {
+        redis_command_put_format(command, "%s:%s:%s", prefix, key,
+                                 redis_reply_text(redis_reply_at(snapshot->days[i], d)).bytes);
+    }
+}
+
+static void put_section(const struct snapshot *snapshot, unsigned i,
+                        struct redis_command *command) {
+    static const char *const kinds[] = {
+        [AGGREGATE_VALUES] = "values", [AGGREGATE_DAYS] = "days", [AGGREGATE_NAMES] = "names"};
+    const struct redis_reply *days = snapshot->days[i];
+    const size_t day_count = days != NULL ? redis_reply_count(days) : 0;
+    redis_command_put_text(command, kinds[snapshot->aggregates->items[i].kind]);
+    redis_command_put_int(command, days != NULL ? 2 + (int64_t)day_count : 1);
+    redis_command_put_int(command, (int64_t)day_count);
+    for (size_t d = 0; d < day_count; d++) {
+        const struct slice day = redis_reply_text(redis_reply_at(days, d));
+        redis_command_put(command, day.bytes, day.length);
+    }
+}
+
+static enum store_verdict ask_counts(struct snapshot *snapshot) {
+    const unsigned count = snapshot->aggregates->count;
+    struct redis_command command = {0};
+    int64_t key_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const struct redis_reply *days = snapshot->days[i];
+        key_count += days != NULL ? 2 + (int64_t)redis_reply_count(days) : 1;
+    }
+    redis_command_put_text(&command, "EVAL");
+    redis_command_put_text(&command, snapshot_lua);
+    redis_command_put_int(&command, key_count);
+    for (unsigned i = 0; i < count; i++)
+        put_keys(snapshot, i, &command);
+    for (unsigned i = 0; i < count; i++)
+        put_section(snapshot, i, &command);
+    if (redis_link_send(snapshot->link, &command, snapshot->error))
+        snapshot->counts = redis_link_receive(snapshot->link, snapshot->error);
+    redis_command_release(&command);
+    const struct redis_reply *counts = snapshot->counts;
+    const bool is_again =
+        counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
+    return judge(snapshot, counts, counts != NULL && (is_again || is_answer(snapshot)),
+                 "snapshot.lua");
+}
+
+struct pair {
+    struct slice name, count;
+};
+
 static int compare_names(const void *a, const void *b) {
-    const redisReply *left = *(redisReply *const *)a, *right = *(redisReply *const *)b;
-    const size_t shorter = left->len < right->len ? left->len : right->len;
-    const int order = memcmp(left->str, right->str, shorter);
-    return order != 0 ? order : (left->len > right->len) - (left->len < right->len);
+    const struct slice *left = &((const struct pair *)a)->name;
+    const struct slice *right = &((const struct pair *)b)->name;
+    const size_t shorter = left->length < right->length ? left->length : right->length;
+    const int order = memcmp(left->bytes, right->bytes, shorter);
+    return order != 0 ? order : (left->length > right->length) - (left->length < right->length);
 }
 
-/* Sorts name, count, name, count, .. by name. */
-static void sort_pairs(redisReply *pairs) {
-    if (pairs->elements == 0) return;
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    qsort(pairs->element, pairs->elements / 2, 2 * sizeof *pairs->element, compare_names);
-}
-
-/* A member's name is made of before (may be NULL or empty), a space, and the name. Scores of sorted
- * sets come as texts of doubles, which are whole here. */
-static void add_pairs(struct text *json, const redisReply *before, const redisReply *pairs,
-                      bool *is_first) {
+/* Adds the members of an object. A member's name is made of before (may be empty), a space, and the
+ * name. Scores of sorted sets come as texts of doubles, which are whole here. */
+static void add_pairs(struct text *json, const struct redis_reply *reply, struct slice before,
+                      bool is_sorted, const char **separator) {
+    const size_t count = redis_reply_count(reply) / 2;
+    struct pair *pairs = memory_create((count + 1) * sizeof *pairs);
     struct text name = {0};
-    for (size_t i = 0; i < pairs->elements; i += 2) {
+    for (size_t i = 0; i < count; i++) {
+        pairs[i].name = redis_reply_text(redis_reply_at(reply, 2 * i));
+        pairs[i].count = redis_reply_text(redis_reply_at(reply, 2 * i + 1));
+    }
+    if (is_sorted) qsort(pairs, count, sizeof *pairs, compare_names);
+    for (size_t i = 0; i < count; i++) {
         text_clear(&name);
-        if (before != NULL && before->len > 0) {
-            text_add_bytes(&name, before->str, before->len);
+        if (before.length > 0) {
+            text_add_bytes(&name, before.bytes, before.length);
             text_add(&name, " ");
         }
-        text_add_bytes(&name, pairs->element[i]->str, pairs->element[i]->len);
+        text_add_bytes(&name, pairs[i].name.bytes, pairs[i].name.length);
         json->is_broken |= name.is_broken;
-        if (!*is_first) text_add(json, ", ");
-        *is_first = false;
+        text_add(json, *separator);
+        *separator = ", ";
         text_add_json(json, text_string(&name), name.length);
-        text_format(json, ": %.0f", strtod(pairs->element[i + 1]->str, NULL));
+        text_format(json, ": %.0f", strtod(pairs[i].count.bytes, NULL));
     }
     text_release(&name);
+    free(pairs);
 }
 
-static void add_object(struct text *json, const redisReply *pairs) {
-    bool is_first = true;
-    text_add(json, "{");
-    add_pairs(json, NULL, pairs, &is_first);
-    text_add(json, "}");
-}
-
-void redis_snapshot_title(struct text *json, const char *dimension) {
-    struct text title = {0};
-    bool begins_word = true;
-    text_add(&title, "Logins by ");
-    for (const char *c = dimension; *c != '\0'; c++) {
-        const char shown = *c == '_' ? ' ' : begins_word ? (char)toupper((unsigned char)*c) : *c;
-        text_add_bytes(&title, &shown, 1);
-        begins_word = *c == '_';
+static void add_aggregate(struct text *json, const struct aggregate *aggregate,
+                          const struct redis_reply *counts) {
+    const struct slice none = {"", 0};
+    const char *separator = "";
+    text_add_json(json, aggregate->title, strlen(aggregate->title));
+    text_add(json, ": {");
+    if (aggregate->kind == AGGREGATE_DAYS) {
+        for (size_t d = 0; d < redis_reply_count(counts); d += 2) {
+            add_pairs(json, redis_reply_at(counts, d + 1),
+                      redis_reply_text(redis_reply_at(counts, d)), true, &separator);
+        }
+    } else {
+        add_pairs(json, counts, none, aggregate->kind == AGGREGATE_NAMES, &separator);
     }
-    text_add_json(json, text_string(&title), title.length);
-    json->is_broken |= title.is_broken;
-    text_release(&title);
-}
-
-static void add_answer(struct text *json, const redisReply *reply, const char *const *dimensions,
-                       unsigned dimension_count) {
-    text_add(json, "{");
-    for (unsigned i = 0; i < dimension_count; i++) {
-        redis_snapshot_title(json, dimensions[i]);
-        text_add(json, ": ");
-        add_object(json, reply->element[ANSWER_DIMENSIONS + i]);
-        text_add(json, ",\n ");
-    }
-    text_add(json, "\"Logins Over Time\": {");
-    const redisReply *days = reply->element[ANSWER_DAYS];
-    bool is_first = true;
-    for (size_t i = 0; i < days->elements; i += 2) {
-        sort_pairs(days->element[i + 1]);
-        add_pairs(json, days->element[i], days->element[i + 1], &is_first);
-    }
-    text_add(json, "},\n \"Rejected\": ");
-    sort_pairs(reply->element[ANSWER_REJECTED]);
-    add_object(json, reply->element[ANSWER_REJECTED]);
     text_add(json, "}");
 }
 
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
-                                       const char *const *dimensions, unsigned dimension_count,
-                                       struct text *json, struct error *error) {
-    if (!redis_link_open(link, error) ||
-        !send_script(link, prefix, dimensions, dimension_count, error)) {
-        return STORE_RETRY;
+                                       const struct aggregates *aggregates, struct text *json,
+                                       struct error *error) {
+    struct snapshot snapshot = {
+        .link = link, .prefix = prefix, .aggregates = aggregates, .error = error};
+    enum store_verdict verdict = STORE_RETRY;
+    bool is_taken = false;
+    if (!redis_link_open(link, error)) return STORE_RETRY;
+    error_set(error, "new days come too often for a snapshot of Redis at %s", redis_link_name(link));
+    for (int i = 0; !is_taken && i < ROUNDS_MAX; i++) {
+        forget(&snapshot);
+        verdict = ask_days(&snapshot);
+        if (verdict == STORE_OK) verdict = ask_counts(&snapshot);
+        is_taken = verdict != STORE_OK || redis_reply_kind(snapshot.counts) == REDIS_LIST;
     }
-    redisReply *reply = redis_link_receive(link, error);
-    if (reply == NULL) return STORE_RETRY;
-    enum store_verdict verdict = STORE_OK;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        const enum redis_fault fault =
-            redis_fault_judge(reply->str, redis_link_name(link), prefix, error);
-        const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
-        verdict = may_pass ? STORE_RETRY : STORE_REFUSED;
-    } else if (!is_answer(reply, dimension_count)) {
-        error_set(error, "Redis at %s gave an odd answer to snapshot.lua", redis_link_name(link));
-        redis_link_close(link);
-        verdict = STORE_RETRY;
-    } else {
-        add_answer(json, reply, dimensions, dimension_count);
+    if (verdict == STORE_OK && !is_taken) verdict = STORE_RETRY;
+    if (verdict == STORE_OK) {
+        for (unsigned i = 0; i < aggregates->count; i++) {
+            text_add(json, i == 0 ? "{" : ",\n ");
+            add_aggregate(json, &aggregates->items[i], redis_reply_at(snapshot.counts, i));
+        }
+        text_add(json, "}");
         if (json->is_broken) {
             error_set(error, "out of memory for the counts");
             verdict = STORE_RETRY;
         }
     }
-    freeReplyObject(reply);
+    forget(&snapshot);
     return verdict;
 }

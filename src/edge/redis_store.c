@@ -1,5 +1,6 @@
-/* The protocol's side of Redis. A call is one EVALSHA; Redis that has not seen the script (restarted,
- * SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. */
+/* The protocol's side of Redis. A call is one EVALSHA. Redis that does not know the script (restarted,
+ * SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. A call that pushes days
+ * out is answered by their names, and sent again with their keys. */
 #include "edge/redis_store.h"
 
 #include <stdio.h>
@@ -7,23 +8,29 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "edge/redis_checkpoint.h"
-#include "edge/redis_command.h"
 #include "edge/redis_fault.h"
-#include "edge/redis_link.h"
+#include "redis_checkpoint.h"
+#include "redis_command.h"
+
+enum { ROUNDS_MAX = 8 }; /* of one call, until Redis knows the script and all days are declared */
 
 struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
-    enum redis_fault fault;       /* of the last answer; REDIS_FAULT_PASSING is none too */
-    struct redis_command command; /* the one being built; its memory is used again */
+    enum redis_fault fault;        /* of the last answer; REDIS_FAULT_PASSING is none too */
+    struct redis_command command;  /* the one being built; its memory is used again */
+    struct checkpoint_day *needed; /* what the last answer asked for */
+    size_t needed_count, needed_capacity;
 };
+
+/* What an answer asks for. */
+enum demand { DEMAND_NONE, DEMAND_TEXT, DEMAND_DAYS };
 
 struct redis_store *redis_store_create(const struct redis_store_options *options,
                                        struct error *error) {
     struct redis_store *store = memory_create(sizeof *store);
     store->options = *options;
-    store->link = redis_link_create(options->url, options->timeout_ms, error);
+    store->link = redis_link_create(options->redis->url, options->redis->timeout_ms, error);
     if (store->link == NULL) redis_store_destroy(&store);
     return store;
 }
@@ -32,6 +39,7 @@ void redis_store_destroy(struct redis_store **store) {
     if (*store == NULL) return;
     redis_link_destroy(&(*store)->link);
     redis_command_release(&(*store)->command);
+    free((*store)->needed);
     free(*store);
     *store = NULL;
 }
@@ -41,14 +49,14 @@ const char *redis_store_name(const struct redis_store *store) {
 }
 
 /* An error reply, turned into what the caller must do. */
-static enum store_verdict judge_error(struct redis_store *store, const char *text,
+static enum store_verdict judge_error(struct redis_store *store, const struct redis_reply *reply,
                                       struct error *error) {
-    store->fault =
-        redis_fault_judge(text, redis_link_name(store->link), store->options.prefix, error);
+    store->fault = redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(store->link),
+                                     store->options.redis->prefix, error);
     return store->fault == REDIS_FAULT_DATA ? STORE_REFUSED : STORE_RETRY;
 }
 
-/* At start, what somebody must set up otherwise is refused; later it is waited for. */
+/* At start, what somebody must set up differently is refused; later it is waited for. */
 static enum store_verdict refuse_setup(const struct redis_store *store) {
     return store->fault == REDIS_FAULT_SETUP ? STORE_REFUSED : STORE_RETRY;
 }
@@ -72,39 +80,44 @@ static enum store_verdict refuse_odd(struct redis_store *store, const char *comm
     return STORE_RETRY;
 }
 
-static enum store_verdict refuse_offset(struct redis_store *store, const char *found,
-                                        struct error *error) {
-    error_set(
-        error,
-        "the key %s:offsets in Redis at %s holds \"%.40s\" for a partition, which is no offset: "
-        "someone else wrote it; restore a copy from before, or delete all keys under "
-        "\"%s\", and rollcall counts them anew from Kafka",
-        store->options.prefix, redis_link_name(store->link), found, store->options.prefix);
+static enum store_verdict refuse_value(const struct redis_store *store, const char *key,
+                                       const char *field, const char *value, struct error *error) {
+    error_set(error,
+              "the key %.300s in Redis at %s holds \"%.40s\" for %.130s, which rollcall does not "
+              "write: restore a copy from before, or delete all keys under \"%s\", and rollcall "
+              "counts again from Kafka",
+              key, redis_link_name(store->link), value, field, store->options.redis->prefix);
     return STORE_REFUSED;
 }
 
-/* An answer of checkpoint.lua that changed nothing, by what it says that it found. */
-static enum store_verdict refuse_answer(struct redis_store *store, const redisReply *reply,
+static const char *word_of(const struct redis_reply *reply, size_t index) {
+    const struct redis_reply *word =
+        index < redis_reply_count(reply) ? redis_reply_at(reply, index) : NULL;
+    return word != NULL && redis_reply_kind(word) == REDIS_TEXT ? redis_reply_text(word).bytes : NULL;
+}
+
+/* An answer of checkpoint.lua that changed nothing, by what it reports. */
+static enum store_verdict refuse_answer(struct redis_store *store, const struct redis_reply *reply,
                                         struct error *error) {
     const struct redis_store_options *options = &store->options;
-    const char *where = redis_link_name(store->link), *prefix = options->prefix;
-    const char *kind = reply->element[0]->str, *what = reply->element[1]->str;
-    const bool has_third = reply->elements > 2 && reply->element[2]->type == REDIS_REPLY_STRING;
-    const char *third = has_third ? reply->element[2]->str : NULL;
-    if (strcmp(kind, "odd") == 0) return refuse_offset(store, what, error);
+    const char *where = redis_link_name(store->link), *prefix = options->redis->prefix;
+    const char *kind = word_of(reply, 0), *what = word_of(reply, 1);
+    const char *third = word_of(reply, 2), *fourth = word_of(reply, 3);
+    if (third != NULL && fourth != NULL && strcmp(kind, "odd") == 0)
+        return refuse_value(store, what, third, fourth, error);
     if (strcmp(kind, "torn") == 0) {
-        error_set(
-            error,
-            "Redis at %s has read a part of a checkpoint that it had dropped before, so some "
-            "counts under \"%s\" are too high (its append-only file had been cut, and it was "
-            "started twice since): restore a copy from before, from which rollcall counts on, "
-            "or delete all keys under the prefix, and rollcall counts them anew from Kafka",
-            where, prefix);
+        error_set(error,
+                  "half of a checkpoint was applied in Redis at %s, or one twice, so some counts "
+                  "under \"%s\" are wrong (a script was interrupted, or its append-only file had "
+                  "been cut, and it was started twice since): restore a copy from before, from "
+                  "which rollcall continues, or delete all keys under the prefix, and rollcall "
+                  "counts again from Kafka",
+                  where, prefix);
     } else if (strcmp(kind, "partial") == 0) {
         error_set(error,
                   "Redis at %s lost the key %s but kept others under its prefix (evicted or "
-                  "deleted?): counting on would be wrong; set maxmemory-policy noeviction, delete "
-                  "all keys under \"%s\", and rollcall counts them anew from Kafka",
+                  "deleted?), so to continue would count wrongly: set maxmemory-policy noeviction, "
+                  "delete all keys under \"%s\", and rollcall counts again from Kafka",
                   where, what, prefix);
     } else if (third != NULL && strcmp(kind, "foreign") == 0) {
         const char *ours = strcmp(what, "group") == 0      ? options->group
@@ -113,7 +126,7 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
                                                            : "1";
         error_set(error,
                   "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this is %s \"%s\": "
-                  "choose another redis.prefix, or delete the keys under it to count anew",
+                  "choose another redis.prefix, or delete the keys under it to count again",
                   prefix, where, what, third, what, ours);
     } else if (third != NULL && strcmp(kind, "wrongtype") == 0) {
         error_set(error,
@@ -134,90 +147,142 @@ static enum store_verdict refuse_answer(struct redis_store *store, const redisRe
 }
 
 /* Reads a whole number of 0 or more and nothing else. */
-static bool read_offset(const redisReply *reply, int64_t *offset) {
-    if (reply->type != REDIS_REPLY_STRING || reply->len == 0 || reply->len > 18 ||
-        strspn(reply->str, "0123456789") != reply->len) {
+static bool read_offset(const struct redis_reply *reply, int64_t *offset) {
+    const struct slice text = redis_reply_text(reply);
+    if (redis_reply_kind(reply) != REDIS_TEXT || text.length == 0 || text.length > 18 ||
+        strspn(text.bytes, "0123456789") != text.length) {
         return false;
     }
-    *offset = strtoll(reply->str, NULL, 10);
+    *offset = strtoll(text.bytes, NULL, 10);
     return true;
 }
 
 /* What follows the first two words of "stored": minute, count, ... */
-static bool read_anomalies(const redisReply *reply, struct store_call *call) {
-    if (reply->elements % 2 != 0) return false;
-    for (size_t i = 2; i < reply->elements; i += 2) {
-        const redisReply *minute = reply->element[i], *count = reply->element[i + 1];
-        if (minute->type != REDIS_REPLY_STRING || count->type != REDIS_REPLY_INTEGER) return false;
+static bool read_anomalies(const struct redis_reply *reply, struct store_call *call) {
+    const size_t count = redis_reply_count(reply);
+    if (count % 2 != 0) return false;
+    for (size_t i = 2; i < count; i += 2) {
+        const char *minute = word_of(reply, i);
+        const struct redis_reply *logins = redis_reply_at(reply, i + 1);
+        if (minute == NULL || redis_reply_kind(logins) != REDIS_INTEGER) return false;
         if (call->anomaly_count == REDIS_STORE_ANOMALIES_MAX) continue;
         struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
-        snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute->str);
-        anomaly->count = count->integer;
+        snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute);
+        anomaly->count = redis_reply_integer(logins);
+    }
+    return true;
+}
+
+/* What follows the first word of "need": days. */
+static bool read_days(struct redis_store *store, const struct redis_reply *reply) {
+    store->needed_count = redis_reply_count(reply) - 1;
+    if (store->needed_count > store->needed_capacity) {
+        store->needed_capacity = store->needed_count;
+        store->needed =
+            memory_grow(store->needed, store->needed_capacity * sizeof *store->needed);
+    }
+    for (size_t i = 0; i < store->needed_count; i++) {
+        const char *day = word_of(reply, 1 + i);
+        if (day == NULL || strlen(day) != LOGIN_DAY_BYTES - 1) return false;
+        memcpy(store->needed[i].name, day, LOGIN_DAY_BYTES);
     }
     return true;
 }
 
 /* Takes an answer of checkpoint.lua. */
-static enum store_verdict take_answer(struct redis_store *store, struct store_call *call,
-                                      const redisReply *reply, struct error *error) {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
-        reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_STRING) {
-        return refuse_odd(store, "checkpoint.lua", error);
+static enum demand take_answer(struct redis_store *store, struct store_call *call,
+                               const struct redis_reply *reply, struct error *error) {
+    const char *kind = word_of(reply, 0), *what = word_of(reply, 1);
+    if (kind != NULL && what != NULL && strcmp(kind, "need") == 0 && read_days(store, reply)) {
+        error_set(error, "the days under \"%s\" in Redis at %s change too often for a checkpoint",
+                  store->options.redis->prefix, redis_link_name(store->link));
+        return DEMAND_DAYS;
     }
-    const char *kind = reply->element[0]->str;
-    const bool is_stored = strcmp(kind, "stored") == 0;
-    if (!is_stored && strcmp(kind, "kept") != 0) return refuse_answer(store, reply, error);
-    call->stored = CURSOR_ABSENT;
-    const bool is_none = !is_stored && strcmp(reply->element[1]->str, "none") == 0;
-    const bool is_read = is_none || read_offset(reply->element[1], &call->stored);
-    if (is_read && (!is_stored || (call->stored == call->end && read_anomalies(reply, call)))) {
-        return STORE_OK;
+    const bool is_stored = kind != NULL && strcmp(kind, "stored") == 0;
+    if (what != NULL && (is_stored || strcmp(kind, "kept") == 0)) {
+        call->stored = CURSOR_ABSENT;
+        const bool is_none = !is_stored && strcmp(what, "none") == 0;
+        const bool is_read = is_none || read_offset(redis_reply_at(reply, 1), &call->stored);
+        if (is_read && (!is_stored || (call->stored == call->end && read_anomalies(reply, call)))) {
+            call->verdict = STORE_OK;
+            return DEMAND_NONE;
+        }
+        call->anomaly_count = 0;
+        kind = NULL;
     }
-    call->anomaly_count = 0;
-    return refuse_odd(store, "checkpoint.lua", error);
+    call->verdict = kind != NULL && what != NULL ? refuse_answer(store, reply, error)
+                                                 : refuse_odd(store, "checkpoint.lua", error);
+    return DEMAND_NONE;
 }
 
-/* Reads one answer into the call. True: Redis does not know the script. */
-static bool read_answer(struct redis_store *store, struct store_call *call, struct error *error) {
+/* Reads one answer into the call. */
+static enum demand read_answer(struct redis_store *store, struct store_call *call,
+                               struct error *error) {
+    enum demand demand = DEMAND_NONE;
     call->anomaly_count = 0;
-    redisReply *reply = redis_link_receive(store->link, error);
-    if (reply == NULL) return false;
-    const bool is_error = reply->type == REDIS_REPLY_ERROR;
-    const bool is_unknown = is_error && strncmp(reply->str, "NOSCRIPT", 8) == 0;
-    if (!is_unknown) {
-        call->verdict = is_error ? judge_error(store, reply->str, error)
-                                 : take_answer(store, call, reply, error);
-    }
-    freeReplyObject(reply);
-    return is_unknown;
+    struct redis_reply *reply = redis_link_receive(store->link, error);
+    if (reply == NULL) return DEMAND_NONE;
+    if (redis_reply_kind(reply) != REDIS_ERROR)
+        demand = take_answer(store, call, reply, error);
+    else if (strncmp(redis_reply_text(reply).bytes, "NOSCRIPT", 8) == 0)
+        demand = DEMAND_TEXT;
+    else
+        call->verdict = judge_error(store, reply, error);
+    redis_reply_destroy(&reply);
+    return demand;
 }
 
-static bool send_call(struct redis_store *store, const struct store_call *call, bool by_text,
+static bool send_call(struct redis_store *store, const struct store_call *call, enum demand demand,
                       struct error *error) {
-    redis_checkpoint_make(&store->command, &store->options, call, by_text);
+    redis_checkpoint_make(&store->command, &store->options, call, demand == DEMAND_TEXT,
+                          store->needed, demand == DEMAND_DAYS ? store->needed_count : 0);
     return redis_link_send(store->link, &store->command, error);
+}
+
+/* Sends a call by itself, as often as it takes. False: there is no connection. */
+static bool send_alone(struct redis_store *store, struct store_call *call, struct error *error) {
+    enum demand demand = DEMAND_TEXT;
+    for (int i = 0; demand != DEMAND_NONE && i < ROUNDS_MAX; i++) {
+        if (!open_link(store, error) || !send_call(store, call, demand, error)) return false;
+        demand = read_answer(store, call, error);
+    }
+    return true;
+}
+
+/* Keeps what is to be reported: the first refusal, or else the first of all, since all that follows on a
+ * broken connection is its echo. */
+static void keep_worst(enum store_verdict *worst, enum store_verdict verdict,
+                       const struct error *own, struct error *error) {
+    if (verdict <= *worst) return;
+    *worst = verdict;
+    *error = *own;
 }
 
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error) {
+    struct error own = {""};
+    enum store_verdict worst = STORE_OK;
     for (size_t i = 0; i < count; i++)
         calls[i].verdict = STORE_RETRY;
     if (!open_link(store, error)) return;
 
     size_t sent = 0;
-    while (sent < count && send_call(store, &calls[sent], false, error))
+    bool is_again = false;
+    while (sent < count && send_call(store, &calls[sent], DEMAND_NONE, &own))
         sent++;
-    bool is_script_gone = false, is_first = true;
-    struct error later; /* once a connection broke, all that follows is its echo */
+    if (sent < count) keep_worst(&worst, STORE_RETRY, &own, error);
     for (size_t i = 0; i < sent; i++) {
-        const bool is_unknown = read_answer(store, &calls[i], is_first ? error : &later);
-        is_first &= calls[i].verdict == STORE_OK || is_unknown;
-        is_script_gone |= is_unknown;
+        const enum demand demand = read_answer(store, &calls[i], &own);
+        is_again |= demand != DEMAND_NONE;
+        if (demand == DEMAND_NONE) keep_worst(&worst, calls[i].verdict, &own, error);
     }
-    for (size_t i = 0; is_script_gone && i < sent; i++) {
-        if (calls[i].verdict != STORE_RETRY || !open_link(store, error)) continue;
-        if (send_call(store, &calls[i], true, error)) read_answer(store, &calls[i], error);
+    if (!is_again) return;
+    if (worst == STORE_RETRY) worst = STORE_OK; /* these are sent again, too */
+    bool is_connected = true;
+    for (size_t i = 0; is_connected && i < count; i++) {
+        if (calls[i].verdict != STORE_RETRY) continue;
+        is_connected = send_alone(store, &calls[i], &own);
+        keep_worst(&worst, calls[i].verdict, &own, error);
     }
 }
 
@@ -228,17 +293,17 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     if (!open_link(store, error)) return refuse_setup(store);
     if (!redis_link_info(store->link, "maxmemory_policy:", policy, sizeof policy, error)) {
         error_set(warning,
-                  "maxmemory-policy of Redis at %s cannot be read: see to it that it is "
+                  "maxmemory-policy of Redis at %s cannot be read: make sure that it is "
                   "noeviction, or counts can vanish",
                   redis_link_name(store->link));
     } else if (strcmp(policy, "noeviction") != 0) {
         error_set(error,
-                  "maxmemory-policy of Redis at %s is %s, under which it may drop counts: "
+                  "maxmemory-policy of Redis at %s is %s, with which it may drop counts: "
                   "set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction)",
                   redis_link_name(store->link), policy);
         return STORE_REFUSED;
     }
-    /* A call that never applies still looks at types and owner. */
+    /* A call that never applies still looks at types, rights and owner. */
     struct store_call probe = {.partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN};
     redis_store_apply(store, &probe, 1, error);
     return probe.verdict == STORE_RETRY ? refuse_setup(store) : probe.verdict;
@@ -251,27 +316,26 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     if (!open_link(store, error)) return STORE_RETRY;
     redis_command_clear(command);
     redis_command_put_text(command, "HMGET");
-    redis_command_put_format(command, "%s:offsets", store->options.prefix);
+    redis_command_put_format(command, "%s:offsets", store->options.redis->prefix);
     for (size_t i = 0; i < count; i++)
         redis_command_put_int(command, partitions[i]);
     if (!redis_link_send(store->link, command, error)) return STORE_RETRY;
-    redisReply *reply = redis_link_receive(store->link, error);
+    struct redis_reply *reply = redis_link_receive(store->link, error);
     if (reply == NULL) return STORE_RETRY;
     enum store_verdict verdict = STORE_OK;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        verdict = judge_error(store, reply->str, error);
-    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count) {
+    if (redis_reply_kind(reply) == REDIS_ERROR)
+        verdict = judge_error(store, reply, error);
+    else if (redis_reply_count(reply) != count)
         verdict = refuse_odd(store, "HMGET", error);
-    } else {
-        for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
-            offsets[i] = CURSOR_ABSENT;
-            if (reply->element[i]->type == REDIS_REPLY_NIL) continue;
-            if (!read_offset(reply->element[i], &offsets[i])) {
-                const char *found = reply->element[i]->str;
-                verdict = refuse_offset(store, found != NULL ? found : "", error);
-            }
-        }
+    for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
+        const struct redis_reply *found = redis_reply_at(reply, i);
+        offsets[i] = CURSOR_ABSENT;
+        if (redis_reply_kind(found) == REDIS_NIL || read_offset(found, &offsets[i])) continue;
+        char key[256], field[16];
+        snprintf(key, sizeof key, "%s:offsets", store->options.redis->prefix);
+        snprintf(field, sizeof field, "%d", (int)partitions[i]);
+        verdict = refuse_value(store, key, field, redis_reply_text(found).bytes, error);
     }
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return verdict;
 }

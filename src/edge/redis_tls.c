@@ -1,6 +1,6 @@
 /* hiredis does the reading and writing. What it is to trust is decided here, with an SSL object of
  * our own, since hiredis up to 1.4 never compares the certificate's name with the host's. */
-#include "edge/redis_tls.h"
+#include "redis_tls.h"
 
 #ifdef HAVE_HIREDIS_SSL
 #include <hiredis/hiredis_ssl.h>

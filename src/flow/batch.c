@@ -6,12 +6,15 @@
 
 #include "base/memory.h"
 
-struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *home,
-                           atomic_size_t *pending_entries) {
+enum { HEADERS_BYTES = 256 }; /* about what librdkafka keeps besides a record's headers */
+
+struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
+                           struct inbox *home, atomic_size_t *pending_entries) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
     struct batch *batch = memory_create(sizeof *batch + shard_count * sizeof batch->parts[0]);
     batch->home = home;
     batch->pending_entries = pending_entries;
+    batch->partition = partition;
     batch->shard_count = shard_count;
     batch->first_bytes = bytes;
     for (unsigned s = 0; s < shard_count; s++) {
@@ -21,8 +24,20 @@ struct batch *batch_create(unsigned shard_count, size_t bytes, struct inbox *hom
     return batch;
 }
 
+/* The next record, as its owner may change it. */
+static struct batch_record *next(const struct batch *batch, const struct batch_record *record);
+
+static void destroy_headers(struct batch *batch) {
+    if (batch->header_bytes == 0) return;
+    for (struct batch_record *record = next(batch, NULL); record != NULL;
+         record = next(batch, record)) {
+        kafka_headers_destroy(&record->headers);
+    }
+}
+
 void batch_destroy(struct batch **batch) {
     if (*batch == NULL) return;
+    destroy_headers(*batch);
     for (unsigned s = 0; s < (*batch)->shard_count; s++)
         delta_release(&(*batch)->parts[s].delta);
     free((*batch)->records);
@@ -31,6 +46,7 @@ void batch_destroy(struct batch **batch) {
 }
 
 void batch_clear(struct batch *batch) {
+    destroy_headers(batch);
     for (unsigned s = 0; s < batch->shard_count; s++)
         delta_clear(&batch->parts[s].delta);
     free(batch->records);
@@ -44,39 +60,22 @@ static void count_key(struct batch *batch, struct delta_key key) {
     delta_add(&batch->parts[delta_shard(key.hash, batch->shard_count)].delta, key, 1);
 }
 
-void batch_count(struct batch *batch, uint64_t seed, size_t dimension_count,
+void batch_count(struct batch *batch, uint64_t seed, const struct aggregates *aggregates,
                  const struct login *login) {
     batch->parts[0].delta.records++;
-    if (login->reason != LOGIN_ACCEPTED) {
-        const int64_t reason = login->reason;
-        count_key(batch, delta_number_key(seed, DELTA_REJECTED, &reason));
-        return;
+    for (unsigned field = 0; field < aggregates->count; field++) {
+        const struct aggregate *aggregate = &aggregates->items[field];
+        int64_t number;
+        if (aggregate_number(aggregate, login, &number)) {
+            count_key(batch, delta_number_key(seed, field, &number));
+        } else if (aggregate->source == AGGREGATE_DIMENSION && login->reason == LOGIN_ACCEPTED) {
+            count_key(batch, delta_value_key(seed, field, login->values[aggregate->dimension]));
+        }
     }
-    for (unsigned d = 0; d < dimension_count; d++) {
-        count_key(batch, delta_value_key(seed, d, login->values[d]));
-    }
-    count_key(batch, delta_number_key(seed, DELTA_MINUTE, &login->minute));
 }
 
 static size_t length_of(int32_t length) {
     return length < 0 ? 0 : (size_t)length;
-}
-
-static struct slice bytes_at(const char *bytes, int32_t length) {
-    return (struct slice){length < 0 ? NULL : bytes, length_of(length)};
-}
-
-struct slice batch_key(const struct batch_record *record) {
-    return bytes_at(record->bytes, record->key_length);
-}
-
-struct slice batch_value(const struct batch_record *record) {
-    return bytes_at(record->bytes + length_of(record->key_length), record->value_length);
-}
-
-struct slice batch_text(const struct batch_record *record) {
-    return bytes_at(record->bytes + length_of(record->key_length) + length_of(record->value_length),
-                    record->text_length);
 }
 
 /* With the gap up to where the next one may begin. */
@@ -93,27 +92,49 @@ static int32_t put(char **at, struct slice from) {
     return (int32_t)from.length;
 }
 
+static struct slice take(const char **at, int32_t length) {
+    const struct slice taken = {length < 0 ? NULL : *at, length_of(length)};
+    *at += taken.length;
+    return taken;
+}
+
 static void make_room(struct batch *batch, size_t bytes) {
     batch->record_capacity = bytes;
     batch->records = memory_grow(batch->records, bytes);
 }
 
-struct batch_record *batch_keep(struct batch *batch, struct slice key,
-                                struct slice value, struct slice text) {
-    const size_t end = batch->record_bytes + size_of(key.length, value.length, text.length);
-    if (end > batch->record_capacity)
-        make_room(batch, end > batch->first_bytes ? end : batch->first_bytes);
-    struct batch_record *record = (void *)(batch->records + batch->record_bytes);
-    char *at = record->bytes;
-    record->key_length = put(&at, key);
-    record->value_length = put(&at, value);
-    record->text_length = put(&at, text);
-    batch->record_bytes = end;
-    batch->record_count++;
-    return record;
+/* Why it is rejected; or the key to give an accepted record that has none. */
+static struct slice text_for(const struct kafka_record *record, const struct login *login) {
+    if (login->reason != LOGIN_ACCEPTED) {
+        return (struct slice){login->detail, strlen(login->detail)};
+    }
+    if (record->key.bytes != NULL || login->user_id.length == 0) return (struct slice){NULL, 0};
+    return login->user_id;
 }
 
-struct batch_record *batch_next(const struct batch *batch, const struct batch_record *record) {
+void batch_keep(struct batch *batch, const struct kafka_record *record, const struct login *login) {
+    const struct slice text = text_for(record, login);
+    const size_t end =
+        batch->record_bytes + size_of(record->key.length, record->value.length, text.length);
+    if (end > batch->record_capacity)
+        make_room(batch, end > batch->first_bytes ? end : batch->first_bytes);
+    struct batch_record *kept = (void *)(batch->records + batch->record_bytes);
+    char *at = kept->bytes;
+    kept->offset = record->offset;
+    kept->timestamp_ms = record->timestamp_ms;
+    kept->reason = (uint8_t)login->reason;
+    kept->key_length = put(&at, record->key);
+    kept->value_length = put(&at, record->value);
+    kept->text_length = put(&at, text);
+    kept->headers = kafka_record_take_headers(record);
+    if (kept->headers != NULL)
+        batch->header_bytes += HEADERS_BYTES + kafka_headers_bytes(kept->headers);
+    batch->record_bytes = end;
+    batch->record_count++;
+    batch->has_publish = true;
+}
+
+static struct batch_record *next(const struct batch *batch, const struct batch_record *record) {
     size_t at = 0;
     if (record != NULL) {
         at = (size_t)((const char *)record - batch->records) +
@@ -121,6 +142,44 @@ struct batch_record *batch_next(const struct batch *batch, const struct batch_re
                      length_of(record->text_length));
     }
     return at == batch->record_bytes ? NULL : (void *)(batch->records + at);
+}
+
+const struct batch_record *batch_next(const struct batch *batch,
+                                      const struct batch_record *record) {
+    return next(batch, record);
+}
+
+struct sink_record batch_sink_record(const struct batch *batch, const struct batch_record *record) {
+    const char *at = record->bytes;
+    struct sink_record out = {
+        .partition = batch->partition,
+        .offset = record->offset,
+        .timestamp_ms = record->timestamp_ms,
+        .reason = (enum login_reason)record->reason,
+        .headers = record->headers,
+    };
+    out.key = take(&at, record->key_length);
+    out.value = take(&at, record->value_length);
+    out.text = take(&at, record->text_length);
+    return out;
+}
+
+bool batch_send(struct batch *batch, struct inbox *const *shards, struct inbox *publish) {
+    bool has_counts[BATCH_SHARDS_MAX];
+    const bool has_publish = batch->has_publish;
+    const unsigned shard_count = batch->shard_count;
+    unsigned holders = has_publish;
+    for (unsigned s = 0; s < shard_count; s++) {
+        const struct delta *delta = &batch->parts[s].delta;
+        has_counts[s] = batch->has_cut || delta->entry_count > 0 || delta->records > 0;
+        holders += has_counts[s];
+    }
+    atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
+    for (unsigned s = 0; s < shard_count; s++) {
+        if (has_counts[s]) inbox_post(shards[s], &batch->parts[s].item, ITEM_PART);
+    }
+    if (has_publish) inbox_post(publish, &batch->publish_item, ITEM_BATCH);
+    return holders > 0;
 }
 
 void batch_release(struct batch *batch) {

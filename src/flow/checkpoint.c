@@ -4,7 +4,6 @@
 #include "flow/checkpoint.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,10 +11,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/thread.h"
 #include "flow/batch.h"
 
-enum { TICK_MS = 1000, RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256 };
+enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256 };
 
 /* The epoch of one partition that is being gathered or stored. */
 struct epoch {
@@ -28,33 +26,43 @@ struct epoch {
 
 struct checkpoint {
     struct checkpoint_options options;
-    pthread_t thread;
-    bool is_running, has_given_up;
-    struct metric_cell *counted, *anomalies, *seconds, *failures;
+    struct worker worker;
+    bool has_given_up;
     struct epoch **epochs; /* by partition */
     int32_t *ready;        /* partitions whose epoch is whole */
     size_t ready_count;
-    struct store_call *calls;
-    int64_t retry_ms; /* 0: the last attempt was good */
-    atomic_bool must_stop;
+    struct store_call *calls; /* of one round trip */
+    size_t call_capacity;
+    int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
+    int64_t retry_at_ms;
     atomic_bool is_reachable;
-    atomic_int_fast64_t heartbeat_ms;
     struct inbox inbox;
+};
+
+const struct metric_row checkpoint_metric_table[] = {
+    METRIC_ROW(struct checkpoint_metrics, counted, METRIC_COUNTER, "rollcall_records_counted_total",
+               "Records whose counts this instance stored in Redis."),
+    METRIC_LABELLED_ROW(struct checkpoint_metrics, rejected, METRIC_COUNTER,
+                        "rollcall_records_rejected_total", "Rejected records among those counted.",
+                        "reason", &login_rejection_names),
+    METRIC_ROW(struct checkpoint_metrics, anomalies, METRIC_COUNTER, "rollcall_anomalies_total",
+               "Anomalies that this instance's checkpoints found."),
+    METRIC_ROW(struct checkpoint_metrics, seconds, METRIC_HISTOGRAM, "rollcall_checkpoint_seconds",
+               "Time from a complete epoch to its place in Redis."),
+    METRIC_ROW(struct checkpoint_metrics, failures, METRIC_COUNTER,
+               "rollcall_checkpoint_failures_total", "Attempts that Redis did not accept."),
+    METRIC_END,
 };
 
 struct checkpoint *checkpoint_create(const struct checkpoint_options *options) {
     struct checkpoint *checkpoint = memory_create(sizeof *checkpoint);
     checkpoint->options = *options;
-    inbox_init(&checkpoint->inbox, NULL, NULL);
+    worker_init(&checkpoint->worker, "checkpoint", checkpoint_step, checkpoint);
+    inbox_init(&checkpoint->inbox, &checkpoint->worker.alarm);
     size_t partitions = (size_t)options->partition_max;
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     checkpoint->epochs = memory_create(partitions * sizeof *checkpoint->epochs);
     checkpoint->ready = memory_create(partitions * sizeof *checkpoint->ready);
-    checkpoint->calls = memory_create(CALLS_MAX * sizeof *checkpoint->calls);
-    checkpoint->counted = metric_cell(options->counted, NULL);
-    checkpoint->anomalies = metric_cell(options->anomalies, NULL);
-    checkpoint->seconds = metric_cell(options->seconds, NULL);
-    checkpoint->failures = metric_cell(options->failures, NULL);
     atomic_store(&checkpoint->is_reachable, true);
     return checkpoint;
 }
@@ -63,8 +71,8 @@ struct inbox *checkpoint_inbox(struct checkpoint *checkpoint) {
     return &checkpoint->inbox;
 }
 
-int64_t checkpoint_heartbeat_ms(const struct checkpoint *checkpoint) {
-    return atomic_load(&checkpoint->heartbeat_ms);
+const struct worker *checkpoint_worker(const struct checkpoint *checkpoint) {
+    return &checkpoint->worker;
 }
 
 bool checkpoint_is_reachable(const struct checkpoint *checkpoint) {
@@ -117,22 +125,24 @@ static void take_mail(struct checkpoint *checkpoint) {
     }
 }
 
-static void count_stored(struct checkpoint *checkpoint, const struct epoch *epoch) {
+static void show_stored(const struct checkpoint *checkpoint, const struct epoch *epoch) {
+    const struct checkpoint_metrics *metrics = checkpoint->options.metrics;
+    const struct aggregate *aggregates = checkpoint->options.aggregates->items;
     for (unsigned i = 0; i < epoch->part_count; i++) {
         const struct delta *delta = epoch->deltas[i];
-        metric_add(checkpoint->counted, delta->records);
+        metric_add(metrics->counted, delta->records);
         for (uint32_t e = 0; e < delta->entry_count; e++) {
-            if (delta->entries[e].field != DELTA_REJECTED) continue;
-            enum login_reason reason =
-                (enum login_reason)delta_number(delta_key(delta, &delta->entries[e]));
-            metric_add(metric_cell(checkpoint->options.rejected, login_reason_name(reason)),
-                       delta->entries[e].count);
+            const struct delta_entry *entry = &delta->entries[e];
+            if (aggregates[entry->field].source != AGGREGATE_REASON) continue;
+            const int64_t reason = delta_number(delta_key(delta, entry));
+            metric_add(metric_cell(metrics->rejected, login_reason_name((enum login_reason)reason)),
+                       entry->count);
         }
     }
-    metric_observe_us(checkpoint->seconds, clock_us() - epoch->since_us);
+    metric_observe_us(metrics->seconds, clock_us() - epoch->since_us);
 }
 
-static void tell_anomalies(struct checkpoint *checkpoint, const struct store_call *call) {
+static void report_anomalies(const struct checkpoint *checkpoint, const struct store_call *call) {
     for (size_t i = 0; i < call->anomaly_count; i++) {
         char message[128]; /* the minute is part of it: no two are alike to the rate limit */
         snprintf(message, sizeof message, "Anomaly detected: %lld logins in the minute %s",
@@ -140,17 +150,17 @@ static void tell_anomalies(struct checkpoint *checkpoint, const struct store_cal
         log_warn(message, log_text("kind", "threshold"),
                  log_text("minute", call->anomalies[i].minute),
                  log_int("count", call->anomalies[i].count),
-                 log_int("threshold", checkpoint->options.threshold));
+                 log_int("threshold", checkpoint->options.aggregates->settings->threshold));
     }
-    metric_add(checkpoint->anomalies, (int64_t)call->anomaly_count);
+    metric_add(checkpoint->options.metrics->anomalies, (int64_t)call->anomaly_count);
 }
 
-/* One answered call: its counts are in Redis, or were dropped for good. */
+/* One answered call: its counts are in Redis, or were dropped permanently. */
 static void conclude(struct checkpoint *checkpoint, const struct store_call *call) {
     struct epoch *epoch = checkpoint->epochs[call->partition];
     bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN;
-    if (is_stored) count_stored(checkpoint, epoch);
-    tell_anomalies(checkpoint, call);
+    if (is_stored) show_stored(checkpoint, epoch);
+    report_anomalies(checkpoint, call);
     notice_post(epoch->parts[0]->ingest, NOTICE_COUNTED, epoch->generation, call->stored,
                 CURSOR_ABSENT);
     close_epoch(checkpoint, call->partition, is_stored);
@@ -159,19 +169,23 @@ static void conclude(struct checkpoint *checkpoint, const struct store_call *cal
 static void store_ready(struct checkpoint *checkpoint) {
     struct error error = {""};
     size_t count = checkpoint->ready_count < CALLS_MAX ? checkpoint->ready_count : CALLS_MAX;
-    /* cppcheck-suppress knownConditionTrueFalse ; others change ready_count */
+    if (count > checkpoint->call_capacity) {
+        checkpoint->call_capacity = count;
+        checkpoint->calls = memory_grow(checkpoint->calls, count * sizeof *checkpoint->calls);
+    }
     for (size_t i = 0; i < count; i++) {
         const struct epoch *epoch = checkpoint->epochs[checkpoint->ready[i]];
         struct store_call *call = &checkpoint->calls[i];
-        call->partition = checkpoint->ready[i];
-        call->base = epoch->parts[0]->cut.base;
-        call->end = epoch->parts[0]->cut.end;
-        call->deltas = epoch->deltas;
-        call->delta_count = epoch->part_count;
+        *call = (struct store_call){
+            .partition = checkpoint->ready[i],
+            .base = epoch->parts[0]->cut.base,
+            .end = epoch->parts[0]->cut.end,
+            .deltas = epoch->deltas,
+            .delta_count = epoch->part_count,
+        };
     }
     redis_store_apply(checkpoint->options.store, checkpoint->calls, count, &error);
     bool is_good = true;
-    /* cppcheck-suppress knownConditionTrueFalse ; as above */
     for (size_t i = 0; i < count; i++) {
         const struct store_call *call = &checkpoint->calls[i];
         if (call->verdict == STORE_OK) {
@@ -185,53 +199,31 @@ static void store_ready(struct checkpoint *checkpoint) {
         }
     }
     if (is_good) {
-        if (checkpoint->retry_ms > 0) log_info("Redis is back");
-        checkpoint->retry_ms = 0;
+        if (checkpoint->retry_ms > 0) log_info("Redis is reachable again");
+        checkpoint->retry_ms = checkpoint->retry_at_ms = 0;
     } else {
-        metric_add(checkpoint->failures, 1);
+        metric_add(checkpoint->options.metrics->failures, 1);
         log_warn("Checkpoint not stored: it will be repeated", log_text("reason", error.text));
         checkpoint->retry_ms = clamp(checkpoint->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
+        checkpoint->retry_at_ms = clock_ms() + checkpoint->retry_ms;
     }
     atomic_store(&checkpoint->is_reachable, is_good);
 }
 
-/* Sleeps out the delay between attempts, taking mail meanwhile. */
-static void back_off(struct checkpoint *checkpoint) {
-    int64_t until_ms = clock_ms() + checkpoint->retry_ms;
-    for (int64_t left_ms; (left_ms = until_ms - clock_ms()) > 0;) {
-        if (atomic_load(&checkpoint->must_stop)) return;
-        atomic_store(&checkpoint->heartbeat_ms, clock_ms());
-        inbox_wait(&checkpoint->inbox, (int)left_ms);
-        take_mail(checkpoint);
-    }
-}
-
-static void *run(void *context) {
+int64_t checkpoint_step(void *context, int64_t now_ms) {
     struct checkpoint *checkpoint = context;
-    while (!atomic_load(&checkpoint->must_stop)) {
-        atomic_store(&checkpoint->heartbeat_ms, clock_ms());
-        take_mail(checkpoint);
-        if (checkpoint->ready_count > 0 && !checkpoint->has_given_up) {
-            store_ready(checkpoint);
-            if (checkpoint->retry_ms > 0) back_off(checkpoint);
-        } else {
-            inbox_wait(&checkpoint->inbox, TICK_MS);
-        }
-    }
-    return NULL;
+    take_mail(checkpoint);
+    if (checkpoint->ready_count == 0 || checkpoint->has_given_up) return CLOCK_NEVER_MS;
+    if (now_ms >= checkpoint->retry_at_ms) store_ready(checkpoint);
+    return checkpoint->ready_count > 0 ? checkpoint->retry_at_ms : CLOCK_NEVER_MS;
 }
 
 bool checkpoint_start(struct checkpoint *checkpoint) {
-    checkpoint->is_running = thread_start(&checkpoint->thread, "checkpoint", run, checkpoint);
-    return checkpoint->is_running;
+    return worker_start(&checkpoint->worker);
 }
 
 void checkpoint_stop(struct checkpoint *checkpoint) {
-    if (!checkpoint->is_running) return;
-    atomic_store(&checkpoint->must_stop, true);
-    inbox_wake(&checkpoint->inbox);
-    pthread_join(checkpoint->thread, NULL);
-    checkpoint->is_running = false;
+    worker_stop(&checkpoint->worker);
     take_mail(checkpoint);
     for (int p = 0; p < checkpoint->options.partition_max; p++) {
         if (checkpoint->epochs[p] != NULL) close_epoch(checkpoint, p, false);

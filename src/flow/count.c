@@ -1,16 +1,12 @@
 #include "flow/count.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/thread.h"
 #include "flow/batch.h"
-
-enum { TICK_MS = 1000 };
 
 /* What waits for the next mark of one partition. */
 struct pending {
@@ -18,42 +14,42 @@ struct pending {
     uint64_t generation;
 };
 
-struct aggregate {
-    struct aggregate_options options;
-    pthread_t thread;
-    bool is_running;
+struct count {
+    struct count_options options;
+    struct worker worker;
     struct tally *tally;
     struct pending **pending; /* by partition; made when first needed */
-    atomic_bool must_stop;
-    atomic_int_fast64_t heartbeat_ms;
     struct inbox inbox;
 };
 
-struct aggregate *aggregate_create(const struct aggregate_options *options) {
-    struct aggregate *aggregate = memory_create(sizeof *aggregate);
-    aggregate->options = *options;
-    inbox_init(&aggregate->inbox, NULL, NULL);
+struct count *count_create(const struct count_options *options) {
+    struct count *count = memory_create(sizeof *count);
+    char name[WORKER_NAME_BYTES];
+    count->options = *options;
+    snprintf(name, sizeof name, "count-%u", options->shard);
+    worker_init(&count->worker, name, count_step, count);
+    inbox_init(&count->inbox, &count->worker.alarm);
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    aggregate->pending = memory_create((size_t)options->partition_max * sizeof *aggregate->pending);
-    aggregate->tally = tally_create(options->seed, options->max_values);
-    return aggregate;
+    count->pending = memory_create((size_t)options->partition_max * sizeof *count->pending);
+    count->tally = tally_create(options->seed, options->aggregates);
+    return count;
 }
 
-struct inbox *aggregate_inbox(struct aggregate *aggregate) {
-    return &aggregate->inbox;
+struct inbox *count_inbox(struct count *count) {
+    return &count->inbox;
 }
 
-struct tally *aggregate_tally(struct aggregate *aggregate) {
-    return aggregate->tally;
+struct tally *count_tally(struct count *count) {
+    return count->tally;
 }
 
-int64_t aggregate_heartbeat_ms(const struct aggregate *aggregate) {
-    return atomic_load(&aggregate->heartbeat_ms);
+const struct worker *count_worker(const struct count *count) {
+    return &count->worker;
 }
 
-static struct pending *pending_of(struct aggregate *aggregate, int32_t partition) {
-    assert(partition >= 0 && partition < aggregate->options.partition_max);
-    struct pending **place = &aggregate->pending[partition];
+static struct pending *pending_of(struct count *count, int32_t partition) {
+    assert(partition >= 0 && partition < count->options.partition_max);
+    struct pending **place = &count->pending[partition];
     if (*place == NULL) *place = memory_create(sizeof **place);
     return *place;
 }
@@ -64,24 +60,23 @@ static void drop(struct pending *pending, atomic_size_t *pending_entries) {
 }
 
 /* The mark: what has gathered leaves whole, and the next epoch starts empty. */
-static void detach(struct aggregate *aggregate, struct pending *pending,
-                   const struct batch *batch) {
+static void detach(struct count *count, struct pending *pending, const struct batch *batch) {
     struct epoch_part *part = memory_create(sizeof *part);
     atomic_fetch_sub_explicit(batch->pending_entries, pending->delta.entry_count,
                               memory_order_relaxed);
     part->partition = batch->partition;
-    part->shard = aggregate->options.shard;
+    part->shard = count->options.shard;
     part->cut = batch->cut;
     part->ingest = batch->home;
-    part->home = &aggregate->inbox;
+    part->home = &count->inbox;
     part->delta = pending->delta;
     delta_init(&pending->delta);
-    inbox_post(aggregate->options.checkpoint, &part->item, ITEM_EPOCH);
+    inbox_post(count->options.checkpoint, &part->item, ITEM_EPOCH);
 }
 
-static void merge(struct aggregate *aggregate, struct batch_part *part) {
+static void merge(struct count *count, struct batch_part *part) {
     struct batch *batch = part->batch;
-    struct pending *pending = pending_of(aggregate, batch->partition);
+    struct pending *pending = pending_of(count, batch->partition);
     if (batch->counted_generation > pending->generation) { /* I1 */
         drop(pending, batch->pending_entries);
         pending->generation = batch->counted_generation;
@@ -89,69 +84,52 @@ static void merge(struct aggregate *aggregate, struct batch_part *part) {
     if (batch->counted_generation == pending->generation) {
         size_t new_count = delta_merge(&pending->delta, &part->delta);
         atomic_fetch_add_explicit(batch->pending_entries, new_count, memory_order_relaxed);
-        if (batch->has_cut) detach(aggregate, pending, batch);
+        if (batch->has_cut) detach(count, pending, batch);
     }
     batch_release(batch);
 }
 
-static void take_mail(struct aggregate *aggregate) {
+static void take_mail(struct count *count) {
     struct inbox_item *item;
-    while ((item = inbox_take(&aggregate->inbox)) != NULL) {
-        atomic_store_explicit(&aggregate->heartbeat_ms, clock_ms(), memory_order_relaxed);
+    while ((item = inbox_take(&count->inbox)) != NULL) {
         if (item->kind == ITEM_PART) {
-            merge(aggregate, inbox_entry(item, struct batch_part, item));
+            merge(count, inbox_entry(item, struct batch_part, item));
             continue;
         }
         assert(item->kind == ITEM_EPOCH); /* come home */
         struct epoch_part *part = inbox_entry(item, struct epoch_part, item);
-        if (part->is_stored) tally_add(aggregate->tally, &part->delta); /* I2 */
+        if (part->is_stored) tally_add(count->tally, &part->delta); /* I2 */
         delta_release(&part->delta);
         free(part);
     }
 }
 
-static void *run(void *context) {
-    struct aggregate *aggregate = context;
-    tally_enter();
-    while (!atomic_load(&aggregate->must_stop)) {
-        atomic_store_explicit(&aggregate->heartbeat_ms, clock_ms(), memory_order_relaxed);
-        take_mail(aggregate);
-        inbox_wait(&aggregate->inbox, TICK_MS);
+int64_t count_step(void *context, int64_t now_ms) {
+    (void)now_ms;
+    take_mail(context);
+    return CLOCK_NEVER_MS;
+}
+
+bool count_start(struct count *count) {
+    return worker_start(&count->worker);
+}
+
+void count_stop(struct count *count) {
+    worker_stop(&count->worker);
+    take_mail(count);
+}
+
+void count_destroy(struct count **count) {
+    if (*count == NULL) return;
+    count_stop(*count);
+    for (int p = 0; p < (*count)->options.partition_max; p++) {
+        if ((*count)->pending[p] == NULL) continue;
+        delta_release(&(*count)->pending[p]->delta);
+        free((*count)->pending[p]);
     }
-    take_mail(aggregate);
-    tally_leave();
-    return NULL;
-}
-
-bool aggregate_start(struct aggregate *aggregate) {
-    char name[THREAD_NAME_BYTES];
-    snprintf(name, sizeof name, "aggregate-%u", aggregate->options.shard);
-    aggregate->is_running = thread_start(&aggregate->thread, name, run, aggregate);
-    return aggregate->is_running;
-}
-
-void aggregate_stop(struct aggregate *aggregate) {
-    if (!aggregate->is_running) return;
-    atomic_store(&aggregate->must_stop, true);
-    inbox_wake(&aggregate->inbox);
-    pthread_join(aggregate->thread, NULL);
-    aggregate->is_running = false;
-}
-
-void aggregate_destroy(struct aggregate **aggregate) {
-    if (*aggregate == NULL) return;
-    aggregate_stop(*aggregate);
-    tally_enter();
-    take_mail(*aggregate);
-    tally_leave();
-    for (int p = 0; (*aggregate)->pending != NULL && p < (*aggregate)->options.partition_max; p++) {
-        if ((*aggregate)->pending[p] == NULL) continue;
-        delta_release(&(*aggregate)->pending[p]->delta);
-        free((*aggregate)->pending[p]);
-    }
-    free((*aggregate)->pending);
-    tally_destroy(&(*aggregate)->tally);
-    inbox_fini(&(*aggregate)->inbox);
-    free(*aggregate);
-    *aggregate = NULL;
+    free((*count)->pending);
+    tally_destroy(&(*count)->tally);
+    inbox_fini(&(*count)->inbox);
+    free(*count);
+    *count = NULL;
 }

@@ -11,6 +11,22 @@ struct expose {
     struct http_server *server;
 };
 
+static bool is_address(const char *text) {
+    if (text[0] == '\0') return true;
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text || !setting_is_printable(text)) return false;
+    const size_t digits = strspn(colon + 1, "0123456789");
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' &&
+           strtol(colon + 1, NULL, 10) <= 65535;
+}
+
+const struct setting expose_setting_table[] = {
+    SETTING_TEXT(struct expose_settings, listen, "http", "listen", 0, 255, "127.0.0.1:9464",
+                 is_address, "host:port, or nothing at all", 0,
+                 "address that serves /metrics, /healthz, /readyz and /counts; empty: none"),
+    SETTING_END,
+};
+
 static http_handler answer;
 
 struct expose *expose_create(const char *listen_on, const struct expose_view *view,
@@ -36,8 +52,8 @@ uint16_t expose_port(const struct expose *expose) {
 /* --- pages --- */
 
 /* "ok", or 503 and what `is_fine` wrote. */
-static void tell(bool (*is_fine)(void *context, struct text *why), void *context,
-                 struct http_reply *reply) {
+static void reply_state(bool (*is_fine)(void *context, struct text *why), void *context,
+                        struct http_reply *reply) {
     if (is_fine(context, &reply->body)) {
         text_clear(&reply->body);
         text_add(&reply->body, "ok\n");
@@ -80,9 +96,9 @@ static void answer(void *context, const char *path, const struct http_request *r
         reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
         metrics_render(view->metrics, &reply->body);
     } else if (strcmp(path, "/healthz") == 0) {
-        tell(view->is_alive, view->context, reply);
+        reply_state(view->is_alive, view->context, reply);
     } else if (strcmp(path, "/readyz") == 0) {
-        tell(view->is_ready, view->context, reply);
+        reply_state(view->is_ready, view->context, reply);
     } else if (strcmp(path, "/counts") == 0) {
         give_counts(view, request, reply);
     } else {

@@ -1,28 +1,31 @@
-/* The transaction goes through four states: none, open, committing, and unclear. From the last
- * there is one way out: abort (or take a new producer, whose start ends the old transaction either
- * way), then ask the group what it has committed, and tell every partition that took part to go on
- * there. */
+/* A machine with five states.
+ *
+ *     OPENING  the producer is not ready: it is opened, or replaced first
+ *     READY    batches begin a transaction, or go into the open one; records are sent
+ *     COMMITS  the transaction is due: it is committed
+ *     ABORTS   it failed: it is aborted; if that fails too, a new producer ends it (OPENING)
+ *     ASKS     it has ended: the group's committed offsets say how, and every partition that took
+ *     part is
+ *              notified to continue there
+ *
+ * A call that Kafka does not answer is made again in a later step, after a growing delay. */
 #include "flow/publish.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/thread.h"
 #include "flow/batch.h"
 
 enum {
-    TICK_MS = 1000,
     CALL_MS = 5000,
-    COMMIT_TRIES = 6, /* of CALL_MS; then a new producer finds out how it ended */
+    TRIES = 6, /* of CALL_MS to commit or abort; then a new producer finds out how it ended */
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
-    WAIT_MS = 10,
+    ROOM_MS = 10, /* longest wait for room in the producer's queue */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
@@ -30,7 +33,7 @@ enum {
 /* One partition's part in the transaction. */
 struct share {
     uint64_t generation; /* of the batches in the open transaction */
-    uint64_t lowest;     /* generations below it were told that they are not published */
+    uint64_t lowest;     /* generations below it were notified that they are not published */
     int64_t end, origin;
     struct inbox *ingest;
     bool is_in;
@@ -38,30 +41,51 @@ struct share {
 
 struct publish {
     struct publish_options options;
-    pthread_t thread;
-    bool is_running;
-    struct metric_cell *published, *aborted, *seconds;
-    struct share *shares;            /* by partition */
+    struct worker worker;
+    enum { OPENING, READY, COMMITS, ABORTS, ASKS } state;
+    bool must_replace; /* OPENING: a new producer comes first */
+    bool has_given_up;
+    int tries;        /* COMMITS, ABORTS: made */
+    int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
+    int64_t retry_at_ms;
+
+    struct share **shares;           /* by partition; made when first needed */
     struct kafka_committed *members; /* partitions in the transaction */
-    size_t member_count;
-    bool is_open, is_urgent;
+    size_t member_count, member_capacity;
+    bool is_open; /* also after it failed, up to the end of ASKS */
+    bool is_urgent;
     int64_t since_ms, record_count, byte_count;
-    int64_t retry_ms;
-    atomic_bool must_stop, is_ready, must_count; /* count: the partitions of the topics */
-    atomic_int_fast64_t heartbeat_ms;
+
+    struct batch *batch;               /* is being sent; NULL: none */
+    const struct batch_record *record; /* of it, to be sent next; NULL: all are sent */
+    atomic_bool is_ready, must_count;  /* count: the partitions of the topics */
     struct inbox inbox;
+};
+
+const struct setting publish_setting_table[] = {
+    SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000, "100",
+                   SETTING_RELOADABLE, "longest time that a transaction stays open, in ms"),
+    SETTING_END,
+};
+
+const struct metric_row publish_metric_table[] = {
+    METRIC_ROW(struct publish_metrics, published, METRIC_COUNTER,
+               "rollcall_records_published_total",
+               "Records written to the output topics and committed."),
+    METRIC_ROW(struct publish_metrics, aborted, METRIC_COUNTER,
+               "rollcall_transactions_aborted_total", "Transactions that were aborted."),
+    METRIC_ROW(struct publish_metrics, seconds, METRIC_HISTOGRAM, "rollcall_transaction_seconds",
+               "Time from the beginning of a transaction to its commit."),
+    METRIC_END,
 };
 
 struct publish *publish_create(const struct publish_options *options) {
     struct publish *publish = memory_create(sizeof *publish);
     publish->options = *options;
-    inbox_init(&publish->inbox, NULL, NULL);
-    publish->published = metric_cell(options->published, NULL);
-    publish->aborted = metric_cell(options->aborted, NULL);
-    publish->seconds = metric_cell(options->seconds, NULL);
-    const size_t partitions = (size_t)options->partition_max;
-    publish->shares = memory_create(partitions * sizeof *publish->shares);
-    publish->members = memory_create(partitions * sizeof *publish->members);
+    worker_init(&publish->worker, "publish", publish_step, publish);
+    inbox_init(&publish->inbox, &publish->worker.alarm);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
+    publish->shares = memory_create((size_t)options->partition_max * sizeof *publish->shares);
     return publish;
 }
 
@@ -73,211 +97,208 @@ struct inbox *publish_inbox(struct publish *publish) {
     return &publish->inbox;
 }
 
-int64_t publish_heartbeat_ms(const struct publish *publish) {
-    return atomic_load(&publish->heartbeat_ms);
+const struct worker *publish_worker(const struct publish *publish) {
+    return &publish->worker;
 }
 
 bool publish_is_open(const struct publish *publish) {
     return atomic_load(&publish->is_ready);
 }
 
-static void beat(struct publish *publish) {
-    atomic_store_explicit(&publish->heartbeat_ms, clock_ms(), memory_order_relaxed);
+/* --- attempts --------------------------------------------------------------------------------- */
+
+static void go_to(struct publish *publish, int state) {
+    publish->state = state;
+    publish->tries = 0;
+    publish->retry_ms = publish->retry_at_ms = 0;
+    if (state != COMMITS) atomic_store(&publish->is_ready, state == READY);
 }
 
-/* Sleeps for a growing time. False if the thread is to end. */
-static bool back_off(struct publish *publish) {
+/* The same call is made again after a growing delay. */
+static void try_again(struct publish *publish, const struct error *why) {
+    log_warn("Waiting for Kafka", log_text("reason", why->text));
+    publish->tries++;
     publish->retry_ms = clamp(publish->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
-    int64_t until_ms = clock_ms() + publish->retry_ms;
-    while (!atomic_load(&publish->must_stop) && clock_ms() < until_ms) {
-        beat(publish);
-        kafka_sink_serve(publish->options.sink, 10);
-    }
-    return !atomic_load(&publish->must_stop);
+    publish->retry_at_ms = clock_ms() + publish->retry_ms;
 }
 
 static void give_up(struct publish *publish, const char *why) {
+    publish->has_given_up = true;
     publish->options.failed(publish->options.context, why);
-    atomic_store(&publish->must_stop, true);
 }
 
-/* Makes the producer ready, with a new one wherever the old one will not do. False if the thread is
- * to end: what is open then ends by its timeout, or by the next producer of this id. */
-static bool open_sink(struct publish *publish, enum sink_verdict verdict) {
-    struct error error;
-    while (!atomic_load(&publish->must_stop)) {
-        beat(publish);
-        if (verdict == SINK_REPLACE || verdict == SINK_ABORT) {
-            verdict = kafka_sink_replace(publish->options.sink, &error);
-        }
-        if (verdict == SINK_OK || verdict == SINK_RETRY) {
-            verdict = kafka_sink_open(publish->options.sink, CALL_MS, &error);
-        }
-        if (verdict == SINK_OK) {
-            publish->retry_ms = 0;
-            atomic_store(&publish->is_ready, true);
-            return true;
-        }
-        if (verdict == SINK_STOP) {
-            give_up(publish, error.text);
-            return false;
-        }
-        log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!back_off(publish)) break;
-    }
-    return false;
+/* --- the end of a transaction that failed ----------------------------------------------------- */
+
+static struct share *share_of(struct publish *publish, int32_t partition) {
+    assert(partition >= 0 && partition < publish->options.partition_max);
+    struct share **place = &publish->shares[partition];
+    if (*place == NULL) *place = memory_create(sizeof **place);
+    return *place;
 }
 
 static void forget_transaction(struct publish *publish) {
-    for (size_t i = 0; i < publish->member_count; i++) {
-        publish->shares[publish->members[i].partition].is_in = false;
-    }
+    for (size_t i = 0; i < publish->member_count; i++)
+        share_of(publish, publish->members[i].partition)->is_in = false;
     publish->member_count = 0;
     publish->is_open = publish->is_urgent = false;
     publish->record_count = publish->byte_count = 0;
 }
 
-/* Tells every partition of the transaction that came to nothing where the group stands. */
-static void tell_unpublished(struct publish *publish) {
+static void open_with(struct publish *publish, bool must_replace) {
+    go_to(publish, OPENING);
+    publish->must_replace = must_replace;
+}
+
+/* The transaction failed: it is ended for certain, and its partitions are read again. */
+static void fail(struct publish *publish, enum sink_verdict verdict, const struct error *why) {
+    metric_add(publish->options.metrics->aborted, 1);
+    log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
+             log_int("records", publish->record_count));
+    if (verdict == SINK_STOP)
+        give_up(publish, why->text); /* publish_stop aborts */
+    else if (verdict == SINK_ABORT)
+        go_to(publish, ABORTS);
+    else
+        open_with(publish, true);
+}
+
+static void abort_transaction(struct publish *publish) {
     struct error error;
-    publish->retry_ms = 0;
-    while (!kafka_source_committed(publish->options.source, publish->members, publish->member_count,
-                                   CALL_MS, &error)) {
-        log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!back_off(publish)) return;
+    const enum sink_verdict verdict = kafka_sink_abort(publish->options.sink, CALL_MS, &error);
+    if (verdict == SINK_OK)
+        go_to(publish, ASKS);
+    else if (verdict == SINK_RETRY && publish->tries + 1 < TRIES)
+        try_again(publish, &error);
+    else
+        open_with(publish, true);
+}
+
+/* Makes the producer ready, which also ends what one before it left open. */
+static void open_sink(struct publish *publish) {
+    struct error error;
+    enum sink_verdict verdict = SINK_OK;
+    if (publish->must_replace) verdict = kafka_sink_replace(publish->options.sink, &error);
+    if (verdict == SINK_OK) {
+        publish->must_replace = false;
+        verdict = kafka_sink_open(publish->options.sink, CALL_MS, &error);
     }
-    publish->retry_ms = 0;
+    if (verdict == SINK_OK) {
+        go_to(publish, publish->is_open ? ASKS : READY);
+    } else if (verdict == SINK_STOP) {
+        give_up(publish, error.text);
+    } else {
+        publish->must_replace |= verdict != SINK_RETRY;
+        try_again(publish, &error);
+    }
+}
+
+/* Notifies every partition of the failed transaction where the group stands. */
+static void ask_group(struct publish *publish) {
+    struct error error;
+    if (!kafka_source_committed(publish->options.source, publish->members, publish->member_count,
+                                CALL_MS, &error)) {
+        try_again(publish, &error);
+        return;
+    }
     for (size_t i = 0; i < publish->member_count; i++) {
-        struct share *share = &publish->shares[publish->members[i].partition];
+        struct share *share = share_of(publish, publish->members[i].partition);
         share->lowest = share->generation + 1;
         notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation,
                     publish->members[i].offset, publish->members[i].origin);
     }
+    forget_transaction(publish);
+    go_to(publish, READY);
 }
 
-/* The transaction failed: ends it for certain, and has its partitions read again. */
-static void fail(struct publish *publish, enum sink_verdict verdict, const struct error *why) {
-    struct error error;
-    metric_add(publish->aborted, 1);
-    log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
-             log_int("records", publish->record_count));
-    if (verdict == SINK_STOP) give_up(publish, why->text);
-    if (atomic_load(&publish->must_stop)) return; /* publish_stop aborts */
-    atomic_store(&publish->is_ready, false);
-    if (verdict == SINK_ABORT) {
-        for (int attempt = 0; attempt < COMMIT_TRIES; attempt++) {
-            beat(publish);
-            verdict = kafka_sink_abort(publish->options.sink, CALL_MS, &error);
-            if (verdict != SINK_RETRY || !back_off(publish)) break;
-        }
-    }
-    if (verdict == SINK_OK) {
-        atomic_store(&publish->is_ready, true);
-    } else if (!open_sink(publish, SINK_REPLACE)) {
-        return;
-    }
-    tell_unpublished(publish);
-    forget_transaction(publish);
-}
+/* --- its commit ------------------------------------------------------------------------------- */
 
 static bool may_commit(void *context) {
-    const struct publish *publish = context;
+    struct publish *publish = context;
     for (size_t i = 0; i < publish->member_count; i++) {
-        int32_t partition = publish->members[i].partition;
-        if (!fence_lets(publish->options.fence, partition, publish->shares[partition].generation)) {
+        const int32_t partition = publish->members[i].partition;
+        if (!fence_lets(publish->options.fence, partition,
+                        share_of(publish, partition)->generation))
             return false;
-        }
     }
     return true;
 }
 
 static void commit(struct publish *publish) {
     struct error error = {""};
-    enum sink_verdict verdict = SINK_OK;
     for (size_t i = 0; i < publish->member_count; i++) {
-        const struct share *share = &publish->shares[publish->members[i].partition];
+        const struct share *share = share_of(publish, publish->members[i].partition);
         publish->members[i].offset = share->end;
         publish->members[i].origin = share->origin;
     }
-    for (int attempt = 0; attempt < COMMIT_TRIES; attempt++) {
-        beat(publish);
-        verdict =
-            kafka_sink_commit(publish->options.sink, publish->options.source, publish->members,
-                              publish->member_count, may_commit, publish, CALL_MS, &error);
-        if (verdict != SINK_RETRY) break;
-        log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!back_off(publish)) break;
+    const enum sink_verdict verdict =
+        kafka_sink_commit(publish->options.sink, publish->options.source, publish->members,
+                          publish->member_count, may_commit, publish, CALL_MS, &error);
+    if (verdict == SINK_RETRY && publish->tries + 1 < TRIES) {
+        try_again(publish, &error);
+        return;
     }
     if (verdict != SINK_OK) {
         fail(publish, verdict == SINK_RETRY ? SINK_REPLACE : verdict, &error);
         return;
     }
-    publish->retry_ms = 0;
     for (size_t i = 0; i < publish->member_count; i++) {
-        const struct share *share = &publish->shares[publish->members[i].partition];
+        const struct share *share = share_of(publish, publish->members[i].partition);
         notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, share->origin);
     }
-    metric_add(publish->published, publish->record_count);
-    metric_observe_us(publish->seconds, (clock_ms() - publish->since_ms) * 1000);
+    metric_add(publish->options.metrics->published, publish->record_count);
+    metric_observe_us(publish->options.metrics->seconds, (clock_ms() - publish->since_ms) * 1000);
     forget_transaction(publish);
+    go_to(publish, READY);
 }
 
-/* False if the thread is to end. */
+/* --- what goes into it ------------------------------------------------------------------------ */
+
+/* The batch is sent, or void. */
+static void finish_batch(struct publish *publish) {
+    batch_release(publish->batch);
+    publish->batch = NULL;
+    publish->record = NULL;
+}
+
+/* True if the topics' partitions are counted. */
 static bool count_partitions(struct publish *publish) {
     struct error error;
-    while (kafka_sink_count_partitions(publish->options.sink, publish->options.source, CALL_MS,
-                                       &error) != SINK_OK) {
-        log_warn("Waiting for Kafka", log_text("reason", error.text));
-        if (!back_off(publish)) return false;
+    if (kafka_sink_count_partitions(publish->options.sink, publish->options.source, CALL_MS,
+                                    &error) != SINK_OK) {
+        atomic_store(&publish->must_count, true);
+        try_again(publish, &error);
+        return false;
     }
     publish->retry_ms = 0;
     return true;
 }
 
-static bool begin(struct publish *publish) {
+/* True if a transaction is open. */
+static bool begin(struct publish *publish, int64_t now_ms) {
     struct error error;
     if (atomic_exchange(&publish->must_count, false) && !count_partitions(publish)) return false;
-    while (!publish->is_open) {
-        beat(publish);
-        enum sink_verdict verdict = kafka_sink_begin(publish->options.sink, &error);
-        if (verdict == SINK_OK) {
-            publish->is_open = true;
-            publish->since_ms = clock_ms();
-        } else if (verdict == SINK_STOP) {
-            give_up(publish, error.text);
-            return false;
-        } else if (!open_sink(publish, verdict)) {
-            return false;
-        }
+    if (publish->is_open) return true;
+    const enum sink_verdict verdict = kafka_sink_begin(publish->options.sink, &error);
+    if (verdict == SINK_OK) {
+        publish->is_open = true;
+        publish->since_ms = now_ms;
+    } else if (verdict == SINK_STOP) {
+        give_up(publish, error.text);
+    } else {
+        open_with(publish, verdict != SINK_RETRY);
     }
-    return true;
-}
-
-static bool send_record(struct publish *publish, const struct batch *batch,
-                        const struct batch_record *record) {
-    struct error error;
-    for (;;) {
-        enum sink_verdict verdict = kafka_sink_send(publish->options.sink, batch, record, &error);
-        if (verdict == SINK_OK) return true;
-        if (verdict != SINK_FULL && verdict != SINK_RECOUNT) {
-            fail(publish, verdict, &error);
-            return false;
-        }
-        beat(publish);
-        if (atomic_load(&publish->must_stop)) return false;
-        if (verdict == SINK_FULL) {
-            kafka_sink_make_room(publish->options.sink, WAIT_MS);
-        } else {
-            kafka_sink_serve(publish->options.sink, WAIT_MS);
-            if (!count_partitions(publish)) return false;
-        }
-    }
+    return publish->is_open;
 }
 
 /* The partition takes part in the transaction from now on. */
 static void join(struct publish *publish, const struct batch *batch) {
-    struct share *share = &publish->shares[batch->partition];
+    struct share *share = share_of(publish, batch->partition);
     if (!share->is_in) {
+        if (publish->member_count == publish->member_capacity) {
+            publish->member_capacity = publish->member_capacity * 2 + 8;
+            publish->members =
+                memory_grow(publish->members, publish->member_capacity * sizeof *publish->members);
+        }
         share->is_in = true;
         publish->members[publish->member_count++].partition = batch->partition;
     }
@@ -287,92 +308,135 @@ static void join(struct publish *publish, const struct batch *batch) {
     share->origin = batch->origin;
 }
 
-static bool is_void(const struct publish *publish, const struct batch *batch) {
-    return batch->published_generation < publish->shares[batch->partition].lowest ||
+static bool is_void(struct publish *publish, const struct batch *batch) {
+    return batch->published_generation < share_of(publish, batch->partition)->lowest ||
            !fence_lets(publish->options.fence, batch->partition, batch->published_generation);
 }
 
-static void add(struct publish *publish, const struct batch *batch) {
-    struct share *share = &publish->shares[batch->partition];
-    if (is_void(publish, batch)) return; /* I1 */
+/* Lets the batch into the transaction. False if it cannot be now, or is void. */
+static bool admit(struct publish *publish, int64_t now_ms) {
+    const struct batch *batch = publish->batch;
+    const struct share *share = share_of(publish, batch->partition);
+    if (is_void(publish, batch)) { /* I1 */
+        finish_batch(publish);
+        return false;
+    }
     if (share->is_in && share->generation != batch->published_generation) {
         struct error error;
         error_set(&error, "partition %d was given away and came back", batch->partition);
         fail(publish, SINK_ABORT, &error);
-        if (atomic_load(&publish->must_stop)) return;
+        return false;
     }
-    if (!begin(publish)) return;
+    if (!begin(publish, now_ms)) return false;
     join(publish, batch);
-    for (const struct batch_record *record = batch_next(batch, NULL); record != NULL;
-         record = batch_next(batch, record)) {
-        if (!send_record(publish, batch, record)) return;
-    }
+    publish->record = batch_next(batch, NULL);
     publish->record_count += (int64_t)batch->record_count;
     publish->byte_count += (int64_t)batch->record_bytes;
     publish->is_urgent |= batch->is_urgent;
+    return true;
 }
 
-static int wait_ms(const struct publish *publish) {
-    if (!publish->is_open) return TICK_MS;
-    int64_t left_ms = publish->since_ms + publish->options.commit_ms - clock_ms();
-    return left_ms < 0 ? 0 : left_ms < TICK_MS ? (int)left_ms : TICK_MS;
+/* Sends the rest of the batch, as far as the producer takes it. */
+static void send_batch(struct publish *publish) {
+    struct error error;
+    while (publish->record != NULL) {
+        const struct sink_record record = batch_sink_record(publish->batch, publish->record);
+        const enum sink_verdict verdict = kafka_sink_send(publish->options.sink, &record, &error);
+        if (verdict == SINK_OK) {
+            publish->record = batch_next(publish->batch, publish->record);
+        } else if (verdict == SINK_FULL) {
+            kafka_sink_make_room(publish->options.sink, ROOM_MS);
+            return;
+        } else if (verdict == SINK_RECOUNT) {
+            kafka_sink_serve(publish->options.sink);
+            if (!count_partitions(publish)) return;
+        } else {
+            fail(publish, verdict, &error);
+            finish_batch(publish);
+            return;
+        }
+    }
+    finish_batch(publish);
+}
+
+static int64_t due_ms(const struct publish *publish) {
+    return publish->since_ms + publish->options.settings->commit_ms;
 }
 
 static bool is_commit_due(const struct publish *publish) {
-    return publish->is_open &&
-           (publish->is_urgent || wait_ms(publish) == 0 || publish->record_count >= RECORDS_MAX ||
-            publish->byte_count >= BYTES_MAX);
+    return publish->is_open && publish->batch == NULL &&
+           (publish->is_urgent || publish->record_count >= RECORDS_MAX ||
+            publish->byte_count >= BYTES_MAX || clock_ms() >= due_ms(publish));
 }
 
-static void *run(void *context) {
-    struct publish *publish = context;
-    struct inbox_item *item = NULL;
-    if (!open_sink(publish, SINK_OK)) return NULL;
-    while (!atomic_load(&publish->must_stop)) {
-        beat(publish);
-        while (!is_commit_due(publish) && (item = inbox_take(&publish->inbox)) != NULL) {
-            struct batch *batch = inbox_entry(item, struct batch, publish_item);
-            add(publish, batch);
-            batch_release(batch);
-        }
-        kafka_sink_serve(publish->options.sink, 0);
-        if (is_commit_due(publish)) {
-            commit(publish);
-        } else if (!atomic_load(&publish->must_stop)) {
-            inbox_wait(&publish->inbox, wait_ms(publish));
-        }
+/* Takes one batch, or sends more of the one at hand. False if there is nothing to do. */
+static bool take_batch(struct publish *publish, int64_t now_ms) {
+    if (publish->batch == NULL) {
+        struct inbox_item *item = inbox_take(&publish->inbox);
+        if (item == NULL) return false;
+        publish->batch = inbox_entry(item, struct batch, publish_item);
     }
-    return NULL;
+    if (publish->record != NULL || admit(publish, now_ms)) send_batch(publish);
+    return true;
+}
+
+static void serve(struct publish *publish, int64_t now_ms) {
+    while (publish->state == READY && publish->retry_at_ms <= now_ms && !publish->has_given_up) {
+        if (is_commit_due(publish))
+            go_to(publish, COMMITS);
+        else if (!take_batch(publish, now_ms) || publish->record != NULL)
+            return; /* nothing to do, or no room yet */
+    }
+}
+
+int64_t publish_step(void *context, int64_t now_ms) {
+    struct publish *publish = context;
+    kafka_sink_serve(publish->options.sink);
+    if (publish->has_given_up) return CLOCK_NEVER_MS;
+    if (publish->retry_at_ms > now_ms) return publish->retry_at_ms;
+    switch (publish->state) {
+    case OPENING:
+        open_sink(publish);
+        break;
+    case READY:
+        serve(publish, now_ms);
+        if (publish->state != READY || publish->batch != NULL) break;
+        return publish->is_open ? due_ms(publish) : CLOCK_NEVER_MS;
+    case COMMITS:
+        commit(publish);
+        break;
+    case ABORTS:
+        abort_transaction(publish);
+        break;
+    case ASKS:
+        ask_group(publish);
+        break;
+    }
+    return publish
+        ->retry_at_ms; /* at once, if the state is another: batches may have come meanwhile */
 }
 
 bool publish_start(struct publish *publish) {
-    publish->is_running = thread_start(&publish->thread, "publish", run, publish);
-    return publish->is_running;
-}
-
-static void release_mail(struct publish *publish) {
-    struct inbox_item *item;
-    while ((item = inbox_take(&publish->inbox)) != NULL) {
-        batch_release(inbox_entry(item, struct batch, publish_item));
-    }
+    return worker_start(&publish->worker);
 }
 
 void publish_stop(struct publish *publish) {
-    if (!publish->is_running) return;
-    atomic_store(&publish->must_stop, true);
-    inbox_wake(&publish->inbox);
-    pthread_join(publish->thread, NULL);
-    publish->is_running = false;
-    release_mail(publish);
+    struct inbox_item *item;
     struct error error;
-    if (publish->is_open) kafka_sink_abort(publish->options.sink, CALL_MS, &error);
+    worker_stop(&publish->worker);
+    if (publish->batch != NULL) finish_batch(publish);
+    while ((item = inbox_take(&publish->inbox)) != NULL)
+        batch_release(inbox_entry(item, struct batch, publish_item));
+    if (publish->is_open && publish->state != OPENING && publish->state != ASKS)
+        kafka_sink_abort(publish->options.sink, CALL_MS, &error);
     forget_transaction(publish);
 }
 
 void publish_destroy(struct publish **publish) {
     if (*publish == NULL) return;
     publish_stop(*publish);
-    release_mail(*publish);
+    for (int p = 0; p < (*publish)->options.partition_max; p++)
+        free((*publish)->shares[p]);
     free((*publish)->shares);
     free((*publish)->members);
     inbox_fini(&(*publish)->inbox);

@@ -1,13 +1,13 @@
 /* Nodes are added and never removed before the end, so readers need RCU only against the table's
  * own resizing. A node is complete before it is linked: `is_ready` is stored with release order and
- * read with acquire order, which says the same to tools that cannot see into liburcu. */
+ * read with acquire order, which shows this to tools that cannot see into liburcu. */
 #include "flow/tally.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu.h>
+#include <urcu-bp.h>
 #include <urcu/rculfhash.h>
 
 #include "base/memory.h"
@@ -24,27 +24,22 @@ struct node {
 
 struct tally {
     struct cds_lfht *table;
+    const struct aggregates *aggregates;
     uint64_t seed;
-    int64_t max_values;
-    int64_t key_count[DELTA_FIELD_COUNT];
+    int64_t key_count[AGGREGATES_MAX];
 };
 
 enum { FIRST_BUCKETS = 256, LARGEST_BUCKETS = 1 << 20 };
 
-void tally_enter(void) {
-    rcu_register_thread();
-}
+static const int64_t other_number = -1;
+static const struct slice other_value = {AGGREGATE_OTHER, sizeof AGGREGATE_OTHER - 1};
 
-void tally_leave(void) {
-    rcu_unregister_thread();
-}
-
-struct tally *tally_create(uint64_t seed, int64_t max_values) {
+struct tally *tally_create(uint64_t seed, const struct aggregates *aggregates) {
     struct tally *tally = memory_create(sizeof *tally);
+    tally->aggregates = aggregates;
     tally->seed = seed;
-    tally->max_values = max_values;
-    tally->table =
-        cds_lfht_new(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS, CDS_LFHT_AUTO_RESIZE, NULL);
+    tally->table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS,
+                                       CDS_LFHT_AUTO_RESIZE, &urcu_bp_flavor, NULL);
     if (tally->table == NULL) memory_none();
     return tally;
 }
@@ -53,17 +48,15 @@ void tally_destroy(struct tally **tally) {
     if (*tally == NULL) return;
     struct cds_lfht_iter place;
     struct cds_lfht_node *link;
-    rcu_register_thread();
-    rcu_read_lock();
+    urcu_bp_read_lock();
     cds_lfht_first((*tally)->table, &place);
     while ((link = cds_lfht_iter_get_node(&place)) != NULL) {
         cds_lfht_next((*tally)->table, &place);
         cds_lfht_del((*tally)->table, link);
         free(caa_container_of(link, struct node, link)); /* no reader is left */
     }
-    rcu_read_unlock();
+    urcu_bp_read_unlock();
     cds_lfht_destroy((*tally)->table, NULL);
-    rcu_unregister_thread();
     free(*tally);
     *tally = NULL;
 }
@@ -96,13 +89,26 @@ static struct node *insert(struct tally *tally, struct delta_key key) {
     return node;
 }
 
+static struct delta_key other_key(const struct tally *tally, unsigned field) {
+    return tally->aggregates->items[field].source == AGGREGATE_DIMENSION
+               ? delta_value_key(tally->seed, field, other_value)
+               : delta_number_key(tally->seed, field, &other_number);
+}
+
+bool tally_is_other(const struct tally *tally, struct delta_key key) {
+    const struct delta_key other = other_key(tally, key.field);
+    return key.length == other.length && memcmp(key.bytes, other.bytes, key.length) == 0;
+}
+
+static bool is_full(const struct tally *tally, unsigned field) {
+    return tally->aggregates->items[field].kind != AGGREGATE_NAMES &&
+           tally->key_count[field] >= tally->aggregates->settings->max_values;
+}
+
 static void add_entry(struct tally *tally, struct delta_key key, int64_t count) {
     struct node *node = find(tally, key);
-    if (node == NULL && tally->key_count[key.field] >= tally->max_values) {
-        static const int64_t other_number = -1;
-        const struct slice other = {TALLY_OTHER, sizeof TALLY_OTHER - 1};
-        key = key.field < DELTA_MINUTE ? delta_value_key(tally->seed, key.field, other)
-                                       : delta_number_key(tally->seed, key.field, &other_number);
+    if (node == NULL && is_full(tally, key.field)) {
+        key = other_key(tally, key.field);
         node = find(tally, key);
     }
     if (node == NULL) node = insert(tally, key);
@@ -110,24 +116,24 @@ static void add_entry(struct tally *tally, struct delta_key key, int64_t count) 
 }
 
 void tally_add(struct tally *tally, const struct delta *delta) {
-    rcu_read_lock();
+    urcu_bp_read_lock();
     for (uint32_t e = 0; e < delta->entry_count; e++) {
         const struct delta_entry *entry = &delta->entries[e];
         add_entry(tally, delta_key(delta, entry), entry->count);
     }
-    rcu_read_unlock();
+    urcu_bp_read_unlock();
 }
 
 void tally_visit(struct tally *tally,
                  void (*visit)(void *context, struct delta_key key, int64_t total), void *context) {
     struct cds_lfht_iter place;
     struct cds_lfht_node *link;
-    rcu_read_lock();
+    urcu_bp_read_lock();
     cds_lfht_for_each(tally->table, &place, link) {
         const struct node *node = caa_container_of(link, struct node, link);
         if (!atomic_load_explicit(&node->is_ready, memory_order_acquire)) continue;
-        struct delta_key key = {node->bytes, node->hash, node->length, node->field};
+        const struct delta_key key = {node->bytes, node->hash, node->length, node->field};
         visit(context, key, atomic_load_explicit(&node->total, memory_order_relaxed));
     }
-    rcu_read_unlock();
+    urcu_bp_read_unlock();
 }

@@ -12,17 +12,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tools/child.h"
-#include "app/commands.h"
 #include "app/config.h"
-#include "tools/demo_counts.h"
-#include "tools/generator.h"
-#include "app/options.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "edge/kafka_mock.h"
 #include "edge/redis_link.h"
+#include "tools/child.h"
+#include "tools/commands.h"
+#include "tools/demo_counts.h"
+#include "tools/generator.h"
 
 enum {
     BROKERS = 1,
@@ -39,6 +38,7 @@ enum {
 
 struct demo {
     const struct options *options;
+    const struct generator_options *own;
     struct config config; /* borrowed, with the demo's own broker in it */
     struct kafka_mock *mock;
     struct redis_link *link;
@@ -50,7 +50,7 @@ struct demo {
     int64_t counted_ms;   /* when it last grew, or there was nothing to count */
     int64_t first_minute; /* of the events, since 1970 */
     int64_t next_poll_ms, next_progress_ms;
-    struct error error; /* why the demo cannot go on */
+    struct error error; /* why the demo cannot continue */
     bool has_failed;
 };
 
@@ -134,8 +134,8 @@ static bool start_redis(struct demo *demo) {
 
 static bool start_broker(struct demo *demo) {
     const struct config *config = &demo->config;
-    const char *const topics[] = {config->input.topic, config->output.topic,
-                                  config->output.rejected_topic};
+    const char *const topics[] = {config->source.topic, config->sink.topic,
+                                  config->sink.rejected_topic};
     demo->mock = kafka_mock_create(BROKERS, &demo->error);
     if (demo->mock == NULL) return false;
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
@@ -188,14 +188,13 @@ static bool start_run(struct demo *demo) {
 /* Sums up the counted offsets: all partitions begin at 0. */
 static bool read_counted(struct demo *demo) {
     if (!redis_link_open(demo->link, &demo->error)) return false;
-    redisReply *reply =
+    struct redis_reply *reply =
         redis_link_call(demo->link, &demo->error, "HVALS %s:offsets", demo->config.redis.prefix);
     if (reply == NULL) return false;
     int64_t counted = 0;
-    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
-        counted += strtoll(reply->element[i]->str, NULL, 10);
-    }
-    freeReplyObject(reply);
+    for (size_t i = 0; i < redis_reply_count(reply); i++)
+        counted += strtoll(redis_reply_text(redis_reply_at(reply, i)).bytes, NULL, 10);
+    redis_reply_destroy(&reply);
     if (counted > demo->counted) demo->counted_ms = clock_ms();
     demo->counted = counted;
     return true;
@@ -220,7 +219,7 @@ static bool look_after(struct demo *demo, int64_t sent_count) {
     if (now_ms >= demo->next_progress_ms) {
         demo->next_progress_ms = now_ms + PROGRESS_MS;
         printf("  %9" PRId64 " of %" PRId64 " events generated, %9" PRId64 " counted\n", sent_count,
-               demo->options->count, demo->counted);
+               demo->own->count, demo->counted);
         fflush(stdout);
     }
     return true;
@@ -246,7 +245,7 @@ static void note_sent(void *user, const struct event *event) {
 
 static bool generate(struct demo *demo) {
     const struct generator_hooks hooks = {.may_go_on = may_go_on, .sent = note_sent, .user = demo};
-    const struct generator_plan plan = generator_plan_of(demo->options, clock_wall_ms());
+    const struct generator_plan plan = generator_plan_of(demo->own, clock_wall_ms());
     struct generator_result result;
     struct error error = {""};
     demo->first_minute = plan.event.start_ms / 60000;
@@ -294,8 +293,8 @@ static bool play(struct demo *demo) {
     }
     printf("A broker inside this program at %s, topic %s with %d partitions;\n"
            "a redis-server of its own on port %d; rollcall run, which logs to %s.\n\n",
-           kafka_mock_bootstrap(demo->mock), demo->config.input.topic, PARTITIONS, demo->redis_port,
-           demo->run_log);
+           kafka_mock_bootstrap(demo->mock), demo->config.source.topic, PARTITIONS,
+           demo->redis_port, demo->run_log);
     fflush(stdout);
     const int64_t start_ms = clock_ms();
     demo->counted_ms = start_ms;
@@ -325,13 +324,13 @@ static int end(struct demo *demo, bool is_played) {
         child_stop(&demo->run, demo->config.drain_ms);
         child_stop(&demo->redis, REDIS_STOP_MS);
         if (is_stopping) remove_folder(demo);
-        log_error("the demo cannot go on", log_text("reason", demo->error.text));
+        log_error("the demo cannot continue", log_text("reason", demo->error.text));
     }
     return status;
 }
 
-int command_demo(const struct config *config, const struct options *options) {
-    struct demo demo = {.options = options, .config = *config};
+static int run(const struct config *config, const struct options *options) {
+    struct demo demo = {.options = options, .own = (const void *)options->own, .config = *config};
     /* The generator gets the broker's address alone: passwords and limits are for another one. */
     demo.config.kafka = demo.config.producer = (struct properties){0};
     delta_init(&demo.expected);
@@ -345,3 +344,15 @@ int command_demo(const struct config *config, const struct options *options) {
     delta_release(&demo.found);
     return status;
 }
+
+static const struct option_row own_options[] = GENERATOR_OPTIONS(1, "100000", "events", "0");
+
+const struct command command_demo = {
+    .name = "demo",
+    .summary = "show it all on this machine, with a broker and a Redis of its own",
+    .help = "Starts a broker inside this program and a redis-server of its own, generates events,\n"
+            "processes them, shows the counts with the redis-cli lines that read them, and checks\n"
+            "them against what was generated: exit status 1 if they differ. Needs no network.\n",
+    .options = own_options,
+    .run = run,
+};

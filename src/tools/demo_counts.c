@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "tools/event.h"
 #include "edge/redis_link.h"
+#include "tools/event.h"
 
 enum kind { DEVICE_TYPE, LOCALE, MINUTE, REJECTED, KIND_COUNT };
 
@@ -38,56 +38,59 @@ void demo_counts_expect(struct delta *counts, const struct event *event) {
     add(counts, LOCALE, event->locale, strlen(event->locale), 1);
 }
 
-/* Takes a reply, and answers it if it is a list; else NULL with an error. */
-static redisReply *list_of(redisReply *reply, struct error *error) {
-    if (reply == NULL || reply->type == REDIS_REPLY_ARRAY) return reply;
-    error_set(error, "Redis answered: %s", reply->str != NULL ? reply->str : "no list");
-    freeReplyObject(reply);
+/* Takes a reply, and returns it if it is a list; else NULL with an error. */
+static struct redis_reply *list_of(struct redis_reply *reply, struct error *error) {
+    if (reply == NULL || redis_reply_kind(reply) == REDIS_LIST) return reply;
+    error_set(error, "Redis answered: %s", redis_reply_text(reply).bytes);
+    redis_reply_destroy(&reply);
     return NULL;
 }
 
 /* Adds name, count, name, count, ..; a name is what stands before it and a space, if that is not
- * NULL. */
-static bool add_reply(struct delta *counts, enum kind kind, const char *before, redisReply *reply) {
+ * NULL. Takes the reply. */
+static bool add_reply(struct delta *counts, enum kind kind, const char *before,
+                      struct redis_reply *reply) {
     if (reply == NULL) return false;
-    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+    for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2) {
         char name[KEY_BYTES];
         size_t length = 0;
-        const redisReply *own = reply->element[i];
+        const struct slice own = redis_reply_text(redis_reply_at(reply, i));
+        const struct slice count = redis_reply_text(redis_reply_at(reply, i + 1));
         if (before != NULL) length = (size_t)snprintf(name, sizeof name, "%.64s ", before);
         const size_t room = sizeof name - length;
-        const size_t own_bytes = own->len < room ? own->len : room;
-        memcpy(name + length, own->str, own_bytes);
-        add(counts, kind, name, length + own_bytes, strtoll(reply->element[i + 1]->str, NULL, 10));
+        const size_t own_bytes = own.length < room ? own.length : room;
+        memcpy(name + length, own.bytes, own_bytes);
+        add(counts, kind, name, length + own_bytes, strtoll(count.bytes, NULL, 10));
     }
-    freeReplyObject(reply);
+    redis_reply_destroy(&reply);
     return true;
 }
 
 static bool read_dimension(struct delta *counts, enum kind kind, const char *name,
                            struct redis_link *link, const char *prefix, struct error *error) {
-    redisReply *reply =
+    struct redis_reply *reply =
         redis_link_call(link, error, "ZREVRANGE %s:%s_counts 0 -1 WITHSCORES", prefix, name);
     return add_reply(counts, kind, NULL, list_of(reply, error));
 }
 
 static bool read_minutes(struct delta *counts, struct redis_link *link, const char *prefix,
                          struct error *error) {
-    redisReply *days =
+    struct redis_reply *days =
         list_of(redis_link_call(link, error, "ZRANGE %s:login_days 0 -1", prefix), error);
     bool is_read = days != NULL;
-    for (size_t i = 0; is_read && i < days->elements; i++) {
-        const char *day = days->element[i]->str;
-        redisReply *reply = redis_link_call(link, error, "HGETALL %s:login_counts:%s", prefix, day);
+    for (size_t i = 0; is_read && i < redis_reply_count(days); i++) {
+        const char *day = redis_reply_text(redis_reply_at(days, i)).bytes;
+        struct redis_reply *reply =
+            redis_link_call(link, error, "HGETALL %s:login_counts:%s", prefix, day);
         is_read = add_reply(counts, MINUTE, day, list_of(reply, error));
     }
-    if (days != NULL) freeReplyObject(days);
+    redis_reply_destroy(&days);
     return is_read;
 }
 
 static bool read_rejected(struct delta *counts, struct redis_link *link, const char *prefix,
                           struct error *error) {
-    redisReply *reply = redis_link_call(link, error, "HGETALL %s:rejected_counts", prefix);
+    struct redis_reply *reply = redis_link_call(link, error, "HGETALL %s:rejected_counts", prefix);
     return add_reply(counts, REJECTED, NULL, list_of(reply, error));
 }
 

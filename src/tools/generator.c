@@ -1,13 +1,16 @@
 #include "tools/generator.h"
 
 #include <assert.h>
-#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "app/config.h"
-#include "app/options.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/setting.h"
 #include "edge/kafka_feed.h"
 
 enum { STEP_EVENTS = 1000, STEP_MS = 100, PACE_MS = 5, PROGRESS_MS = 5000, LOOK_MS = 1000 };
@@ -23,10 +26,68 @@ struct run {
     int64_t sent_count;
 };
 
-struct generator_plan generator_plan_of(const struct options *options, int64_t now_ms) {
+/* --- options ---------------------------------------------------------------------------------- */
+
+bool generator_parse_share(const struct option_row *row, const char *text, void *member,
+                           struct error *error) {
+    char *end = NULL;
+    double *const number = member;
+    const bool has_digits = text[0] != '\0' && strspn(text, "0123456789.") == strlen(text);
+    *number = strtod(text, &end);
+    if (!has_digits || *end != '\0') return error_set(error, "\"%s\" is not a number", text);
+    return *number <= (double)row->max ||
+           error_set(error, "%s is out of range; allowed are 0 to %lld", text, (long long)row->max);
+}
+
+/* A time by ISO 8601 in seconds since 1970, or -1. Parts at its end may be missing; without a zone
+ * it is UTC. */
+static int64_t parse_iso(const char *text) {
+    static const char *const forms[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"};
+    char copy[40];
+    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) return -1;
+    char *const separator = strchr(copy, 'T');
+    if (separator != NULL) *separator = ' ';
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct tm local = {0}, zone = {0};
+        const char *end = strptime(copy, forms[i], &local);
+        if (end != NULL && *end == '.') end += 1 + strspn(end + 1, "0123456789");
+        if (end != NULL && *end != '\0') end = strptime(end, "%z", &zone);
+        if (end == NULL || *end != '\0') continue;
+        const int day = local.tm_mday;
+        const time_t seconds = timegm(&local);
+        return local.tm_mday == day ? seconds - zone.tm_gmtoff : -1; /* else: 31 February */
+    }
+    return -1;
+}
+
+bool generator_parse_start(const struct option_row *row, const char *text, void *member,
+                           struct error *error) {
+    (void)row;
+    const int64_t latest_s = INT64_C(4102444799); /* 2099-12-31T23:59:59Z */
+    int64_t *const start_ms = member;
+    int64_t start_s = -1;
+    if (strcmp(text, "now") == 0) {
+        *start_ms = GENERATOR_NOW;
+        return true;
+    }
+    if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) {
+        if (!setting_parse_number(text, 0, latest_s, &start_s, error)) return false;
+    } else {
+        start_s = parse_iso(text);
+    }
+    *start_ms = start_s * 1000;
+    return (start_s >= 0 && start_s <= latest_s) ||
+           error_set(error,
+                     "\"%s\" is neither seconds since 1970 nor a time such as "
+                     "2024-07-10T14:36:56Z, up to the year 2099",
+                     text);
+}
+
+struct generator_plan generator_plan_of(const struct generator_options *options, int64_t now_ms) {
     struct generator_plan plan = {
         .event = options->event, .count = options->count, .rate = options->rate};
-    if (options->has_start) return plan;
+    plan.event.rate = plan.rate > 0 ? plan.rate : 1000;
+    if (plan.event.start_ms != GENERATOR_NOW) return plan;
     plan.event.start_ms = now_ms;
     if (plan.rate > 0) return plan;
     if (plan.count > 0)
@@ -36,12 +97,14 @@ struct generator_plan generator_plan_of(const struct options *options, int64_t n
     return plan;
 }
 
+/* --- running ---------------------------------------------------------------------------------- */
+
 static bool may_go_on(const struct run *run) {
     return run->hooks->may_go_on == NULL ||
            run->hooks->may_go_on(run->hooks->user, run->sent_count);
 }
 
-/* Waits for Kafka and the topic. *is_ended says that the hook did not want to wait any longer. */
+/* Waits for Kafka and the topic. *is_ended: the hook did not want to wait any longer. */
 static bool find_topic(struct run *run, bool *is_ended, struct error *error) {
     const int64_t deadline_ms = clock_ms() + GENERATOR_TOPIC_WAIT_MS;
     while (kafka_feed_look(run->feed, LOOK_MS, error) != KAFKA_FEED_GO_ON) {
@@ -75,8 +138,8 @@ static bool send_next(struct run *run, struct error *error) {
     }
 }
 
-/* Unless somebody follows every event, and tells it in their own way. */
-static void tell_progress(struct run *run, int64_t now_ms) {
+/* Unless the caller follows every event and reports progress itself. */
+static void report_progress(struct run *run, int64_t now_ms) {
     if (run->hooks->sent != NULL || now_ms < run->next_progress_ms) return;
     run->next_progress_ms = now_ms + PROGRESS_MS;
     log_info("generating", log_int("sent", run->sent_count),
@@ -84,7 +147,7 @@ static void tell_progress(struct run *run, int64_t now_ms) {
              log_float("seconds", (double)(now_ms - run->start_ms) / 1000));
 }
 
-/* Answers how many events are due by now. */
+/* How many events are due by now. */
 static int64_t due_count(const struct run *run, int64_t now_ms) {
     const struct generator_plan *plan = run->plan;
     int64_t due = plan->rate > 0 ? (now_ms - run->start_ms) * plan->rate / 1000 + 1 : INT64_MAX;
@@ -103,7 +166,7 @@ static bool send_all(struct run *run, struct error *error) {
             if (!may_go_on(run)) return true;
         }
         if (plan->follows_clock) event_source_advance(run->source, clock_wall_ms());
-        tell_progress(run, now_ms);
+        report_progress(run, now_ms);
         const int64_t due = due_count(run, now_ms);
         for (int i = 0; i < STEP_EVENTS && run->sent_count < due; i++) {
             if (!send_next(run, error)) return false;
@@ -133,7 +196,7 @@ bool generator_run(const struct generator_plan *plan, const struct config *confi
     struct run run = {.plan = plan, .hooks = hooks};
     *result = (struct generator_result){0};
     run.source = event_source_create(&plan->event);
-    run.feed = kafka_feed_create(&config->kafka, &config->producer, config->input.topic, error);
+    run.feed = kafka_feed_create(&config->kafka, &config->producer, config->source.topic, error);
     const bool is_right = run.feed != NULL && run_with_feed(&run, error);
     result->sent_count = run.sent_count;
     if (run.feed != NULL) result->delivered_count = kafka_feed_delivered(run.feed);

@@ -1,6 +1,6 @@
-"""Faults of every kind against several instances of rollcall, and exact counts in spite of them.
+"""Injects faults of every kind into several rollcall instances and checks that counts stay exact.
 
-usage: see --help, README.md beside this file, and `./dev chaos`.
+usage: see --help, README.md in this directory, and `./dev chaos`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import traceback
 
 import checks
 import fault
-import fault_broker  # these three enter their faults into the table
+import fault_broker  # these three modules register their faults in the table
 import fault_fleet
 import fault_redis
 import measure
@@ -31,34 +31,34 @@ _BACKUP_S, _SCRAPE_S, _LOOK_S = 15, 2, 1
 
 
 class Watch:
-    """A thread that looks all the time at whether what must always hold does hold."""
+    """A thread that keeps checking the invariants that hold at any moment."""
 
     def __init__(self, world):
         self._world = world
         self.looks = checks.Moment(world)
         self.failure = None
-        self._lock = threading.Lock()  # held while a round is being changed
+        self._lock = threading.Lock()  # held while a round begins or ends
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
-        """Begins, if it has not."""
+        """Starts the thread unless it is running."""
         if not self._thread.is_alive():
             self._thread.start()
 
     def stop(self):
-        """Ends; instances that it started end with it."""
+        """Stops the thread, which also kills the instances that it started."""
         self._is_over.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def check(self):
-        """Raises what it found."""
+        """Raises the failure that the thread found, if any."""
         if self.failure:
             raise self.failure
 
     def paused(self):
-        """A context in which it does not look."""
+        """Returns a context in which the thread makes no checks."""
         return self._lock
 
     def _run(self):
@@ -72,7 +72,7 @@ class Watch:
                         if time.monotonic() >= next_at[act]:
                             act()
                             next_at[act] = time.monotonic() + every
-            except BaseException as error:  # handed to the main thread
+            except BaseException as error:  # raised in the main thread by check()
                 self.failure = error
 
     def _look(self):
@@ -86,7 +86,7 @@ class Watch:
 
 
 class Chaos:
-    """A run: rounds of faults, each with exact stops, until its time is over."""
+    """A run: rounds of faults, each with exact stops, until the time is up."""
 
     def __init__(self, settings, folder):
         self.settings = settings
@@ -101,7 +101,7 @@ class Chaos:
         self._next = self._schedule.next() if self._faults else None
 
     def run(self):
-        """All of it; raises at the first thing that is wrong."""
+        """Runs all rounds; raises at the first failure."""
         self.world.start()
         end = time.monotonic() + 60 * self.settings.minutes
         while self.world.round == 0 or time.monotonic() < end:
@@ -117,7 +117,7 @@ class Chaos:
                 self.world.end_round()
 
     def _inject(self, until):
-        """Faults until then, all of them over at the end."""
+        """Injects faults until the given time, then waits for all of them to end."""
         self.world.feeder.go()
         self.world.is_ending.clear()
         while time.monotonic() < until:
@@ -142,8 +142,8 @@ class Chaos:
             chosen.resources & other.resources for other in self._running.values())
 
     def _launch(self, number, chosen, parameters):
-        told = " ".join(f"{name}={value}" for name, value in parameters.items())
-        self.report.say(f"fault {number} {chosen.name} {told}")
+        arguments = " ".join(f"{name}={value}" for name, value in parameters.items())
+        self.report.say(f"fault {number} {chosen.name} {arguments}")
         self.report.faults[chosen.name] += 1
 
         def run():
@@ -160,7 +160,7 @@ class Chaos:
         self._running[self._pool.submit(run)] = chosen
 
     def _wait(self, seconds):
-        """Lets time pass; raises what has gone wrong anywhere."""
+        """Sleeps, then raises any failure found meanwhile."""
         time.sleep(seconds)
         self._check()
 
@@ -171,7 +171,7 @@ class Chaos:
             future.result()
 
     def _exact_stop(self):
-        self.report.say("no more faults: healing, settling")
+        self.report.say("no more faults: recovering and settling")
         begun = time.monotonic()
         self.world.heal()
         checks.settle(self.world, self._check, begun)
@@ -185,7 +185,7 @@ class Chaos:
         self.report.totals["moments checked"] = self.watch.looks.count
 
     def close(self):
-        """Ends every process."""
+        """Stops every process."""
         self.world.is_ending.set()
         self.watch.stop()
         concurrent.futures.wait(self._running, 60)
@@ -197,25 +197,25 @@ class Chaos:
 
 def _arguments():
     parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=3, help="how long (3)")
-    parser.add_argument("--seed", type=int, help="of faults and records (random)")
+    parser.add_argument("--minutes", type=float, default=3, help="duration of the run (3)")
+    parser.add_argument("--seed", type=int, help="seed of faults and records (random)")
     parser.add_argument("--faults", default="", metavar="LIST",
-                        help="names, prefixes or resources, with commas (all); none: no faults")
-    parser.add_argument("--list", action="store_true", help="show the faults and end")
+                        help="comma-separated names, prefixes or resources (all)")
+    parser.add_argument("--list", action="store_true", help="list the faults and exit")
     parser.add_argument("--every", type=float, default=4, help="seconds between faults (4)")
     parser.add_argument("--parallel", type=int, default=3, help="faults at the same time (3)")
-    parser.add_argument("--rate", type=float, default=8000, help="records a second (8000)")
-    parser.add_argument("--instances", type=int, default=2, help="at the start (2)")
+    parser.add_argument("--rate", type=float, default=8000, help="records per second (8000)")
+    parser.add_argument("--instances", type=int, default=2, help="instances at the start (2)")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     parser.add_argument("--group-protocol", choices=("classic", "consumer"), default="classic")
-    parser.add_argument("--round", type=float, default=6, help="minutes a round (6)")
+    parser.add_argument("--round", type=float, default=6, help="minutes per round (6)")
     parser.add_argument("--stop", type=float, default=2, help="minutes between exact stops (2)")
     parser.add_argument("--measure", choices=("recovery", "restart", "outage"),
-                        help="no chaos, but one figure; outage takes --minutes and --rate")
-    parser.add_argument("--count", type=int, default=10, help="how often to measure (10)")
-    parser.add_argument("--folder", help="where to work (a new one in the temporary folder)")
+                        help="measure one figure instead; outage uses --minutes and --rate")
+    parser.add_argument("--count", type=int, default=10, help="number of measurements (10)")
+    parser.add_argument("--folder", help="working folder (a new temporary one)")
     parser.add_argument("--keep", action="store_true", help="keep the folder after success")
-    parser.add_argument("--junit", metavar="FILE", help="write the checks' results there")
+    parser.add_argument("--junit", metavar="FILE", help="write the check results to FILE")
     settings = parser.parse_args()
     settings.faults = [name for name in settings.faults.split(",") if name]
     if settings.seed is None:
@@ -230,7 +230,7 @@ def _list_faults():
 
 
 def main():
-    """Exit status 0: everything was exact."""
+    """Returns the exit status: 0 if everything was exact."""
     settings = _arguments()
     if settings.list:
         _list_faults()

@@ -1,4 +1,4 @@
-"""What must hold: at any moment while faults run, and exactly once everything is quiet."""
+"""The checks: what must hold at any moment during faults, and exactly once everything is quiet."""
 
 import time
 
@@ -7,26 +7,26 @@ import redis
 import verify
 import wait
 
-#: Once the last fault has ended, everything is exact within this time, and longer by what a Redis
-#: that lost everything makes the instances read again.
+#: Everything is exact this long after the last fault ended. REREAD_PER_S adds the time that the
+#: instances need to read everything again if Redis lost its data.
 SETTLE_S = 60
 REREAD_PER_S = 50000
 
 
 def settle_deadline_s(total):
-    """By when all of total records are counted and published, after the last fault."""
+    """Seconds after the last fault within which all of total records are counted and published."""
     return SETTLE_S + total / REREAD_PER_S
 
 
 class Moment:
-    """The state of Redis at one moment, against the oracle at the offsets that it has."""
+    """Compares Redis at one moment with the oracle at the offsets that Redis has stored."""
 
     def __init__(self, world):
         self._world = world
         self.count = 0
 
     def look(self):
-        """One look; False if Redis does not answer now."""
+        """Makes one comparison; returns False if Redis is unavailable."""
         world, prefix = self._world, self._world.place.prefix
         days = sorted(world.records.expected(dict(enumerate(world.feeder.sent))).days)
         try:
@@ -44,7 +44,7 @@ class Moment:
         offsets = {int(p): int(n) for p, n in offsets.items()}
         for partition, offset in offsets.items():
             sent = world.feeder.sent[partition]
-            assert offset <= sent, f"partition {partition}: {offset} counted, {sent} sent"
+            assert offset <= sent, f"partition {partition}: {offset} counted, only {sent} sent"
         expected = world.records.expected(offsets)
         what = f"while faults run, with offsets {offsets}: "
         verify.same_counts(what + "rejected", _numbers(rejected), dict(expected.rejected))
@@ -61,36 +61,37 @@ def _numbers(found):
 
 
 def settle(world, alive, begun=None):
-    """Pauses the input and waits until all of it is through, in time since faults ended (begun)."""
+    """Pauses the input and waits until all of it is processed; the deadline counts from begun."""
     begun = begun or time.monotonic()
     world.feeder.pause()
-    wait.until(world.feeder.is_idle, 90, "all input acknowledged", alive=alive)
+    wait.until(world.feeder.is_idle, 90, "all input to be acknowledged", alive=alive)
     counts = world.feeder.counts()
     deadline = settle_deadline_s(sum(counts.values()))
     ends = world.place.ends()
-    assert ends == counts, f"the input ends at {ends}, sent were {counts}"
+    assert ends == counts, f"the input ends at {ends}, but {counts} were sent"
     try:
         verify.wait_quiet(world.place, deadline, alive=alive)
     except wait.TimedOut:
-        world.tell_state()
+        world.log_state()
         raise
     wait.until(lambda: world.reader.has_all(counts), deadline, lambda: _behind(world, counts),
                alive=alive)
     ends = [world.cluster.stable_offsets(topic)
             for topic in (world.place.output, world.place.rejected)]
     wait.until(lambda: world.reader.has_reached(*ends), deadline,
-               lambda: f"outputs read to their ends {ends}", alive=alive)
+               lambda: f"outputs to be read to their ends {ends}", alive=alive)
     took_s = time.monotonic() - begun
-    assert took_s < deadline * wait.factor, f"settled after {took_s:.1f} s, not {deadline:.0f}"
+    assert took_s < deadline * wait.factor, \
+        f"settled after {took_s:.1f} s, the limit is {deadline:.0f} s"
 
 
 def _behind(world, counts):
     accepted, rejected = list(world.reader.accepted), list(world.reader.rejected)
-    return (f"output of all of {counts}; read up to {accepted[:len(counts)]} and, of rejected "
-            f"records, {rejected[:len(counts)]}")
+    return (f"the output of {counts}; read accepted records up to {accepted[:len(counts)]} and "
+            f"rejected records up to {rejected[:len(counts)]}")
 
 
-#: The exact checks of a stop: name -> function (world, what is expected).
+#: The exact checks of a stop: name -> function (world, expected).
 EXACT = {
     "watermarks": lambda world, expected: verify.check_watermarks(world.place),
     "redis": lambda world, expected: verify.check_redis(world.place, expected),
@@ -102,13 +103,13 @@ EXACT = {
 
 
 def _check_output(world, expected):
-    """Both outputs hold what they must and nothing behind it: a late duplicate would be there."""
+    """Checks that both outputs hold the expected number of records, so no late duplicate either."""
     seen, wanted = list(world.reader.seen), [expected.accepted_count, expected.rejected_count]
-    assert seen == wanted, f"a reader saw (accepted, rejected) {seen}, expected {wanted}"
+    assert seen == wanted, f"the reader saw (accepted, rejected) {seen}, expected {wanted}"
 
 
 def _check_gaps(world):
-    """No instance believes that Kafka had no longer held what was needed."""
+    """Checks that no instance found needed records missing from Kafka."""
     world.fleet.scrape()
     lost = world.fleet.totals()["rollcall_records_lost_total"]
-    assert lost == 0, f"instances count {lost} records as lost"
+    assert lost == 0, f"the instances counted {lost} records as lost"

@@ -1,4 +1,4 @@
-"""One broker, or three of which one may fail, each with a listener behind a route of the proxy."""
+"""One broker, or three of which one may fail. Each has a listener behind a route of the proxy."""
 
 import concurrent.futures
 import os
@@ -9,7 +9,7 @@ import kafka
 import process
 import wait
 
-#: Small segments: after kill -9 the broker reads the whole last one of each partition again.
+#: Small segments, because after kill -9 the broker reads the last one of each partition again.
 _EXTRA = """
 log.segment.bytes=67108864
 """
@@ -42,7 +42,7 @@ class Cluster(kafka.Client):
         self.routes = [int(node.proxied_address.split(":")[1]) for node in self.nodes]
 
     def start(self):
-        """Starts all and waits until they answer."""
+        """Starts all brokers and waits until they respond."""
         for node in self.nodes:
             node.launch()
         for node in self.nodes:
@@ -51,22 +51,22 @@ class Cluster(kafka.Client):
         return self
 
     def leaders(self, topic):
-        """partition -> the broker that leads it, for those that have a leader."""
+        """Returns partition -> leading broker, for partitions that have a leader."""
         found = self.admin().list_topics(timeout=10).topics.get(topic)
         by_id = {node.node_id: node for node in self.nodes}
         return {p: by_id[part.leader] for p, part in found.partitions.items()
                 if part.leader in by_id} if found else {}
 
     def elect_preferred(self):
-        """Lets the preferred replica of each partition lead it again."""
+        """Makes the preferred replica of each partition its leader again."""
         try:
             self.admin().elect_leaders(ElectionType.PREFERRED).result(20)
         except (KafkaException, concurrent.futures.TimeoutError):
-            pass  # it was not needed, or a fault is on
+            pass  # no election was needed, or a fault is active
 
     def wait_whole(self):
-        """Waits until all brokers take part and no partition is without one of its replicas."""
-        wait.until(self._is_whole, 90, "all brokers are in step", every=0.2)
+        """Waits until all brokers are up and every partition has all its replicas in sync."""
+        wait.until(self._is_whole, 90, "all brokers to be in sync", every=0.2)
 
     def _is_whole(self):
         try:
@@ -84,6 +84,6 @@ class Cluster(kafka.Client):
                 node.start()
 
     def close(self):
-        """kill -9."""
+        """Kills all brokers with SIGKILL."""
         for node in self.nodes:
             node.kill()

@@ -1,4 +1,4 @@
-"""The harness stands on what the system tests use."""
+"""The harness imports modules of the system tests."""
 
 import os
 import sys

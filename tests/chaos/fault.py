@@ -1,8 +1,8 @@
-"""What a fault is: a function, how often it is drawn, what it needs, and from where it draws.
+"""A fault is a function with a weight, the resources it needs, and ranges for its parameters.
 
-A fault does harm, holds it for a while, and mends what it did. What its function takes by name is
-drawn from the seed: (low, high) is a number between the two, of their kind; a list, one of its
-members. Two faults that need the same resource never run at the same time.
+A fault breaks something, keeps it broken for a while, and repairs it. Its keyword arguments are
+drawn from the seed: (low, high) is a number between the two, of the same type; a list is a choice
+of its members. Two faults that need the same resource never run at the same time.
 """
 
 import random
@@ -21,11 +21,11 @@ class Fault:
         self.function = function
         self.weight = weight
         self.resources = frozenset(resources)
-        self.brokers = brokers  # for how many brokers it makes sense, None: any
+        self.brokers = brokers  # the number of brokers it applies to, None for any
         self.parameters = parameters
 
     def draw(self, rng):
-        """Values for the parameters."""
+        """Draws values for the parameters."""
         return {name: _draw(rng, choice) for name, choice in self.parameters.items()}
 
 
@@ -37,7 +37,7 @@ def _draw(rng, choice):
 
 
 def fault(weight, *resources, brokers=None, **parameters):
-    """Makes a function (chaos, parameters by name) a fault of the table."""
+    """Decorator that registers a function (chaos, **parameters) as a fault in the table."""
     def enter(function):
         table[function.__name__] = Fault(function, weight, resources, brokers, parameters)
         return function
@@ -45,20 +45,20 @@ def fault(weight, *resources, brokers=None, **parameters):
 
 
 def select(names, broker_count):
-    """The faults that a list of names, resources or prefixes asks for; all for an empty list."""
+    """Returns the faults that match a list of names, resources or prefixes; all if it is empty."""
     found = []
     for name in names:
         chosen = [f for f in table.values()
                   if f.name == name or name in f.resources or f.name.startswith(name + "_")]
         if not chosen:
-            raise ValueError(f"no fault {name}; there are {', '.join(table)}, and all that need "
-                             f"{FLEET}, {BROKER}, {REDIS}, {NET_KAFKA} or {NET_REDIS}")
+            raise ValueError(f"no fault is named {name}; choose from {', '.join(table)}, or a "
+                             f"resource: {FLEET}, {BROKER}, {REDIS}, {NET_KAFKA}, {NET_REDIS}")
         found += [f for f in chosen if f not in found]
     return [f for f in found or table.values() if f.brokers in (None, broker_count)]
 
 
 class Schedule:
-    """An endless row of (number, gap in seconds, Fault, parameters), the same for the same seed."""
+    """An endless series of (number, gap in seconds, Fault, parameters), determined by the seed."""
 
     def __init__(self, seed, faults, every_s):
         self._seed = seed
@@ -67,7 +67,7 @@ class Schedule:
         self._number = 0
 
     def next(self):
-        """The next one."""
+        """Returns the next entry."""
         self._number += 1
         rng = random.Random(f"{self._seed} fault {self._number}")
         chosen = rng.choices(self._faults, [f.weight for f in self._faults])[0]

@@ -1,10 +1,10 @@
-"""Faults of the brokers, and of the network before them."""
+"""Faults of the brokers, and of the network between them and rollcall."""
 
 import signal
 
 from fault import BROKER, NET_KAFKA, fault
 
-#: Kafka's API keys, by what is lost when their reply is.
+#: Kafka's API keys, named after the request whose reply is lost.
 _APIS = {"produce": [0], "fetch": [1], "offset_fetch": [9], "join": [11, 14], "heartbeat": [12],
          "producer_id": [22], "partitions_to_txn": [24, 25], "end_txn": [26],
          "txn_offset_commit": [28]}
@@ -12,19 +12,19 @@ _APIS = {"produce": [0], "fetch": [1], "offset_fetch": [9], "join": [11, 14], "h
 
 @fault(2, BROKER, brokers=1, down_s=(0.0, 5.0))
 def broker_kill(chaos, down_s):
-    """kill -9 of the only broker."""
+    """The only broker is killed with SIGKILL and restarted."""
     _restart(chaos, chaos.cluster.nodes[0], True, down_s)
 
 
 @fault(1, BROKER, brokers=1, down_s=(0.0, 3.0))
 def broker_restart(chaos, down_s):
-    """SIGTERM of the only broker."""
+    """The only broker is stopped with SIGTERM and restarted."""
     _restart(chaos, chaos.cluster.nodes[0], False, down_s)
 
 
 @fault(1, BROKER, which=(0, 2), asleep_s=(0.5, 8.0))
 def broker_sleep(chaos, which, asleep_s):
-    """SIGSTOP of a broker."""
+    """A broker is suspended with SIGSTOP."""
     node = chaos.cluster.nodes[which % len(chaos.cluster.nodes)]
     node.signal(signal.SIGSTOP)
     try:
@@ -42,7 +42,7 @@ def broker_one_of_three(chaos, which, how, down_s):
 @fault(3, BROKER, brokers=3, topic=["__consumer_offsets", "__transaction_state"], which=(0, 99),
        how=[True, False], down_s=(0.0, 5.0))
 def broker_coordinator(chaos, topic, which, how, down_s):
-    """The coordinator of the group, or of a producer, moves: its broker goes down."""
+    """The broker of a group or transaction coordinator goes down, so the coordinator moves."""
     leaders = chaos.cluster.leaders(topic)
     if leaders:
         partition = chaos.group_partition(len(leaders)) if topic == "__consumer_offsets" else \
@@ -52,7 +52,7 @@ def broker_coordinator(chaos, topic, which, how, down_s):
 
 @fault(2, BROKER, brokers=3)
 def broker_elect(chaos):
-    """Preferred leaders take over again: leaders and coordinators move, nothing is down."""
+    """Preferred leaders take over: leaders and coordinators move while all brokers are up."""
     chaos.cluster.elect_preferred()
 
 
@@ -68,13 +68,13 @@ def _restart(chaos, node, is_killed, down_s):
 
 @fault(1, NET_KAFKA, held_s=(0.2, 6.0))
 def net_kafka_cut(chaos, held_s):
-    """Connections are closed, new ones refused."""
+    """Connections are closed and new ones refused."""
     chaos.net(chaos.cluster.routes, held_s, "cut")
 
 
 @fault(1, NET_KAFKA, held_s=(0.2, 9.0))
 def net_kafka_hole(chaos, held_s):
-    """Connections stay open; what was sent meanwhile arrives at the end."""
+    """Connections stay open, but data arrives only after the fault."""
     chaos.net(chaos.cluster.routes, held_s, "hole")
 
 
@@ -86,11 +86,11 @@ def net_kafka_delay(chaos, held_s, delay_s):
 
 @fault(1, NET_KAFKA, held_s=(0.5, 5.0))
 def net_kafka_blind(chaos, held_s):
-    """The metadata name no brokers, as if all of them were fenced."""
+    """Metadata responses list no brokers, as if all of them were fenced."""
     chaos.net(chaos.cluster.routes, held_s, "blind")
 
 
 @fault(6, NET_KAFKA, held_s=(0.2, 4.0), which=list(_APIS))
 def net_kafka_reply(chaos, held_s, which):
-    """Requests of one kind are executed, their replies lost."""
+    """Requests of one kind are executed, but their replies are lost."""
     chaos.net(chaos.cluster.routes, held_s, "reply", _APIS[which])

@@ -1,4 +1,4 @@
-"""Faults of rollcall's own processes, and more partitions for them."""
+"""Faults of the rollcall processes, and added partitions."""
 
 import time
 
@@ -7,7 +7,7 @@ from fault import BROKER, FLEET, NET_REDIS, fault
 
 @fault(8, FLEET, target=(0, 99), count=(1, 2), down_s=(0.0, 4.0))
 def kill(chaos, target, count, down_s):
-    """kill -9 of one or two instances, started again a little later."""
+    """One or two instances are killed with SIGKILL and restarted a little later."""
     slots = chaos.targets(target, count)
     for slot in slots:
         chaos.fleet.kill(slot)
@@ -18,7 +18,7 @@ def kill(chaos, target, count, down_s):
 
 @fault(5, FLEET, target=(0, 99), count=(1, 2), down_s=(0.0, 4.0))
 def term(chaos, target, count, down_s):
-    """SIGTERM, and a new start."""
+    """Instances are stopped with SIGTERM and restarted."""
     for slot in chaos.targets(target, count):
         chaos.fleet.stop(slot)
         chaos.hold(down_s)
@@ -27,21 +27,21 @@ def term(chaos, target, count, down_s):
 
 @fault(5, FLEET, target=(0, 99), count=(1, 3), asleep_s=(0.3, 4.0))
 def sleep_short(chaos, target, count, asleep_s):
-    """SIGSTOP for less than the session and transaction timeouts."""
+    """Instances are suspended for less than the session and transaction timeouts."""
     _sleep(chaos, target, count, asleep_s)
 
 
 @fault(4, FLEET, target=(0, 99), count=(1, 2), asleep_s=(6.5, 12.0))
 def sleep_long(chaos, target, count, asleep_s):
-    """SIGSTOP for longer than both: zombies that wake."""
+    """Instances are suspended for longer than both timeouts and wake as zombies."""
     _sleep(chaos, target, count, asleep_s)
 
 
 def _pick_stable(chaos, target):
-    """The drawn one of the running instances that keep their instance.id; None: there is none."""
+    """Returns the slot drawn from the running instances with a stable instance.id, or None."""
     slots = [slot for slot in chaos.fleet.running() if slot.is_stable]
     if not slots:
-        chaos.say("no instance with an id of its own")
+        chaos.say("no running instance has a stable instance.id")
         return None
     return slots[target % len(slots)]
 
@@ -60,9 +60,10 @@ def _sleep(chaos, target, count, asleep_s):
 @fault(3, FLEET, NET_REDIS, target=(0, 99), alone_s=(6.5, 8.0), stuck_s=(0.2, 2.5),
        asleep_s=(6.5, 10.0))
 def expelled(chaos, target, alone_s, stuck_s, asleep_s):
-    """One instance, with an id of its own, holds all; a new one comes, and it cannot drain what it is
-    to give away: Redis does not answer. Then it falls asleep for longer than its session. The group
-    expels it, shares out the rest too, and takes it back under another member id."""
+    """One instance with a stable id owns all partitions. A second joins, but the first cannot drain
+    the partitions it must give up, because Redis does not respond. The first is then suspended for
+    longer than its session. The group expels it, reassigns its other partitions too, and readmits
+    it under a new member id."""
     slot = _pick_stable(chaos, target)
     if slot is None:
         return
@@ -73,7 +74,7 @@ def expelled(chaos, target, alone_s, stuck_s, asleep_s):
     chaos.fleet.start(new)
     deadline = time.monotonic() + 5
 
-    def joins():  # it has looked at Redis; one that finds none is started again meanwhile
+    def joins():  # past its start check of Redis; if that fails, the harness restarts the instance
         instance = new.instance
         return instance is not None and "msg=Running" in instance.log()
 
@@ -93,7 +94,7 @@ def expelled(chaos, target, alone_s, stuck_s, asleep_s):
 
 @fault(2, FLEET, target=(0, 99), asleep_s=(0.5, 9.0), both_s=(0.5, 8.0))
 def twin(chaos, target, asleep_s, both_s):
-    """An instance sleeps, a new one with its id takes its place, and it wakes: one of them ends."""
+    """A suspended instance is replaced by one with the same id, then resumes; one of them exits."""
     slot = _pick_stable(chaos, target)
     if slot is None:
         return
@@ -109,7 +110,7 @@ def twin(chaos, target, asleep_s, both_s):
 
 @fault(2, FLEET, gap_s=(0.0, 2.0))
 def rolling(chaos, gap_s):
-    """Every instance in turn is stopped and started."""
+    """Every instance in turn is stopped and restarted."""
     for slot in chaos.fleet.running():
         chaos.fleet.stop(slot)
         chaos.fleet.start(slot)
@@ -118,7 +119,7 @@ def rolling(chaos, gap_s):
 
 @fault(4, FLEET, target=(0, 99), to=[1, 2, 2, 3, 3, 4])
 def scale(chaos, target, to):
-    """More or fewer instances."""
+    """Instances are added or stopped."""
     _scale(chaos, target, to)
 
 
@@ -132,7 +133,7 @@ def _scale(chaos, target, to):
 
 @fault(1, FLEET, target=(0, 99), step_s=(0.5, 3.0))
 def scale_walk(chaos, target, step_s):
-    """1, 2, 4, 3, 1, and back to two."""
+    """The number of instances goes through 1, 2, 4, 3, 1 and 2."""
     for to in (1, 2, 4, 3, 1, 2):
         _scale(chaos, target, to)
         chaos.hold(step_s)
@@ -140,10 +141,10 @@ def scale_walk(chaos, target, step_s):
 
 @fault(1, FLEET, BROKER, more=(1, 2))
 def partitions(chaos, more):
-    """Partitions added to the outputs and the input while records flow."""
+    """Partitions are added to the outputs and the input while records flow."""
     count = chaos.feeder.partition_count + more
     if count > chaos.partitions_max:
-        chaos.say(f"partitions: {count} would be more than {chaos.partitions_max}")
+        chaos.say(f"partitions: none added, {count} would exceed {chaos.partitions_max}")
         return
     chaos.cluster.grow_topics((chaos.place.output, chaos.place.rejected, chaos.place.topic), count)
     chaos.reader.spread(count)

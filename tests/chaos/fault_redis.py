@@ -1,4 +1,4 @@
-"""Faults of Redis, and of the network before it."""
+"""Faults of Redis, and of the network between it and rollcall."""
 
 import threading
 
@@ -9,7 +9,7 @@ from fault import NET_REDIS, REDIS, fault
 
 @fault(2, REDIS, down_s=(0.0, 5.0))
 def redis_kill(chaos, down_s):
-    """kill -9; it comes back with its append-only file."""
+    """SIGKILL; Redis restarts with its append-only file."""
     chaos.redis.master.kill()
     chaos.hold(down_s)
     chaos.redis.master.start()
@@ -17,7 +17,7 @@ def redis_kill(chaos, down_s):
 
 @fault(1, REDIS, down_s=(0.0, 3.0))
 def redis_empty(chaos, down_s):
-    """kill -9; it comes back with nothing."""
+    """SIGKILL; Redis restarts empty."""
     chaos.redis.master.kill()
     chaos.hold(down_s)
     chaos.redis.master.start_from(None)
@@ -25,7 +25,7 @@ def redis_empty(chaos, down_s):
 
 @fault(3, REDIS, down_s=(0.0, 3.0), which=(0, 99))
 def redis_restore(chaos, down_s, which):
-    """kill -9; it comes back from an older RDB."""
+    """SIGKILL; Redis restarts from an older RDB."""
     backups = chaos.redis.backups
     chaos.redis.master.kill()
     chaos.hold(down_s)
@@ -34,7 +34,7 @@ def redis_restore(chaos, down_s, which):
 
 @fault(3, REDIS, down_s=(0.0, 3.0), share=(0.01, 0.9))
 def redis_cut_file(chaos, down_s, share):
-    """kill -9; the end of the append-only file is gone, to the middle of a command."""
+    """SIGKILL; the append-only file is truncated, possibly in the middle of a command."""
     chaos.redis.master.kill()
     lost = chaos.redis.master.cut_append_only_file(share)
     chaos.say(f"redis_cut_file: {lost} bytes cut off")
@@ -44,7 +44,7 @@ def redis_cut_file(chaos, down_s, share):
 
 @fault(3, REDIS, lag_s=(0.0, 6.0), down_s=(0.0, 3.0))
 def redis_fail_over(chaos, lag_s, down_s):
-    """The master dies; the replica, lag_s behind, takes its place."""
+    """The master is killed; the replica, which is lag_s behind, takes over."""
     if lag_s > 0.5:
         chaos.redis.detach()
         chaos.hold(lag_s)
@@ -55,21 +55,21 @@ def redis_fail_over(chaos, lag_s, down_s):
 
 @fault(1, REDIS)
 def redis_flushall(chaos):
-    """FLUSHALL."""
+    """All data is deleted with FLUSHALL."""
     with chaos.redis.client() as client:
         client.flushall()
 
 
 @fault(1, REDIS)
 def redis_script_flush(chaos):
-    """SCRIPT FLUSH: scripts are known by their hash no more."""
+    """SCRIPT FLUSH makes Redis forget all cached scripts."""
     with chaos.redis.client() as client:
         client.script_flush()
 
 
 @fault(1, REDIS, times=(1, 10), gap_s=(0.0, 0.3))
 def redis_client_kill(chaos, times, gap_s):
-    """CLIENT KILL of every connection, some times in a row."""
+    """CLIENT KILL closes every connection, several times in a row."""
     with chaos.redis.client() as client:
         for _ in range(times):
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -78,13 +78,13 @@ def redis_client_kill(chaos, times, gap_s):
 
 @fault(2, REDIS, busy_s=(0.3, 5.0))
 def redis_busy(chaos, busy_s):
-    """A script that does not end: BUSY to everyone else."""
+    """A script runs in an endless loop, so every other client gets BUSY."""
     def spin():
         try:
             with chaos.redis.client() as client:
                 client.eval("while true do end", 0)
         except redis.exceptions.RedisError:
-            pass  # it was killed, as intended
+            pass  # SCRIPT KILL ended it, as intended
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
@@ -96,7 +96,7 @@ def redis_busy(chaos, busy_s):
 
 @fault(2, REDIS, asleep_s=(0.3, 6.0))
 def redis_sleep(chaos, asleep_s):
-    """SIGSTOP: connections stay open, nothing is answered."""
+    """Redis is suspended with SIGSTOP: connections stay open, but get no replies."""
     chaos.redis.master.pause()
     try:
         chaos.hold(asleep_s)
@@ -106,13 +106,13 @@ def redis_sleep(chaos, asleep_s):
 
 @fault(2, REDIS, held_s=(0.5, 6.0))
 def redis_out_of_memory(chaos, held_s):
-    """maxmemory is reached, nothing may be evicted: OOM to every write."""
+    """maxmemory is reached and nothing may be evicted, so every write gets OOM."""
     _configure(chaos, held_s, "maxmemory", "1mb", "0")
 
 
 @fault(1, REDIS, held_s=(0.5, 6.0))
 def redis_no_replicas(chaos, held_s):
-    """min-replicas-to-write is not reached: NOREPLICAS to every write."""
+    """min-replicas-to-write is not met, so every write gets NOREPLICAS."""
     _configure(chaos, held_s, "min-replicas-to-write", "3", "0")
 
 
@@ -127,7 +127,7 @@ def _configure(chaos, held_s, name, bad, good):
 
 @fault(2, REDIS, held_s=(0.5, 6.0))
 def redis_read_only(chaos, held_s):
-    """The master becomes the replica of one that is not there: READONLY to every write."""
+    """The master becomes a replica of a server that does not exist: every write gets READONLY."""
     with chaos.redis.client() as client:
         client.replicaof("127.0.0.1", 1)
         try:
@@ -138,9 +138,9 @@ def redis_read_only(chaos, held_s):
 
 @fault(1, REDIS, held_s=(1.0, 6.0))
 def redis_disk_full(chaos, held_s):
-    """No room for the append-only file: MISCONF to every write, once Redis has noticed."""
+    """The disk of the append-only file is full: every write gets MISCONF once Redis notices."""
     if not chaos.redis.has_tmpfs:
-        chaos.say("redis_disk_full: left out, mounting a small file system is not permitted here")
+        chaos.say("redis_disk_full: skipped, mounting a tmpfs is not permitted here")
         return
     chaos.redis.fill_disk()
     try:
@@ -151,13 +151,13 @@ def redis_disk_full(chaos, held_s):
 
 @fault(2, NET_REDIS, held_s=(0.2, 6.0))
 def net_redis_cut(chaos, held_s):
-    """Connections are closed, new ones refused."""
+    """Connections are closed and new ones refused."""
     chaos.net([chaos.redis.port], held_s, "cut")
 
 
 @fault(2, NET_REDIS, held_s=(0.2, 8.0))
 def net_redis_hole(chaos, held_s):
-    """Connections stay open; what was sent meanwhile arrives at the end."""
+    """Connections stay open, but data arrives only after the fault."""
     chaos.net([chaos.redis.port], held_s, "hole")
 
 
@@ -169,5 +169,5 @@ def net_redis_delay(chaos, held_s, delay_s):
 
 @fault(4, NET_REDIS, held_s=(0.2, 3.0))
 def net_redis_reply(chaos, held_s):
-    """Checkpoints are executed, their replies lost."""
+    """Checkpoints are executed, but their replies are lost."""
     chaos.net([chaos.redis.port], held_s, "reply", [b"EVALSHA", b"evalsha", b"EVAL"])

@@ -1,4 +1,4 @@
-"""Writes the numbered input, at a rate that can be changed and without ever giving up."""
+"""Writes the numbered input at an adjustable rate, and retries until Kafka has taken it."""
 
 import ctypes
 import time
@@ -15,8 +15,8 @@ _OUTSTANDING_MAX = 100000
 class Feeder:
     """The handle of the feeding process.
 
-    sent[p] is raised before a record is given to the producer, acknowledged[p] once Kafka has it:
-    what Kafka holds of partition p lies between the two.
+    sent[p] is raised before a record is passed to the producer, acknowledged[p] once Kafka has it,
+    so the number of records that Kafka holds in partition p lies between the two.
     """
 
     def __init__(self, address, topic, seed, partitions, per_second):
@@ -32,38 +32,38 @@ class Feeder:
 
     @property
     def partition_count(self):
-        """To how many partitions records go."""
+        """The number of partitions that records go to."""
         return self._partitions.value
 
     def spread(self, partitions):
-        """From now on records go to so many partitions, which must exist."""
+        """Sends records to this many partitions from now on; they must exist."""
         self._partitions.value = partitions
 
     def go(self):
-        """Lets records flow."""
+        """Starts sending records."""
         self._rests.value = False
         self._rate.value = self.per_second
 
     def pause(self):
-        """Lets no more records flow; is_idle says when all are acknowledged."""
+        """Stops sending records; is_idle() turns true once all are acknowledged."""
         self._rate.value = 0
 
     def is_idle(self):
-        """Whether nothing flows, and all that was sent is acknowledged."""
+        """Whether nothing is being sent and everything sent is acknowledged."""
         self.worker.check()
         return self._rate.value == 0 and self._rests.value and \
             list(self.sent) == list(self.acknowledged)
 
     def counts(self):
-        """partition -> records acknowledged, for partitions that have any."""
+        """Returns partition -> acknowledged records, for partitions that have any."""
         return {p: n for p, n in enumerate(self.acknowledged) if n}
 
     def total(self):
-        """How many records Kafka has acknowledged."""
+        """The number of records that Kafka has acknowledged."""
         return sum(self.acknowledged)
 
     def stop(self):
-        """Ends the process in order."""
+        """Stops the process cleanly."""
         self._stop.value = True
         self.worker.join()
 
@@ -73,7 +73,7 @@ def _feed(address, topic, seed, partitions, rate, stop, rests, sent, acknowledge
         assert error is None, f"the harness's own producer failed: {error}"
         partition, offset = message.partition(), message.offset()
         assert offset == acknowledged[partition], \
-            f"{topic}[{partition}]: record {acknowledged[partition]} got the offset {offset}"
+            f"{topic}[{partition}]: record {acknowledged[partition]} got offset {offset}"
         acknowledged[partition] = offset + 1
 
     producer = Producer({
@@ -101,7 +101,7 @@ def _feed(address, topic, seed, partitions, rate, stop, rests, sent, acknowledge
 
 
 def _send(producer, topic, source, sent, partition, count):
-    """Hands the next count records of a partition to the producer; answers how many it took."""
+    """Passes the next count records of a partition to the producer; returns how many it took."""
     for done in range(count):
         number = sent[partition]
         made = source.template(partition, number)
@@ -116,6 +116,6 @@ def _send(producer, topic, source, sent, partition, count):
             sent[partition] = number
             if isinstance(error, BufferError) or \
                     error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
-                return done  # full, or it has not heard yet of a partition that was added
+                return done  # the queue is full, or the producer does not know a new partition yet
             raise
     return count

@@ -1,4 +1,4 @@
-"""The instances of rollcall: started, killed, stopped, and watched by what their metrics say."""
+"""The rollcall instances: starts, kills and stops them, and watches them through their metrics."""
 
 import collections
 import os
@@ -10,7 +10,7 @@ import process
 import rollcall
 import wait
 
-#: What is summed up over all instances that ever ran.
+#: The metrics that are added up over all instances of a round.
 _SUMMED = ("rollcall_records_consumed_total", "rollcall_records_published_total",
            "rollcall_records_counted_total", "rollcall_rewinds_total",
            "rollcall_transactions_aborted_total", "rollcall_checkpoint_failures_total",
@@ -18,7 +18,7 @@ _SUMMED = ("rollcall_records_consumed_total", "rollcall_records_published_total"
 
 
 def _read(instance):
-    """What is summed up, as one instance says it now; empty if it does not answer."""
+    """Returns the current summed metrics of one instance; empty if it does not respond."""
     found = collections.Counter()
     for (name, labels), value in instance.metrics().items():
         if name in _SUMMED:
@@ -29,7 +29,7 @@ def _read(instance):
 
 
 class Slot:
-    """A place for one instance, which comes and goes."""
+    """A place for one instance, which may be replaced over time."""
 
     def __init__(self, name, options, is_stable):
         self.name = name
@@ -40,17 +40,17 @@ class Slot:
         self.started = 0.0
         self.was_ready = False
         self.is_paused = False
-        self.has_twin = False  # the group lets only one of the two stay, whichever
+        self.has_twin = False  # of two with the same id, the group keeps only one, either of them
         self.totals = {}
 
 
 class Fleet:
-    """Slots with instances; the first `stable` of them have an instance.id that stays the same."""
+    """Slots with instances; the first `stable` slots have a stable instance.id."""
 
     def __init__(self, folder, prefix, options, size, stable, say, is_disturbed):
-        self._folder, self._prefix = folder, prefix  # of the logs: where, and what names begin with
+        self._folder, self._prefix = folder, prefix  # where the logs are, and their name prefix
         self._say = say
-        self._is_disturbed = is_disturbed  # since when -> whether Redis may have been away
+        self._is_disturbed = is_disturbed  # (since) -> whether Redis may have been unavailable
         self._lock = threading.RLock()
         self._past = collections.Counter()
         self.refused_starts = 0
@@ -61,7 +61,7 @@ class Fleet:
             self.slots.append(Slot(f"r{n}", {**options, **own}, n < stable))
 
     def running(self):
-        """The slots in which an instance runs and is not stopped by SIGSTOP."""
+        """The slots whose instance runs and is not suspended."""
         return [slot for slot in self.slots if slot.instance and not slot.is_paused]
 
     def empty(self):
@@ -69,7 +69,7 @@ class Fleet:
         return [slot for slot in self.slots if not slot.instance]
 
     def start(self, slot):
-        """Starts an instance; it is not waited for."""
+        """Starts an instance without waiting for it."""
         with self._lock:
             assert slot.instance is None
             slot.serial += 1
@@ -79,7 +79,7 @@ class Fleet:
             slot.instance = rollcall.Instance(self._folder, name, slot.options)
 
     def _take(self, slot):
-        """(the slot's instance, which from now on may end; what its metrics said)."""
+        """Empties the slot, so that its instance may exit; returns (instance, its last metrics)."""
         with self._lock:
             self._scrape(slot)
             instance, slot.instance = slot.instance, None
@@ -87,14 +87,17 @@ class Fleet:
             return instance, totals
 
     def kill(self, slot):
-        """kill -9."""
+        """Kills the instance with SIGKILL."""
         instance, totals = self._take(slot)
         instance.kill()
         self._add(totals)
         self._look_at_log(instance)
 
     def stop(self, slot, seconds=45):
-        """SIGTERM; must end in time, and with status 0; its metrics are read to the last."""
+        """Stops the instance with SIGTERM; it must exit in time, with status 0.
+
+        Its metrics are read until it exits.
+        """
         instance, totals = self._take(slot)
         begun = time.monotonic()
         instance.signal(signal.SIGTERM)
@@ -110,7 +113,7 @@ class Fleet:
         self._look_at_log(instance)
         took_s = time.monotonic() - begun
         is_newborn = status == -signal.SIGTERM and not os.path.getsize(instance.log_path)
-        if status != 0 and not is_newborn:  # it may end before it can know what SIGTERM means
+        if status != 0 and not is_newborn:  # SIGTERM may come before its handler is installed
             text = f"{instance.name}: status {status} {took_s:.1f} s after SIGTERM: " \
                    f"{process.tail(instance.log_path, 3)}"
             assert self._is_disturbed(begun - 5), text
@@ -118,20 +121,20 @@ class Fleet:
         return took_s
 
     def pause(self, slot):
-        """SIGSTOP."""
+        """Suspends the instance with SIGSTOP."""
         with self._lock:
             self._scrape(slot)
             slot.is_paused = True
             slot.instance.pause()
 
     def resume(self, slot):
-        """SIGCONT."""
+        """Resumes the instance with SIGCONT."""
         with self._lock:
             slot.instance.resume()
             slot.is_paused = False
 
     def double(self, slot):
-        """Starts another instance with the same id beside a paused one; returns the old one."""
+        """Starts a second instance with the id of a suspended one; returns the suspended one."""
         ghost, totals = self._take(slot)
         self._add(totals)
         slot.has_twin = True
@@ -139,13 +142,13 @@ class Fleet:
         return ghost
 
     def undouble(self, slot, ghost):
-        """One of the two is left: the new one, or one in its place; returns how both had fared."""
+        """Leaves one instance in the slot, restarted if need be; returns what became of the two."""
         fates = []
         for instance in (ghost, slot.instance):
             status = None if instance.is_running() else instance.wait_exit(0)
             assert status in (None, 1), \
                 f"{instance.name}: status {status}:\n{process.tail(instance.log_path)}"
-            fates.append(f"{instance.name} {'still runs' if status is None else 'has ended'}")
+            fates.append(f"{instance.name} {'still runs' if status is None else 'has exited'}")
         ghost.kill()
         self._look_at_log(ghost)
         if not slot.instance.is_running():
@@ -164,7 +167,7 @@ class Fleet:
         assert not found, f"{instance.name}: {found[0]}"
 
     def check(self):
-        """Raises if an instance has ended unasked; one that was refused at start comes again."""
+        """Raises if an instance has exited by itself; restarts one that could not reach Redis."""
         for slot in self.slots:
             with self._lock:
                 instance = slot.instance
@@ -174,14 +177,14 @@ class Fleet:
                     self._add(self._take(slot)[1])
                     self.refused_starts += 1
                     self._look_at_log(instance)
-                    self._say(f"{instance.name} did not start without Redis, and is started again")
+                    self._say(f"{instance.name} could not start without Redis: restarting it")
                     self.start(slot)
                     continue
             self._look_at_log(instance)
             instance.check_alive()
 
     def scrape(self):
-        """Takes down what the metrics of all running instances say."""
+        """Records the metrics of all running instances."""
         for slot in self.slots:
             with self._lock:
                 self._scrape(slot)
@@ -195,14 +198,14 @@ class Fleet:
         slot.was_ready = slot.was_ready or slot.instance.is_ready()
 
     def totals(self):
-        """Sums of metrics over all instances that ran so far."""
+        """The metrics added up over all instances so far."""
         found = collections.Counter(self._past)
         for slot in self.slots:
             found.update(slot.totals)
         return found
 
     def close(self):
-        """Ends all; raises if a sanitizer spoke."""
+        """Kills all instances; raises if a sanitizer reported anything."""
         for slot in self.slots:
             if slot.instance:
                 slot.instance.kill()

@@ -1,4 +1,4 @@
-"""Figures that belong to the promise: recovery, planned restart, an outage of Redis."""
+"""Measures recovery, planned restarts, and an outage of Redis."""
 
 import statistics
 import threading
@@ -11,14 +11,14 @@ _PAUSE_S = 0.02
 
 
 def run(world, settings):
-    """The measurement that settings ask for."""
+    """Runs the measurement that the settings select."""
     world.start()
     {"recovery": _recovery, "restart": _restart, "outage": _outage}[settings.measure](
         world, settings)
 
 
 def _finish(world):
-    """An exact stop, and the end of the round; returns (records, sums of metrics)."""
+    """Makes an exact stop and ends the round; returns (record count, metric totals)."""
     checks.settle(world, world.check)
     counts = world.feeder.counts()
     expected = world.records.expected(counts)
@@ -32,21 +32,22 @@ def _finish(world):
 
 
 def _wait_shared(world, count):
-    """Waits until so many instances run and share all partitions."""
+    """Waits until this many instances run and share all partitions."""
     def owned():
         return [slot.instance.metric("rollcall_assigned_partitions")
                 for slot in world.fleet.running()]
 
     wait.until(lambda: len(owned()) == count and min(owned()) > 0 and
                sum(owned()) == world.feeder.partition_count, 60,
-               lambda: f"partitions shared, have {owned()}", every=0.1, alive=world.check)
+               lambda: f"all partitions to be assigned, now {owned()}", every=0.1,
+               alive=world.check)
 
 
 def _wait_flow(world):
-    """Waits until records flow in without a backlog."""
+    """Waits until records flow and none are backlogged."""
     begin = world.feeder.total()
-    wait.until(lambda: world.feeder.total() > begin + world.feeder.per_second, 60, "a flow",
-               alive=world.check)
+    wait.until(lambda: world.feeder.total() > begin + world.feeder.per_second, 60,
+               "records to flow", alive=world.check)
     counts = world.feeder.counts()
     _time_until(world, {"counted": lambda: _reached(world.place.counted(), counts),
                         "published": lambda: _reached(world.place.published(), counts)}, 60)
@@ -57,7 +58,7 @@ def _reached(offsets, counts):
 
 
 def _time_until(world, conditions, seconds):
-    """name -> when its condition became true, in seconds from now."""
+    """Returns name -> seconds from now until its condition became true."""
     begun, found = time.monotonic(), {}
 
     def look():
@@ -66,13 +67,13 @@ def _time_until(world, conditions, seconds):
                 found[name] = time.monotonic() - begun
         return len(found) == len(conditions)
 
-    wait.until(look, seconds, lambda: f"{set(conditions) - set(found)}", every=_PAUSE_S,
-               alive=world.check)
+    wait.until(look, seconds, lambda: f"records to be {set(conditions) - set(found)}",
+               every=_PAUSE_S, alive=world.check)
     return found
 
 
 def _recovery(world, settings):
-    """kill -9 of one of two, and a new process at once."""
+    """Kills one of two instances with SIGKILL and starts a new process at once."""
     for stable in (True, False):
         world.begin_round(instances=2, stable=4 if stable else 0)
         took = {}
@@ -89,25 +90,25 @@ def _recovery(world, settings):
                 "readable": lambda: world.reader.has_all(counts)}, 60)
             for name, seconds in found.items():
                 took.setdefault(name, []).append(seconds)
-            world.say(f"recovery {n + 1}: {_told(found)}")
+            world.say(f"recovery {n + 1}: {_durations(found)}")
         _finish(world)
         sums = "; ".join(f"{name} after {statistics.median(all_of):.1f} s (median), "
                          f"{max(all_of):.1f} s (worst)" for name, all_of in took.items())
-        told = "a stable instance.id" if stable else "a new instance.id"
-        world.say(f"RESULT recovery after kill -9 with {told}, of {settings.count}: what was sent "
-                  f"before the kill is {sums}; session timeout 6 s, transaction timeout 5 s")
+        identity = "a stable instance.id" if stable else "a new instance.id"
+        world.say(f"RESULT recovery after kill -9 with {identity}, {settings.count} times: records "
+                  f"sent before the kill are {sums}; session timeout 6 s, transaction timeout 5 s")
 
 
-def _told(found):
+def _durations(found):
     return ", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items())
 
 
 class _Standstill:
-    """A thread that notes for how long watermarks of single partitions stand still."""
+    """A thread that records how long the watermark of any single partition stands still."""
 
     def __init__(self, world):
         self._world = world
-        self.worst = {}  # "counted" or "published" -> seconds
+        self.worst = {}  # "counted" or "published" -> longest standstill in seconds
         self._moved = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -135,10 +136,10 @@ class _Standstill:
 
 
 def _restart(world, settings):
-    """One of three instances is stopped and started, again and again."""
+    """Stops and restarts one of three instances repeatedly."""
     for stable in (True, False):
         world.begin_round(instances=3, stable=4 if stable else 0, is_fed=False)
-        _wait_shared(world, 3)  # what is read again while the group forms is no restart's
+        _wait_shared(world, 3)  # records re-read while the group forms are not due to a restart
         world.feeder.go()
         worst = {"counted": [], "published": []}
         for n in range(settings.count):
@@ -152,14 +153,14 @@ def _restart(world, settings):
                 _wait_flow(world)
             for name, seconds in still.worst.items():
                 worst[name].append(seconds)
-            world.say(f"restart {n + 1}: a partition stood still for {_told(still.worst)}")
+            world.say(f"restart {n + 1}: longest standstill {_durations(still.worst)}")
         total, sums = _finish(world)
-        told = "a stable instance.id" if stable else "a new instance.id"
+        identity = "a stable instance.id" if stable else "a new instance.id"
         figures = "; ".join(f"{name} stood still for {statistics.median(all_of):.1f} s (median), "
                             f"{max(all_of):.1f} s (worst)" for name, all_of in worst.items())
         consumed = int(sums["rollcall_records_consumed_total"])
-        world.say(f"RESULT planned restart of one of three with {told}, of {settings.count}: "
-                  f"{figures}; {total} records, {consumed - total} of them read again, "
+        world.say(f"RESULT planned restart of one of three with {identity}, {settings.count} "
+                  f"times: {figures}; {total} records, {consumed - total} of them read again, "
                   f"{int(sums['rollcall_rewinds_total'])} rewinds, "
                   f"{int(sums['rollcall_transactions_aborted_total'])} transactions aborted")
 
@@ -173,7 +174,7 @@ def _resident_mb(slot):
 
 
 class _Checkpoints:
-    """What Redis applies from now on, by its own account: MONITOR shows the writes of a script."""
+    """The checkpoints that Redis applies from now on, seen with MONITOR."""
 
     def __init__(self, world):
         self._client = world.redis.client()
@@ -188,15 +189,16 @@ class _Checkpoints:
         self._client.close()
 
     def until(self, counts, seconds):
-        """partition -> the ends of its checkpoints, to the first at its count; and when all were.
+        """Returns (partition -> checkpoint end offsets, when all partitions had reached counts).
 
-        A call that only verifies, or is refused, writes no offset, and is none.
+        Each list ends with the first checkpoint that reaches the partition's count. A call that
+        only verifies, or is rejected, writes no offset and so does not appear.
         """
         ends, deadline = {p: [] for p in counts}, time.time() + seconds
         lagging = set(counts)
         while lagging:
             seen = self._monitor.next_command()
-            assert seen["time"] < deadline, f"checkpoints end at {ends}, wanted {counts}"
+            assert seen["time"] < deadline, f"checkpoints ended at {ends}, expected {counts}"
             words = seen["command"].split(" ")
             if seen["client_type"] != "lua" or words[:2] != ["HSET", self._offsets]:
                 continue
@@ -209,7 +211,7 @@ class _Checkpoints:
 
 
 def _outage(world, settings):
-    """Redis is away for --minutes while records flow."""
+    """Takes Redis down for --minutes while records flow."""
     world.begin_round(instances=2)
     _wait_shared(world, 2)
     end = time.monotonic() + 20
@@ -238,17 +240,18 @@ def _outage(world, settings):
     sizes = [[end - begin for begin, end in zip([stored[p], *ends[p]], ends[p])] for p in counts]
     world.say(f"records of each checkpoint, by partition: {sizes}")
     total, sums = _finish(world)
-    world.say(f"RESULT Redis away for {away_s / 60:.1f} minutes: {rate:.0f} records/s were "
-              f"published meanwhile, at no time none for more than {still_s:.1f} s; an instance "
-              f"grew by {grown:.1f} MB at most, from {max(before):.0f}; once Redis was back, all "
-              f"that had been sent was counted within {reached - back:.2f} s, in "
-              f"{min(map(len, sizes))} to {max(map(len, sizes))} checkpoints a partition, of which "
-              f"the largest held {100 * min(max(of) / sum(of) for of in sizes):.1f} % or more; "
+    world.say(f"RESULT Redis down for {away_s / 60:.1f} minutes: {rate:.0f} records/s were "
+              f"published meanwhile, with no gap longer than {still_s:.1f} s; an instance grew by "
+              f"at most {grown:.1f} MB, from {max(before):.0f} MB; once Redis was back, all "
+              f"records sent so far were counted within {reached - back:.2f} s, in "
+              f"{min(map(len, sizes))} to {max(map(len, sizes))} checkpoints per partition, of "
+              f"which the largest held at least "
+              f"{100 * min(max(of) / sum(of) for of in sizes):.1f} %; "
               f"{total} records, {int(sums['rollcall_rewinds_total'])} rewinds")
 
 
 def _come_back(world):
-    """Redis starts; rollcall reaches it once its offsets are known and its checkpoints are seen."""
+    """Starts Redis; lets rollcall reach it only once its offsets are read and MONITOR runs."""
     world.proxy.set(world.redis.port, "cut")
     world.redis.master.start()
     stored, checkpoints = world.place.counted(), _Checkpoints(world)

@@ -1,7 +1,7 @@
 """The concurrent read_committed reader of both output topics.
 
-It knows what the next record of each partition must be, and accepts nothing else: a record that
-comes twice, is missing, out of order, or changed ends the run at once.
+It knows which record each partition must deliver next and accepts nothing else. A duplicate,
+missing, reordered or changed record ends the run at once.
 """
 
 import ctypes
@@ -12,15 +12,15 @@ import records
 import worker
 
 _ERRORS = "__rollcall.errors."
-_TOLD = {"reason", "detail", "topic", "partition", "offset"}
+_HEADERS = {"reason", "detail", "topic", "partition", "offset"}
 
 
 class Reader:
     """The handle of the reading process.
 
-    accepted[p] and rejected[p] are numbers of partition p's next record in each topic: everything
-    below was seen once, in order and unchanged. seen are the records seen in both, ends[0][p] and
-    ends[1][p] offsets at which their logs were found to end.
+    accepted[p] and rejected[p] are the numbers of partition p's next record in each topic: all
+    records below were seen once, in order and unchanged. seen counts the records seen in each
+    topic. ends[0][p] and ends[1][p] are the offsets at which their logs were last found to end.
     """
 
     def __init__(self, address, topic, output, rejected, seed, partitions):
@@ -34,7 +34,7 @@ class Reader:
                                     self.seen, self.ends)
 
     def spread(self, partitions):
-        """From now on so many partitions are read, which must exist."""
+        """Reads this many partitions from now on; they must exist."""
         self._partitions.value = partitions
 
     def has_all(self, counts):
@@ -50,13 +50,13 @@ class Reader:
                    for p, end in ends.items())
 
     def stop(self):
-        """Ends the process."""
+        """Stops the process."""
         self._stop.value = True
         self.worker.join()
 
 
 class _Row:
-    """What one topic must hold of one input partition."""
+    """The records of one input partition that one topic must hold."""
 
     def __init__(self, source, partition, wants_rejected, topic, positions):
         self._source = source
@@ -76,7 +76,7 @@ class _Row:
         self._positions[self._partition] = number
 
     def take(self, message):
-        """Compares the next message of the topic's partition with what it must be."""
+        """Compares the next message with the expected record."""
         made, number = self._made, self._number
         value, key = made.head, made.out_key
         if made.tail is not None:
@@ -93,17 +93,18 @@ class _Row:
         self._seek(number + 1)
 
     def _take_reason(self, headers, made, number):
-        """Looks at rollcall's own headers of a rejected record; returns the others."""
-        told = {n.removeprefix(_ERRORS): v for n, v in headers if n.startswith(_ERRORS)}
+        """Checks the headers that rollcall added to a rejected record; returns the others."""
+        found = {n.removeprefix(_ERRORS): v for n, v in headers if n.startswith(_ERRORS)}
         rest = [(n, v) for n, v in headers if not n.startswith(_ERRORS)]
         right = {"reason": made.reason.encode(), "topic": self._topic.encode(),
                  "partition": b"%d" % self._partition, "offset": b"%d" % number}
-        if told.keys() != _TOLD or len(told) + len(rest) != len(headers) or not told["detail"] \
-                or any(told[name] != value for name, value in right.items()):
-            offset = int(told.get("offset", -1))
+        if found.keys() != _HEADERS or len(found) + len(rest) != len(headers) \
+                or not found["detail"] or any(found[name] != value
+                                              for name, value in right.items()):
+            offset = int(found.get("offset", -1))
             raise AssertionError(
                 f"{_name_disorder(offset, number)}: rejected record {number} of partition "
-                f"{self._partition} was expected with {right}, found {told}")
+                f"{self._partition}: expected headers {right}, found {found}")
         return rest
 
     def _wrong(self, message, expected, headers):
@@ -114,7 +115,7 @@ class _Row:
             f"{message.key(), message.value(), message.timestamp()[1], headers}")
 
     def _number_in(self, message):
-        """The number of the record that a message seems to be, or None."""
+        """Guesses the number of the record in a message; None if it has no tag."""
         prefix = records.tag_of(self._partition, 0)[:-1]
         for text in (message.value() or b"", message.key() or b""):
             for quoted in text.split(b'"'):
@@ -124,7 +125,7 @@ class _Row:
 
 
 def _name_disorder(found, expected):
-    """What kind of mistake it is to see record `found` where `expected` should come."""
+    """Names the error of finding record `found` where `expected` should be."""
     if found is None or found == expected:
         return "a record changed"
     return "a record seen twice or late" if found < expected else "a record missing or early"

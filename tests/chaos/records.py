@@ -1,9 +1,9 @@
 """The input of a chaos run: record n of partition p is a pure function of (seed, p, n).
 
-So nobody has to remember what was sent. Most records come from a bank of templates, made by the
-system tests' generator and judged by their oracle, which goes round and round in each partition;
-every FRESH_EVERYth record is a login in a minute that moves on, so that minutes cross the threshold
-throughout a run, lifted over it by several partitions.
+So the harness need not remember what it sent. Most records come from a bank of templates, which
+each partition cycles through. The system tests' generator makes the templates and their oracle
+judges them. Every FRESH_EVERYth record is a login in a minute that advances, so that throughout a
+run minutes cross the threshold, with logins from several partitions.
 """
 
 import collections
@@ -19,19 +19,21 @@ import oracle
 #: Templates in the bank, a whole number of FRESH_EVERY.
 BANK = 5000
 FRESH_EVERY, FRESH_AT = 1000, 500
-#: Of how many fresh records of a partition one minute gets some, and in how many of 256 cases.
+#: A minute lasts for this many fresh records of a partition. Each of them falls into the minute
+#: with a probability of FRESH_CHANCES / 256.
 FRESH_A_MINUTE = 4
 FRESH_CHANCES = (40, 80, 120, 160, 200, 240)
-#: 2024-01-01: fresh minutes count on from here, far from the load's own days.
+#: 2024-01-01: fresh minutes start here, far from the days that the load uses.
 FRESH_SECOND = 1704067200
-#: Kafka's time of most records, the same in all processes of a run. A broker that restarts forgets
-#: an idempotent producer whose last records are older than a day, and would take them twice.
+#: The Kafka timestamp of most records, the same in all processes of a run. It is recent because a
+#: restarted broker forgets an idempotent producer whose last records are older than a day, and
+#: would then accept duplicates.
 BASE_MS = int(os.environ.setdefault("RC_CHAOS_BASE_MS", str(int(time.time() * 1000))))
 #: Minutes that the templates share.
 HOT_MINUTES = 80
 
-#: What is known of a template. The value is head + tag + tail, or head alone where tail is None;
-#: out_key is the key in the output topic, TAG where it is the record's own tag.
+#: A template record. The value is head + tag + tail, or only head if tail is None. out_key is the
+#: key in the output topic, or TAG if the key is the record's own tag.
 Template = collections.namedtuple(
     "Template", "reason key out_key head tail timestamp_ms headers login")
 TAG = object()
@@ -41,7 +43,7 @@ _DEVICE_ID = re.compile(rb'(?<="device_id":")[0-9a-f]{12}')
 
 
 def tag_of(partition, number):
-    """What makes a record one of its kind: it is in its value, its key or both."""
+    """Returns the tag that makes a record unique; it is in the value, the key or both."""
     return b"%d-%d" % (partition, number)
 
 
@@ -67,7 +69,7 @@ def _make_template(rng, refused_percent, odd_percent):
 
 
 def _judge(head, tail, tag, timestamp_ms):
-    """(reason or None, what is counted or None, whether the user's id is the tag)."""
+    """Returns (reason or None, counted fields or None, whether the user_id is the tag)."""
     try:
         login = oracle.judge(head if tail is None else head + tag + tail, timestamp_ms)
     except oracle.Rejected as reason:
@@ -78,7 +80,7 @@ def _judge(head, tail, tag, timestamp_ms):
 
 
 class Records:
-    """All records of a seed; none of them is kept."""
+    """All records of a seed, computed on demand."""
 
     def __init__(self, seed, refused_percent=10, odd_percent=10):
         rng = random.Random(f"bank {seed}")
@@ -104,13 +106,13 @@ class Records:
                         ("android", "PA", oracle.minute_of(second)))
 
     def template(self, partition, number):
-        """The Template of record number of a partition."""
+        """Returns the Template of the record with this number in a partition."""
         if number % FRESH_EVERY == FRESH_AT:
             return self._fresh(partition, number)
         return self._bank[(number + partition * FRESH_EVERY) % BANK]
 
     def expected(self, counts):
-        """What must be in Redis once the first counts[p] records of each partition are counted."""
+        """Returns what Redis must hold once the first counts[p] records of each p are counted."""
         uses, fresh = [0] * BANK, collections.Counter()
         for partition, count in counts.items():
             rounds, rest = divmod(count, BANK)
@@ -127,7 +129,7 @@ class Records:
 
 
 class Expected(oracle.Expected):
-    """The counts of the oracle, made from how often each template was used."""
+    """The oracle's counts, computed from how often each template was used."""
 
     def __init__(self, bank, uses, fresh):
         super().__init__()

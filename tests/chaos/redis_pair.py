@@ -1,4 +1,4 @@
-"""Two Redis servers, a master and its replica, behind a route of the proxy."""
+"""A Redis master and its replica, behind a route of the proxy."""
 
 import glob
 import os
@@ -18,16 +18,16 @@ _TMPFS_MB = 64
 
 
 class Node(redis_server.RedisServer):
-    """One of the two, with an append-only file unless it starts from an RDB or empty."""
+    """One of the two servers, with an append-only file unless it starts from an RDB or empty."""
 
     def __init__(self, folder):
         super().__init__(folder, append_only=True, extra=_EXTRA)
 
     def start(self):
-        """Starts it, and has its append-only file written anew.
+        """Starts the server and makes it rewrite its append-only file.
 
-        A file that was cut within a MULTI is loaded rightly by Redis (7.0 at least; see
-        valkey/pull/4342), but the half transaction stays in it and is executed at the next start.
+        Redis (at least 7.0, see valkey/pull/4342) loads a file that was truncated within a MULTI
+        correctly, but leaves the half transaction in it and executes it at the next start.
         """
         try:
             super().start()
@@ -51,10 +51,10 @@ class Node(redis_server.RedisServer):
                 info = client.info("persistence")
                 return info["aof_rewrites"] > before and not info["aof_rewrite_in_progress"]
 
-            wait.until(is_done, 30, "append-only file written anew")
+            wait.until(is_done, 30, "the append-only file to be rewritten")
 
     def start_from(self, rdb):
-        """Starts (it must be down) from an RDB, or empty where that is None; then appends."""
+        """Starts a stopped server from an RDB, or empty if rdb is None; then enables appending."""
         shutil.rmtree(os.path.join(self.folder, "appendonlydir"), ignore_errors=True)
         dump = os.path.join(self.folder, "dump.rdb")
         if os.path.exists(dump):
@@ -70,7 +70,7 @@ class Node(redis_server.RedisServer):
             client.config_set("appendonly", "yes")
 
     def cut_append_only_file(self, share):
-        """Cuts off the end of the append-only file (the server is down); returns the bytes lost."""
+        """Truncates the append-only file of a stopped server; returns the bytes cut off."""
         files = glob.glob(os.path.join(self.folder, "appendonlydir", "*.incr.aof"))
         if not files:
             return 0
@@ -103,31 +103,31 @@ class RedisPair:
 
     @staticmethod
     def _mount(node):
-        """A small file system of the node's own, which can be filled; only root may."""
+        """Mounts a small file system for the node, which can be filled; needs root."""
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_TMPFS_MB}m", "none",
                                node.folder], capture_output=True)
         return done.returncode == 0
 
     @property
     def replica(self):
-        """The other one."""
+        """The node that is not the master."""
         return self.nodes[1] if self.master is self.nodes[0] else self.nodes[0]
 
     def client(self):
-        """A client of the master, past the proxy."""
+        """Returns a client of the master that bypasses the proxy."""
         return self.master.client()
 
     def url(self):
-        """The address for rollcall."""
+        """The redis.url for rollcall."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def follow(self):
-        """The replica follows the master (again)."""
+        """Makes the replica follow the master."""
         with self.replica.client() as client:
             client.replicaof("127.0.0.1", self.master.port)
 
     def detach(self):
-        """The replica stays what it is now, and could become master."""
+        """Stops replication, so that the replica keeps its current state."""
         with self.replica.client() as client:
             client.replicaof("NO", "ONE")
 
@@ -137,7 +137,7 @@ class RedisPair:
             return client.info("replication").get("master_link_status") == "up"
 
     def fail_over(self):
-        """The master dies, the replica takes its place; the dead one comes back by `revive`."""
+        """Kills the master and promotes the replica; revive() restarts the killed one."""
         dead = self.master
         dead.kill()
         self.master = self.replica
@@ -146,18 +146,18 @@ class RedisPair:
         self._proxy.retarget(self.port, self.master.port)
 
     def revive(self):
-        """Starts what is down, and lets the replica follow."""
+        """Starts the servers that are down and makes the replica follow the master."""
         for node in self.nodes:
             if not node.is_running():
                 node.start()
         self.follow()
 
     def back_up(self):
-        """Keeps an RDB of now, beside the oldest and a few recent ones."""
+        """Saves an RDB; keeps the oldest one and a few recent ones."""
         try:
             copy = self.master.save_copy()
         except redis.exceptions.RedisError:
-            return  # a fault is on
+            return  # a fault is active
         self._backup_serial += 1
         path = os.path.join(self._backups, f"{self._backup_serial}.rdb")
         shutil.move(copy, path)
@@ -166,30 +166,30 @@ class RedisPair:
             os.remove(self.backups.pop(1))
 
     def forget_backups(self):
-        """A new round begins, of which the old backups know nothing."""
+        """Deletes the backups, which hold nothing of the round that begins."""
         for path in self.backups:
             os.remove(path)
         self.backups = []
 
     def fill_disk(self):
-        """Leaves no room on the master's file system."""
+        """Fills the master's file system."""
         with open(os.path.join(self.master.folder, "filler"), "wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(bytes(1 << 16))
             except OSError:
-                pass  # full: that is the point
+                pass  # full, as intended
 
     def free_disk(self):
-        """Gives the room back."""
+        """Frees the space again."""
         for node in self.nodes:
             path = os.path.join(node.folder, "filler")
             if os.path.exists(path):
                 os.remove(path)
 
     def heal(self):
-        """Whatever state faults left them in: both run, the master takes writes."""
-        wait.until(lambda: self._is_writable(), 30, "Redis takes writes", every=0.1)
+        """Waits until the master accepts writes."""
+        wait.until(lambda: self._is_writable(), 30, "Redis to accept writes", every=0.1)
 
     def _is_writable(self):
         try:
@@ -199,7 +199,7 @@ class RedisPair:
             return False
 
     def close(self):
-        """Ends both, and gives their file systems back."""
+        """Kills both servers and unmounts their file systems."""
         for node in self.nodes:
             node.kill()
             if self.has_tmpfs:

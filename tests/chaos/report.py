@@ -1,4 +1,4 @@
-"""What a run tells: a line for each event, a log of everything, and the sum at its end."""
+"""Reports a run: a line for each event, a log of everything, and a summary at the end."""
 
 import collections
 import os
@@ -10,7 +10,7 @@ import rollcall
 
 
 class Report:
-    """Where everything is written down."""
+    """Collects and prints the results of a run."""
 
     def __init__(self, settings, folder):
         self._settings = settings
@@ -21,23 +21,23 @@ class Report:
         self.checks = []  # (name, seconds, failure or None)
         self.totals = collections.Counter()
         self.worst_settle_s = 0.0
-        told = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(settings).items()
-                        if v not in (None, False, "", []))
-        self.say(f"chaos {told}; logs in {folder}")
+        arguments = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(settings).items()
+                             if v not in (None, False, "", []))
+        self.say(f"chaos {arguments}; logs in {folder}")
 
     def note(self, text):
-        """Into the log alone."""
+        """Writes text to the log only."""
         line = f"{time.strftime('%H:%M:%S')} {time.monotonic() - self._begun:8.2f} {text}"
         with self._lock:
             print(line, file=self._log, flush=True)
         return line
 
     def say(self, text):
-        """Into the log and onto the screen."""
+        """Writes text to the log and to the screen."""
         print(self.note(text), flush=True)
 
     def exact(self, name, check):
-        """Makes an exact check and remembers its result."""
+        """Makes an exact check and records its result."""
         begun = time.monotonic()
         try:
             check()
@@ -47,14 +47,14 @@ class Report:
         self.checks.append((name, time.monotonic() - begun, None))
 
     def settled(self, took_s, counts, expected):
-        """An exact stop has passed."""
+        """Reports that an exact stop has passed."""
         self.worst_settle_s = max(self.worst_settle_s, took_s)
         self.say(f"exact after {took_s:.1f} s: {sum(counts.values())} records in "
                  f"{len(counts)} partitions, {expected.rejected_count} of them rejected, "
                  f"{len(expected.anomalies)} anomalies")
 
     def end_round(self, world):
-        """Adds up what a round was."""
+        """Adds the round to the totals."""
         counts = world.feeder.counts()
         expected = world.records.expected(counts)
         self.totals["records"] += sum(counts.values())
@@ -72,7 +72,7 @@ class Report:
         self.note(f"CPU seconds of the harness: {used}")
 
     def finish(self, failure, is_measurement):
-        """The last lines, and a file of results where one was asked for."""
+        """Prints the summary, and writes the JUnit file if one was requested."""
         if is_measurement:
             self._log.close()
             return
@@ -83,8 +83,9 @@ class Report:
         passed = sum(failed is None for _, _, failed in self.checks)
         self.say(f"{'FAILED' if failure else 'exact'}: {minutes:.1f} minutes, seed "
                  f"{self._settings.seed}, {sum(self.faults.values())} faults ({kinds}); {sums}; "
-                 f"{passed} exact checks passed, settled within {self.worst_settle_s:.1f} s at "
-                 f"worst; {version}, group protocol {self._settings.group_protocol}, "
+                 f"{passed} exact checks passed, settled within at most "
+                 f"{self.worst_settle_s:.1f} s; {version}, group protocol "
+                 f"{self._settings.group_protocol}, "
                  f"{self._settings.brokers} broker(s)")
         if self._settings.junit:
             self._write_junit(failure)
@@ -96,7 +97,7 @@ class Report:
                  for n, (name, took_s, failed) in enumerate(self.checks, 1)]
         if failure is None or all(failed is None for _, _, failed in cases):
             looks = self.totals["moments checked"]
-            cases.append((f"faults: nothing wrong at any moment ({looks} looks)",
+            cases.append((f"faults: counts right at every moment ({looks} checked)",
                           time.monotonic() - self._begun, failure and str(failure)))
         for name, took_s, failed in cases:
             case = ElementTree.SubElement(suite, "testcase", classname="chaos", name=name,

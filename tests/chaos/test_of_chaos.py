@@ -1,4 +1,4 @@
-"""The harness itself: it must fail, and say why, on a result that is wrong by one."""
+"""Tests the harness itself: it must fail, with a reason, on a result that is off by one."""
 
 import types
 
@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 import checks
 import fault
-import fault_broker  # these three enter their faults into the table
+import fault_broker  # these three modules register their faults in the table
 import fault_fleet
 import fault_redis
 import oracle
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def _record(records_, partition, number):
-    """Record number of a partition as the input has it: an oracle.Record."""
+    """Returns the input record with this number in a partition, as an oracle.Record."""
     made = records_.template(partition, number)
     value = made.head
     if made.tail is not None:
@@ -31,7 +31,7 @@ def _record(records_, partition, number):
 
 
 def test_counts_are_those_of_the_oracle_record_by_record():
-    """Counts from templates and rounds, against judging each record."""
+    """Counts computed from templates equal those from judging every single record."""
     source = records.Records("some seed")
     counts = {0: 12345, 2: 999, 5: 6001}
     plain = oracle.Expected(_record(source, p, n) for p, count in counts.items()
@@ -53,7 +53,7 @@ def test_counts_are_those_of_the_oracle_record_by_record():
 
 
 def test_a_seed_gives_the_same_faults_again():
-    """The schedule is a function of the seed, and every fault occurs in it."""
+    """The schedule depends only on the seed, and every fault occurs in it."""
     every = fault.select([], 1)
 
     def some():
@@ -69,14 +69,14 @@ def test_a_seed_gives_the_same_faults_again():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world in which some records went through one instance, and were found right."""
+    """A world in which one instance processed some records correctly."""
     settings = types.SimpleNamespace(seed=1, brokers=1, rate=COUNT, instances=1,
                                      group_protocol="classic")
     made = world_module.World(str(tmp_path_factory.mktemp("chaos")), settings, print)
     try:
         made.start()
         made.begin_round()
-        wait.until(lambda: made.feeder.total() > COUNT, 60, "records", alive=made.check)
+        wait.until(lambda: made.feeder.total() > COUNT, 60, "records to be sent", alive=made.check)
         settle(made)
         yield made
     finally:
@@ -84,7 +84,7 @@ def world(tmp_path_factory):
 
 
 def settle(world):
-    """An exact stop; returns what was expected."""
+    """Makes an exact stop; returns what was expected."""
     checks.settle(world, world.check)
     expected = world.records.expected(world.feeder.counts())
     for check in checks.EXACT.values():
@@ -93,7 +93,7 @@ def settle(world):
 
 
 def test_a_count_that_is_wrong_by_one_is_found(world):
-    """At the stop, and at any moment before it."""
+    """The error is found at the stop and at any moment before it."""
     expected = settle(world)
     moment = checks.Moment(world)
     assert moment.look()
@@ -122,7 +122,7 @@ def test_a_count_that_is_wrong_by_one_is_found(world):
 
 
 def test_an_instance_that_ends_by_itself_is_found(world):
-    """Even one that is killed, if the harness did not do it."""
+    """This includes an instance that is killed, but not by the harness."""
     slot = world.fleet.running()[0]
     slot.instance.kill()
     with pytest.raises(AssertionError, match="ended with status -9"):
@@ -134,7 +134,7 @@ def test_an_instance_that_ends_by_itself_is_found(world):
 
 @pytest.mark.parametrize("which", ["output", "rejected"])
 def test_wrong_outputs_are_found(world, which):
-    """One record twice, one missing, one changed, by a reader of topics written by hand."""
+    """A reader of hand-written topics finds a duplicate, a missing and a changed record."""
     source, row_is_rejected = records.Records("by hand"), which == "rejected"
     numbers = [n for n in range(100)
                if (source.template(0, n).reason is not None) == row_is_rejected]
@@ -151,11 +151,11 @@ def test_wrong_outputs_are_found(world, which):
         found = reader.Reader(world.cluster.address, "in", *topics, "by hand", 1)
         try:
             if words is None:
-                wait.until(lambda: found.seen[row_is_rejected] == 3, 30, "all read",
+                wait.until(lambda: found.seen[row_is_rejected] == 3, 30, "all records to be read",
                            alive=found.worker.check)
                 continue
             with pytest.raises(AssertionError, match=words):
-                wait.until(lambda: False, 30, "a complaint", alive=found.worker.check)
+                wait.until(lambda: False, 30, "the reader to fail", alive=found.worker.check)
         finally:
             found.worker.kill()
 
@@ -168,16 +168,16 @@ def _write(world, topic, source, rows, is_rejected):
         key = records.tag_of(0, abs(number)) if made.out_key is records.TAG else made.out_key
         headers = list(record.headers or [])
         if is_rejected:
-            told = {"reason": made.reason, "detail": "x", "topic": "in", "partition": "0",
-                    "offset": str(abs(number))}
-            headers += [(f"__rollcall.errors.{name}", text) for name, text in told.items()]
+            errors = {"reason": made.reason, "detail": "x", "topic": "in", "partition": "0",
+                      "offset": str(abs(number))}
+            headers += [(f"__rollcall.errors.{name}", text) for name, text in errors.items()]
         value = record.value if number >= 0 else b"{}" + (record.value or b"")
         producer.produce(topic, value, key, 0, timestamp=record.timestamp_ms, headers=headers)
     assert producer.flush(30) == 0
 
 
 def test_a_duplicate_behind_the_last_record_is_found(world):
-    """The last one of this file: the reader does not outlive it."""
+    """This test must be the last in this file, because it ends the reader."""
     number = max(n for n in range(world.feeder.acknowledged[0])
                  if world.records.template(0, n).reason is None)
     record = _record(world.records, 0, number)

@@ -1,7 +1,7 @@
-"""What a run consists of: servers, proxy, instances, feeder and reader, and the round they are in.
+"""The parts of a run: servers, proxy, instances, feeder, reader, and the current round.
 
-A round has topics, a group and a prefix of its own, so that what a Redis that lost everything
-must read again, and what the broker must keep, stays bounded however long a run is.
+Each round has its own topics, group and prefix. This bounds what the instances must read again when
+Redis loses its data, and what the broker must keep, however long a run is.
 """
 
 import signal
@@ -35,9 +35,9 @@ class World:
         self.say = say
         self.partitions_max = 3 * PARTITIONS
         self.round = 0
-        self.is_ending = threading.Event()  # faults need not be held any longer
+        self.is_ending = threading.Event()  # set when active faults should end early
         self.fleet = self.feeder = self.reader = self.place = self.records = None
-        self._disturbances = []  # [since, until or None] of faults that may keep Redis away
+        self._disturbances = []  # [since, until or None] of faults that may block Redis or Kafka
         self.dropped_replies = 0
         self.proxy = proxy.Proxy()
         self.redis = self.cluster = None
@@ -48,7 +48,7 @@ class World:
         self.cluster = cluster.Cluster(self.folder, self.proxy, self.settings.brokers).start()
 
     def begin_round(self, instances=None, stable=_SLOTS // 2, is_fed=True):
-        """New topics, a new group, new processes at both ends, and instances between them."""
+        """Creates new topics and a new group, and starts feeder, reader and instances."""
         self.round += 1
         name, seed = f"chaos-{self.round}", f"{self.settings.seed} round {self.round}"
         topic, output, rejected = f"{name}-in", f"{name}-out", f"{name}-refused"
@@ -75,7 +75,7 @@ class World:
             self.feeder.go()
 
     def end_round(self):
-        """Ends the processes of a round in order, and deletes its topics."""
+        """Stops the processes of a round cleanly and deletes its topics."""
         self.feeder.stop()
         self.reader.stop()
         for slot in self.fleet.running():
@@ -85,19 +85,19 @@ class World:
         with self.redis.client() as client:
             client.flushall()
 
-    # What faults use.
+    # Used by faults.
 
     def hold(self, seconds):
-        """Waits while a fault is on; less long if the run is ending."""
+        """Waits while a fault is active; returns early if the run is ending."""
         self.is_ending.wait(seconds)
 
     def insist(self, act, what):
-        """Does something that a fault of another kind may make fail for a while."""
+        """Retries an action that another fault may make fail for a while."""
         def attempt():
             try:
                 act()
                 return True
-            except Exception as error:  # whichever client it is
+            except Exception as error:  # every client has its own exceptions
                 failures.append(error)
                 return False
 
@@ -105,13 +105,13 @@ class World:
         wait.until(attempt, 30, lambda: f"{what}: {failures[-1]!r}", every=0.2)
 
     def targets(self, target, count):
-        """So many of the running instances' slots, the drawn one first; at most all."""
+        """Returns up to count slots of running instances, starting with the drawn one."""
         running = self.fleet.running()
         first = target % len(running) if running else 0
         return (running[first:] + running[:first])[:count]
 
     def net(self, routes, held_s, mode, argument=None):
-        """Holds a mode of some routes of the proxy."""
+        """Keeps some routes of the proxy in a mode for a while."""
         for route in routes:
             self.proxy.set(route, mode, argument)
         try:
@@ -127,10 +127,10 @@ class World:
             number = (31 * number + ord(character)) & 0xffffffff
         return (number & 0x7fffffff) % count
 
-    # What is known of disturbances.
+    # Disturbances: times at which Redis or Kafka may be unavailable.
 
     def disturb(self):
-        """A fault begins that may keep Redis or Kafka away; returns what ends it."""
+        """Marks the start of a disturbance; returns the function that marks its end."""
         span = [time.monotonic(), None]
         self._disturbances.append(span)
 
@@ -139,18 +139,18 @@ class World:
         return over
 
     def is_disturbed(self, since):
-        """Whether Redis or Kafka may have been away at some time since then."""
+        """Whether Redis or Kafka may have been unavailable at some time since then."""
         return any(until is None or until > since for _, until in self._disturbances)
 
     def check(self):
-        """Raises if a part of the harness or an instance has ended by itself."""
+        """Raises if a part of the harness or an instance has exited by itself."""
         self.proxy.worker.check()
         self.feeder.worker.check()
         self.reader.worker.check()
         self.fleet.check()
 
     def heal(self):
-        """After all faults have ended: whatever is still down comes back."""
+        """Restarts whatever is still down after all faults have ended."""
         self.cluster.revive()
         self.cluster.wait_whole()
         self.redis.free_disk()
@@ -159,11 +159,11 @@ class World:
         if not self.fleet.running():
             self.fleet.start(self.fleet.empty()[0])
 
-    def tell_state(self):
-        """Tells what may explain why nothing moves; brokers write their stacks to their logs."""
+    def log_state(self):
+        """Logs what may explain why nothing moves; brokers write thread dumps to their logs."""
         try:
             self.say(f"group: {self.cluster.group_state(self.place.group)}")
-        except Exception as error:  # whichever: this comes after a failure
+        except Exception as error:  # must not hide the failure being reported
             self.say(f"group: {error!r}")
         for node in self.cluster.nodes:
             node.signal(signal.SIGQUIT)
@@ -171,7 +171,7 @@ class World:
             self.say(f"{slot.instance.name}: {slot.instance.threads()}")
 
     def close(self):
-        """Ends everything at once."""
+        """Kills everything."""
         if self.fleet:
             self.fleet.close()
         for part in (self.feeder, self.reader):

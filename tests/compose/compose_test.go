@@ -1,5 +1,5 @@
-// Package compose checks docker-compose.yml: first by the compose specification's own loader, then
-// by what this project asks of the file. Needs no container engine.
+// Package compose checks docker-compose.yml with the loader of the compose specification and
+// against this project's own rules. It needs no container engine.
 package compose
 
 import (
@@ -16,10 +16,10 @@ import (
 
 const file = "../../docker-compose.yml"
 
-// Services that end by themselves, and those that nothing can be asked of.
+// Services that exit by themselves, and those that listen on no port.
 var (
-	oneShot   = map[string]bool{"topics": true}
-	listensNo = map[string]bool{"generator": true}
+	oneShot     = map[string]bool{"topics": true}
+	noListeners = map[string]bool{"generator": true}
 )
 
 func load(t *testing.T) *types.Project {
@@ -77,7 +77,7 @@ func TestTheDockerfilesBaseImagesHaveAPinnedVersion(t *testing.T) {
 	}
 }
 
-func TestTheBuildUsesFilesThatAreThere(t *testing.T) {
+func TestTheBuildUsesExistingFiles(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		if service.Build == nil {
 			return
@@ -90,16 +90,16 @@ func TestTheBuildUsesFilesThatAreThere(t *testing.T) {
 
 func TestLongRunningServicesHaveAHealthCheck(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
-		if oneShot[service.Name] || listensNo[service.Name] {
+		if oneShot[service.Name] || noListeners[service.Name] {
 			return
 		}
 		if service.HealthCheck == nil || service.HealthCheck.Disable || len(service.HealthCheck.Test) < 2 {
-			t.Error("no health check")
+			t.Error("it has no health check")
 		}
 	})
 }
 
-func TestNobodyIsRootOrCanBecomeIt(t *testing.T) {
+func TestNoServiceIsRootOrCanBecomeRoot(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		user := strings.Split(service.User, ":")[0]
 		if user == "" || user == "0" || user == "root" {
@@ -107,7 +107,7 @@ func TestNobodyIsRootOrCanBecomeIt(t *testing.T) {
 		}
 		if service.Privileged || len(service.CapAdd) > 0 || len(service.CapDrop) != 1 ||
 			service.CapDrop[0] != "ALL" {
-			t.Error("keeps capabilities")
+			t.Error("it keeps capabilities")
 		}
 		if strings.Join(service.SecurityOpt, " ") != "no-new-privileges:true" {
 			t.Errorf("security_opt is %v", service.SecurityOpt)
@@ -115,7 +115,7 @@ func TestNobodyIsRootOrCanBecomeIt(t *testing.T) {
 	})
 }
 
-func TestRootFileSystemsAreReadOnlyButKafkas(t *testing.T) {
+func TestRootFileSystemsAreReadOnlyExceptForKafka(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		if service.Name != "kafka" && !service.ReadOnly {
 			t.Error("the root file system is writable")
@@ -123,7 +123,7 @@ func TestRootFileSystemsAreReadOnlyButKafkas(t *testing.T) {
 	})
 }
 
-func TestPortsAreOnLoopbackAlone(t *testing.T) {
+func TestPortsAreOnlyOnLoopback(t *testing.T) {
 	want := map[string]string{"kafka": "29092", "redis": "6379", "rollcall": "9464"}
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		for _, port := range service.Ports {
@@ -136,10 +136,10 @@ func TestPortsAreOnLoopbackAlone(t *testing.T) {
 			}
 		}
 		if want[service.Name] != "" && len(service.Ports) != 1 {
-			t.Errorf("publishes %d ports, not one", len(service.Ports))
+			t.Errorf("it publishes %d ports, not one", len(service.Ports))
 		}
 		if service.NetworkMode == "host" {
-			t.Error("uses the host's network")
+			t.Error("it uses the host's network")
 		}
 	})
 }
@@ -147,12 +147,12 @@ func TestPortsAreOnLoopbackAlone(t *testing.T) {
 func TestMemoryIsLimited(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		if service.MemLimit == 0 {
-			t.Error("no mem_limit")
+			t.Error("it has no mem_limit")
 		}
 	})
 }
 
-func TestNobodyStartsBeforeWhatItNeeds(t *testing.T) {
+func TestServicesStartAfterTheirDependencies(t *testing.T) {
 	want := map[string]map[string]string{
 		"topics":    {"kafka": types.ServiceConditionHealthy},
 		"generator": {"topics": types.ServiceConditionCompletedSuccessfully},
@@ -168,7 +168,7 @@ func TestNobodyStartsBeforeWhatItNeeds(t *testing.T) {
 	})
 }
 
-func TestRedisNeitherForgetsNorEvicts(t *testing.T) {
+func TestRedisPersistsAndNeverEvicts(t *testing.T) {
 	redis, err := load(t).GetService("redis")
 	if err != nil {
 		t.Fatal(err)
@@ -180,25 +180,29 @@ func TestRedisNeitherForgetsNorEvicts(t *testing.T) {
 		}
 	}
 	if len(redis.Volumes) != 1 || redis.Volumes[0].Type != types.VolumeTypeVolume {
-		t.Error("its data are not on a volume")
+		t.Error("its data is not on a volume")
 	}
 }
 
 func TestEnvironmentNamesExistInTheConfiguration(t *testing.T) {
-	keys, err := os.ReadFile("../../src/app/config_keys.c")
+	page, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	sections := make(map[string]string)
+	for _, text := range strings.Split(string(page), "\n### [")[1:] {
+		name, rows, _ := strings.Cut(text, "]")
+		sections[name] = rows
 	}
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		for name := range service.Environment {
 			rest, isOurs := strings.CutPrefix(name, "ROLLCALL_")
 			if !isOurs || strings.HasPrefix(rest, "KAFKA_") {
-				continue // [kafka] takes any property of librdkafka
+				continue // [kafka] accepts any librdkafka property
 			}
 			section, key, _ := strings.Cut(strings.ToLower(rest), "_")
-			if !strings.Contains(string(keys), `"`+section+`", "`+key+`"`) &&
-				!strings.Contains(string(keys), `"`+section+"."+key+`"`) {
-				t.Errorf("%s: no key %s in [%s]", name, key, section)
+			if !strings.Contains(strings.ReplaceAll(sections[section], ".", "_"), "| `"+key+"` |") {
+				t.Errorf("%s: section [%s] has no key %s", name, section, key)
 			}
 		}
 	})

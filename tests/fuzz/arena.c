@@ -1,5 +1,5 @@
-/* One piece behind the other, each behind a head that keeps its size. Heads are poisoned like all
- * that is no piece: only the two functions here that ASan does not watch look at them. */
+/* Pieces lie one after another, each behind a head with its size. Heads are poisoned like
+ * everything outside the pieces. Only two functions here access them, without ASan's checks. */
 #include "arena.h"
 
 #include <sanitizer/asan_interface.h>
@@ -14,7 +14,7 @@ struct head {
 };
 
 static struct head memory[ARENA_BYTES / sizeof(struct head)];
-static size_t used, piece_count; /* used: heads and as much room as they take */
+static size_t used, piece_count; /* used: in units of struct head */
 
 static void fail(const char *what) {
     fprintf(stderr, "arena: %s\n", what);
@@ -27,7 +27,7 @@ static __attribute__((constructor)) void poison(void) {
 
 UNWATCHED void *arena_take(size_t bytes) {
     const size_t left = sizeof memory / sizeof *memory - used;
-    if (bytes >= ARENA_BYTES || left < 2 + bytes / sizeof *memory) fail("too small");
+    if (bytes >= ARENA_BYTES || left < 2 + bytes / sizeof *memory) fail("out of memory");
     struct head *head = &memory[used];
     head->bytes = bytes;
     used += 1 + (bytes + sizeof *head - 1) / sizeof *head;
@@ -38,13 +38,13 @@ UNWATCHED void *arena_take(size_t bytes) {
 
 UNWATCHED void arena_give(void *piece) {
     if (piece == NULL) return;
-    if (__asan_address_is_poisoned(piece)) fail("given back twice, or never taken");
+    if (__asan_address_is_poisoned(piece)) fail("a piece was freed twice or never allocated");
     struct head *head = (struct head *)piece - 1;
     ASAN_POISON_MEMORY_REGION(piece, head->bytes);
     piece_count--;
 }
 
 void arena_reset(void) {
-    if (piece_count != 0) fail("a piece was not given back");
+    if (piece_count != 0) fail("a piece was not freed");
     used = 0;
 }

@@ -1,10 +1,15 @@
-/* arena: memory of one input, under ASan's eyes, for what is asked for too often for its own malloc:
- * ten pieces a record by jansson, and the record.
+<<<<<<< HEAD
+/* arena: memory of one input, under ASan's eyes, for what is asked for too often for its own
+ * malloc: ten pieces a record by jansson, and the record.
+=======
+/* arena: the memory for one input, checked by ASan. ASan's own malloc would be too slow for this
+ * many allocations: one for each record, and about ten more by jansson.
+>>>>>>> words-tests
  *
- * Limits:   ARENA_BYTES between two resets; past that it ends the process.
+ * Limits:   ARENA_BYTES between two resets; beyond that it aborts the process.
  *
- * I1  All but the pieces is poisoned: what lies between them, and those given back until the reset.
- * I2  Each piece is given back once: what is forgotten ends the process at the reset.
+ * I1  Everything outside the pieces is poisoned, including freed pieces until the reset.
+ * I2  Each piece is freed exactly once: a leaked piece aborts the process at the reset.
  */
 #ifndef TESTS_FUZZ_ARENA_H
 #define TESTS_FUZZ_ARENA_H
@@ -15,7 +20,7 @@ enum { ARENA_BYTES = 16 << 20 };
 
 /* Never NULL. */
 void *arena_take(size_t bytes);
-/* Takes the piece, which may be NULL. */
+/* Frees a piece, which may be NULL. */
 void arena_give(void *piece);
 
 void arena_reset(void);

@@ -1,8 +1,8 @@
-/* For every input the judge with the fast decoder and the judge without it must say the same:
- * verdict, values, reason, detail; and where the fast one is sure, the fields must be the same too.
+/* For every input, the judge with the fast decoder and the judge without it must give the same
+ * verdict, values, reason and detail. If the fast decoder is sure, the fields must be equal too.
  *
- * An input is a byte that chooses the rules and the Kafka timestamp, then records with RECORD_END
- * between them: the fast decoder remembers one record for the next. */
+ * An input is a byte that chooses the rules and the Kafka timestamp, followed by records separated
+ * by RECORD_END. There are several records because the fast decoder remembers the previous one. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,14 +37,13 @@ static const int64_t kafka_timestamps_ms[] = {-1, 0, INT64_C(1720622216000), INT
 enum {
     RULES = sizeof all_rules / sizeof *all_rules,
     TIMES = 4,
-    SLOW_SHARE = 8, /* of that many inputs one is asked of both judges */
-    TELL_RECORDS =
-        1 << 18, /* after so many tell_share: whoever is stopped says nothing at the end */
+    SLOW_SHARE = 8,           /* one in this many inputs goes to both judges */
+    REPORT_RECORDS = 1 << 18, /* report this often, since a killed process makes no final report */
 };
 
 static uint64_t records, sure_records;
 
-static void tell_share(void) {
+static void report_share(void) {
     fprintf(stderr, "records: %llu, decoded by scan: %llu\n", (unsigned long long)records,
             (unsigned long long)sure_records);
 }
@@ -77,22 +76,22 @@ static void compare_fields(const struct login_rules *rules, const char *value, s
     char detail[PARSE_DETAIL_BYTES];
     parse_init(&parse);
     if (parse_record(&parse, rules, value, bytes, &parsed, detail) != LOGIN_ACCEPTED) {
-        fail("scan is sure of what parse rejects");
+        fail("scan is sure of a record that parse rejects");
     }
     if (!fields_are_same(rules, scanned, &parsed)) fail("fields");
     parse_release(&parse);
 }
 
-/* Every decoder of an input, each with its own memory of the records before. */
+/* All decoders of an input, each with its own memory of the previous record. */
 struct bench {
     const struct login_rules *rules;
     int64_t kafka_timestamp_ms;
-    struct login_judge *fast, *slow; /* slow: NULL for most inputs */
+    struct login_judge *fast, *slow; /* slow is NULL for most inputs */
     struct scan scan, portable, fresh;
 };
 
-/* The rules see nothing but the fields, so where these are the same the verdict is too: most inputs
- * ask one judge, for what the sanitizers see. */
+/* The rules see only the fields, so equal fields imply equal verdicts. Therefore most inputs go to
+ * one judge only, for the sanitizers to check it. */
 static void compare_judges(struct bench *bench, const char *value, size_t bytes) {
     struct login fast, slow;
     login_judge_record(bench->fast, value, bytes, bench->kafka_timestamp_ms, &fast);
@@ -106,9 +105,9 @@ static void compare(struct bench *bench, const char *value, size_t bytes) {
     struct scan fresh = bench->fresh;
     const bool is_sure = scan_record(&bench->scan, value, bytes, &fields);
     sure_records += is_sure;
-    if (++records % TELL_RECORDS == 0) tell_share();
+    if (++records % REPORT_RECORDS == 0) report_share();
     if (is_sure) compare_fields(bench->rules, value, bytes, &fields);
-    if (scan_record(&fresh, value, bytes, &others) != is_sure) fail("memory makes a difference");
+    if (scan_record(&fresh, value, bytes, &others) != is_sure) fail("effect of the memory");
     if (scan_portable_record(&bench->portable, value, bytes, &others) != is_sure) fail("portable");
     if (is_sure && !fields_are_same(bench->rules, &fields, &others)) fail("portable fields");
     compare_judges(bench, value, bytes);
@@ -116,9 +115,9 @@ static void compare(struct bench *bench, const char *value, size_t bytes) {
 
 static void set_up(void) {
     struct parse parse;
-    parse_init(&parse); /* which gives jansson an allocator, once */
+    parse_init(&parse); /* sets jansson's allocator once, which is then replaced */
     json_set_alloc_funcs(arena_take, arena_give);
-    atexit(tell_share);
+    atexit(report_share);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -142,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const uint8_t *next = memchr(begin, RECORD_END, (size_t)(end - begin));
         if (next == NULL) next = end;
         const size_t bytes = (size_t)(next - begin);
-        char *value = arena_take(bytes > 0 ? bytes : 1); /* so that a byte too many is seen */
+        char *value = arena_take(bytes > 0 ? bytes : 1); /* a copy, so that ASan sees overreads */
         memcpy(value, begin, bytes);
         compare(&bench, value, bytes);
         arena_give(value);

@@ -1,13 +1,13 @@
-/* One change of an input, by chance: a few bytes (libFuzzer's own), a piece of JSON put in
- * somewhere or in the place of a token, the last record once more, or a whole login made up. */
+/* Makes one random change to an input: mutates a few bytes (libFuzzer's own mutation), inserts a
+ * piece of JSON or replaces a token by one, repeats the last record, or generates a whole login. */
 #include "login_mutator.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzzer's */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* from libFuzzer */
 
-enum { USUAL_NAMES = 10 }; /* at the beginning of names */
+enum { USUAL_NAMES = 10 }; /* the first entries of names */
 
 /* clang-format off */
 static const char *const odd_spaces[] = {
@@ -150,7 +150,7 @@ static void put_login(struct output *output) {
     if (one_in(output, 50)) put(output, "}");
 }
 
-/* Where a token begins, or any place. */
+/* Returns the start of a token, or sometimes any position. */
 static size_t pick_place(struct output *output, const uint8_t *data, size_t size) {
     size_t at = below(output, (unsigned)size + 1);
     if (one_in(output, 3)) return at;
@@ -159,7 +159,7 @@ static size_t pick_place(struct output *output, const uint8_t *data, size_t size
     return at;
 }
 
-/* Puts a piece in at a token's beginning, in the place of what stands there up to the next one. */
+/* Inserts a piece at the start of a token, or replaces the bytes up to another position by it. */
 static void splice(struct output *output, const uint8_t *data, size_t size) {
     static void (*const pieces[])(struct output *) = {put_space, put_text, put_number,
                                                       put_value, put_name, put_member};
@@ -175,7 +175,7 @@ static void splice(struct output *output, const uint8_t *data, size_t size) {
     put_bytes(output, data + end, size - end);
 }
 
-/* The last record twice, the second perhaps with one bit changed. */
+/* Repeats the last record, in half of the cases with one bit flipped. */
 static void repeat_last(struct output *output, const uint8_t *data, size_t size) {
     size_t begin = size;
     while (begin > 0 && data[begin - 1] != RECORD_END)
@@ -204,7 +204,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     case 2:
         put_login(&output);
         break;
-    case 3: /* a login, then another one like it */
+    case 3: /* the same login twice, or nearly the same */
         repeat_last(&output, before, size - 1);
         break;
     default:

@@ -1,13 +1,13 @@
-"""Runs the fuzzer of the decoders: past crashes and the corpus first, then new inputs.
+"""Fuzzes the decoders: runs past crashes and the corpus first, then new inputs.
 
 usage: run.py [--seconds N] [--cpu-seconds N] [--runs N] [--jobs N] [--work DIRECTORY] BUILD
 
-N runs or seconds (60 if neither is given) for each of the jobs (one a core), or seconds of CPU time
-for all of them together. What is found is kept in BUILD/fuzz, or where --work says: inputs that
-reach new code in corpus/, those that fail in crashes/, and in totals what was run since that
-directory was made: inputs executed and seconds of CPU time. SIGINT or SIGTERM ends the jobs early;
-what they did is told and added up all the same. Every ten minutes it tells how far they are. Leaves
-results/fuzz.xml, in JUnit's form, for tests/count.py. Exit status 0: nothing failed.
+--seconds (default 60) and --runs limit each job, of which there is one per core; --cpu-seconds
+limits all jobs together. Results are kept in BUILD/fuzz, or in --work: inputs that reach new code
+in corpus/, failing inputs in crashes/, and in totals the number of inputs executed and the seconds
+of CPU time used since the directory was created. SIGINT or SIGTERM ends the jobs early; their results
+are still reported and added up. Progress is printed every ten minutes. Writes results/fuzz.xml, as
+JUnit XML, for tests/count.py. The exit status is 0 if nothing failed.
 """
 
 import argparse
@@ -24,15 +24,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, "corpus")
 CRASHES = os.path.join(HERE, "crashes")
 INPUT_BYTES_MAX = 1024
-INPUT_BYTES_USUAL = 256  # of all jobs but the first: as many more inputs in the same time
+INPUT_BYTES_USUAL = 256  # in all jobs but the first, so that they run more inputs per second
 INPUT_SECONDS_MAX = 10
-TELL_SECONDS = 600
-# Less to remember of freed memory and of where it came from.
+REPORT_SECONDS = 600
+# A smaller quarantine for freed memory and shorter allocation stacks, for speed.
 ASAN_OPTIONS = "quarantine_size_mb=16:malloc_context_size=4"
 
 
 class Fuzzer:
-    """The program, and the directories that it works with."""
+    """The fuzzing program and its directories."""
 
     def __init__(self, build, work):
         self.binary = os.path.join(os.path.abspath(build), "tests", "fuzz", "fuzz_login")
@@ -45,33 +45,36 @@ class Fuzzer:
             os.makedirs(path, exist_ok=True)
 
     def start(self, name, arguments, directories, bytes_max=INPUT_BYTES_MAX):
-        """Starts a run whose log is work/NAME.log; the caller waits for it."""
+        """Starts a run that logs to work/NAME.log; the caller must wait for it."""
         command = [self.binary, f"-timeout={INPUT_SECONDS_MAX}", "-print_final_stats=1",
                    f"-max_len={bytes_max}", f"-artifact_prefix={self.new_crashes}/",
                    *arguments, *directories]
         with open(self.log(name), "wb") as log:
             run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    cwd=self.work, env=os.environ | {"ASAN_OPTIONS": ASAN_OPTIONS},
-                                   start_new_session=True)  # Ctrl-C is for run.py alone
+                                   start_new_session=True)  # Ctrl-C must only reach run.py
         self._runs.append(run)
         return run
 
     def stop(self, *_):
-        """Ends all runs early, in order: they say what they did."""
+        """Ends all runs early but cleanly, so that they print their statistics."""
         self.is_stopped = True
         for run in self._runs:
             if run.poll() is None:
                 run.send_signal(signal.SIGUSR1)
 
     def has_failed(self, run):
-        """Waits for the end of a run. One that is stopped as it starts knows no signals yet."""
+        """Waits for a run to exit; returns whether it failed.
+
+        A run that is stopped while it starts may not handle SIGUSR1 yet, which is not a failure.
+        """
         return run.wait() not in ((0, -signal.SIGUSR1) if self.is_stopped else (0,))
 
     def log(self, name):
         return os.path.join(self.work, name + ".log")
 
     def figures(self, name):
-        """What the run has said so far: executions; records, and those that scan decoded."""
+        """Reads from the log (inputs executed, records, records decoded by scan) so far."""
         with open(self.log(name), encoding="utf-8", errors="replace") as lines:
             text = lines.read()
         executions = re.findall(r"(?m)^(?:#|stat::number_of_executed_units:\s+)(\d+)", text)
@@ -85,13 +88,13 @@ class Fuzzer:
 
 
 def replay(fuzzer, _):
-    """Every input in the tree, once."""
+    """Runs every input in the repository once."""
     run = fuzzer.start("replay", ["-runs=0"], [CORPUS, CRASHES])
     return ["replay"] if fuzzer.has_failed(run) else []
 
 
 def explore(fuzzer, options):
-    """New inputs, in several processes that share what they find."""
+    """Runs new inputs, in several processes that share their corpus."""
     if fuzzer.is_stopped:
         return []
     limits = []
@@ -109,29 +112,29 @@ def explore(fuzzer, options):
     failed = [name for name, run in zip(names, runs) if fuzzer.has_failed(run)]
     executions, records, scanned = (sum(column) for column in zip(*map(fuzzer.figures, names)))
     totals = add_to_totals(fuzzer, executions, cpu_seconds() - cpu_before)
-    print(f"{executions} inputs executed; of {records} records {scanned} were decoded by scan; "
-          f"since {fuzzer.work} was made: {totals[0]} inputs, {totals[1] / 3600:.2f} CPU-hours")
+    print(f"{executions} inputs executed; {scanned} of {records} records decoded by scan; "
+          f"total in {fuzzer.work}: {totals[0]} inputs, {totals[1] / 3600:.2f} CPU-hours")
     if executions == 0 and not failed:
         failed = names[:1]
     return failed
 
 
 def watch(fuzzer, names, runs, cpu_seconds_max):
-    """Until all have ended; ends them when they have had their share."""
-    told, ended_before = time.monotonic(), cpu_seconds()
+    """Waits until all runs have ended; stops them when they have used their CPU time."""
+    reported, ended_before = time.monotonic(), cpu_seconds()
     while any(run.poll() is None for run in runs):
         time.sleep(1)
         used = cpu_seconds() - ended_before + sum(cpu_seconds_of(run) for run in runs)
         if cpu_seconds_max and used >= cpu_seconds_max and not fuzzer.is_stopped:
             fuzzer.stop()
-        if time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - reported >= REPORT_SECONDS:
+            reported = time.monotonic()
             executions = sum(fuzzer.figures(name)[0] for name in names)
             print(f"so far: {executions} inputs, {used / 3600:.2f} CPU-hours", flush=True)
 
 
 def cpu_seconds_of(run):
-    """Of one that runs; 0 once it has ended."""
+    """The CPU time of a running process; 0 once it has exited."""
     try:
         with open(f"/proc/{run.pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -141,7 +144,7 @@ def cpu_seconds_of(run):
 
 
 def cpu_seconds():
-    """Of all runs that have ended."""
+    """The CPU time of all runs that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -177,7 +180,7 @@ def main():
         for failed in run(fuzzer, options):
             is_good = False
             print(f"{name} failed; the end of {fuzzer.log(failed)}:\n{fuzzer.end_of_log(failed)}"
-                  f"\na failing input is in {fuzzer.new_crashes}: keep it in {CRASHES}")
+                  f"\nfailing inputs are in {fuzzer.new_crashes}: add them to {CRASHES}")
             ElementTree.SubElement(case, "failure", message=f"see {fuzzer.log(failed)}")
     results = os.path.join(options.build, "results")
     os.makedirs(results, exist_ok=True)

@@ -1,13 +1,13 @@
-/* An instance: the steps of INGEST and its cursor, of CHECKPOINT, and of PUBLISH. */
+/* An instance: the steps of INGEST with its cursor, of CHECKPOINT, and of PUBLISH. */
 
 /* --- PUBLISH ------------------------------------------------------------------------------ */
 
-/* Where a transaction of the present generation begins. */
+/* Where a transaction of the current generation begins. */
 #define PUBLISH_FROM(i) (inst[i].published != ABSENT -> inst[i].published : \
     (inst[i].origin != ABSENT -> inst[i].origin : inst[i].counted))
 
-/* It adds what it was handed to its transaction, if it is not busy with ending one. One of an
- * earlier generation is aborted first. The first commit of a partition may be of no records. */
+/* PUBLISH adds the records that it got to its transaction, unless it is ending one. A transaction
+ * of an earlier generation is aborted first. The first commit of a partition may be empty. */
 inline publish_takes(i) {
     if
     :: inst[i].owns == YES && (inst[i].txn.state == NONE || inst[i].txn.state == OPEN) &&
@@ -23,7 +23,7 @@ inline publish_takes(i) {
     fi
 }
 
-/* What it cannot go on with. Of one that is void nobody need hear. */
+/* The transaction cannot continue. If it is void, the failure need not be reported. */
 inline fail(i) {
     if
     :: inst[i].txn.is_valid -> inst[i].txn.state = FAILED
@@ -31,15 +31,16 @@ inline fail(i) {
     fi
 }
 
-/* The fence lets only what is of the present assignment. */
+/* Only transactions of the current assignment pass the fence. */
 #ifdef NO_FENCE
-#define IS_LET(i) true
+#define PASSES_FENCE(i) true
 #else
-#define IS_LET(i) (inst[i].txn.is_valid)
+#define PASSES_FENCE(i) (inst[i].txn.is_valid)
 #endif
 
-/* The offsets go with the group's metadata, which is no good if the group has expelled this
- * member. It would be under a new member id, but the partition was not assigned to that one. */
+/* The offsets are sent with the group metadata, which is invalid if the group has expelled this
+ * member. After a rejoin the metadata is valid again, but its new member id was not assigned the
+ * partition. */
 #ifdef NO_MEMBER
 #define MAY_SEND(i) (inst[i].is_member)
 #else
@@ -49,13 +50,13 @@ inline fail(i) {
 inline send_offsets(i) {
     if
     :: MAY_SEND(i) -> inst[i].txn.state = SENDING
-    :: else -> BEFALLS(REFUSED); fail(i)
+    :: else -> OCCURS(REJECTED); fail(i)
     fi
 }
 
 /* --- INGEST: where to read ---------------------------------------------------------------- */
 
-/* cursor_resume: gives a place to a track that the outside knows nothing of. */
+/* cursor_resume: chooses a position for a track that has no stored offset. */
 inline place(i) {
     if
     :: inst[i].publish_next == ABSENT && inst[i].origin != ABSENT ->
@@ -68,13 +69,13 @@ inline place(i) {
         inst[i].origin = 0;
 #endif
         inst[i].publish_next = inst[i].origin;
-        BEFALLS(BEGUN)
+        OCCURS(BEGUN)
     :: inst[i].publish_next == ABSENT && inst[i].origin == ABSENT &&
        IS_OFFSET(inst[i].count_next) ->
-        /* by I4 only a zombie gets here, one that was expelled while FINDING */
+        /* by I4 only a zombie that was expelled while FINDING gets here */
         inst[i].publish_next = inst[i].count_next;
-        BEFALLS(ADOPTS)
-    :: else /* it has a place, or, Redis being away, waits for it */
+        OCCURS(ADOPTS)
+    :: else /* it has a position, or waits for it because Redis is unreachable */
     fi;
     if
     :: inst[i].count_next == ABSENT && inst[i].publish_next != ABSENT ->
@@ -107,12 +108,12 @@ inline find_counted(i, offset_) {
 
 /* --- INGEST: take and cut ----------------------------------------------------------------- */
 
-/* What is read next is the lower of the two gates (ABSENT and UNKNOWN are above the log). */
+/* The next record to read is at the lower of the gates (ABSENT and UNKNOWN are above the log). */
 #define POSITION(i) (inst[i].count_next < inst[i].publish_next -> \
     inst[i].count_next : inst[i].publish_next)
 #define CAN_READ(i) (inst[i].owns == YES && POSITION(i) < log_end)
 
-/* cursor_take: each track takes the record iff it lies at its gate. */
+/* cursor_take: each track takes the record if and only if it is at its gate. */
 inline read_one(i, is_misjudged) {
     seen = POSITION(i);
     verdict = IS_ACCEPTED(seen) ^ is_misjudged;
@@ -149,7 +150,7 @@ inline read_one(i, is_misjudged) {
 
 inline forget_counts(i) { inst[i].accepted = 0; inst[i].rejected = 0 }
 
-/* cursor_cut. CHECKPOINT drops a call of an earlier generation for the new one. */
+/* cursor_cut. CHECKPOINT replaces a call of an earlier generation by the new one. */
 inline cut(i) {
     call[i].is_out = 1;
     call[i].is_valid = 1;
@@ -160,15 +161,15 @@ inline cut(i) {
     forget_counts(i)
 }
 
-/* --- INGEST: what became of it ------------------------------------------------------------ */
+/* --- INGEST: results ---------------------------------------------------------------------- */
 
-/* A new generation of the counted track: what was taken since is void. */
+/* A new generation of the counted track: everything taken since the last cut is void. */
 inline rewind_counted(i, offset_) {
     inst[i].counted = offset_;
     forget_counts(i);
 #ifdef NO_REWIND
     if
-    :: IS_OFFSET(inst[i].count_next) /* goes on where it is */
+    :: IS_OFFSET(inst[i].count_next) /* stays where it is */
     :: else -> inst[i].count_next = offset_
     fi
 #else
@@ -176,7 +177,7 @@ inline rewind_counted(i, offset_) {
 #endif
 }
 
-/* CHECKPOINT calls Redis, and cursor_counted is told what is stored now. */
+/* CHECKPOINT calls Redis, and cursor_counted gets the offset that is stored now. */
 inline store(i) {
     apply(i);
     seen = redis.offset;
@@ -184,21 +185,21 @@ inline store(i) {
     :: call[i].is_valid && seen == call[i].end -> inst[i].counted = seen
     :: call[i].is_valid && seen != call[i].end ->
         if
-        :: call[i].base == UNKNOWN -> BEFALLS(FIRST_READ)
-        :: call[i].base != UNKNOWN && seen == ABSENT -> BEFALLS(VANISHED)
+        :: call[i].base == UNKNOWN -> OCCURS(FIRST_READ)
+        :: call[i].base != UNKNOWN && seen == ABSENT -> OCCURS(VANISHED)
         :: call[i].base != UNKNOWN && seen != ABSENT &&
-           (call[i].base == ABSENT || seen > call[i].base) -> BEFALLS(OVERTAKEN)
-        :: else -> BEFALLS(ROLLED_BACK)
+           (call[i].base == ABSENT || seen > call[i].base) -> OCCURS(OVERTAKEN)
+        :: else -> OCCURS(ROLLED_BACK)
         fi;
         rewind_counted(i, seen);
         place(i)
-    :: else -> BEFALLS(STALE)
+    :: else -> OCCURS(STALE)
     fi;
     forget_call(i)
 }
 
 /* cursor_published */
-inline hear_published(i) {
+inline on_published(i) {
     if
     :: inst[i].txn.is_valid -> inst[i].published = inst[i].txn.end
     :: else
@@ -208,13 +209,13 @@ inline hear_published(i) {
 }
 
 /* cursor_unpublished: the committed offset decides. */
-inline hear_unpublished(i) {
-    BEFALLS(UNPUBLISHED);
+inline on_unpublished(i) {
+    OCCURS(UNPUBLISHED);
     forget_txn(i);
     if
     :: committed != ABSENT && inst[i].counted == ABSENT && inst[i].origin != origin ->
-        BEFALLS(BEGUN_ELSEWHERE);
-        inst[i].origin = origin; /* so must the counts */
+        OCCURS(BEGUN_ELSEWHERE);
+        inst[i].origin = origin; /* the counts must begin there too */
         call[i].is_valid = 0;
         rewind_counted(i, ABSENT)
     :: else
@@ -225,24 +226,25 @@ inline hear_unpublished(i) {
     place(i)
 }
 
-/* --- letting go --------------------------------------------------------------------------- */
+/* --- giving up a partition ---------------------------------------------------------------- */
 
-/* The fence is raised: what is under way is void, and what the fence would stop is dropped. */
+/* Raises the fence: work in flight is void, and a transaction that it would stop is dropped. */
 inline let_go(i) {
     inst[i].owns = NO; inst[i].is_same = 1;
     inst[i].counted = 0; inst[i].count_next = 0;
     inst[i].published = 0; inst[i].publish_next = 0;
     inst[i].origin = 0; inst[i].judged = 0;
     forget_counts(i);
-    call[i].is_valid = 0; /* and yet it may land */
+    call[i].is_valid = 0; /* but Redis may still apply it */
     inst[i].txn.is_valid = 0;
     if
-    :: inst[i].txn.state == FAILED || (inst[i].txn.state == OPEN && !IS_LET(i)) -> forget_txn(i)
+    :: inst[i].txn.state == FAILED || (inst[i].txn.state == OPEN && !PASSES_FENCE(i)) ->
+        forget_txn(i)
     :: else
     fi
 }
 
-/* on_revoked: after the drain (whatever steps come first), or after its deadline (none). */
+/* on_revoked, after the drain (any steps may come before) or after its deadline (none need to). */
 inline give_up(i) {
     let_go(i);
     inst[i].must_give = 0;
@@ -250,22 +252,22 @@ inline give_up(i) {
     new_generation()
 }
 
-/* on_revoked of a lost partition. A rebalance waits for whoever is about to give up. */
+/* on_revoked of a lost partition. A rebalance waits for the member that must give up. */
 #define IS_EXPELLED(i) (!(inst[i].is_member && inst[i].is_same) && inst[i].owns != FINDING && \
     !inst[1 - i].must_give)
 
 inline find_expelled(i) { let_go(i); join_group(i) }
 
-/* A static member that is expelled while it takes part in a rebalance is taken back under a new
- * member id, and librdkafka does not say so: it still holds the partition, and has metadata that
- * the group accepts. */
+/* A static member that is expelled during a rebalance is readmitted under a new member id, but
+ * librdkafka does not report this: the member still holds the partition and has metadata that the
+ * group accepts. */
 inline rejoin_silently(i) { inst[i].is_same = 0; join_group(i) }
 
 #define IS_BUSY(i) (inst[i].owns != NO || inst[i].txn.state != NONE || call[i].is_out)
 
-/* The process dies, and another comes in its place. A call that it sent can be late. A commit that
- * it asked for may yet be made, or be aborted by the producer's new epoch, which also refuses
- * offsets that are on their way. */
+/* The process dies and a new one replaces it. A call that it sent can be late. A commit that it
+ * requested may still complete, or be aborted by the producer's new epoch, which also rejects
+ * offsets in flight. */
 inline crash(i) {
     let_go(i);
     forget_call(i);

@@ -5,10 +5,10 @@ inline forget_txn(i) {
     inst[i].txn.end = 0; inst[i].txn.origin = 0; inst[i].txn.accepted = 0
 }
 
-/* Whoever reads the committed offset waits for transactions that have sent theirs (KIP-447). */
+/* A read of the committed offset waits for transactions that have sent their offsets (KIP-447). */
 #define IS_STABLE (inst[0].txn.state != SENT && inst[1].txn.state != SENT)
 
-/* The coordinator commits: the output and the offset, in one step. */
+/* The coordinator commits the output and the offset in one step. */
 inline end_committed(i) {
     assert(inst[i].txn.from == (committed == ABSENT -> inst[i].txn.origin : committed)); /* P2 */
     assert(committed == ABSENT || inst[i].txn.origin == origin);
@@ -18,12 +18,12 @@ inline end_committed(i) {
     check()
 }
 
-/* A member that has nothing to give up joins each generation at once: to hear of it later would
- * only be to send later. */
+/* A member that has nothing to give up joins each generation at once: joining later would be the
+ * same as sending later. */
 #define IS_REBALANCE_DUE (assigned != NOBODY && !inst[0].must_give && !inst[1].must_give)
 
-/* Offsets under way with the metadata of an earlier generation will be refused. */
-inline refuse_older(i) {
+/* Offsets in flight with the metadata of an earlier generation will be rejected. */
+inline reject_older(i) {
     if
     :: inst[i].txn.state == SENDING && inst[i].txn.is_valid -> inst[i].txn.state = FAILED
     :: inst[i].txn.state == SENDING && !inst[i].txn.is_valid -> forget_txn(i)
@@ -31,11 +31,11 @@ inline refuse_older(i) {
     fi
 }
 
-inline new_generation() { refuse_older(0); refuse_older(1) }
+inline new_generation() { reject_older(0); reject_older(1) }
 
 #define ANOTHER_THAN(i, otherwise) (inst[1 - i].is_member -> 1 - i : otherwise)
 
-/* The partition is to move. Who has it gives it up in this generation; the next one gives it. */
+/* The partition is to move. Its owner gives it up in this generation; the next one assigns it. */
 inline move() {
     new_generation();
     if
@@ -44,7 +44,7 @@ inline move() {
     fi
 }
 
-/* It stops answering; the others go on without it, and it does not know. */
+/* A member stops responding. The group continues without it, and the member does not know. */
 inline expel(i) {
     inst[i].is_member = 0;
     inst[i].must_give = 0;

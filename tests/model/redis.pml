@@ -1,4 +1,4 @@
-/* Redis. A call k says: if the stored offset is base, add the counts and store end. */
+/* Redis. A call k means: if the stored offset is base, add the counts and store end. */
 
 /* checkpoint.lua */
 inline apply(k) {
@@ -13,7 +13,7 @@ inline apply(k) {
         redis.accepted = redis.accepted | call[k].accepted;
         redis.rejected = redis.rejected | call[k].rejected;
         redis.offset = call[k].end;
-        BEFALLS(STORED);
+        OCCURS(STORED);
         check();
         if
         :: best.offset == ABSENT || best.offset < redis.offset ->
@@ -22,14 +22,14 @@ inline apply(k) {
             best.rejected = redis.rejected
         :: else
         fi
-    :: else -> BEFALLS(KEPT)
+    :: else -> OCCURS(KEPT)
     fi
 }
 
 #define CAN_ROLL_BACK(o) (best.offset != ABSENT && (o) >= origin && (o) <= best.offset && \
     (o) != redis.offset && MAY_FAIL)
 
-/* It comes back as it was when this offset was stored. */
+/* Redis returns to its state when this offset was stored. */
 inline roll_back(offset_) {
     redis.offset = offset_;
     redis.accepted = best.accepted & BELOW(offset_);
@@ -43,7 +43,7 @@ inline forget_call(k) {
     call[k].accepted = 0; call[k].rejected = 0
 }
 
-/* The former call of i is somewhere on the way while i goes on without it. */
+/* The previous call of i is still in flight while i continues without it. */
 #define CAN_BE_LATE(i) (call[i].is_out && !call[LATE].is_out)
 
 inline leave_late(i) {

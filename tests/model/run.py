@@ -1,10 +1,10 @@
-"""Runs SPIN over the model of the protocol: the faithful one, whole, and each mutant, until caught.
+"""Runs SPIN on the protocol model: searches the faithful model completely and catches each mutant.
 
 usage: run.py DIRECTORY
 
-Works in DIRECTORY/model and leaves DIRECTORY/results/model.xml, in JUnit's form. Exit status 0: the
-faithful model was searched in every state without an error, everything in tally.pml befell somewhere,
-and every mutant was caught.
+Works in DIRECTORY/model and writes DIRECTORY/results/model.xml, as JUnit XML. The exit status is 0
+if every state of the faithful model was searched without an error, every event in tally.pml
+occurred, and every mutant was caught.
 """
 
 import concurrent.futures
@@ -19,11 +19,11 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 
 SOURCES = os.path.dirname(os.path.abspath(__file__))
-SECONDS_MAX = 3600  # of one search; it should need 1-2 minutes
-MEMORY_MB_MAX = 4000  # of one search
+SECONDS_MAX = 3600  # for one search, which should need 1-2 minutes
+MEMORY_MB_MAX = 4000  # for one search
 DEPTH_MAX = 4000000
 
-#: Name and options of each search of the faithful model.
+#: The name and options of each search of the faithful model.
 FAITHFUL = {
     "3 records, 2 faults": ["N=3", "FAULTS=2"],
     "2 records, 3 faults": ["N=2", "FAULTS=3"],
@@ -31,7 +31,7 @@ FAITHFUL = {
     "start=latest, 2 records, 2 faults": ["N=2", "FAULTS=2", "LATEST"],
 }
 
-#: Each leaves out one rule; all but the last would go unnoticed for long by any test on real systems.
+#: Each leaves out one rule. Tests on real systems would hardly ever notice any but the last.
 MUTANTS = {
     "no compare": ["NO_COMPARE"],
     "compare without rewind": ["NO_REWIND"],
@@ -46,7 +46,7 @@ MUTANTS = {
 
 @dataclass
 class Search:
-    """One run of the checker, and what came of it."""
+    """One run of the checker and its results."""
 
     name: str
     options: list
@@ -55,12 +55,12 @@ class Search:
     depth: int = 0
     seconds: float = 0.0
     memory_mb: int = 0
-    befallen: dict = field(default_factory=dict)
+    events: dict = field(default_factory=dict)
     problem: str = ""
     trail: str = ""
 
     def line(self):
-        """What is told of it."""
+        """Returns the line of the report for this search."""
         verdict = self.problem or ("caught" if self.is_mutant else "holds in every state")
         kind = "mutant" if self.is_mutant else "faithful"
         return (f"{kind:8}  {self.name:34} {self.states:10,} states, depth {self.depth:9,}, "
@@ -68,7 +68,7 @@ class Search:
 
 
 def run_logged(command, directory, log):
-    """Runs a command with its output in the file `log`; answers (exit status, CPU seconds, MB)."""
+    """Runs a command with its output in the file `log`; returns (exit status, CPU seconds, MB)."""
     with open(os.path.join(directory, log), "wb") as output:
         process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT)
@@ -83,14 +83,14 @@ def run_logged(command, directory, log):
 
 
 def build(search, directory):
-    """Makes the checker; answers whether that went well."""
+    """Builds the checker; returns whether that succeeded."""
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
     for name in os.listdir(SOURCES):
         if name.endswith(".pml"):
             shutil.copy(os.path.join(SOURCES, name), directory)
     generate = ["spin", "-a"] + ["-D" + option for option in search.options] + ["rollcall.pml"]
-    # All of the state is global, so that partial order reduction has nothing to hold on to.
+    # All state is global, so partial order reduction would not help.
     compile_it = ["cc", "-O2", "-w", "-DSAFETY", "-DNOREDUCE", f"-DMEMLIM={MEMORY_MB_MAX}",
                   "-o", "pan", "pan.c"]
     return all(run_logged(command, directory, "build.log")[0] == 0
@@ -98,15 +98,15 @@ def build(search, directory):
 
 
 def read_output(search, output):
-    """Takes numbers and verdict from what the checker printed."""
+    """Reads the numbers and the verdict from the checker's output."""
     def number(pattern):
         match = re.search(pattern, output)
         return int(float(match.group(1))) if match else 0
 
     search.states = number(r"([\d.e+]+) states, stored")
     search.depth = number(r"depth reached (\d+)")
-    search.befallen = {name: int(count)
-                       for name, count in re.findall(r"^befell: (\w+) (\d+)$", output, re.M)}
+    search.events = {name: int(count)
+                     for name, count in re.findall(r"^occurred: (\w+) (\d+)$", output, re.M)}
     errors = number(r"errors: (\d+)")
     violated = re.search(r"assertion violated .*?(?= \(at depth)", output)
     is_whole = ("errors: 0" in output and "Search not completed" not in output and
@@ -116,19 +116,19 @@ def read_output(search, output):
     elif errors:
         search.problem = "BROKEN: " + (violated.group(0) if violated else "an error")
     elif not is_whole:
-        search.problem = "NOT SEARCHED WHOLE"
+        search.problem = "NOT SEARCHED COMPLETELY"
 
 
 def read_trail(directory):
-    """The steps to the error, one a line."""
+    """Returns the steps to the error, one per line."""
     replay = subprocess.run(["./pan", "-r"], cwd=directory, capture_output=True, text=True,
                             stdin=subprocess.DEVNULL, timeout=600, check=False)
-    steps = re.findall(r"^(?! *\d+:|\s|pan:|spin:|#|befell:).+$", replay.stdout, re.M)
+    steps = re.findall(r"^(?! *\d+:|\s|pan:|spin:|#|occurred:).+$", replay.stdout, re.M)
     return "\n".join(steps)
 
 
 def run(search, directory):
-    """Builds, searches, and reads what came of it."""
+    """Builds and runs a search, and reads its results."""
     if not build(search, directory):
         search.problem = "NOT BUILT: see " + os.path.join(directory, "build.log")
         return search
@@ -144,7 +144,7 @@ def run(search, directory):
 
 
 def write_results(path, outcomes):
-    """JUnit's form: outcomes are (name, seconds, problem)."""
+    """Writes JUnit XML; outcomes are (name, seconds, problem)."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     suite = ElementTree.Element("testsuite", name="model", tests=str(len(outcomes)))
     for name, seconds, problem in outcomes:
@@ -172,21 +172,21 @@ def main():
             print(search.line(), flush=True)
             if search.trail:
                 print(search.trail, flush=True)
-    befallen = {}
+    events = {}
     for search in searches:
-        for name, count in search.befallen.items():
+        for name, count in search.events.items():
             if not search.is_mutant:
-                befallen[name] = befallen.get(name, 0) + count
-    never = [name for name, count in befallen.items() if count == 0]
-    print("befell in the faithful searches: " +
-          ", ".join(f"{name} {count:,}" for name, count in befallen.items()))
+                events[name] = events.get(name, 0) + count
+    never = [name for name, count in events.items() if count == 0]
+    print("events in the faithful searches: " +
+          ", ".join(f"{name} {count:,}" for name, count in events.items()))
     outcomes = [(search.name, search.seconds, search.problem) for search in searches]
-    outcomes.append(("everything befell", 0, "NEVER: " + ", ".join(never) if never else
-                     "" if befallen else "nothing was told"))
+    outcomes.append(("every event occurred", 0, "NEVER: " + ", ".join(never) if never else
+                     "" if events else "no event was reported"))
     write_results(results, outcomes)
     problems = [problem for _, _, problem in outcomes if problem]
     print(f"{len(FAITHFUL)} searches, {len(MUTANTS)} mutants, {time.monotonic() - begin:.0f} s; " +
-          (f"{len(problems)} wrong: {'; '.join(problems)}" if problems else "all as it should be"))
+          (f"{len(problems)} failed: {'; '.join(problems)}" if problems else "all as expected"))
     return 1 if problems else 0
 
 

@@ -1,20 +1,19 @@
-/* When the faults stop. Each step here is one that the processes can take anyhow; only the order
- * is given. As it can be the next step in every state, and must end well, settling is always in
- * reach. */
+/* After the faults stop. The processes could take each of these steps anyway; only the order is
+ * fixed. Settling can be the next step in any state and must succeed, so it is always possible. */
 #define ROUNDS 6
 
-/* What the instance can do, in the order of the flow. */
+/* The steps of an instance, in the order of the data flow. */
 inline go_on(i) {
     if
     :: inst[i].txn.state == SENDING -> inst[i].txn.state = SENT
     :: else
     fi;
     if
-    :: inst[i].txn.state == SENT -> end_committed(i); hear_published(i)
+    :: inst[i].txn.state == SENT -> end_committed(i); on_published(i)
     :: else
     fi;
     if
-    :: inst[i].txn.state == FAILED && IS_STABLE -> hear_unpublished(i)
+    :: inst[i].txn.state == FAILED && IS_STABLE -> on_unpublished(i)
     :: else
     fi;
     if
@@ -46,7 +45,8 @@ inline go_on(i) {
     :: else
     fi;
     if
-    :: (inst[i].txn.state == OPEN && IS_LET(i)) || inst[i].txn.state == FENCED -> send_offsets(i)
+    :: (inst[i].txn.state == OPEN && PASSES_FENCE(i)) || inst[i].txn.state == FENCED ->
+        send_offsets(i)
     :: else
     fi
 }

@@ -1,18 +1,18 @@
-/* How often each thing befell on the way through the states: nobody has to believe that the model
- * gets there. In C, and no part of the model's state; printed when the checker ends. */
+/* How often each event occurred during the search, to prove that the model reaches it. The counters
+ * are in C and not part of the model's state. They are printed when the checker exits. */
 c_decl {
-    enum befalling {
+    enum event {
         STORED, KEPT, STALE, FIRST_READ, VANISHED, OVERTAKEN, ROLLED_BACK,
-        UNPUBLISHED, REFUSED, BEGUN, BEGUN_ELSEWHERE, ADOPTS, BEFALLINGS
+        UNPUBLISHED, REJECTED, BEGUN, BEGUN_ELSEWHERE, ADOPTS, EVENTS
     };
-    static unsigned long befallen[BEFALLINGS];
-    static void tell_befallen(void) {
-        static const char *const names[BEFALLINGS] = {
+    static unsigned long event_counts[EVENTS];
+    static void print_events(void) {
+        static const char *const names[EVENTS] = {
             "stored", "kept", "stale", "first_read", "vanished", "overtaken", "rolled_back",
-            "unpublished", "refused", "begun", "begun_elsewhere", "adopts"
+            "unpublished", "rejected", "begun", "begun_elsewhere", "adopts"
         };
         int i;
-        for (i = 0; i < BEFALLINGS; i++) printf("befell: %s %lu\n", names[i], befallen[i]);
+        for (i = 0; i < EVENTS; i++) printf("occurred: %s %lu\n", names[i], event_counts[i]);
     }
 }
-#define BEFALLS(what) c_code { befallen[what]++; }
+#define OCCURS(event) c_code { event_counts[event]++; }

@@ -1,9 +1,9 @@
-"""Runs COMMAND with the least that it may need: no root, no HOME, / as its folder, nothing to write.
+"""Runs COMMAND with minimal rights: not as root, without HOME, in /, and unable to write files.
 
 usage: confined.py WRITABLE COMMAND [ARGUMENT ...]
 
-WRITABLE is the one folder in which it may write; "" is none. Landlock holds it to that, which takes
-no rights to set up; exit status 99: the kernel has no Landlock.
+WRITABLE is the only folder in which COMMAND may write, or "" for none. This is enforced with
+Landlock, which needs no privileges. Exit status 99 means that the kernel has no Landlock.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ NOBODY = 65534
 _PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
-#: LANDLOCK_ACCESS_FS_*: write a file, remove, make any kind of file; from version 3 on, truncate.
+#: LANDLOCK_ACCESS_FS_*: write, remove and create files of any kind; truncate from version 3 on.
 _WRITE = 1 << 1 | sum(1 << bit for bit in range(4, 13))
 _TRUNCATE = 1 << 14
 
@@ -24,7 +24,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _call(number, *arguments):
-    """A system call, which must succeed."""
+    """Makes a system call; raises OSError if it fails."""
     result = _libc.syscall(number, *arguments)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -1,4 +1,4 @@
-"""What the tests share: one broker for all of them; for each its own topics, group and Redis."""
+"""What the tests share: all use one broker, and each has its own topics, group and Redis."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ import verify
 import wait
 
 PARTITIONS = 4
-#: A crashed producer's transaction must not hold the tests up for a minute.
+#: Short timeouts, so that a crashed producer's transaction does not block the tests for a minute.
 _QUICK = {"producer.transaction.timeout.ms": 3000, "consumer.session.timeout.ms": 6000,
           "consumer.heartbeat.interval.ms": 500, "redis.checkpoint_ms": 100,
           "instance.shards": 2}
@@ -24,8 +24,8 @@ _serials = itertools.count(1)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitizer: the short subset for sanitizer builds")
-    config.addinivalue_line("markers", "coverage: what `./dev coverage` runs")
-    config.addinivalue_line("markers", "redis(password, append_only): how the Redis is set up")
+    config.addinivalue_line("markers", "coverage: the subset that `./dev coverage` runs")
+    config.addinivalue_line("markers", "redis(password, append_only): options of the Redis server")
     rollcall.adapt_deadlines()
 
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items):
 
 
 class World:
-    """One group's surroundings: topics, Redis, the instances started in it, the load."""
+    """The environment of one group: topics, Redis, the instances started in it, the load."""
 
     def __init__(self, broker, folder, redis, request):
         serial = next(_serials)
@@ -64,25 +64,25 @@ class World:
         self.broker.create_topic(self.topic, partitions)
 
     def make_load(self, partitions=PARTITIONS, **settings):
-        """A Load on this world's input topic, which it creates if need be."""
+        """Returns a Load for this world's input topic, which is created if necessary."""
         if self.broker.partition_count(self.topic) == 0:
             self.create_input(partitions)
         return load.Load(self.broker, self.topic, load.Events(self._seed, partitions, **settings))
 
     def run(self, name=None, env=None, **options):
-        """Starts an instance; options as section__key, dots in the key as one underscore more."""
+        """Starts an instance. Options are written as section__key, each dot as two underscores."""
         instance = rollcall.Instance(self.folder, name or f"run-{len(self.instances) + 1}",
                                      {**self.options, **dotted(options)}, env)
         self.instances.append(instance)
         return instance
 
     def execute(self, command, *arguments, env=None, timeout=60, **options):
-        """Runs another command of the program to its end, with this world's options."""
+        """Runs another rollcall command to completion, with this world's options."""
         return rollcall.execute(command, *arguments, options={**self.options, **dotted(options)},
                                 env=env, timeout=timeout)
 
     def alive(self):
-        """Raises if none of the instances runs any more."""
+        """Raises if no instance is running any more."""
         if not any(instance.is_running() for instance in self.instances):
             self.instances[-1].check_alive()
 
@@ -91,31 +91,31 @@ class World:
         verify.wait_quiet(self.place, seconds, alive=self.alive)
 
     def verify(self, load_, instance=None, seconds=60, **rules):
-        """Waits for the end of the work, then checks all of it; returns what was expected."""
+        """Waits until all work is done, then checks everything; returns what was expected."""
         self.wait_quiet(seconds)
         return verify.check_all(self.place, load_.records,
                                 instance or self.instances[-1], **rules)
 
     def wait_shared(self, *instances, seconds=40):
-        """Waits until the instances own all partitions between them, and each at least one."""
+        """Waits until the instances together own all partitions, each at least one."""
         def owned():
             return [i.metric("rollcall_assigned_partitions") for i in instances]
 
         wait.until(lambda: min(owned()) > 0 and sum(owned()) == PARTITIONS, seconds,
-                   lambda: f"{PARTITIONS} partitions shared, have {owned()}", every=0.1)
+                   lambda: f"{PARTITIONS} partitions to be shared, now {owned()}", every=0.1)
 
     def counted_total(self):
-        """How many records Redis has counted so far, over all partitions."""
+        """The number of records that Redis has counted so far, over all partitions."""
         return sum(self.place.counted().values())
 
     def wait_counted(self, count, seconds=60):
-        """Waits until Redis has counted at least so many records."""
+        """Waits until Redis has counted at least this many records."""
         wait.until(lambda: self.counted_total() >= count, seconds,
-                   lambda: f"{count} records counted, have {self.counted_total()}",
+                   lambda: f"{count} records to be counted, now {self.counted_total()}",
                    alive=self.alive)
 
     def close(self):
-        """Ends what still runs; fails if a sanitizer spoke, or an instance is found crashed."""
+        """Kills what still runs; fails if a sanitizer reported anything."""
         findings = []
         for instance in self.instances:
             instance.kill()
@@ -125,13 +125,13 @@ class World:
 
 
 def dotted(options):
-    """section__some__key=1 as {"section.some.key": 1}."""
+    """Turns section__some__key=1 into {"section.some.key": 1}."""
     return {name.replace("__", "."): value for name, value in options.items()}
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Shows the end of every instance's log beside a failure."""
+    """Adds the end of every instance's log to a failure report."""
     report = (yield).get_result()
     if report.when == "call" and report.failed and "world" in item.funcargs:
         for instance in item.funcargs["world"].instances:
@@ -141,16 +141,16 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory):
-    """The broker of all tests, running when a test begins."""
+    """The broker that all tests share."""
     with kafka.running(tmp_path_factory) as server:
         yield server
 
 
 @pytest.fixture
 def world(broker, tmp_path, request):
-    """A World with a fresh Redis; `@pytest.mark.redis(...)` gives RedisServer's arguments."""
+    """A World with a fresh Redis; `@pytest.mark.redis(...)` passes arguments to RedisServer."""
     if not os.path.exists(rollcall.BINARY):
-        pytest.fail(f"no program at {rollcall.BINARY}: run ./dev build, or set RC_BINARY")
+        pytest.fail(f"{rollcall.BINARY} does not exist: run ./dev build, or set RC_BINARY")
     if not broker.is_running():
         broker.start()
     marker = request.node.get_closest_marker("redis")

@@ -1,4 +1,4 @@
-"""A real Apache Kafka broker (KRaft) in a folder of its own, on free loopback ports."""
+"""A real Apache Kafka broker (KRaft) in its own folder, on free loopback ports."""
 
 import base64
 import contextlib
@@ -24,7 +24,7 @@ JARS = os.environ.get("RC_KAFKA_JARS") or os.path.join(
 #: The one user of the SASL listener. The plain listener's user is a super user.
 SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
 
-#: As librdkafka calls them, by their number in a batch.
+#: The codecs under librdkafka's names, indexed by their number in a record batch.
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 _PROPERTIES = """
@@ -71,7 +71,7 @@ num.io.threads=2
 num.recovery.threads.per.data.dir=2
 log.cleaner.enable=false
 log.flush.start.offset.checkpoint.interval.ms=60000
-# Records carry times of years ago: neither age nor a leap in time may delete or roll anything.
+# Records have timestamps from years ago. Age and jumps in time must not delete or roll logs.
 log.retention.ms=-1
 log.retention.bytes=-1
 log.roll.ms=3153600000000
@@ -79,7 +79,7 @@ log.roll.ms=3153600000000
 
 
 def _persist(ask, what):
-    """Asks until the broker gives an answer: just after a start, leaders are still unknown."""
+    """Retries a request, because leaders are still unknown just after a broker start."""
     def attempt():
         try:
             return [ask()]
@@ -92,14 +92,14 @@ def _persist(ask, what):
 
 
 class Client:
-    """What is asked of a broker, or of a cluster, whose plain listeners are in `address`."""
+    """Requests to a broker, or to a cluster, whose plain listeners are in `address`."""
 
     address = None
     _admin = None
     _asker = None  # (group, consumer)
 
     def admin(self):
-        """An admin client of the plain listeners, made anew after the broker was down."""
+        """Returns an admin client of the plain listeners; a new one after the broker was down."""
         if self._admin is None:
             self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0,
                                        "socket.timeout.ms": 10000,
@@ -107,28 +107,30 @@ class Client:
         return self._admin
 
     def create_topic(self, topic, partitions, **config):
-        """Creates a topic (config: a__b=1 is a.b=1) and waits until its leaders are known."""
+        """Creates a topic (a__b=1 sets a.b=1) and waits until its leaders are known."""
         settings = {name.replace("__", "."): str(value) for name, value in config.items()}
         wanted = NewTopic(topic, partitions, config=settings)
         self.admin().create_topics([wanted])[topic].result(30)
-        wait.until(lambda: self.partition_count(topic) == partitions, 30, f"topic {topic}")
+        wait.until(lambda: self.partition_count(topic) == partitions, 30,
+                   f"topic {topic} to be created")
 
     def grow_topics(self, topics, partitions):
-        """Adds partitions up to so many to all at once, and waits until their leaders are known."""
+        """Grows all topics to this many partitions at once; waits until their leaders are known."""
         grown = self.admin().create_partitions([NewPartitions(topic, partitions)
                                                 for topic in topics])
         for topic in topics:
             grown[topic].result(30)
         for topic in topics:
-            wait.until(lambda: self.partition_count(topic) == partitions, 30, f"{topic} grown")
+            wait.until(lambda: self.partition_count(topic) == partitions, 30,
+                       f"topic {topic} to grow to {partitions} partitions")
 
     def delete_topic(self, topic):
         """Deletes a topic and waits until it is gone."""
         self.admin().delete_topics([topic])[topic].result(30)
-        wait.until(lambda: self.partition_count(topic) == 0, 30, f"topic {topic} gone")
+        wait.until(lambda: self.partition_count(topic) == 0, 30, f"topic {topic} to be deleted")
 
     def partition_count(self, topic):
-        """How many partitions with a leader the topic has; 0 if there is no such topic."""
+        """The number of the topic's partitions that have a leader; 0 if it does not exist."""
         found = self.admin().list_topics(timeout=10).topics.get(topic)
         if found is None or found.error is not None:
             return 0
@@ -148,19 +150,19 @@ class Client:
         return _persist(ask, f"offsets of {topic}")
 
     def end_offsets(self, topic):
-        """partition -> high watermark."""
+        """Returns partition -> high watermark."""
         return self._offsets(topic, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
 
     def stable_offsets(self, topic):
-        """partition -> last stable offset: what a read_committed reader gets to."""
+        """Returns partition -> last stable offset, up to which a read_committed reader can read."""
         return self._offsets(topic, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
 
     def begin_offsets(self, topic):
-        """partition -> the log's start."""
+        """Returns partition -> log start offset."""
         return self._offsets(topic, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
 
     def group_state(self, group):
-        """What the coordinator says of a group: its state, and who owns what."""
+        """Describes a group as its coordinator sees it: the state, and each member's partitions."""
         found = self.admin().describe_consumer_groups([group], request_timeout=10)[group].result(15)
         members = {f"{member.member_id} {member.group_instance_id or ''}".strip():
                    [part.partition for part in member.assignment.topic_partitions]
@@ -168,7 +170,7 @@ class Client:
         return f"{found.state.name} {members}"
 
     def committed(self, group, topic):
-        """partition -> the group's committed offset, for partitions that have one."""
+        """Returns partition -> the group's committed offset, for partitions that have one."""
         asked = [TopicPartition(topic, p) for p in range(self.partition_count(topic))]
         if not asked:
             return {}
@@ -180,8 +182,8 @@ class Client:
         return {part.partition: part.offset for part in found if part.offset >= 0}
 
     def _asker_of(self, group):
-        """A consumer that never joins: the admin client may fail for good, or crash, over this
-        question when a broker went down and came back."""
+        """Returns a consumer that never joins the group. The admin client cannot be used for this:
+        it may fail permanently, or crash, if a broker restarts meanwhile."""
         if self._asker is None or self._asker[0] != group:
             self._drop_asker()
             self._asker = group, Consumer({
@@ -196,14 +198,14 @@ class Client:
         self._asker = None
 
     def commit(self, group, topic, offsets):
-        """Sets committed offsets of a group without members."""
+        """Sets the committed offsets of a group without members."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": group})
         consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()],
                         asynchronous=False)
         consumer.close()
 
     def members(self, group):
-        """How many members the group has now."""
+        """The current number of members of the group."""
         try:
             found = self.admin().describe_consumer_groups([group])[group].result(10)
         except (KafkaException, TimeoutError):
@@ -211,21 +213,21 @@ class Client:
         return len(found.members)
 
     def delete_records(self, topic, before):
-        """Deletes what lies below the offsets in before: partition -> offset."""
+        """Deletes the records below the offsets in before: partition -> offset."""
         asked = [TopicPartition(topic, p, offset) for p, offset in before.items()]
         for future in self.admin().delete_records(asked).values():
             future.result(30)
 
     def deny_create(self, topic):
-        """Forbids the SASL user to create this topic; returns a function that lifts the ban."""
+        """Denies the SASL user the creation of this topic; returns a function that undoes it."""
         return self.deny(AclOperation.CREATE, (ResourceType.TOPIC, topic),
                          (ResourceType.BROKER, "kafka-cluster"))
 
     def deny(self, operation, *resources):
-        """Forbids the SASL user this one operation on (kind, name); returns what lifts the ban.
+        """Denies the SASL user an operation on each (kind, name); returns a function to undo it.
 
-        The others are allowed in so many words: where a resource has any ACL, all that none allows
-        is forbidden.
+        All other operations are allowed explicitly, because a resource that has any ACL forbids
+        everything that no ACL allows.
         """
         acls = [AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{SASL_USER}", "*",
                            *rule) for kind, name in resources
@@ -245,14 +247,14 @@ class Client:
 
 
 def new_cluster_id():
-    """A random id as StorageTool takes it."""
+    """Returns a random cluster id in the format of StorageTool."""
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
     return "A" + cluster_id[1:] if cluster_id.startswith("-") else cluster_id
 
 
 @contextlib.contextmanager
 def running(tmp_path_factory, **options):
-    """A broker of a fixture's own, for as long as that is in use; options as for Kafka."""
+    """Runs a broker while the context is open; takes the options of Kafka."""
     server = Kafka(str(tmp_path_factory.mktemp("kafka")), **options)
     server.start()
     yield server
@@ -260,12 +262,12 @@ def running(tmp_path_factory, **options):
 
 
 class Kafka(Client):
-    """One broker. Its folder and its ports stay the same over stop, kill and start.
+    """One broker. It keeps its folder and its ports over stop, kill and start.
 
-    For one of several, `controllers` is node id -> controller port of all of them, and `cluster_id`
-    theirs. `extra` is text for the end of server.properties, where it overrides what is above.
-    `advertise` takes the port of a third listener and answers the one that clients of it are sent
-    to: that of a proxy.
+    In a cluster, `controllers` maps every node id to its controller port, and `cluster_id` is the
+    id of the cluster. `extra` is appended to server.properties and overrides earlier lines.
+    `advertise` takes the port of a third listener and returns the port to advertise for it, that of
+    a proxy.
     """
 
     def __init__(self, folder, node_id=1, controllers=None, cluster_id=None, heap_mb=512,
@@ -286,7 +288,7 @@ class Kafka(Client):
         self._heap_mb = heap_mb
         self._process = None
         if not glob.glob(os.path.join(JARS, "kafka_2.13-*.jar")):
-            raise RuntimeError(f"no Kafka jars in {JARS}: run ./dev test, or set RC_KAFKA_JARS")
+            raise RuntimeError(f"{JARS} has no Kafka jars: run ./dev test, or set RC_KAFKA_JARS")
         os.makedirs(folder, exist_ok=True)
         with open(self._properties, "w") as out:
             out.write(_PROPERTIES.format(
@@ -300,7 +302,7 @@ class Kafka(Client):
                                          cluster_id or new_cluster_id(), "-c", self._properties),
                               capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
-            raise RuntimeError(f"formatting the broker's storage: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"cannot format the broker's storage: {done.stdout}{done.stderr}")
 
     def _java(self, main_class, *arguments):
         return ["java", f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m",
@@ -308,24 +310,24 @@ class Kafka(Client):
                 "-cp", os.path.join(JARS, "*"), main_class, *arguments]
 
     def start(self):
-        """Starts the broker and waits until it answers."""
+        """Starts the broker and waits until it responds."""
         self.launch()
         return self.wait_answers()
 
     def launch(self):
-        """Starts the broker; one of several answers once most of them run."""
+        """Starts the broker without waiting; in a cluster it responds once a majority runs."""
         self._process = process.spawn(self._java("kafka.Kafka", self._properties), self.log_path,
                                       cwd=self.folder)
 
     def wait_answers(self):
-        """Waits until the broker answers."""
-        wait.until(self._answers, 90, lambda: f"Kafka answers: {process.tail(self.log_path)}",
+        """Waits until the broker responds."""
+        wait.until(self._answers, 90, lambda: f"Kafka to respond: {process.tail(self.log_path)}",
                    every=0.2, alive=self._check_alive)
         return self
 
     def _check_alive(self):
         if self._process.poll() is not None:
-            raise RuntimeError(f"Kafka ended: {process.tail(self.log_path)}")
+            raise RuntimeError(f"Kafka exited: {process.tail(self.log_path)}")
 
     def _answers(self):
         try:
@@ -335,7 +337,7 @@ class Kafka(Client):
             return False
 
     def codecs(self, topic):
-        """The codecs that batches of records in the topic's log have, as they lie on disk."""
+        """The compression codecs of the record batches in the topic's log on disk."""
         found = set()
         for path in glob.glob(os.path.join(self.folder, "data", f"{topic}-[0-9]*", "*.log")):
             with open(path, "rb") as segment:
@@ -343,31 +345,31 @@ class Kafka(Client):
             at = 0
             while at + 23 <= len(log):
                 length, magic, attributes = struct.unpack_from(">8xi4xb4xh", log, at)
-                assert magic == 2, f"{path} has at {at} a batch of format {magic}"
-                if not attributes & 0x20:  # a control batch: no records
+                assert magic == 2, f"{path} has a batch of format {magic} at {at}"
+                if not attributes & 0x20:  # a control batch has no records
                     found.add(CODECS[attributes & 7])
                 at += 12 + length
         return found
 
     def stop(self):
-        """An orderly stop (SIGTERM)."""
+        """Stops the broker cleanly with SIGTERM."""
         process.terminate(self._process, 60)
         self._admin = None
 
     def kill(self):
-        """kill -9."""
+        """Kills the broker with SIGKILL."""
         process.kill(self._process)
         self._admin = None
 
     def lose_groups(self):
-        """To a broker that does not run: what it knew of all groups is gone from its disk."""
+        """Deletes all group state from the disk of a stopped broker."""
         for path in glob.glob(os.path.join(self.folder, "data", "__consumer_offsets-*")):
             shutil.rmtree(path)
 
     def signal(self, number):
-        """Sends a signal."""
+        """Sends the broker a signal."""
         self._process.send_signal(number)
 
     def is_running(self):
-        """Whether the broker's process lives."""
+        """Whether the broker's process is running."""
         return self._process is not None and self._process.poll() is None

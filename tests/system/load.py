@@ -1,4 +1,4 @@
-"""Seeded login events of every kind, written to Kafka; what was written is remembered exactly."""
+"""Seeded login events of every kind, written to Kafka and recorded exactly."""
 
 import json
 import random
@@ -10,12 +10,12 @@ from confluent_kafka import Producer
 import oracle
 import wait
 
-#: 2024-07-10 00:00 UTC, where the load's days begin.
+#: 2024-07-10 00:00 UTC, the first day of the load.
 DAY_0 = 1720569600
 TODAY_MS = int(time.time() * 1000)
-#: Days over which ordinary logins spread.
+#: Number of days over which ordinary logins spread.
 SPREAD_DAYS = 10
-#: Bursts have their minutes to themselves, on the days before DAY_0.
+#: Bursts use minutes of their own, on the days before DAY_0.
 BURST_SIZES = (2, 9, 10, 11, 12, 25)
 
 _DEVICES = ["android"] * 6 + ["iOS"] * 5 + ["web"] * 3 + [
@@ -27,7 +27,7 @@ HEADERS = [None, None, None, [("trace", b"4bf92f35")],
 
 
 def spelled(document, rng):
-    """A document as JSON bytes in one of many equally valid spellings."""
+    """Returns a document as JSON bytes in one of many equally valid spellings."""
     items = list(document.items())
     if rng.random() < 0.3:
         rng.shuffle(items)
@@ -40,7 +40,7 @@ def spelled(document, rng):
 
 
 def plain(second, rng):
-    """An ordinary login as a document."""
+    """Returns an ordinary login as a document."""
     return {"user_id": f"{rng.getrandbits(64):016x}-{rng.randrange(500):04d}",
             "app_version": rng.choice(["2.3.0", "2.2.9", "3.0.0-rc1"]),
             "ip": f"{rng.randrange(1, 224)}.{rng.randrange(256)}.3.2",
@@ -49,7 +49,7 @@ def plain(second, rng):
 
 
 def _insert(text, extra, at_end):
-    """JSON text of an object with more members before its first or after its last one."""
+    """Returns the JSON text of an object with extra members before the first or after the last."""
     if at_end:
         return text[:text.rindex(b"}")] + b"," + extra + b"}"
     start = text.index(b"{")
@@ -57,7 +57,7 @@ def _insert(text, extra, at_end):
 
 
 def odd(second, rng):
-    """An accepted login in an unusual form: (value, seconds that Kafka's time lies behind)."""
+    """Returns an accepted login in an unusual form: (value, seconds Kafka's time is behind)."""
     login = plain(second, rng)
     kind = rng.randrange(10)
     if kind == 0:
@@ -86,7 +86,7 @@ def odd(second, rng):
 
 
 def refused(second, rng):
-    """A record that is no login, every reason in turn: (value, seconds Kafka lies behind)."""
+    """Returns a record to be rejected, for any reason: (value, seconds Kafka's time is behind)."""
     login = plain(second, rng)
     text = spelled(login, rng)
     reason = rng.choice(oracle.REASONS)
@@ -127,7 +127,7 @@ def refused(second, rng):
 
 
 class Events:
-    """An endless row of events, the same for the same seed."""
+    """An endless series of events, determined by the seed."""
 
     def __init__(self, seed, partitions=4, refused_percent=10, odd_percent=10, tagged=False):
         self._rng = random.Random(seed)
@@ -137,7 +137,7 @@ class Events:
         self._tagged = tagged
         self._serial = 0
         self._burst_minute = DAY_0
-        self._pending = []  # seconds that bursts still have to send
+        self._pending = []  # timestamps that bursts still have to send
 
     def _second(self):
         rng = self._rng
@@ -152,9 +152,9 @@ class Events:
         return DAY_0 + rng.randrange(SPREAD_DAYS * 86400)
 
     def make(self):
-        """The next event: (partition, key, value, timestamp_ms, headers).
+        """Returns the next event: (partition, key, value, timestamp_ms, headers).
 
-        With `tagged` its headers hold a number of its own, `test.serial`.
+        With `tagged` its headers contain a unique number, `test.serial`.
         """
         rng = self._rng
         second = self._second()
@@ -165,8 +165,8 @@ class Events:
             value, ahead_s = odd(second, rng)
         else:
             value, ahead_s = spelled(plain(second, rng), rng), 0
-        # At the border of the future Kafka's time is exact, elsewhere that of today: a broker that
-        # restarts forgets an idempotent producer whose last records are older than a day.
+        # Kafka's timestamp is today unless the login must be in its future: a restarted broker
+        # forgets an idempotent producer whose last records are older than a day.
         timestamp_ms = (second - ahead_s) * 1000 if ahead_s else TODAY_MS + rng.randrange(3000)
         key = None if rng.random() < 0.6 else f"key-{rng.randrange(1000)}".encode()
         headers = rng.choice(HEADERS)
@@ -177,7 +177,7 @@ class Events:
 
 
 class Load:
-    """Writes events into one topic, and remembers in `records` what Kafka acknowledged."""
+    """Writes events into one topic, and lists in `records` what Kafka acknowledged."""
 
     def __init__(self, broker, topic, events):
         self.topic = topic
@@ -189,11 +189,11 @@ class Load:
             "queue.buffering.max.messages": 200000, "message.max.bytes": 2000000})
 
     def make_event(self):
-        """The next event of this load, for who sends it otherwise: see Events.make."""
+        """Returns the next event without sending it; see Events.make."""
         return self._events.make()
 
     def send(self, partition, key, value, timestamp_ms, headers=None):
-        """Sends one record of the caller's own making."""
+        """Sends one record made by the caller."""
         def delivered(error, message):
             assert error is None, f"the load's own producer failed: {error}"
             self.records.append(oracle.Record(partition, message.offset(), key, value,
@@ -216,11 +216,11 @@ class Load:
         self.flush()
 
     def send_next(self):
-        """Sends the next of the events."""
+        """Sends the next event."""
         self.send(*self._events.make())
 
     def poll(self):
-        """Takes note of what was acknowledged meanwhile."""
+        """Records what has been acknowledged meanwhile."""
         self._producer.poll(0)
 
     def flush(self):
@@ -229,7 +229,7 @@ class Load:
         assert left == 0, f"{left} records of the load were not acknowledged"
 
     def feed(self, per_second):
-        """A context in which events flow at about this rate, from a thread of their own."""
+        """Returns a context in which a thread sends events at about this rate."""
         return _Feed(self, per_second)
 
 
@@ -252,7 +252,7 @@ class _Feed:
                 self._load.poll()
                 self._stop.wait(0.02)
             self._load.flush()
-        except BaseException as error:  # handed to the test's own thread
+        except BaseException as error:  # raised again in the test's thread
             self._error = error
 
     def __enter__(self):
@@ -266,9 +266,9 @@ class _Feed:
             raise self._error
 
     def wait_for_more(self, count, seconds=60):
-        """Waits until count more records are acknowledged than now."""
+        """Waits until count more records are acknowledged."""
         goal = len(self._load.records) + count
         wait.until(lambda: self._error or len(self._load.records) >= goal, seconds,
-                   lambda: f"{goal} records acknowledged, have {len(self._load.records)}")
+                   lambda: f"{goal} records to be acknowledged, now {len(self._load.records)}")
         if self._error:
             raise self._error

@@ -1,7 +1,7 @@
-"""What rollcall must answer to given input, written from its interface alone.
+"""Computes what rollcall must produce from given input, written from its interface alone.
 
-It shares nothing with the program: another language, another JSON parser, no streaming, no state
-between records. Slow and plain on purpose.
+It shares nothing with the program: it uses another language and another JSON parser, does not
+stream, and keeps no state between records. It is slow and simple on purpose.
 """
 
 import collections
@@ -17,21 +17,21 @@ THRESHOLD = 10
 
 EMPTY, NOT_JSON, NOT_OBJECT = "empty", "not_json", "not_object"
 MISSING_FIELD, BAD_VALUE, BAD_TIMESTAMP = "missing_field", "bad_value", "bad_timestamp"
-#: In the order in which they are looked for: of several that apply, the first is the verdict.
+#: In the order of checking: if several apply, the first one is the verdict.
 REASONS = (EMPTY, NOT_JSON, NOT_OBJECT, MISSING_FIELD, BAD_VALUE, BAD_TIMESTAMP)
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
-#: One input record as Kafka has it: key and value are bytes or None, headers a list of
-#: (name, bytes or None), timestamp_ms Kafka's own, or -1 if it has none.
+#: One input record as stored in Kafka: key and value are bytes or None, headers a list of
+#: (name, bytes or None), timestamp_ms Kafka's timestamp, or -1 if it has none.
 Record = collections.namedtuple("Record", "partition offset key value timestamp_ms headers")
 
-#: What is known of an accepted record: dimensions is name -> value (str), second is Unix time.
+#: The content of an accepted record: dimensions is name -> value (str), second is Unix time.
 Login = collections.namedtuple("Login", "dimensions second user_id")
 
 
 class Rejected(Exception):
-    """A record is not a login; str() is the reason."""
+    """The record is not a valid login; str() is the reason."""
 
 
 def _refuse_constant(name):
@@ -39,12 +39,12 @@ def _refuse_constant(name):
 
 
 def parse(value):
-    """The JSON document in value, strictly by RFC 8259 in UTF-8; ValueError if it is none."""
+    """Parses value strictly as RFC 8259 JSON in UTF-8; raises ValueError if it is not."""
     return json.loads(value.decode("utf-8", "strict"), parse_constant=_refuse_constant)
 
 
 def _whole_seconds(found):
-    """found as whole seconds since 1970, or None."""
+    """Returns found as whole seconds since 1970, or None."""
     if isinstance(found, bool):
         return None
     if isinstance(found, str):
@@ -57,7 +57,7 @@ def _whole_seconds(found):
 
 
 def judge(value, timestamp_ms, dimensions=DIMENSIONS, max_future_s=MAX_FUTURE_S):
-    """The Login that a record holds; raises Rejected with the reason if it holds none."""
+    """Returns the Login in a record, or raises Rejected with the reason."""
     if not value:
         raise Rejected(EMPTY)
     try:
@@ -82,7 +82,7 @@ def judge(value, timestamp_ms, dimensions=DIMENSIONS, max_future_s=MAX_FUTURE_S)
 
 
 def verdict(record, **rules):
-    """The reason for which record is rejected, or None if it is accepted."""
+    """Returns the reason why record is rejected, or None if it is accepted."""
     try:
         judge(record.value, record.timestamp_ms, **rules)
     except Rejected as reason:
@@ -91,16 +91,16 @@ def verdict(record, **rules):
 
 
 def minute_of(second):
-    """The UTC minute as "YYYY-MM-DD HH:MM"."""
+    """Returns the UTC minute as "YYYY-MM-DD HH:MM"."""
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(second))
 
 
 class Expected:
-    """What must be in Redis and in the output topics once all the given records are through.
+    """What must be in Redis and in the output topics once all given records are processed.
 
     dimensions: name -> value -> logins; minutes: "YYYY-MM-DD HH:MM" -> logins; rejected: reason ->
     records; published: partition -> list of Record as a reader must see them, in order; refused:
-    partition -> list of (Record, reason), likewise.
+    partition -> list of (Record, reason) of the rejected ones, in order.
     """
 
     def __init__(self, records=(), dimensions=DIMENSIONS, threshold=THRESHOLD,
@@ -116,7 +116,7 @@ class Expected:
             self.add(record)
 
     def add(self, record):
-        """Takes one more record, which must follow the earlier ones of its partition."""
+        """Adds one record, which must follow the earlier ones of its partition."""
         try:
             login = judge(record.value, record.timestamp_ms, **self._rules)
         except Rejected as reason:
@@ -132,12 +132,12 @@ class Expected:
 
     @property
     def accepted_count(self):
-        """How many records were accepted."""
+        """The number of accepted records."""
         return sum(len(records) for records in self.published.values())
 
     @property
     def rejected_count(self):
-        """How many records were rejected."""
+        """The number of rejected records."""
         return sum(self.rejected.values())
 
     @property
@@ -147,7 +147,7 @@ class Expected:
 
     @property
     def days(self):
-        """minute counts as Redis holds them: "YYYY-MM-DD" -> "HH:MM" -> logins."""
+        """The minute counts as stored in Redis: "YYYY-MM-DD" -> "HH:MM" -> logins."""
         found = collections.defaultdict(dict)
         for minute, count in self.minutes.items():
             day, clock = minute.split(" ")
@@ -155,7 +155,7 @@ class Expected:
         return dict(found)
 
     def snapshot(self):
-        """What `rollcall snapshot` must print."""
+        """Returns what `rollcall snapshot` must print."""
         return {"Logins by Device Type": dict(self.dimensions["device_type"]),
                 "Logins by Locale": dict(self.dimensions["locale"]),
                 "Logins Over Time": dict(self.minutes),
@@ -168,7 +168,7 @@ def _signed(number):
 
 
 def murmur2(data):
-    """MurmurHash2 as Kafka's Java clients compute it (32 bit, seed 0x9747b28c)."""
+    """Computes MurmurHash2 like Kafka's Java clients (32 bits, seed 0x9747b28c)."""
     m, mask = 0x5bd1e995, 0xffffffff
     h = (0x9747b28c ^ len(data)) & mask
     whole = len(data) & ~3
@@ -184,5 +184,5 @@ def murmur2(data):
 
 
 def java_partition(key, partition_count):
-    """The partition that Java's default partitioner picks for a record with this key."""
+    """Returns the partition that Java's default partitioner picks for this key."""
     return (murmur2(key) & 0x7fffffff) % partition_count

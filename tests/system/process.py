@@ -1,4 +1,4 @@
-"""Servers and programs as child processes that cannot outlive the tests."""
+"""Runs servers and programs as child processes that cannot outlive the tests."""
 
 import ctypes
 import os
@@ -16,14 +16,14 @@ def _die_with_parent():
 
 
 def spawn(command, log_path, env=None, cwd=None, stdout=None):
-    """Starts command; both its outputs go to log_path (append), or stdout elsewhere if given."""
+    """Starts command. Appends its output to log_path; `stdout` redirects only standard output."""
     with open(log_path, "ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout or log,
                                 stderr=log, env=env, cwd=cwd, preexec_fn=_die_with_parent)
 
 
 def kill(process):
-    """kill -9, and waits for the end; a process that is gone, or None, is fine."""
+    """Kills a process with SIGKILL and waits for it; does nothing if it is None or has exited."""
     if process is None or process.poll() is not None:
         return
     process.kill()
@@ -31,7 +31,7 @@ def kill(process):
 
 
 def terminate(process, seconds):
-    """SIGTERM, kill -9 if that takes longer than seconds; returns the exit status."""
+    """Sends SIGTERM, and SIGKILL if the process has not exited in time; returns the exit status."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -42,10 +42,9 @@ def terminate(process, seconds):
 
 
 def free_port():
-    """A free loopback port below the range that the kernel hands out to clients.
+    """Returns a free loopback port below the range that the kernel assigns to clients.
 
-    A server that goes down for a moment would otherwise find its port taken by someone's
-    outgoing connection when it comes back.
+    In that range, an outgoing connection could take a server's port while it restarts.
     """
     while True:
         port = random.SystemRandom().randrange(15000, 32000)
@@ -58,7 +57,7 @@ def free_port():
 
 
 def tail(path, lines=40):
-    """The last lines of a log, for error messages."""
+    """Returns the last lines of a log, for error messages."""
     if not os.path.exists(path):
         return "(no log)"
     with open(path, errors="replace") as log:

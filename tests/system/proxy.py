@@ -1,16 +1,16 @@
-"""A TCP proxy in a process of its own: the network between rollcall and one server, to be cut.
+"""A TCP proxy in its own process, which simulates network faults between rollcall and a server.
 
-Each route forwards from a port of its own to a target. Its mode can be changed at any time:
+Each route listens on a port and forwards to a target. Its mode can be changed at any time:
 
-  pass            forwards
-  cut             closes every connection, and each new one at once
-  hole            keeps connections open and forwards nothing; what came in meanwhile arrives later
+  pass            forwards everything
+  cut             closes every connection, and new ones at once
+  hole            keeps connections open, but holds back all data until the mode changes
   delay SECONDS   forwards everything that much later
-  reply WHICH     forwards requests; the first reply to one of those in WHICH is dropped, and its
-                  connection closed: the request was executed and nobody was told. For Kafka WHICH
-                  is a list of API keys, for others of byte strings in the request.
-  blind           forwards, but a Kafka's metadata name no brokers: as a cluster answers whose brokers
-                  are all fenced. Connections are closed when it begins, and when it ends
+  reply WHICH     forwards requests, but drops the first reply to a request in WHICH and closes its
+                  connection: the request was executed, but the client cannot know. For Kafka,
+                  WHICH is a list of API keys, otherwise a list of byte strings in the request
+  blind           forwards, but removes all brokers from Kafka's metadata responses, as if every
+                  broker of the cluster were fenced. Closes connections when it begins and ends
 """
 
 import asyncio
@@ -33,28 +33,28 @@ class Proxy:
         self.dropped_replies = 0
 
     def add(self, target_port):
-        """Makes a route to a port of this machine; returns the port on which it listens."""
+        """Adds a route to a port of this machine; returns the port on which it listens."""
         port = process.free_port()
         self._ask("add", port, target_port)
         return port
 
     def retarget(self, port, target_port):
-        """New connections go elsewhere; those that exist are closed."""
+        """Sends new connections to another port, and closes the existing ones."""
         self._ask("retarget", port, target_port)
 
     def set(self, port, mode, argument=None):
-        """Changes a route's mode. Leaving `reply` returns how many replies were dropped."""
+        """Changes a route's mode; returns the number of replies dropped in the previous mode."""
         return self._ask("set", port, mode, argument)
 
     def blinded(self, port):
-        """The client ids of those who got metadata without brokers since this route's mode was set."""
-        return self._ask("tell_blinded", port)
+        """The ids of clients that got metadata without brokers since this route's mode was set."""
+        return self._ask("list_blinded", port)
 
     def _ask(self, *words):
         self._ours.send(words)
         if not self._ours.poll(20):
             self.worker.check()
-            raise AssertionError(f"the proxy does not answer to {words}")
+            raise AssertionError(f"the proxy does not respond to {words}")
         return self._ours.recv()
 
 
@@ -67,7 +67,7 @@ class _Route:
         self.pairs = set()
 
     def set(self, mode, argument):
-        """Changes the mode; what a hole or a delay held back is let go."""
+        """Changes the mode, and forwards what a hole or a delay held back."""
         dropped, self.dropped = self.dropped, 0
         closes = mode == "cut" or "blind" in (mode, self.mode)
         self.blinded.clear()
@@ -85,24 +85,24 @@ class _Route:
         for pair in list(self.pairs):
             pair.close()
 
-    def tell_blinded(self):
+    def list_blinded(self):
         """See Proxy.blinded."""
         return self.blinded
 
     async def serve(self):
-        """Listens until the process ends."""
+        """Starts listening, until the process exits."""
         loop = asyncio.get_running_loop()
         await loop.create_server(lambda: _Pair(self), "127.0.0.1", self.port, backlog=100)
 
 
 class _Pair(asyncio.Protocol):
-    """A client's connection, and with it the one to the server."""
+    """A client's connection together with the matching connection to the server."""
 
     def __init__(self, route):
         self.route = route
         self.client = self.server = None
         self.held = []  # (is_request, bytes) in order
-        self.is_armed = False  # the next reply is to be dropped
+        self.is_armed = False  # drop the next reply
         self.blindfold = _Blindfold(route.blinded) if route.mode == "blind" else None
         self.is_closed = False
 
@@ -135,7 +135,7 @@ class _Pair(asyncio.Protocol):
         self.came(True, data)
 
     def came(self, is_request, data):
-        """Bytes from one of the two sides."""
+        """Handles bytes from one of the two sides."""
         mode = self.route.mode
         if mode == "hole" or self.server is None or self.held:
             self.held.append((is_request, data))
@@ -163,13 +163,13 @@ class _Pair(asyncio.Protocol):
         if self.is_closed or self.route.mode == "hole":
             return
         if self.server is None:
-            return  # flushed once connected
+            return  # _connect() flushes
         for is_request, data in self.held[:count]:
             self._forward(is_request, data)
         del self.held[:count]
 
     def flush(self):
-        """Lets go of what was held back."""
+        """Forwards what was held back."""
         if self.route.mode != "hole" and self.server is not None:
             self._release(len(self.held))
 
@@ -195,7 +195,7 @@ class _Pair(asyncio.Protocol):
 
 
 class _Back(asyncio.Protocol):
-    """The server's side of a pair."""
+    """The server side of a pair."""
 
     def __init__(self, pair):
         self._pair = pair
@@ -208,17 +208,17 @@ class _Back(asyncio.Protocol):
 
 
 class _Blindfold:
-    """Takes the brokers out of a Kafka's metadata, for as long as its connection was blind."""
+    """Removes the brokers from the metadata responses on a connection."""
 
-    _METADATA, _FLEXIBLE = 3, 9  # the API's key, and its first version in the present format
+    _METADATA, _FLEXIBLE = 3, 9  # the API key, and its first version with the flexible encoding
 
     def __init__(self, blinded):
         self._blinded = blinded
-        self._asked = {}  # correlation id -> client id, of requests for metadata
-        self._halves = {True: b"", False: b""}  # by is_request: what is not yet a whole frame
+        self._asked = {}  # correlation id -> client id, of metadata requests
+        self._halves = {True: b"", False: b""}  # by is_request: bytes of an incomplete frame
 
     def pass_on(self, is_request, data):
-        """What to forward now in place of data."""
+        """Returns the bytes to forward now in place of data."""
         data, out = self._halves[is_request] + data, b""
         while len(data) >= 4 and len(data) >= 4 + int.from_bytes(data[:4], "big"):
             size = 4 + int.from_bytes(data[:4], "big")
@@ -241,21 +241,21 @@ class _Blindfold:
 
 
 def _without_brokers(frame):
-    """A metadata reply: size, correlation id, tags, throttle time, brokers (id, host, port, rack,
-    tags), and what follows."""
+    """Removes the brokers from a metadata response. Its fields are size, correlation id, tags,
+    throttle time, brokers (id, host, port, rack, tags), and the rest."""
     begin = at = 4 + 4 + 1 + 4
     count, at = _varint(frame, at)
     for _ in range(count - 1):
         host, at = _varint(frame, at + 4)
         rack, at = _varint(frame, at + host - 1 + 4)
         tags, at = _varint(frame, at + max(rack - 1, 0))
-        assert tags == 0, "a broker with tagged fields"
+        assert tags == 0, "the response has a broker with tagged fields"
     body = frame[4:begin] + b"\x01" + frame[at:]
     return len(body).to_bytes(4, "big") + body
 
 
 def _varint(data, at):
-    """(value, where it ends)."""
+    """Returns (value, offset behind it)."""
     value = shift = 0
     while True:
         value |= (data[at] & 0x7F) << shift
@@ -265,7 +265,7 @@ def _varint(data, at):
 
 
 def _is_wanted(request, which):
-    """Whether a request is one of those whose reply is to be dropped."""
+    """Whether the reply to this request is to be dropped."""
     if isinstance(which[0], int):  # Kafka: a length of 4 bytes, then the API key
         return len(request) > 6 and int.from_bytes(request[4:6], "big") in which
     return any(text in request for text in which)
@@ -285,7 +285,7 @@ async def _serve(pipe):
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
-    def told():
+    def receive():
         try:
             word, port, *rest = pipe.recv()
         except EOFError:
@@ -299,5 +299,5 @@ async def _serve(pipe):
         else:
             pipe.send(getattr(routes[port], word)(*rest))
 
-    loop.add_reader(pipe.fileno(), told)
+    loop.add_reader(pipe.fileno(), receive)
     await ended

@@ -1,4 +1,4 @@
-"""A private Redis server in a folder of its own, on a free loopback port."""
+"""A private Redis server in its own folder, on a free loopback port."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ import wait
 
 
 class RedisServer:
-    """One server. Its folder and its port stay the same over stop, kill and start."""
+    """One server. It keeps its folder and its port over stop, kill and start."""
 
     def __init__(self, folder, password=None, append_only=False, extra=()):
         self.folder = folder
@@ -25,18 +25,18 @@ class RedisServer:
         os.makedirs(folder, exist_ok=True)
 
     def url(self, password=None):
-        """The address as rollcall takes it, with the server's password or another one."""
+        """Returns the redis.url for rollcall, with the server's password or another one."""
         secret = password or self.password
         login = f":{secret}@" if secret else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     def client(self):
-        """A client that keeps bytes as bytes."""
+        """Returns a client that does not decode replies."""
         return redis.Redis(port=self.port, host="127.0.0.1", password=self.password,
                            socket_timeout=20)
 
     def start(self):
-        """Starts the server with what its folder holds, and waits until it answers."""
+        """Starts the server with the data in its folder, and waits until it responds."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
                    "--dir", self.folder, "--save", "", "--dbfilename", "dump.rdb",
                    "--appendonly", "yes" if self.append_only else "no",
@@ -44,12 +44,12 @@ class RedisServer:
         if self.password:
             command += ["--requirepass", self.password]
         self._process = process.spawn(command, self.log_path)
-        wait.until(self._answers, 20, lambda: f"Redis answers: {process.tail(self.log_path)}")
+        wait.until(self._answers, 20, lambda: f"Redis to respond: {process.tail(self.log_path)}")
         return self
 
     def _answers(self):
         if self._process.poll() is not None:
-            raise RuntimeError(f"Redis ended: {process.tail(self.log_path)}")
+            raise RuntimeError(f"Redis exited: {process.tail(self.log_path)}")
         try:
             with self.client() as client:
                 return client.ping()
@@ -57,34 +57,34 @@ class RedisServer:
             return False
 
     def is_running(self):
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self):
-        """SIGTERM, without saving anything that the configuration does not save."""
+        """Stops the server with SIGTERM, without an extra save."""
         process.terminate(self._process, 20)
 
     def kill(self):
-        """kill -9."""
+        """Kills the server with SIGKILL."""
         process.kill(self._process)
 
     def pause(self):
-        """SIGSTOP: connections stay open, nothing is answered."""
+        """Suspends the server with SIGSTOP: connections stay open, but get no replies."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self):
-        """SIGCONT."""
+        """Resumes the server with SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
 
     def cut_file_in_transaction(self):
-        """Cuts the append-only file of a server that is down before its last EXEC."""
+        """Truncates the append-only file of a stopped server before its last EXEC."""
         path = glob.glob(os.path.join(self.folder, "appendonlydir", "*.incr.aof"))[-1]
         with open(path, "rb") as file:
             end = file.read().rindex(b"*1\r\n$4\r\nEXEC\r\n")
         os.truncate(path, end)
 
     def save_copy(self):
-        """Saves an RDB now and returns the path of a copy of it."""
+        """Saves an RDB and returns the path of a copy of it."""
         with self.client() as client:
             client.save()
         copy = os.path.join(self.folder, "backup.rdb")
@@ -92,8 +92,8 @@ class RedisServer:
         return copy
 
     def restore(self, copy):
-        """kill -9, then starts again from an RDB that save_copy made earlier."""
-        assert not self.append_only, "an append-only file would win over the RDB"
+        """Kills the server with SIGKILL and restarts it from an RDB that save_copy made."""
+        assert not self.append_only, "Redis would load the append-only file instead of the RDB"
         self.kill()
         shutil.copyfile(copy, os.path.join(self.folder, "dump.rdb"))
         self.start()

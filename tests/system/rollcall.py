@@ -1,4 +1,4 @@
-"""The program under test as a child process."""
+"""Runs the program under test as a child process."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def adapt_deadlines():
-    """Gives a program built with a sanitizer the time that it needs."""
+    """Extends the deadlines if the program is built with a sanitizer."""
     if "RC_TIME_FACTOR" in os.environ or not os.path.exists(BINARY):
         return
     with open(BINARY, "rb") as program:
@@ -30,13 +30,13 @@ def adapt_deadlines():
 
 
 def sanitizer_findings(text):
-    """The lines in which a sanitizer speaks, each with a few that follow."""
+    """Returns the sanitizer reports in text, each with the lines that follow it."""
     lines = text.splitlines()
     return ["\n".join(lines[n:n + 30]) for n, line in enumerate(lines) if _SANITIZER.search(line)]
 
 
 def execute(command, *arguments, options=None, env=None, timeout=60):
-    """Runs `rollcall COMMAND ...` to its end; returns subprocess's result, outputs as text."""
+    """Runs `rollcall COMMAND ...` to completion; returns the CompletedProcess, outputs as text."""
     done = subprocess.run([BINARY, command, *flags(options or {}), *arguments],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="surrogateescape", timeout=timeout * wait.factor,
@@ -46,27 +46,27 @@ def execute(command, *arguments, options=None, env=None, timeout=60):
     return done
 
 
-#: Options for the consumer protocol (KIP-848), in which the broker decides the two that are left out.
+#: Options for the consumer protocol (KIP-848), in which the broker sets the two timeouts.
 CONSUMER_PROTOCOL = {"consumer__group__protocol": "consumer",
                      "consumer__session__timeout__ms": None,
                      "consumer__heartbeat__interval__ms": None}
-NO_CONSUMER_PROTOCOL = "needs librdkafka 2.12, which has the consumer protocol"
+NO_CONSUMER_PROTOCOL = "the consumer protocol needs librdkafka 2.12"
 
 
 def has_consumer_protocol():
-    """Whether the program's librdkafka has it, for good."""
+    """Whether the program's librdkafka supports the consumer protocol (generally available)."""
     version = re.search(r"librdkafka (\d+)\.(\d+)", execute("--version").stdout)
     return (int(version[1]), int(version[2])) >= (2, 12)
 
 
 def flags(options):
-    """{"section.key": value} as -X flags; None is left out."""
+    """Turns {"section.key": value} into -X flags; skips None."""
     return [part for name, value in options.items()
             if value is not None for part in ("-X", f"{name}={value}")]
 
 
 class Instance:
-    """One `rollcall run`."""
+    """One `rollcall run` process."""
 
     def __init__(self, folder, name, options, env=None):
         self.name = name
@@ -77,16 +77,16 @@ class Instance:
                                       env={**os.environ, **(env or {})})
 
     def log(self):
-        """Everything logged so far."""
+        """Returns everything logged so far."""
         with open(self.log_path, errors="replace") as log:
             return log.read()
 
     def is_running(self):
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def threads(self):
-        """name of each thread -> where it waits in the kernel."""
+        """Returns thread name -> kernel functions in which threads of this name wait."""
         folder, found = f"/proc/{self.pid()}/task", {}
         for task in os.listdir(folder):
             with open(f"{folder}/{task}/comm") as comm, open(f"{folder}/{task}/wchan") as wchan:
@@ -94,22 +94,22 @@ class Instance:
         return found
 
     def pid(self):
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
     def check_alive(self):
-        """Raises if the program has ended by itself."""
+        """Raises if the program has exited by itself."""
         if not self.is_running():
             raise AssertionError(f"{self.name} ended with status {self._process.returncode}:\n"
                                  f"{process.tail(self.log_path)}")
 
     def peak_memory_mb(self):
-        """The most that the process has had in memory."""
+        """The peak resident memory of the process."""
         with open(f"/proc/{self._process.pid}/status") as status:
             return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
 
     def get(self, path):
-        """HTTP GET of a path: (status, body as text); (0, "") while nothing answers."""
+        """Sends HTTP GET; returns (status, body as text), or (0, "") if there is no response."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}",
                                         timeout=5 * wait.factor) as answer:
@@ -120,7 +120,7 @@ class Instance:
             return 0, ""
 
     def metrics(self):
-        """(name, (label, value) pairs sorted) -> number, of /metrics; empty if it is down."""
+        """Returns /metrics as (name, sorted (label, value) pairs) -> number; empty if down."""
         found = {}
         for line in self.get("/metrics")[1].splitlines():
             match = _SAMPLE.match(line)
@@ -130,43 +130,43 @@ class Instance:
         return found
 
     def metric(self, name, **labels):
-        """The sum of a metric over all its samples that carry the given labels; 0 if none."""
+        """The sum of a metric over all its samples that have the given labels; 0 if none."""
         wanted = set(labels.items())
         return sum(value for (found, has), value in self.metrics().items()
                    if found == name and wanted <= set(has))
 
     def is_ready(self):
-        """Whether /readyz says so."""
+        """Whether /readyz returns 200."""
         return self.get("/readyz")[0] == 200
 
     def wait_ready(self, seconds=30):
-        """Waits until /readyz says so."""
+        """Waits until /readyz returns 200."""
         wait.until(self.is_ready, seconds,
-                   lambda: f"{self.name} ready:\n{process.tail(self.log_path)}",
+                   lambda: f"{self.name} to be ready:\n{process.tail(self.log_path)}",
                    alive=self.check_alive)
         return self
 
     def wait_assigned(self, count, seconds=40):
         """Waits until exactly count partitions are assigned."""
         wait.until(lambda: self.metric("rollcall_assigned_partitions") == count, seconds,
-                   lambda: f"{self.name} owns {count} partitions, has "
+                   lambda: f"{self.name} to own {count} partitions, now "
                            f"{self.metric('rollcall_assigned_partitions')}:\n"
                            f"{process.tail(self.log_path)}",
                    alive=self.check_alive, every=0.1)
 
     def wait_log(self, text, seconds=30):
-        """Waits until the log holds a text."""
+        """Waits until the log contains a text."""
         wait.until(lambda: text in self.log(), seconds,
                    lambda: f"{text!r} in the log of {self.name}:\n{process.tail(self.log_path)}")
 
     def wait_exit(self, seconds=30):
-        """Waits until the program ends by itself; returns its exit status."""
+        """Waits until the program exits by itself; returns its exit status."""
         wait.until(lambda: not self.is_running(), seconds,
-                   lambda: f"{self.name} ends:\n{process.tail(self.log_path)}")
+                   lambda: f"{self.name} to exit:\n{process.tail(self.log_path)}")
         return self._process.returncode
 
     def stop(self, seconds=30):
-        """SIGTERM; must end with status 0 in time."""
+        """Stops the instance with SIGTERM; it must exit in time, with status 0."""
         self.check_alive()
         self._process.terminate()
         status = self.wait_exit(seconds)
@@ -174,23 +174,23 @@ class Instance:
                             f"{process.tail(self.log_path)}"
 
     def kill(self):
-        """kill -9."""
+        """Kills the instance with SIGKILL."""
         process.kill(self._process)
 
     def signal(self, number):
-        """Sends a signal."""
+        """Sends the instance a signal."""
         self._process.send_signal(number)
 
     def pause(self):
-        """SIGSTOP."""
+        """Suspends the instance with SIGSTOP."""
         self.signal(signal.SIGSTOP)
 
     def resume(self):
-        """SIGCONT."""
+        """Resumes the instance with SIGCONT."""
         self.signal(signal.SIGCONT)
 
     def snapshot(self):
-        """What `rollcall snapshot` prints, with this instance's options."""
+        """Returns what `rollcall snapshot` prints with this instance's options."""
         done = execute("snapshot", options=self.options)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -1,13 +1,13 @@
-/* For LD_PRELOAD: lets one allocation of a process fail, or that one and all later ones. Only calls
- * out of the program and the libraries below are counted and fail. Not those out of librdkafka, which
- * ends the process by an assertion, nor out of OpenSSL, which crashes; nor out of hiredis before 1.0,
- * which does either, and does not say why.
+/* For LD_PRELOAD: makes one allocation of a process fail, or that one and all later ones. Only
+ * calls from the program and the libraries below are counted and can fail. Calls from other
+ * libraries always succeed: librdkafka would abort with an assertion, OpenSSL would crash, and
+ * hiredis before 1.0 would do either without a message.
  *
- * SCARCE_WORD    only in a process whose second argument is this ("run")
- * SCARCE_AT      which call fails, from 1; 0: none
- * SCARCE_FOREVER "1": all later ones fail too
- * SCARCE_LATER   "1": none is counted before SIGUSR2
- * SCARCE_TOLD    a file: "failed\n" is added to it when one fails, how many calls there were at exit
+ * SCARCE_WORD    affects only a process whose first argument is this ("run")
+ * SCARCE_AT      number of the call that fails, from 1; 0: none
+ * SCARCE_FOREVER "1": all later calls fail too
+ * SCARCE_LATER   "1": calls are counted only from SIGUSR2 on
+ * SCARCE_REPORT  file to append to: "failed\n" at the failing call, and the call count at exit
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,14 +21,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* glibc's own, below the names that are taken here */
+/* glibc's functions behind the names that this file replaces */
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *memory, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
 
-static const char *const libraries[] = {"/libc.so",       "/libjansson", "/libhiredis.so.1",
-                                        "/libmicrohttpd", "/libinih",    "/liburcu"};
+static const char *const libraries[] = {"/libc.so", "/libjansson", "/libhiredis.so.1",
+                                        "/libmicrohttpd", "/liburcu"};
 
 enum { SPANS_MAX = 64 };
 
@@ -38,10 +38,10 @@ static atomic_bool is_on;
 static bool is_forever;
 static long fails_at;
 static atomic_long call_count;
-static const char *told_path;
+static const char *report_path;
 
-static void tell(const char *text) {
-    const int file = open(told_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+static void report(const char *text) {
+    const int file = open(report_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0 || write(file, text, strlen(text)) < 0) _exit(99);
     close(file);
 }
@@ -71,8 +71,8 @@ __attribute__((constructor)) static void begin(int argc, char **argv) {
     const char *at = getenv("SCARCE_AT");
     const char *forever = getenv("SCARCE_FOREVER");
     const char *later = getenv("SCARCE_LATER");
-    told_path = getenv("SCARCE_TOLD");
-    if (word == NULL || at == NULL || told_path == NULL || argc < 2) return;
+    report_path = getenv("SCARCE_REPORT");
+    if (word == NULL || at == NULL || report_path == NULL || argc < 2) return;
     if (strcmp(argv[1], word) != 0) return;
     dl_iterate_phdr(note_object, NULL);
     fails_at = strtol(at, NULL, 10);
@@ -88,7 +88,7 @@ __attribute__((destructor)) static void end(void) {
     is_on = false;
     char text[32];
     snprintf(text, sizeof text, "%ld\n", atomic_load(&call_count));
-    tell(text);
+    report(text);
 }
 
 static bool is_counted(uintptr_t caller) {
@@ -102,7 +102,7 @@ static bool fails(const void *caller) {
     if (!is_on || !is_counted((uintptr_t)caller)) return false;
     const long call = atomic_fetch_add(&call_count, 1) + 1;
     if (call != fails_at && !(is_forever && fails_at > 0 && call > fails_at)) return false;
-    if (call == fails_at) tell("failed\n");
+    if (call == fails_at) report("failed\n");
     errno = ENOMEM;
     return true;
 }
@@ -129,7 +129,7 @@ int posix_memalign(void **memory, size_t alignment, size_t bytes) {
     return *memory == NULL ? ENOMEM : 0;
 }
 
-/* Here, so that it has a caller other than the C library. */
+/* Replaced too, because the C library's own would allocate with the C library as the caller. */
 char *strdup(const char *text) {
     const size_t bytes = strlen(text) + 1;
     char *copy = fails(__builtin_return_address(0)) ? NULL : __libc_malloc(bytes);

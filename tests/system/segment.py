@@ -1,4 +1,4 @@
-"""Segments of a stopped broker: rewritten in formats of before Kafka 0.11, or damaged."""
+"""Rewrites log segments of a stopped broker in formats older than Kafka 0.11, or damages them."""
 
 import glob
 import gzip
@@ -14,7 +14,7 @@ def _bytes(value):
 
 
 def message(magic, offset, key, value, timestamp_ms, attributes=0):
-    """One message of format 0, which has no time, or 1."""
+    """Returns one message of format 1, or of format 0, which has no timestamp."""
     body = struct.pack(">bb", magic, attributes)
     if magic == 1:
         body += struct.pack(">q", timestamp_ms)
@@ -23,8 +23,8 @@ def message(magic, offset, key, value, timestamp_ms, attributes=0):
 
 
 def wrapper(magic, records):
-    """Records as a gzipped message set in one message, whose offset is the last one's."""
-    base = records[0].offset if magic == 1 else 0  # only format 1 counts from the first
+    """Returns records as a gzipped message set in one message, with the offset of the last one."""
+    base = records[0].offset if magic == 1 else 0  # inner offsets are relative in format 1 only
     inner = b"".join(message(magic, r.offset - base, r.key, r.value, r.timestamp_ms)
                      for r in records)
     return message(magic, records[-1].offset, None, gzip.compress(inner),
@@ -36,17 +36,17 @@ def _path(broker, topic, partition):
 
 
 def replace(broker, topic, partition, log):
-    """Puts another log in the place of a partition's only segment. The broker does not run."""
+    """Replaces the only segment of a partition. The broker must be stopped."""
     segment = _path(broker, topic, partition)
     with open(segment, "wb") as out:
         out.write(log)
     for path in glob.glob(os.path.join(os.path.dirname(segment), "0*")):
-        if path != segment:  # indexes and the like: made anew from the log, which is checked too
+        if path != segment:  # indexes and the like: the broker checks the log and rebuilds them
             os.unlink(path)
 
 
 def positions(broker, topic, partition):
-    """Where each batch, or message of an old format, begins in the first segment."""
+    """Returns where each batch, or message of an old format, begins in the first segment."""
     found, at = [], 0
     with open(_path(broker, topic, partition), "rb") as segment:
         log = segment.read()
@@ -57,7 +57,7 @@ def positions(broker, topic, partition):
 
 
 def flip(broker, topic, partition, position):
-    """Turns one bit of the first segment over, or back. The broker does not run."""
+    """Flips one bit of the first segment, or flips it back. The broker must be stopped."""
     with open(_path(broker, topic, partition), "r+b") as segment:
         segment.seek(position)
         byte = segment.read(1)[0]

@@ -1,4 +1,4 @@
-"""A cluster that for a moment names none of its brokers, as one does whose brokers are all fenced."""
+"""Metadata that briefly lists no brokers, as if every broker of the cluster were fenced."""
 
 import pytest
 
@@ -12,7 +12,7 @@ CLIENTS = {"consumer__client__id": "reads", "producer__client__id": "writes"}
 
 @pytest.fixture(scope="module")
 def proxy():
-    """The network to this module's broker."""
+    """The proxy in front of this module's broker."""
     return proxies.Proxy()
 
 
@@ -24,7 +24,7 @@ def broker(proxy, tmp_path_factory):
 
 
 def start(world):
-    """An instance behind the proxy that has counted some records; the proxy's port."""
+    """Starts an instance behind the proxy and waits for some counts; returns (instance, port)."""
     address = world.broker.proxied_address
     instance = world.run(kafka__bootstrap__servers=address, **CLIENTS)
     instance.wait_assigned(4)
@@ -33,13 +33,14 @@ def start(world):
 
 
 def blind(proxy, port):
-    """Returns once both of the instance's clients were told of no brokers."""
+    """Waits until both clients of the instance have got metadata without brokers."""
     proxy.set(port, "blind")
-    wait.until(lambda: {"reads", "writes"} <= proxy.blinded(port), 60, "both clients are blind")
+    wait.until(lambda: {"reads", "writes"} <= proxy.blinded(port), 60,
+               "both clients to see no brokers")
 
 
 def test_goes_on_with_those_of_the_configuration(world, proxy):
-    """librdkafka alone forgets them all, and never asks again (its issue 5301)."""
+    """librdkafka alone forgets all brokers and never asks again (librdkafka issue 5301)."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         instance, port = start(world)
@@ -51,7 +52,7 @@ def test_goes_on_with_those_of_the_configuration(world, proxy):
 
 
 def test_ends_in_time_without_brokers(world, proxy):
-    """The group cannot be told, nothing can be drained: it ends all the same."""
+    """The instance cannot leave the group or drain anything, but still exits in time."""
     load = world.make_load()
     with load.feed(RATE):
         instance, port = start(world)

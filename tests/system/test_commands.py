@@ -1,4 +1,4 @@
-"""The commands beside `run`: generate, snapshot, check, demo."""
+"""The commands other than `run`: generate, snapshot, check, demo."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_generate_is_reproducible(world):
     assert _spread(first) != _spread(third)
 
 
-def test_generate_makes_as_many_invalid_ones_as_told(world):
+def test_generate_makes_as_many_invalid_ones_as_requested(world):
     for percent, low, high in ((0, 0, 0), (20, 500, 700), (100, 3000, 3000)):
         reads = _generated(world, f"{world.topic}-{percent}", 3000, "--seed", "3", "--rate", "0",
                            "--invalid", str(percent), *START)
@@ -84,7 +84,7 @@ def test_snapshot_without_redis(world):
 
 
 def test_precedence_of_the_four_sources(world, tmp_path):
-    """The file loses to the environment, which loses to an option."""
+    """The environment overrides the file, and an option overrides the environment."""
     prefixes = {"file": "{in-file}", "environment": "{in-env}", "option": "{in-option}"}
     with world.redis_server.client() as client:
         for name, prefix in prefixes.items():
@@ -129,11 +129,12 @@ def test_check_finds_nothing_wrong_and_changes_nothing(world):
 
 
 def test_verbose_settings_are_for_check_alone(world):
-    """Logs are one line an event, also with -v: every other command only logs more."""
+    """Logs are one line per event, also with -v: the other commands only log more."""
     world.create_input()
-    told = world.execute("check", "-v")
-    assert "[kafka]\nbootstrap.servers = " in told.stdout and f"prefix = {world.prefix}" in told.stdout
-    for done in (told, world.execute("snapshot", "-v", kafka__debug="conf")):
+    checked = world.execute("check", "-v")
+    assert "[kafka]\nbootstrap.servers = " in checked.stdout
+    assert f"prefix = {world.prefix}" in checked.stdout
+    for done in (checked, world.execute("snapshot", "-v", kafka__debug="conf")):
         assert all(line.startswith("ts=") for line in done.stderr.splitlines()), done.stderr
 
 
@@ -186,7 +187,8 @@ def test_two_signals_end_at_once(world):
     world.wait_quiet()
     world.redis_server.pause()
     load.produce(500)
-    wait.until(lambda: instance.metric("rollcall_records_consumed_total") > 500, 20, "more read")
+    wait.until(lambda: instance.metric("rollcall_records_consumed_total") > 500, 20,
+               "more records to be consumed")
     instance.signal(signal.SIGTERM)
     instance.wait_log("SIGTERM")
     instance.signal(signal.SIGTERM)
@@ -196,9 +198,9 @@ def test_two_signals_end_at_once(world):
 
 @pytest.mark.timeout(180)
 def test_demo(tmp_path):
-    """Ends with 0 and shows the counts; the lines that read them, and that end it, can be pasted."""
-    done = subprocess.run([rollcall.BINARY, "demo", "--rate", "13000"], stdin=subprocess.DEVNULL, cwd=tmp_path,
-                          capture_output=True, text=True, timeout=150 * wait.factor)
+    """The demo succeeds, and the commands that it prints to read counts and clean up can be run."""
+    done = subprocess.run([rollcall.BINARY, "demo", "--rate", "13000"], stdin=subprocess.DEVNULL,
+                          cwd=tmp_path, capture_output=True, text=True, timeout=150 * wait.factor)
     lines = re.findall(r"^  (\S.* -p .*|\S+ snapshot .*)$", done.stdout, re.MULTILINE)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
@@ -214,7 +216,7 @@ def test_demo(tmp_path):
 
 
 def _paste(line):
-    """What a line of the demo prints in a shell."""
+    """Runs a line of the demo's output in a shell; returns what it prints."""
     done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, (line, done.stderr)
     return done.stdout

@@ -1,4 +1,4 @@
-"""The promise, on real Kafka and Redis: whatever happens, once it is quiet everything is exact."""
+"""The promise, on real Kafka and Redis: whatever happens, everything is exact once work is done."""
 
 import pytest
 
@@ -8,7 +8,7 @@ import rollcall
 import verify
 import wait
 
-RATE = 4000  # records a second, of the load that flows while things happen
+RATE = 4000  # records per second of the load during the tests
 
 
 @pytest.mark.timeout(240)
@@ -19,7 +19,8 @@ def test_mixed_load(world, count):
     load.produce(count)
     instance = world.run()
     expected = world.verify(load, instance, seconds=120)
-    assert len(expected.rejected) == 6 and expected.anomalies, "the load lacks something"
+    assert len(expected.rejected) == 6 and expected.anomalies, \
+        "the load lacks a reason or an anomaly"
     instance.stop()
     verify.check_log(instance.log())
     anomalies = [line for line in instance.log().splitlines() if "Anomaly detected" in line]
@@ -36,7 +37,7 @@ def test_planned_stops_lose_and_repeat_nothing(world):
     instance = world.run()
     world.verify(load, instance)
     consumed = instance.metric("rollcall_records_consumed_total")
-    assert consumed < len(load.records), "the last instance read everything anew"
+    assert consumed < len(load.records), "the last instance read everything again"
 
 
 @pytest.mark.timeout(240)
@@ -112,7 +113,7 @@ def test_one_of_two_is_killed_and_not_replaced(world):
 
 @pytest.mark.timeout(180)
 def test_zombie(world):
-    """Paused past the session timeout; another one takes over; then it wakes up."""
+    """An instance is suspended past its session timeout and resumes after another took over."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         first = world.run("first")
@@ -135,15 +136,15 @@ def test_zombie(world):
 
 @pytest.mark.timeout(180)
 def test_alone_paused_past_the_session_timeout(world):
-    """Nobody takes over: the sleeper itself comes back, as a new member."""
+    """No other instance takes over: the suspended one itself rejoins as a new member."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         instance = world.run(consumer__session__timeout__ms=3000)
         instance.wait_assigned(4)
         feed.wait_for_more(3000)
         instance.pause()
-        wait.until(lambda: world.broker.members(world.group) == 0, 30, "the group without members",
-                   every=0.2)
+        wait.until(lambda: world.broker.members(world.group) == 0, 30,
+                   "the group to lose its member", every=0.2)
         instance.resume()
         instance.wait_assigned(4)
         feed.wait_for_more(1000)
@@ -159,7 +160,7 @@ def _open_transaction(world):
 
 @pytest.mark.timeout(180)
 def test_transaction_aborted_by_timeout(world):
-    """Paused in a transaction for longer than the transaction may last, but still a member."""
+    """An instance is suspended for longer than its transaction timeout, but stays a member."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         instance = world.run(producer__transaction__timeout__ms=2000,
@@ -176,8 +177,9 @@ def test_transaction_aborted_by_timeout(world):
                 instance.resume()
                 return False
 
-            wait.until(caught_in_a_transaction, 30, "paused in an open transaction")
-            wait.until(lambda: not _open_transaction(world), 20, "the broker aborted it", every=0.2)
+            wait.until(caught_in_a_transaction, 30, "a pause within an open transaction")
+            wait.until(lambda: not _open_transaction(world), 20, "the broker to abort it",
+                       every=0.2)
             instance.resume()
         world.wait_counted(world.counted_total() + 2000)
     world.verify(load, instance)
@@ -202,14 +204,14 @@ def test_redis_killed_and_restarted(world):
 
 
 def test_redis_hangs(world):
-    """Redis neither answers nor breaks the connection, then goes on as if nothing had been."""
+    """Redis stops responding with connections open, then continues as if nothing had happened."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         instance = world.run(redis__timeout_ms=1000)
         for _ in range(2):
             world.wait_counted(world.counted_total() + 2000)
             world.redis_server.pause()
-            wait.until(lambda: not instance.is_ready(), 30, "not ready while Redis hangs")
+            wait.until(lambda: not instance.is_ready(), 30, "/readyz to fail while Redis hangs")
             feed.wait_for_more(1000)
             world.redis_server.resume()
     world.verify(load, instance)
@@ -218,7 +220,7 @@ def test_redis_hangs(world):
 
 @pytest.mark.redis(append_only=True)
 def test_redis_away_for_longer_than_its_timeout(world):
-    """Records go on to the output meanwhile; what was counted waits, merged."""
+    """Records are still published meanwhile; their counts wait, merged."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         instance = world.run(redis__timeout_ms=1000)
@@ -227,8 +229,8 @@ def test_redis_away_for_longer_than_its_timeout(world):
         before = len(load.records)
         feed.wait_for_more(12000)
         wait.until(lambda: sum(world.place.published().values()) > before + 6000, 30,
-                   "records published while Redis is away", alive=world.alive)
-        wait.until(lambda: not instance.is_ready(), 30, "not ready while Redis is away")
+                   "records to be published while Redis is down", alive=world.alive)
+        wait.until(lambda: not instance.is_ready(), 30, "/readyz to fail while Redis is down")
         world.redis_server.start()
     world.verify(load, instance)
     instance.wait_ready()
@@ -256,7 +258,7 @@ def test_redis_restored_from_an_older_copy(world, how):
     instance.stop()
 
 
-def test_redis_restored_while_nobody_runs(world):
+def test_redis_restored_while_no_instance_runs(world):
     load = world.make_load()
     load.produce(2000)
     first = world.run("first")
@@ -274,7 +276,7 @@ def test_redis_restored_while_nobody_runs(world):
 
 @pytest.mark.parametrize("instances", [1, 2])
 def test_redis_flushed_while_idle(world, instances):
-    """No new record comes: the instances must notice by themselves."""
+    """No new records arrive: the instances must notice by themselves."""
     load = world.make_load()
     load.produce(4000)
     running = [world.run() for _ in range(instances)]
@@ -287,7 +289,7 @@ def test_redis_flushed_while_idle(world, instances):
         instance.stop()
 
 
-def test_redis_flushed_while_nobody_runs(world):
+def test_redis_flushed_while_no_instance_runs(world):
     load = world.make_load()
     load.produce(3000)
     first = world.run("first")
@@ -297,7 +299,7 @@ def test_redis_flushed_while_nobody_runs(world):
         client.flushall()
     second = world.run("second")
     world.verify(load, second)
-    assert "level=warn" in second.log(), "rebuilding without a warning"
+    assert "level=warn" in second.log(), "the counts are rebuilt without a warning"
     second.stop()
 
 
@@ -336,7 +338,7 @@ def test_broker_restart(world, how):
 
 @pytest.mark.timeout(180)
 def test_at_least_once(world):
-    """The plain alternative: counts stay exact, the output may repeat but never lacks a record."""
+    """Without transactions, counts stay exact; the output may have duplicates but lacks nothing."""
     load = world.make_load()
     options = {"output__guarantee": "at_least_once", "consumer__session__timeout__ms": 3000}
     with load.feed(RATE) as feed:
@@ -352,7 +354,7 @@ def test_at_least_once(world):
 
 @pytest.mark.timeout(180)
 def test_partitions_added_to_output_and_input(world):
-    """New partitions are found while running, and keep their numbers where the output has them."""
+    """New partitions are found while running, and records keep their partition numbers."""
     load = world.make_load()
     instance = world.run(kafka__topic__metadata__refresh__interval__ms=1000)
     with load.feed(RATE) as feed:
@@ -369,7 +371,7 @@ def test_partitions_added_to_output_and_input(world):
 
 
 def test_partitions_added_to_the_input_alone(world):
-    """Then records go by key, those of the old partitions too."""
+    """From then on records are partitioned by key, also those of the old partitions."""
     load = world.make_load()
     instance = world.run(kafka__topic__metadata__refresh__interval__ms=1000)
     load.produce(500)
@@ -392,14 +394,15 @@ def test_partitions_added_to_the_input_alone(world):
 
 @pytest.mark.timeout(180)
 def test_redis_that_became_a_replica_is_left_for_the_new_master(world):
-    """The old connection stays open and answers READONLY: only a new one reaches the master."""
+    """The old connection stays open but returns READONLY: only a new one reaches the master."""
     load = world.make_load()
     with load.feed(RATE) as feed:
         instance = world.run()
         world.wait_counted(3000)
         with world.redis_server.client() as client:
-            client.replicaof("127.0.0.1", 1)  # nobody there: it can only say READONLY
-            wait.until(lambda: not instance.is_ready(), 30, "not ready while Redis is read-only")
+            client.replicaof("127.0.0.1", 1)  # no server there, so every write gets READONLY
+            wait.until(lambda: not instance.is_ready(), 30,
+                       "/readyz to fail while Redis is read-only")
             feed.wait_for_more(1000)
             opened = client.info("stats")["total_connections_received"]
             wait.until(lambda: client.info("stats")["total_connections_received"] > opened, 30,
@@ -433,7 +436,7 @@ def test_consumer_protocol(world):
 
 @pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)
 def test_consumer_protocol_takes_an_instance_back_at_once_after_a_kill(world):
-    """As a static member it would be refused until the group had missed it."""
+    """A static member would be rejected until its old session had expired."""
     load = world.make_load()
     options = {"instance__id": "same", **rollcall.CONSUMER_PROTOCOL}
     with load.feed(RATE) as feed:
@@ -453,7 +456,7 @@ def test_static_member_comes_back_and_reads_nothing_again(world):
     first = world.run("first", instance__id="static-1", consumer__session__timeout__ms=30000)
     world.wait_quiet()
     first.stop()
-    assert world.broker.members(world.group) == 1, "a static member does not leave"
+    assert world.broker.members(world.group) == 1, "a static member must not leave the group"
     load.produce(1000)
     second = world.run("second", instance__id="static-1", consumer__session__timeout__ms=30000)
     world.verify(load, second)

@@ -1,4 +1,4 @@
-"""Kafka as it is found: topics made anew, rights that lack, every codec, aborted transactions."""
+"""Kafka in the field: re-created topics, missing rights, every codec, aborted transactions."""
 
 import pytest
 from confluent_kafka import Producer
@@ -17,8 +17,8 @@ def _sasl(world):
 
 
 @pytest.mark.coverage
-def test_a_topic_made_anew_while_running_is_refused(world):
-    """The new topic is longer than the old one was: its offsets alone look well."""
+def test_a_topic_recreated_while_running_is_rejected(world):
+    """The new topic is longer than the old one was, so its offsets alone look valid."""
     load = world.make_load()
     load.produce(200)
     instance = world.run().wait_ready()
@@ -33,7 +33,7 @@ def test_a_topic_made_anew_while_running_is_refused(world):
     refused(world.run(), "topic_id", world.prefix)
 
 
-@pytest.mark.parametrize("kind, field, operation, words, told_by_check", [
+@pytest.mark.parametrize("kind, field, operation, words, shown_by_check", [
     (ResourceType.TOPIC, "topic", AclOperation.READ,
      ("may not read topic", "acl read"), "bad input topic {} cannot be read"),
     (ResourceType.TOPIC, "topic", AclOperation.DESCRIBE,
@@ -49,18 +49,18 @@ def test_a_topic_made_anew_while_running_is_refused(world):
      "ok  transactional id {} is not tried, as that would end a transaction of a running "
      "instance: it needs the ACLs Write and Describe"),
 ])
-def test_a_right_that_lacks_is_named(world, kind, field, operation, words, told_by_check):
+def test_a_missing_right_is_named(world, kind, field, operation, words, shown_by_check):
     load = world.make_load()
     load.produce(50)
     name = f"rollcall-{world.group}-one" if field == "transactional_id" else getattr(world, field)
     lift = world.broker.deny(operation, (kind, name))
     try:
         refused(world.run(instance__id="one", **_sasl(world)), *words, name)
-        told = world.execute("check", instance__id="one", **_sasl(world))
+        checked = world.execute("check", instance__id="one", **_sasl(world))
     finally:
         lift()
-    assert told_by_check.format(name) in told.stdout, told.stdout
-    assert told.returncode == (0 if kind == ResourceType.TRANSACTIONAL_ID else 1), told.stdout
+    assert shown_by_check.format(name) in checked.stdout, checked.stdout
+    assert checked.returncode == (0 if kind == ResourceType.TRANSACTIONAL_ID else 1), checked.stdout
 
 
 def test_check_sees_a_missing_right_on_a_random_transactional_id(world):
@@ -68,15 +68,15 @@ def test_check_sees_a_missing_right_on_a_random_transactional_id(world):
     lift = world.broker.deny(AclOperation.WRITE,
                              (ResourceType.TRANSACTIONAL_ID, f"rollcall-{world.group}-check"))
     try:
-        told = world.execute("check", **_sasl(world))
+        checked = world.execute("check", **_sasl(world))
     finally:
         lift()
-    assert told.returncode == 1 and "--transactional-id" in told.stdout, told.stdout
+    assert checked.returncode == 1 and "--transactional-id" in checked.stdout, checked.stdout
     assert world.execute("check", **_sasl(world)).returncode == 0
 
 
 def _send(world, load, number, **settings):
-    """Sends 60 events by a producer of its own; answers the producer and what it sent."""
+    """Sends events with a new producer; returns the producer and the records that it sent."""
     producer = Producer({"bootstrap.servers": world.broker.address, "linger.ms": 20,
                          "log_level": 0, **settings})
     if "transactional.id" in settings:
@@ -98,8 +98,8 @@ def _send(world, load, number, **settings):
     return producer, sent
 
 
-def test_every_codec_and_transactions_that_came_to_nothing(world):
-    """Aborted records and control records are gaps in the offsets, and count nowhere."""
+def test_every_codec_and_aborted_transactions(world):
+    """Aborted records and control records are gaps in the offsets and are not counted."""
     load = world.make_load()
     for codec in kafka.CODECS:
         load.records += _send(world, load, 60, **{"compression.type": codec})[1]
@@ -110,10 +110,10 @@ def test_every_codec_and_transactions_that_came_to_nothing(world):
                                                "compression.type": "zstd"})
     producer.commit_transaction(30)
     load.records += sent
-    # A marker at a log's very end is no record: the watermarks would stay below it. Markers are
-    # written after the commit was answered.
+    # Markers are written only after the commit has returned. Wait for them, and write more records
+    # behind: a marker at the end of a log is not a record, so the watermarks would stay below it.
     wait.until(lambda: world.broker.stable_offsets(world.topic) ==
-               world.broker.end_offsets(world.topic), 30, "both transactions ended in the log")
+               world.broker.end_offsets(world.topic), 30, "both transactions to end in the log")
     load.produce(100)
     instance = world.run()
     world.verify(load, instance)

@@ -1,4 +1,4 @@
-"""Redis as it is found: full, busy, with rights that lack, as a cluster. Fake replies are in
+"""Redis in the field: full, busy, with missing rights, as a cluster. Invalid replies are tested in
 tests/unit/edge/test_redis_store.c."""
 
 import pathlib
@@ -13,14 +13,14 @@ import wait
 from test_refusals import refused
 
 
-def _rights_in_readme():
-    """What README.md says that the user needs, but for the keys."""
-    readme = pathlib.Path(__file__).parents[2] / "README.md"
-    command = re.search(r"ACL SETUSER rollcall on(.*?)\n\n", readme.read_text(), re.DOTALL)
+def _documented_rights():
+    """The rights that docs/redis.md lists for the user, without the key patterns."""
+    page = pathlib.Path(__file__).parents[2] / "docs" / "redis.md"
+    command = re.search(r"ACL SETUSER rollcall on(.*?)\n\n", page.read_text(), re.DOTALL)
     return [word for word in command[1].replace("'", " ").split() if word.startswith("+")]
 
 
-RIGHTS = _rights_in_readme()
+RIGHTS = _documented_rights()
 
 
 def _grant(world, *rights):
@@ -31,7 +31,7 @@ def _grant(world, *rights):
 
 
 def _counted(world):
-    """A load and an instance that has counted all of it so far."""
+    """Returns a load and an instance that has counted all of it so far."""
     load = world.make_load()
     load.produce(200)
     instance = world.run()
@@ -39,7 +39,7 @@ def _counted(world):
     return load, instance
 
 
-def test_the_rights_in_the_readme_are_enough(world):
+def test_the_documented_rights_are_enough(world):
     load = world.make_load()
     load.produce(300)
     _grant(world, f"~{world.prefix}:*", *RIGHTS)
@@ -50,18 +50,18 @@ def test_the_rights_in_the_readme_are_enough(world):
 
 
 @pytest.mark.parametrize("lacking", ["evalsha", "zincrby", "zrem", "keys"])
-def test_a_right_that_lacks_is_named_before_anything_is_counted(world, lacking):
+def test_a_missing_right_is_named_before_anything_is_counted(world, lacking):
     world.create_input()
     key = "other" if lacking == "keys" else world.prefix
     _grant(world, f"~{key}:*", *(right for right in RIGHTS if right != f"+{lacking}"))
     wanted = f"~{world.prefix}:*" if lacking == "keys" else f"+{lacking}"
     refused(world.run(), "ACL SETUSER", wanted)
-    told = world.execute("check")
-    assert told.returncode == 1 and wanted in told.stdout, told.stdout
+    checked = world.execute("check")
+    assert checked.returncode == 1 and wanted in checked.stdout, checked.stdout
 
 
 def test_a_right_taken_while_running_is_waited_for(world):
-    """A checkpoint that could not do all of its writes does none of them."""
+    """A checkpoint that cannot make all of its writes makes none of them."""
     _grant(world, f"~{world.prefix}:*", *RIGHTS)
     load, instance = _counted(world)
     _grant(world, f"~{world.prefix}:*", *(right for right in RIGHTS if right != "+zincrby"))
@@ -72,7 +72,7 @@ def test_a_right_taken_while_running_is_waited_for(world):
 
 
 def test_the_scripts_text_is_sent_once(world):
-    """From then on Redis knows it by its SHA-1."""
+    """Later calls refer to the script by its SHA-1."""
     with world.redis_server.client() as client:
         client.script_flush()
         client.config_resetstat()
@@ -90,7 +90,7 @@ def test_redis_that_is_full_is_waited_for(world):
     world.verify(load, instance)
 
 
-def test_redis_that_someones_script_holds_up_is_waited_for(world):
+def test_redis_that_is_blocked_by_another_script_is_waited_for(world):
     load, instance = _counted(world)
     with world.redis_server.client() as client, world.redis_server.client() as other:
         client.config_set("lua-time-limit", 50)
@@ -116,8 +116,8 @@ def test_redis_that_loses_a_part_of_its_keys_while_running(world):
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_an_offset_that_is_none_is_refused(world, running):
-    """A text that begins with no digit would else be offset 0, and all be counted twice."""
+def test_an_invalid_offset_is_rejected(world, running):
+    """Otherwise a text without leading digits would be read as 0, and all be counted twice."""
     _, instance = _counted(world)
     if not running:
         instance.stop()
@@ -142,10 +142,10 @@ def _make_cluster(world):
     with server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait.until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), 20,
-                   "a cluster of one")
+                   "a cluster of one node")
 
 
-def test_a_node_of_a_cluster_counts_under_braces_and_refuses_without(world):
+def test_a_cluster_node_needs_braces_in_the_prefix(world):
     load = world.make_load()
     load.produce(300)
     _make_cluster(world)

@@ -1,4 +1,4 @@
-"""What the compiler and the linker were asked for is in the program: read from the file itself."""
+"""Checks in the executable that the hardening options of compiler and linker took effect."""
 
 import platform
 import re
@@ -10,13 +10,13 @@ import rollcall
 
 
 def _readelf(*arguments):
-    """What readelf says about the program."""
+    """Returns readelf's output for the program."""
     return subprocess.run(["readelf", "--wide", *arguments, rollcall.BINARY], check=True,
                           capture_output=True, text=True, timeout=60).stdout
 
 
 def _segments():
-    """type -> its flags ("R E", "RW ", ...), one string for each segment of that type."""
+    """Returns segment type -> flags ("R E", "RW ", ...), one string per segment of that type."""
     found = {}
     for line in _readelf("--segments").splitlines():
         match = re.match(r"\s+([A-Z_]+)(?:\s+0x[0-9a-f]+){5} ([R ][W ][E ])", line)
@@ -26,7 +26,7 @@ def _segments():
 
 
 def _imports():
-    """The names of what the program takes from its libraries."""
+    """Returns the names of the symbols that the program imports."""
     return {line.split()[7].split("@")[0] for line in _readelf("--dyn-syms").splitlines()
             if re.search(r"\bUND \S", line)}
 
@@ -44,8 +44,8 @@ def test_no_segment_is_writable_and_executable_and_the_stack_is_not():
     assert not [flags for flags in segments["LOAD"] if "W" in flags and "E" in flags]
 
 
-def test_what_the_loader_fills_in_is_read_only_from_then_on():
-    """Full RELRO: all of it is filled in at the start (BIND_NOW), and then write protected."""
+def test_relocated_data_is_read_only():
+    """Full RELRO: everything is relocated at start (BIND_NOW) and then write-protected."""
     flags = _readelf("--dynamic")
     assert "GNU_RELRO" in _segments()
     assert re.search(r"\(FLAGS\).*\bBIND_NOW\b", flags) and re.search(r"\(FLAGS_1\).*\bNOW\b", flags)
@@ -53,26 +53,26 @@ def test_what_the_loader_fills_in_is_read_only_from_then_on():
 
 
 def test_calls_that_write_into_buffers_know_their_size():
-    """_FORTIFY_SOURCE: printf and memcpy have become their checking twins."""
+    """_FORTIFY_SOURCE replaces printf and memcpy with their checking variants."""
     assert {"__snprintf_chk", "__vsnprintf_chk", "__memcpy_chk"} <= _imports()
 
 
 def test_the_stack_is_guarded_in_every_file():
-    """The compiler notes its switches beside each file that it compiled."""
+    """The debugging information lists the compiler options of each file."""
     wanted = ["-fstack-protector-strong", "-fstack-clash-protection"]
     if platform.machine() == "x86_64":
         wanted.append("-fcf-protection=full")
     notes = re.findall(r"DW_AT_producer.*: (GNU C.*)", _readelf("--debug-dump=info"))
     if not notes:
-        pytest.skip("compiled by another compiler than gcc, or without debugging information")
+        pytest.skip("not compiled by gcc, or without debugging information")
     for note in notes:
         assert not [switch for switch in wanted if switch not in note.split()], note
     assert "__stack_chk_fail" in _imports()
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="endbr64 is of x86-64")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="endbr64 exists only on x86-64")
 def test_a_jump_through_a_pointer_lands_at_the_start_of_a_function():
-    """-fcf-protection: each function whose address is taken, by code or by data, begins with endbr64."""
+    """-fcf-protection: every function whose address is taken begins with endbr64."""
     code = subprocess.run(["objdump", "--disassemble", "--section=.text", "--no-show-raw-insn",
                            rollcall.BINARY], check=True, capture_output=True, text=True).stdout
     first = {int(start, 16): (name, instruction) for start, name, instruction in re.findall(

@@ -1,4 +1,4 @@
-"""Input that means harm: bad records of every kind and in any number, values without end."""
+"""Hostile input: bad records of every kind and in any number, and unlimited distinct values."""
 
 import json
 import random
@@ -14,7 +14,7 @@ import wait
 _TIME_MS = 1720622216000
 _GOOD = b'{"device_type":"d","locale":"x","timestamp":1720622216}'
 
-#: A record of each kind that is rejected, and what its header says beside the reason.
+#: A rejected record of each kind, its reason, and the detail in its header.
 _REASONS = [
     (None, "empty", "no value"),
     (b"", "empty", "no value"),
@@ -30,7 +30,7 @@ _REASONS = [
     (b'{"device_type":"d","locale":"x","timestamp":1720625817}', "bad_timestamp", "3601 s ahead"),
 ]
 
-#: Hundreds, some of them twice, without a value, without a name, or in rollcall's own name.
+#: Hundreds of headers: some duplicate, some without value or name, some with rollcall's own names.
 _HEADERS = [(f"h{n % 250}", b"%d" % n) for n in range(400)] + [
     ("", b"no name"), ("null", None), ("null", b""), ("bytes", b"\x00\xff"),
     ("__rollcall.errors.reason", b"mine"), ("__rollcall.errors.offset", b"-1")]
@@ -41,8 +41,8 @@ def _is_ours(header):
 
 
 @pytest.mark.coverage
-def test_rejected_records_say_why_and_keep_what_they_had(world):
-    """Each reason with each key that there is; a tombstone is a key without a value."""
+def test_rejected_records_carry_the_reason_and_stay_unchanged(world):
+    """Each reason with each kind of key; a tombstone is a key without a value."""
     load_ = world.make_load(partitions=1)
     expected = []
     for value, reason, detail in _REASONS:
@@ -58,13 +58,13 @@ def test_rejected_records_say_why_and_keep_what_they_had(world):
     for read, record, (key, value, reason, detail) in zip(reads, load_.records[::2], expected):
         assert (read.key, read.value, read.timestamp_ms) == (key, value, _TIME_MS), read
         assert read.headers[:len(_HEADERS)] == _HEADERS
-        told = dict(read.headers[len(_HEADERS):])
-        assert len(read.headers) == len(_HEADERS) + 5 == len(_HEADERS) + len(told)
-        assert told.pop("__rollcall.errors.detail").decode().find(detail) >= 0, read
-        assert told == {"__rollcall.errors.reason": reason.encode(),
-                        "__rollcall.errors.topic": world.topic.encode(),
-                        "__rollcall.errors.partition": b"0",
-                        "__rollcall.errors.offset": b"%d" % record.offset}
+        added = dict(read.headers[len(_HEADERS):])
+        assert len(read.headers) == len(_HEADERS) + 5 == len(_HEADERS) + len(added)
+        assert added.pop("__rollcall.errors.detail").decode().find(detail) >= 0, read
+        assert added == {"__rollcall.errors.reason": reason.encode(),
+                         "__rollcall.errors.topic": world.topic.encode(),
+                         "__rollcall.errors.partition": b"0",
+                         "__rollcall.errors.offset": b"%d" % record.offset}
     outcome = oracle.Expected(load_.records)
     verify.check_redis(world.place, outcome)
     verify.check_output(world.place, outcome)
@@ -73,7 +73,8 @@ def test_rejected_records_say_why_and_keep_what_they_had(world):
 
 @pytest.mark.coverage
 def test_rejected_records_that_their_topic_cannot_take(world):
-    """Its limit is lower than the input's: what fits is whole, of the others why and where."""
+    """The topic's limit is lower than the input's. Records that fit are copied whole; of the others
+    only the reason and the place are written."""
     load_ = world.make_load()
     world.broker.create_topic(world.rejected, 4, max__message__bytes=300_000)
     sizes = [10, 5000, 20_000, 299_900, 500_000, 900_000]
@@ -91,22 +92,23 @@ def test_rejected_records_that_their_topic_cannot_take(world):
     for partition, refused in outcome.refused.items():
         assert len(found[partition]) == len(refused)
         for read, (record, reason) in zip(found[partition], refused):
-            bare, told = verify.split_error_headers(read)
+            bare, errors = verify.split_error_headers(read)
             whole = len(record.value) < 299_000
             assert (bare.key, bare.value) == ((b"k", record.value) if whole else (None, None))
             assert bare.headers == (record.headers if whole else [])
-            assert (told["reason"], told["offset"]) == (reason, str(record.offset))
+            assert (errors["reason"], errors["offset"]) == (reason, str(record.offset))
     instance.stop()
 
 
 @pytest.mark.parametrize("options", [{"output__rejected_topic": ""}, {"log__level": "debug"}])
 def test_a_flood_of_bad_records_does_not_flood_the_log(world, options):
-    """Each message at most ten times in ten seconds, whether the records are kept or not."""
+    """Each message is logged at most ten times in ten seconds, with or without a rejected topic."""
     load_ = world.make_load(refused_percent=100)
     load_.produce(10000)
     started = time.monotonic()
     instance = world.run(**options)
-    wait.until(lambda: sum(instance.snapshot()["Rejected"].values()) == 10000, 60, "all rejected")
+    wait.until(lambda: sum(instance.snapshot()["Rejected"].values()) == 10000, 60,
+               "all records to be rejected")
     world.wait_quiet()
     instance.stop()
     windows = 1 + (time.monotonic() - started) // 10
@@ -116,7 +118,7 @@ def test_a_flood_of_bad_records_does_not_flood_the_log(world, options):
 
 
 def _attack(load_, count, partitions=4, years=1000):
-    """Logins of which no two have a locale in common, at any minute of so many years."""
+    """Sends logins that each have their own locale, at any minute of this many years."""
     rng = random.Random(5)
     at_ms = load.TODAY_MS if years < 54 else 33 * 10**12
     for n in range(count):
@@ -128,7 +130,7 @@ def _attack(load_, count, partitions=4, years=1000):
 
 
 def _days(client, prefix):
-    """All hashes of login_counts, by the end of their names."""
+    """Returns all login_counts hashes, by the last part of their names."""
     keys = client.scan_iter(f"{prefix}:login_counts:*", count=1000)
     return {key.decode().rsplit(":", 1)[1]:
             {k.decode(): int(v) for k, v in client.hgetall(key).items()} for key in keys}
@@ -138,8 +140,8 @@ def _own_locales(instance):
     return json.loads(instance.get("/counts?scope=instance")[1])["Logins by Locale"]
 
 
-def test_values_and_days_without_end(world):
-    """Redis and the process hold no more than they may; no login is missing, whatever the order."""
+def test_unlimited_values_and_days(world):
+    """Redis and the process stay within their limits, and no login is lost, in any order."""
     count, max_values, max_days = 30000, 500, 60
     for topic in (world.topic, world.output, world.rejected):
         world.broker.create_topic(topic, 4, message__timestamp__after__max__ms=2**63 - 1)
@@ -161,15 +163,16 @@ def test_values_and_days_without_end(world):
                 assert sum(counts.values()) == count
             assert snapshot["Logins Over Time"]["__other__"] == newest["__other__"]["__other__"]
             wait.until(lambda: sum(_own_locales(instance).values()) == times * count, 10,
-                       lambda: f"{times * count} logins, not {sum(_own_locales(instance).values())}")
+                       lambda: f"{times * count} logins, now "
+                               f"{sum(_own_locales(instance).values())}")
             assert len(_own_locales(instance)) <= 2 * max_values + 1  # of two shards
-            client.flushall()  # all of it again, in another order
+            client.flushall()  # count everything again, in another order
     assert instance.peak_memory_mb() <= 1.25 * 64
     instance.stop()
 
 
 def test_a_day_of_another_type_is_found_before_anything_is_written(world):
-    """Also where the call does not name it, but would have to remove it."""
+    """This includes a day that the call does not name, but would have to remove."""
     load_ = world.make_load(partitions=1)
     for day in range(3):
         load_.send(0, b"k", b'{"device_type":"d","locale":"x","timestamp":%d}' % (day * 86400), -1)
@@ -188,7 +191,7 @@ def test_a_day_of_another_type_is_found_before_anything_is_written(world):
 
 
 def test_a_time_that_the_output_topic_refuses(world):
-    """It stops with a reason, rather than to begin again for ever."""
+    """The instance stops with a reason instead of retrying forever."""
     world.broker.create_topic(world.topic, 1, message__timestamp__after__max__ms=2**63 - 1)
     load_ = world.make_load()
     load_.send(0, b"k", _GOOD, 33 * 10**12)
@@ -198,11 +201,11 @@ def test_a_time_that_the_output_topic_refuses(world):
     assert "message.timestamp" in instance.log().splitlines()[-1]
 
 
-MEMORY_MB = 128  # the least for 64 partitions
+MEMORY_MB = 128  # the minimum for 64 partitions
 
 
 def test_memory_holds_while_redis_is_away(world):
-    """Counts that wait are bounded, then reading stops: what is left is lag."""
+    """Pending counts are bounded: at the limit reading stops, and the rest is lag."""
     count = 80000
     world.create_input(64)
     load_ = world.make_load()
@@ -216,7 +219,7 @@ def test_memory_holds_while_redis_is_away(world):
         seen.append(instance.metric("rollcall_records_consumed_total"))
         return len(seen) > 1 and seen[-1] == seen[-2] > 0
 
-    wait.until(stands_still, 30, lambda: f"reading stops: {seen}", every=1)
+    wait.until(stands_still, 30, lambda: f"reading to stop: {seen}", every=1)
     assert seen[-1] < count and instance.metric("rollcall_counted_lag_records") > 0
     world.redis_server.resume()
     world.wait_quiet()
@@ -226,7 +229,7 @@ def test_memory_holds_while_redis_is_away(world):
 
 
 def test_memory_holds_with_records_of_1_mb(world):
-    """64 partitions with something of each in hand would be more than there may be."""
+    """Buffering records of all 64 partitions at once would exceed the limit."""
     world.create_input(64)
     load_ = world.make_load()
     for n in range(256):

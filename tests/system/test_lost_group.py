@@ -1,4 +1,4 @@
-"""A broker that comes back and has not heard of the group: what librdkafka holds to be the end."""
+"""A broker that has forgotten the group after a restart, which librdkafka treats as fatal."""
 
 import pytest
 
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.skipif("not rollcall.has_consumer_protocol()",
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    """A broker of this module's own: it loses the groups of all."""
+    """A broker for this module only, because it loses all groups."""
     with kafka.running(tmp_path_factory) as server:
         yield server
 
 
 def lose_group(world):
-    """The broker dies, and comes back without a trace of groups, their offsets included: nothing may
-    be on its way then, for publishing goes on from where Redis has counted."""
+    """Kills the broker and restarts it without any group state, committed offsets included. All
+    work must be done before, because publishing then resumes from the counts in Redis."""
     world.wait_quiet()
     world.broker.kill()
     world.broker.lose_groups()
@@ -29,18 +29,18 @@ def lose_group(world):
 
 
 def wait_renewed(instance):
-    """The instance has all partitions again, by a new consumer."""
+    """Waits until the instance has all partitions again through a new consumer."""
     instance.wait_log(NEW_ONE, seconds=60)
 
     def is_given():
         return "Partitions assigned" in instance.log().partition(NEW_ONE)[2]
 
-    wait.until(is_given, 60, "partitions for the new consumer", alive=instance.check_alive)
+    wait.until(is_given, 60, "the new consumer to get partitions", alive=instance.check_alive)
 
 
 @pytest.fixture
 def renewed(world):
-    """A load, and an instance that got its partitions anew after the group was forgotten."""
+    """A load, and an instance that got its partitions again after the group was forgotten."""
     load = world.make_load()
     load.produce(2000)
     instance = world.run(**rollcall.CONSUMER_PROTOCOL)
@@ -61,13 +61,13 @@ def test_group_forgotten(world, renewed):
         return [lag for (name, _), lag in instance.metrics().items()
                 if name == "rollcall_lag_records"]
 
-    wait.until(lambda: lags() == [0] * 4, 10, lambda: f"the lag of what was given anew: {lags()}")
+    wait.until(lambda: lags() == [0] * 4, 10, lambda: f"no lag in all partitions, now {lags()}")
     instance.stop()
     assert instance.log().count(NEW_ONE) == 1
 
 
 def test_group_forgotten_again_at_once(world, renewed):
-    """A consumer that has just been replaced is not replaced once more: the process ends."""
+    """A consumer that has just been replaced is not replaced again: the process exits."""
     load, instance = renewed
     lose_group(world)
     assert instance.wait_exit(60) == 1

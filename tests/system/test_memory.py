@@ -1,4 +1,4 @@
-"""Allocations that fail: the process works all the same, or ends and says that there is no memory."""
+"""Failing allocations: the process still works, or exits and reports that it is out of memory."""
 
 import os
 import re
@@ -12,29 +12,33 @@ import rollcall
 import wait
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-#: What rollcall, the C library, hiredis and liburcu say.
-_NAMED = re.compile(r"(out of|no) memory|cannot allocate memory|alloc_cds_lfht: Assert", re.IGNORECASE)
+#: The messages of rollcall, the C library, hiredis and liburcu.
+_NAMED = re.compile(r"(out of|no) memory|cannot allocate memory|alloc_cds_lfht: Assert",
+                    re.IGNORECASE)
 
 
 class Scarce:
     """Makes processes run out of memory; see scarce.c."""
 
-    def __init__(self, library, told):
-        self._library, self._told = library, told
+    def __init__(self, library, report):
+        self._library, self._report = library, report
 
     def environment(self, word, at, forever=False, later=False):
-        """For `rollcall WORD`, whose allocation of number `at` fails, if `later` since SIGUSR2."""
-        if os.path.exists(self._told):
-            os.unlink(self._told)
+        """Returns an environment in which allocation number `at` of `rollcall WORD` fails.
+
+        With `later`, allocations are counted only from SIGUSR2 on.
+        """
+        if os.path.exists(self._report):
+            os.unlink(self._report)
         return {"LD_PRELOAD": self._library, "SCARCE_WORD": word, "SCARCE_AT": str(at),
                 "SCARCE_FOREVER": str(int(forever)), "SCARCE_LATER": str(int(later)),
-                "SCARCE_TOLD": self._told}
+                "SCARCE_REPORT": self._report}
 
-    def told(self):
-        """(whether one failed, how many there were if the process came to exit)."""
-        if not os.path.exists(self._told):
+    def report(self):
+        """Returns (whether an allocation failed, number of allocations if the process exited)."""
+        if not os.path.exists(self._report):
             return False, None
-        with open(self._told) as file:
+        with open(self._report) as file:
             lines = file.read().split()
         counts = [int(line) for line in lines if line.isdigit()]
         return "failed" in lines, counts[-1] if counts else None
@@ -45,17 +49,17 @@ def scarce(tmp_path):
     library = tmp_path / "scarce.so"
     subprocess.run(["gcc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", library,
                     os.path.join(_HERE, "scarce.c")], check=True)
-    return Scarce(str(library), str(tmp_path / "told"))
+    return Scarce(str(library), str(tmp_path / "report"))
 
 
-def _check_end(status, said, at):
-    """Of a process that did not work: it ended by itself, and says why."""
-    assert status in (1, 2, -signal.SIGABRT), (at, status, said)
-    assert _NAMED.search(said), (at, status, said)
+def _check_end(status, output, at):
+    """Checks that a failed process exited by itself and reported the reason."""
+    assert status in (1, 2, -signal.SIGABRT), (at, status, output)
+    assert _NAMED.search(output), (at, status, output)
 
 
 def _sweep(scarce, command, options, forever):
-    """Each allocation of a command fails once: answers how many there were."""
+    """Makes each allocation of a command fail once; returns the number of allocations."""
     expected = rollcall.execute(command, options=options)
     for at in range(1, 5000):
         done = rollcall.execute(command, options=options, timeout=10,
@@ -63,19 +67,19 @@ def _sweep(scarce, command, options, forever):
         if (done.returncode, done.stdout, done.stderr) != (
                 expected.returncode, expected.stdout, expected.stderr):
             _check_end(done.returncode, done.stderr, at)
-        if not scarce.told()[0]:
+        if not scarce.report()[0]:
             return at - 1
-    raise AssertionError("no end of allocations")
+    raise AssertionError(f"{command} makes too many allocations for this test")
 
 
 @pytest.mark.parametrize("forever", [False, True], ids=["one", "all_later_ones"])
 def test_settings_are_judged_the_same_or_not_at_all(scarce, forever):
-    """acks is an alias in librdkafka's list of properties, which nothing may be missing from."""
+    """acks is an alias in librdkafka's list of properties, which must never be incomplete."""
     assert _sweep(scarce, "check", {"producer.acks": 1}, forever) > 100
 
 
 def test_a_snapshot_is_whole_or_none(scarce, tmp_path):
-    """By a socket in a folder: getaddrinfo gives other reasons where it has no memory, or hangs."""
+    """Uses a Unix socket, because getaddrinfo without memory hangs or reports other reasons."""
     path = tmp_path / "socket"
     server = redis_server.RedisServer(str(tmp_path / "redis"), extra=["--unixsocket", str(path)])
     server.start()
@@ -91,8 +95,8 @@ def test_a_snapshot_is_whole_or_none(scarce, tmp_path):
         server.kill()
 
 
-def test_an_instance_starts_or_says_why_not(world, scarce):
-    """Past its configuration, which is the same for all commands, up to its last thread."""
+def test_an_instance_starts_or_reports_why_not(world, scarce):
+    """Covers the start after the configuration, which all commands share, up to the last thread."""
     world.create_input()
     numbers = range(225, 465, 12)
     failed = [_run(world, scarce, at, later=False)[0] for at in numbers]
@@ -101,7 +105,7 @@ def test_an_instance_starts_or_says_why_not(world, scarce):
 
 @pytest.mark.timeout(240)
 def test_counts_and_output_stay_exact(world, scarce):
-    """One after the other dies of it in the middle of its work; what is left is right."""
+    """Several instances in turn run out of memory while working; the results are still exact."""
     load = world.make_load()
     total = _run(world, scarce, 0, load)[1]
     failed = [_run(world, scarce, max(1, total * n // 15), load)[0] for n in range(12)]
@@ -112,14 +116,16 @@ def test_counts_and_output_stay_exact(world, scarce):
 
 
 def _run(world, scarce, at, load=None, later=True):
-    """One instance, which ends by an allocation that fails, or works; answers scarce.told()."""
+    """Runs one instance until it fails or has done its work; returns scarce.report()."""
     instance = world.run(instance__id="scarce", env=scarce.environment("run", at, later=later))
-    wait.until(lambda: not instance.is_running() or instance.is_ready(), 40, "ready, or ended")
+    wait.until(lambda: not instance.is_running() or instance.is_ready(), 40,
+               "the instance to be ready or to exit")
     if load:
         instance.signal(signal.SIGUSR2)
         load.produce(500)
         wait.until(lambda: not instance.is_running()
-                   or world.counted_total() == len(load.records), 40, "counted, or ended")
+                   or world.counted_total() == len(load.records), 40,
+                   "all records to be counted, or the instance to exit")
     if instance.is_running():
         for path in ("/metrics", "/counts", "/counts?scope=instance"):
             instance.get(path)
@@ -128,4 +134,4 @@ def _run(world, scarce, at, load=None, later=True):
     status = instance.wait_exit(40)
     if status != 0:
         _check_end(status, instance.log(), at)
-    return scarce.told()
+    return scarce.report()

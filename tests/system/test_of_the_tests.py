@@ -1,4 +1,4 @@
-"""The checks themselves: they must fail on a result that is wrong by one."""
+"""Tests the checks themselves: they must fail on a result that is off by one."""
 
 import pytest
 from confluent_kafka import Producer
@@ -9,7 +9,7 @@ import verify
 
 
 def test_the_load_has_every_kind():
-    """The load generator itself: every reason and both sides of the threshold occur."""
+    """Every reason and both sides of the threshold occur in the generated load."""
     events = load_module.Events(seed=1)
     records = [oracle.Record(0, n, k, v, t, h)
                for n, (_, k, v, t, h) in enumerate(events.make() for _ in range(20000))]
@@ -22,7 +22,7 @@ def test_the_load_has_every_kind():
 
 @pytest.fixture
 def finished(world):
-    """A world in which all work is done, found right, and the program has ended."""
+    """A world in which all work is done and verified, and the program has exited."""
     load = world.make_load()
     load.produce(1500)
     instance = world.run()
@@ -103,7 +103,7 @@ def test_one_output_record_missing_is_found(finished):
     added = load.records[-1]
     with pytest.raises(AssertionError, match="the input ends at"):
         verify.check_watermarks(world.place)
-    # As if it had been counted and published, but never written.
+    # Pretend that the record was counted and published, but never written.
     world.broker.commit(world.group, world.topic, {0: added.offset + 1})
     minute = oracle.minute_of(oracle.judge(added.value, added.timestamp_ms).second)
     with world.redis_server.client() as client:

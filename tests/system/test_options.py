@@ -1,4 +1,4 @@
-"""Settings that change where rollcall begins, what it counts and where records go."""
+"""Settings that change where rollcall starts, what it counts and where records go."""
 
 import collections
 import json
@@ -36,7 +36,7 @@ def _serial(record):
 
 
 def _check_by_key(reads, sources, partitions):
-    """Each source once, unchanged, in its key's partition, in order for each input partition."""
+    """Checks that each source occurs once, unchanged, in its key's partition, and in order."""
     seen = collections.Counter(map(_serial, reads))
     assert seen == collections.Counter(dict.fromkeys(sources, 1))
     last, used_without_key = {}, set()
@@ -51,7 +51,8 @@ def _check_by_key(reads, sources, partitions):
             way = source.partition, read.partition
             assert last.get(way, -1) < source.offset, f"out of order: {read}"
             last[way] = source.offset
-    assert len(used_without_key) >= min(2, partitions), "records without a key went to one place"
+    assert len(used_without_key) >= min(2, partitions), \
+        "all records without a key went to one partition"
 
 
 def test_start_latest(world):
@@ -80,9 +81,9 @@ def test_start_latest_only_where_there_is_no_watermark(world):
 
 
 def _make_gap(world, load):
-    """Work up to here, then records that Kafka deletes before anyone reads them, then more.
+    """Makes Kafka delete records that no instance has read yet, between records that stay.
 
-    Returns how many were lost.
+    Returns the number of lost records.
     """
     load.produce(1000)
     first = world.run("before-the-gap")
@@ -109,7 +110,7 @@ def test_gap_fails(world):
     assert world.place.counted() == before == world.place.published()
 
 
-def test_gap_is_passed_and_told(world):
+def test_gap_is_skipped_and_reported(world):
     load = world.make_load()
     lost = _make_gap(world, load)
     assert lost > 900
@@ -122,7 +123,7 @@ def test_gap_is_passed_and_told(world):
 
 @pytest.mark.coverage
 def test_gap_while_running(world):
-    """Redis comes back empty, and Kafka holds only a part of what was counted."""
+    """Redis is restored from an older copy, and Kafka no longer holds what it must count again."""
     load = world.make_load()
     load.produce(1000)
     first = world.run("first")
@@ -139,7 +140,7 @@ def test_gap_while_running(world):
 
 
 def _make_gap_where_it_reads(world, load, instance):
-    """Kafka deletes what a running instance was about to read. Returns where the gap ends."""
+    """Deletes records that a running instance was about to read; returns where the gap ends."""
     load.produce(1000)
     world.wait_quiet()
     instance.pause()
@@ -159,24 +160,24 @@ def test_gap_where_it_reads_fails(world):
     assert "records are gone" in instance.log().splitlines()[-1]
 
 
-def test_gap_where_it_reads_is_passed_and_told(world):
+def test_gap_where_it_reads_is_skipped_and_reported(world):
     load = world.make_load()
     instance = world.run(input__on_gap="continue")
     cut = _make_gap_where_it_reads(world, load, instance)
     world.wait_quiet()
-    # A fetch that the broker held back when the instance fell asleep has brought the first of them.
-    told = re.findall(r"partition=(\d+) wanted_offset=(\d+) .*lost_records=", instance.log())
-    wanted = {int(partition): int(offset) for partition, offset in told}
+    # A fetch that was pending at the broker during the pause has returned the first of them.
+    gaps = re.findall(r"partition=(\d+) wanted_offset=(\d+) .*lost_records=", instance.log())
+    wanted = {int(partition): int(offset) for partition, offset in gaps}
     load.records = [r for r in load.records
                     if r.offset < wanted[r.partition] or r.offset >= cut[r.partition]]
-    assert len(load.records) < 2500 and len(told) == 4
+    assert len(load.records) < 2500 and len(gaps) == 4
     world.verify(load, instance)
     assert instance.metric("rollcall_records_lost_total") == 2500 - len(load.records)
     instance.stop()
 
 
-def test_topic_made_anew(world):
-    """Another topic under the old name: what is stored lies past its end."""
+def test_recreated_topic(world):
+    """The new topic is shorter than the old one, so the stored offsets are past its end."""
     load = world.make_load()
     load.produce(1000)
     first = world.run("first")
@@ -242,7 +243,7 @@ def test_no_more_values_than_allowed(world):
 
 
 def test_odd_but_valid_json(world):
-    """Parsers differ here. All of it is JSON by RFC 8259, so all of it is a login."""
+    """Parsers disagree about these, but all are valid JSON by RFC 8259, so all are logins."""
     load = world.make_load()
     good = b'{"device_type":"%d","locale":"PA","timestamp":1720622216,%s}'
     extras = [b'"x":123456789012345678901234567890', b'"x":-9223372036854775809',
@@ -265,7 +266,7 @@ def test_odd_but_valid_json(world):
 
 
 def test_stated_limits_of_json(world):
-    """The README names them: valid by RFC 8259, and rejected as not_json all the same."""
+    """The limits in docs/records.md: valid by RFC 8259, but rejected as not_json."""
     load = world.make_load()
     login = b'{"device_type":"d","locale":"PA","timestamp":1720622216,%s}'
     extras = [b'"x":1e400', b'"x":"\\ud800"',
@@ -275,17 +276,19 @@ def test_stated_limits_of_json(world):
     load.flush()
     instance = world.run()
     verify.wait.until(lambda: instance.snapshot()["Rejected"] == {"not_json": len(extras)}, 20,
-                      "all of them rejected")
+                      "all records to be rejected")
     instance.stop()
 
 
-#: With the default of max.message.bytes, Kafka takes a value of so many bytes, and hardly more.
+#: With the default max.message.bytes, Kafka accepts a value of this many bytes and hardly more.
 LARGEST = 1048508
-LARGE_LOGIN = b'{"device_type":"d","locale":"x","timestamp":1720622216,"user_id":"%s","x":"' % (b"u" * 99)
+LARGE_LOGIN = (b'{"device_type":"d","locale":"x","timestamp":1720622216,"user_id":"%s","x":"'
+               % (b"u" * 99))
 
 
 def test_records_as_large_as_kafka_takes(world):
-    """No room for what rollcall adds: each goes out as far as it can, and holds up no other."""
+    """There is no room for what rollcall adds. Each record is published as far as it fits, and does
+    not block others."""
     load = world.make_load(partitions=1)
     for value in (b"x" * LARGEST, LARGE_LOGIN.ljust(LARGEST - 2, b"y") + b'"}', LARGE_LOGIN + b'"}'):
         load.send(0, None, value, 1720622216000)
@@ -333,7 +336,7 @@ def test_a_record_without_a_timestamp(world):
 
 
 def test_memory_stays_below_its_limit(world):
-    """A backlog fills every queue that there is."""
+    """A backlog fills every queue."""
     world.create_input(8)
     done = world.execute("generate", "--count", "300000", "--rate", "0")
     assert done.returncode == 0, done.stderr
@@ -344,7 +347,7 @@ def test_memory_stays_below_its_limit(world):
 
 
 def test_one_partition_and_little_to_do(world):
-    """One record at a time: each must come through by itself, soon."""
+    """Single records must be processed promptly, without more records behind them."""
     load = world.make_load(partitions=1)
     instance = world.run()
     instance.wait_ready()
@@ -382,8 +385,8 @@ def test_http(world):
     for reason, count in expected.rejected.items():
         assert instance.metric("rollcall_records_rejected_total", reason=reason) == count
     assert instance.metric("rollcall_anomalies_total") == len(expected.anomalies)
-    verify.wait.until(lambda: instance.metric("rollcall_lag_records") == 0, 10, "lag 0")
-    verify.wait.until(lambda: instance.metric("rollcall_counted_lag_records") == 0, 10, "lag 0")
+    for lag in ("rollcall_lag_records", "rollcall_counted_lag_records"):
+        verify.wait.until(lambda: instance.metric(lag) == 0, 10, f"{lag} to be 0")
     for partition in range(4):
         assert ("rollcall_lag_records", (("partition", str(partition)),)) in metrics
     assert instance.get("/healthz")[0] == 200
@@ -396,8 +399,8 @@ def test_http(world):
     instance.stop()
 
 
-def test_lag_that_is_not_known_is_not_shown_as_none(world):
-    """Partitions taken over while Redis is away: nobody knows how far they are counted."""
+def test_unknown_lag_is_not_shown_as_zero(world):
+    """It is unknown how far partitions are counted that were taken over while Redis is down."""
     load = world.make_load()
     load.produce(400)
     first, second = world.run("first"), world.run("second")
@@ -407,20 +410,21 @@ def test_lag_that_is_not_known_is_not_shown_as_none(world):
     second.kill()
     first.wait_assigned(4, seconds=60)
     load.produce(800)
-    verify.wait.until(lambda: sum(world.place.published().values()) == 1200, 60, "all published")
+    verify.wait.until(lambda: sum(world.place.published().values()) == 1200, 60,
+                      "all records to be published")
 
     def shown():
         return [lag for (name, _), lag in first.metrics().items()
                 if name == "rollcall_counted_lag_records"]
 
     verify.wait.until(lambda: len(shown()) == 2 and all(lag > 0 for lag in shown()), 10,
-                      lambda: f"a lag of the two partitions that are known: {shown()}")
+                      lambda: f"the lag of the two known partitions, now {shown()}")
     world.redis_server.start()
     world.verify(load, first)
     first.stop()
 
 
-def test_metrics_please_promtool(world):
+def test_promtool_accepts_the_metrics(world):
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed (Debian package prometheus)")
     load = world.make_load()

@@ -1,4 +1,4 @@
-"""The oracle itself, against cases written out by hand from the interface."""
+"""Tests the oracle itself with cases written by hand from the interface."""
 
 import json.decoder
 
@@ -20,7 +20,7 @@ def login(device=b'"ios"', locale=b'"PA"', timestamp=b"1720622216"):
 
 
 def test_the_fast_scanner_is_in_use():
-    # The pure Python scanner lets through what the one in C refuses.
+    # The pure Python scanner accepts input that the C scanner rejects.
     assert json.decoder.scanner.c_make_scanner and json.decoder.c_scanstring
 
 
@@ -110,7 +110,7 @@ def test_expected_counts_and_outputs():
 
 
 @pytest.mark.parametrize("text, hashed", [
-    # The values of Kafka's own UtilsTest.
+    # The values from Kafka's UtilsTest.
     (b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536),
     (b"a-little-bit-longer-string", -1486304829),
     (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971), (b"abc", 479470107),

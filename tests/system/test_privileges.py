@@ -1,4 +1,4 @@
-"""What the program can do without: root, a home, any place to write; and what it shows to nobody."""
+"""The program needs no root, no home and no writable folder, and hides its secrets."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _CONFINED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "confined.p
 
 
 class Confined:
-    """A folder that anybody may read, with the program and what it needs beside the system's own."""
+    """A world-readable folder with the program and the libraries that the system does not have."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -33,17 +33,17 @@ class Confined:
 
     @staticmethod
     def _libraries():
-        told = subprocess.run(["ldd", rollcall.BINARY], check=True, capture_output=True, text=True)
-        return [path for path in re.findall(r"=> (/\S+)", told.stdout)
+        done = subprocess.run(["ldd", rollcall.BINARY], check=True, capture_output=True, text=True)
+        return [path for path in re.findall(r"=> (/\S+)", done.stdout)
                 if not path.startswith(("/lib", "/usr/lib"))]
 
     def command(self, *command):
-        """The command that runs another one confined."""
+        """Returns a command that runs another one confined."""
         return [sys.executable if os.geteuid() else "/usr/bin/python3",
                 os.path.join(self.folder, "confined.py"), self.writable, *command]
 
     def program(self):
-        """The path of a script that is rollcall, confined."""
+        """Writes a script that runs rollcall confined; returns its path."""
         path = os.path.join(self.folder, "confined-rollcall")
         words = ["env", f"LD_LIBRARY_PATH={self.folder}",
                  *self.command(os.path.join(self.folder, "rollcall"))]
@@ -53,14 +53,14 @@ class Confined:
         return path
 
     def run(self, *command):
-        """Runs a command to its end, confined."""
+        """Runs a command confined, to completion."""
         return subprocess.run(self.command(*command), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
 def confined(monkeypatch):
-    """Makes every rollcall of a test a confined one."""
+    """Makes a test run every rollcall confined."""
     with tempfile.TemporaryDirectory(prefix="rollcall-confined-") as folder:
         made = Confined(folder)
         if made.run("true").returncode == NO_LANDLOCK:
@@ -114,7 +114,7 @@ def test_demo_writes_in_its_temporary_folder_alone(confined, tmp_path, monkeypat
 
 @pytest.mark.redis(password="right-secret-1")
 def test_a_process_of_the_same_user_sees_no_password(world, confined):
-    """Not in memory and not in the environment: what a debugger, or a break-in elsewhere, reads."""
+    """Another process cannot read the password, neither from memory nor from the environment."""
     world.create_input()
     url = world.options.pop("redis.url")
     instance = world.run(env={"ROLLCALL_REDIS_URL": url})
@@ -122,7 +122,7 @@ def test_a_process_of_the_same_user_sees_no_password(world, confined):
     other = process.spawn(confined.command("sleep", "60"), os.devnull)
     try:
         wait.until(lambda: not _peep(other.pid, "environ"), 10,
-                   "an ordinary process of that user is open to it")
+                   "an ordinary process of that user to be readable")
         assert "Permission denied" in _peep(instance.pid(), "environ")
         assert "Permission denied" in _peep(instance.pid(), "mem")
     finally:
@@ -131,14 +131,14 @@ def test_a_process_of_the_same_user_sees_no_password(world, confined):
 
 
 def _peep(pid, name):
-    """What stops a process of the confined ones' user, but not confined, from reading /proc/PID."""
+    """Reads /proc/PID/NAME as the same user, but not confined; returns the error message."""
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     return subprocess.run(["head", "-c", "1", f"/proc/{pid}/{name}"], capture_output=True,
                           text=True, timeout=10, cwd="/", **user).stderr
 
 
 def test_no_core_dump(world, tmp_path, monkeypatch):
-    """Where an ordinary process that aborts leaves a core dump, this one leaves none."""
+    """rollcall leaves no core dump where an ordinary process that aborts leaves one."""
     limits = resource.getrlimit(resource.RLIMIT_CORE)
     monkeypatch.chdir(tmp_path)
     resource.setrlimit(resource.RLIMIT_CORE, (limits[1], limits[1]))

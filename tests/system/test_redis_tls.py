@@ -1,4 +1,4 @@
-"""rediss://: the server's certificate must be of a known authority, and for the host in redis.url."""
+"""rediss://: the certificate must be signed by a trusted authority and match redis.url."""
 
 import contextlib
 import socket
@@ -25,7 +25,7 @@ def _make_certificate(folder, name, *arguments):
 
 
 def _make_certificates(folder, host):
-    """Two authorities, and a certificate for the host by the one that is ours."""
+    """Makes two authorities, and a certificate for the host signed by ours."""
     for authority in ("ours", "another"):
         _make_certificate(folder, authority)
     kind = "IP" if host[0].isdigit() else "DNS"
@@ -34,7 +34,7 @@ def _make_certificates(folder, host):
 
 
 class Tls:
-    """A world whose Redis has a port for TLS beside the plain one, which the checks use."""
+    """A world whose Redis has a TLS port besides the plain one, which the checks use."""
 
     def __init__(self, world, folder, host):
         self.world = world
@@ -49,14 +49,14 @@ class Tls:
         server.start()
 
     def run(self, host, port=None):
-        """An instance that takes Redis for `host`."""
+        """Starts an instance that connects to Redis as `host`."""
         return self.world.run(redis__url=f"rediss://{host}:{port or self.port}/0",
                               redis__timeout_ms=1500)
 
 
 class Greeter:
-    """A server that shakes hands and says no more: notes the names that it is called by, and how the
-    handshakes ended: by a version of TLS, or by an alert."""
+    """A server that only completes TLS handshakes. It records the server names that clients send,
+    and the result of each handshake: a TLS version or an alert."""
 
     def __init__(self, folder):
         self.names, self.endings = [], []
@@ -68,7 +68,7 @@ class Greeter:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def speak_only(self, version):
-        """Refuses any other version of TLS; the old ones need weak ciphers."""
+        """Accepts only this version of TLS; old versions need weak ciphers."""
         self._context.set_ciphers("ALL:@SECLEVEL=0")
         self._context.minimum_version = self._context.maximum_version = version
 
@@ -86,7 +86,7 @@ class Greeter:
                 self.endings.append(getattr(error, "reason", None) or str(error))
 
     def close(self):
-        """Ends the listener, and with it the thread."""
+        """Closes the listener, which ends the thread."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -94,9 +94,9 @@ class Greeter:
 
 @pytest.fixture
 def make_tls(world, tmp_path, monkeypatch):
-    """Makes a Tls for a host in the certificate, and has one authority alone trusted."""
-    told = rollcall.execute("snapshot", options={"redis.url": "rediss://localhost:1"}).stderr
-    if "this build's hiredis has none" in told:
+    """Makes a Tls for the host in the certificate, with only one trusted authority."""
+    output = rollcall.execute("snapshot", options={"redis.url": "rediss://localhost:1"}).stderr
+    if "this build's hiredis has none" in output:
         pytest.skip("this build's hiredis has no TLS")
 
     def make(host, trusted="ours"):
@@ -108,8 +108,8 @@ def make_tls(world, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_the_host_in_the_certificate_is_taken(world, make_tls, host):
-    """Again after Redis was away, too."""
+def test_the_host_in_the_certificate_is_accepted(world, make_tls, host):
+    """The certificate is accepted at the start and after Redis was down."""
     tls = make_tls(host)
     load = world.make_load()
     load.produce(500)
@@ -124,20 +124,20 @@ def test_the_host_in_the_certificate_is_taken(world, make_tls, host):
 
 @pytest.mark.parametrize("named, held", [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost"),
                                          ("127.0.0.1", "127.0.0.2")])
-def test_a_certificate_for_another_host_is_refused(world, make_tls, named, held):
+def test_a_certificate_for_another_host_is_rejected(world, make_tls, named, held):
     world.create_input()
     instance = make_tls(held).run(named)
     refused(instance, f"not for {named}", "redis.url", "subjectAltName")
     assert "Waiting for Redis" not in instance.log()
 
 
-def test_an_unknown_authority_is_refused(world, make_tls):
+def test_an_unknown_authority_is_rejected(world, make_tls):
     world.create_input()
     refused(make_tls("localhost", trusted="another").run("localhost"), "not trusted",
             "SSL_CERT_FILE")
 
 
-def test_a_port_without_tls_is_named(world, make_tls):
+def test_a_port_without_tls_is_reported(world, make_tls):
     world.create_input()
     refused(make_tls("localhost").run("localhost", port=world.redis_server.port),
             "port for TLS?")
@@ -149,7 +149,7 @@ def make_greeter(make_tls, tmp_path):
     greeters = []
 
     def make(host):
-        make_tls(host)  # for the authority that is trusted
+        make_tls(host)  # makes the certificate and sets the trusted authority
         greeters.append(Greeter(tmp_path))
         return greeters[-1]
 
@@ -159,8 +159,8 @@ def make_greeter(make_tls, tmp_path):
 
 
 @pytest.mark.parametrize("host, name", [("localhost", "localhost"), ("127.0.0.1", None)])
-def test_the_server_is_called_by_its_name(world, make_greeter, host, name):
-    """So one address can serve several (SNI). An address is no name (RFC 6066)."""
+def test_the_client_sends_the_server_name(world, make_greeter, host, name):
+    """SNI lets one address serve several names. An IP address is not a name (RFC 6066)."""
     world.create_input()
     greeter = make_greeter(host)
     world.run(redis__url=f"rediss://{host}:{greeter.port}/0")
@@ -172,8 +172,8 @@ def test_the_server_is_called_by_its_name(world, make_greeter, host, name):
 @pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated")
 @pytest.mark.parametrize("version, is_taken", [(ssl.TLSVersion.TLSv1_1, False),
                                                (ssl.TLSVersion.TLSv1_2, True)])
-def test_tls_before_1_2_is_refused(world, make_greeter, tmp_path, version, is_taken):
-    """Even where the machine's settings would take it."""
+def test_tls_before_1_2_is_rejected(world, make_greeter, tmp_path, version, is_taken):
+    """It is rejected even if the machine's OpenSSL settings would accept it."""
     settings = tmp_path / "weak.cnf"
     settings.write_text("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = weak\n"
                         "[weak]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n")

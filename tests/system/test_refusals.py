@@ -1,4 +1,4 @@
-"""What rollcall refuses at start: with which words, and with which exit status."""
+"""What makes rollcall refuse to start: the messages and the exit status."""
 
 import time
 
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.coverage
 
 
 def last_line(instance):
-    """The last line of an ended instance's log: why it ended."""
+    """Returns the last line of an instance's log, which gives the reason for its exit."""
     lines = instance.log().splitlines()
     return lines[-1] if lines else ""
 
 
 def refused(instance, *words, seconds=30):
-    """Waits for an end with status 1 whose last log line holds all the words."""
+    """Waits for an exit with status 1 whose last log line contains all the words."""
     assert instance.wait_exit(seconds) == 1, instance.log()
     for word in words:
         assert word.lower() in last_line(instance).lower(), (word, last_line(instance))
@@ -31,10 +31,10 @@ def test_kafka_unreachable_waits_and_becomes_ready(world):
     load.produce(500)
     world.broker.stop()
     instance = world.run()
-    wait.until(lambda: instance.get("/readyz")[0] == 503, 20, "served, and not ready",
+    wait.until(lambda: instance.get("/readyz")[0] == 503, 20, "/readyz to return 503",
                alive=instance.check_alive)
     instance.wait_log(world.broker.address)
-    wait.until(lambda: "kafka" in instance.log().lower(), 20, "Kafka named in the log")
+    wait.until(lambda: "kafka" in instance.log().lower(), 20, "Kafka in the log")
     instance.check_alive()
     assert not instance.is_ready()
     world.broker.start()
@@ -45,7 +45,7 @@ def test_kafka_unreachable_waits_and_becomes_ready(world):
 
 def test_kafka_unreachable_can_be_stopped(world):
     instance = world.run(kafka__bootstrap__servers=f"127.0.0.1:{process.free_port()}")
-    wait.until(lambda: instance.get("/readyz")[0] == 503, 20, "served, and not ready",
+    wait.until(lambda: instance.get("/readyz")[0] == 503, 20, "/readyz to return 503",
                alive=instance.check_alive)
     instance.stop()
 
@@ -75,7 +75,7 @@ def test_output_topics_are_created_with_the_inputs_partition_count(world):
     assert world.broker.partition_count(world.rejected) == 3
 
 
-def test_kafka_password_from_a_file_works_and_is_not_told(world, tmp_path):
+def test_kafka_password_from_a_file_works_and_is_not_logged(world, tmp_path):
     load = world.make_load()
     load.produce(200)
     secret = tmp_path / "password"
@@ -110,7 +110,7 @@ def test_redis_comes_within_the_timeout(world):
     load.produce(200)
     world.redis_server.kill()
     instance = world.run(redis__timeout_ms=20000)
-    wait.until(lambda: "redis" in instance.log().lower(), 20, "Redis named in the log",
+    wait.until(lambda: "redis" in instance.log().lower(), 20, "Redis in the log",
                alive=instance.check_alive)
     world.redis_server.start()
     world.verify(load, instance)
@@ -133,7 +133,7 @@ def test_redis_no_password(world):
 
 @pytest.mark.redis(password="right-secret-1")
 @pytest.mark.parametrize("source", ["option", "environment", "file"])
-def test_redis_password_works_and_is_not_told(world, tmp_path, source):
+def test_redis_password_works_and_is_not_logged(world, tmp_path, source):
     load = world.make_load()
     load.produce(200)
     url, env, options = world.options.pop("redis.url"), {}, {}
@@ -146,11 +146,11 @@ def test_redis_password_works_and_is_not_told(world, tmp_path, source):
         options["redis__url_file"] = str(tmp_path / "url")
     instance = world.run(env=env, log__level="debug", **options)
     world.wait_quiet()
-    told = world.execute("check", "-v", env=env, **options)
-    assert told.returncode == 0, told.stdout + told.stderr
+    checked = world.execute("check", "-v", env=env, **options)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     counts = world.execute("snapshot", "-v", env=env, **options)
     instance.stop()
-    for text in (instance.log(), told.stdout, told.stderr, counts.stderr):
+    for text in (instance.log(), checked.stdout, checked.stderr, counts.stderr):
         assert "right-secret-1" not in text
 
 
@@ -160,7 +160,7 @@ def test_redis_key_of_another_type(world):
     with world.redis_server.client() as client:
         client.set(key, "a string")
         refused(world.run(), key)
-        assert client.keys("*") == [key.encode()], "something was written all the same"
+        assert client.keys("*") == [key.encode()], "something was written to Redis"
 
 
 def test_redis_that_evicts(world):
@@ -187,14 +187,15 @@ def test_redis_that_read_half_of_a_checkpoint(world):
     instance = world.run()
     world.verify(load, instance)
     with world.redis_server.client() as client:
-        # What an append-only file that was cut in a checkpoint's writes does at the second start.
+        # The effect of an append-only file that was cut within a checkpoint, at the second start.
         client.hincrby(f"{world.prefix}:meta", "checkpoints", 1)
     refused(instance, "append-only file had been cut", "restore a copy", world.prefix)
 
 
 @pytest.mark.redis(append_only=True)
 def test_redis_whose_file_was_cut_in_a_checkpoint_is_exact_or_refused(world):
-    """Redis 7.0 runs the head of the cut checkpoint at its second start; a later one may not."""
+    """Redis 7.0 executes the first part of the cut checkpoint at its second start; later versions
+    may not."""
     load = world.make_load()
     load.produce(2000)
     instance = world.run()
@@ -206,8 +207,8 @@ def test_redis_whose_file_was_cut_in_a_checkpoint_is_exact_or_refused(world):
     world.redis_server.kill()
     world.redis_server.start()
     with world.redis_server.client() as client:
-        made, told = client.hmget(f"{world.prefix}:meta", "checkpoints", "seal")
-    if made == told:
+        count, seal = client.hmget(f"{world.prefix}:meta", "checkpoints", "seal")
+    if count == seal:
         world.verify(load, instance)
         return
     refused(instance, "append-only file had been cut")

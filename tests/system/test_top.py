@@ -1,4 +1,4 @@
-"""`rollcall top`: what it shows of an instance and of Redis, and when one of them is away."""
+"""`rollcall top`: what it shows of an instance and of Redis, also if one of them is down."""
 
 import fcntl
 import http.server
@@ -33,12 +33,12 @@ class View:
         self.lines = text.splitlines()
 
     def line(self, name):
-        """The words after the name of a line; None if there is no such line."""
+        """The words after the name of a line; None if the line is missing."""
         found = [line[len(name):] for line in self.lines if line.startswith(name)]
         return found[0].split() if found else None
 
     def counters(self, name):
-        """The figures of "total" or "a second" by name."""
+        """The numbers in the line "total" or "a second", by name."""
         words = self.line(name)
         return dict(zip(COUNTERS, words, strict=True)) if words else None
 
@@ -52,7 +52,7 @@ def _views(text):
 
 
 def _top(world, instance, count, **options):
-    """As many views."""
+    """Runs `rollcall top` for this many views and returns them."""
     address = f"127.0.0.1:{instance.http_port}" if instance else f"127.0.0.1:{process.free_port()}"
     done = world.execute("top", "--count", str(count), **{"http__listen": address, **options})
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
@@ -63,27 +63,27 @@ def _top(world, instance, count, **options):
 
 
 def _shown(text):
-    """Control characters as top shows them."""
+    """Escapes control characters as top does."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]",
                   lambda c: "".join(f"\\x{byte:02x}" for byte in c[0].encode()), text)
 
 
 def _values(counts):
-    """The line of a dimension; Redis has values of equal counts in reverse order."""
+    """The line of a dimension; Redis returns values with equal counts in reverse order."""
     ranked = sorted(counts.items(), key=lambda item: (item[1], item[0].encode()), reverse=True)
     return "".join(f"  {_shown(value)} {count}" for value, count in ranked[:10])
 
 
 def _settled(world, instance):
-    """Waits until the instance has told all that the watermarks say."""
+    """Waits until the metrics of the instance have caught up with the watermarks."""
     world.wait_quiet()
     wait.until(lambda: instance.metric("rollcall_lag_records") == 0
-               and instance.metric("rollcall_counted_lag_records") == 0, 20, "no lag")
+               and instance.metric("rollcall_counted_lag_records") == 0, 20, "the lag to be 0")
 
 
 @pytest.fixture
 def counted(world):
-    """A load of which all is counted, and its instance."""
+    """A load that is completely counted, and its instance."""
     load = world.make_load()
     load.produce(3000)
     instance = world.run()
@@ -123,7 +123,7 @@ def test_totals_lag_values_and_anomalies(world, counted):
     assert set(views[1].counters("a second").values()) == {"0.0"}
 
 
-def test_no_instance_is_said_and_redis_is_shown(world, counted):
+def test_a_missing_instance_is_reported_and_redis_is_shown(world, counted):
     load, instance = counted
     instance.stop()
     for view in _top(world, instance, 2):
@@ -132,13 +132,14 @@ def test_no_instance_is_said_and_redis_is_shown(world, counted):
         _check_redis_part(world, view, load)
 
 
-def test_no_redis_is_said_and_the_instance_is_shown(world, counted):
-    """What Redis lacks is lag that is still to be counted."""
+def test_a_missing_redis_is_reported_and_the_instance_is_shown(world, counted):
+    """Records that Redis has not counted yet are shown as lag."""
     load, instance = counted
     world.redis_server.pause()
     load.produce(400)
     wait.until(lambda: instance.metric("rollcall_lag_records") == 0
-               and instance.metric("rollcall_counted_lag_records") >= 400, 20, "400 published")
+               and instance.metric("rollcall_counted_lag_records") >= 400, 20,
+               "400 records to be published")
     view, = _top(world, instance, 1, redis__timeout_ms=300)
     assert view.lag() == [0, 400, 4]
     rows = [line.split() for line in view.lines if re.fullmatch(r"\d +\d+ +\d+", line)]
@@ -151,7 +152,7 @@ def test_no_redis_is_said_and_the_instance_is_shown(world, counted):
     assert f"127.0.0.1:{world.redis_server.port}/0" in view.text and view.lag() == [0, 400, 4]
 
 
-def test_neither_is_said_twice(world):
+def test_both_missing_are_reported(world):
     world.redis_server.kill()
     for view in _top(world, None, 2):
         assert "no figures of the instance" in view.text and "no figures of Redis" in view.text
@@ -188,7 +189,7 @@ def test_a_value_cannot_steer_the_terminal(world):
 
 
 class _Pages:
-    """An HTTP server that has one /metrics after the other, the last for ever."""
+    """An HTTP server that serves a sequence of /metrics pages and then repeats the last one."""
 
     def __init__(self, *consumed):
         pages = [f"rollcall_records_consumed_total {n}\nrollcall_assigned_partitions 0\n"
@@ -212,13 +213,13 @@ class _Pages:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self):
-        """Ends the server."""
+        """Stops the server."""
         self._server.shutdown()
         self._server.server_close()
 
 
 def test_rates_are_over_the_last_turn(world):
-    """A counter that fell is that of another process."""
+    """A counter that decreases belongs to a new process, so it has no rate."""
     pages = _Pages(100, 700, 700, 50, 60)
     views = _top(world, pages, 5)
     pages.close()
@@ -228,7 +229,7 @@ def test_rates_are_over_the_last_turn(world):
 
 
 class _Running:
-    """A top that goes on, with its output in a file."""
+    """A `rollcall top` that keeps running, with its output in a file."""
 
     def __init__(self, world, instance, *arguments, **options):
         self.path = os.path.join(world.folder, "top.txt")
@@ -237,7 +238,7 @@ class _Running:
         self.process = process.spawn([rollcall.BINARY, "top", *arguments, *flags], self.path)
 
     def wait_view(self, is_it, what):
-        """Waits for a new view of a kind."""
+        """Waits for a new view that satisfies is_it."""
         seen = len(self._views())
         wait.until(lambda: any(map(is_it, self._views()[seen:])), 20, what)
 
@@ -246,12 +247,12 @@ class _Running:
             return _views(file.read())
 
     def end(self, number):
-        """Sends a signal; answers the status."""
+        """Sends a signal; returns the exit status."""
         self.process.send_signal(number)
         return self.process.wait(20 * wait.factor)
 
 
-def test_a_reader_who_is_gone_ends_it(world):
+def test_a_closed_output_ends_it(world):
     reads, writes = os.pipe()
     os.close(reads)
     child = process.spawn([rollcall.BINARY, "top", *rollcall.flags(world.options)],
@@ -275,29 +276,29 @@ def test_a_signal_ends_it_well_while_redis_stands_still(world):
     top = _Running(world, pages, **{"redis.timeout_ms": 1000})
     top.wait_view(lambda view: "anomalies" in view.text, "the first view")
     world.redis_server.pause()
-    top.wait_view(lambda view: "did not answer" in view.text, "Redis away")
+    top.wait_view(lambda view: "did not answer" in view.text, "a view without Redis")
     assert top.end(signal.SIGTERM) == 0
     pages.close()
 
 
-def test_who_comes_back_is_shown_again(world, counted):
+def test_a_server_that_comes_back_is_shown_again(world, counted):
     _, instance = counted
     top = _Running(world, instance)
     top.wait_view(lambda view: "android" in view.text, "the first view")
     copy = world.redis_server.save_copy()
     world.redis_server.kill()
-    top.wait_view(lambda view: "no figures of Redis" in view.text, "Redis away")
+    top.wait_view(lambda view: "no figures of Redis" in view.text, "a view without Redis")
     world.redis_server.restore(copy)
-    top.wait_view(lambda view: "android" in view.text, "Redis is back")
+    top.wait_view(lambda view: "android" in view.text, "a view with Redis again")
     instance.pause()
-    top.wait_view(lambda view: "timed out" in view.text, "the instance away")
+    top.wait_view(lambda view: "timed out" in view.text, "a view without the instance")
     instance.resume()
-    top.wait_view(lambda view: view.counters("total"), "the instance is back")
+    top.wait_view(lambda view: view.counters("total"), "a view with the instance again")
     assert top.end(signal.SIGTERM) == 0
 
 
 def _on_terminal(world, instance, rows, columns, *arguments):
-    """Everything that a top writes to a terminal of this size."""
+    """Returns everything that `rollcall top` writes to a terminal of this size."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     flags = rollcall.flags({**world.options, "http.listen": f"127.0.0.1:{instance.http_port}"})

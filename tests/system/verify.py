@@ -1,4 +1,4 @@
-"""Compares everything that rollcall wrote with what the oracle expects. Exactly, or it raises."""
+"""Compares everything that rollcall wrote with what the oracle expects; raises if they differ."""
 
 import collections
 import re
@@ -11,12 +11,12 @@ import wait
 _MAX_RETENTION_S = 400 * 86400
 _ERRORS = "__rollcall.errors."
 
-#: One record as a read_committed reader got it.
+#: One record as a read_committed reader sees it.
 Read = collections.namedtuple("Read", "partition offset key value timestamp_ms headers")
 
 
 class Place:
-    """Where one rollcall group reads and writes: what there is to verify."""
+    """The topics and keys of one rollcall group, which are to be verified."""
 
     def __init__(self, broker, redis_server, group, prefix, topic, output, rejected):
         self.broker = broker
@@ -28,17 +28,17 @@ class Place:
         self.rejected = rejected
 
     def counted(self):
-        """partition -> the next offset to count, as Redis has it."""
+        """Returns partition -> next offset to count, as stored in Redis."""
         with self.redis_server.client() as client:
             found = client.hgetall(f"{self.prefix}:offsets")
         return {int(partition): int(offset) for partition, offset in found.items()}
 
     def published(self):
-        """partition -> the group's committed offset."""
+        """Returns partition -> the group's committed offset."""
         return self.broker.committed(self.group, self.topic)
 
     def ends(self):
-        """partition -> end of the input, for partitions that hold anything."""
+        """Returns partition -> end of the input, for partitions that are not empty."""
         return {p: end for p, end in self.broker.end_offsets(self.topic).items() if end > 0}
 
 
@@ -47,18 +47,18 @@ def wait_quiet(place, seconds, alive=None):
     ends = place.ends()
 
     def lines():
-        return (f"both watermarks at the input's end {ends}: counted {place.counted()}, "
-                f"published {place.published()}")
+        return (f"both watermarks to reach the end of the input {ends}: counted "
+                f"{place.counted()}, published {place.published()}")
 
     def arrived(found):
-        # A partition that never held a record has no watermark, or one of 0.
+        # A partition that never held a record has no watermark, or watermark 0.
         return {p: offset for p, offset in found.items() if offset > 0} == ends
 
     wait.until(lambda: arrived(place.counted()), seconds, lines, every=0.1, alive=alive)
     wait.until(lambda: arrived(place.published()), seconds, lines, every=0.1, alive=alive)
     for topic in filter(None, (place.output, place.rejected)):
         wait.until(lambda: _is_stable(place.broker, topic), seconds,
-                   f"no transaction open in {topic}", every=0.1, alive=alive)
+                   f"all transactions in {topic} to end", every=0.1, alive=alive)
 
 
 def _is_stable(broker, topic):
@@ -66,7 +66,7 @@ def _is_stable(broker, topic):
 
 
 def read_committed(broker, topic, isolation="read_committed"):
-    """Everything that a reader of the topic sees, as Read, by partition in order."""
+    """Returns everything that a reader of the topic sees, as Read, in order in each partition."""
     count = broker.partition_count(topic)
     ends = broker.stable_offsets(topic)
     consumer = Consumer({
@@ -90,14 +90,14 @@ def read_committed(broker, topic, isolation="read_committed"):
         return not left
 
     try:
-        wait.until(drain, 60, f"end of {topic}", every=0)
+        wait.until(drain, 60, f"the end of {topic}", every=0)
     finally:
         consumer.close()
     return found
 
 
 def by_partition(reads):
-    """partition -> its records in order."""
+    """Returns partition -> its records in order."""
     found = collections.defaultdict(list)
     for read in reads:
         found[read.partition].append(read)
@@ -105,13 +105,13 @@ def by_partition(reads):
 
 
 def _content(record):
-    """What must be unchanged of a record: key, value, time, headers."""
+    """Returns the parts of a record that must be unchanged: key, value, timestamp, headers."""
     headers = tuple((name, value) for name, value in record.headers or [])
     return record.key, record.value, record.timestamp_ms, headers
 
 
 def same_counts(what, found, expected):
-    """Two mappings to numbers, equal key by key."""
+    """Raises unless two mappings to numbers are equal."""
     if found == expected:
         return
     wrong = {key: (found.get(key), expected.get(key)) for key in found.keys() | expected.keys()
@@ -122,7 +122,7 @@ def same_counts(what, found, expected):
 
 
 def _same_sequence(what, found, expected):
-    """Two lists of contents, equal element by element."""
+    """Raises unless two lists of contents are equal."""
     if found == expected:
         return
     have, want = collections.Counter(found), collections.Counter(expected)
@@ -136,7 +136,7 @@ def _same_sequence(what, found, expected):
 
 
 def check_redis(place, expected):
-    """Counts, minutes, rejected, anomalies and meta in Redis."""
+    """Checks counts, minutes, rejected records, anomalies and meta in Redis."""
     prefix = place.prefix
     with place.redis_server.client() as client:
         for name, counts in expected.dimensions.items():
@@ -173,7 +173,7 @@ def _check_anomalies(entries, expected):
 
 
 def check_watermarks(place):
-    """Both watermarks at the input's end."""
+    """Checks that both watermarks have reached the end of the input."""
     ends = place.ends()
     counted = {p: offset for p, offset in place.counted().items() if offset > 0}
     published = {p: offset for p, offset in place.published().items() if offset > 0}
@@ -182,7 +182,7 @@ def check_watermarks(place):
 
 
 def check_output(place, expected):
-    """The output topic, read committed: each accepted record once, unchanged, in order."""
+    """Checks that the output topic holds each accepted record once, unchanged and in order."""
     found = by_partition(read_committed(place.broker, place.output))
     for partition in sorted(found.keys() | expected.published.keys()):
         _same_sequence(f"{place.output}[{partition}]",
@@ -191,32 +191,32 @@ def check_output(place, expected):
 
 
 def split_error_headers(read):
-    """(the record without rollcall's headers, rollcall's headers as a dict of texts)."""
-    errors = [(n, v) for n, v in read.headers if n.startswith(_ERRORS)]
+    """Returns (record without rollcall's error headers, those headers as a dict of texts)."""
+    headers = [(n, v) for n, v in read.headers if n.startswith(_ERRORS)]
     rest = [(n, v) for n, v in read.headers if not n.startswith(_ERRORS)]
-    told = {name.removeprefix(_ERRORS): value.decode() for name, value in errors}
-    assert len(told) == len(errors), f"a header twice: {errors}"
-    return read._replace(headers=rest), told
+    errors = {name.removeprefix(_ERRORS): value.decode() for name, value in headers}
+    assert len(errors) == len(headers), f"duplicate header: {headers}"
+    return read._replace(headers=rest), errors
 
 
 def check_rejected(place, expected):
-    """The rejected topic, read committed: each record once, unchanged, in order, explained."""
+    """Checks that the rejected topic holds each record once, unchanged, in order, with a reason."""
     found = by_partition(read_committed(place.broker, place.rejected))
     for partition in sorted(found.keys() | expected.refused.keys()):
         have = []
         for read in found[partition]:
-            bare, told = split_error_headers(read)
-            assert told.keys() == {"reason", "detail", "topic", "partition", "offset"}, told
-            assert told["detail"], told
-            have.append((*_content(bare), told["reason"], told["topic"], told["partition"],
-                         told["offset"]))
+            bare, errors = split_error_headers(read)
+            assert errors.keys() == {"reason", "detail", "topic", "partition", "offset"}, errors
+            assert errors["detail"], errors
+            have.append((*_content(bare), errors["reason"], errors["topic"],
+                         errors["partition"], errors["offset"]))
         want = [(*_content(record), reason, place.topic, str(partition), str(record.offset))
                 for record, reason in expected.refused[partition]]
         _same_sequence(f"{place.rejected}[{partition}]", have, want)
 
 
 def check_at_least_once(place, expected):
-    """Both output topics: nothing missing, nothing that does not belong there."""
+    """Checks that both output topics lack nothing and hold nothing that does not belong there."""
     reads = read_committed(place.broker, place.output)
     _covers(place.output, [(r.partition, *_content(r)) for r in reads],
             [(p, *_content(r)) for p, records in expected.published.items() for r in records])
@@ -224,8 +224,8 @@ def check_at_least_once(place, expected):
         return
     have = []
     for read in read_committed(place.broker, place.rejected):
-        bare, told = split_error_headers(read)
-        have.append((read.partition, told["offset"], told["reason"], *_content(bare)))
+        bare, errors = split_error_headers(read)
+        have.append((read.partition, errors["offset"], errors["reason"], *_content(bare)))
     _covers(place.rejected, have,
             [(p, str(r.offset), reason, *_content(r))
              for p, refused in expected.refused.items() for r, reason in refused])
@@ -240,7 +240,7 @@ def _covers(what, found, expected):
 
 
 def check_snapshot(instance, expected):
-    """`rollcall snapshot` against the oracle."""
+    """Compares `rollcall snapshot` with the oracle."""
     found = instance.snapshot()
     assert found.keys() == expected.snapshot().keys(), found.keys()
     for name, counts in expected.snapshot().items():
@@ -248,7 +248,7 @@ def check_snapshot(instance, expected):
 
 
 def check_log(text):
-    """Every line of a log is one logfmt line: key=value with quotes where needed."""
+    """Checks that every line of a log is valid logfmt: key=value, quoted where needed."""
     pair = r'[\w.]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)'
     line_form = re.compile(rf"{pair}(?: {pair})*")
     for line in text.splitlines():
@@ -256,7 +256,7 @@ def check_log(text):
 
 
 def check_all(place, records, instance=None, guarantee="exactly_once", **rules):
-    """Everything above; returns what was expected."""
+    """Makes all checks above; returns what was expected."""
     expected = oracle.Expected(records, **rules)
     check_watermarks(place)
     check_redis(place, expected)

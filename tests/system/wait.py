@@ -1,21 +1,21 @@
-"""Waiting for a condition, with a deadline: nothing in these tests sleeps and hopes."""
+"""Waits for a condition, with a deadline. These tests never just sleep and hope."""
 
 import os
 import time
 
-#: Deadlines grow by this when the program under test is built with a sanitizer (see rollcall.py).
+#: Multiplies all deadlines if the program under test is built with a sanitizer (see rollcall.py).
 factor = float(os.environ.get("RC_TIME_FACTOR", "1"))
 
 
 class TimedOut(AssertionError):
-    """A condition did not come true before its deadline."""
+    """A condition did not become true before its deadline."""
 
 
 def until(condition, seconds, what, every=0.05, alive=None):
-    """Calls condition until it answers something true, and returns that.
+    """Calls condition until it returns something true, and returns that.
 
-    `what` names the condition in the error; where it is a function, it is called for a fresh text.
-    `alive`, if given, is called each round and raises when waiting on has no point.
+    `what` completes "waiting for ..." in the error message; a function is called to get the text.
+    `alive`, if given, is called each round and raises if further waiting is pointless.
     """
     deadline = time.monotonic() + seconds * factor
     while True:
@@ -26,5 +26,5 @@ def until(condition, seconds, what, every=0.05, alive=None):
             alive()
         if time.monotonic() > deadline:
             text = what() if callable(what) else what
-            raise TimedOut(f"not within {seconds * factor:.0f} s: {text}")
+            raise TimedOut(f"timed out after {seconds * factor:.0f} s waiting for {text}")
         time.sleep(every)

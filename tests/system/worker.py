@@ -1,4 +1,4 @@
-"""A part of the harness in a process of its own, so that none waits for another's Python."""
+"""Runs a part of the harness in its own process, so that parts do not share one Python lock."""
 
 import ctypes
 import multiprocessing
@@ -7,19 +7,19 @@ import traceback
 
 import wait
 
-#: More partitions than a run ever has.
+#: More partitions than any run has.
 PARTITIONS_MAX = 64
 
 _context = multiprocessing.get_context("spawn")  # librdkafka's threads do not survive a fork
 
 
 def shared_numbers(count=PARTITIONS_MAX):
-    """An array of integers that both sides see; each element has one writer."""
+    """Returns an array of integers shared by both processes; each element has one writer."""
     return _context.RawArray(ctypes.c_longlong, count)
 
 
 def shared_value(kind, value):
-    """One number that both sides see."""
+    """Returns one number shared by both processes."""
     return _context.RawValue(kind, value)
 
 
@@ -29,12 +29,12 @@ def _main(function, errors, arguments):
     try:
         function(*arguments)
     except BaseException as error:
-        told = isinstance(error, AssertionError)
-        errors.put(str(error) if told else traceback.format_exc())
+        is_finding = isinstance(error, AssertionError)
+        errors.put(str(error) if is_finding else traceback.format_exc())
 
 
 class Worker:
-    """Runs function(*arguments) in a process; what it raises is raised here, by check."""
+    """Runs function(*arguments) in a process; check() raises what the function raised."""
 
     def __init__(self, name, function, *arguments):
         self.name = name
@@ -44,7 +44,7 @@ class Worker:
         self._process.start()
 
     def check(self):
-        """Raises AssertionError with what ended the process, if something did."""
+        """Raises AssertionError with the reason if the process failed."""
         if not self._errors.empty():
             raise AssertionError(f"{self.name}: {self._errors.get()}")
         if not self._process.is_alive() and self._process.exitcode != 0:
@@ -52,17 +52,17 @@ class Worker:
 
     def join(self, seconds=60):
         """Waits until function returns."""
-        wait.until(lambda: not self._process.is_alive(), seconds, f"end of {self.name}",
+        wait.until(lambda: not self._process.is_alive(), seconds, f"{self.name} to exit",
                    alive=self.check)
         self.check()
 
     def kill(self):
-        """Ends the process at once."""
+        """Kills the process."""
         self._process.kill()
         self._process.join()
 
     def cpu_seconds(self):
-        """What the process has used of the processors so far."""
+        """The CPU time that the process has used so far."""
         try:
             with open(f"/proc/{self._process.pid}/stat") as stat:
                 fields = stat.read().rsplit(")", 1)[1].split()

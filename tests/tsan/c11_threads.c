@@ -1,9 +1,9 @@
-/* C11's threads by way of POSIX's, linked into programs that are built for ThreadSanitizer.
+/* C11 threads implemented with POSIX threads, linked into programs built with ThreadSanitizer.
  *
- * librdkafka calls thrd_create, mtx_lock and the like where the C library has them. GCC's
- * ThreadSanitizer sees only the pthread_ functions, and crashes in a thread that it has not seen
- * start. A program's own definitions go before the C library's, also for a shared library.
- * glibc defines mtx_t and cnd_t large enough for its pthread_ types, and thrd_t as pthread_t.
+ * librdkafka calls thrd_create, mtx_lock and the like if the C library has them. GCC's
+ * ThreadSanitizer intercepts only the pthread_ functions, and crashes in a thread that it has not
+ * seen start. A program's own definitions override the C library's, also for shared libraries.
+ * glibc's mtx_t and cnd_t are large enough for its pthread_ types, and its thrd_t is pthread_t.
  */
 #include <assert.h>
 #include <errno.h>

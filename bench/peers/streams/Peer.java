@@ -25,9 +25,9 @@ import redis.clients.jedis.Jedis;
 import redis.clients.jedis.Pipeline;
 
 /**
- * Kafka Streams: exactly_once_v2, two threads, counts in in-memory stores with a cache in front,
- * without repartitioning. Each task writes its own totals to Redis every half second, so that
- * writing one twice does no harm. Redis can be ahead of a transaction that is aborted.
+ * Kafka Streams: exactly_once_v2, two threads, counts in cached in-memory stores, and no
+ * repartitioning. Each task writes its totals to Redis every half second, so writing a total twice
+ * is harmless. If a transaction is aborted, Redis can be ahead of it.
  */
 public final class Peer implements Processor<byte[], byte[], byte[], byte[]> {
     private static final DateTimeFormatter CLOCK =

@@ -1,39 +1,41 @@
-/* config_keys: what each key of the table takes and refuses. */
-#include "app/config_keys.h"
+/* config: what each key of every module's table takes and rejects, and that it is documented. */
+#include "app/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "app/manual.h"
 #include "base/error.h"
 
 static struct config config;
 
-static void taken(const struct config_key *key, const char *value) {
+static void taken(struct config_key key, const char *value) {
     struct error error = {""};
-    if (!config_keys_set(key, &config, value, &error)) fail_msg("%s: %s", key->name, error.text);
-}
-
-static void refused(const struct config_key *key, const char *value, const char *why) {
-    struct error error = {""};
-    if (config_keys_set(key, &config, value, &error) || strstr(error.text, why) == NULL) {
-        fail_msg("%s = \"%s\" should be refused: %s, not: %s", key->name, value, why, error.text);
+    if (!setting_set(key.setting, (char *)&config + key.offset, value, &error)) {
+        fail_msg("%s: %s", key.setting->name, error.text);
     }
 }
 
-static void check_number(const struct config_key *key) {
-    static const char *const wrong[] = {"", "ten", "1.5", "1e3", "0x10", "+1", "1 2", "1_000"};
+static void refused(struct config_key key, const char *value, const char *why) {
+    struct error error = {""};
+    if (setting_set(key.setting, (char *)&config + key.offset, value, &error) ||
+        strstr(error.text, why) == NULL) {
+        fail_msg("%s = \"%s\" should be rejected: %s, not: %s", key.setting->name, value, why,
+                 error.text);
+    }
+}
+
+static void check_number(struct config_key key) {
     char value[32];
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        refused(key, wrong[i], "no whole number");
-    refused(key, "99999999999999999999", "out of range");
-    refused(key, "-99999999999999999999", "out of range");
-    const int64_t outside[] = {(int64_t)key->min - 1, (int64_t)key->max + 1};
-    const int64_t ends[] = {key->min, key->max};
+    const int64_t min = key.setting->min, max = key.setting->max;
+    const int64_t outside[] = {min - 1, max + 1}, ends[] = {min, max};
+    refused(key, "", "not a whole number");
     for (int i = 0; i < 2; i++) {
         snprintf(value, sizeof value, "%lld", (long long)outside[i]);
         refused(key, value, "out of range");
@@ -42,75 +44,107 @@ static void check_number(const struct config_key *key) {
     }
 }
 
-static void check_text(const struct config_key *key) {
+static void check_text(struct config_key key) {
     static char value[8192];
-    memset(value, 'x', (size_t)key->max + 1);
-    value[key->max + 1] = '\0';
-    refused(key, value, key->type == CONFIG_NAMES ? "longer than" : "allowed are");
+    memset(value, 'x', (size_t)key.setting->max + 1);
+    value[key.setting->max + 1] = '\0';
+    refused(key, value, "allowed are");
     refused(key, "a b", "wrong form");
     refused(key, "\x01", "wrong form");
-    if (key->min > 0) refused(key, "", key->type == CONFIG_NAMES ? "has no name" : "allowed are");
+    if (key.setting->min > 0) refused(key, "", "allowed are");
 }
 
-static void each_key_refuses_what_is_bad_and_takes_its_extremes(void **state) {
+static void check_choice(struct config_key key) {
+    char range[SETTING_RANGE_BYTES];
+    setting_range(key.setting, range);
+    refused(key, "", "is not one of");
+    refused(key, "no-such-choice", range);
+    char *rest = range;
+    for (char *word; (word = strsep(&rest, ",")) != NULL;)
+        taken(key, word + strspn(word, " "));
+}
+
+static void each_key_rejects_what_is_bad_and_takes_its_extremes(void **state) {
     (void)state;
-    for (size_t i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        switch (key->type) {
-        case CONFIG_NUMBER:
-            check_number(key);
-            break;
-        case CONFIG_TEXT:
-        case CONFIG_NAMES:
-            check_text(key);
-            break;
-        case CONFIG_CHOICE:
-            refused(key, "", "is not one of");
-            refused(key, "no-such-choice", "is not one of");
-            for (int c = 0; c < CONFIG_CHOICES_MAX && key->choices[c] != NULL; c++)
-                taken(key, key->choices[c]);
-            break;
-        }
+    struct config_key key;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        const enum setting_type type = key.setting->type;
+        if (type == SETTING_TYPE_NUMBER) check_number(key);
+        if (type == SETTING_TYPE_CHOICE) check_choice(key);
+        if (type == SETTING_TYPE_TEXT || type == SETTING_TYPE_NAMES) check_text(key);
     }
 }
 
-static void wrong_dimensions_are_refused(void **state) {
+static void wrong_dimensions_are_rejected(void **state) {
     (void)state;
-    const struct config_key *key = config_keys_find("aggregate", "dimensions");
-    refused(key, "a,b,a", "\"a\" is there twice");
-    refused(key, "a,rejected", "cannot be called rejected");
+    const struct config_key key = config_key_find("aggregate", "dimensions");
+    refused(key, "a,rejected", "called rejected");
     refused(key, "a:b", "wrong form");
-    refused(key, "a,,b", "has no name");
-    refused(key, "a,b,c,d,e,f,g,h,i", "at most 8");
     taken(key, "a,b,c,d,e,f,g,h");
-    assert_int_equal(config.aggregate.dimension_count, 8);
+    assert_int_equal(config.aggregate.dimensions.count, 8);
 }
 
-static void each_key_is_in_the_readme(void **state) {
+static void no_key_is_there_twice_and_each_has_a_line_of_help(void **state) {
     (void)state;
-    static char readme[1 << 20];
-    FILE *file = fopen("../../README.md", "r");
-    assert_non_null(file);
-    readme[fread(readme, 1, sizeof readme - 1, file)] = '\0';
-    fclose(file);
-    for (size_t i = 0; i < config_key_count; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "`%s`", config_keys[i].name);
-        if (strstr(readme, name) == NULL) fail_msg("%s is not in README.md", name);
+    struct config_key key;
+    size_t i = 0;
+    for (; (key = config_key_at(i)).setting != NULL; i++) {
+        const struct setting *setting = key.setting;
+        assert_ptr_equal(config_key_find(setting->section, setting->name).setting, setting);
+        assert_true(strlen(setting->help) > 3);
+        assert_null(strchr(setting->help, '\n'));
+        if (setting->help[strlen(setting->help) - 1] == '.') fail_msg("%s", setting->help);
     }
+    assert_in_range(i, 20, 200);
+}
+
+static void sections_are_found_once_each(void **state) {
+    (void)state;
+    const char *section, *other;
+    for (size_t i = 0; (section = config_section(i)) != NULL; i++) {
+        assert_true(config_has_section(section));
+        for (size_t j = 0; j < i && (other = config_section(j)) != NULL; j++)
+            assert_string_not_equal(section, other);
+    }
+    assert_false(config_has_section("kafak"));
+    assert_int_equal(config_role("producer"), KAFKA_PRODUCER);
+    assert_int_equal(config_role("log"), -1);
+}
+
+/* Made by `./dev docs`. */
+static void the_documentation_is_that_of_the_tables(void **state) {
+    (void)state;
+    static char documented[1 << 20];
+    char *made = NULL;
+    size_t made_bytes = 0;
+    FILE *file = fopen("../../docs/configuration.md", "r");
+    assert_non_null(file);
+    documented[fread(documented, 1, sizeof documented - 1, file)] = '\0';
+    fclose(file);
+    FILE *stream = open_memstream(&made, &made_bytes);
+    manual_markdown(stream);
+    fclose(stream);
+    const char *part = strstr(documented, "\n" MANUAL_HEADING);
+    assert_non_null(part);
+    if (strcmp(made, part + 1) != 0) fail_msg("docs/configuration.md: run ./dev docs");
+    free(made);
 }
 
 static int release(void **state) {
     (void)state;
-    config_keys_release(&config);
+    struct config_key key;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
+        setting_release(key.setting, (char *)&config + key.offset);
     return 0;
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_key_refuses_what_is_bad_and_takes_its_extremes),
-        cmocka_unit_test(wrong_dimensions_are_refused),
-        cmocka_unit_test(each_key_is_in_the_readme),
+        cmocka_unit_test(each_key_rejects_what_is_bad_and_takes_its_extremes),
+        cmocka_unit_test(wrong_dimensions_are_rejected),
+        cmocka_unit_test(no_key_is_there_twice_and_each_has_a_line_of_help),
+        cmocka_unit_test(sections_are_found_once_each),
+        cmocka_unit_test(the_documentation_is_that_of_the_tables),
     };
     return cmocka_run_group_tests(tests, NULL, release);
 }

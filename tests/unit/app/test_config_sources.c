@@ -65,18 +65,36 @@ static void a_malformed_source_is_refused(void **state) {
     REFUSED("/nonexistent/rollcall.ini: No such file", .path = "/nonexistent/rollcall.ini");
     REFUSED("cannot read /tmp", .path = "/tmp");
     write_bytes(file_path, "[redis]\npre\0fix = a\n", 20);
-    REFUSED("%f:2: a NUL byte", .path = file_path);
+    REFUSED("%f holds a NUL byte", .path = file_path);
 }
 
-static void a_long_line_is_an_error_not_two_lines(void **state) {
+static void a_file_has_comments_blanks_and_either_separator(void **state) {
     (void)state;
-    static char file[40000];
-    snprintf(file, sizeof file, "[kafka]\nclient.id = %01000d\n", 1);
-    struct config *config = TAKEN(.file = file);
-    assert_int_equal(strlen(kafka_conf_get(&config->kafka, "client.id")), 1000);
+    struct config *config =
+        TAKEN(.file = "\xEF\xBB\xBF; a comment\r\n\t# another\r\n\n [redis] ignored\r\n"
+                      "\tprefix : {a;b} ; not this\r\n  timeout_ms=1000\t;nor this ; or that\n"
+                      "[kafka]\nclient.id = a = b : c\n[http]\nlisten = ; nothing\n"
+                      "[log]\nlevel = warn");
+    assert_string_equal(config->redis.prefix, "{a;b}");
+    assert_int_equal(config->redis.timeout_ms, 1000);
+    assert_string_equal(kafka_conf_get(&config->kafka, "client.id"), "a = b : c");
+    assert_string_equal(config->expose.listen, "");
+    assert_int_equal(config->log.level, LOG_WARN); /* of a line without an end */
     config_destroy(&config);
+    REFUSED("%f:2: there is no key redis.", .file = "[redis]\n = a\n");
+    REFUSED("%f:1: ", .file = "[]\n");
+    REFUSED("%f:3: |no key redis.\xEF\xBB\xBF", .file = "[redis]\n\n\xEF\xBB\xBFprefix = a\n");
+}
+
+static void a_line_may_be_long(void **state) {
+    (void)state;
+    static char file[70000];
     snprintf(file, sizeof file, "[kafka]\nclient.id = %030000d\n", 1);
-    REFUSED("%f:2: longer than", .file = file);
+    struct config *config = TAKEN(.file = file);
+    assert_int_equal(strlen(kafka_conf_get(&config->kafka, "client.id")), 30000);
+    config_destroy(&config);
+    snprintf(file, sizeof file, "[kafka]\nclient.id = %066000d\n", 1);
+    REFUSED("%f:2: kafka.client.id is longer than", .file = file);
 }
 
 static void a_file_sets_nothing_twice(void **state) {
@@ -122,7 +140,7 @@ static void a_secret_file_that_cannot_be_read_is_an_error(void **state) {
     REFUSED("%f:2: redis.url_file: cannot read /nonexistent: No such file",
             .file = "[redis]\nurl_file = /nonexistent\n");
     REFUSED("kafka.sasl.password_file: |NUL", X(with_secret(password_file, "a\0b", 3)));
-    REFUSED("kafka.sasl.password_file: |too long",
+    REFUSED("kafka.sasl.password_file: |is longer than",
             X(with_secret(password_file, large, sizeof large)));
     REFUSED("no key redis.prefix_file", X("redis.prefix_file=/x"));
     REFUSED("sasl.username_file is not a librdkafka property", X("kafka.sasl.username_file=/x"));
@@ -178,12 +196,11 @@ static void a_file_of_a_million_lines_is_read_to_its_end(void **state) {
     free(file);
 }
 
-/* /dev/zero is one line that never ends. */
-static void a_line_without_an_end_is_not_read_to_its_end(void **state) {
+static void a_file_without_an_end_is_not_read_to_its_end(void **state) {
     (void)state;
-    REFUSED("/dev/zero:1: ", .path = "/dev/zero");
+    REFUSED("/dev/zero is longer than", .path = "/dev/zero");
     REFUSED("redis.url_file: |cannot read /tmp", X("redis.url_file=/tmp"));
-    REFUSED("redis.url_file: |too long", X("redis.url_file=/dev/zero"));
+    REFUSED("redis.url_file: |is longer than", X("redis.url_file=/dev/zero"));
 }
 
 int main(void) {
@@ -192,7 +209,8 @@ int main(void) {
         cmocka_unit_test(an_unknown_key_names_its_place_and_the_nearest),
         cmocka_unit_test(an_unknown_section_names_its_place_and_the_nearest),
         cmocka_unit_test(a_malformed_source_is_refused),
-        cmocka_unit_test(a_long_line_is_an_error_not_two_lines),
+        cmocka_unit_test(a_file_has_comments_blanks_and_either_separator),
+        cmocka_unit_test(a_line_may_be_long),
         cmocka_unit_test(a_file_sets_nothing_twice),
         cmocka_unit_test(a_secret_can_be_in_a_file),
         cmocka_unit_test(a_secret_file_that_cannot_be_read_is_an_error),
@@ -200,7 +218,7 @@ int main(void) {
         cmocka_unit_test(an_error_never_shows_a_secret),
         cmocka_unit_test(kubernetes_service_variables_are_not_settings),
         cmocka_unit_test(a_file_of_a_million_lines_is_read_to_its_end),
-        cmocka_unit_test(a_line_without_an_end_is_not_read_to_its_end),
+        cmocka_unit_test(a_file_without_an_end_is_not_read_to_its_end),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -1,4 +1,4 @@
-/* options: what the command line may say. */
+/* options: what the command line may say, of commands made up for it. */
 #include "app/options.h"
 
 #include <setjmp.h>
@@ -10,25 +10,56 @@
 
 #include <cmocka.h>
 
-#include "tools/generator.h"
+#include "app/manual.h"
 #include "base/error.h"
+
+struct walk_options {
+    int64_t count, pace, length; /* of the name */
+};
+
+static bool parse_name(const struct option_row *row, const char *text, void *member,
+                       struct error *error) {
+    int64_t *length = member;
+    *length = (int64_t)strlen(text);
+    return *length <= row->max || error_set(error, "\"%s\" is too long", text);
+}
+
+static const struct option_row walk_table[] = {
+    OPTION_NUMBER(struct walk_options, count, "count", "N", 0, 100, "7", "steps"),
+    OPTION_NUMBER(struct walk_options, pace, "pace", "N", 1, INT64_MAX, "3", "a minute"),
+    OPTION_OTHER(struct walk_options, length, "name", "NAME", 0, 5, parse_name, "Anna",
+                 "one line\nand another"),
+    OPTION_END};
+static const struct option_row swim_table[] = {
+    OPTION_NUMBER(struct walk_options, pace, "pace", "N", 1, 9, "4", "strokes"), OPTION_END};
+static const struct option_row ride_table[] = {
+    OPTION_NUMBER(struct walk_options, pace, "pace", "N", 1, 9, "5", "miles"), OPTION_END};
+
+static const struct command walk = {
+    .name = "walk", .summary = "on foot", .help = "Walks.\n", .options = walk_table};
+static const struct command swim = {
+    .name = "swim", .summary = "in water", .help = "Swims.\n", .options = swim_table};
+static const struct command ride = {
+    .name = "ride", .summary = "on a horse", .help = "Rides.\n", .options = ride_table};
+static const struct command rest = {.name = "rest", .summary = "at home", .help = "Rests.\n"};
+static const struct command *const commands[] = {&walk, &swim, &ride, &rest, NULL};
 
 static struct options options;
 static struct error error;
+static const struct walk_options *const own = (const void *)options.own;
 
 /* Parses a line whose words are separated by single spaces. */
 static enum options_verdict parse(const char *line) {
     static char copy[8192];
     static char *argv[1024];
     snprintf(copy, sizeof copy, "rollcall%s%s", line[0] == '\0' ? "" : " ", line);
-    char *rest = copy;
+    char *left = copy;
     int argc = 0;
-    for (char *word = strsep(&rest, " "); word != NULL; word = strsep(&rest, " ")) {
+    for (char *word = strsep(&left, " "); word != NULL; word = strsep(&left, " "))
         argv[argc++] = word;
-    }
     argv[argc] = NULL;
     error.text[0] = '\0';
-    return options_parse(argc, argv, &options, &error);
+    return options_parse(argc, argv, commands, &options, &error);
 }
 
 static void assert_wrong(const char *line, const char *expected) {
@@ -38,12 +69,11 @@ static void assert_wrong(const char *line, const char *expected) {
 
 static void each_command_is_known_wherever_it_stands(void **state) {
     (void)state;
-    static const char *const names[] = {"run", "demo", "generate", "snapshot", "check", "top"};
-    for (int i = 0; i < OPTIONS_COMMAND_COUNT; i++) {
+    for (int i = 0; commands[i] != NULL; i++) {
         char line[64];
-        snprintf(line, sizeof line, "-q %s -c f", names[i]);
+        snprintf(line, sizeof line, "-q %s -c f", commands[i]->name);
         assert_int_equal(parse(line), OPTIONS_GO_ON);
-        assert_int_equal(options.command, i);
+        assert_ptr_equal(options.command, commands[i]);
         assert_true(options.is_quiet);
         assert_false(options.is_verbose);
         assert_string_equal(options.config_path, "f");
@@ -52,162 +82,106 @@ static void each_command_is_known_wherever_it_stands(void **state) {
 
 static void overrides_keep_their_order(void **state) {
     (void)state;
-    assert_int_equal(parse("run -X a.b=c -Xd.e=f -v"), OPTIONS_GO_ON);
+    assert_int_equal(parse("rest -X a.b=c -Xd.e=f -v"), OPTIONS_GO_ON);
     assert_int_equal(options.override_count, 2);
     assert_string_equal(options.overrides[0], "a.b=c");
     assert_string_equal(options.overrides[1], "d.e=f");
     assert_true(options.is_verbose);
-    char line[8 * (OPTIONS_OVERRIDES_MAX + 1) + 8] = "run";
+    char line[8 * (OPTIONS_OVERRIDES_MAX + 1) + 8] = "rest";
     for (int i = 0; i <= OPTIONS_OVERRIDES_MAX; i++)
         strcat(line, " -Xa.b=c");
-    assert_wrong(line, "-X is there more than 256 times");
+    assert_wrong(line, "-X is given more than 256 times");
 }
 
 static void wrong_usage_names_the_nearest(void **state) {
     (void)state;
-    assert_wrong("", "which command?");
-    assert_wrong("rnu", "there is no command rnu; did you mean run?");
-    assert_wrong("snapshoot", "did you mean snapshot?");
+    assert_wrong("", "no command; `rollcall --help`");
+    assert_wrong("wlak", "there is no command wlak; did you mean walk?");
     assert_wrong("zzzzzzzz", "there is no command zzzzzzzz; `rollcall --help`");
-    assert_wrong("run now", "run takes no argument: \"now\"");
-    assert_wrong("generate --cuont 5", "there is no option --cuont; did you mean --count?");
-    assert_wrong("run --nonsense", "there is no option --nonsense");
-    assert_wrong("run -Z", "there is no option -Z");
-    assert_wrong("run -c", "-c needs a value");
-    assert_wrong("generate --count", "--count needs a value");
-    assert_wrong("run --help=yes", "--help takes no value");
-    assert_wrong("run -v -q", "either -v or -q");
+    assert_wrong("rest now", "rest takes no argument: \"now\"");
+    assert_wrong("walk --cuont 5", "there is no option --cuont; did you mean --count?");
+    assert_wrong("rest --nonsense", "there is no option --nonsense");
+    assert_wrong("rest -Z", "there is no option -Z");
+    assert_wrong("rest -c", "-c needs a value");
+    assert_wrong("walk --count", "--count needs a value");
+    assert_wrong("rest --help=yes", "--help takes no value");
+    assert_wrong("rest -v -q", "-v and -q");
 }
 
-static void shaping_belongs_to_generate_and_demo(void **state) {
+static void an_option_belongs_to_its_commands(void **state) {
     (void)state;
-    assert_wrong("run --rate 5", "run has no option --rate; generate and demo have it");
-    assert_wrong("check --seed 5", "check has no option --seed");
-    assert_int_equal(parse("generate --count 5 --rate 6 --users 7 --skew 0.5 --invalid 2.5 --seed 8"
-                           " --start 1720622216"),
-                     OPTIONS_GO_ON);
-    assert_int_equal(options.count, 5);
-    assert_int_equal(options.rate, 6);
-    assert_int_equal(options.event.rate, 6);
-    assert_int_equal(options.event.users, 7);
-    assert_true(options.event.skew > 0.49 && options.event.skew < 0.51);
-    assert_true(options.event.invalid_percent > 2.49 && options.event.invalid_percent < 2.51);
-    assert_int_equal(options.event.seed, 8);
-    assert_true(options.has_start);
-    assert_int_equal(options.event.start_ms, INT64_C(1720622216000));
-    assert_int_equal(parse("demo --start 2024-07-10T14:36:56Z"), OPTIONS_GO_ON);
-    assert_int_equal(options.event.start_ms, INT64_C(1720622216000));
+    assert_wrong("rest --count 5", "rest has no option --count; it belongs to: walk");
+    assert_wrong("rest --pace 5", "rest has no option --pace; it belongs to: walk, swim, ride");
+    assert_int_equal(parse("--count=5 walk --pace 6"), OPTIONS_GO_ON);
+    assert_int_equal(own->count, 5);
+    assert_int_equal(own->pace, 6);
 }
 
-static void top_has_every_and_count_alone(void **state) {
+static void what_is_not_given_has_the_default_of_the_command(void **state) {
     (void)state;
-    assert_int_equal(parse("top"), OPTIONS_GO_ON);
-    assert_int_equal(options.every_s, 1);
-    assert_int_equal(options.count, 0);
-    assert_int_equal(parse("top --every 3600 --count 2"), OPTIONS_GO_ON);
-    assert_int_equal(options.every_s, 3600);
-    assert_int_equal(options.count, 2);
-    assert_wrong("top --every 0", "allowed are 1 to 3600");
-    assert_wrong("top --every 0.5", "no whole number");
-    assert_wrong("top --rate 5", "top has no option --rate; generate and demo have it");
-    assert_wrong("demo --every 5", "demo has no option --every; top has it");
-    assert_wrong("run --count 5", "run has no option --count; generate, demo and top have it");
-    assert_wrong("top --evry 5", "did you mean --every?");
+    assert_int_equal(parse("walk"), OPTIONS_GO_ON);
+    assert_int_equal(own->count, 7);
+    assert_int_equal(own->pace, 3);
+    assert_int_equal(parse("swim"), OPTIONS_GO_ON);
+    assert_int_equal(own->pace, 4);
+    assert_int_equal(own->count, 0);
 }
 
-static void start_is_unix_seconds_or_iso_8601(void **state) {
+static void values_are_parsed_by_their_table(void **state) {
     (void)state;
-    static const struct {
-        const char *line;
-        int64_t start_s;
-    } cases[] = {
-        {"demo --start 1720622216", 1720622216},
-        {"demo --start 2024-07-10T14:36:56Z", 1720622216},
-        {"demo --start 2024-07-10T14:36:56", 1720622216},
-        {"demo --start 2024-07-10T14:36:56.789Z", 1720622216},
-        {"demo --start 2024-07-10T16:36:56+02:00", 1720622216},
-        {"demo --start 2024-07-10T04:06:56-1030", 1720622216},
-        {"demo --start 2024-07-10T14:36", 1720622160},
-        {"demo --start 2024-07-10", 1720569600},
-        {"demo --start 2024-02-29", 1709164800},
-        {"demo --start 0", 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(parse(cases[i].line), OPTIONS_GO_ON);
-        assert_int_equal(options.event.start_ms, cases[i].start_s * 1000);
-    }
-    assert_wrong("demo --start 2023-02-29", "--start: \"2023-02-29\" is neither");
-    assert_wrong("demo --start 2024-07-10T14:36:56X", "is neither");
-    assert_wrong("demo --start 2024-07-10T25:00", "is neither");
-    assert_wrong("demo --start 1969-12-31", "is neither");
-    assert_wrong("demo --start=", "is neither");
-    assert_wrong("demo --start -5", "is neither");
-}
-
-static void defaults_differ_where_commands_do(void **state) {
-    (void)state;
-    assert_int_equal(parse("demo"), OPTIONS_GO_ON);
-    assert_int_equal(options.count, 100000);
-    assert_int_equal(options.rate, 0);
-    assert_int_equal(options.event.rate, 1000);
-    assert_false(options.has_start);
-    assert_int_equal(parse("generate"), OPTIONS_GO_ON);
-    assert_int_equal(options.count, 0);
-    assert_int_equal(options.rate, 100);
-    assert_int_equal(parse("generate --rate 0"), OPTIONS_GO_ON);
-    assert_int_equal(options.rate, 0);
-    assert_int_equal(options.event.rate, 1000);
-}
-
-static void numbers_out_of_range_say_the_range(void **state) {
-    (void)state;
-    assert_wrong("demo --count 0", "at least 1");
-    assert_wrong("demo --count -1", "--count: \"-1\" is no whole number");
-    assert_wrong("demo --rate 10000001", "allowed are 0 to 10000000");
-    assert_wrong("demo --users 0", "allowed are 1 to 1000000");
-    assert_wrong("demo --users 1000001", "allowed are 1 to 1000000");
-    assert_wrong("demo --skew 4.1", "allowed are 0 to 4");
-    assert_wrong("demo --skew nan", "no number");
-    assert_wrong("demo --invalid 101", "allowed are 0 to 100");
-    assert_wrong("demo --invalid .", "no number");
-    assert_wrong("demo --seed x", "no whole number");
-    assert_wrong("demo --start yesterday", "neither seconds");
-    assert_wrong("demo --start 99999999999", "allowed are");
-    assert_wrong("demo --start 1960-07-10T14:36:56Z", "neither seconds");
+    assert_wrong("walk --count 101", "--count: 101 is out of range; allowed are 0 to 100");
+    assert_wrong("walk --count -1", "--count: -1 is out of range");
+    assert_wrong("walk --count 0.5", "--count: \"0.5\" is not a whole number");
+    assert_wrong("walk --pace=", "--pace: \"\" is not a whole number");
+    assert_wrong("swim --pace 10", "allowed are 1 to 9");
+    assert_wrong("walk --name Johannes", "--name: \"Johannes\" is too long");
+    assert_int_equal(parse("walk --pace 9223372036854775807 --name=Otto"), OPTIONS_GO_ON);
+    assert_int_equal(own->pace, INT64_MAX);
+    assert_int_equal(own->length, 4);
+    assert_int_equal(parse("walk --count 5 --count 6"), OPTIONS_GO_ON);
+    assert_int_equal(own->count, 6);
 }
 
 static void help_and_version_need_nothing_else(void **state) {
     (void)state;
     assert_int_equal(parse("--help"), OPTIONS_HELP);
-    assert_false(options.has_command);
+    assert_null(options.command);
     assert_int_equal(parse("-h"), OPTIONS_HELP);
-    assert_int_equal(parse("demo --help"), OPTIONS_HELP);
-    assert_true(options.has_command);
-    assert_int_equal(options.command, OPTIONS_DEMO);
+    assert_int_equal(parse("help"), OPTIONS_HELP);
+    assert_null(options.command);
+    assert_int_equal(parse("walk --help"), OPTIONS_HELP);
+    assert_ptr_equal(options.command, &walk);
+    assert_int_equal(parse("help walk"), OPTIONS_HELP);
+    assert_ptr_equal(options.command, &walk);
+    assert_int_equal(parse("help settings"), OPTIONS_SETTINGS);
     assert_int_equal(parse("--version"), OPTIONS_VERSION);
-    assert_int_equal(parse("run --version"), OPTIONS_VERSION);
-    assert_wrong("rnu --help", "did you mean run?");
+    assert_int_equal(parse("rest --version"), OPTIONS_VERSION);
+    assert_wrong("wlak --help", "did you mean walk?");
+    assert_wrong("help wlak", "did you mean walk?");
+    assert_wrong("help walk swim", "one argument");
+    assert_wrong("hlep", "did you mean help?");
 }
 
-static void a_plan_without_a_start_is_of_now(void **state) {
+static void help_is_made_from_the_tables(void **state) {
     (void)state;
-    const int64_t now_ms = INT64_C(1800000000000);
-    parse("generate --rate 50 --count 100");
-    struct generator_plan plan = generator_plan_of(&options, now_ms);
-    assert_int_equal(plan.event.start_ms, now_ms);
-    assert_false(plan.follows_clock);
-    parse("generate --rate 0 --count 60000");
-    plan = generator_plan_of(&options, now_ms);
-    assert_int_equal(plan.event.start_ms, now_ms - 60000);
-    assert_false(plan.follows_clock);
-    parse("generate --rate 0");
-    plan = generator_plan_of(&options, now_ms);
-    assert_int_equal(plan.event.start_ms, now_ms);
-    assert_true(plan.follows_clock);
-    parse("generate --rate 0 --start 5");
-    plan = generator_plan_of(&options, now_ms);
-    assert_int_equal(plan.event.start_ms, 5000);
-    assert_false(plan.follows_clock);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    manual_help(commands, &walk, out);
+    fclose(out);
+    assert_non_null(strstr(text, "usage: rollcall walk [OPTION]...\n\nWalks.\n\n"
+                                 "      --count N         steps (default: 7)\n"));
+    assert_non_null(strstr(text, "      --name NAME       one line\n"
+                                 "                        and another (default: Anna)\n"));
+    assert_non_null(strstr(text, "  -c FILE               read settings"));
+    assert_non_null(strstr(text, "  -h, --help            this text\n"));
+    free(text);
+    out = open_memstream(&text, &bytes);
+    manual_help(commands, NULL, out);
+    fclose(out);
+    assert_non_null(strstr(text, "  swim      in water\n"));
+    assert_null(strstr(text, "--count"));
+    free(text);
 }
 
 int main(void) {
@@ -215,13 +189,11 @@ int main(void) {
         cmocka_unit_test(each_command_is_known_wherever_it_stands),
         cmocka_unit_test(overrides_keep_their_order),
         cmocka_unit_test(wrong_usage_names_the_nearest),
-        cmocka_unit_test(shaping_belongs_to_generate_and_demo),
-        cmocka_unit_test(top_has_every_and_count_alone),
-        cmocka_unit_test(start_is_unix_seconds_or_iso_8601),
-        cmocka_unit_test(defaults_differ_where_commands_do),
-        cmocka_unit_test(numbers_out_of_range_say_the_range),
+        cmocka_unit_test(an_option_belongs_to_its_commands),
+        cmocka_unit_test(what_is_not_given_has_the_default_of_the_command),
+        cmocka_unit_test(values_are_parsed_by_their_table),
         cmocka_unit_test(help_and_version_need_nothing_else),
-        cmocka_unit_test(a_plan_without_a_start_is_of_now),
+        cmocka_unit_test(help_is_made_from_the_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

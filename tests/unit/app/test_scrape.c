@@ -18,17 +18,17 @@ static void a_page_of_an_instance_is_read_whole(void **state) {
     struct stats stats;
     struct text page = {0};
     stats_create(&stats);
-    metric_add(metric_cell(stats.consumed, NULL), INT64_C(12345678901234));
-    metric_add(metric_cell(stats.counted, NULL), 2);
-    metric_add(metric_cell(stats.published, NULL), 3);
-    metric_add(metric_cell(stats.rejected, "empty"), 4);
-    metric_add(metric_cell(stats.rejected, "not_json"), 5);
-    metric_add(metric_cell(stats.anomalies, NULL), 6);
-    metric_set(metric_cell(stats.assigned, NULL), 3);
-    metric_set(metric_cell(stats.lag, "11"), 70);
-    metric_set(metric_cell(stats.lag, "2"), 80);
-    metric_set(metric_cell(stats.counted_lag, "0"), 90);
-    metric_set(metric_cell(stats.counted_lag, "2"), 8);
+    metric_add(stats.ingest.consumed, INT64_C(12345678901234));
+    metric_add(stats.checkpoint.counted, 2);
+    metric_add(stats.publish.published, 3);
+    metric_add(metric_cell(stats.checkpoint.rejected, "empty"), 4);
+    metric_add(metric_cell(stats.checkpoint.rejected, "not_json"), 5);
+    metric_add(stats.checkpoint.anomalies, 6);
+    metric_set(stats.assignment.assigned, 3);
+    metric_set(metric_cell(stats.ingest.lag, "11"), 70);
+    metric_set(metric_cell(stats.ingest.lag, "2"), 80);
+    metric_set(metric_cell(stats.ingest.counted_lag, "0"), 90);
+    metric_set(metric_cell(stats.ingest.counted_lag, "2"), 8);
     metrics_render(stats.metrics, &page);
     assert_true(scrape_read(&scrape, text_string(&page)));
     static const int64_t totals[] = {INT64_C(12345678901234), 2, 3, 9, 6};
@@ -42,7 +42,7 @@ static void a_page_of_an_instance_is_read_whole(void **state) {
         assert_int_equal(scrape.lags[i].to_count, lags[i].to_count);
     }
     text_release(&page);
-    metrics_destroy(&stats.metrics);
+    stats_destroy(&stats);
 }
 
 static void another_page_is_none(void **state) {

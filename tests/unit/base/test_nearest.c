@@ -46,11 +46,21 @@ static void the_nearest_name_wins_and_the_first_of_equals(void **state) {
     assert_string_equal(nearest.name, "ax");
 }
 
+static void a_hint_ends_an_error(void **state) {
+    (void)state;
+    struct nearest nearest = nearest_to("cuont");
+    assert_string_equal(nearest_hint(&nearest, "--", ""), "");
+    nearest_offer(&nearest, "count");
+    assert_string_equal(nearest_hint(&nearest, "--", ""), "; did you mean --count?");
+    assert_string_equal(nearest_hint(&nearest, "[", "]"), "; did you mean [count]?");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(distance_counts_edits_and_swaps),
         cmocka_unit_test(a_name_too_long_is_near_to_nothing),
         cmocka_unit_test(the_nearest_name_wins_and_the_first_of_equals),
+        cmocka_unit_test(a_hint_ends_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,14 @@ static void past_the_limit_it_is_broken_until_cleared(void **state) {
     text_release(&text);
 }
 
+static void trimming_cuts_both_ends(void **state) {
+    (void)state;
+    char string[] = " \t a b\r\n", blanks[] = "  \t", none[] = "";
+    assert_string_equal(text_trim(string), "a b");
+    assert_string_equal(text_trim(blanks), "");
+    assert_string_equal(text_trim(none), "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_text_is_an_empty_string),
@@ -83,6 +91,7 @@ int main(void) {
         cmocka_unit_test(bytes_may_be_nul),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(past_the_limit_it_is_broken_until_cleared),
+        cmocka_unit_test(trimming_cuts_both_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

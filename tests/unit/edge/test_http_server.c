@@ -275,7 +275,7 @@ static void a_port_in_use_is_an_error_that_names_it(void **state) {
     snprintf(listen_on, sizeof listen_on, "127.0.0.1:%u", http_server_port(*state));
     assert_null(http_server_create(listen_on, handle, world, &error));
     assert_has(error.text, listen_on);
-    assert_has(error.text, "Address already in use; end the program that listens there");
+    assert_has(error.text, "Address already in use; stop the program that listens there");
 }
 
 static void an_address_of_elsewhere_is_an_error_that_names_the_mend(void **state) {

@@ -1,5 +1,5 @@
-/* redis_store before a server that answers anything at all. What a real Redis does is in
- * tests/system; here are the answers that none gives, or none gives at will. */
+/* redis_store in front of a server that answers anything at all. What a real Redis does is in
+ * test_redis_script.c and tests/system; here are the answers that none gives, or none gives at will. */
 #include "edge/redis_fault.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
@@ -20,6 +20,8 @@
 #include "base/clock.h"
 
 enum { TIMEOUT_MS = 200, ANSWER_BYTES = 4096, FUZZ_ROUNDS = 4000 };
+
+static char prefix[] = "{p}";
 
 #define INFO "$27\r\nmaxmemory_policy:noeviction\r\n"
 #define STORED "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n:11\r\n"
@@ -111,19 +113,30 @@ static void fake_say(struct fake *fake, const char *bytes, size_t count, bool st
     pthread_mutex_unlock(&fake->lock);
 }
 
+static struct aggregates aggregates; /* of a locale, minutes and reasons */
+
+static int aggregates_set_up(void **state) {
+    (void)state;
+    static char locale[] = "locale";
+    static const struct aggregate_settings settings = {.dimensions = {.items = {locale}, .count = 1},
+                                                       .max_values = 10,
+                                                       .max_days = 10,
+                                                       .retention_days = 1,
+                                                       .threshold = 10};
+    aggregates_init(&aggregates, &settings);
+    return 0;
+}
+
 static struct redis_store *open_store(struct fake *fake) {
+    static struct redis_settings settings;
     struct error error = {""};
-    const struct redis_store_options options = {.url = fake->url,
-                                                .prefix = "{p}",
-                                                .timeout_ms = TIMEOUT_MS,
+    settings =
+        (struct redis_settings){.url = fake->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    const struct redis_store_options options = {.redis = &settings,
+                                                .aggregates = &aggregates,
                                                 .group = "group",
                                                 .topic = "topic",
-                                                .topic_id = "",
-                                                .dimensions = {"locale"},
-                                                .dimension_count = 1,
-                                                .threshold = 10,
-                                                .max_values = 10,
-                                                .retention_days = 1};
+                                                .topic_id = ""};
     struct redis_store *store = redis_store_create(&options, &error);
     if (store == NULL) fail_msg("%s", error.text);
     return store;
@@ -170,6 +183,10 @@ static void answers_of_no_script_are_refused_and_said(void **state) {
         "*2\r\n$5\r\nother\r\n$5\r\ngroup\r\n",
         "*3\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n", /* half an anomaly */
         "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n:2\r\n",
+        "*1\r\n$4\r\nneed\r\n",
+        "*2\r\n$4\r\nneed\r\n$3\r\nday\r\n",
+        "*2\r\n$4\r\nneed\r\n:1\r\n",
+        "*3\r\n$3\r\nodd\r\n$3\r\nkey\r\n$5\r\nfield\r\n",
     };
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         struct error error = {""};
@@ -322,7 +339,7 @@ static void check_reads(struct redis_store *store, struct redis_link *link, unsi
         assert_true(offsets[0] >= 0 || offsets[0] == CURSOR_ABSENT);
         assert_true(offsets[1] >= 0 || offsets[1] == CURSOR_ABSENT);
     }
-    redis_snapshot_read(link, "{p}", (const char *const[]){"locale"}, 1, &json, &error);
+    redis_snapshot_read(link, prefix, &aggregates, &json, &error);
     redis_store_check(store, &warning, &error);
     text_release(&json);
 }
@@ -337,9 +354,11 @@ static void mutated_replies_do_no_harm(void **state) {
         "*3\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n$5\r\nother\r\n",
         "*3\r\n$9\r\nwrongtype\r\n$3\r\nkey\r\n$4\r\nlist\r\n",
         "*2\r\n$1\r\n5\r\n$-1\r\n",
-        "*3\r\n*2\r\n$5\r\nempty\r\n$1\r\n2\r\n*2\r\n$10\r\n2024-07-10\r\n*2\r\n$5\r\n12:43\r\n$"
-        "1\r\n"
-        "3\r\n*2\r\n$2\r\nPA\r\n$1\r\n5\r\n",
+        "*4\r\n$3\r\nodd\r\n$3\r\nkey\r\n$5\r\nfield\r\n$5\r\nvalue\r\n",
+        "*2\r\n$4\r\nneed\r\n$10\r\n2024-07-10\r\n",
+        "+again\r\n",
+        "*3\r\n*2\r\n$2\r\nPA\r\n$1\r\n5\r\n*2\r\n$10\r\n2024-07-10\r\n*2\r\n$5\r\n12:43\r\n$"
+        "1\r\n3\r\n*2\r\n$5\r\nempty\r\n$1\r\n2\r\n",
         "-NOPERM this user has no permissions to run the 'evalsha' command\r\n",
         "-MOVED 3999 127.0.0.1:6381\r\n",
     };
@@ -374,36 +393,72 @@ static void mutated_replies_do_no_harm(void **state) {
     fake_destroy(fake);
 }
 
-/* Where a reply does not name the command that is denied, all are said: all that README.md grants. */
-static void an_unnamed_right_is_one_of_those_in_the_readme(void **state) {
+/* The rule that is documented is the one that follows from the scripts. */
+static void the_documented_rights_are_those_that_are_needed(void **state) {
     (void)state;
-    static char readme[128 * 1024];
-    struct error error = {""};
-    FILE *file = fopen("../../README.md", "r");
+    static char page[128 * 1024];
+    char rights[1024] = "";
+    FILE *file = fopen("../../docs/redis.md", "r");
     assert_non_null(file);
-    readme[fread(readme, 1, sizeof readme - 1, file)] = '\0';
+    page[fread(page, 1, sizeof page - 1, file)] = '\0';
     fclose(file);
-    char *rights = strstr(readme, "ACL SETUSER rollcall on");
-    assert_non_null(rights);
-    *strstr(rights, "\n\n") = '\0';
-
-    redis_fault_judge("NOPERM no permission", "here", "p", &error);
-    int count = 0;
-    for (char *rest = NULL, *word = strtok_r(rights, " '\\\n", &rest); word != NULL;
+    char *rule = strstr(page, "ACL SETUSER rollcall on");
+    assert_non_null(rule);
+    *strstr(rule, "\n\n") = '\0';
+    for (char *rest = NULL, *word = strtok_r(rule, " '\\\n", &rest); word != NULL;
          word = strtok_r(NULL, " '\\\n", &rest)) {
         if (*word != '+') continue;
-        count++;
-        const char *named = strstr(error.text, word);
-        while (named != NULL && strchr(" '", named[strlen(word)]) == NULL)
-            named = strstr(named + 1, word);
-        if (named == NULL) fail_msg("%s is not named", word);
+        const size_t length = strlen(rights);
+        snprintf(rights + length, sizeof rights - length, "%s%s", length == 0 ? "" : " ", word);
     }
-    assert_true(count > 20);
+    assert_string_equal(rights, redis_fault_rights());
+}
+
+/* Where a reply does not name the command that is denied, all are listed. */
+static void an_unnamed_right_is_one_of_all(void **state) {
+    (void)state;
+    struct error error = {""};
+    redis_fault_judge("NOPERM no permission", "here", "p", &error);
+    assert_non_null(strstr(error.text, redis_fault_rights()));
+}
+
+/* Of two calls in one round trip the first is sent again later, the second cannot be: that is what
+ * the caller must know. */
+static void a_refusal_is_reported_before_what_may_pass(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct fake *fake = fake_create();
+    struct redis_store *store = open_store(fake);
+    struct store_call calls[3] = {{.partition = 0, .base = 5, .end = 10},
+                                  {.partition = 1, .base = 5, .end = 10},
+                                  {.partition = 2, .base = 5, .end = 10}};
+    static const char answers[] = "-BUSY first\r\n-WRONGTYPE second\r\n-OOM third\r\n";
+    fake_say(fake, answers, strlen(answers), true);
+    redis_store_apply(store, calls, 3, &error);
+    assert_int_equal(calls[0].verdict, STORE_RETRY);
+    assert_int_equal(calls[1].verdict, STORE_REFUSED);
+    assert_int_equal(calls[2].verdict, STORE_RETRY);
+    if (strstr(error.text, "second") == NULL) fail_msg("%s", error.text);
+    redis_store_destroy(&store);
+    fake_destroy(fake);
+}
+
+/* A server that answers so forever is left after some rounds. */
+static void days_that_are_needed_again_and_again_are_given_up(void **state) {
+    (void)state;
+    struct error error = {""};
+    const struct store_call call =
+        answered("*2\r\n$4\r\nneed\r\n$10\r\n2024-07-10\r\n", true, &error);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    if (strstr(error.text, "change too often") == NULL) fail_msg("%s", error.text);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_unnamed_right_is_one_of_those_in_the_readme),
+        cmocka_unit_test(the_documented_rights_are_those_that_are_needed),
+        cmocka_unit_test(an_unnamed_right_is_one_of_all),
+        cmocka_unit_test(a_refusal_is_reported_before_what_may_pass),
+        cmocka_unit_test(days_that_are_needed_again_and_again_are_given_up),
         cmocka_unit_test(answers_of_the_script_are_taken),
         cmocka_unit_test(answers_of_no_script_are_refused_and_said),
         cmocka_unit_test(a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout),
@@ -412,5 +467,5 @@ int main(void) {
         cmocka_unit_test(mutated_replies_do_no_harm),
     };
     signal(SIGPIPE, SIG_IGN); /* as the program does */
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, aggregates_set_up, NULL);
 }

@@ -9,9 +9,13 @@
 
 #include "flow/batch.h"
 
-enum { SEED = 42, SHARDS = 3, DIMENSIONS = 2, BYTES = 256 };
+enum { SEED = 42, SHARDS = 3, BYTES = 256 };
+enum { DEVICE, LOCALE, MINUTE, REASON }; /* fields: places in the table */
 
 struct harness {
+    struct aggregate_settings settings;
+    struct aggregates aggregates;
+    struct alarm alarm;
     struct inbox home;
     atomic_size_t pending_entries;
     struct batch *batch;
@@ -19,8 +23,11 @@ struct harness {
 
 static int set_up(void **state) {
     static struct harness harness;
-    inbox_init(&harness.home, NULL, NULL);
-    harness.batch = batch_create(SHARDS, BYTES, &harness.home, &harness.pending_entries);
+    harness.settings.dimensions =
+        (struct setting_names){{(char *)"device_type", (char *)"locale"}, 2};
+    aggregates_init(&harness.aggregates, &harness.settings);
+    inbox_init(&harness.home, &harness.alarm);
+    harness.batch = batch_create(5, SHARDS, BYTES, &harness.home, &harness.pending_entries);
     *state = &harness;
     return harness.batch == NULL;
 }
@@ -76,34 +83,37 @@ static size_t entries_of(const struct batch *batch) {
 
 static void an_accepted_record_counts_its_values_and_its_minute(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
+    const struct aggregates *aggregates = &((struct harness *)*state)->aggregates;
     const struct login logins[] = {login_of("ios", "PA", 7), login_of("web", "PA", 7),
                                    login_of("ios", "ios", 8)};
     for (size_t i = 0; i < 3; i++)
-        batch_count(batch, SEED, DIMENSIONS, &logins[i]);
+        batch_count(batch, SEED, aggregates, &logins[i]);
     assert_int_equal(count_of_text(batch, 0, "ios"), 2);
     assert_int_equal(count_of_text(batch, 0, "web"), 1);
     assert_int_equal(count_of_text(batch, 1, "PA"), 2);
     assert_int_equal(count_of_text(batch, 1, "ios"), 1);
-    assert_int_equal(count_of_number(batch, DELTA_MINUTE, 7), 2);
-    assert_int_equal(count_of_number(batch, DELTA_MINUTE, 8), 1);
+    assert_int_equal(count_of_number(batch, MINUTE, 7), 2);
+    assert_int_equal(count_of_number(batch, MINUTE, 8), 1);
     assert_int_equal(entries_of(batch), 6);
     assert_int_equal(batch->parts[0].delta.records, 3);
 }
 
 static void a_rejected_record_counts_its_reason_alone(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
+    const struct aggregates *aggregates = &((struct harness *)*state)->aggregates;
     const struct login rejected = {.reason = LOGIN_BAD_VALUE};
-    batch_count(batch, SEED, DIMENSIONS, &rejected);
-    batch_count(batch, SEED, DIMENSIONS, &rejected);
-    assert_int_equal(count_of_number(batch, DELTA_REJECTED, LOGIN_BAD_VALUE), 2);
+    batch_count(batch, SEED, aggregates, &rejected);
+    batch_count(batch, SEED, aggregates, &rejected);
+    assert_int_equal(count_of_number(batch, REASON, LOGIN_BAD_VALUE), 2);
     assert_int_equal(entries_of(batch), 1);
     assert_int_equal(batch->parts[0].delta.records, 2);
 }
 
 static void a_cleared_batch_has_counted_nothing(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
+    const struct aggregates *aggregates = &((struct harness *)*state)->aggregates;
     const struct login login = login_of("ios", "PA", 7);
-    batch_count(batch, SEED, DIMENSIONS, &login);
+    batch_count(batch, SEED, aggregates, &login);
     batch_clear(batch);
     assert_int_equal(entries_of(batch), 0);
     assert_int_equal(batch->parts[0].delta.records, 0);
@@ -124,30 +134,63 @@ static void assert_is(struct slice bytes, const char *text) {
     assert_memory_equal(bytes.bytes, text, bytes.length);
 }
 
+/* A record that is accepted: `text` becomes the key of one that has none. */
 static void keep(struct batch *batch, int64_t offset, const char *key, const char *value,
                  const char *text) {
-    batch_keep(batch, text_of(key), text_of(value), text_of(text))->offset = offset;
+    const struct login login = {.detail = "", .user_id = text_of(text)};
+    const struct kafka_record record = {
+        .offset = offset, .timestamp_ms = -1, .key = text_of(key), .value = text_of(value)};
+    batch_keep(batch, &record, &login);
 }
 
 static void records_are_kept_in_order_null_and_empty_told_apart(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
     static const char *const parts[][3] = {
-        {"key", "value", NULL}, {NULL, "v", "user"}, {"", NULL, "why"}, {NULL, "", NULL}};
+        {"key", "value", NULL}, {NULL, "v", "user"}, {"", NULL, NULL}, {NULL, "", NULL}};
     assert_null(batch_next(batch, NULL));
+    assert_false(batch->has_publish);
     for (int64_t i = 0; i < 4; i++)
         keep(batch, i, parts[i][0], parts[i][1], parts[i][2]);
+    assert_true(batch->has_publish);
     assert_int_equal(batch->record_count, 4);
     const struct batch_record *record = NULL;
     for (int64_t i = 0; i < 4; i++) {
         record = batch_next(batch, record);
         assert_non_null(record);
         assert_int_equal((uintptr_t)record % _Alignof(struct batch_record), 0);
-        assert_int_equal(record->offset, i);
-        assert_is(batch_key(record), parts[i][0]);
-        assert_is(batch_value(record), parts[i][1]);
-        assert_is(batch_text(record), parts[i][2]);
+        const struct sink_record out = batch_sink_record(batch, record);
+        assert_int_equal(out.partition, 5);
+        assert_int_equal(out.offset, i);
+        assert_int_equal(out.timestamp_ms, -1);
+        assert_null(out.headers);
+        assert_is(out.key, parts[i][0]);
+        assert_is(out.value, parts[i][1]);
+        assert_is(out.text, parts[i][2]);
     }
     assert_null(batch_next(batch, record));
+}
+
+static void a_user_id_is_kept_only_for_a_record_without_a_key(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    keep(batch, 1, "key", "value", "user");
+    assert_is(batch_sink_record(batch, batch_next(batch, NULL)).text, NULL);
+}
+
+static void a_rejected_record_keeps_why(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    const struct login login = {.reason = LOGIN_EMPTY, .detail = "no bytes"};
+    const struct kafka_record record = {.offset = 3, .timestamp_ms = 1720622216000};
+    batch_keep(batch, &record, &login);
+    const struct sink_record out = batch_sink_record(batch, batch_next(batch, NULL));
+    assert_int_equal(out.reason, LOGIN_EMPTY);
+    assert_int_equal(out.timestamp_ms, 1720622216000);
+    assert_is(out.key, NULL);
+    assert_is(out.value, NULL);
+    assert_is(out.text, "no bytes");
+}
+
+static struct slice value_of(const struct batch *batch, const struct batch_record *record) {
+    return batch_sink_record(batch, record).value;
 }
 
 static void a_batch_grows_for_a_record_and_keeps_nothing_at_home(void **state) {
@@ -159,16 +202,16 @@ static void a_batch_grows_for_a_record_and_keeps_nothing_at_home(void **state) {
     assert_int_equal(batch->record_capacity, BYTES);
     keep(batch, 8, NULL, large, NULL);
     const struct batch_record *record = batch_next(batch, NULL);
-    assert_is(batch_value(record), "first");
-    assert_is(batch_value(batch_next(batch, record)), large);
+    assert_is(value_of(batch, record), "first");
+    assert_is(value_of(batch, batch_next(batch, record)), large);
     assert_true(batch->record_capacity > sizeof large);
     batch_clear(batch);
     assert_null(batch->records);
     assert_int_equal(batch->record_capacity, 0);
-    assert_int_equal(batch->record_bytes, 0);
+    assert_int_equal(batch_bytes(batch), 0);
     assert_null(batch_next(batch, NULL));
     keep(batch, 9, NULL, "again", NULL);
-    assert_is(batch_value(batch_next(batch, NULL)), "again");
+    assert_is(value_of(batch, batch_next(batch, NULL)), "again");
 }
 
 int main(void) {
@@ -181,6 +224,9 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_batch_grows_for_a_record_and_keeps_nothing_at_home,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_user_id_is_kept_only_for_a_record_without_a_key, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_rejected_record_keeps_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cleared_batch_has_counted_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

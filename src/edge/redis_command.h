@@ -3,15 +3,12 @@
  * Place:    under redis_store.
  * Threads:  one owner.
  * Owns:     copies of the words.
- * Limits:   REDIS_COMMAND_FORMAT_BYTES a formatted word, its NUL included.
  */
 #ifndef EDGE_REDIS_COMMAND_H
 #define EDGE_REDIS_COMMAND_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-enum { REDIS_COMMAND_FORMAT_BYTES = 512 };
 
 struct redis_command { /* all zero is an empty command */
     char *bytes;
@@ -32,7 +29,7 @@ void redis_command_put_int(struct redis_command *command, int64_t number);
 void redis_command_put_format(struct redis_command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The words in order, lengths beside them in command->lengths; good until the command changes. */
+/* The words in order, their lengths in command->lengths; good until the command changes. */
 const char **redis_command_arguments(struct redis_command *command);
 
 #endif

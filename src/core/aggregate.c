@@ -1,0 +1,101 @@
+#include "core/aggregate.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DIMENSION_BYTES_MAX = 64 };
+
+/* Everything that is counted besides the dimensions. */
+static const struct aggregate others[] = {
+    {.source = AGGREGATE_MINUTE,
+     .kind = AGGREGATE_DAYS,
+     .key = "login_counts",
+     .title = "Logins Over Time",
+     .days_key = "login_days",
+     .anomalies_key = "anomalies"},
+    {.source = AGGREGATE_REASON,
+     .kind = AGGREGATE_NAMES,
+     .key = "rejected_counts",
+     .title = "Rejected"},
+};
+
+enum { OTHER_COUNT = sizeof others / sizeof *others };
+
+static_assert((int)OTHER_COUNT + LOGIN_DIMENSIONS_MAX == AGGREGATES_MAX, "each has a place");
+static_assert((int)SETTING_NAMES_MAX == LOGIN_DIMENSIONS_MAX, "as many names as dimensions");
+
+/* The name of a field, whose counts have a key of their own in Redis. Those of days end in a day. */
+static bool is_dimension(const char *text) {
+    char key[AGGREGATE_TEXT_BYTES];
+    snprintf(key, sizeof key, "%s_counts", text);
+    for (unsigned i = 0; i < OTHER_COUNT; i++) {
+        if (others[i].kind != AGGREGATE_DAYS && strcmp(others[i].key, key) == 0) return false;
+    }
+    return setting_is_name(text);
+}
+
+const struct setting aggregate_setting_table[] = {
+    SETTING_NAMES(
+        struct aggregate_settings, dimensions, "aggregate", "dimensions", 1, DIMENSION_BYTES_MAX,
+        "device_type,locale", is_dimension,
+        "a dimension has letters, digits, '.', '_' and '-', and is not called rejected", 0,
+        "fields whose values are counted"),
+    SETTING_NUMBER(struct aggregate_settings, max_values, "aggregate", "max_values", 1, 1000000,
+                   "10000", 0,
+                   "values of a dimension; further ones count under " AGGREGATE_OTHER),
+    SETTING_NUMBER(struct aggregate_settings, max_days, "aggregate", "max_days", 1, 100000, "4000",
+                   0, "newest days that have minute counts; older ones are one sum"),
+    SETTING_NUMBER(struct aggregate_settings, retention_days, "aggregate", "retention_days", 1,
+                   36500, "400", SETTING_RELOADABLE,
+                   "of minute counts, from the last write to their day"),
+    SETTING_NUMBER(struct aggregate_settings, threshold, "anomaly", "threshold", 1, 1000000000,
+                   "10", SETTING_RELOADABLE,
+                   "a minute with more logins than this is an anomaly"),
+    SETTING_END};
+
+/* "Logins by Device Type" for device_type. */
+static void make_title(char title[AGGREGATE_TEXT_BYTES], const char *dimension) {
+    int length = snprintf(title, AGGREGATE_TEXT_BYTES, "Logins by ");
+    bool begins_word = true;
+    for (const char *c = dimension; *c != '\0' && length < AGGREGATE_TEXT_BYTES - 1; c++) {
+        title[length++] = *c == '_'     ? ' '
+                          : begins_word ? (char)toupper((unsigned char)*c)
+                                        : *c;
+        begins_word = *c == '_';
+    }
+    title[length] = '\0';
+}
+
+void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings) {
+    *aggregates = (struct aggregates){.settings = settings};
+    assert(settings->dimensions.count <= LOGIN_DIMENSIONS_MAX);
+    for (int d = 0; d < settings->dimensions.count; d++) {
+        const char *name = settings->dimensions.items[d];
+        struct aggregate *aggregate = &aggregates->items[aggregates->count++];
+        assert(strlen(name) <= DIMENSION_BYTES_MAX);
+        *aggregate = (struct aggregate){.source = AGGREGATE_DIMENSION,
+                                        .kind = AGGREGATE_VALUES,
+                                        .dimension = (unsigned)d};
+        snprintf(aggregate->key, sizeof aggregate->key, "%s_counts", name);
+        make_title(aggregate->title, name);
+    }
+    memcpy(&aggregates->items[aggregates->count], others, sizeof others);
+    aggregates->count += OTHER_COUNT;
+}
+
+void aggregate_name(const struct aggregate *aggregate, int64_t number,
+                    char name[AGGREGATE_TEXT_BYTES]) {
+    switch (aggregate->source) {
+    case AGGREGATE_MINUTE:
+        login_minute_format(number, name);
+        return;
+    case AGGREGATE_REASON:
+        snprintf(name, AGGREGATE_TEXT_BYTES, "%s", login_reason_name((enum login_reason)number));
+        return;
+    case AGGREGATE_DIMENSION:
+        break;
+    }
+    assert(!"a number");
+}

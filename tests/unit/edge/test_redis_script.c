@@ -1,0 +1,611 @@
+/* checkpoint.lua and snapshot.lua in a real Redis: what they write, and above all what they do not. */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "edge/redis_fault.h"
+#include "edge/redis_snapshot.h"
+#include "edge/redis_store.h"
+
+enum { START_MS = 10000, TIMEOUT_MS = 5000, SEED = 42, THRESHOLD = 10 };
+enum { DEVICE_TYPE, LOCALE, MINUTE, REASON }; /* the table of aggregates here */
+
+/* 2024-07-10 00:00 in minutes since 1970. */
+#define DAY INT64_C(28676160)
+
+static char prefix[] = "{p}";
+static pid_t redis;
+static char folder[] = "/tmp/rollcall-script-XXXXXX", url[64];
+static struct redis_link *admin;
+static struct aggregates aggregates;
+static struct aggregate_settings settings;
+
+/* --- the server ------------------------------------------------------------------------------- */
+
+static int free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    close(listener);
+    return ntohs(address.sin_port);
+}
+
+static int start_redis(void **state) {
+    (void)state;
+    char port[16];
+    struct error error = {""};
+    if (mkdtemp(folder) == NULL) return -1;
+    snprintf(port, sizeof port, "%d", free_port());
+    snprintf(url, sizeof url, "redis://127.0.0.1:%s", port);
+    redis = fork();
+    if (redis == 0) {
+        execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+               "--dir", folder, "--logfile", "/dev/null", NULL);
+        _exit(127);
+    }
+    admin = redis_link_create(url, TIMEOUT_MS, &error);
+    const int64_t until_ms = clock_ms() + START_MS;
+    while (!redis_link_open(admin, &error) && clock_ms() < until_ms)
+        usleep(10000);
+    if (redis_link_open(admin, &error)) return 0;
+    fprintf(stderr, "%s\n", error.text);
+    return -1;
+}
+
+static int stop_redis(void **state) {
+    (void)state;
+    redis_link_destroy(&admin);
+    kill(redis, SIGKILL);
+    waitpid(redis, NULL, 0);
+    return rmdir(folder);
+}
+
+static void add_reply(char *text, size_t bytes, const struct redis_reply *reply) {
+    const size_t length = strlen(text);
+    const char *blank = length == 0 ? "" : " ";
+    if (redis_reply_kind(reply) == REDIS_INTEGER) {
+        snprintf(text + length, bytes - length, "%s%lld", blank,
+                 (long long)redis_reply_integer(reply));
+    } else if (redis_reply_kind(reply) != REDIS_LIST) {
+        snprintf(text + length, bytes - length, "%s%s", blank, redis_reply_text(reply).bytes);
+    }
+    for (size_t i = 0; i < redis_reply_count(reply); i++)
+        add_reply(text, bytes, redis_reply_at(reply, i));
+}
+
+/* Takes a reply that is no error; its elements as a text, with blanks between them. */
+static const char *text_of(struct redis_reply *reply) {
+    static char text[1 << 16];
+    assert_non_null(reply);
+    text[0] = '\0';
+    add_reply(text, sizeof text, reply);
+    if (redis_reply_kind(reply) == REDIS_ERROR) fail_msg("%s", text);
+    redis_reply_destroy(&reply);
+    return text;
+}
+
+/* Runs a command. */
+#define run(...) text_of(redis_link_call(admin, NULL, __VA_ARGS__))
+
+#define assert_redis(expected, ...) assert_string_equal(run(__VA_ARGS__), expected)
+
+/* All keys with all they hold, as one text; times of expiry are left out. */
+static void dump(char *out, size_t bytes) {
+    static const char script[] =
+        "local all = redis.call('KEYS', '*') table.sort(all) local out = {} "
+        "for _, key in ipairs(all) do out[#out + 1] = key .. '=' .. redis.call('DUMP', key) end "
+        "return redis.sha1hex(table.concat(out, ';'))";
+    snprintf(out, bytes, "%s", run("EVAL %s 0", script));
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+/* An empty Redis, small bounds, and no counts yet. */
+static int begin(void **state) {
+    (void)state;
+    static char device_type[] = "device_type", locale[] = "locale";
+    settings = (struct aggregate_settings){.dimensions = {{device_type, locale}, 2},
+                                           .max_values = 3,
+                                           .max_days = 2,
+                                           .retention_days = 1,
+                                           .threshold = THRESHOLD};
+    aggregates_init(&aggregates, &settings);
+    run("FLUSHALL");
+    return 0;
+}
+
+static struct redis_store *open_store(const char *store_url) {
+    static struct redis_settings redis_settings;
+    static char text[128];
+    struct error error = {""};
+    snprintf(text, sizeof text, "%s", store_url);
+    redis_settings =
+        (struct redis_settings){.url = text, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    const struct redis_store_options options = {.redis = &redis_settings,
+                                                .aggregates = &aggregates,
+                                                .group = "group",
+                                                .topic = "topic",
+                                                .topic_id = "id"};
+    struct redis_store *store = redis_store_create(&options, &error);
+    if (store == NULL) fail_msg("%s", error.text);
+    return store;
+}
+
+static void add_value(struct delta *delta, unsigned field, const char *value, int64_t n) {
+    delta_add(delta, delta_value_key(SEED, field, (struct slice){value, strlen(value)}), n);
+}
+
+static void add_number(struct delta *delta, unsigned field, int64_t number, int64_t n) {
+    delta_add(delta, delta_number_key(SEED, field, &number), n);
+}
+
+/* Applies one call of partition 0 and empties the delta. */
+static struct store_call apply_as(const char *store_url, int64_t base, int64_t end,
+                                  struct delta *delta, struct error *error) {
+    const struct delta *const deltas[] = {delta};
+    struct store_call call = {.base = base, .end = end, .deltas = deltas, .delta_count = 1};
+    struct redis_store *store = open_store(store_url);
+    redis_store_apply(store, &call, 1, error);
+    redis_store_destroy(&store);
+    delta_release(delta);
+    return call;
+}
+
+static struct store_call apply(int64_t base, int64_t end, struct delta *delta) {
+    struct error error = {""};
+    const struct store_call call = apply_as(url, base, end, delta, &error);
+    if (call.verdict != STORE_OK) fail_msg("%s", error.text);
+    return call;
+}
+
+/* One of each kind. */
+static struct delta some(int64_t day, int64_t logins) {
+    struct delta delta;
+    delta_init(&delta);
+    add_value(&delta, DEVICE_TYPE, "android", logins);
+    add_value(&delta, LOCALE, "PA", logins);
+    add_number(&delta, MINUTE, DAY + day * AGGREGATE_MINUTES_A_DAY + 14 * 60 + 36, logins);
+    add_number(&delta, REASON, LOGIN_BAD_VALUE, 2);
+    return delta;
+}
+
+/* Three days are counted, of which the oldest has gone, and an anomaly. */
+static void count_some(void) {
+    struct delta delta = some(0, 3);
+    apply(CURSOR_ABSENT, 10, &delta);
+    delta = some(1, 11);
+    apply(10, 20, &delta);
+    delta = some(2, 4);
+    apply(20, 30, &delta);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void a_call_counts_all_kinds_and_moves_the_offset(void **state) {
+    (void)state;
+    struct delta delta = some(0, 11);
+    const struct store_call call = apply(CURSOR_ABSENT, 10, &delta);
+    assert_int_equal(call.stored, 10);
+    assert_int_equal(call.anomaly_count, 1);
+    assert_string_equal(call.anomalies[0].minute, "2024-07-10 14:36");
+    assert_int_equal(call.anomalies[0].count, 11);
+    assert_redis("10", "HGET {p}:offsets 0");
+    assert_redis("1 group topic id 1 1", "HMGET {p}:meta schema group topic topic_id checkpoints seal");
+    assert_redis("android 11", "ZRANGE {p}:device_type_counts 0 -1 WITHSCORES");
+    assert_redis("PA 11", "ZRANGE {p}:locale_counts 0 -1 WITHSCORES");
+    assert_redis("14:36 11", "HGETALL {p}:login_counts:2024-07-10");
+    assert_redis("bad_value 2", "HGETALL {p}:rejected_counts");
+    assert_redis("2024-07-10", "ZRANGE {p}:login_days 0 -1");
+    assert_int_equal(atoi(run("XLEN {p}:anomalies")), 1);
+    const int ttl_s = atoi(run("TTL {p}:login_counts:2024-07-10"));
+    assert_in_range(ttl_s, 24 * 3600 - 60, 24 * 3600);
+}
+
+static void a_repeated_call_changes_nothing(void **state) {
+    (void)state;
+    char before[64], after[64];
+    count_some();
+    dump(before, sizeof before);
+    struct delta delta = some(2, 4);
+    const struct store_call call = apply(20, 31, &delta);
+    assert_int_equal(call.stored, 30);
+    dump(after, sizeof after);
+    assert_string_equal(before, after);
+}
+
+static void an_anomaly_is_the_call_that_lifts_a_minute_over_the_threshold(void **state) {
+    (void)state;
+    static const struct {
+        int64_t logins;
+        size_t anomalies;
+    } steps[] = {{THRESHOLD, 0}, {1, 1}, {1, 0}, {THRESHOLD, 0}};
+    for (int64_t i = 0; i < 4; i++) {
+        struct delta delta = some(0, steps[i].logins);
+        const struct store_call call = apply(i == 0 ? CURSOR_ABSENT : i, i + 1, &delta);
+        assert_int_equal(call.anomaly_count, steps[i].anomalies);
+    }
+    assert_redis("1", "XLEN {p}:anomalies");
+}
+
+static void values_past_the_bound_are_one_sum(void **state) {
+    (void)state;
+    struct delta delta;
+    delta_init(&delta);
+    for (int i = 0; i < 6; i++) {
+        char name[2] = {(char)('a' + i), '\0'};
+        add_value(&delta, LOCALE, name, i + 1);
+    }
+    add_value(&delta, LOCALE, AGGREGATE_OTHER, 100); /* a user may send it, too */
+    apply(CURSOR_ABSENT, 1, &delta);
+    assert_redis("a 1 b 2 c 3 __other__ 115", "ZRANGE {p}:locale_counts 0 -1 WITHSCORES");
+    delta_init(&delta);
+    add_value(&delta, LOCALE, "a", 10);
+    add_value(&delta, LOCALE, "f", 1);
+    apply(1, 2, &delta);
+    assert_redis("b 2 c 3 a 11 __other__ 116", "ZRANGE {p}:locale_counts 0 -1 WITHSCORES");
+}
+
+/* The sum takes the place of no value. */
+static void the_sum_of_others_is_one_more(void **state) {
+    (void)state;
+    struct delta delta;
+    delta_init(&delta);
+    add_value(&delta, LOCALE, "a", 1);
+    add_value(&delta, LOCALE, AGGREGATE_OTHER, 9);
+    apply(CURSOR_ABSENT, 1, &delta);
+    delta_init(&delta);
+    add_value(&delta, LOCALE, "b", 2);
+    add_value(&delta, LOCALE, "c", 3);
+    add_value(&delta, LOCALE, "d", 4);
+    apply(1, 2, &delta);
+    assert_redis("a 1 b 2 c 3 __other__ 13", "ZRANGE {p}:locale_counts 0 -1 WITHSCORES");
+}
+
+/* The script is called again with the keys of the days that go. */
+static void days_past_the_bound_are_one_sum(void **state) {
+    (void)state;
+    count_some();
+    assert_redis("2024-07-11 2024-07-12", "ZRANGE {p}:login_days 0 -1");
+    assert_redis("0", "EXISTS {p}:login_counts:2024-07-10");
+    assert_redis("__other__ 3", "HGETALL {p}:login_counts:__other__");
+    assert_redis("2024-07-11", "HGET {p}:meta horizon");
+    struct delta delta = some(0, 5); /* it does not come back */
+    add_number(&delta, MINUTE, DAY + 30 * AGGREGATE_MINUTES_A_DAY, 1);
+    add_number(&delta, MINUTE, DAY + 31 * AGGREGATE_MINUTES_A_DAY, 1);
+    apply(30, 40, &delta);
+    assert_redis("2024-08-09 2024-08-10", "ZRANGE {p}:login_days 0 -1");
+    assert_redis("__other__ 23", "HGETALL {p}:login_counts:__other__"); /* 3 + 5 + 11 + 4 */
+}
+
+static void a_day_that_expired_leaves_the_list(void **state) {
+    (void)state;
+    run("ZADD {p}:login_days 1 1999-12-31");
+    struct delta delta = some(0, 1);
+    apply(CURSOR_ABSENT, 1, &delta);
+    assert_redis("2024-07-10", "ZRANGE {p}:login_days 0 -1");
+}
+
+/* More than Lua's stack has room for at once, in one round trip with a script that is not known. */
+static void a_large_call_is_counted_whole(void **state) {
+    (void)state;
+    enum { VALUES = 10000 };
+    struct delta delta;
+    settings.max_values = VALUES;
+    settings.threshold = 1;
+    delta_init(&delta);
+    for (int i = 0; i < VALUES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "value-%d", i);
+        add_value(&delta, LOCALE, name, i + 1);
+    }
+    for (int i = 0; i < 2 * AGGREGATE_MINUTES_A_DAY; i++)
+        add_number(&delta, MINUTE, DAY + i, 2);
+    run("SCRIPT FLUSH");
+    const struct store_call call = apply(CURSOR_ABSENT, 1, &delta);
+    assert_int_equal(call.anomaly_count, REDIS_STORE_ANOMALIES_MAX);
+    assert_redis("10000", "ZCARD {p}:locale_counts");
+    assert_redis("10000", "ZSCORE {p}:locale_counts value-9999");
+    assert_redis("1440", "HLEN {p}:login_counts:2024-07-11");
+    assert_redis("2", "HGET {p}:login_counts:2024-07-11 23:59");
+    assert_redis("2880", "XLEN {p}:anomalies");
+}
+
+/* All calls of a round trip, when none of them finds the script. */
+static void redis_that_forgot_the_script_gets_it_again(void **state) {
+    (void)state;
+    enum { CALLS = 3 };
+    struct error error = {""};
+    struct store_call calls[CALLS];
+    struct redis_store *store = open_store(url);
+    struct delta delta = some(0, 1);
+    const struct delta *const deltas[] = {&delta};
+    for (int i = 0; i < CALLS; i++) {
+        calls[i] = (struct store_call){.partition = i, .base = CURSOR_ABSENT, .end = 5,
+                                       .deltas = deltas, .delta_count = 1};
+    }
+    run("SCRIPT FLUSH");
+    redis_store_apply(store, calls, CALLS, &error);
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(calls[i].verdict, STORE_OK);
+    assert_redis("3", "ZSCORE {p}:locale_counts PA");
+    assert_redis("5 5 5", "HMGET {p}:offsets 0 1 2");
+    delta_release(&delta);
+    redis_store_destroy(&store);
+}
+
+/* --- what is stored is not what rollcall writes ----------------------------------------------- */
+
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* cases are commands */
+#pragma GCC diagnostic ignored "-Wformat-security"
+
+static void what_is_odd_is_refused_before_the_first_write(void **state) {
+    (void)state;
+    static const struct {
+        const char *damage[2];
+        const char *named; /* in the error */
+    } cases[] = {
+        {{"HSET {p}:offsets 0 soon"}, "{p}:offsets"},
+        {{"HSET {p}:offsets 0 -1"}, "{p}:offsets"},
+        {{"HSET {p}:meta checkpoints x seal x"}, "holds \"x\" for checkpoints"},
+        {{"HSET {p}:meta checkpoints 9007199254740993 seal 9007199254740993"}, "checkpoints"},
+        {{"HINCRBY {p}:meta checkpoints 1"}, "half of a checkpoint"},
+        {{"HSET {p}:meta seal 7"}, "half of a checkpoint"},
+        {{"HDEL {p}:meta seal"}, "half of a checkpoint"},
+        {{"DEL {p}:offsets"}, "lost the key {p}:offsets"},
+        {{"DEL {p}:meta"}, "lost the key {p}:meta"},
+        {{"HSET {p}:meta group other"}, "belongs to group \"other\""},
+        {{"HSET {p}:rejected_counts bad_value many"}, "holds \"many\" for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value 1.5"}, "holds \"1.5\" for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value inf"}, "holds \"inf\" for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value 9223372036854775807"}, "for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value -9223372036854775808"}, "for bad_value"},
+        {{"HSET {p}:login_counts:2024-07-12 14:36 noon"}, "holds \"noon\" for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-12 14:36 9223372036854775806"}, "for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-11 00:07 x"}, "{p}:login_counts:2024-07-11"}, /* it goes */
+        {{"HSET {p}:login_counts:__other__ __other__ x"}, "for __other__"},
+        {{"ZADD {p}:login_days 1e20 noday"}, "for noday"},
+        {{"ZADD {p}:locale_counts inf XX"}, "holds \"inf\" for XX"},
+        {{"ZADD {p}:locale_counts -inf XX"}, "holds \"-inf\" for XX"},
+        {{"ZADD {p}:locale_counts 9007199254740992 PA"}, "for PA"},
+        {{"ZADD {p}:device_type_counts 1e300 android"}, "for android"},
+        {{"XADD {p}:anomalies 18446744073709551615-18446744073709551615 a b"}, "{p}:anomalies"},
+        {{"XADD {p}:anomalies 18446744073709551615-1 a b",
+          "XDEL {p}:anomalies 18446744073709551615-1"},
+         "last-generated-id"},
+        {{"DEL {p}:meta", "SET {p}:meta x"}, "{p}:meta in"},
+        {{"DEL {p}:offsets", "SET {p}:offsets x"}, "{p}:offsets in"},
+        {{"DEL {p}:device_type_counts", "SET {p}:device_type_counts x"}, "is a string"},
+        {{"DEL {p}:locale_counts", "HSET {p}:locale_counts x 1"}, "is a hash"},
+        {{"DEL {p}:rejected_counts", "ZADD {p}:rejected_counts 1 x"}, "is a zset"},
+        {{"DEL {p}:login_days", "HSET {p}:login_days x 1"}, "{p}:login_days in"},
+        {{"DEL {p}:anomalies", "HSET {p}:anomalies x 1"}, "{p}:anomalies in"},
+        {{"DEL {p}:login_counts:__other__", "SET {p}:login_counts:__other__ 1"}, "__other__ in"},
+        {{"DEL {p}:login_counts:2024-07-12", "SET {p}:login_counts:2024-07-12 1"}, "07-12 in"},
+        {{"DEL {p}:login_counts:2024-07-11", "SET {p}:login_counts:2024-07-11 1"}, "07-11 in"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char before[64], after[64];
+        struct error error = {""};
+        begin(NULL);
+        count_some();
+        for (int d = 0; d < 2 && cases[i].damage[d] != NULL; d++)
+            run(cases[i].damage[d]);
+        dump(before, sizeof before);
+        struct delta delta = some(2, 20); /* an anomaly; and a new day, which pushes one out */
+        add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
+        const struct store_call call = apply_as(url, 30, 40, &delta, &error);
+        if (call.verdict != STORE_REFUSED || strstr(error.text, cases[i].named) == NULL) {
+            fail_msg("%s: %d, %s", cases[i].damage[0], (int)call.verdict, error.text);
+        }
+        dump(after, sizeof after);
+        if (strcmp(before, after) != 0) fail_msg("%s: something was written", cases[i].damage[0]);
+    }
+}
+
+/* The same, undamaged: so it is the damage that was refused. */
+static void what_is_not_odd_is_counted(void **state) {
+    (void)state;
+    count_some();
+    struct delta delta = some(2, 20);
+    add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
+    assert_int_equal(apply(30, 40, &delta).stored, 40);
+    assert_redis("24", "HGET {p}:login_counts:2024-07-12 14:36");
+    assert_redis("__other__ 14", "HGETALL {p}:login_counts:__other__");
+    assert_redis("4 4", "HMGET {p}:meta checkpoints seal");
+}
+
+/* --- rights and keys -------------------------------------------------------------------------- */
+
+/* Makes a user of all rights but one; "" is none. */
+static void grant_all_but(char user_url[128], const char *lacking) {
+    char rights[1024], *rest = NULL;
+    const char *port = strrchr(url, ':') + 1;
+    snprintf(rights, sizeof rights, "%s", redis_fault_rights());
+    run("ACL SETUSER tester reset on >secret ~{p}:*");
+    for (char *right = strtok_r(rights, " ", &rest); right != NULL;
+         right = strtok_r(NULL, " ", &rest)) {
+        if (strcmp(right, lacking) != 0) run("ACL SETUSER tester %s", right);
+    }
+    snprintf(user_url, 128, "redis://tester:secret@127.0.0.1:%s", port);
+}
+
+/* Each right that the scripts use is asked for at start, and named; and while it is missing, nothing is
+ * written. With all of them everything works. */
+static void a_missing_right_is_named_and_nothing_is_written(void **state) {
+    (void)state;
+    static const char *const others[] = {"",         "+ping",      "+select", "+eval", "+evalsha",
+                                         "+info",    "+zrevrange", "+xrevrange"};
+    char rights[1024], user_url[128], before[64], after[64], *rest = NULL;
+    snprintf(rights, sizeof rights, "%s", redis_fault_rights());
+    int tried = 0;
+    for (char *right = strtok_r(rights, " ", &rest); right != NULL;
+         right = strtok_r(NULL, " ", &rest)) {
+        bool is_other = false;
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+            is_other |= strcmp(right, others[i]) == 0;
+        if (is_other) continue;
+        struct error error = {""}, warning = {""};
+        begin(NULL);
+        count_some();
+        dump(before, sizeof before);
+        grant_all_but(user_url, right);
+        struct redis_store *store = open_store(user_url);
+        if (redis_store_check(store, &warning, &error) != STORE_REFUSED ||
+            strstr(error.text, right) == NULL) {
+            fail_msg("%s at start: %s", right, error.text);
+        }
+        redis_store_destroy(&store);
+        struct delta delta = some(2, 20);
+        add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
+        const struct store_call call = apply_as(user_url, 30, 40, &delta, &error);
+        if (call.verdict != STORE_RETRY || strstr(error.text, right) == NULL) {
+            fail_msg("%s: %d, %s", right, (int)call.verdict, error.text);
+        }
+        dump(after, sizeof after);
+        if (strcmp(before, after) != 0) fail_msg("%s: something was written", right);
+        tried++;
+    }
+    assert_true(tried >= 16);
+    struct error error = {""};
+    grant_all_but(user_url, "");
+    struct delta delta = some(2, 20);
+    add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
+    if (apply_as(user_url, 30, 40, &delta, &error).verdict != STORE_OK) fail_msg("%s", error.text);
+}
+
+/* The next quoted word of a line of MONITOR, cut to bytes; false at its end. */
+static bool next_word(const char **line, char *word, size_t bytes) {
+    size_t length = 0;
+    const char *c = strchr(*line, '"');
+    if (c == NULL) return false;
+    for (c++; *c != '"' && *c != '\0'; c++) {
+        if (*c == '\\') c++;
+        if (length + 1 < bytes) word[length++] = *c;
+    }
+    word[length] = '\0';
+    *line = *c == '"' ? c + 1 : c;
+    return true;
+}
+
+/* The keys of the script that runs. */
+static char declared[64][128];
+static int declared_count;
+
+static void note_keys(const char *line) {
+    char word[128];
+    next_word(&line, word, sizeof word); /* the text or its SHA-1 */
+    next_word(&line, word, sizeof word);
+    declared_count = atoi(word);
+    assert_in_range(declared_count, 1, 64);
+    for (int i = 0; i < declared_count; i++)
+        assert_true(next_word(&line, declared[i], sizeof declared[i]));
+}
+
+/* Looks at one line of MONITOR; returns how many keys the script touched in it. */
+static int look_at(const char *line) {
+    char command[32], key[128];
+    const bool is_script = strstr(line, " lua] ") != NULL;
+    if (!next_word(&line, command, sizeof command)) return 0;
+    if (!is_script) {
+        if (strcmp(command, "EVAL") == 0 || strcmp(command, "EVALSHA") == 0) note_keys(line);
+        return 0;
+    }
+    if (strcasecmp(command, "TIME") == 0) return 0;
+    assert_true(next_word(&line, key, sizeof key));
+    if (strcasecmp(command, "XINFO") == 0) next_word(&line, key, sizeof key);
+    for (int i = 0; i < declared_count; i++) {
+        if (strcmp(key, declared[i]) == 0) return 1;
+    }
+    fail_msg("%s touches %s, which is not in KEYS", command, key);
+    return 0;
+}
+
+static void scripts_touch_declared_keys_alone(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct text json = {0};
+    struct redis_link *monitor = redis_link_create(url, TIMEOUT_MS, &error);
+    assert_true(redis_link_open(monitor, &error));
+    struct redis_reply *reply = redis_link_call(monitor, &error, "MONITOR");
+    assert_non_null(reply);
+    redis_reply_destroy(&reply);
+    count_some();
+    struct delta delta = some(9, 20);
+    apply(30, 40, &delta);
+    assert_int_equal(redis_snapshot_read(admin, prefix, &aggregates, &json, &error), STORE_OK);
+    run("ECHO end");
+    int touched = 0;
+    for (bool is_end = false; !is_end;) {
+        reply = redis_link_receive(monitor, &error);
+        assert_non_null(reply);
+        is_end = strstr(redis_reply_text(reply).bytes, "\"ECHO\"") != NULL;
+        touched += look_at(redis_reply_text(reply).bytes);
+        redis_reply_destroy(&reply);
+    }
+    assert_true(touched > 100);
+    text_release(&json);
+    redis_link_destroy(&monitor);
+}
+
+/* --- the snapshot ----------------------------------------------------------------------------- */
+
+static void a_snapshot_shows_all_in_order(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct text json = {0};
+    count_some();
+    struct delta delta;
+    delta_init(&delta);
+    add_value(&delta, LOCALE, "quote\"d", 30);
+    add_number(&delta, MINUTE, DAY + 2 * AGGREGATE_MINUTES_A_DAY, 1);
+    add_number(&delta, REASON, LOGIN_EMPTY, 1);
+    apply(30, 40, &delta);
+    assert_int_equal(redis_snapshot_read(admin, prefix, &aggregates, &json, &error), STORE_OK);
+    assert_string_equal(
+        text_string(&json),
+        "{\"Logins by Device Type\": {\"android\": 18},\n"
+        " \"Logins by Locale\": {\"quote\\\"d\": 30, \"PA\": 18},\n"
+        " \"Logins Over Time\": {\"2024-07-11 14:36\": 11, \"2024-07-12 00:00\": 1, "
+        "\"2024-07-12 14:36\": 4, \"__other__\": 3},\n"
+        " \"Rejected\": {\"bad_value\": 6, \"empty\": 1}}");
+    text_clear(&json);
+    run("FLUSHALL");
+    assert_int_equal(redis_snapshot_read(admin, prefix, &aggregates, &json, &error), STORE_OK);
+    assert_string_equal(text_string(&json),
+                        "{\"Logins by Device Type\": {},\n \"Logins by Locale\": {},\n "
+                        "\"Logins Over Time\": {},\n \"Rejected\": {}}");
+    text_release(&json);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_call_counts_all_kinds_and_moves_the_offset, begin),
+        cmocka_unit_test_setup(a_repeated_call_changes_nothing, begin),
+        cmocka_unit_test_setup(an_anomaly_is_the_call_that_lifts_a_minute_over_the_threshold, begin),
+        cmocka_unit_test_setup(values_past_the_bound_are_one_sum, begin),
+        cmocka_unit_test_setup(the_sum_of_others_is_one_more, begin),
+        cmocka_unit_test_setup(days_past_the_bound_are_one_sum, begin),
+        cmocka_unit_test_setup(a_day_that_expired_leaves_the_list, begin),
+        cmocka_unit_test_setup(a_large_call_is_counted_whole, begin),
+        cmocka_unit_test_setup(redis_that_forgot_the_script_gets_it_again, begin),
+        cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
+        cmocka_unit_test_setup(what_is_not_odd_is_counted, begin),
+        cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
+        cmocka_unit_test_setup(scripts_touch_declared_keys_alone, begin),
+        cmocka_unit_test_setup(a_snapshot_shows_all_in_order, begin),
+    };
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
