@@ -103,7 +103,8 @@ void kafka_source_answer(struct kafka_source *source);
 void kafka_source_leave(struct kafka_source *source);
 
 /* To be called every few seconds: a static member that was assigned something lately repairs a
- * group that came to rest with partitions nobody owns (see kafka_group). False as SOURCE_FAILED. */
+ * group that came to rest with partitions nobody owns (see kafka_group.c). False as
+ * SOURCE_FAILED. */
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error);
 
 /* False if Kafka says that this user lacks the ACL Read on the group; true also where it does not

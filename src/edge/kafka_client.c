@@ -1,4 +1,13 @@
-#include "kafka_client.h"
+/* Why it looks after its brokers: a cluster whose brokers are all fenced for a moment (one broker
+ * that slept, a cluster that has just been started) names none of them in its metadata. librdkafka
+ * takes that at its word (since 2.10.0, seen up to 2.15.1; its issue 5301): it drops all
+ * connections, those to bootstrap.servers too, and cancels its own re-bootstrap. From then on the
+ * client asks nobody, and does not always report it. So every few seconds a thread checks whether
+ * the client knows a broker that it could ask, and otherwise adds those of bootstrap.servers again.
+ * It has to be a thread of its own: all others may wait in librdkafka for those very brokers, some
+ * without end (rd_kafka_send_offsets_to_transaction). It can go when no version we accept has that
+ * fault. */
+#include "kafka_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
-#include "kafka_conf_build.h"
+#include "kafka_private.h"
 
 /* Before, KIP-848 is an early access feature and cannot hand partitions over one by one. */
 enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };

@@ -17,8 +17,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_client.h"
-#include "kafka_conf_build.h"
 #include "kafka_flight.h"
 #include "kafka_output.h"
 #include "kafka_private.h"
@@ -330,67 +328,70 @@ void kafka_sink_serve(struct kafka_sink *sink) {
     rd_kafka_poll(sink->client->handle, 0);
 }
 
+/* What is to be committed, as kafka_sink_commit gets it. */
+struct commit {
+    struct kafka_source *source;
+    const struct kafka_committed *offsets;
+    size_t count;
+    bool (*may_commit)(void *);
+    void *context;
+    int timeout_ms;
+};
+
 /* Whether what is in hand is still ours; else sets the error. */
-static bool is_still_ours(struct kafka_source *source, bool (*may_commit)(void *), void *context,
-                          struct error *error) {
-    return (kafka_source_is_same_member(source) && may_commit(context)) ||
+static bool is_still_ours(const struct commit *commit, struct error *error) {
+    return (kafka_source_is_same_member(commit->source) && commit->may_commit(commit->context)) ||
            error_set(error, "a partition was given away meanwhile");
 }
 
-static enum sink_verdict commit_plain(struct kafka_sink *sink, struct kafka_source *source,
-                                      const struct kafka_committed *offsets, size_t count,
-                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+static enum sink_verdict commit_plain(struct kafka_sink *sink, const struct commit *commit,
                                       struct error *error) {
-    if (rd_kafka_flush(sink->client->handle, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        error_set(error, "Kafka takes no records: not delivered within %d ms", timeout_ms);
+    if (rd_kafka_flush(sink->client->handle, commit->timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        error_set(error, "Kafka takes no records: not delivered within %d ms", commit->timeout_ms);
         return SINK_RETRY;
     }
     if (sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         error_set(error, "a record was not delivered: %s", rd_kafka_err2str(sink->delivery_error));
         return SINK_ABORT;
     }
-    return is_still_ours(source, may_commit, context, error) &&
-                   kafka_source_commit(source, offsets, count, timeout_ms, error)
+    return is_still_ours(commit, error) &&
+                   kafka_source_commit(commit->source, commit->offsets, commit->count,
+                                       commit->timeout_ms, error)
                ? SINK_OK
                : SINK_ABORT;
 }
 
-static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_source *source,
-                                      const struct kafka_committed *offsets, size_t count,
-                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+static enum sink_verdict send_offsets(struct kafka_sink *sink, const struct commit *commit,
                                       struct error *error) {
+    enum sink_verdict verdict = SINK_ABORT;
     rd_kafka_consumer_group_metadata_t *metadata =
-        rd_kafka_consumer_group_metadata(kafka_source_borrow(source));
-    kafka_source_return(source);
+        rd_kafka_consumer_group_metadata(kafka_source_borrow(commit->source));
+    kafka_source_return(commit->source);
     if (metadata == NULL) { /* the consumer is closing */
         error_set(error, "the group was left meanwhile");
         return SINK_ABORT;
     }
-    if (!is_still_ours(source, may_commit, context, error)) {
-        rd_kafka_consumer_group_metadata_destroy(metadata);
-        return SINK_ABORT;
+    if (is_still_ours(commit, error)) {
+        rd_kafka_topic_partition_list_t *list =
+            kafka_source_list(commit->source, commit->offsets, commit->count);
+        verdict = judge(sink,
+                        rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata,
+                                                             commit->timeout_ms),
+                        "offsets cannot join the transaction", error);
+        rd_kafka_topic_partition_list_destroy(list);
     }
-    rd_kafka_topic_partition_list_t *list = kafka_source_list(source, offsets, count);
-    enum sink_verdict verdict = judge(
-        sink,
-        rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata, timeout_ms),
-        "offsets cannot join the transaction", error);
-    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
     return verdict == SINK_RETRY ? SINK_ABORT : verdict; /* the group may have moved on */
 }
 
-static enum sink_verdict commit_transaction(struct kafka_sink *sink, struct kafka_source *source,
-                                            const struct kafka_committed *offsets, size_t count,
-                                            bool (*may_commit)(void *), void *context,
-                                            int timeout_ms, struct error *error) {
+static enum sink_verdict commit_transaction(struct kafka_sink *sink, const struct commit *commit,
+                                            struct error *error) {
     if (!sink->is_committing) {
-        enum sink_verdict verdict =
-            send_offsets(sink, source, offsets, count, may_commit, context, timeout_ms, error);
+        const enum sink_verdict verdict = send_offsets(sink, commit, error);
         if (verdict != SINK_OK) return verdict;
         sink->is_committing = true;
     }
-    return judge(sink, rd_kafka_commit_transaction(sink->client->handle, timeout_ms),
+    return judge(sink, rd_kafka_commit_transaction(sink->client->handle, commit->timeout_ms),
                  "the transaction cannot be committed", error);
 }
 
@@ -398,15 +399,14 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
                                     struct error *error) {
+    const struct commit commit = {source, offsets, count, may_commit, context, timeout_ms};
     if (!sink->is_committing) { /* the rest travels while the offsets are sent */
         kafka_flight_settle(sink->flight, SETTLE_MS);
         rd_kafka_flush(sink->client->handle, START_MS);
     }
-    const enum sink_verdict verdict =
-        sink->is_transactional
-            ? commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
-                                 error)
-            : commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error);
+    const enum sink_verdict verdict = sink->is_transactional
+                                          ? commit_transaction(sink, &commit, error)
+                                          : commit_plain(sink, &commit, error);
     if (verdict == SINK_OK) sink->refusal_count = 0;
     return verdict;
 }

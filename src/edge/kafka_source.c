@@ -20,10 +20,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_client.h"
-#include "kafka_conf_build.h"
-#include "kafka_group.h"
-#include "kafka_member.h"
 #include "kafka_private.h"
 
 enum {
