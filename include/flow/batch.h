@@ -112,6 +112,10 @@ const struct batch_record *batch_next(const struct batch *batch, const struct ba
 /* The record as the sink takes it; what it points to lives as long as the batch is not cleared. */
 struct sink_record batch_sink_record(const struct batch *batch, const struct batch_record *record);
 
+/* Passes the batch to the shards and to PUBLISH, as far as it concerns them; each is a holder then.
+ * False if it concerns none. */
+bool batch_send(struct batch *batch, struct inbox *const *shards, struct inbox *publish);
+
 /* A holder is done with the batch. */
 void batch_release(struct batch *batch);
 

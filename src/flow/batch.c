@@ -8,8 +8,8 @@
 
 enum { HEADERS_BYTES = 256 }; /* about what librdkafka keeps besides a record's headers */
 
-struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes, struct inbox *home,
-                           atomic_size_t *pending_entries) {
+struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
+                           struct inbox *home, atomic_size_t *pending_entries) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
     struct batch *batch = memory_create(sizeof *batch + shard_count * sizeof batch->parts[0]);
     batch->home = home;
@@ -163,6 +163,24 @@ struct sink_record batch_sink_record(const struct batch *batch, const struct bat
     out.value = take(&at, record->value_length);
     out.text = take(&at, record->text_length);
     return out;
+}
+
+bool batch_send(struct batch *batch, struct inbox *const *shards, struct inbox *publish) {
+    bool has_counts[BATCH_SHARDS_MAX];
+    const bool has_publish = batch->has_publish;
+    const unsigned shard_count = batch->shard_count;
+    unsigned holders = has_publish;
+    for (unsigned s = 0; s < shard_count; s++) {
+        const struct delta *delta = &batch->parts[s].delta;
+        has_counts[s] = batch->has_cut || delta->entry_count > 0 || delta->records > 0;
+        holders += has_counts[s];
+    }
+    atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
+    for (unsigned s = 0; s < shard_count; s++) {
+        if (has_counts[s]) inbox_post(shards[s], &batch->parts[s].item, ITEM_PART);
+    }
+    if (has_publish) inbox_post(publish, &batch->publish_item, ITEM_BATCH);
+    return holders > 0;
 }
 
 void batch_release(struct batch *batch) {

@@ -53,7 +53,7 @@ uint16_t expose_port(const struct expose *expose) {
 
 /* "ok", or 503 and what `is_fine` wrote. */
 static void reply_state(bool (*is_fine)(void *context, struct text *why), void *context,
-                 struct http_reply *reply) {
+                        struct http_reply *reply) {
     if (is_fine(context, &reply->body)) {
         text_clear(&reply->body);
         text_add(&reply->body, "ok\n");

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "ingest_finding.h"
 
 enum {
     BATCHES = 4,
@@ -133,84 +134,45 @@ static void give_up(struct ingest *ingest, const char *why) {
     ingest->options->failed(ingest->options->context, why);
 }
 
-static void report_gap(struct ingest *ingest, const struct cursor_finding *finding,
-                       struct cursor_log log) {
-    if (finding->must_stop) {
-        char why[ERROR_BYTES];
-        snprintf(
-            why, sizeof why,
-            "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are "
-            "gone; set input.on_gap=continue to continue without them, or restore them (or, if "
-            "the topic was re-created, choose another group.id and redis.prefix)",
-            ingest->options->topic, ingest->partition, (long long)finding->wanted,
-            (long long)log.begin, (long long)log.end, (long long)finding->lost_records);
-        give_up(ingest, why);
-        return;
-    }
-    metric_add(ingest->options->metrics->lost, finding->lost_records);
-    log_error("Kafka no longer holds what is needed: continuing without it (input.on_gap=continue)",
-              log_int("partition", ingest->partition), log_int("wanted_offset", finding->wanted),
-              log_int("log_begin", log.begin), log_int("log_end", log.end),
-              log_int("lost_records", finding->lost_records));
-}
-
 static void report(struct ingest *ingest, const struct cursor_finding *finding,
                    struct cursor_log log) {
-    const struct cursor *cursor = &ingest->cursor;
-    switch (finding->what) {
-    case CURSOR_GAP:
-        report_gap(ingest, finding, log);
-        break;
-    case CURSOR_REBUILDS:
-        log_warn("Redis holds nothing for this partition: counting again from the earliest record",
-                 log_int("partition", ingest->partition), log_int("offset", cursor->counted.next),
-                 log_int("log_begin", log.begin));
-        break;
-    case CURSOR_ADOPTS:
-        log_warn("The group has no committed offset for this partition: publishing continues from "
-                 "the counted one",
-                 log_int("partition", ingest->partition),
-                 log_int("offset", cursor->published.next));
-        break;
-    case CURSOR_BEGUN:
-    case CURSOR_RESUMED:
-        log_info("Reading", log_int("partition", ingest->partition),
-                 log_int("offset", cursor->position), log_int("counted", cursor->counted.stored),
-                 log_int("published", cursor->published.stored));
-        break;
-    case CURSOR_WAITS:
-        break;
+    if (finding->must_stop) {
+        struct error why;
+        ingest_finding_explain(ingest->options->topic, ingest->partition, finding, log, &why);
+        give_up(ingest, why.text);
+        return;
     }
+    if (finding->what == CURSOR_GAP)
+        metric_add(ingest->options->metrics->lost, finding->lost_records);
+    ingest_finding_log(ingest->partition, &ingest->cursor, finding, log);
 }
 
-/* Asks the log for its bounds, decides, and seeks there. */
-static void find_place(struct ingest *ingest, int64_t now_ms) {
-    struct error error;
+/* Asks the log for its bounds, decides, and seeks there. False if Kafka is to be asked again. */
+static bool find_place(struct ingest *ingest, struct error *error) {
     struct cursor_log log;
-    if (now_ms < ingest->place_after_ms) return;
-    ingest->place_after_ms = now_ms + PLACE_RETRY_MS;
     if (!kafka_source_bounds(ingest->options->source, ingest->partition, &log.begin, &log.end,
-                             PLACE_TIMEOUT_MS, &error)) {
-        log_warn("Waiting for Kafka", log_int("partition", ingest->partition),
-                 log_text("reason", error.text));
-        return;
+                             PLACE_TIMEOUT_MS, error)) {
+        return false;
     }
     struct cursor_finding finding =
         cursor_resume(&ingest->cursor, log, ingest->options->settings->policy);
-    if (finding.what == CURSOR_WAITS) return;
-    if (finding.must_stop) {
-        report(ingest, &finding, log);
-        return;
-    }
-    if (finding.what == CURSOR_GAP)
-        report(ingest, &finding, log); /* a retry would not find it again */
-    if (!kafka_stream_seek(ingest->stream, ingest->cursor.position, &error)) {
-        log_warn("Waiting for Kafka", log_int("partition", ingest->partition),
-                 log_text("reason", error.text));
-        return;
-    }
+    if (finding.what == CURSOR_WAITS) return true;
+    /* A gap is reported before the seek: another attempt would not find it again. */
+    if (finding.what == CURSOR_GAP) report(ingest, &finding, log);
+    if (finding.must_stop) return true;
+    if (!kafka_stream_seek(ingest->stream, ingest->cursor.position, error)) return false;
     if (finding.what != CURSOR_GAP) report(ingest, &finding, log);
     ingest->is_placed = true;
+    return true;
+}
+
+static void look_for_place(struct ingest *ingest, int64_t now_ms) {
+    struct error error;
+    if (ingest->has_given_up || now_ms < ingest->place_after_ms) return;
+    ingest->place_after_ms = now_ms + PLACE_RETRY_MS;
+    if (find_place(ingest, &error)) return;
+    log_warn("Waiting for Kafka", log_int("partition", ingest->partition),
+             log_text("reason", error.text));
 }
 
 static void rewind_to_stored(struct ingest *ingest) {
@@ -261,11 +223,7 @@ void ingest_destroy(struct ingest **ingest) {
     if (*ingest == NULL) return;
     assert(!(*ingest)->is_running);
     take_mail(*ingest);
-    if ((*ingest)->free_count < BATCHES) {
-        log_warn("A partition's batches did not come home",
-                 log_int("partition", (*ingest)->partition));
-        return; /* somebody still reads them: leave the memory to the end of the process */
-    }
+    assert((*ingest)->free_count == BATCHES);
     login_judge_destroy(&(*ingest)->judge);
     for (unsigned i = 0; i < BATCHES; i++)
         batch_destroy(&(*ingest)->batches[i]);
@@ -385,30 +343,6 @@ static bool may_read(struct ingest *ingest, bool is_draining) {
     return false;
 }
 
-/* Passes the batch to those that it concerns, or keeps it if it is empty. */
-static void pass_on(struct ingest *ingest, struct batch *batch) {
-    bool has_counts[BATCH_SHARDS_MAX];
-    bool has_publish = batch->has_publish;
-    unsigned shard_count = batch->shard_count;
-    unsigned holders = has_publish;
-    for (unsigned s = 0; s < shard_count; s++) {
-        has_counts[s] = batch->has_cut || batch->parts[s].delta.entry_count > 0 ||
-                        batch->parts[s].delta.records > 0;
-        holders += has_counts[s];
-    }
-    if (holders == 0) {
-        take_back(ingest, batch);
-        return;
-    }
-    atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
-    for (unsigned s = 0; s < shard_count; s++) {
-        if (has_counts[s]) {
-            inbox_post(ingest->options->shards[s], &batch->parts[s].item, ITEM_PART);
-        }
-    }
-    if (has_publish) inbox_post(ingest->options->publish, &batch->publish_item, ITEM_BATCH);
-}
-
 /* Until when nothing needs to be done but what the alarm rings for. */
 static int64_t sleep_until_ms(const struct ingest *ingest, int64_t now_ms) {
     const int64_t tick_ms = now_ms + TICK_MS;
@@ -428,7 +362,7 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     struct ingest *ingest = context;
     const bool is_draining = atomic_load(&ingest->is_draining);
     take_mail(ingest);
-    if (!ingest->is_placed && !is_draining && !ingest->has_given_up) find_place(ingest, now_ms);
+    if (!ingest->is_placed && !is_draining) look_for_place(ingest, now_ms);
     show_lag(ingest, now_ms);
     if (ingest->free_count == 0) {
         budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
@@ -438,7 +372,8 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     ingest->read_count = 0;
     if (may_read(ingest, is_draining)) read_records(ingest, batch);
     add_marks(ingest, batch, is_draining, now_ms);
-    pass_on(ingest, batch);
+    if (!batch_send(batch, ingest->options->shards, ingest->options->publish))
+        take_back(ingest, batch);
     if (is_draining) show_drained(ingest);
     return ingest->read_count > 0 ? now_ms : sleep_until_ms(ingest, now_ms);
 }

@@ -135,9 +135,9 @@ static void what_is_not_whole_is_an_error(void **state) {
     static char strange[] = "-ERR wrong number\033[2J\r\n";
     static char nothing[] = "";
     assert_string_equal(get_of(whole), "abc");
-    assert_error(get_of(cut), "sent a part");
-    assert_error(get_of(endless), "sent a part");
-    assert_error(get_of(in_body), "sent a part");
+    assert_error(get_of(cut), "sent only part");
+    assert_error(get_of(endless), "sent only part");
+    assert_error(get_of(in_body), "sent only part");
     assert_error(get_of(half_head), "answers \"HTTP/1.1 200 OK\"");
     assert_error(get_of(strange), "answers \"-ERR wrong number");
     assert_error(get_of(nothing), "answers \"\"");

@@ -1,0 +1,45 @@
+#include "ingest_finding.h"
+
+#include "base/log.h"
+
+void ingest_finding_explain(const char *topic, int32_t partition,
+                            const struct cursor_finding *finding, struct cursor_log log,
+                            struct error *why) {
+    error_set(why,
+              "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are gone; "
+              "set input.on_gap=continue to continue without them, or restore them (or, if the "
+              "topic was re-created, choose another group.id and redis.prefix)",
+              topic, partition, (long long)finding->wanted, (long long)log.begin,
+              (long long)log.end, (long long)finding->lost_records);
+}
+
+void ingest_finding_log(int32_t partition, const struct cursor *cursor,
+                        const struct cursor_finding *finding, struct cursor_log log) {
+    switch (finding->what) {
+    case CURSOR_GAP:
+        log_error("Kafka no longer holds what is needed: continuing without it "
+                  "(input.on_gap=continue)",
+                  log_int("partition", partition), log_int("wanted_offset", finding->wanted),
+                  log_int("log_begin", log.begin), log_int("log_end", log.end),
+                  log_int("lost_records", finding->lost_records));
+        break;
+    case CURSOR_REBUILDS:
+        log_warn("Redis holds nothing for this partition: counting again from the earliest record",
+                 log_int("partition", partition), log_int("offset", cursor->counted.next),
+                 log_int("log_begin", log.begin));
+        break;
+    case CURSOR_ADOPTS:
+        log_warn("The group has no committed offset for this partition: publishing continues from "
+                 "the counted one",
+                 log_int("partition", partition), log_int("offset", cursor->published.next));
+        break;
+    case CURSOR_BEGUN:
+    case CURSOR_RESUMED:
+        log_info("Reading", log_int("partition", partition), log_int("offset", cursor->position),
+                 log_int("counted", cursor->counted.stored),
+                 log_int("published", cursor->published.stored));
+        break;
+    case CURSOR_WAITS:
+        break;
+    }
+}
