@@ -19,7 +19,7 @@ static void *set_up(void) {
     struct totals *totals = calloc(1, sizeof *totals);
     if (totals == NULL) micro_fail("out of memory");
     aggregates_init(&totals->aggregates, &settings);
-    totals->tally = tally_create(SEED, &totals->aggregates);
+    totals->tally = tally_create(&totals->aggregates, SEED);
     if (totals->tally == NULL) micro_fail("out of memory");
     for (int64_t i = 0; i < KEYS; i++) {
         delta_add(&totals->delta, delta_number_key(SEED, MINUTE, &i), 1);

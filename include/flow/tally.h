@@ -18,7 +18,7 @@
 struct tally;
 
 /* Keeps aggregates. */
-struct tally *tally_create(uint64_t seed, const struct aggregates *aggregates);
+struct tally *tally_create(const struct aggregates *aggregates, uint64_t seed);
 
 /* Takes *tally, which may be NULL, and nulls it. No reader is left. */
 void tally_destroy(struct tally **tally);
