@@ -4,13 +4,18 @@
 
 #include "base/memory.h"
 #include "flow/batch.h"
-#include "tools/event.h"
 #include "micro.h"
 #include "records.h"
+#include "tools/event.h"
 
-enum { SHARDS = 2, DIMENSIONS = 2, BATCHES_AN_EPOCH = 64, SEED = 42, MERGED_KEYS = 1024 };
+enum { SHARDS = 2, BATCHES_AN_EPOCH = 64, SEED = 42, MERGED_KEYS = 1024 };
+
+static char device_type[] = "device_type", locale[] = "locale";
+static const struct aggregate_settings settings = {.dimensions = {{device_type, locale}, 2}};
 
 struct count {
+    struct aggregates aggregates;
+    struct alarm alarm;
     struct inbox home;
     atomic_size_t pending_entries;
     struct batch *batch;
@@ -32,8 +37,9 @@ static void *set_up_count(void) {
     struct count *count = memory_create(sizeof *count);
     struct event_source *source = event_source_create(&plan);
     if (count == NULL || source == NULL) micro_fail("out of memory");
-    inbox_init(&count->home, NULL, NULL);
-    count->batch = batch_create(SHARDS, 1 << 20, &count->home, &count->pending_entries);
+    aggregates_init(&count->aggregates, &settings);
+    inbox_init(&count->home, &count->alarm);
+    count->batch = batch_create(0, SHARDS, 1 << 20, &count->home, &count->pending_entries);
     if (count->batch == NULL) micro_fail("out of memory");
     for (int i = 0; i < RECORDS_COUNT; i++) {
         struct event event;
@@ -51,7 +57,7 @@ static void *set_up_count(void) {
 static void run_count(void *state, int64_t operations) {
     struct count *count = state;
     for (int64_t i = 0; i < operations; i++) {
-        batch_count(count->batch, SEED, DIMENSIONS, &count->logins[i % RECORDS_COUNT]);
+        batch_count(count->batch, SEED, &count->aggregates, &count->logins[i % RECORDS_COUNT]);
         if (i % RECORDS_COUNT != RECORDS_COUNT - 1) continue;
         for (int s = 0; s < SHARDS; s++) {
             delta_merge(&count->shards[s], &count->batch->parts[s].delta);
@@ -79,7 +85,7 @@ static void *set_up_merge(void) {
     struct merge *merge = calloc(1, sizeof *merge);
     if (merge == NULL) micro_fail("out of memory");
     for (int64_t i = 0; i < MERGED_KEYS; i++) {
-        delta_add(&merge->from, delta_number_key(SEED, DELTA_MINUTE, &i), 1);
+        delta_add(&merge->from, delta_number_key(SEED, 0, &i), 1);
     }
     return merge;
 }

@@ -4,17 +4,26 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/child.h"
 #include "base/clock.h"
 #include "edge/redis_store.h"
 #include "micro.h"
+#include "tools/child.h"
 
 enum { KEYS = 100, SEED = 42, START_MS = 5000, STOP_MS = 5000, TIMEOUT_MS = 5000 };
 
 static struct child redis;
 
+static char locale[] = "locale", prefix[] = "{micro}";
+static const struct aggregate_settings settings = {.dimensions = {{locale}, 1},
+                                                   .max_values = 10000,
+                                                   .max_days = 4000,
+                                                   .retention_days = 400,
+                                                   .threshold = 1 << 30};
+
 struct script {
-    char folder[64];
+    char folder[64], url[128];
+    struct redis_settings redis;
+    struct aggregates aggregates;
     struct redis_store *store;
     struct delta delta;
     int64_t stored;
@@ -24,14 +33,14 @@ static void stop_redis(void) {
     child_stop(&redis, STOP_MS);
 }
 
-static void start_redis(struct script *script, char url[128]) {
+static void start_redis(struct script *script) {
     char socket[96], log[96];
     struct error error = {0};
     snprintf(script->folder, sizeof script->folder, "/tmp/rollcall-micro-XXXXXX");
     if (mkdtemp(script->folder) == NULL) micro_fail("cannot create a folder in /tmp");
     snprintf(socket, sizeof socket, "%s/redis.sock", script->folder);
     snprintf(log, sizeof log, "%s/redis.log", script->folder);
-    snprintf(url, 128, "unix://%s", socket);
+    snprintf(script->url, sizeof script->url, "unix://%s", socket);
     const char *const argv[] = {"redis-server", "--port", "0",     "--unixsocket", socket,
                                 "--save",       "",       "--dir", script->folder, NULL};
     atexit(stop_redis); /* also after micro_fail */
@@ -45,24 +54,17 @@ static void start_redis(struct script *script, char url[128]) {
 
 static void *set_up(void) {
     struct script *script = calloc(1, sizeof *script);
-    char url[128];
     struct error error = {0};
     if (script == NULL) micro_fail("out of memory");
-    start_redis(script, url);
-    const struct redis_store_options options = {
-        .url = url,
-        .prefix = "{micro}",
-        .timeout_ms = TIMEOUT_MS,
-        .group = "micro",
-        .topic = "micro",
-        .topic_id = "",
-        .dimensions = {"locale"},
-        .dimension_count = 1,
-        .threshold = INT64_C(1) << 40,
-        .max_values = 10000,
-        .retention_days = 400,
-        .max_days = 4000,
-    };
+    start_redis(script);
+    script->redis =
+        (struct redis_settings){.url = script->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    aggregates_init(&script->aggregates, &settings);
+    const struct redis_store_options options = {.redis = &script->redis,
+                                                .aggregates = &script->aggregates,
+                                                .group = "micro",
+                                                .topic = "micro",
+                                                .topic_id = ""};
     script->store = redis_store_create(&options, &error);
     if (script->store == NULL) micro_fail(error.text);
     script->stored = CURSOR_ABSENT;

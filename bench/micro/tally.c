@@ -5,9 +5,12 @@
 
 #include "micro.h"
 
-enum { SEED = 42, KEYS = 1024, VALUES_MAX = 10000 };
+enum { SEED = 42, KEYS = 1024, MINUTE = 0 };
+
+static const struct aggregate_settings settings = {.max_values = 10000};
 
 struct totals {
+    struct aggregates aggregates;
     struct tally *tally;
     struct delta delta;
 };
@@ -15,11 +18,11 @@ struct totals {
 static void *set_up(void) {
     struct totals *totals = calloc(1, sizeof *totals);
     if (totals == NULL) micro_fail("out of memory");
-    tally_enter();
-    totals->tally = tally_create(SEED, VALUES_MAX);
+    aggregates_init(&totals->aggregates, &settings);
+    totals->tally = tally_create(&totals->aggregates, SEED);
     if (totals->tally == NULL) micro_fail("out of memory");
     for (int64_t i = 0; i < KEYS; i++) {
-        delta_add(&totals->delta, delta_number_key(SEED, DELTA_MINUTE, &i), 1);
+        delta_add(&totals->delta, delta_number_key(SEED, MINUTE, &i), 1);
     }
     return totals;
 }
@@ -33,7 +36,6 @@ static void run(void *state, int64_t operations) {
 static void tear_down(void *state) {
     struct totals *totals = state;
     delta_release(&totals->delta);
-    tally_leave();
     tally_destroy(&totals->tally);
     free(totals);
 }

@@ -37,16 +37,13 @@ struct option_row {
     size_t offset; /* of the member in the command's own struct */
 };
 
-#define OPTION_NUMBER(type_, member, name_, argument_, min_, max_, fallback_, help_)               \
-    {                                                                                              \
-        .name = (name_), .argument = (argument_), .min = (min_), .max = (max_),                    \
-        .fallback = (fallback_), .help = (help_), .offset = offsetof(type_, member)                \
-    }
-#define OPTION_OTHER(type_, member, name_, argument_, min_, max_, parse_, fallback_, help_)        \
+#define OPTION_OTHER(type_, member_, name_, argument_, min_, max_, parse_, fallback_, help_)       \
     {                                                                                              \
         .name = (name_), .argument = (argument_), .min = (min_), .max = (max_), .parse = (parse_), \
-        .fallback = (fallback_), .help = (help_), .offset = offsetof(type_, member)                \
+        .fallback = (fallback_), .help = (help_), .offset = offsetof(type_, member_)               \
     }
+#define OPTION_NUMBER(type_, member_, name_, argument_, min_, max_, fallback_, help_)              \
+    OPTION_OTHER(type_, member_, name_, argument_, min_, max_, NULL, fallback_, help_)
 #define OPTION_END                                                                                 \
     { .name = NULL }
 

@@ -50,42 +50,37 @@ struct setting {
     const char *section; /* NULL ends a table */
     const char *name;
     enum setting_type type;
-    int min, max;         /* of a number; of a text's or name's bytes */
+    int min, max; /* of a number; of a text's or name's bytes */
+    unsigned flags;
     const char *fallback; /* the default; NULL: chosen at start, and `help` says how */
     const char *choices;  /* words between blanks, in the order of the enum */
     bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
     const char *rule;                   /* what is_right asks for, in words */
-    unsigned flags;
-    const char *help; /* one line, without a full stop */
-    size_t offset;    /* of the member in the module's struct */
+    const char *help;                   /* one line, without a full stop */
+    size_t offset;                      /* of the member in the module's struct */
 };
 
-#define SETTING_NUMBER(type_, member, section_, name_, min_, max_, fallback_, flags_, help_)       \
+#define SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_, ...)                \
     {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_NUMBER, .min = (min_),        \
-        .max = (max_), .fallback = (fallback_), .flags = (flags_), .help = (help_),                \
-        .offset = offsetof(type_, member)                                                          \
+        .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
+        .help = (help_), .offset = offsetof(type_, member_), __VA_ARGS__                           \
     }
-#define SETTING_CHOICE(type_, member, section_, name_, choices_, fallback_, flags_, help_)         \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_CHOICE,                       \
-        .choices = (choices_), .fallback = (fallback_), .flags = (flags_), .help = (help_),        \
-        .offset = offsetof(type_, member)                                                          \
-    }
-#define SETTING_TEXT(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,      \
+#define SETTING_NUMBER(type_, member_, section_, name_, min_, max_, fallback_, flags_, help_)      \
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_NUMBER, .min = (min_), .max = (max_))
+#define SETTING_CHOICE(type_, member_, section_, name_, choices_, fallback_, flags_, help_)        \
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_CHOICE, .choices = (choices_))
+#define SETTING_TEXT(type_, member_, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
                      flags_, help_)                                                                \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_TEXT, .min = (min_),          \
-        .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),          \
-        .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)                      \
-    }
-#define SETTING_NAMES(type_, member, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_TEXT, .min = (min_), .max = (max_), .is_right = (is_right_),  \
+                .rule = (rule_))
+#define SETTING_NAMES(type_, member_, section_, name_, min_, max_, fallback_, is_right_, rule_,    \
                       flags_, help_)                                                               \
-    {                                                                                              \
-        .section = (section_), .name = (name_), .type = SETTING_TYPE_NAMES, .min = (min_),         \
-        .max = (max_), .fallback = (fallback_), .is_right = (is_right_), .rule = (rule_),          \
-        .flags = (flags_), .help = (help_), .offset = offsetof(type_, member)                      \
-    }
+    SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
+                .type = SETTING_TYPE_NAMES, .min = (min_), .max = (max_), .is_right = (is_right_), \
+                .rule = (rule_))
 #define SETTING_END                                                                                \
     { .section = NULL }
 

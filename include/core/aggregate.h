@@ -1,15 +1,16 @@
 /* aggregate: the table of everything that rollcall counts; each count is described here once.
  *
- * Place:    whatever depends on what is counted follows from this table: which keys a record adds to
- *           (flow/batch), the sections of a checkpoint and the keys of its script, snapshot and totals.
- *           What follows from the kind alone (types in Redis, checks before the first write, the rights
- *           that the Redis user needs) is in src/edge/checkpoint.lua, one set of functions for each kind.
+ * Place:    whatever depends on what is counted follows from this table: which keys a record adds
+ *           to (flow/batch), the sections of a checkpoint and the keys of its script, snapshot and
+ *           totals. What follows from the kind alone (types in Redis, checks before the first
+ *           write, the rights that the Redis user needs) is in src/edge/checkpoint.lua, one set of
+ *           functions for each kind.
  * Threads:  fixed after aggregates_init; any.
  * Owns:     its texts. Keeps the settings.
  * Limits:   AGGREGATES_MAX.
  *
- * To count something else: a row in aggregate.c, and if it is a number that no other row counts, a source
- * of it here and its text in aggregate_name.
+ * To count something else: a row in aggregate.c, and if it is a number that no other row counts, a
+ * source of it here and its text in aggregate_name.
  */
 #ifndef CORE_AGGREGATE_H
 #define CORE_AGGREGATE_H
@@ -39,7 +40,8 @@ extern const struct setting aggregate_setting_table[];
 
 /* What of a record is counted. All but dimensions are numbers. */
 enum aggregate_source {
-    AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted */
+    AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted: its place in the table is
+                            that in login.values */
     AGGREGATE_MINUTE,    /* its minute since 1970, if it is accepted */
     AGGREGATE_REASON,    /* why it was rejected, if it was */
 };
@@ -58,7 +60,6 @@ enum aggregate_kind {
 struct aggregate {
     enum aggregate_source source;
     enum aggregate_kind kind;
-    unsigned dimension;               /* AGGREGATE_DIMENSION: its place in login.values */
     char key[AGGREGATE_TEXT_BYTES];   /* in Redis, after the prefix and a colon; AGGREGATE_DAYS: and
                                          before another colon and the day */
     char title[AGGREGATE_TEXT_BYTES]; /* as a member of a snapshot: "Logins by Device Type" */
@@ -72,7 +73,7 @@ struct aggregates {
     const struct aggregate_settings *settings;
 };
 
-/* Fills the table: dimensions, minutes, reasons. Keeps settings. */
+/* Fills the table: the dimensions, then all others. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);
 
 /* The number that a record adds one to. False if it adds to none, or to a text. */

@@ -17,9 +17,9 @@
 
 enum { DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX };
 
-/* A key: which aggregate (an index into the table), and the bytes of a value or of an int64_t. It fits
- * into two registers: it goes along with every record, and through memory it cost more than all the
- * rest. */
+/* A key: which aggregate (an index into the table), and the bytes of a value or of an int64_t. It
+ * fits into two registers: it goes along with every record, and through memory it cost more than
+ * all the rest. */
 struct delta_key {
     const char *bytes;
     uint32_t hash; /* of field and bytes */
@@ -51,8 +51,8 @@ void delta_release(struct delta *delta);
 /* Empties it and keeps its memory. */
 void delta_clear(struct delta *delta);
 
-/* Adds n >= 1 to the key; borrows key->bytes. True if the key is new in this delta. Ends the process
- * when there is no memory: counts are never dropped in silence. */
+/* Adds n >= 1 to the key; borrows key->bytes. True if the key is new in this delta. Ends the
+ * process when there is no memory: counts are never dropped in silence. */
 bool delta_add(struct delta *delta, struct delta_key key, int64_t n);
 
 /* Adds all of `from`, records too; returns how many keys were new. */

@@ -2,8 +2,8 @@
  *
  * Place:    under redis_store.
  * Threads:  one owner.
- * Owns:     the connection; a broken one is freed at once and never used again (hiredis never clears
- *           its error). Replies are the caller's.
+ * Owns:     the connection; a broken one is freed at once and never used again (hiredis never
+ *           clears its error). Replies are the caller's.
  * Limits:   REDIS_LINK_REPLY_BYTES a reply.
  * Waits:    each call at most timeout_ms for connecting, sending and each whole reply.
  */
@@ -32,9 +32,9 @@ enum { REDIS_LINK_REPLY_BYTES = 1 << 29 };
 struct redis_link;
 struct redis_command;
 
-/* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]; user and
- * password may be percent-encoded. Connects to nothing yet. NULL and error if the URL is not one of
- * these. Borrows url. */
+/* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]; user
+ * and password may be percent-encoded. Connects to nothing yet. NULL and error if the URL is not
+ * one of these. Borrows url. */
 struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 
@@ -68,7 +68,7 @@ enum redis_reply_kind {
     REDIS_OTHER, /* nothing that rollcall asks for */
 };
 
-/* The next reply in the order of sending; NULL and error if the connection broke (it is closed then). */
+/* The next reply in the order of sending; NULL and error if the connection broke, and is closed. */
 struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error);
 
 /* One command and its reply, as above. A space of the format ends a word, one that is put in does
@@ -91,7 +91,7 @@ int64_t redis_reply_integer(const struct redis_reply *reply);
 size_t redis_reply_count(const struct redis_reply *reply);
 const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index);
 
-/* Writes what INFO says of a field, named with its colon, cut to out_bytes. False if it does not. */
+/* Writes what INFO has of a field, named with its colon, cut to out_bytes. False if it has not. */
 bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,
                      struct error *error);
 

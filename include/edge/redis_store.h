@@ -50,7 +50,8 @@ void redis_store_destroy(struct redis_store **store);
 const char *redis_store_name(const struct redis_store *store);
 
 /* Looks at everything that could make counting wrong: reach, login, eviction policy, types of the
- * keys, rights, owner of the prefix. `warning` gets a text for what could not be looked at, or "". */
+ * keys, rights, owner of the prefix. `warning` gets a text for what could not be looked at, or
+ * "". */
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
                                      struct error *error);
 
@@ -76,9 +77,9 @@ struct store_call {
     } anomalies[REDIS_STORE_ANOMALIES_MAX];
 };
 
-/* Sends all calls, then reads all answers: one round trip, and a few more for a call whose script Redis
- * does not know, or that pushes days out. Each call has its own verdict; `error` is about the first that
- * is STORE_REFUSED, or else the first that is STORE_RETRY. */
+/* Sends all calls, then reads all answers: one round trip, and a few more for a call whose script
+ * Redis does not know, or that pushes days out. Each call has its own verdict; `error` is about the
+ * first that is STORE_REFUSED, or else the first that is STORE_RETRY. */
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error);
 

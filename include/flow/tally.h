@@ -1,12 +1,13 @@
 /* tally: running totals of one shard, for readers that must not slow its owner.
  *
  * Place:    COUNT adds what CHECKPOINT has stored; EXPOSE reads.
- * Threads:  tally_add from the owner alone; tally_visit from any thread at the same time, without a lock.
+ * Threads:  tally_add from the owner alone; tally_visit from any thread at the same time, without a
+ *           lock.
  * Owns:     its keys, until tally_destroy.
- * Limits:   max_values keys of each aggregate, except names; further ones count under AGGREGATE_OTHER
- *           (minutes: -1), which is one more.
- * Source:   liburcu's lock-free resizable hash table (cds_lfht), read under urcu-bp, which registers a
- *           thread by itself when it reads for the first time.
+ * Limits:   max_values keys of each aggregate, except names; further ones count under
+ *           AGGREGATE_OTHER (minutes: -1), which is one more.
+ * Source:   liburcu's lock-free resizable hash table (cds_lfht), read under urcu-bp, which
+ *           registers a thread by itself when it reads for the first time.
  */
 #ifndef FLOW_TALLY_H
 #define FLOW_TALLY_H
@@ -17,7 +18,7 @@
 struct tally;
 
 /* Keeps aggregates. */
-struct tally *tally_create(uint64_t seed, const struct aggregates *aggregates);
+struct tally *tally_create(const struct aggregates *aggregates, uint64_t seed);
 
 /* Takes *tally, which may be NULL, and nulls it. No reader is left. */
 void tally_destroy(struct tally **tally);

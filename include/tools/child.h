@@ -1,7 +1,7 @@
 /* child: another program as a child process.
  *
  * Threads:  one owner a child.
- * Waits:    as each call says.
+ * Waits:    child_stop alone, for about timeout_ms.
  */
 #ifndef TOOLS_CHILD_H
 #define TOOLS_CHILD_H
@@ -11,7 +11,7 @@
 
 struct error;
 
-struct child {  /* all zero is none */
+struct child {  /* all zero: not started */
     pid_t pid;  /* 0 once it has ended */
     int status; /* then: its exit status, or 128 and the number of the signal */
 };
@@ -22,11 +22,11 @@ struct child {  /* all zero is none */
 bool child_start(struct child *child, const char *program, const char *const argv[],
                  const char *log_path, struct error *error);
 
-/* Whether it still runs. */
+/* True while it runs. */
 bool child_is_running(struct child *child);
 
-/* Sends SIGTERM, and SIGKILL if it has not ended within timeout_ms. None, or one that has ended, is
- * fine. */
+/* Sends SIGTERM, and SIGKILL if it has not ended within timeout_ms. Does nothing
+ * if it was not started or has ended. */
 void child_stop(struct child *child, int timeout_ms);
 
 #endif

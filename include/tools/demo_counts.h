@@ -27,7 +27,7 @@ bool demo_counts_read(struct delta *counts, struct redis_link *link, const char 
 /* Prints the largest of each kind to stdout. */
 void demo_counts_print(const struct delta *counts);
 
-/* Prints what differs, the first ones at least; answers how many do. */
+/* Prints the first differences; returns how many there are. */
 int demo_counts_compare(const struct delta *expected, const struct delta *found);
 
 #endif

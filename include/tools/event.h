@@ -1,12 +1,12 @@
-/* event: login events made up from a seed, and what a reader must think of each.
+/* event: login events made up from a seed, each with the verdict that it must get.
  *
  * Place:    generate and demo send them; demo compares the counts with what it sent.
  * Threads:  a source belongs to one thread.
  * Limits:   EVENT_VALUE_BYTES a value, EVENT_USERS_MAX users.
  *
  * I1  The same plan gives the same bytes (on machines whose pow(3) rounds alike).
- * I2  What is_accepted, reason and the rest say is what core/login must find, with the dimensions
- *     device_type and locale and a max_future_s of less than ten years.
+ * I2  reason and the fields after it are what core/login must find, with the dimensions device_type
+ *     and locale and a max_future_s of less than ten years.
  *
  * Sources:  splitmix64 and xoshiro256** by Blackman and Vigna; Zipf by the inversion of a table.
  */

@@ -48,7 +48,7 @@ struct generator_options {
                           "the same seed makes the same events"),                                  \
             OPTION_OTHER(struct generator_options, event.start_ms, "start", "TIMESTAMP", 0, 0,     \
                          generator_parse_start, "now",                                             \
-                         "event time of the first one, from where it goes on at the rate:\n"       \
+                         "event time of the first one; the next follow at the rate:\n"             \
                          "seconds since 1970, or ISO 8601 (2024-07-10T14:36:56Z; UTC unless\n"     \
                          "it has a zone)"),                                                        \
             OPTION_END                                                                             \
@@ -68,9 +68,9 @@ struct generator_plan {
 
 /* Each may be NULL, and gets user. */
 struct generator_hooks {
-    /* Asked every 100 ms or 1000 events: false ends the run early. It may wait, as a throttle. */
+    /* Called every 100 ms or 1000 events: false ends the run early. It may wait, as a throttle. */
     bool (*may_go_on)(void *user, int64_t sent_count);
-    /* Told of each event, in order, once it is in librdkafka's queue. */
+    /* Called for each event, in order, once it is in librdkafka's queue. */
     void (*sent)(void *user, const struct event *event);
     void *user;
 };

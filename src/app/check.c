@@ -51,8 +51,7 @@ static void check_librdkafka(struct check *check) {
 static bool check_input(struct check *check, const char *brokers) {
     struct error error = {""};
     const char *topic = check->config->source.topic;
-    switch (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS,
-                              &check->input, &error)) {
+    switch (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, &check->input, &error)) {
     case TOPICS_OK:
         break;
     case TOPICS_RETRY:
@@ -68,8 +67,7 @@ static bool check_input(struct check *check, const char *brokers) {
     }
     say_ok("Kafka at %s answers", brokers);
     if (check->input.exists) {
-        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS,
-                              &check->input);
+        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, &check->input);
     }
     if (!check->input.exists) {
         say_bad(check,
@@ -88,8 +86,7 @@ static void check_output(struct check *check, const char *topic) {
     struct error error = {""};
     struct topic_facts facts;
     if (topic[0] == '\0') return;
-    if (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, &facts,
-                          &error) != TOPICS_OK) {
+    if (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, &facts, &error) != TOPICS_OK) {
         say_bad(check, "output: %s", error.text);
         return;
     }

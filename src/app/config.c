@@ -1,5 +1,6 @@
 #include "app/config.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -154,15 +155,23 @@ static bool fill_rest(struct config *config, const struct options *options, stru
 
 /* --- what the settings may not be together ---------------------------------------------------- */
 
-/* Begins an error about a key with the place that set it. */
-#define reject(sources, section, key, error, format, ...)                                          \
-    error_set(error, "%s: %s.%s " format, place_of(sources, section, key), section,                \
-              key __VA_OPT__(, ) __VA_ARGS__)
-
 static const char *place_of(const struct config_sources *sources, const char *section,
                             const char *key) {
     const char *place = config_sources_place(sources, section, key);
     return place == NULL ? "the default" : place;
+}
+
+/* An error about a key, which begins with the place that set it. */
+__attribute__((format(printf, 5, 6))) static bool reject(const struct config_sources *sources,
+                                                         const char *section, const char *key,
+                                                         struct error *error, const char *format,
+                                                         ...) {
+    char why[ERROR_BYTES / 2];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(why, sizeof why, format, values);
+    va_end(values);
+    return error_set(error, "%s: %s.%s %s", place_of(sources, section, key), section, key, why);
 }
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {

@@ -92,7 +92,7 @@ static bool reject_section(const struct place *place, const char *section, struc
     const char *known;
     for (size_t i = 0; (known = config_section(i)) != NULL; i++)
         nearest_offer(&nearest, known);
-    return error_set(error, "%s: there is no section [%s]%s", place->text, section,
+    return error_set(error, "%s: unknown section [%s]%s", place->text, section,
                      nearest_hint(&nearest, "[", "]"));
 }
 
@@ -107,9 +107,12 @@ static bool reject_key(const struct place *place, const char *section, const cha
         if (strcmp(key.setting->section, section) == 0) nearest_offer(&nearest, key.setting->name);
         if (strcmp(key.setting->name, name) == 0) other = key.setting->section;
     }
-    snprintf(before, sizeof before, "%s.", nearest.name != NULL ? section : other);
-    if (nearest.name == NULL && other != NULL) nearest.name = name;
-    return error_set(error, "%s: there is no key %s.%s%s", place->text, section, name,
+    if (nearest.name != NULL)
+        other = section;
+    else if (other != NULL)
+        nearest.name = name;
+    snprintf(before, sizeof before, "%s.", other == NULL ? "" : other);
+    return error_set(error, "%s: unknown key %s.%s%s", place->text, section, name,
                      nearest_hint(&nearest, before, ""));
 }
 
@@ -144,6 +147,11 @@ static bool is_secret_file(const char *section, const char *name, char base[NAME
            kafka_names_is_secret(base);
 }
 
+static void cut_end(struct text *text, char end) {
+    if (text->length == 0 || text->bytes[text->length - 1] != end) return;
+    text->bytes[--text->length] = '\0';
+}
+
 static bool take(struct config_sources *sources, const struct place *place, const char *section,
                  const char *name, const char *value, struct error *error) {
     char base[NAME_BYTES];
@@ -158,8 +166,8 @@ static bool take(struct config_sources *sources, const struct place *place, cons
     bool is_taken = read_whole(value, CONFIG_SECRET_BYTES, &secret, &why);
     if (!is_taken) error_set(error, "%s: %s.%s: %s", place->text, section, name, why.text);
     if (is_taken) {
-        if (ends_in(text_string(&secret), "\n")) secret.bytes[--secret.length] = '\0';
-        if (ends_in(text_string(&secret), "\r")) secret.bytes[--secret.length] = '\0';
+        cut_end(&secret, '\n');
+        cut_end(&secret, '\r');
         is_taken = take_direct(sources, &from_file, section, base, text_string(&secret), error);
     }
     text_release(&secret);
@@ -227,7 +235,7 @@ static bool is_service_link(const char *name, const char *value) {
     return port != NULL && isdigit((unsigned char)port[6]);
 }
 
-/* The real name of a key in small letters, with underscores for dots; the same if there is none. */
+/* The real name of a key in small letters, with underscores for dots; if unknown, the same. */
 static void find_env_key(const char *section, const char *name, char real[NAME_BYTES]) {
     struct config_key key;
     const char *suffix = "";

@@ -17,8 +17,8 @@ static const char sources[] =
     "else from the file, else it has its default. A secret can be in a file of its own\n"
     "(redis.url_file). `rollcall help settings` lists all settings.\n"
     "\n"
-    "Exit status: 0 fine; 1 it had to stop, and the last log line says why; 2 wrong usage or\n"
-    "configuration, and nothing was touched.\n";
+    "Exit status: 0 fine; 1 it had to stop (the last log line has the reason); 2 wrong usage\n"
+    "or configuration, and nothing was touched.\n";
 
 /* --- options ---------------------------------------------------------------------------------- */
 
@@ -116,7 +116,7 @@ static void print_row(const struct setting *setting, FILE *out) {
 
 void manual_markdown(FILE *out) {
     const char *section;
-    fputs(MANUAL_HEADING "\n", out);
+    fputs(MANUAL_HEADING, out);
     for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
         fprintf(out,
                 "\n### [%s]\n\n| key | default | allowed | reloadable | |\n"

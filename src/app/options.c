@@ -49,10 +49,12 @@ static void prepare(struct line *line) {
         }
     }
     int count = line->own_count;
-    strcpy(line->letters, ":");
+    size_t used = 0;
+    line->letters[used++] = ':';
     for (const struct option_row *row = options_common; row->letter != 0; row++) {
-        const char letter[] = {row->letter, row->argument != NULL ? ':' : '\0', '\0'};
-        strcat(line->letters, letter);
+        assert(used + 3 <= sizeof line->letters);
+        line->letters[used++] = row->letter;
+        if (row->argument != NULL) line->letters[used++] = ':';
         if (row->name == NULL) continue;
         assert(count < OPTIONS_NAMES_MAX);
         line->longs[count++] = (struct option){row->name, no_argument, NULL, row->letter};
@@ -64,7 +66,7 @@ static bool reject_option(const struct line *line, int found, char **argv, struc
     const char *text = argv[optind - 1];
     if (found == ':') return error_set(error, "%s needs a value", text);
     if (optopt > 0 && optopt < FIRST_LONG && strncmp(text, "--", 2) != 0) {
-        return error_set(error, "there is no option -%c", optopt);
+        return error_set(error, "unknown option -%c", optopt);
     }
     char name[NEAREST_NAME_BYTES + 1];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
@@ -72,7 +74,7 @@ static bool reject_option(const struct line *line, int found, char **argv, struc
     struct nearest nearest = nearest_to(name + 2);
     for (const struct option *option = line->longs; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
-    return error_set(error, "there is no option %s%s", name, nearest_hint(&nearest, "--", ""));
+    return error_set(error, "unknown option %s%s", name, nearest_hint(&nearest, "--", ""));
 }
 
 static bool find_command(const struct line *line, const char *name, struct options *options,
@@ -86,8 +88,9 @@ static bool find_command(const struct line *line, const char *name, struct optio
     }
     options->command = NULL;
     const char *hint = nearest_hint(&nearest, "", "");
-    return error_set(error, "there is no command %s%s", name,
-                     *hint != '\0' ? hint : "; `rollcall --help` lists them");
+    error_set(error, "unknown command %s%s", name,
+              *hint != '\0' ? hint : "; `rollcall --help` lists them");
+    return false;
 }
 
 static bool has_option(const struct command *command, const char *name) {

@@ -18,8 +18,9 @@ static int run(const struct config *config, const struct options *options) {
     aggregates_init(&aggregates, &config->aggregate);
     struct redis_link *link =
         redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
-    const bool is_read = link != NULL && redis_snapshot_read(link, config->redis.prefix, &aggregates,
-                                                             &json, &error) == STORE_OK;
+    const bool is_read =
+        link != NULL &&
+        redis_snapshot_read(link, config->redis.prefix, &aggregates, &json, &error) == STORE_OK;
     if (is_read) {
         text_add(&json, "\n");
         fwrite(json.bytes, 1, json.length, stdout);

@@ -1,5 +1,5 @@
-/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other; who
- * is away is said in the place of the figures, and asked again in the next turn. */
+/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other;
+ * who is away is said in the place of the figures, and asked again in the next turn. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -183,20 +183,19 @@ static void add_pairs(struct top *top, const struct redis_reply *pairs) {
     }
 }
 
-static bool say_values(struct top *top, const struct aggregate *aggregate, struct error *error) {
-    struct redis_reply *reply = ask(top, error, "ZREVRANGE %s:%s 0 %d WITHSCORES",
-                                    top->config->redis.prefix, aggregate->key, VALUES_SHOWN - 1);
+static bool say_values(struct top *top, unsigned dimension, struct error *error) {
+    struct redis_reply *reply =
+        ask(top, error, "ZREVRANGE %s:%s 0 %d WITHSCORES", top->config->redis.prefix,
+            top->aggregates.items[dimension].key, VALUES_SHOWN - 1);
     if (reply == NULL) return false;
-    text_format(&top->line, "%-11s",
-                top->config->aggregate.dimensions.items[aggregate->dimension]);
+    text_format(&top->line, "%-11s", top->config->aggregate.dimensions.items[dimension]);
     add_pairs(top, reply);
     end_line(top);
     redis_reply_destroy(&reply);
     return true;
 }
 
-static bool say_anomalies(struct top *top, const struct aggregate *aggregate,
-                          struct error *error) {
+static bool say_anomalies(struct top *top, const struct aggregate *aggregate, struct error *error) {
     struct redis_reply *reply =
         ask(top, error, "XREVRANGE %s:%s + - COUNT %d", top->config->redis.prefix,
             aggregate->anomalies_key, ANOMALIES_SHOWN);
@@ -219,7 +218,7 @@ static void say_redis(struct top *top) {
     for (unsigned i = 0; is_good && i < top->aggregates.count; i++) {
         const struct aggregate *aggregate = &top->aggregates.items[i];
         if (aggregate->source == AGGREGATE_DIMENSION)
-            is_good = say_values(top, aggregate, &error);
+            is_good = say_values(top, i, &error);
         else if (aggregate->kind == AGGREGATE_DAYS)
             is_good = say_anomalies(top, aggregate, &error);
     }

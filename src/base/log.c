@@ -48,7 +48,7 @@ bool log_is_enabled(enum log_level level) {
     return (int)level <= atomic_load_explicit(&enabled_level, memory_order_relaxed);
 }
 
-/* Answers whether stderr took the whole line within LOG_WAIT_MS. */
+/* True if stderr took the whole line within LOG_WAIT_MS. */
 static bool write_line(const char *line, size_t count) {
     struct timespec deadline;
     clock_gettime(CLOCK_REALTIME, &deadline);

@@ -173,8 +173,8 @@ void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES])
         used = snprintf(out, SETTING_RANGE_BYTES, "%s", rule);
         break;
     case SETTING_TYPE_NAMES:
-        used = snprintf(out, SETTING_RANGE_BYTES, "up to %d, between commas; %s", SETTING_NAMES_MAX,
-                        rule);
+        used = snprintf(out, SETTING_RANGE_BYTES, "up to %d names, between commas; %s",
+                        SETTING_NAMES_MAX, rule);
         break;
     case SETTING_TYPE_CHOICE:
         for (const char *p = setting->choices; *p != '\0' && used < SETTING_RANGE_BYTES; p++)

@@ -26,7 +26,8 @@ enum { OTHER_COUNT = sizeof others / sizeof *others };
 static_assert((int)OTHER_COUNT + LOGIN_DIMENSIONS_MAX == AGGREGATES_MAX, "each has a place");
 static_assert((int)SETTING_NAMES_MAX == LOGIN_DIMENSIONS_MAX, "as many names as dimensions");
 
-/* The name of a field, whose counts have a key of their own in Redis. Those of days end in a day. */
+/* The name of a field, whose counts have a key of their own in Redis. Those of days end in a
+ * day. */
 static bool is_dimension(const char *text) {
     char key[AGGREGATE_TEXT_BYTES];
     snprintf(key, sizeof key, "%s_counts", text);
@@ -37,22 +38,19 @@ static bool is_dimension(const char *text) {
 }
 
 const struct setting aggregate_setting_table[] = {
-    SETTING_NAMES(
-        struct aggregate_settings, dimensions, "aggregate", "dimensions", 1, DIMENSION_BYTES_MAX,
-        "device_type,locale", is_dimension,
-        "a dimension has letters, digits, '.', '_' and '-', and is not called rejected", 0,
-        "fields whose values are counted"),
+    SETTING_NAMES(struct aggregate_settings, dimensions, "aggregate", "dimensions", 1,
+                  DIMENSION_BYTES_MAX, "device_type,locale", is_dimension,
+                  "a dimension has letters, digits, '.', '_' and '-', and is not called rejected",
+                  0, "fields whose values are counted"),
     SETTING_NUMBER(struct aggregate_settings, max_values, "aggregate", "max_values", 1, 1000000,
-                   "10000", 0,
-                   "values of a dimension; further ones count under " AGGREGATE_OTHER),
+                   "10000", 0, "values of a dimension; further ones count under " AGGREGATE_OTHER),
     SETTING_NUMBER(struct aggregate_settings, max_days, "aggregate", "max_days", 1, 100000, "4000",
                    0, "newest days that have minute counts; older ones are one sum"),
     SETTING_NUMBER(struct aggregate_settings, retention_days, "aggregate", "retention_days", 1,
                    36500, "400", SETTING_RELOADABLE,
-                   "of minute counts, from the last write to their day"),
+                   "days that minute counts are kept, from the last write to their day"),
     SETTING_NUMBER(struct aggregate_settings, threshold, "anomaly", "threshold", 1, 1000000000,
-                   "10", SETTING_RELOADABLE,
-                   "a minute with more logins than this is an anomaly"),
+                   "10", SETTING_RELOADABLE, "a minute with more logins than this is an anomaly"),
     SETTING_END};
 
 /* "Logins by Device Type" for device_type. */
@@ -60,9 +58,7 @@ static void make_title(char title[AGGREGATE_TEXT_BYTES], const char *dimension) 
     int length = snprintf(title, AGGREGATE_TEXT_BYTES, "Logins by ");
     bool begins_word = true;
     for (const char *c = dimension; *c != '\0' && length < AGGREGATE_TEXT_BYTES - 1; c++) {
-        title[length++] = *c == '_'     ? ' '
-                          : begins_word ? (char)toupper((unsigned char)*c)
-                                        : *c;
+        title[length++] = *c == '_' ? ' ' : begins_word ? (char)toupper((unsigned char)*c) : *c;
         begins_word = *c == '_';
     }
     title[length] = '\0';
@@ -75,9 +71,7 @@ void aggregates_init(struct aggregates *aggregates, const struct aggregate_setti
         const char *name = settings->dimensions.items[d];
         struct aggregate *aggregate = &aggregates->items[aggregates->count++];
         assert(strlen(name) <= DIMENSION_BYTES_MAX);
-        *aggregate = (struct aggregate){.source = AGGREGATE_DIMENSION,
-                                        .kind = AGGREGATE_VALUES,
-                                        .dimension = (unsigned)d};
+        *aggregate = (struct aggregate){.source = AGGREGATE_DIMENSION, .kind = AGGREGATE_VALUES};
         snprintf(aggregate->key, sizeof aggregate->key, "%s_counts", name);
         make_title(aggregate->title, name);
     }

@@ -1,6 +1,6 @@
-/* Entries are in one array in the order in which they were first seen, keys in another; the slots are a
- * small table of indices with linear probing, at most half full. Clearing costs only what
- * was used. */
+/* Entries are in one array in the order in which they were first seen, keys in another; the slots
+ * are a small table of indices with linear probing, at most half full. Clearing costs only what was
+ * used. */
 #include "core/delta.h"
 
 #include <assert.h>

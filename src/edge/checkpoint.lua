@@ -1,33 +1,32 @@
 -- One checkpoint of one partition: moves its offset from base to goal and adds the counts, or does
--- nothing. Everything that can fail because of what is stored, or of a right that is missing, is looked
--- at before the first write. No key is touched that is not in KEYS.
+-- nothing. Everything that can fail because of what is stored, or of a right that is missing, is
+-- looked at before the first write. No key is touched that is not in KEYS.
 --
 -- KEYS     offsets, meta, then the keys of each section
--- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group, topic,
---          topic id ('' if not known), then the sections: kind, number of keys, number of arguments, and
---          the arguments
--- Returns  {'stored', offset, minute, count, ...}  the offset now equals goal; then each new anomaly
+-- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group,
+--          topic, topic id ('' if not known), then the sections: kind, number of keys, number of
+--          arguments, and the arguments
+-- Returns  {'stored', offset, minute, count, ...}  the offset equals goal now; each new anomaly
 --          {'kept', offset | 'none'}               the offset was another one
---          {'need', day, ...}                      the same again, please, with the keys of these days
---          {'foreign', field, theirs}              the prefix belongs to another group, topic or schema
+--          {'need', day, ...}                      call again, with the keys of these days too
+--          {'foreign', field, theirs}              another group, topic or schema has the prefix
 --          {'partial', key}                        this key is gone while its sister is there
 --          {'wrongtype', key, type}
 --          {'odd', key, field, value}              nothing that a checkpoint writes
---          {'denied', command, key}                the user lacks this right (known since Redis 7)
+--          {'denied', command}                     the user lacks this right (known since Redis 7)
 --          {'torn', checkpoints}                   half of a checkpoint was applied, or one twice
 --          All but 'stored' leave Redis unchanged.
 --
--- The number of checkpoints is kept twice in meta: `checkpoints` is the first write, which increments it,
--- and `seal` is the last write, which sets it to what the first one made. They differ
+-- The number of checkpoints is kept twice in meta. The first write increments `checkpoints`, the
+-- last one sets `seal` to the result. They differ
 -- - if a script stopped between the two, for whatever reason;
--- - if Redis replayed the head of a script. Redis that starts from an append-only file that was cut within
---   a script's writes drops them, but leaves them in the file; its next start runs them together with what
---   follows. Then `checkpoints` was incremented once more than it was when the following seals were made.
---   No later checkpoint makes them equal: it would increment both.
--- Counts are read, added up and set; to replay a whole script twice would not be noticed by them.
+-- - if Redis replayed the head of a script. Redis that starts from an append-only file that was cut
+--   within a script's writes drops them, but leaves them in the file; its next start runs them
+--   together with what follows. By then `checkpoints` is incremented once more than when the
+--   following seals were computed, and no later checkpoint makes the two equal.
 local OFFSETS, META, FIRST_SECTION = 1, 2, 8
 local OTHER = '__other__'
-local LARGEST = 2 ^ 52 -- up to here Lua and sorted sets are exact, and every Redis writes all digits
+local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 
 local call = redis.call
@@ -43,13 +42,9 @@ local function add(stored, n)
     return sum and sum % 1 == 0 and math.abs(sum) <= LARGEST and sum or nil
 end
 
--- Calls a command with many words, in pieces that fit on Lua's stack.
-local function call_with(command, key, words)
-    for i = 1, #words, 4000 do call(command, key, unpack(words, i, math.min(i + 3999, #words))) end
-end
-
--- Collects what HSET needs to add ARGV[first], .. ARGV[last], pairs of field and count, to a hash of at
--- most 1,440 fields. Calls seen(field, before, after) for each.
+-- Collects what HSET needs to add ARGV[first], .. ARGV[last], pairs of field and count, to a hash.
+-- There are at most 1,440 fields, which fit on Lua's stack. Calls seen(field, before, after) for
+-- each.
 local function look_at_hash(words, key, first, last, seen)
     local fields = {}
     for i = first, last, 2 do fields[#fields + 1] = ARGV[i] end
@@ -63,12 +58,13 @@ local function look_at_hash(words, key, first, last, seen)
     end
 end
 
--- Each kind of section names the types of its keys, and the commands that look() and write() call on them;
--- the last entry is for all further keys. look() may end the script by returning an answer. write() cannot
--- fail. A section s has its first key, the number of its keys, and its first and last argument.
+-- Each kind of section names the types of its keys (the last one is that of all further keys), and
+-- the commands that look() and write() call. look() may end the script by returning an answer.
+-- write() cannot fail. A section s has its first key, the number of its keys, and its first and last
+-- argument.
 
 -- Keys: offsets, meta.
-local head = {types = {'hash'}, reads = {{'hget'}, {'hmget'}}, writes = {{'hset'}, {'hset', 'hincrby'}}}
+local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
 
 function head.look()
     local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon'}
@@ -98,13 +94,13 @@ function head.write()
     meta.checkpoints = call('HINCRBY', KEYS[META], 'checkpoints', 1)
     if not meta.schema or ((meta.topic_id or '') == '' and ARGV[7] ~= '') then
         call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id',
-                   ARGV[7])
+             ARGV[7])
     end
     call('HSET', KEYS[OFFSETS], partition, goal)
 end
 
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
-local values = {types = {'zset'}, reads = {{'zrange', 'zcard'}}, writes = {{'zscore', 'zincrby'}}}
+local values = {types = {'zset'}, reads = {'zrange', 'zcard'}, writes = {'zscore', 'zincrby'}}
 
 function values.look(s)
     local key, sum = KEYS[s.key], 0
@@ -129,27 +125,29 @@ function values.write(s)
 end
 
 -- Key: a hash. Arguments: pairs of name and count.
-local names = {types = {'hash'}, reads = {{'hmget'}}, writes = {{'hset'}}}
+local names = {types = {'hash'}, reads = {'hmget'}, writes = {'hset'}}
 
 function names.look(s)
     s.words = {}
     return look_at_hash(s.words, KEYS[s.key], s.first, s.last)
 end
 
-function names.write(s) call_with('HSET', KEYS[s.key], s.words) end
+function names.write(s)
+    if s.words[1] then call('HSET', KEYS[s.key], unpack(s.words)) end
+end
 
 -- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the stream of
--- anomalies, the hashes of days. Arguments: threshold, max_days, retention_s, then for the hash of each
--- day its name, n, and n pairs of HH:MM and count. n is 0 for a day that a call before was in need of.
+-- anomalies, the hashes of days. Arguments: threshold, max_days, retention_s, then for the hash of
+-- each day its name, n, and n pairs of HH:MM and count. n is 0 for a day that the script asked for
+-- by 'need'.
 --
--- The newest max_days days have a hash of their own; older ones are one sum. Which days those are does
--- not depend on the order in which they came: the horizon (in meta) is the oldest day that was kept when
--- one had to go, and a day before it never comes back.
+-- The newest max_days days have a hash of their own; older ones are one sum. Which days those are
+-- does not depend on the order in which they came: the horizon (in meta) is the oldest day that was
+-- kept when one had to go, and a day before it never comes back.
 local days = {
     types = {'zset', 'hash', 'stream', 'hash'},
-    reads = {{'zscore', 'zcard', 'zrange'}, {'hget', 'hmget', 'hgetall'}, {'xinfo'}, {}},
-    writes = {{'zadd', 'zrem', 'zremrangebyscore'}, {'hset', 'expire', 'del'}, {'xadd'},
-              {'hset', 'expire', 'del'}},
+    reads = {'zscore', 'zcard', 'zrange', 'hget', 'hmget', 'hgetall', 'xinfo'},
+    writes = {'zadd', 'zrem', 'zremrangebyscore', 'hset', 'expire', 'del', 'xadd'},
 }
 
 -- Looks at the days that have to go, if `news` come, which have no hash yet. keys: by day.
@@ -158,7 +156,9 @@ local function look_at_horizon(s, news, keys)
     if surplus <= 0 then return end
     local need = {'need'}
     for _, day in ipairs(call('ZRANGE', KEYS[s.key], 0, -1)) do
-        if not string.find(day, '^%d%d%d%d%-%d%d%-%d%d$') then return {'odd', KEYS[s.key], day, ''} end
+        if not string.find(day, '^%d+%-%d%d%-%d%d$') or #day ~= 10 then
+            return {'odd', KEYS[s.key], day, ''}
+        end
         news[#news + 1] = day
     end
     table.sort(news)
@@ -193,12 +193,13 @@ local function look_at_day(s, day)
     end)
 end
 
--- A new entry's id must be higher than all before: that the highest one is not taken.
+-- A new entry's id must be higher than all before, so the highest one must not be taken.
 local function look_at_stream(key)
     local facts = call('XINFO', 'STREAM', key)
     for i = 1, #facts, 2 do
-        if facts[i] == 'last-generated-id' and string.find(facts[i + 1], '^18446744073709551615%-') then
-            return {'odd', key, facts[i], facts[i + 1]}
+        local name, id = facts[i], facts[i + 1]
+        if name == 'last-generated-id' and string.find(id, '^18446744073709551615%-') then
+            return {'odd', key, name, id}
         end
     end
 end
@@ -209,7 +210,7 @@ function days.look(s)
     s.horizon, s.gone, s.kept, s.anomalies, s.folded = meta.horizon or '', {}, {}, {}, 0
     local keys, news, counted, i = {}, {}, {}, s.first + 3
     for k = s.key + 3, s.key + s.key_count - 1 do
-        local day = {name = ARGV[i], key = KEYS[k], first = i + 2, last = i + 1 + 2 * tonumber(ARGV[i + 1])}
+        local day = {name = ARGV[i], key = KEYS[k], first = i + 2, last = i + 1 + 2 * ARGV[i + 1]}
         i = day.last + 1
         keys[day.name] = day.key
         if day.last > day.first then counted[#counted + 1] = day end
@@ -238,13 +239,13 @@ function days.write(s)
         call('ZREM', index, day.name)
     end
     for _, day in ipairs(s.kept) do
-        call_with('HSET', day.key, day.words)
+        call('HSET', day.key, unpack(day.words))
         call('EXPIRE', day.key, s.retention_s)
         call('ZADD', index, now_s + s.retention_s, day.name)
     end
     for _, anomaly in ipairs(s.anomalies) do
-        call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'kind', 'threshold', 'minute', anomaly.minute,
-                   'count', anomaly.count, 'threshold', s.threshold)
+        call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'kind', 'threshold', 'minute',
+             anomaly.minute, 'count', anomaly.count, 'threshold', s.threshold)
         answer[#answer + 1] = anomaly.minute
         answer[#answer + 1] = anomaly.count
     end
@@ -265,35 +266,30 @@ while sections[#sections].last < #ARGV do
                                last = i + 2 + tonumber(ARGV[i + 2])}
 end
 
--- Calls look(key's number, entry) for all keys of all sections with their entries in kind[list].
-local function for_keys(list, look)
-    for _, s in ipairs(sections) do
-        local entries = s.kind[list]
-        for i = 1, s.key_count do
-            local refusal = look(s.key + i - 1, entries[math.min(i, #entries)])
-            if refusal then return refusal end
+for _, s in ipairs(sections) do
+    for i = 1, s.key_count do
+        local key, wanted = s.key + i - 1, s.kind.types[math.min(i, #s.kind.types)]
+        types[key] = call('TYPE', KEYS[key]).ok
+        if types[key] ~= 'none' and types[key] ~= wanted then
+            return {'wrongtype', KEYS[key], types[key]}
         end
     end
 end
-
-local refusal = for_keys('types', function(k, wanted)
-    types[k] = call('TYPE', KEYS[k]).ok
-    if types[k] ~= 'none' and types[k] ~= wanted then return {'wrongtype', KEYS[k], types[k]} end
-end)
-if refusal then return refusal end
-local function look_at_rights(k, commands)
-    for _, command in ipairs(commands) do
-        local first = command == 'xinfo' and 'stream' or KEYS[k]
-        if not redis.acl_check_cmd(command, first, KEYS[k]) then return {'denied', command, KEYS[k]} end
+-- A right that is missing between two writes would leave half of them. A read without its right
+-- ends the script before that, so those rights are looked at only at start, by a call that adds
+-- nothing. Which keys the user may touch Redis has looked at already.
+for _, s in ipairs(redis.acl_check_cmd and sections or {}) do
+    for _, list in ipairs({s.kind.writes, base == 'unknown' and s.kind.reads or nil}) do
+        for _, command in ipairs(list) do
+            local word = command == 'xinfo' and 'stream' or KEYS[s.key]
+            if not redis.acl_check_cmd(command, word, KEYS[s.key]) then
+                return {'denied', command}
+            end
+        end
     end
 end
--- A right that is missing between two writes would leave half of them. To read without one ends the script
--- before that, so these are looked at only by a call that reads nothing.
-refusal = redis.acl_check_cmd and (base == 'unknown' and for_keys('reads', look_at_rights)
-                                   or for_keys('writes', look_at_rights))
-if refusal then return refusal end
 for _, s in ipairs(sections) do
-    refusal = s.kind.look(s)
+    local refusal = s.kind.look(s)
     if refusal then return refusal end
 end
 for _, s in ipairs(sections) do s.kind.write(s) end

@@ -1,5 +1,5 @@
-"""Turns scripts into C strings, each with the SHA-1 that Redis calls it by, and collects the rights that a
-Redis user of rollcall needs: for the commands of the scripts, and for those that are sent by themselves.
+"""Turns scripts into C strings, each with the SHA-1 that Redis calls it by, and collects the rights
+that rollcall's Redis user needs: for the commands of the scripts, and for those sent on their own.
 
 usage: embed.py OUT.h NAME=FILE ...
 """
@@ -18,6 +18,6 @@ with open(sys.argv[1], "w", encoding="ascii") as out:
         numbers = ",".join(str(byte) for byte in script)
         out.write(f"static const char {name}[] = {{{numbers},0}};\n")
         out.write(f"#define {name}_sha \"{hashlib.sha1(script).hexdigest()}\"\n")
-        called.update(re.findall(r"\bcall(?:_with)?\('(\w+)'", script.decode().lower()))
+        called.update(re.findall(r"\bcall\('(\w+)'", script.decode().lower()))
     rights = " ".join("+" + command for command in SENT + sorted(called - set(SENT)))
     out.write(f"#define script_rights \"{rights}\"\n")

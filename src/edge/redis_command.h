@@ -24,6 +24,9 @@ void redis_command_release(struct redis_command *command);
 
 /* Adds a word; borrows it. Ends the process when there is no memory. */
 void redis_command_put(struct redis_command *command, const char *word, size_t length);
+/* Adds all words of another one; borrows it. */
+void redis_command_put_all(struct redis_command *command, const struct redis_command *other);
+
 void redis_command_put_text(struct redis_command *command, const char *word);
 void redis_command_put_int(struct redis_command *command, int64_t number);
 void redis_command_put_format(struct redis_command *command, const char *format, ...)

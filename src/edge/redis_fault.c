@@ -14,10 +14,12 @@ static const struct {
      "a key under the prefix \"%s\" is of another type than rollcall writes: delete it or choose "
      "another redis.prefix"},
     {"OOM", REDIS_FAULT_PASSING,
-     "it is full: raise its maxmemory (redis-cli CONFIG SET maxmemory ...) or delete keys that are not "
+     "it is full: raise its maxmemory (redis-cli CONFIG SET maxmemory ...) or delete keys that are "
+     "not "
      "under \"%s\"; until then nothing is counted, and nothing is lost"},
     {"MISCONF", REDIS_FAULT_PASSING,
-     "it cannot save to its disk and takes no writes: fix what its log names; until then nothing is "
+     "it cannot save to its disk and takes no writes: fix what its log names; until then nothing "
+     "is "
      "counted under \"%s\", and nothing is lost"},
     {"BUSY", REDIS_FAULT_PASSING,
      "someone's script holds it up: redis-cli SCRIPT KILL ends one that has not written anything"},
@@ -28,7 +30,8 @@ static const struct {
      "the keys under \"%s\" are on the node of the cluster that it names, after the slot: set "
      "redis.url to that one, because rollcall does not follow redirections"},
     {"ASK", REDIS_FAULT_PASSING,
-     "the slot of \"%s\" is moving to the node that it names: set redis.url to that one when it has "
+     "the slot of \"%s\" is moving to the node that it names: set redis.url to that one when it "
+     "has "
      "arrived"},
     {"CROSSSLOT", REDIS_FAULT_SETUP,
      "in a cluster all keys must be on one slot: put braces into redis.prefix, as in {%s}"},

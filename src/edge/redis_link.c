@@ -32,9 +32,10 @@ struct redis_link {
 };
 
 const struct setting redis_setting_table[] = {
-    SETTING_TEXT(struct redis_settings, url, "redis", "url", 1, 4096, "redis://localhost:6379/0",
-                 setting_is_printable, SETTING_PRINTABLE_RULE, SETTING_SECRET,
-                 "redis://[user:password@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]"),
+    SETTING_TEXT(
+        struct redis_settings, url, "redis", "url", 1, 4096, "redis://localhost:6379/0",
+        setting_is_printable, SETTING_PRINTABLE_RULE, SETTING_SECRET,
+        "redis://[user:password@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]"),
     SETTING_TEXT(struct redis_settings, prefix, "redis", "prefix", 1, 200, "{user-login}",
                  setting_is_printable, SETTING_PRINTABLE_RULE, 0,
                  "what all keys begin with; the braces keep them on one slot of a cluster"),
@@ -223,9 +224,9 @@ static bool is_status(struct redis_link *link, struct redis_reply *reply, struct
 static bool introduce(struct redis_link *link, struct error *error) {
     const char *user = link->user, *password = link->password;
     if (password != NULL) {
-        struct redis_reply *reply =
-            user != NULL ? redis_link_call(link, error, "AUTH %s %s", user, password)
-                         : redis_link_call(link, error, "AUTH %s", password);
+        struct redis_reply *reply = user != NULL
+                                        ? redis_link_call(link, error, "AUTH %s %s", user, password)
+                                        : redis_link_call(link, error, "AUTH %s", password);
         if (!is_status(link, reply, error)) return false;
     }
     if (link->database != 0 &&

@@ -1,5 +1,5 @@
-/* One EVAL of snapshot.lua, so that all counts are of one moment; then only formatting. A script may
- * touch only keys that it was called with, so the days are asked for before. */
+/* One EVAL of snapshot.lua, so that all counts are of one moment; then only formatting. A script
+ * may touch only keys that it was called with, so the days are asked for before. */
 #include "edge/redis_snapshot.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "edge/redis_fault.h"
-#include "redis_command.h"
+#include "redis_call.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 enum { ROUNDS_MAX = 8 }; /* until no day comes between the list of days and the script */
@@ -81,66 +81,31 @@ static enum store_verdict ask_days(struct snapshot *snapshot) {
     for (unsigned i = 0; verdict == STORE_OK && i < snapshot->aggregates->count; i++) {
         const struct aggregate *aggregate = &snapshot->aggregates->items[i];
         if (aggregate->kind != AGGREGATE_DAYS) continue;
-        struct redis_reply *reply = redis_link_call(
-            snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
-            aggregate->days_key);
+        struct redis_reply *reply =
+            redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
+                            aggregate->days_key);
         snapshot->days[i] = reply;
         verdict = judge(snapshot, reply, reply != NULL && is_texts(reply, 1), "ZRANGE");
     }
     return verdict;
 }
 
-static void put_keys(const struct snapshot *snapshot, unsigned i, struct redis_command *command) {
-    const struct aggregate *aggregate = &snapshot->aggregates->items[i];
-    const char *prefix = snapshot->prefix, *key = aggregate->key;
-    if (aggregate->kind != AGGREGATE_DAYS) {
-        redis_command_put_format(command, "%s:%s", prefix, key);
-        return;
-    }
-    redis_command_put_format(command, "%s:%s", prefix, aggregate->days_key);
-    redis_command_put_format(command, "%s:%s:" AGGREGATE_OTHER, prefix, key);
-    for (size_t d = 0; d < redis_reply_count(snapshot->days[i]); d++) {
-        redis_command_put_format(command, "%s:%s:%s", prefix, key,
-                                 redis_reply_text(redis_reply_at(snapshot->days[i], d)).bytes);
-    }
-}
-
-static void put_section(const struct snapshot *snapshot, unsigned i,
-                        struct redis_command *command) {
-    static const char *const kinds[] = {
-        [AGGREGATE_VALUES] = "values", [AGGREGATE_DAYS] = "days", [AGGREGATE_NAMES] = "names"};
-    const struct redis_reply *days = snapshot->days[i];
-    const size_t day_count = days != NULL ? redis_reply_count(days) : 0;
-    redis_command_put_text(command, kinds[snapshot->aggregates->items[i].kind]);
-    redis_command_put_int(command, days != NULL ? 2 + (int64_t)day_count : 1);
-    redis_command_put_int(command, (int64_t)day_count);
-    for (size_t d = 0; d < day_count; d++) {
-        const struct slice day = redis_reply_text(redis_reply_at(days, d));
-        redis_command_put(command, day.bytes, day.length);
-    }
-}
-
 static enum store_verdict ask_counts(struct snapshot *snapshot) {
-    const unsigned count = snapshot->aggregates->count;
-    struct redis_command command = {0};
-    int64_t key_count = 0;
-    for (unsigned i = 0; i < count; i++) {
+    struct redis_call call = {0};
+    redis_call_clear(&call, snapshot->prefix);
+    for (unsigned i = 0; i < snapshot->aggregates->count; i++) {
         const struct redis_reply *days = snapshot->days[i];
-        key_count += days != NULL ? 2 + (int64_t)redis_reply_count(days) : 1;
+        redis_call_begin(&call, &snapshot->aggregates->items[i]);
+        for (size_t d = 0; days != NULL && d < redis_reply_count(days); d++)
+            redis_call_put_day(&call, redis_reply_text(redis_reply_at(days, d)).bytes);
+        redis_call_end(&call);
     }
-    redis_command_put_text(&command, "EVAL");
-    redis_command_put_text(&command, snapshot_lua);
-    redis_command_put_int(&command, key_count);
-    for (unsigned i = 0; i < count; i++)
-        put_keys(snapshot, i, &command);
-    for (unsigned i = 0; i < count; i++)
-        put_section(snapshot, i, &command);
-    if (redis_link_send(snapshot->link, &command, snapshot->error))
+    redis_call_finish(&call, true, snapshot_lua);
+    if (redis_link_send(snapshot->link, &call.command, snapshot->error))
         snapshot->counts = redis_link_receive(snapshot->link, snapshot->error);
-    redis_command_release(&command);
+    redis_call_release(&call);
     const struct redis_reply *counts = snapshot->counts;
-    const bool is_again =
-        counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
+    const bool is_again = counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
     return judge(snapshot, counts, counts != NULL && (is_again || is_answer(snapshot)),
                  "snapshot.lua");
 }
@@ -211,7 +176,8 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
     enum store_verdict verdict = STORE_RETRY;
     bool is_taken = false;
     if (!redis_link_open(link, error)) return STORE_RETRY;
-    error_set(error, "new days come too often for a snapshot of Redis at %s", redis_link_name(link));
+    error_set(error, "new days come too often for a snapshot of Redis at %s",
+              redis_link_name(link));
     for (int i = 0; !is_taken && i < ROUNDS_MAX; i++) {
         forget(&snapshot);
         verdict = ask_days(&snapshot);

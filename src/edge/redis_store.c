@@ -1,6 +1,6 @@
-/* The protocol's side of Redis. A call is one EVALSHA. Redis that does not know the script (restarted,
- * SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. A call that pushes days
- * out is answered by their names, and sent again with their keys. */
+/* The protocol's side of Redis. A call is one EVALSHA. Redis that does not know the script
+ * (restarted, SCRIPT FLUSH) answers NOSCRIPT and gets the text by EVAL, which it then knows. A call
+ * that pushes days out is answered by their names, and sent again with their keys. */
 #include "edge/redis_store.h"
 
 #include <stdio.h>
@@ -10,7 +10,6 @@
 #include "base/memory.h"
 #include "edge/redis_fault.h"
 #include "redis_checkpoint.h"
-#include "redis_command.h"
 
 enum { ROUNDS_MAX = 8 }; /* of one call, until Redis knows the script and all days are declared */
 
@@ -18,9 +17,8 @@ struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
     enum redis_fault fault;        /* of the last answer; REDIS_FAULT_PASSING is none too */
-    struct redis_command command;  /* the one being built; its memory is used again */
-    struct checkpoint_day *needed; /* what the last answer asked for */
-    size_t needed_count, needed_capacity;
+    struct redis_call call;        /* the one being made; its memory is used again */
+    struct checkpoint_days needed; /* what the last answer asked for */
 };
 
 /* What an answer asks for. */
@@ -38,8 +36,8 @@ struct redis_store *redis_store_create(const struct redis_store_options *options
 void redis_store_destroy(struct redis_store **store) {
     if (*store == NULL) return;
     redis_link_destroy(&(*store)->link);
-    redis_command_release(&(*store)->command);
-    free((*store)->needed);
+    redis_call_release(&(*store)->call);
+    free((*store)->needed.names);
     free(*store);
     *store = NULL;
 }
@@ -93,7 +91,8 @@ static enum store_verdict refuse_value(const struct redis_store *store, const ch
 static const char *word_of(const struct redis_reply *reply, size_t index) {
     const struct redis_reply *word =
         index < redis_reply_count(reply) ? redis_reply_at(reply, index) : NULL;
-    return word != NULL && redis_reply_kind(word) == REDIS_TEXT ? redis_reply_text(word).bytes : NULL;
+    return word != NULL && redis_reply_kind(word) == REDIS_TEXT ? redis_reply_text(word).bytes
+                                                                : NULL;
 }
 
 /* An answer of checkpoint.lua that changed nothing, by what it reports. */
@@ -133,11 +132,11 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
                   "the key %s in Redis at %s is a %s, which rollcall does not write "
                   "(WRONGTYPE): delete it or choose another redis.prefix",
                   what, where, third);
-    } else if (third != NULL && strcmp(kind, "denied") == 0) {
+    } else if (strcmp(kind, "denied") == 0) {
         error_set(error,
-                  "Redis at %s denies checkpoint.lua %s on %s (NOPERM): redis-cli ACL SETUSER "
+                  "Redis at %s denies checkpoint.lua the command %s (NOPERM): redis-cli ACL SETUSER "
                   "<user> '~%s:*' +%s",
-                  where, what, third, prefix, what);
+                  where, what, prefix, what);
         store->fault = REDIS_FAULT_SETUP;
         return STORE_RETRY;
     } else {
@@ -175,16 +174,16 @@ static bool read_anomalies(const struct redis_reply *reply, struct store_call *c
 
 /* What follows the first word of "need": days. */
 static bool read_days(struct redis_store *store, const struct redis_reply *reply) {
-    store->needed_count = redis_reply_count(reply) - 1;
-    if (store->needed_count > store->needed_capacity) {
-        store->needed_capacity = store->needed_count;
-        store->needed =
-            memory_grow(store->needed, store->needed_capacity * sizeof *store->needed);
+    struct checkpoint_days *needed = &store->needed;
+    const size_t count = redis_reply_count(reply) - 1;
+    if (count > needed->capacity) {
+        needed->capacity = count;
+        needed->names = memory_grow(needed->names, count * sizeof *needed->names);
     }
-    for (size_t i = 0; i < store->needed_count; i++) {
-        const char *day = word_of(reply, 1 + i);
+    for (needed->count = 0; needed->count < count; needed->count++) {
+        const char *day = word_of(reply, 1 + needed->count);
         if (day == NULL || strlen(day) != LOGIN_DAY_BYTES - 1) return false;
-        memcpy(store->needed[i].name, day, LOGIN_DAY_BYTES);
+        memcpy(needed->names[needed->count], day, LOGIN_DAY_BYTES);
     }
     return true;
 }
@@ -234,9 +233,10 @@ static enum demand read_answer(struct redis_store *store, struct store_call *cal
 
 static bool send_call(struct redis_store *store, const struct store_call *call, enum demand demand,
                       struct error *error) {
-    redis_checkpoint_make(&store->command, &store->options, call, demand == DEMAND_TEXT,
-                          store->needed, demand == DEMAND_DAYS ? store->needed_count : 0);
-    return redis_link_send(store->link, &store->command, error);
+    if (demand != DEMAND_DAYS) store->needed.count = 0;
+    redis_checkpoint_make(&store->call, &store->options, call, demand == DEMAND_TEXT,
+                          &store->needed);
+    return redis_link_send(store->link, &store->call.command, error);
 }
 
 /* Sends a call by itself, as often as it takes. False: there is no connection. */
@@ -249,8 +249,8 @@ static bool send_alone(struct redis_store *store, struct store_call *call, struc
     return true;
 }
 
-/* Keeps what is to be reported: the first refusal, or else the first of all, since all that follows on a
- * broken connection is its echo. */
+/* Keeps what is to be reported: the first refusal, or else the first of all, since all that follows
+ * on a broken connection is its echo. */
 static void keep_worst(enum store_verdict *worst, enum store_verdict verdict,
                        const struct error *own, struct error *error) {
     if (verdict <= *worst) return;
@@ -312,7 +312,7 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
 enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
                                        size_t count, int64_t *offsets, struct error *error) {
     if (count == 0) return STORE_OK;
-    struct redis_command *command = &store->command;
+    struct redis_command *command = &store->call.command;
     if (!open_link(store, error)) return STORE_RETRY;
     redis_command_clear(command);
     redis_command_put_text(command, "HMGET");

@@ -1,10 +1,10 @@
 -- All counts at one moment. No key is touched that is not in KEYS.
 --
--- KEYS     the keys of each section, as for checkpoint.lua but without anomalies
--- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days the names
---          of those that have a hash, of others none
--- Returns  a list with an entry for each section: {value, count, ...}, largest first; {name, count, ...};
---          of days {day, {HH:MM, count, ...}, ...} in order, and last '', {'__other__', count}
+-- KEYS     the keys of each section, as for checkpoint.lua
+-- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days the
+--          names of those that have a hash, of others none
+-- Returns  an entry for each section: {value, count, ...}, largest first; {name, count, ...}; of
+--          days {day, {HH:MM, count, ...}, ...} in order, and last '', {'__other__', count}
 --          'again': other days have a hash by now; ask for them, and call again
 local kinds = {}
 
@@ -12,10 +12,11 @@ function kinds.values(keys) return redis.call('ZREVRANGE', keys[1], 0, -1, 'WITH
 
 function kinds.names(keys) return redis.call('HGETALL', keys[1]) end
 
--- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the hashes of days.
+-- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the stream of
+-- anomalies, the hashes of days.
 function kinds.days(keys, names)
     local key_of, answer = {}, {}
-    for i, day in ipairs(names) do key_of[day] = keys[2 + i] end
+    for i, day in ipairs(names) do key_of[day] = keys[3 + i] end
     local days = redis.call('ZRANGE', keys[1], 0, -1)
     if #days ~= #names then return end
     table.sort(days)

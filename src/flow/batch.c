@@ -63,14 +63,15 @@ static void count_key(struct batch *batch, struct delta_key key) {
 void batch_count(struct batch *batch, uint64_t seed, const struct aggregates *aggregates,
                  const struct login *login) {
     batch->parts[0].delta.records++;
-    for (unsigned field = 0; field < aggregates->count; field++) {
-        const struct aggregate *aggregate = &aggregates->items[field];
+    unsigned field = 0;
+    for (; aggregates->items[field].source == AGGREGATE_DIMENSION; field++) { /* they are first */
+        if (login->reason == LOGIN_ACCEPTED)
+            count_key(batch, delta_value_key(seed, field, login->values[field]));
+    }
+    for (; field < aggregates->count; field++) {
         int64_t number;
-        if (aggregate_number(aggregate, login, &number)) {
+        if (aggregate_number(&aggregates->items[field], login, &number))
             count_key(batch, delta_number_key(seed, field, &number));
-        } else if (aggregate->source == AGGREGATE_DIMENSION && login->reason == LOGIN_ACCEPTED) {
-            count_key(batch, delta_value_key(seed, field, login->values[aggregate->dimension]));
-        }
     }
 }
 

@@ -31,7 +31,7 @@ struct count *count_create(const struct count_options *options) {
     inbox_init(&count->inbox, &count->worker.alarm);
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     count->pending = memory_create((size_t)options->partition_max * sizeof *count->pending);
-    count->tally = tally_create(options->seed, options->aggregates);
+    count->tally = tally_create(options->aggregates, options->seed);
     return count;
 }
 

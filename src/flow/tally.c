@@ -34,7 +34,7 @@ enum { FIRST_BUCKETS = 256, LARGEST_BUCKETS = 1 << 20 };
 static const int64_t other_number = -1;
 static const struct slice other_value = {AGGREGATE_OTHER, sizeof AGGREGATE_OTHER - 1};
 
-struct tally *tally_create(uint64_t seed, const struct aggregates *aggregates) {
+struct tally *tally_create(const struct aggregates *aggregates, uint64_t seed) {
     struct tally *tally = memory_create(sizeof *tally);
     tally->aggregates = aggregates;
     tally->seed = seed;

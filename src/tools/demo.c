@@ -67,7 +67,7 @@ static void catch_signals(void) {
     sigaction(SIGINT, &action, NULL);
 }
 
-/* A loopback port that was free a moment ago; 0 if there is none. */
+/* A loopback port that was free a moment ago; 0 if none is free. */
 static int free_port(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof address;
@@ -200,7 +200,8 @@ static bool read_counted(struct demo *demo) {
     return true;
 }
 
-/* Looks after everything from time to time. False: the demo ends here, and error says why. */
+/* Looks after everything from time to time. False: the demo ends here; demo->error has the
+ * reason. */
 static bool look_after(struct demo *demo, int64_t sent_count) {
     const int64_t now_ms = clock_ms();
     if (is_stopping) return error_set(&demo->error, "interrupted");

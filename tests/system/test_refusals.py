@@ -293,7 +293,8 @@ def test_wrong_usage(arguments):
     assert done.returncode == 2 and done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("run", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("run", "--help"),
+                                       ("help", "demo"), ("help", "settings")])
 def test_help_and_version(arguments):
     done = rollcall.execute(*arguments)
     assert done.returncode == 0 and "rollcall" in done.stdout

@@ -26,7 +26,7 @@ static void a_later_source_wins(void **state) {
 
 static void an_unknown_key_names_its_place_and_the_nearest(void **state) {
     (void)state;
-    REFUSED("%f:3: |there is no key redis.prefx|did you mean redis.prefix?",
+    REFUSED("%f:3: |unknown key redis.prefx|did you mean redis.prefix?",
             .file = "[redis]\n# comment\nprefx = a\n");
     REFUSED("environment variable ROLLCALL_REDIS_PREFX: |did you mean redis.prefix?",
             ENV("ROLLCALL_REDIS_PREFX=a"));
@@ -36,15 +36,15 @@ static void an_unknown_key_names_its_place_and_the_nearest(void **state) {
     REFUSED("environment variable ROLLCALL_PRODUCER_LINGER: |producer.linger ",
             ENV("ROLLCALL_PRODUCER_LINGER=1"));
     REFUSED("-X output.threshold: |did you mean anomaly.threshold?", X("output.threshold=1"));
-    REFUSED("-X http.zzzzzzzzz: there is no key http.zzzzzzzzz", X("http.zzzzzzzzz=1"));
+    REFUSED("-X http.zzzzzzzzz: unknown key http.zzzzzzzzz", X("http.zzzzzzzzz=1"));
     REFUSED("did you mean group.id?", X("consumer.groupid=1"));
 }
 
 static void an_unknown_section_names_its_place_and_the_nearest(void **state) {
     (void)state;
-    REFUSED("%f:2: |there is no section [kafak]; did you mean [kafka]?",
+    REFUSED("%f:2: |unknown section [kafak]; did you mean [kafka]?",
             .file = "\n[kafak]\nbootstrap.servers = a:1\n");
-    REFUSED("%f:1: |there is no section [kafak]", .file = "[kafak]\n");
+    REFUSED("%f:1: |unknown section [kafak]", .file = "[kafak]\n");
     REFUSED("environment variable ROLLCALL_REDS_URL: |did you mean [redis]?",
             ENV("ROLLCALL_REDS_URL=a"));
     REFUSED("environment variable ROLLCALL_NONSENSE", ENV("ROLLCALL_NONSENSE=a"));
@@ -57,7 +57,7 @@ static void a_malformed_source_is_refused(void **state) {
     REFUSED("%f:2: neither [section], key = value nor a comment", .file = "[redis]\nprefix\n");
     REFUSED("%f:1: neither", .file = "[redis\nprefix = a\n");
     REFUSED("%f:2: neither", .file = "[redis]\nnonsense\nalso = unknown\n");
-    REFUSED("%f:2: |no key redis.also", .file = "[redis]\nalso = unknown\nnonsense\n");
+    REFUSED("%f:2: |unknown key redis.also", .file = "[redis]\nalso = unknown\nnonsense\n");
     REFUSED("-X redis: write -X section.key=value", X("redis=a"));
     REFUSED("write -X section.key=value", X("redis.prefix"));
     REFUSED("write -X section.key=value", X(".prefix=a"));
@@ -81,9 +81,9 @@ static void a_file_has_comments_blanks_and_either_separator(void **state) {
     assert_string_equal(config->expose.listen, "");
     assert_int_equal(config->log.level, LOG_WARN); /* of a line without an end */
     config_destroy(&config);
-    REFUSED("%f:2: there is no key redis.", .file = "[redis]\n = a\n");
+    REFUSED("%f:2: unknown key redis.", .file = "[redis]\n = a\n");
     REFUSED("%f:1: ", .file = "[]\n");
-    REFUSED("%f:3: |no key redis.\xEF\xBB\xBF", .file = "[redis]\n\n\xEF\xBB\xBFprefix = a\n");
+    REFUSED("%f:3: |unknown key redis.\xEF\xBB\xBF", .file = "[redis]\n\n\xEF\xBB\xBFprefix = a\n");
 }
 
 static void a_line_may_be_long(void **state) {
@@ -142,7 +142,7 @@ static void a_secret_file_that_cannot_be_read_is_an_error(void **state) {
     REFUSED("kafka.sasl.password_file: |NUL", X(with_secret(password_file, "a\0b", 3)));
     REFUSED("kafka.sasl.password_file: |is longer than",
             X(with_secret(password_file, large, sizeof large)));
-    REFUSED("no key redis.prefix_file", X("redis.prefix_file=/x"));
+    REFUSED("unknown key redis.prefix_file", X("redis.prefix_file=/x"));
     REFUSED("sasl.username_file is not a librdkafka property", X("kafka.sasl.username_file=/x"));
 }
 
@@ -192,7 +192,7 @@ static void a_file_of_a_million_lines_is_read_to_its_end(void **state) {
         used += i % 2 == 0 ? 7 : 8;
     }
     strcpy(file + used, "prefx = a\n");
-    REFUSED("%f:1000001: there is no key redis.prefx", .file = file);
+    REFUSED("%f:1000001: unknown key redis.prefx", .file = file);
     free(file);
 }
 

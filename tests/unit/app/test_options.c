@@ -96,12 +96,12 @@ static void overrides_keep_their_order(void **state) {
 static void wrong_usage_names_the_nearest(void **state) {
     (void)state;
     assert_wrong("", "no command; `rollcall --help`");
-    assert_wrong("wlak", "there is no command wlak; did you mean walk?");
-    assert_wrong("zzzzzzzz", "there is no command zzzzzzzz; `rollcall --help`");
+    assert_wrong("wlak", "unknown command wlak; did you mean walk?");
+    assert_wrong("zzzzzzzz", "unknown command zzzzzzzz; `rollcall --help`");
     assert_wrong("rest now", "rest takes no argument: \"now\"");
-    assert_wrong("walk --cuont 5", "there is no option --cuont; did you mean --count?");
-    assert_wrong("rest --nonsense", "there is no option --nonsense");
-    assert_wrong("rest -Z", "there is no option -Z");
+    assert_wrong("walk --cuont 5", "unknown option --cuont; did you mean --count?");
+    assert_wrong("rest --nonsense", "unknown option --nonsense");
+    assert_wrong("rest -Z", "unknown option -Z");
     assert_wrong("rest -c", "-c needs a value");
     assert_wrong("walk --count", "--count needs a value");
     assert_wrong("rest --help=yes", "--help takes no value");

@@ -22,7 +22,7 @@ static void shards_are_one_object(void **state) {
     const int64_t minute = 28677036, later = 28677037, reason = LOGIN_BAD_VALUE;
     aggregates_init(&aggregates, &settings);
     for (int s = 0; s < SHARDS; s++)
-        tallies[s] = tally_create(SEED, &aggregates);
+        tallies[s] = tally_create(&aggregates, SEED);
     totals_render(tallies, SHARDS, &aggregates, &json);
     assert_string_equal(text_string(&json),
                         "{\"Logins by Locale\": {}, \"Logins Over Time\": {}, \"Rejected\": {}}");

@@ -111,7 +111,8 @@ static void a_choice_is_one_of_its_words(void **state) {
 static void a_range_is_in_words(void **state) {
     (void)state;
     static const char *const ranges[COUNT] = {"-1 to 20", SETTING_TOPIC_RULE, "no spaces",
-                                              "up to 8, between commas; letters", "sweet, sour"};
+                                              "up to 8 names, between commas; letters",
+                                              "sweet, sour"};
     char range[SETTING_RANGE_BYTES];
     for (int i = 0; i < COUNT; i++) {
         setting_range(&table[i], range);

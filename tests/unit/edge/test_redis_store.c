@@ -1,5 +1,6 @@
 /* redis_store in front of a server that answers anything at all. What a real Redis does is in
- * test_redis_script.c and tests/system; here are the answers that none gives, or none gives at will. */
+ * test_redis_script.c and tests/system; here are the answers that none gives, or none gives at
+ * will. */
 #include "edge/redis_fault.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
@@ -118,11 +119,12 @@ static struct aggregates aggregates; /* of a locale, minutes and reasons */
 static int aggregates_set_up(void **state) {
     (void)state;
     static char locale[] = "locale";
-    static const struct aggregate_settings settings = {.dimensions = {.items = {locale}, .count = 1},
-                                                       .max_values = 10,
-                                                       .max_days = 10,
-                                                       .retention_days = 1,
-                                                       .threshold = 10};
+    static const struct aggregate_settings settings = {
+        .dimensions = {.items = {locale}, .count = 1},
+        .max_values = 10,
+        .max_days = 10,
+        .retention_days = 1,
+        .threshold = 10};
     aggregates_init(&aggregates, &settings);
     return 0;
 }

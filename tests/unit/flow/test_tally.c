@@ -72,7 +72,7 @@ static struct found look(struct tally *tally, const char *wanted) {
 
 static void equal_keys_add_up(void **state) {
     (void)state;
-    struct tally *tally = tally_create(SEED, &aggregates);
+    struct tally *tally = tally_create(&aggregates, SEED);
     add_value(tally, "PA", 2);
     add_value(tally, "PA", 3);
     add_value(tally, "P", 7);
@@ -85,7 +85,7 @@ static void equal_keys_add_up(void **state) {
 
 static void values_past_the_limit_are_one_sum(void **state) {
     (void)state;
-    struct tally *tally = tally_create(SEED, &aggregates);
+    struct tally *tally = tally_create(&aggregates, SEED);
     for (int i = 0; i < 2 * MAX_VALUES; i++) {
         const char name[2] = {(char)('a' + i), '\0'};
         add_value(tally, name, 1);
@@ -104,7 +104,7 @@ static void values_past_the_limit_are_one_sum(void **state) {
 /* Of other lengths, or a part of it, a value is none of ours. */
 static void only_the_sum_itself_is_the_sum(void **state) {
     (void)state;
-    struct tally *tally = tally_create(SEED, &aggregates);
+    struct tally *tally = tally_create(&aggregates, SEED);
     add_value(tally, "__other_", 1);
     add_value(tally, "__other__x", 1);
     assert_int_equal(look(tally, NULL).other_counts[LOCALE], 0);
@@ -115,7 +115,7 @@ static void only_the_sum_itself_is_the_sum(void **state) {
 
 static void minutes_are_bounded_and_reasons_are_not(void **state) {
     (void)state;
-    struct tally *tally = tally_create(SEED, &aggregates);
+    struct tally *tally = tally_create(&aggregates, SEED);
     for (int64_t i = 0; i < 10; i++)
         add_number(tally, MINUTE, 28677036 + i, 1);
     for (int64_t i = 1; i < LOGIN_REASON_COUNT; i++)
@@ -131,7 +131,7 @@ static void minutes_are_bounded_and_reasons_are_not(void **state) {
 /* Two values of one hash, and a number with the bytes of a value. */
 static void keys_of_equal_hash_stay_apart(void **state) {
     (void)state;
-    struct tally *tally = tally_create(SEED, &aggregates);
+    struct tally *tally = tally_create(&aggregates, SEED);
     struct delta delta;
     const struct delta_key keys[] = {
         {.bytes = "ab", .hash = 7, .length = 2, .field = LOCALE},
@@ -175,7 +175,7 @@ static void *read_on(void *context) {
 static void a_reader_sees_whole_keys_while_the_owner_adds(void **state) {
     (void)state;
     settings.max_values = MANY;
-    struct reader reader = {.tally = tally_create(SEED, &aggregates)};
+    struct reader reader = {.tally = tally_create(&aggregates, SEED)};
     pthread_t threads[2];
     void *results[2];
     for (int t = 0; t < 2; t++)
