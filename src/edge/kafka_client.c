@@ -13,14 +13,15 @@ enum { LOOK_MS = 5000 };
 /* librdkafka's levels are those of syslog(3), whose header has names in common with base/log.h. */
 enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
 
-/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an error
- * code, which whoever gets it judges and logs. */
+/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an
+ * error code, which whoever gets it judges and logs. */
 static enum log_level level_of(int syslog_level) {
     if (syslog_level <= SYSLOG_WARNING) return LOG_WARN;
     return syslog_level < SYSLOG_DEBUG ? LOG_INFO : LOG_DEBUG;
 }
 
-/* The message, by which the log limits rates, is the facility ("FAIL", "REBALANCE"): a few dozen words. */
+/* The message, by which the log limits rates, is the facility ("FAIL", "REBALANCE"): a few dozen
+ * words. */
 static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *text) {
     const enum log_level ours = level_of(level);
     if (!log_is_enabled(ours)) return;

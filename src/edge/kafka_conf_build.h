@@ -10,8 +10,8 @@
 
 #include "edge/kafka_conf.h"
 
-/* [kafka]'s properties as far as they are for this role, then those of the role's own section. The caller
- * owns the configuration. NULL with an error. */
+/* [kafka]'s properties as far as they are for this role, then those of the role's own section. The
+ * caller owns the configuration. NULL with an error. */
 rd_kafka_conf_t *kafka_conf_build(const struct properties *kafka, const struct properties *own,
                                   enum kafka_role role, struct error *error);
 

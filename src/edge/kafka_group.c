@@ -1,5 +1,5 @@
-/* While work is under way the groups are asked for with rd_kafka_list_groups: see kafka_group_may_read for
- * why not with the admin client. */
+/* While work is under way the groups are asked for with rd_kafka_list_groups: see
+ * kafka_group_may_read for why not with the admin client. */
 #include "kafka_group.h"
 
 #include <stdint.h>

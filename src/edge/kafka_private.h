@@ -1,4 +1,5 @@
-/* kafka_private: what the Kafka modules of edge need of each other beyond the contracts in include/edge.
+/* kafka_private: what the Kafka modules of edge need of each other beyond the contracts in
+ * include/edge.
  *
  * Place:    included by src/edge/kafka_*.c alone.
  */
@@ -36,19 +37,20 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 
 /* ---- kafka_stream */
 
-/* Takes the partition's queue out of the consumer's, which is to be done before the partition is assigned:
- * so none of its records ever arrives there. Keeps all. Sets is_stranded when the position is no longer in
- * the log: librdkafka then stops fetching the partition and refuses to seek in it. */
+/* Takes the partition's queue out of the consumer's, which is to be done before the partition is
+ * assigned: so none of its records ever arrives there. Keeps all. Sets is_stranded when the
+ * position is no longer in the log: librdkafka then stops fetching the partition and refuses to
+ * seek in it. */
 struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, int32_t partition,
                                        atomic_bool *is_stranded);
 
 /* ---- kafka_record */
 
-/* Whether the message shows that it has no headers. It does if key and value lie where they were read, in a
- * record of Kafka's format 2 (since 0.11): the length of the value stands between them, and the number of
- * headers behind. False: it may have some; librdkafka knows.
- * Source: KIP-98, "Message Format". Borrows the message, which is a consumer's, and looks at a few bytes
- * before and behind its value. */
+/* Whether the message shows that it has no headers. It does if key and value lie where they were
+ * read, in a record of Kafka's format 2 (since 0.11): the length of the value stands between them,
+ * and the number of headers behind. False: it may have some; librdkafka knows. Source: KIP-98,
+ * "Message Format". Borrows the message, which is a consumer's, and looks at a few bytes before and
+ * behind its value. */
 bool kafka_record_shows_no_headers(const rd_kafka_message_t *message);
 
 /* ---- kafka_topics, with any client */
