@@ -48,7 +48,7 @@ const struct setting aggregate_setting_table[] = {
                    0, "newest days that have minute counts; older ones are one sum"),
     SETTING_NUMBER(struct aggregate_settings, retention_days, "aggregate", "retention_days", 1,
                    36500, "400", SETTING_RELOADABLE,
-                   "days that minute counts are kept, from the last write to their day"),
+                   "days that minute counts are kept after the last write to their day"),
     SETTING_NUMBER(struct aggregate_settings, threshold, "anomaly", "threshold", 1, 1000000000,
                    "10", SETTING_RELOADABLE, "a minute with more logins than this is an anomaly"),
     SETTING_END};

@@ -134,8 +134,8 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
                   what, where, third);
     } else if (strcmp(kind, "denied") == 0) {
         error_set(error,
-                  "Redis at %s denies checkpoint.lua the command %s (NOPERM): redis-cli ACL SETUSER "
-                  "<user> '~%s:*' +%s",
+                  "Redis at %s denies checkpoint.lua the command %s (NOPERM): redis-cli ACL "
+                  "SETUSER <user> '~%s:*' +%s",
                   where, what, prefix, what);
         store->fault = REDIS_FAULT_SETUP;
         return STORE_RETRY;
