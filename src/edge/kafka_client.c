@@ -1,4 +1,13 @@
-#include "kafka_client.h"
+/* Why it looks after its brokers: a cluster whose brokers are all fenced for a moment (one broker
+ * that slept, a cluster that has just been started) names none of them in its metadata. librdkafka
+ * takes that at its word (since 2.10.0, seen up to 2.15.1; its issue 5301): it drops all
+ * connections, those to bootstrap.servers too, and cancels its own re-bootstrap. From then on the
+ * client asks nobody, and does not always report it. So every few seconds a thread checks whether
+ * the client knows a broker that it could ask, and otherwise adds those of bootstrap.servers again.
+ * It has to be a thread of its own: all others may wait in librdkafka for those very brokers, some
+ * without end (rd_kafka_send_offsets_to_transaction). It can go when no version we accept has that
+ * fault. */
+#include "kafka_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +22,15 @@ enum { LOOK_MS = 5000 };
 /* librdkafka's levels are those of syslog(3), whose header has names in common with base/log.h. */
 enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
 
-/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an error
- * code, which whoever gets it judges and logs. */
+/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an
+ * error code, which whoever gets it judges and logs. */
 static enum log_level level_of(int syslog_level) {
     if (syslog_level <= SYSLOG_WARNING) return LOG_WARN;
     return syslog_level < SYSLOG_DEBUG ? LOG_INFO : LOG_DEBUG;
 }
 
-/* The message, by which the log limits rates, is the facility ("FAIL", "REBALANCE"): a few dozen words. */
+/* The message, by which the log limits rates, is the facility ("FAIL", "REBALANCE"): a few dozen
+ * words. */
 static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *text) {
     const enum log_level ours = level_of(level);
     if (!log_is_enabled(ours)) return;

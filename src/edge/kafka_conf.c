@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
-#include "kafka_conf_build.h"
+#include "kafka_private.h"
 
 /* Before, KIP-848 is an early access feature and cannot hand partitions over one by one. */
 enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };
@@ -89,7 +89,8 @@ static bool reject_unknown(enum kafka_role section, const char *name, struct err
     struct nearest nearest = nearest_to(name);
     kafka_names_offer(&nearest, section);
     if (nearest.name == NULL) return error_set(error, "%s is not a librdkafka property", name);
-    return error_set(error, "%s is not a librdkafka property; did you mean %s?", name, nearest.name);
+    return error_set(error, "%s is not a librdkafka property; did you mean %s?", name,
+                     nearest.name);
 }
 
 /* Reports why librdkafka rejects a property, but never shows a secret. */

@@ -1,4 +1,9 @@
-#include "kafka_member.h"
+/* A member that the group expelled (session timeout) joins again under a new id, and its partitions
+ * may have had another owner in between. librdkafka reports this as a lost assignment, with one
+ * exception: a static member (group.instance.id) that is expelled while it takes part in a
+ * rebalance goes on holding its partitions, with metadata that the group accepts (seen up to
+ * 2.15.1). So only what is held under the id that it was given to may be committed. */
+#include "kafka_private.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include <librdkafka/rdkafka_mock.h>
 
 #include "base/memory.h"
-#include "kafka_client.h"
+#include "kafka_private.h"
 
 struct kafka_mock {
     rd_kafka_t *client; /* of the cluster's own; never connects */

@@ -53,7 +53,8 @@ static ssize_t keep(void *text, const char *bytes, size_t count) {
     return (ssize_t)count;
 }
 
-/* Not by open_memstream: where there is no memory it leaves something out, and nobody hears of it. */
+/* Not by open_memstream: where there is no memory it leaves something out, and nobody hears of
+ * it. */
 static void read_names(void) {
     char buffer[4096];
     struct text text = {0};

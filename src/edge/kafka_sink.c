@@ -1,11 +1,12 @@
-/* One switch (judge) turns librdkafka's errors into verdicts; an error without a class is fatal, as its
- * documentation asks. At least once works by the same calls: commit flushes, looks at the delivery reports,
- * and then commits the offsets through the consumer.
+/* One switch (judge) turns librdkafka's errors into verdicts; an error without a class is fatal, as
+ * its documentation asks. At least once works by the same calls: commit flushes, looks at the
+ * delivery reports, and then commits the offsets through the consumer.
  *
- * What a topic takes (its max.message.bytes, after compression) is only known once it rejects something: the
- * transaction is aborted, and when the record comes again it is sent smaller. A record that may have shared
- * its batch says nothing of its own size: then the next producer makes batches of half the size, until
- * those get through, or a record that has a batch of its own is rejected. */
+ * What a topic takes (its max.message.bytes, after compression) is only known once it rejects
+ * something: the transaction is aborted, and when the record comes again it is sent smaller. A
+ * record that may have shared its batch says nothing of its own size: then the next producer makes
+ * batches of half the size, until those get through, or a record that has a batch of its own is
+ * rejected. */
 #include "edge/kafka_sink.h"
 
 #include <assert.h>
@@ -16,8 +17,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_client.h"
-#include "kafka_conf_build.h"
 #include "kafka_flight.h"
 #include "kafka_output.h"
 #include "kafka_private.h"
@@ -55,10 +54,10 @@ struct kafka_sink {
     struct kafka_client *client;
     struct kafka_flight *flight;        /* the client's */
     struct kafka_output outputs[2];     /* by is_rejected */
-    bool is_committing;                 /* offsets are in the transaction, which may only be committed */
+    bool is_committing;                 /* offsets are sent: only a commit may follow */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
-    unsigned refusal_count;             /* transactions in a row that failed for an invalid record */
-    size_t batch_bytes;                 /* producer.batch.size, or less where a topic rejected that */
+    unsigned refusal_count;             /* transactions in a row with an invalid record */
+    size_t batch_bytes;                 /* producer.batch.size, or less if rejected */
     bool is_batch_refused;              /* the next producer must make smaller ones */
 };
 
@@ -72,8 +71,7 @@ static void on_too_large(struct kafka_sink *sink, const rd_kafka_message_t *mess
         sink->is_batch_refused = true;
         return;
     }
-    const bool is_rejected =
-        strcmp(rd_kafka_topic_name(message->rkt), sink->outputs[0].name) != 0;
+    const bool is_rejected = strcmp(rd_kafka_topic_name(message->rkt), sink->outputs[0].name) != 0;
     kafka_output_limit(&sink->outputs[is_rejected], bytes);
 }
 
@@ -120,13 +118,14 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
     kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);
-    /* To send offsets to a coordinator that it has dropped meanwhile (see kafka_client), librdkafka waits
-     * without end until some connection goes up or down: an idle one soon does. */
+    /* To send offsets to a coordinator that it has dropped meanwhile (see kafka_client), librdkafka
+     * waits without end until some connection goes up or down: an idle one soon does. */
     kafka_conf_default(conf, kafka, own, "connections.max.idle.ms", IDLE_MS);
     kafka_conf_own(conf, "delivery.report.only.error", "true"); /* flush and commit show the rest */
     kafka_conf_own_number(conf, "batch.size", (long long)sink->batch_bytes);
-    /* Nothing is visible before the commit, which sends everything at once. Lingering until then saves
-     * requests, and librdkafka's polling without a pause once a message has lingered: see kafka_flight. */
+    /* Nothing is visible before the commit, which sends everything at once. Lingering until then
+     * saves requests, and librdkafka's polling without a pause once a message has lingered: see
+     * kafka_flight. */
     kafka_conf_default(conf, kafka, own, "linger.ms", LINGER_MS);
     /* Records without a key go to any partition, one by one. */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
@@ -221,8 +220,8 @@ static bool differ(const struct partition_counts *counts) {
            (counts->outputs[1] >= 0 && counts->outputs[1] != counts->input);
 }
 
-/* Topics that differ may be about to grow, one after the other: they are counted once they have stayed the
- * same for a moment. */
+/* Topics that differ may be about to grow, one after the other: they are counted once they have
+ * stayed the same for a moment. */
 static enum sink_verdict look_until_still(struct kafka_sink *sink, struct kafka_source *source,
                                           int timeout_ms, struct partition_counts *counts,
                                           struct error *error) {
@@ -300,8 +299,8 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
     sink->delivery_error = RD_KAFKA_RESP_ERR_NO_ERROR;
     sink->is_committing = false;
     if (!sink->is_transactional) return SINK_OK;
-    return judge(sink, rd_kafka_begin_transaction(sink->client->handle), "a transaction cannot begin",
-                 error);
+    return judge(sink, rd_kafka_begin_transaction(sink->client->handle),
+                 "a transaction cannot begin", error);
 }
 
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
@@ -320,7 +319,8 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
 }
 
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
-    if (!kafka_flight_wait(sink->flight, timeout_ms)) rd_kafka_flush(sink->client->handle, START_MS);
+    if (!kafka_flight_wait(sink->flight, timeout_ms))
+        rd_kafka_flush(sink->client->handle, START_MS);
     kafka_sink_serve(sink);
 }
 
@@ -328,66 +328,70 @@ void kafka_sink_serve(struct kafka_sink *sink) {
     rd_kafka_poll(sink->client->handle, 0);
 }
 
+/* What is to be committed, as kafka_sink_commit gets it. */
+struct commit {
+    struct kafka_source *source;
+    const struct kafka_committed *offsets;
+    size_t count;
+    bool (*may_commit)(void *);
+    void *context;
+    int timeout_ms;
+};
+
 /* Whether what is in hand is still ours; else sets the error. */
-static bool is_still_ours(struct kafka_source *source, bool (*may_commit)(void *), void *context,
-                          struct error *error) {
-    return (kafka_source_is_same_member(source) && may_commit(context)) ||
+static bool is_still_ours(const struct commit *commit, struct error *error) {
+    return (kafka_source_is_same_member(commit->source) && commit->may_commit(commit->context)) ||
            error_set(error, "a partition was given away meanwhile");
 }
 
-static enum sink_verdict commit_plain(struct kafka_sink *sink, struct kafka_source *source,
-                                      const struct kafka_committed *offsets, size_t count,
-                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+static enum sink_verdict commit_plain(struct kafka_sink *sink, const struct commit *commit,
                                       struct error *error) {
-    if (rd_kafka_flush(sink->client->handle, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        error_set(error, "Kafka takes no records: not delivered within %d ms", timeout_ms);
+    if (rd_kafka_flush(sink->client->handle, commit->timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        error_set(error, "Kafka takes no records: not delivered within %d ms", commit->timeout_ms);
         return SINK_RETRY;
     }
     if (sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         error_set(error, "a record was not delivered: %s", rd_kafka_err2str(sink->delivery_error));
         return SINK_ABORT;
     }
-    return is_still_ours(source, may_commit, context, error) &&
-                   kafka_source_commit(source, offsets, count, timeout_ms, error)
+    return is_still_ours(commit, error) &&
+                   kafka_source_commit(commit->source, commit->offsets, commit->count,
+                                       commit->timeout_ms, error)
                ? SINK_OK
                : SINK_ABORT;
 }
 
-static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_source *source,
-                                      const struct kafka_committed *offsets, size_t count,
-                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+static enum sink_verdict send_offsets(struct kafka_sink *sink, const struct commit *commit,
                                       struct error *error) {
+    enum sink_verdict verdict = SINK_ABORT;
     rd_kafka_consumer_group_metadata_t *metadata =
-        rd_kafka_consumer_group_metadata(kafka_source_borrow(source));
-    kafka_source_return(source);
+        rd_kafka_consumer_group_metadata(kafka_source_borrow(commit->source));
+    kafka_source_return(commit->source);
     if (metadata == NULL) { /* the consumer is closing */
         error_set(error, "the group was left meanwhile");
         return SINK_ABORT;
     }
-    if (!is_still_ours(source, may_commit, context, error)) {
-        rd_kafka_consumer_group_metadata_destroy(metadata);
-        return SINK_ABORT;
+    if (is_still_ours(commit, error)) {
+        rd_kafka_topic_partition_list_t *list =
+            kafka_source_list(commit->source, commit->offsets, commit->count);
+        verdict = judge(sink,
+                        rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata,
+                                                             commit->timeout_ms),
+                        "offsets cannot join the transaction", error);
+        rd_kafka_topic_partition_list_destroy(list);
     }
-    rd_kafka_topic_partition_list_t *list = kafka_source_list(source, offsets, count);
-    enum sink_verdict verdict = judge(
-        sink, rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata, timeout_ms),
-        "offsets cannot join the transaction", error);
-    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
     return verdict == SINK_RETRY ? SINK_ABORT : verdict; /* the group may have moved on */
 }
 
-static enum sink_verdict commit_transaction(struct kafka_sink *sink, struct kafka_source *source,
-                                            const struct kafka_committed *offsets, size_t count,
-                                            bool (*may_commit)(void *), void *context,
-                                            int timeout_ms, struct error *error) {
+static enum sink_verdict commit_transaction(struct kafka_sink *sink, const struct commit *commit,
+                                            struct error *error) {
     if (!sink->is_committing) {
-        enum sink_verdict verdict =
-            send_offsets(sink, source, offsets, count, may_commit, context, timeout_ms, error);
+        const enum sink_verdict verdict = send_offsets(sink, commit, error);
         if (verdict != SINK_OK) return verdict;
         sink->is_committing = true;
     }
-    return judge(sink, rd_kafka_commit_transaction(sink->client->handle, timeout_ms),
+    return judge(sink, rd_kafka_commit_transaction(sink->client->handle, commit->timeout_ms),
                  "the transaction cannot be committed", error);
 }
 
@@ -395,15 +399,14 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
                                     struct error *error) {
+    const struct commit commit = {source, offsets, count, may_commit, context, timeout_ms};
     if (!sink->is_committing) { /* the rest travels while the offsets are sent */
         kafka_flight_settle(sink->flight, SETTLE_MS);
         rd_kafka_flush(sink->client->handle, START_MS);
     }
-    const enum sink_verdict verdict =
-        sink->is_transactional ? commit_transaction(sink, source, offsets, count, may_commit,
-                                                    context, timeout_ms, error)
-                               : commit_plain(sink, source, offsets, count, may_commit, context,
-                                              timeout_ms, error);
+    const enum sink_verdict verdict = sink->is_transactional
+                                          ? commit_transaction(sink, &commit, error)
+                                          : commit_plain(sink, &commit, error);
     if (verdict == SINK_OK) sink->refusal_count = 0;
     return verdict;
 }

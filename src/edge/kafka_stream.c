@@ -1,5 +1,6 @@
-/* Why no ring is missed: librdkafka calls on_ready under the queue's lock whenever it adds to an empty queue,
- * and a reader that got STREAM_NOTHING has taken that lock and found the queue empty. */
+/* Why no ring is missed: librdkafka calls on_ready under the queue's lock whenever it adds to an
+ * empty queue, and a reader that got STREAM_NOTHING has taken that lock and found the queue
+ * empty. */
 #include "edge/kafka_stream.h"
 
 #include <assert.h>
@@ -49,13 +50,13 @@ void kafka_stream_close(struct kafka_stream **stream) {
 /* One read under way. */
 struct reading {
     struct kafka_stream *stream;
-    bool (*take)(void *context, const struct kafka_record *record);
+    bool (*take)(void *context, const struct kafka_record *);
     void *context;
     enum stream_verdict verdict;
 };
 
-/* Damaged records, and those whose codec librdkafka was built without: what follows may come after the
- * error as if nothing had been skipped. */
+/* Damaged records, and those whose codec librdkafka was built without: what follows may come after
+ * the error as if nothing had been skipped. */
 static bool is_unreadable(rd_kafka_resp_err_t err) {
     return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
            err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
@@ -102,7 +103,7 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
 }
 
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
-                                      bool (*take)(void *context, const struct kafka_record *record),
+                                      bool (*take)(void *context, const struct kafka_record *),
                                       void *context) {
     struct reading reading = {stream, take, context, STREAM_NOTHING};
     rd_kafka_consume_callback_queue(stream->queue, 0, on_message, &reading);
@@ -114,6 +115,7 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
     rd_kafka_topic_partition_list_add(list, stream->topic, stream->partition)->offset = offset;
     rd_kafka_error_t *failure = rd_kafka_seek_partitions(stream->consumer, list, SEEK_TIMEOUT_MS);
     rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_resume_partitions(stream->consumer, list);
     if (failure != NULL) rd_kafka_error_destroy(failure);
     rd_kafka_topic_partition_list_destroy(list);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;

@@ -97,8 +97,8 @@ static void describe(rd_kafka_t *client, const char *topic, bool with_rights, in
                      struct topic_facts *facts) {
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
     struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms);
-    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(
-        request.options, with_rights));
+    rd_kafka_error_destroy(
+        rd_kafka_AdminOptions_set_include_authorized_operations(request.options, with_rights));
     rd_kafka_DescribeTopics(client, topics, request.options, request.queue);
     rd_kafka_event_t *event = close_request(&request, timeout_ms);
     if (event != NULL) {
@@ -114,7 +114,8 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
     kafka_source_return(source);
 }
 
-/* Without the rights: it is asked every few seconds, and some managed services log each that is denied. */
+/* Without the rights: it is asked every few seconds, and some managed services log each that is
+ * denied. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
                           int timeout_ms, struct error *error) {
     struct topic_facts facts = {.exists = true};
@@ -192,8 +193,8 @@ static rd_kafka_resp_err_t create(rd_kafka_t *client, const char *topic, int par
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error) {
     char why[512] = "";
-    const rd_kafka_resp_err_t code = create(kafka_source_borrow(source), topic, partition_count,
-                                            timeout_ms, why, sizeof why);
+    const rd_kafka_resp_err_t code =
+        create(kafka_source_borrow(source), topic, partition_count, timeout_ms, why, sizeof why);
     kafka_source_return(source);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
         return TOPICS_OK;

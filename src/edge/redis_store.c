@@ -132,11 +132,11 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
                   "the key %s in Redis at %s is a %s, which rollcall does not write "
                   "(WRONGTYPE): delete it or choose another redis.prefix",
                   what, where, third);
-    } else if (third != NULL && strcmp(kind, "denied") == 0) {
+    } else if (strcmp(kind, "denied") == 0) {
         error_set(error,
-                  "Redis at %s denies checkpoint.lua %s on %s (NOPERM): redis-cli ACL SETUSER "
-                  "<user> '~%s:*' +%s",
-                  where, what, third, prefix, what);
+                  "Redis at %s denies checkpoint.lua the command %s (NOPERM): redis-cli ACL "
+                  "SETUSER <user> '~%s:*' +%s",
+                  where, what, prefix, what);
         store->fault = REDIS_FAULT_SETUP;
         return STORE_RETRY;
     } else {
