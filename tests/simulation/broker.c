@@ -24,7 +24,7 @@ void broker_begin(void) {
     for (int i = 0; i < 2; i++)
         broker.topics_us[i] = world.plan.has_topics ? 0 : NEVER_US;
     for (int p = 0; p < world.plan.partition_count; p++) {
-        for (int i = 0; i < world.plan.log_end[p]; i++)
+        for (int i = 0; i < world.plan.last_end[p]; i++)
             broker.log[p][i] = choose_kind(p);
         broker.log_end[p] =
             one_in(4) ? world.plan.log_end[p] : (int64_t)roll((uint32_t)world.plan.log_end[p]);

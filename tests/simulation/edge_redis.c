@@ -264,6 +264,7 @@ static void take_answer(struct store_call *call, int64_t stored) {
 static void give_up(struct store_call *call, enum store_verdict verdict, const char *why,
                     enum store_verdict *worst, struct error *error) {
     call->verdict = verdict;
+    world.is_drain_aborted |= world.stage >= STAGE_BUSY;
     if (verdict > *worst) error_set(error, "%s", why);
     if (verdict > *worst) *worst = verdict;
 }
@@ -302,6 +303,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
         }
     }
     if (good_count > 0 && good_count < count) befalls(EVENT_PARTLY_STORED);
+    current->has_failed_store = good_count < count;
     call_lets_others();
 }
 

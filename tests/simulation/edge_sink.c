@@ -56,12 +56,14 @@ static enum sink_verdict retry(struct error *error) {
 static enum sink_verdict fatal(struct kafka_sink *sink, struct error *error) {
     error_set(error, "another producer has this transactional id");
     sink->state = FATAL;
+    world.is_drain_aborted |= world.stage >= STAGE_BUSY;
     return SINK_REPLACE;
 }
 
 static enum sink_verdict failed(struct kafka_sink *sink, struct error *error, const char *why) {
     error_set(error, "%s", why);
     sink->state = FAILED;
+    world.is_drain_aborted |= world.stage >= STAGE_BUSY;
     befalls(EVENT_ABORTED);
     return SINK_ABORT;
 }

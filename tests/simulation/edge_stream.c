@@ -56,6 +56,7 @@ kafka_stream_read(struct kafka_stream *stream,
         };
         takes_more = take(context, &lent);
         world.records++;
+        if (world.stage >= STAGE_BUSY) world.lent_end[stream->partition] = offset + 1;
         verdict = STREAM_RECORDS;
     }
     if (stream->position > from) {
@@ -90,6 +91,7 @@ struct kafka_headers *kafka_record_take_headers(const struct kafka_record *recor
     if (!of->has_headers && !world.plan.is_heavy) return NULL;
     struct kafka_headers *headers = memory_create(sizeof *headers);
     headers->record = of;
+    world.header_count++;
     return headers;
 }
 
@@ -98,6 +100,7 @@ size_t kafka_headers_bytes(const struct kafka_headers *headers) {
 }
 
 void kafka_headers_destroy(struct kafka_headers **headers) {
+    world.header_count -= *headers != NULL;
     free(*headers);
     *headers = NULL;
 }

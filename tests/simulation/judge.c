@@ -10,11 +10,13 @@
 
 enum {
     SETTLE_STEPS = 60000, /* within so many turns everything must have settled */
-    REST_STEPS = 150,     /* for so many it rests, and what is late gets its turn */
-    STOP_STEPS = 20000,   /* and all processes have ended after so many more */
+    BUSY_STEPS = 60,
+    REST_STEPS = 150,   /* for so many it rests, and what is late gets its turn */
+    STOP_STEPS = 20000, /* and all processes have ended after so many more */
 };
 
-static const char *const stage_names[] = {"faults", "settling", "resting", "stopping", "over"};
+static const char *const stage_names[] = {"faults", "settling", "resting",
+                                          "busy",   "stopping", "over"};
 
 static bool is_gone(int partition, int64_t offset) {
     return offset < broker.log_begin[partition];
@@ -61,6 +63,7 @@ void judge_counts(int partition) {
 
 void judge_failure(const char *why) {
     trace("ended: %s", why);
+    world.is_drain_aborted |= world.stage >= STAGE_BUSY;
     befalls(EVENT_FAILURE);
     static const char *const reasons[] = {"records are gone", "same instance.id", "only the user",
                                           "thread", "start Redis"};
@@ -85,7 +88,7 @@ static int64_t end_of(int partition) {
 
 /* P2, once more and for the whole: the committed records of a partition, in the order of the
  * output's log. Answers how many are missing. */
-static int judge_output(int partition) {
+static int judge_output(int partition, int64_t end) {
     int64_t next = broker.committed[partition].origin;
     int missing = 0;
     for (int i = 0; i <= broker.output_count; i++) {
@@ -94,7 +97,7 @@ static int judge_output(int partition) {
             (output->partition != partition || output->state != OUTPUT_COMMITTED)) {
             continue;
         }
-        const int64_t to = output != NULL ? output->offset : broker.log_end[partition];
+        const int64_t to = output != NULL ? output->offset : end;
         if (to < next)
             broken("P2: p%d: the record at %lld is out of order, or there twice", partition,
                    (long long)to);
@@ -109,10 +112,10 @@ static int judge_output(int partition) {
     return missing;
 }
 
-static int judge_missing_counts(int partition) {
+static int judge_missing_counts(int partition, int64_t end) {
     int missing = 0;
     judge_counts(partition);
-    for (int64_t i = broker.committed[partition].origin; i < broker.log_end[partition]; i++) {
+    for (int64_t i = broker.committed[partition].origin; i < end; i++) {
         const struct record *record = record_at(partition, i);
         if (record != NULL && record->reason == LOGIN_ACCEPTED)
             missing += redis.partitions[partition].counts.minutes[i] == 0;
@@ -120,12 +123,18 @@ static int judge_missing_counts(int partition) {
     return missing;
 }
 
+static int64_t later(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 /* P1 and P2 for the whole. Answers how many records are missing; for P3 as many must be
  * reported. */
 static int judge_all(void) {
     int missing = 0;
     for (int p = 0; p < world.plan.partition_count; p++) {
-        const int counts = judge_missing_counts(p), output = judge_output(p);
+        const int64_t end = world.plan.log_end[p];
+        const int counts = judge_missing_counts(p, later(end, redis.partitions[p].offset));
+        const int output = judge_output(p, later(end, broker.committed[p].offset));
         missing += counts > output ? counts : output;
     }
     return missing;
@@ -142,6 +151,19 @@ static bool is_settled(void) {
         }
     }
     return judge_all() <= world.lost_records;
+}
+
+/* What was read of the last records while they came must be stored on both sides: a process that is
+ * asked to end brings to an end what it has begun. */
+static void judge_drain(void) {
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        if (broker.committed[p].offset < world.lent_end[p] ||
+            redis.partitions[p].offset < world.lent_end[p]) {
+            broken("p%d was read to %lld, and given back with %lld published and %lld counted", p,
+                   (long long)world.lent_end[p], (long long)broker.committed[p].offset,
+                   (long long)redis.partitions[p].offset);
+        }
+    }
 }
 
 static void enter(enum stage stage) {
@@ -178,6 +200,38 @@ static void keep_one_alive(void) {
         processes[0].start_us = world.now_us;
 }
 
+static int count_up(void) {
+    int count = 0;
+    for (const struct process *process = processes; process < processes + PROCESSES; process++)
+        count += process->is_up;
+    return count;
+}
+
+static bool owns_all(const struct process *process) {
+    const struct kafka_source *source = process->source;
+    return source != NULL && source->open_event == SOURCE_QUIET && !broker.group.is_moving &&
+           !process->has_failed_store && client_is_same_member(source) &&
+           source->generation == broker.group.generation &&
+           source->held == (1U << world.plan.partition_count) - 1 && !process->is_asked;
+}
+
+/* More records come while one instance is left; all others were asked to end before. */
+static void get_busy(void) {
+    struct process *last = NULL;
+    for (struct process *process = processes; process < processes + PROCESSES; process++) {
+        process->start_us = NEVER_US;
+        if (process->is_up && last != NULL) process_ask_to_end(process);
+        if (process->is_up && last == NULL && !process->is_asked) last = process;
+    }
+    if (count_up() != 1 || last == NULL || !owns_all(last)) {
+        enter(STAGE_SETTLING);
+        return;
+    }
+    for (int p = 0; p < world.plan.partition_count; p++)
+        broker.log_end[p] = world.plan.last_end[p];
+    enter(STAGE_BUSY);
+}
+
 static void end_settling(void) {
     if (world.is_gap_reported) { /* P3: it was said, and somebody has to see to it */
         for (int p = 0; p < world.plan.partition_count; p++)
@@ -193,13 +247,6 @@ static void end_settling(void) {
         if (process->is_up) process_ask_to_end(process);
     }
     enter(STAGE_STOPPING);
-}
-
-static bool have_all_ended(void) {
-    for (const struct process *process = processes; process < processes + PROCESSES; process++) {
-        if (process->is_up) return false;
-    }
-    return true;
 }
 
 static void judge_stage(void) {
@@ -222,13 +269,22 @@ static void judge_stage(void) {
     case STAGE_RESTING:
         keep_one_alive();
         if (steps < REST_STEPS && !world.is_gap_reported) break;
-        if (world.is_gap_reported || is_settled())
+        if (!world.is_gap_reported && is_settled() &&
+            world.plan.last_end[0] > world.plan.log_end[0])
+            get_busy();
+        else if (world.is_gap_reported || is_settled())
             end_settling();
         else
             enter(STAGE_SETTLING); /* somebody was late, and must find out that it is all done */
         break;
+    case STAGE_BUSY:
+        if (steps >= BUSY_STEPS || count_up() == 0) end_settling();
+        break;
     case STAGE_STOPPING:
-        if (have_all_ended()) {
+        if (count_up() == 0 && broker_is_quiet() && redis_is_quiet()) {
+            if (world.header_count != 0)
+                broken("headers of %d records are left", world.header_count);
+            if (!world.is_gap_reported && !world.is_drain_aborted) judge_drain();
             if (!world.is_gap_reported && judge_all() > world.lost_records)
                 broken("P3: records are missing, and were not reported");
             enter(STAGE_OVER);

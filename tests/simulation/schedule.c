@@ -97,7 +97,8 @@ void call_lets_others(void) {
     if (current == NULL || current->is_killed || world.stage == STAGE_OVER) return;
     if (!one_in(world.plan.haste)) return;
     static const int most_ms[] = {0, 0, 5, 100, 1000};
-    const int64_t wait_us = (int64_t)roll((uint32_t)most_ms[roll(5)] + 1) * MS_US;
+    const int64_t wait_us =
+        (int64_t)roll((uint32_t)most_ms[roll(world.stage < STAGE_BUSY ? 5 : 3)] + 1) * MS_US;
     wait_in_call(NULL, NULL, world.now_us + wait_us);
 }
 
@@ -291,9 +292,9 @@ static void run(void) {
     while (world.stage != STAGE_OVER) {
         if (++world.step_count > STEPS_MAX) broken("it does not come to an end");
         faults_tick();
+        if (one_in(3)) pass_time(world.now_us + roll(3 * MS_US));
         judge_tick();
         if (world.stage == STAGE_OVER) return;
-        if (one_in(3)) pass_time(world.now_us + roll(3 * MS_US));
         const int count = collect(choices);
         if (count == 0) {
             pass_time(next_us());

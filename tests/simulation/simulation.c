@@ -94,7 +94,11 @@ static void make_plan(struct plan *plan) {
     if (plan->is_wide) plan->checkpoint_ms += 1000;
     plan->has_twins = plan->is_static && one_in(3);
     for (int p = 0; p < plan->partition_count; p++)
-        plan->log_end[p] = plan->is_wide && p == 0 ? LOG_MAX : 4 + (int)roll(16);
+        plan->last_end[p] = plan->is_wide && p == 0 ? LOG_MAX : 4 + (int)roll(16);
+    const int late = one_in(4) ? 1 + (int)roll(3) : 0;
+    for (int p = 0; p < plan->partition_count; p++)
+        plan->log_end[p] = plan->last_end[p] - late;
+    if (late > 0) befalls(EVENT_BUSY_STOP);
     if (plan->is_wide) befalls(EVENT_WIDE);
     if (plan->is_heavy) befalls(EVENT_HEAVY);
     if (plan->has_twins) befalls(EVENT_TWINS);

@@ -45,6 +45,7 @@ struct simulation_options {
     X(PAUSE_IN_CALL, "a pause within a call")                                                      \
     X(STOP, "a stop at any step")                                                                  \
     X(STOP_IN_START, "a stop before it runs")                                                      \
+    X(BUSY_STOP, "a stop while records come")                                                      \
     X(STOP_IN_DRAIN, "a stop while partitions drain")                                              \
     X(FAILURE, "an instance that cannot continue")                                                 \
     X(REFUSED, "an error that only the user can fix")                                              \

@@ -27,7 +27,8 @@ enum {
 /* What the seed decides before the schedule begins. */
 struct plan {
     int partition_count;
-    int log_end[PARTITIONS_MAX]; /* at the end of the schedule */
+    int log_end[PARTITIONS_MAX];  /* when everything has to settle */
+    int last_end[PARTITIONS_MAX]; /* when the last instance is asked to end */
     unsigned shard_count;
     bool is_static; /* instances have ids that stay the same */
     bool has_twins; /* the first two have the same one */
@@ -49,6 +50,7 @@ enum stage {
     STAGE_FAULTS,   /* anything may happen */
     STAGE_SETTLING, /* no more faults: everything must settle */
     STAGE_RESTING,  /* everything has; it must stay so */
+    STAGE_BUSY,     /* only one instance is left, and more records come */
     STAGE_STOPPING, /* all processes were asked to end */
     STAGE_OVER,
 };
@@ -59,11 +61,14 @@ struct world {
     enum stage stage;
     int64_t now_us, stage_us; /* now; when the stage began */
     int step_count, stage_steps;
-    uint64_t history;     /* hash of all that was chosen: one seed, one history */
-    uint64_t records;     /* lent to instances */
-    int processes;        /* that were started */
-    int64_t lost_records; /* as reported by instances */
-    bool is_gap_reported; /* an instance ended because of lost records */
+    uint64_t history;                 /* hash of all that was chosen: one seed, one history */
+    uint64_t records;                 /* lent to instances */
+    int processes;                    /* that were started */
+    int64_t lost_records;             /* as reported by instances */
+    int64_t lent_end[PARTITIONS_MAX]; /* behind the last record lent while busy */
+    bool is_drain_aborted;            /* what was read must be read again: the next owner does */
+    int header_count;                 /* taken, and not destroyed */
+    bool is_gap_reported;             /* an instance ended because of lost records */
     bool has_befallen[EVENT_COUNT];
 };
 
