@@ -39,6 +39,10 @@ MUTANTS = {
     "a_rebuild_begins_at_the_log_and_not_at_the_origin": ("core/cursor.c", (
         "counted->next = cursor->origin != CURSOR_ABSENT ? cursor->origin : log.begin;",
         "counted->next = log.begin;")),
+    "the_origin_of_another_owner_is_not_taken_over": ("core/cursor.c", (
+        "    if (committed != CURSOR_ABSENT && cursor->origin != origin) {",
+        "    if (committed != CURSOR_ABSENT && cursor->origin > origin + LLONG_MAX / 2) {"), (
+        "#include <assert.h>", "#include <assert.h>\n#include <limits.h>")),
     # ingest
     "judged_by_the_clock": ("flow/ingest.c", (
         "record->timestamp_ms, &login);", "clock_wall_ms(), &login);")),
@@ -54,6 +58,13 @@ MUTANTS = {
         "    if (verdict == STREAM_UNREADABLE) ingest->is_placed = false;", "")),
     "an_idle_partition_is_not_verified": ("flow/ingest.c", (
         "return !is_draining && now_ms >= ingest->next_verify_ms;", "return false;")),
+    "a_batch_comes_home_with_its_counts": ("flow/batch.c", (
+        "        delta_clear(&batch->parts[s].delta);\n    free(batch->records);",
+        "        if (s > 0) delta_clear(&batch->parts[s].delta);\n    free(batch->records);")),
+    "headers_stay_behind": ("flow/batch.c", (
+        "    if (batch->header_bytes == 0) return;", "    return;")),
+    "memory_in_hand_is_not_given_back": ("flow/ingest.c", (
+        "    budget_give_back(ingest->options->in_hand, (int64_t)batch_bytes(batch));", "")),
     # count
     "counts_of_an_old_generation_stay": ("flow/count.c", (
         "        drop(pending, batch->pending_entries);\n", "")),
@@ -91,6 +102,9 @@ MUTANTS = {
     "a_commit_is_not_reported": ("flow/publish.c", (
         "        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, "
         "share->origin);", "        (void)share;")),
+    "a_published_watermark_never_goes_back": ("flow/publish.c", (
+        "    share->end = batch->publish_end;",
+        "    if (share->end < batch->publish_end) share->end = batch->publish_end;")),
     "a_partition_that_came_back_joins_the_old_transaction": ("flow/publish.c", (
         "    if (share->is_in && share->generation != batch->published_generation) {",
         "    if (share->is_in && share->generation > batch->published_generation) {")),
@@ -115,6 +129,16 @@ MUTANTS = {
         "    for (size_t i = 0; i < count; i++)\n"
         "        end_ingest(assignment, assignment->change.items[i].partition);\n"
         "    if (is_lost) {")),
+    "a_partition_comes_back_under_its_old_generation": ("app/assignment.c", (
+        ".generation = fence_raise(options->fence, item->partition),", ".generation = 1,")),
+    "a_loss_is_not_answered": ("app/assignment.c", (
+        "        take_all(assignment, true);\n        break;", "        break;")),
+    "partitions_without_an_owner_are_not_looked_for": ("app/pipeline.c", (
+        "            !kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, &error)) {",
+        "            false) {")),
+    "what_is_in_hand_is_dropped_at_the_end": ("app/pipeline.c", (
+        "    pipeline->state = pipeline->assignment != NULL ? DRAINS : ENDED;",
+        "    pipeline->state = ENDED;")),
     "checkpoint_ends_before_count": ("app/pipeline.c", (
         "    if (p->publish != NULL) publish_stop(p->publish);\n",
         "    if (p->publish != NULL) publish_stop(p->publish);\n"
