@@ -20,8 +20,12 @@ struct text { /* all zero is an empty text */
     char *bytes;
     size_t length;
     size_t capacity;
+    bool is_fixed; /* bytes are the caller's, and do not grow */
     bool is_broken;
 };
+
+/* An empty text in a buffer of the caller, which it keeps; it needs no text_release. */
+struct text text_within(char *buffer, size_t capacity);
 
 /* Adds length bytes. Borrows bytes, which are not those of the text itself. */
 void text_add_bytes(struct text *text, const void *bytes, size_t length);

@@ -7,24 +7,22 @@
 
 enum { FIRST_CAPACITY = 256 };
 
+struct text text_within(char *buffer, size_t capacity) {
+    return (struct text){.bytes = buffer, .capacity = capacity, .is_fixed = true};
+}
+
 /* Makes room for length bytes more and the NUL after them. */
 static bool reserve(struct text *text, size_t length) {
     if (text->is_broken) return false;
-    if (length >= TEXT_BYTES_MAX - text->length) {
-        text->is_broken = true;
-        return false;
-    }
-    const size_t needed = text->length + length + 1;
-    if (needed <= text->capacity) return true;
-
+    const size_t max = text->is_fixed ? text->capacity : TEXT_BYTES_MAX;
     size_t capacity = text->capacity == 0 ? FIRST_CAPACITY : text->capacity;
-    while (capacity < needed)
+    text->is_broken = length >= max - text->length;
+    while (!text->is_broken && capacity <= text->length + length)
         capacity *= 2;
+    if (text->is_broken || capacity == text->capacity) return !text->is_broken;
     char *bytes = realloc(text->bytes, capacity);
-    if (bytes == NULL) {
-        text->is_broken = true;
-        return false;
-    }
+    text->is_broken = bytes == NULL;
+    if (text->is_broken) return false;
     text->bytes = bytes;
     text->capacity = capacity;
     return true;
@@ -63,12 +61,7 @@ void text_add_json(struct text *text, const char *bytes, size_t length) {
         if (c >= ' ' && c != '"' && c != '\\') continue;
         text_add_bytes(text, bytes + plain, i - plain);
         plain = i + 1;
-        if (c == '"')
-            text_add_bytes(text, "\\\"", 2);
-        else if (c == '\\')
-            text_add_bytes(text, "\\\\", 2);
-        else
-            text_format(text, "\\u%04x", (unsigned)c);
+        text_format(text, c < ' ' ? "\\u%04x" : "\\%c", c);
     }
     if (length > plain) text_add_bytes(text, bytes + plain, length - plain);
     text_add_bytes(text, "\"", 1);
