@@ -40,17 +40,20 @@ void text_add(struct text *text, const char *string) {
 }
 
 void text_format(struct text *text, const char *format, ...) {
+    if (!reserve(text, 0)) return;
+    size_t room = text->capacity - text->length;
     va_list args;
     va_start(args, format);
-    const int length = vsnprintf(NULL, 0, format, args);
+    const int length = vsnprintf(text->bytes + text->length, room, format, args);
     va_end(args);
-    if (length < 0) text->is_broken = true;
-    if (length < 0 || !reserve(text, (size_t)length)) return;
-
-    va_start(args, format);
-    vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
-    va_end(args);
-    text->length += (size_t)length;
+    text->is_broken = length < 0;
+    if (length > 0 && (size_t)length >= room && reserve(text, (size_t)length)) {
+        va_start(args, format);
+        vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
+        va_end(args);
+    }
+    if (!text->is_broken) text->length += (size_t)length;
+    text->bytes[text->length] = '\0';
 }
 
 void text_add_json(struct text *text, const char *bytes, size_t length) {
