@@ -29,7 +29,7 @@ struct error;
 enum setting_type {
     SETTING_TYPE_TEXT,   /* char *, owned */
     SETTING_TYPE_NUMBER, /* int, min .. max */
-    SETTING_TYPE_CHOICE, /* an enum, as the place of a word in `choices` */
+    SETTING_TYPE_CHOICE, /* an enum, as the index of a word in `choices` */
     SETTING_TYPE_NAMES,  /* struct setting_names: words between commas */
 };
 
@@ -52,8 +52,8 @@ struct setting {
     enum setting_type type;
     int min, max; /* of a number; of a text's or name's bytes */
     unsigned flags;
-    const char *fallback; /* the default; NULL: chosen at start, and `help` says how */
-    const char *choices;  /* words between blanks, in the order of the enum */
+    const char *fallback;       /* the default; NULL: chosen at start, and `help` says how */
+    const char *const *choices; /* in the order of the enum, NULL at the end: SETTING_WORDS */
     bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
     const char *rule;                   /* what is_right asks for, in words */
     const char *help;                   /* one line, without a full stop */
@@ -71,6 +71,7 @@ struct setting {
 #define SETTING_CHOICE(type_, member_, section_, name_, choices_, fallback_, flags_, help_)        \
     SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
                 .type = SETTING_TYPE_CHOICE, .choices = (choices_))
+#define SETTING_WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define SETTING_TEXT(type_, member_, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
                      flags_, help_)                                                                \
     SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \

@@ -34,10 +34,12 @@ static size_t held_bytes;              /* 0: none, or a newer error was written 
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 
 const struct setting log_setting_table[] = {
-    SETTING_CHOICE(struct log_settings, level, "log", "level", "error warn info debug", "info",
-                   SETTING_RELOADABLE, "which lines are written: those of this level and above"),
-    SETTING_CHOICE(struct log_settings, format, "log", "format", "logfmt json", "logfmt",
-                   SETTING_RELOADABLE, "one line for each event: key=value pairs, or JSON"),
+    SETTING_CHOICE(struct log_settings, level, "log", "level",
+                   SETTING_WORDS("error", "warn", "info", "debug"), "info", SETTING_RELOADABLE,
+                   "which lines are written: those of this level and above"),
+    SETTING_CHOICE(struct log_settings, format, "log", "format", SETTING_WORDS("logfmt", "json"),
+                   "logfmt", SETTING_RELOADABLE,
+                   "one line for each event: key=value pairs, or JSON"),
     SETTING_END};
 static_assert(LOG_ERROR == 0 && LOG_WARN == 1 && LOG_INFO == 2 && LOG_DEBUG == 3, "log.level");
 static_assert(LOG_LOGFMT == 0 && LOG_JSON == 1, "log.format");

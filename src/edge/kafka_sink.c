@@ -42,7 +42,7 @@ const struct setting kafka_sink_setting_table[] = {
                  "user-login-rejected", setting_is_topic, SETTING_TOPIC_RULE, 0,
                  "topic for rejected records; empty: they are only counted and logged"),
     SETTING_CHOICE(struct kafka_sink_settings, guarantee, "output", "guarantee",
-                   "at_least_once exactly_once", "exactly_once", 0,
+                   SETTING_WORDS("at_least_once", "exactly_once"), "exactly_once", 0,
                    "how often a record is published, whatever fails"),
     SETTING_END};
 
@@ -53,13 +53,13 @@ struct kafka_sink {
     struct kafka_sink_options options;
     bool is_transactional;
     struct kafka_client *client;
-    struct kafka_flight *flight;        /* the client's */
-    struct kafka_output outputs[2];     /* by is_rejected */
-    bool is_committing;                 /* offsets are in the transaction, which may only be committed */
+    struct kafka_flight *flight;    /* the client's */
+    struct kafka_output outputs[2]; /* by is_rejected */
+    bool is_committing; /* offsets are in the transaction, which may only be committed */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
-    unsigned refusal_count;             /* transactions in a row that failed for an invalid record */
-    size_t batch_bytes;                 /* producer.batch.size, or less where a topic rejected that */
-    bool is_batch_refused;              /* the next producer must make smaller ones */
+    unsigned refusal_count; /* transactions in a row that failed for an invalid record */
+    size_t batch_bytes;     /* producer.batch.size, or less where a topic rejected that */
+    bool is_batch_refused;  /* the next producer must make smaller ones */
 };
 
 /* A topic rejected the message, alone or for the batch that it was in. */
@@ -72,8 +72,7 @@ static void on_too_large(struct kafka_sink *sink, const rd_kafka_message_t *mess
         sink->is_batch_refused = true;
         return;
     }
-    const bool is_rejected =
-        strcmp(rd_kafka_topic_name(message->rkt), sink->outputs[0].name) != 0;
+    const bool is_rejected = strcmp(rd_kafka_topic_name(message->rkt), sink->outputs[0].name) != 0;
     kafka_output_limit(&sink->outputs[is_rejected], bytes);
 }
 
@@ -300,8 +299,8 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
     sink->delivery_error = RD_KAFKA_RESP_ERR_NO_ERROR;
     sink->is_committing = false;
     if (!sink->is_transactional) return SINK_OK;
-    return judge(sink, rd_kafka_begin_transaction(sink->client->handle), "a transaction cannot begin",
-                 error);
+    return judge(sink, rd_kafka_begin_transaction(sink->client->handle),
+                 "a transaction cannot begin", error);
 }
 
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
@@ -320,7 +319,8 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
 }
 
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
-    if (!kafka_flight_wait(sink->flight, timeout_ms)) rd_kafka_flush(sink->client->handle, START_MS);
+    if (!kafka_flight_wait(sink->flight, timeout_ms))
+        rd_kafka_flush(sink->client->handle, START_MS);
     kafka_sink_serve(sink);
 }
 
@@ -370,7 +370,8 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
     }
     rd_kafka_topic_partition_list_t *list = kafka_source_list(source, offsets, count);
     enum sink_verdict verdict = judge(
-        sink, rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata, timeout_ms),
+        sink,
+        rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata, timeout_ms),
         "offsets cannot join the transaction", error);
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
@@ -400,10 +401,10 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
         rd_kafka_flush(sink->client->handle, START_MS);
     }
     const enum sink_verdict verdict =
-        sink->is_transactional ? commit_transaction(sink, source, offsets, count, may_commit,
-                                                    context, timeout_ms, error)
-                               : commit_plain(sink, source, offsets, count, may_commit, context,
-                                              timeout_ms, error);
+        sink->is_transactional
+            ? commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
+                                 error)
+            : commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error);
     if (verdict == SINK_OK) sink->refusal_count = 0;
     return verdict;
 }
