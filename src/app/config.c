@@ -26,25 +26,19 @@ const struct setting instance_setting_table[] = {
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
 
+#define PROPERTY(section_, name_, fallback_, flags_, help_)                                        \
+    {                                                                                              \
+        .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
+        .help = (help_)                                                                            \
+    }
 const struct setting config_defaults[] = {
-    {.section = "kafka",
-     .name = "bootstrap.servers",
-     .fallback = "localhost:9092",
-     .help = "the brokers to ask first"},
-    {.section = "consumer",
-     .name = "session.timeout.ms",
-     .fallback = "10000",
-     .flags = CONFIG_CLASSIC_ONLY,
-     .help = "how soon the group notices that an instance is gone"},
-    {.section = "consumer",
-     .name = "heartbeat.interval.ms",
-     .fallback = "1000",
-     .flags = CONFIG_CLASSIC_ONLY,
-     .help = "at most a third of session.timeout.ms"},
-    {.section = "producer",
-     .name = "transaction.timeout.ms",
-     .fallback = "10000",
-     .help = "how soon the broker ends the transaction of an instance that is gone"},
+    PROPERTY("kafka", "bootstrap.servers", "localhost:9092", 0, "the brokers to ask first"),
+    PROPERTY("consumer", "session.timeout.ms", "10000", CONFIG_CLASSIC_ONLY,
+             "how soon the group notices that an instance is gone"),
+    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CONFIG_CLASSIC_ONLY,
+             "at most a third of session.timeout.ms"),
+    PROPERTY("producer", "transaction.timeout.ms", "10000", 0,
+             "how soon the broker ends the transaction of an instance that is gone"),
     SETTING_END};
 
 /* Keys are shown in this order. */

@@ -95,12 +95,6 @@ bool log_allow(struct log_limit *limit, const char *message, int64_t now_ms,
 
 /* --- how a line looks ------------------------------------------------------------------------- */
 
-static unsigned code_point(const unsigned char *p, size_t length) {
-    if (length == 1) return p[0];
-    if (length == 2) return (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu);
-    return (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu);
-}
-
 /* Adds one character, escaped where it must be, and answers how many bytes it took. */
 static size_t put_character(struct text *out, enum log_format format, const char *bytes,
                             size_t count) {
@@ -115,7 +109,7 @@ static size_t put_character(struct text *out, enum log_format format, const char
     else if (special != NULL)
         text_format(out, "\\%c", letters[special - escaped]);
     else if (utf8_is_control(p, length))
-        text_format(out, "\\u%04x", code_point(p, length));
+        text_format(out, "\\u%04x", utf8_code(p, length));
     else
         text_add_bytes(out, bytes, length);
     return length == 0 ? 1 : length;
