@@ -41,9 +41,7 @@ struct log_settings {
 extern const struct setting log_setting_table[];
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-
 enum log_format { LOG_LOGFMT, LOG_JSON };
-
 enum log_kind { LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_FLOAT, LOG_KIND_TEXT };
 
 /* One name=value of a line. Borrows name and text until log_write returns. */

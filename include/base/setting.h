@@ -40,10 +40,9 @@ struct setting_names {
     int count;
 };
 
-/* Flags. */
-enum {
-    SETTING_SECRET = 1,     /* never shown; NAME_file names a file that holds it */
-    SETTING_RELOADABLE = 2, /* may change while rollcall runs */
+enum {                         /* flags */
+       SETTING_SECRET = 1,     /* never shown; NAME_file names a file that holds it */
+       SETTING_RELOADABLE = 2, /* may change while rollcall runs */
 };
 
 struct setting {
@@ -85,18 +84,17 @@ struct setting {
 #define SETTING_END                                                                                \
     { .section = NULL }
 
-/* Parses text and stores it in the module's struct, in place of what is there. False: the error is
- * why, without the setting's name and never with a secret. Borrows all. */
+/* Parses text into the module's struct, in place of what is there. False: the error is why, without
+ * the setting's name and never with a secret. Borrows all. */
 bool setting_set(const struct setting *setting, void *module, const char *text,
                  struct error *error);
 
-/* Writes the value as setting_set takes it; secrets too. Borrows all. */
+/* Writes the value as setting_set takes it; secrets too. */
 void setting_print(const struct setting *setting, const void *module, FILE *out);
 
 /* Writes which values are allowed: "1 to 60000", "earliest, latest"; "" if any text is. */
 void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES]);
 
-/* Frees the value. */
 void setting_release(const struct setting *setting, void *module);
 
 /* A whole number from min to max. False: the error is why. Borrows text and error. */

@@ -107,12 +107,6 @@ static void end_line(struct top *top) {
     screen_line(&top->screen, &top->line);
 }
 
-/* What was added is a sentence. */
-static void end_sentence(struct top *top) {
-    screen_sentence(&top->screen, text_string(&top->line));
-    text_clear(&top->line);
-}
-
 static void say_head(struct top *top) {
     const time_t now = clock_wall_ms() / 1000;
     struct tm utc = {0};
@@ -170,7 +164,7 @@ static bool say_instance(struct top *top) {
                     "no figures of the instance: %s; start `rollcall run`, or set http.listen as "
                     "the instance has it",
                     error.text);
-        end_sentence(top);
+        screen_sentence(&top->screen, &top->line);
         return false;
     }
     say_counters(top);
@@ -268,7 +262,7 @@ static void say_redis(struct top *top) {
     if (is_good) return;
     text_format(&top->line, "no figures of Redis: %s%s", error.text,
                 is_open ? "" : "; start Redis, or set redis.url");
-    end_sentence(top);
+    screen_sentence(&top->screen, &top->line);
 }
 
 /* --- turns ------------------------------------------------------------------------------------ */
