@@ -87,18 +87,6 @@ static void remove_folder(struct demo *demo) {
     rmdir(demo->folder);
 }
 
-static bool wait_for_redis(struct demo *demo) {
-    const int64_t deadline_ms = clock_ms() + REDIS_START_MS;
-    while (!redis_link_open(demo->link, &demo->error)) {
-        if (commands_are_stopped()) return error_set(&demo->error, "interrupted");
-        if (!child_is_running(&demo->redis) || clock_ms() >= deadline_ms) {
-            return error_set(&demo->error, "redis-server does not start: see %s", demo->redis_log);
-        }
-        clock_sleep_ms(20);
-    }
-    return true;
-}
-
 static bool start_redis(struct demo *demo) {
     char port[16], url[64];
     demo->redis_port = free_port();
@@ -115,7 +103,15 @@ static bool start_redis(struct demo *demo) {
                          why.text);
     }
     demo->link = redis_link_create(url, demo->config.redis.timeout_ms, &demo->error);
-    return demo->link != NULL && wait_for_redis(demo);
+    if (demo->link == NULL) return false;
+    const int64_t deadline_ms = clock_ms() + REDIS_START_MS;
+    while (!redis_link_open(demo->link, &demo->error)) {
+        if (commands_are_stopped()) return error_set(&demo->error, "interrupted");
+        if (!child_is_running(&demo->redis) || clock_ms() >= deadline_ms)
+            return error_set(&demo->error, "redis-server does not start: see %s", demo->redis_log);
+        clock_sleep_ms(20);
+    }
+    return true;
 }
 
 static bool start_broker(struct demo *demo) {
@@ -125,10 +121,8 @@ static bool start_broker(struct demo *demo) {
     demo->mock = kafka_mock_create(BROKERS, &demo->error);
     if (demo->mock == NULL) return false;
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
-        if (topics[i][0] != '\0' &&
-            !kafka_mock_create_topic(demo->mock, topics[i], PARTITIONS, &demo->error)) {
-            return false;
-        }
+        if (topics[i][0] == '\0') continue;
+        if (!kafka_mock_create_topic(demo->mock, topics[i], PARTITIONS, &demo->error)) return false;
     }
     kafka_conf_put(&demo->config.kafka, "bootstrap.servers", kafka_mock_bootstrap(demo->mock));
     return true;
@@ -206,17 +200,19 @@ static bool look_after(struct demo *demo, int64_t sent_count) {
     return true;
 }
 
-/* The generator's throttle. */
-static bool may_go_on(void *user, int64_t sent_count) {
-    struct demo *demo = user;
-    for (;;) {
-        if (!look_after(demo, sent_count)) {
-            demo->has_failed = true;
-            return false;
-        }
-        if (sent_count - demo->counted <= AHEAD_MAX) return true;
+/* Waits until no more than ahead_max events are not yet counted. */
+static bool wait_for_counts(struct demo *demo, int64_t sent_count, int64_t ahead_max) {
+    while (look_after(demo, sent_count)) {
+        if (sent_count - demo->counted <= ahead_max) return true;
         clock_sleep_ms(10);
     }
+    demo->has_failed = true;
+    return false;
+}
+
+/* The generator's throttle. */
+static bool may_go_on(void *user, int64_t sent_count) {
+    return wait_for_counts(user, sent_count, AHEAD_MAX);
 }
 
 static void note_sent(void *user, const struct event *event) {
@@ -232,11 +228,7 @@ static bool generate(struct demo *demo) {
     const bool is_right = generator_run(&demo->plan, &demo->config, &hooks, &result, &error);
     if (demo->has_failed) return false;
     if (!is_right) return error_set(&demo->error, "the generator: %s", error.text);
-    while (demo->counted < result.sent_count) {
-        if (!look_after(demo, result.sent_count)) return false;
-        clock_sleep_ms(10);
-    }
-    return true;
+    return wait_for_counts(demo, result.sent_count, 0);
 }
 
 static bool end_run(struct demo *demo) {
@@ -263,9 +255,8 @@ static void print_lines(const struct demo *demo) {
 
 /* The whole of it, up to the counts in Redis. */
 static bool play(struct demo *demo) {
-    if (!make_folder(demo) || !start_redis(demo) || !start_broker(demo) || !start_run(demo)) {
+    if (!make_folder(demo) || !start_redis(demo) || !start_broker(demo) || !start_run(demo))
         return false;
-    }
     printf("A broker inside this program at %s, topic %s with %d partitions;\n"
            "a redis-server of its own on port %d; rollcall run, which logs to %s.\n\n",
            kafka_mock_bootstrap(demo->mock), demo->config.source.topic, PARTITIONS,
@@ -275,10 +266,9 @@ static bool play(struct demo *demo) {
     demo->counted_ms = start_ms;
     if (!generate(demo)) return false;
     const double seconds = (double)(clock_ms() - start_ms) / 1000;
-    if (!end_run(demo)) return false;
-    if (!demo_counts_read(&demo->found, demo->link, demo->config.redis.prefix, &demo->error)) {
+    if (!end_run(demo) ||
+        !demo_counts_read(&demo->found, demo->link, demo->config.redis.prefix, &demo->error))
         return false;
-    }
     printf("  %" PRId64 " events generated and counted in %.1f s\n\nThe largest counts:\n\n",
            demo->counted, seconds);
     return true;

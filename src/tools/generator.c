@@ -8,6 +8,7 @@
 
 #include "app/commands.h"
 #include "app/config.h"
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -171,9 +172,9 @@ static void report_progress(struct run *run, int64_t now_ms) {
 /* How many events are due by now. */
 static int64_t due_count(const struct run *run, int64_t now_ms) {
     const struct generator_plan *plan = run->plan;
-    int64_t due = plan->rate > 0 ? (now_ms - run->start_ms) * plan->rate / 1000 + 1 : INT64_MAX;
-    if (plan->count > 0 && due > plan->count) due = plan->count;
-    return due;
+    const int64_t end = plan->count > 0 ? plan->count : INT64_MAX;
+    if (plan->rate == 0) return end;
+    return clamp((now_ms - run->start_ms) * plan->rate / 1000 + 1, 0, end);
 }
 
 static bool send_all(struct run *run, struct error *error) {
