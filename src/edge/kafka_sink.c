@@ -254,31 +254,40 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     return SINK_OK;
 }
 
+/* How to grant what Kafka denies; false if it denies nothing. */
+static bool find_right(const struct kafka_sink *sink, rd_kafka_resp_err_t code, struct error *fix) {
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        error_set(fix,
+                  "allow this user the transactional id: kafka-acls.sh --add --operation Write "
+                  "--operation Describe --transactional-id %s; if instance.id is not set, allow "
+                  "all ids that begin like it: --resource-pattern-type prefixed",
+                  sink->options.transactional_id);
+        return true;
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        error_set(fix, "add the ACL Read on the group");
+        return true;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        error_set(fix, "allow this user to Read topic %s, and to Write and Describe %s and %s",
+                  sink->options.input_topic, sink->outputs[0].name, sink->outputs[1].name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Takes the failure. */
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
                                const char *what, struct error *error) {
     if (failure == NULL) return SINK_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_REPLACE;
+    struct error fix;
     error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
-    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
-        error_set(error,
-                  "Kafka denies access: %s: %s; allow this user the transactional id: "
-                  "kafka-acls.sh --add --operation Write --operation Describe --transactional-id "
-                  "%s; if instance.id is not set, allow all ids that begin like it: "
-                  "--resource-pattern-type prefixed",
-                  what, rd_kafka_error_string(failure), sink->options.transactional_id);
-        verdict = SINK_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-        error_set(error, "Kafka denies access: %s: %s; add the ACL Read on the group", what,
-                  rd_kafka_error_string(failure));
-        verdict = SINK_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
-               code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
-        error_set(error,
-                  "Kafka denies access: %s: %s; allow this user to Read topic %s, and to Write and "
-                  "Describe %s and %s",
-                  what, rd_kafka_error_string(failure), sink->options.input_topic,
-                  sink->outputs[0].name, sink->outputs[1].name);
+    if (find_right(sink, code, &fix)) {
+        error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
+                  fix.text);
         verdict = SINK_STOP;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;

@@ -116,10 +116,10 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
     rd_kafka_error_t *failure = rd_kafka_seek_partitions(stream->consumer, list, SEEK_TIMEOUT_MS);
     rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_resume_partitions(stream->consumer, list);
-    if (failure != NULL) rd_kafka_error_destroy(failure);
+    rd_kafka_error_destroy(failure);
     rd_kafka_topic_partition_list_destroy(list);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+           error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
                      stream->partition, (long long)offset, rd_kafka_err2str(err));
 }
 

@@ -48,7 +48,7 @@ static void reassign(struct world *world, bool is_drained) {
 
 /* A member notices what the group has become; not while it still answers to what it was given,
  * since the client does not join again before. What it held without a break it may go on holding; a
- * static member may do so even where it was expelled meanwhile (edge/kafka_member.h). */
+ * static member may do so even where it was expelled meanwhile (edge/kafka_group.c). */
 static void learn(struct world *world, struct instance *instance) {
     if (instance->owns == OWNS_FINDING) return;
     bool is_owner = instance == &world->instances[world->owner];
