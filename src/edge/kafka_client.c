@@ -49,6 +49,15 @@ void kafka_client_log(rd_kafka_conf_t *conf) {
     rd_kafka_conf_set_log_cb(conf, take_line);
 }
 
+static void ring(rd_kafka_t *client, void *alarm) {
+    (void)client;
+    alarm_ring(alarm);
+}
+
+void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm) {
+    rd_kafka_queue_cb_event_enable(queue, alarm == NULL ? NULL : ring, alarm);
+}
+
 /* A request for metadata without time to wait fails in another way if there is no broker to ask. */
 static bool has_broker(rd_kafka_t *handle) {
     const struct rd_kafka_metadata *cluster = NULL;

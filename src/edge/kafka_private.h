@@ -52,6 +52,9 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
 /* Takes *client, which may be NULL, and nulls it. Waits for librdkafka's threads. */
 void kafka_client_destroy(struct kafka_client **client);
 
+/* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
+void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
+
 /* ---- kafka_group: under which id the group gave this process its partitions */
 
 struct kafka_member {

@@ -214,14 +214,9 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
     return kafka_client_create(KAFKA_CONSUMER, conf, error);
 }
 
-static void on_ready(rd_kafka_t *consumer, void *alarm) {
-    (void)consumer;
-    alarm_ring(alarm);
-}
-
 static void watch(struct kafka_source *source) {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(source->client->handle);
-    rd_kafka_queue_cb_event_enable(queue, on_ready, source->alarm);
+    kafka_client_watch(queue, source->alarm);
     rd_kafka_queue_destroy(queue);
 }
 
@@ -305,9 +300,8 @@ static bool join(struct kafka_source *source, struct error *error) {
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->client->handle, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     source->is_subscribed = err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (source->is_subscribed) return true;
-    return error_set(error, "cannot subscribe to topic %s: %s", source->topic,
-                     rd_kafka_err2str(err));
+    return source->is_subscribed || error_set(error, "cannot subscribe to topic %s: %s",
+                                              source->topic, rd_kafka_err2str(err));
 }
 
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error) {
