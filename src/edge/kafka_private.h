@@ -23,6 +23,9 @@
 rd_kafka_conf_t *kafka_conf_build(const struct properties *kafka, const struct properties *own,
                                   enum kafka_role role, struct error *error);
 
+/* Makes the client. Takes conf. NULL with an error. */
+rd_kafka_t *kafka_conf_open(rd_kafka_conf_t *conf, enum kafka_role role, struct error *error);
+
 /* Sets what rollcall owns. Requires that librdkafka knows the property and takes the value. */
 void kafka_conf_own(rd_kafka_conf_t *conf, const char *name, const char *value);
 void kafka_conf_own_number(rd_kafka_conf_t *conf, const char *name, long long value);
@@ -49,13 +52,18 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
 /* Takes *client, which may be NULL, and nulls it. Waits for librdkafka's threads. */
 void kafka_client_destroy(struct kafka_client **client);
 
-/* ---- kafka_member: under which id the group gave this process its partitions */
+/* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
+void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
+
+/* ---- kafka_group: under which id the group gave this process its partitions */
 
 struct kafka_member {
     rd_kafka_t *consumer;
     pthread_mutex_t lock; /* guards the id */
     char *id;             /* when the first of what is held was given, or NULL */
 };
+
+enum kafka_member_state { KAFKA_MEMBER_NONE, KAFKA_MEMBER_SAME, KAFKA_MEMBER_OTHER };
 
 /* Keeps the consumer. */
 void kafka_member_init(struct kafka_member *member, rd_kafka_t *consumer);
@@ -65,12 +73,12 @@ void kafka_member_fini(struct kafka_member *member);
  * come later under a newer id cannot make the older ones valid. */
 void kafka_member_take_id(struct kafka_member *member);
 
-/* From any thread: whether the group knows this process by the id that was taken; or by another. */
-bool kafka_member_is_same(struct kafka_member *member);
-bool kafka_member_is_other(struct kafka_member *member);
+/* From any thread: whether the group knows this process by the id that was taken, by another, or
+ * not at all. */
+enum kafka_member_state kafka_member_state(struct kafka_member *member);
 
-/* ---- kafka_group, from any thread; each waits timeout_ms at most for each of two answers of
- * Kafka */
+/* ---- the group's rest, from any thread; each call waits timeout_ms at most for each of two
+ * answers of Kafka */
 
 /* True if the group, of the classic protocol, is at rest and a partition of topic has no owner.
  * False also where Kafka does not answer or may not tell. */
@@ -85,6 +93,15 @@ bool kafka_group_may_read(rd_kafka_t *client, const char *group, int timeout_ms)
  * (ConsumerProtocolAssignment); -1 if it is malformed. */
 int kafka_group_count_assigned(const void *assignment, size_t bytes, const char *topic);
 
+/* The offsets, with their origins, as they are committed. The caller owns the list. */
+rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
+                                                   const struct kafka_committed *items,
+                                                   size_t count);
+
+/* Commits without a transaction. After a timeout it may still happen. */
+bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
+                         size_t count, int timeout_ms, struct error *error);
+
 /* ---- kafka_source, from any thread */
 
 /* The consumer. It is not replaced until it is returned, which is to be soon. */
@@ -95,17 +112,6 @@ const struct kafka_source_settings *kafka_source_settings(const struct kafka_sou
 
 /* True as long as the group knows this process by the member id to which it gave the partitions. */
 bool kafka_source_is_same_member(struct kafka_source *source);
-
-/* ---- kafka_offsets, from any thread */
-
-/* The offsets, with their origins, as they are committed. The caller owns the list. */
-rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
-                                                   const struct kafka_committed *items,
-                                                   size_t count);
-
-/* Commits without a transaction. After a timeout it may still happen. */
-bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
-                         size_t count, int timeout_ms, struct error *error);
 
 /* ---- kafka_stream */
 

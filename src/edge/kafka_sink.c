@@ -78,20 +78,19 @@ static void on_too_large(struct kafka_sink *sink, const rd_kafka_message_t *mess
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer;
     struct kafka_sink *sink = opaque;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
-        message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
-        message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    const rd_kafka_resp_err_t err = message->err;
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+        err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
     if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        sink->delivery_error = message->err;
-        sink->refusal_count += message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
-                               message->err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
+        sink->delivery_error = err;
+        sink->refusal_count +=
+            err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP || err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
     }
-    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) on_too_large(sink, message);
+    if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) on_too_large(sink, message);
     log_warn("A record was not delivered", log_text("topic", rd_kafka_topic_name(message->rkt)),
-             log_int("partition", message->partition),
-             log_text("error", rd_kafka_err2name(message->err)));
+             log_int("partition", message->partition), log_text("error", rd_kafka_err2name(err)));
 }
 
 static void close_producer(struct kafka_sink *sink) {
@@ -189,62 +188,46 @@ void kafka_sink_destroy(struct kafka_sink **sink) {
     *sink = NULL;
 }
 
-/* The input topic's partitions, and both outputs' by is_rejected (-1: not written). */
+/* Of the input topic, and of both outputs by is_rejected; one that is not written has as many. */
 struct partition_counts {
     int input, outputs[2];
 };
 
-static enum sink_verdict look_at_topics(struct kafka_sink *sink, struct kafka_source *source,
-                                        int timeout_ms, struct partition_counts *counts,
-                                        struct error *error) {
+static bool look_at_topics(struct kafka_sink *sink, struct kafka_source *source, int timeout_ms,
+                           struct partition_counts *counts, struct error *error) {
     struct topic_facts facts;
     if (kafka_topics_look(source, sink->options.input_topic, timeout_ms, &facts, error) !=
         TOPICS_OK) {
-        return SINK_RETRY;
+        return false;
     }
     counts->input = facts.partition_count;
     for (int i = 0; i < 2; i++) {
-        counts->outputs[i] = -1;
+        counts->outputs[i] = counts->input;
         if (!kafka_output_is_written(&sink->outputs[i])) continue;
         if (kafka_topics_look_with(sink->client->handle, sink->outputs[i].name, timeout_ms, &facts,
                                    error) != TOPICS_OK) {
-            return SINK_RETRY;
+            return false;
         }
         counts->outputs[i] = facts.partition_count;
     }
-    return SINK_OK;
-}
-
-static bool differ(const struct partition_counts *counts) {
-    return counts->outputs[0] != counts->input ||
-           (counts->outputs[1] >= 0 && counts->outputs[1] != counts->input);
+    return true;
 }
 
 /* Topics that differ may be about to grow, one after the other: they are counted once they have
  * stayed the same for a moment. */
-static enum sink_verdict look_until_still(struct kafka_sink *sink, struct kafka_source *source,
-                                          int timeout_ms, struct partition_counts *counts,
-                                          struct error *error) {
-    struct partition_counts before = {0};
-    enum sink_verdict verdict = look_at_topics(sink, source, timeout_ms, counts, error);
-    for (int look = 1; verdict == SINK_OK && look < LOOKS_MAX && differ(counts) &&
-                       memcmp(&before, counts, sizeof before) != 0;
-         look++) {
-        before = *counts;
-        clock_sleep_ms(LOOK_AGAIN_MS);
-        verdict = look_at_topics(sink, source, timeout_ms, counts, error);
-    }
-    return verdict;
-}
-
 enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
                                               int timeout_ms, struct error *error) {
-    struct partition_counts counts;
-    enum sink_verdict verdict = look_until_still(sink, source, timeout_ms, &counts, error);
-    if (verdict != SINK_OK) return verdict;
+    struct partition_counts counts = {0}, before;
+    bool is_still = false;
+    for (int look = 0; look < LOOKS_MAX && !is_still; look++) {
+        if (look > 0) clock_sleep_ms(LOOK_AGAIN_MS);
+        before = counts;
+        if (!look_at_topics(sink, source, timeout_ms, &counts, error)) return SINK_RETRY;
+        is_still = memcmp(&before, &counts, sizeof before) == 0 ||
+                   (counts.outputs[0] == counts.input && counts.outputs[1] == counts.input);
+    }
     for (int i = 0; i < 2; i++) {
         struct kafka_output *output = &sink->outputs[i];
-        if (counts.outputs[i] < 0) continue;
         output->keeps_partition = counts.outputs[i] == counts.input;
         if (output->keeps_partition) continue;
         log_info("Input and output differ in partitions: records go by key",
@@ -254,31 +237,40 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     return SINK_OK;
 }
 
+/* How to grant what Kafka denies; false if it denies nothing. */
+static bool find_right(const struct kafka_sink *sink, rd_kafka_resp_err_t code, struct error *fix) {
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        error_set(fix,
+                  "allow this user the transactional id: kafka-acls.sh --add --operation Write "
+                  "--operation Describe --transactional-id %s; if instance.id is not set, allow "
+                  "all ids that begin like it: --resource-pattern-type prefixed",
+                  sink->options.transactional_id);
+        return true;
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        error_set(fix, "add the ACL Read on the group");
+        return true;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        error_set(fix, "allow this user to Read topic %s, and to Write and Describe %s and %s",
+                  sink->options.input_topic, sink->outputs[0].name, sink->outputs[1].name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Takes the failure. */
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
                                const char *what, struct error *error) {
     if (failure == NULL) return SINK_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_REPLACE;
+    struct error fix;
     error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
-    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
-        error_set(error,
-                  "Kafka denies access: %s: %s; allow this user the transactional id: "
-                  "kafka-acls.sh --add --operation Write --operation Describe --transactional-id "
-                  "%s; if instance.id is not set, allow all ids that begin like it: "
-                  "--resource-pattern-type prefixed",
-                  what, rd_kafka_error_string(failure), sink->options.transactional_id);
-        verdict = SINK_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-        error_set(error, "Kafka denies access: %s: %s; add the ACL Read on the group", what,
-                  rd_kafka_error_string(failure));
-        verdict = SINK_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
-               code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
-        error_set(error,
-                  "Kafka denies access: %s: %s; allow this user to Read topic %s, and to Write and "
-                  "Describe %s and %s",
-                  what, rd_kafka_error_string(failure), sink->options.input_topic,
-                  sink->outputs[0].name, sink->outputs[1].name);
+    if (find_right(sink, code, &fix)) {
+        error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
+                  fix.text);
         verdict = SINK_STOP;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;

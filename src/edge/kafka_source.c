@@ -89,7 +89,7 @@ static void open_given(struct kafka_source *source, const rd_kafka_topic_partiti
 
 /* The group knows this process by another id than what is held was given to. */
 static bool was_replaced(struct kafka_source *source) {
-    return source->held->cnt > 0 && kafka_member_is_other(&source->member);
+    return source->held->cnt > 0 && kafka_member_state(&source->member) == KAFKA_MEMBER_OTHER;
 }
 
 static void open_taken(struct kafka_source *source, bool is_lost,
@@ -214,14 +214,9 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
     return kafka_client_create(KAFKA_CONSUMER, conf, error);
 }
 
-static void on_ready(rd_kafka_t *consumer, void *alarm) {
-    (void)consumer;
-    alarm_ring(alarm);
-}
-
 static void watch(struct kafka_source *source) {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(source->client->handle);
-    rd_kafka_queue_cb_event_enable(queue, on_ready, source->alarm);
+    kafka_client_watch(queue, source->alarm);
     rd_kafka_queue_destroy(queue);
 }
 
@@ -294,7 +289,7 @@ bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
 
 bool kafka_source_is_same_member(struct kafka_source *source) {
     kafka_source_borrow(source);
-    const bool is_same = kafka_member_is_same(&source->member);
+    const bool is_same = kafka_member_state(&source->member) == KAFKA_MEMBER_SAME;
     kafka_source_return(source);
     return is_same;
 }
@@ -305,9 +300,8 @@ static bool join(struct kafka_source *source, struct error *error) {
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->client->handle, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     source->is_subscribed = err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (source->is_subscribed) return true;
-    return error_set(error, "cannot subscribe to topic %s: %s", source->topic,
-                     rd_kafka_err2str(err));
+    return source->is_subscribed || error_set(error, "cannot subscribe to topic %s: %s",
+                                              source->topic, rd_kafka_err2str(err));
 }
 
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error) {
@@ -333,7 +327,7 @@ static bool start_over(struct kafka_source *source, const char *why, struct erro
 }
 
 /* Where librdkafka keeps what it should have given up: a member that was expelled and taken back
- * (see kafka_member), and a partition whose position is not in the log any more. That one it no
+ * (see kafka_group), and a partition whose position is not in the log any more. That one it no
  * longer fetches, nor seeks in; a new assignment revives it, at which the watermarks are compared
  * with the log, and the gap is found. */
 static bool start_over_if_need_be(struct kafka_source *source, struct error *error) {

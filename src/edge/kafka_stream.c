@@ -30,13 +30,8 @@ struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, 
     return stream;
 }
 
-static void on_ready(rd_kafka_t *consumer, void *alarm) {
-    (void)consumer;
-    alarm_ring(alarm);
-}
-
 void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm) {
-    rd_kafka_queue_cb_event_enable(stream->queue, alarm == NULL ? NULL : on_ready, alarm);
+    kafka_client_watch(stream->queue, alarm);
 }
 
 void kafka_stream_close(struct kafka_stream **stream) {
@@ -67,18 +62,17 @@ static bool on_error(struct reading *reading, const rd_kafka_message_t *message)
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         atomic_store(reading->stream->is_stranded, true);
     }
-    if (is_unreadable(message->err)) {
-        reading->verdict = STREAM_UNREADABLE;
-        log_error("Records cannot be read: the partition stands still until they can",
-                  log_int("partition", reading->stream->partition),
-                  log_int("offset", message->offset),
-                  log_text("reason", rd_kafka_message_errstr(message)));
-        return false;
+    if (!is_unreadable(message->err)) {
+        log_warn("Kafka partition", log_int("partition", reading->stream->partition),
+                 log_text("error", rd_kafka_err2name(message->err)),
+                 log_text("reason", rd_kafka_message_errstr(message)));
+        return true;
     }
-    log_warn("Kafka partition", log_int("partition", reading->stream->partition),
-             log_text("error", rd_kafka_err2name(message->err)),
-             log_text("reason", rd_kafka_message_errstr(message)));
-    return true;
+    reading->verdict = STREAM_UNREADABLE;
+    log_error("Records cannot be read: the partition stands still until they can",
+              log_int("partition", reading->stream->partition), log_int("offset", message->offset),
+              log_text("reason", rd_kafka_message_errstr(message)));
+    return false;
 }
 
 static bool on_record(struct reading *reading, rd_kafka_message_t *message) {
@@ -116,10 +110,10 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
     rd_kafka_error_t *failure = rd_kafka_seek_partitions(stream->consumer, list, SEEK_TIMEOUT_MS);
     rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_resume_partitions(stream->consumer, list);
-    if (failure != NULL) rd_kafka_error_destroy(failure);
+    rd_kafka_error_destroy(failure);
     rd_kafka_topic_partition_list_destroy(list);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+           error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
                      stream->partition, (long long)offset, rd_kafka_err2str(err));
 }
 
