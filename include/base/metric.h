@@ -64,7 +64,7 @@ struct metric_row {
 void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);
 
 /* A gauge that is always 1 and informs by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
- * ready-made, escaped by the caller. Keeps the strings. */
+ * ready-made, escaped by the caller. Keeps name and help. */
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels);
 

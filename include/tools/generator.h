@@ -1,4 +1,4 @@
-/* generator: made-up events into a Kafka topic, at a rate.
+/* generator: made-up events into a Kafka topic, at a rate; and the two commands that do that.
  *
  * Threads:  generator_run belongs to its caller's thread, which also calls the hooks.
  * Waits:    for the rate, for room in librdkafka's queue, and in the end for acknowledgements.
@@ -22,7 +22,10 @@ enum {
 
 enum { GENERATOR_NOW = -1 };
 
-/* The options of `generate` and `demo`. */
+extern const struct command command_demo;
+extern const struct command command_generate;
+
+/* The options of both. */
 struct generator_plan {
     int64_t count;           /* events; 0 is forever */
     int64_t rate;            /* a second; 0 is as fast as possible */

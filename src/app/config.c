@@ -296,25 +296,22 @@ static void print_key(const struct config *config, const struct config_key *key,
     fputc('\n', out);
 }
 
-static void print_properties(const struct properties *properties, FILE *out) {
-    for (size_t i = 0; i < properties->count; i++) {
-        const struct property *property = &properties->items[i];
-        fprintf(out, "%s = %s\n", property->name,
-                kafka_names_is_secret(property->name) ? "***" : property->value);
-    }
-}
-
 void config_print(const struct config *config, FILE *out) {
-    const struct properties *const properties[] = {&config->kafka, &config->consumer,
-                                                   &config->producer};
+    const struct properties none = {0};
+    const struct properties *const by_role[] = {&config->kafka, &config->consumer,
+                                                &config->producer};
     const char *section;
     struct config_key key;
     for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
-        const int role = config_role(section);
+        const struct properties *properties = s <= KAFKA_PRODUCER ? by_role[s] : &none;
         fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", section);
         for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
             if (strcmp(key.setting->section, section) == 0) print_key(config, &key, out);
         }
-        if (role >= 0) print_properties(properties[role], out);
+        for (size_t i = 0; i < properties->count; i++) {
+            const struct property *property = &properties->items[i];
+            fprintf(out, "%s = %s\n", property->name,
+                    kafka_names_is_secret(property->name) ? "***" : property->value);
+        }
     }
 }

@@ -19,7 +19,6 @@
 #include "edge/kafka_mock.h"
 #include "edge/redis_link.h"
 #include "tools/child.h"
-#include "tools/commands.h"
 #include "tools/demo_counts.h"
 #include "tools/generator.h"
 

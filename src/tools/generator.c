@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/setting.h"
 #include "edge/kafka_feed.h"
-#include "tools/commands.h"
 
 enum { STEP_EVENTS = 1000, STEP_MS = 100, PACE_MS = 5, PROGRESS_MS = 5000, LOOK_MS = 1000 };
 
