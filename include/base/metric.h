@@ -72,7 +72,7 @@ void metrics_add_info(struct metrics *metrics, const char *name, const char *hel
  * series that was removed comes back with the numbers it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
 
-/* Shows the series no more, e.g. when a partition is given away; its cell stays good. Nothing happens
+/* Stops showing the series, e.g. when a partition is given away; its cell stays good. Nothing happens
  * if there is no such series. */
 void metric_cell_remove(struct metric *metric, const char *label_value);
 
