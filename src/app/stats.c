@@ -20,8 +20,8 @@ void stats_create(struct stats *stats) {
     metrics_add_table(metrics, assignment_metric_table, &stats->assignment);
     metrics_add_table(metrics, own_table, stats);
     char labels[128];
-    snprintf(labels, sizeof labels, "version=\"%s\",librdkafka=\"%s\"",
-             ROLLCALL_VERSION, kafka_names_version());
+    snprintf(labels, sizeof labels, "version=\"%s\",librdkafka=\"%s\"", ROLLCALL_VERSION,
+             kafka_names_version());
     metrics_add_info(metrics, "rollcall_build_info", "Versions of this build.", labels);
 }
 
