@@ -1,17 +1,8 @@
-<<<<<<< HEAD
-/* The floor: what librdkafka itself costs for rollcall's job without the job. Consumes a topic,
- * produces the same bytes to the same partition of another, and commits the offsets in a
- * transaction every 100 ms, until SIGTERM. Counts nothing, judges nothing, survives nothing: it is
- * for one member and no faults, and ends at the first error. As it is, it loses the records'
- * headers and timestamps; with --whole it keeps them, as whoever passes on the records of others
- * must. */
-=======
 /* The floor: the cost of librdkafka alone for rollcall's traffic. Consumes a topic, produces the
  * same bytes to the same partition of another topic, and commits the offsets in a transaction every
  * 100 ms, until SIGTERM. It neither counts nor judges records, supports only a single member, and
  * exits at the first error. By default it loses headers and timestamps; with --whole it keeps them,
  * as a program that forwards records must. */
->>>>>>> words-tests
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>

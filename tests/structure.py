@@ -237,7 +237,7 @@ BROKEN = [
     (state, "src/app/pipeline.c", "static const char *name;\n"),
     (state, "src/app/assignment.c", "static struct pool {\n    int n;\n} pool;\n"),
     (state, "src/flow/tally.c", "static _Thread_local bool is_here;\n"),
-    (time, "src/edge/redis_checkpoint.c", "put(time(NULL));\n"),
+    (time, "src/edge/redis_call.c", "put(time(NULL));\n"),
     (time, "src/app/top.c", "nanosleep(&t, NULL);\n"),
     (randomness, "src/flow/publish.c", "delay = random() % 5;\n"),
     (columns, "include/base/text.h", "x" * 101 + "\n"),

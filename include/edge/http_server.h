@@ -23,6 +23,7 @@ enum {
     HTTP_REQUEST_BYTES_MAX = 16 * 1024,
 };
 
+struct addrinfo;
 struct http_request;
 
 struct http_reply {
@@ -38,9 +39,9 @@ typedef void http_handler(void *context, const char *path, const struct http_req
 struct http_server;
 
 /* Listens on HOST:PORT and begins to answer. HOST is an address ([::1]:9464 with brackets) or a
- * name that has one; port 0 takes a free one. Keeps context, borrows listen_on. Answers NULL,
- * with an error that names the address and the fix, if it is not of that form, cannot be bound, or
- * memory or threads run out. */
+ * name that has one; port 0 takes a free one. Keeps context, borrows listen_on. NULL, with an error
+ * that names the address and the fix, if it is not of that form, cannot be bound, or memory or
+ * threads run out. */
 struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
                                        struct error *error);
 
@@ -49,6 +50,10 @@ void http_server_destroy(struct http_server **server);
 
 /* The port that it listens on. */
 uint16_t http_server_port(const struct http_server *server);
+
+/* From any thread: the addresses of HOST:PORT, for TCP, to be freed with freeaddrinfo(3), whose
+ * flags these are. NULL with an error. Waits for the resolver where HOST is a name. Borrows all. */
+struct addrinfo *http_server_find(const char *listen_on, int flags, struct error *error);
 
 /* The value of an argument of the query (?name=value), decoded; "" if it has none, NULL if there is
  * no such argument. Good until the handler returns. */

@@ -1,7 +1,7 @@
 /* kafka_feed: a producer for records that were made up, for generate and demo.
  *
- * Idempotent, so that a record is written once and in order whatever the network does; no transactions.
- * It creates no topic.
+ * Idempotent, so that a record is written once and in order whatever the network does; no
+ * transactions. It creates no topic.
  *
  * Threads:  one owner.
  * Owns:     a copy of each record until the broker has acknowledged it.
@@ -39,19 +39,21 @@ void kafka_feed_destroy(struct kafka_feed **feed);
 enum kafka_feed_verdict kafka_feed_look(struct kafka_feed *feed, int timeout_ms,
                                         struct error *error);
 
-/* Sends one record without a key, to each partition in turn, so that the same records always get the same
- * places; value may be NULL. Requires that kafka_feed_look found the topic. Never waits. */
+/* Sends one record without a key, to each partition in turn, so that the same records always get
+ * the same places; value may be NULL. Requires that kafka_feed_look found the topic. Never
+ * waits. */
 enum kafka_feed_verdict kafka_feed_send(struct kafka_feed *feed, const void *value, size_t bytes,
                                         int64_t timestamp_ms, struct error *error);
 
 /* Takes acknowledgements; waits timeout_ms at most for the first. */
 void kafka_feed_poll(struct kafka_feed *feed, int timeout_ms);
 
-/* Waits until everything is acknowledged or given up, timeout_ms at most. Returns how many are not. */
+/* Waits until everything is acknowledged or given up, timeout_ms at most. Returns how many are
+ * not. */
 int kafka_feed_flush(struct kafka_feed *feed, int timeout_ms);
 
-/* How many records the broker has acknowledged, and how many were given up; the error says why the last one
- * was. */
+/* How many records the broker has acknowledged, and how many were given up; the error says why the
+ * last one was. */
 int64_t kafka_feed_delivered(const struct kafka_feed *feed);
 int64_t kafka_feed_failed(const struct kafka_feed *feed, struct error *error);
 

@@ -1,7 +1,7 @@
 /* kafka_mock: librdkafka's in-process broker, for the demo.
  *
- * It speaks Kafka's protocol on free loopback ports, to this process and to others. It has neither real
- * transactions nor fencing: good for a demo, proof of nothing.
+ * It speaks Kafka's protocol on free loopback ports, to this process and to others. It has neither
+ * real transactions nor fencing: good for a demo, proof of nothing.
  *
  * Threads:  one owner; the broker runs on threads of its own.
  * Owns:     the broker and all its topics, until destroy.

@@ -1,5 +1,6 @@
-/* kafka_names: librdkafka's properties, by librdkafka's own list (rd_kafka_conf_properties_show), which is
- * that of the version that runs. Properties that it leaves out (those of its mock broker) are unknown here.
+/* kafka_names: librdkafka's properties, by librdkafka's own list (rd_kafka_conf_properties_show),
+ * which is that of the version that runs. Properties that it leaves out (those of its mock broker)
+ * are unknown here.
  *
  * Threads:  any thread; the list is read once, and then never changes.
  * Limits:   KAFKA_NAMES_MAX properties.

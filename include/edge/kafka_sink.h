@@ -9,7 +9,8 @@
  *           calls follows librdkafka's documentation of the transactional producer.
  *
  * I1  After SINK_ABORT, SINK_REPLACE or a lost outcome, nothing is known about the open transaction
- *     until kafka_sink_abort or kafka_sink_replace returned SINK_OK; then the committed offsets tell.
+ *     until kafka_sink_abort or kafka_sink_replace returned SINK_OK; then the committed offsets
+ *     tell.
  */
 #ifndef EDGE_KAFKA_SINK_H
 #define EDGE_KAFKA_SINK_H
@@ -73,8 +74,8 @@ void kafka_sink_destroy(struct kafka_sink **sink);
 
 /* Compares partition counts: records go to the partition of their own number where input and output
  * have as many, else by key. Where they differ it looks again a moment later, since topics that are
- * about to grow do so one after the other. To be called before the first record, and whenever a topic
- * may have grown. SINK_OK or SINK_RETRY. */
+ * about to grow do so one after the other. To be called before the first record, and whenever a
+ * topic may have grown. SINK_OK or SINK_RETRY. */
 enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
                                               int timeout_ms, struct error *error);
 
@@ -96,8 +97,8 @@ void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms);
 void kafka_sink_serve(struct kafka_sink *sink);
 
 /* Commits what was sent together with the offsets. `may_commit` is asked after the group's metadata
- * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. After SINK_RETRY the
- * same call is to be made again. */
+ * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. After SINK_RETRY
+ * the same call is to be made again. */
 enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source *source,
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,

@@ -1,16 +1,16 @@
 /* kafka_source: the input topic as a member of a consumer group.
  *
  * Place:    the beginning of the flow.
- * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed and bounds
- *           from any.
+ * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed and
+ *           bounds from any.
  * Owns:     the consumer.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
- * Waits:    poll and answer never, except for librdkafka's threads where poll replaces the consumer; every
- *           other call at most its timeout, leave as long as the group takes.
+ * Waits:    poll and answer never, except for librdkafka's threads where poll replaces the
+ *           consumer; every other call at most its timeout, leave as long as the group takes.
  *
- * The group changes hands in steps: kafka_source_poll reports what it wants, the caller does what that
- * needs, for as long as that takes, and then answers. Until then the group waits, and nothing else is
- * reported.
+ * The group changes hands in steps: kafka_source_poll reports what it wants, the caller does what
+ * that needs, for as long as that takes, and then answers. Until then the group waits, and nothing
+ * else is reported.
  */
 #ifndef EDGE_KAFKA_SOURCE_H
 #define EDGE_KAFKA_SOURCE_H
@@ -55,7 +55,7 @@ struct kafka_committed {
 enum source_event {
     SOURCE_QUIET,
     SOURCE_GIVEN,  /* partitions are ours: take the streams, set the offsets to start at, answer */
-    SOURCE_TAKEN,  /* partitions are to be given away: finish what is in hand, close the streams, answer */
+    SOURCE_TAKEN,  /* partitions are to be given away: finish, close the streams, answer */
     SOURCE_LOST,   /* another owner may be at work on them already: drop what is in hand, answer */
     SOURCE_FAILED, /* only the user can fix it; the error says what */
 };
@@ -75,14 +75,15 @@ struct source_change { /* belongs to the source; good until it is answered */
     size_t count;
 };
 
-/* Does not join yet. NULL with an error if librdkafka rejects the properties. Keeps what options point
- * to. */
+/* Does not join yet. NULL with an error if librdkafka rejects the properties. Keeps what options
+ * point to. */
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error);
 /* Takes *source, which may be NULL, and nulls it; leaves the group if need be. */
 void kafka_source_destroy(struct kafka_source **source);
 
-/* Joins the group. From now on the alarm rings when kafka_source_poll has something to do; keeps it. */
+/* Joins the group. From now on the alarm rings when kafka_source_poll has something to do; keeps
+ * it. */
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error);
 
 /* Serves the group and errors; to be called at least every 100 ms. Joins again by itself where a
@@ -92,19 +93,23 @@ bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, st
 enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
                                     struct error *error);
 
-/* Answers the event: partitions that were given are read from their offsets on (streams that nobody took
- * are closed), those that were taken are given away. Requires an event that is not answered yet. */
+/* Answers the event: partitions that were given are read from their offsets on (streams that nobody
+ * took are closed), those that were taken are given away. Requires an event that is not answered
+ * yet. */
 void kafka_source_answer(struct kafka_source *source);
 
-/* Leaves the group. Requires that no stream is open; what the group still wants is answered inside. */
+/* Leaves the group. Requires that no stream is open; what the group still wants is answered
+ * inside. */
 void kafka_source_leave(struct kafka_source *source);
 
-/* To be called every few seconds: a static member that was assigned something lately repairs a group
- * that came to rest with partitions nobody owns (see kafka_group). False as SOURCE_FAILED. */
+/* To be called every few seconds: a static member that was assigned something lately repairs a
+ * group that came to rest with partitions nobody owns (see kafka_group.c). False as
+ * SOURCE_FAILED. */
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error);
 
-/* False if Kafka says that this user lacks the ACL Read on the group; true also where it does not answer or
- * may not tell. For `check` alone, as long as librdkafka may end the process over it (see kafka_group). */
+/* False if Kafka says that this user lacks the ACL Read on the group; true also where it does not
+ * answer or may not tell. For `check` alone, as long as librdkafka may end the process over it (see
+ * kafka_group). */
 bool kafka_source_may_join(struct kafka_source *source, int timeout_ms);
 
 /* True while a member of the group, with or without partitions. */

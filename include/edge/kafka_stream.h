@@ -17,8 +17,9 @@
 
 struct kafka_stream;
 
-/* From now on the alarm rings when there is something to read where there was nothing: whoever did not read
- * up to STREAM_NOTHING must come back by itself. Keeps it until close, or until NULL takes its place. */
+/* From now on the alarm rings when there is something to read where there was nothing: whoever did
+ * not read up to STREAM_NOTHING must come back by itself. Keeps it until close, or until NULL takes
+ * its place. */
 void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm);
 
 /* Takes *stream, which may be NULL, and nulls it. */
@@ -33,7 +34,7 @@ enum stream_verdict {
 
 /* Lends `take` one record after the other, until it returns false or there are no more at hand. */
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
-                                      bool (*take)(void *context, const struct kafka_record *record),
+                                      bool (*take)(void *context, const struct kafka_record *),
                                       void *context);
 
 /* Reading continues at offset; what was fetched from elsewhere is not seen any more. */

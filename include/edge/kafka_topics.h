@@ -29,8 +29,9 @@ struct topic_facts {
 };
 
 /* Looks at one topic, without creating it. Fills facts when it answers TOPICS_OK. Borrows all. */
-enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic, int timeout_ms,
-                                      struct topic_facts *facts, struct error *error);
+enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic,
+                                      int timeout_ms, struct topic_facts *facts,
+                                      struct error *error);
 
 /* Adds the id and the rights to the facts of a topic that exists. They are optional:
  * whatever goes wrong, e.g. with the in-process broker, there are none. Borrows all. */
@@ -42,8 +43,9 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
                           int timeout_ms, struct error *error);
 
-/* Creates a topic with the broker's default replication; one that is there already is fine, whatever
- * its partitions. Brokers may need a moment more until all of them know it. Borrows all. */
+/* Creates a topic with the broker's default replication; one that is there already is fine,
+ * whatever its partitions. Brokers may need a moment more until all of them know it. Borrows
+ * all. */
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error);
 

@@ -33,8 +33,8 @@ struct redis_link;
 struct redis_command;
 
 /* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]; user
- * and password may be percent-encoded. Connects to nothing yet. NULL and error if the URL is not
- * one of these. Borrows url. */
+ * and password may be percent-encoded. Connects to nothing yet. NULL with an error if the URL is
+ * not one of these. Borrows url. */
 struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 
@@ -53,19 +53,19 @@ bool redis_link_is_refused(const struct redis_link *link);
 
 /* Sends a command without waiting for its reply; out of memory, the connection is closed. Borrows
  * command. */
-bool redis_link_send(struct redis_link *link, struct redis_command *command, struct error *error);
+bool redis_link_send(struct redis_link *link, const struct redis_command *command,
+                     struct error *error);
 
 /* What Redis answered. A struct redis_reply is never defined: it is hiredis' own. */
 struct redis_reply;
 
-enum redis_reply_kind {
-    REDIS_TEXT,
-    REDIS_INTEGER,
-    REDIS_LIST,
-    REDIS_NIL,
-    REDIS_STATUS, /* "OK" */
-    REDIS_ERROR,
-    REDIS_OTHER, /* nothing that rollcall asks for */
+enum redis_reply_kind { /* with hiredis' values; others are nothing that rollcall asks for */
+                        REDIS_TEXT = 1,
+                        REDIS_LIST,
+                        REDIS_INTEGER,
+                        REDIS_NIL,
+                        REDIS_STATUS, /* "OK" */
+                        REDIS_ERROR,
 };
 
 /* The next reply in the order of sending; NULL and error if the connection broke, and is closed. */
@@ -90,6 +90,9 @@ int64_t redis_reply_integer(const struct redis_reply *reply);
 /* Of a list: how many elements it has; else 0. Each lives as long as the list. */
 size_t redis_reply_count(const struct redis_reply *reply);
 const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index);
+
+/* Whether it is a list of texts alone, whose count is a multiple of this. */
+bool redis_reply_is_texts(const struct redis_reply *reply, size_t multiple);
 
 /* Writes what INFO has of a field, named with its colon, cut to out_bytes. False if it has not. */
 bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,

@@ -106,8 +106,7 @@ static void check_output(struct check *check, const char *topic) {
     }
 }
 
-/* Describe on the group is enough to read committed offsets; to join it and to commit takes
- * Read. */
+/* Reading committed offsets takes Describe on the group; joining it and committing takes Read. */
 static void check_group(struct check *check) {
     if (!kafka_source_may_join(check->source, KAFKA_WAIT_MS)) {
         say_bad(check, "group %s cannot be joined by this user: add the ACL Read on it",

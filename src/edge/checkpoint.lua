@@ -13,7 +13,7 @@
 --          {'partial', key}                        this key is gone while its sister is there
 --          {'wrongtype', key, type}
 --          {'odd', key, field, value}              nothing that a checkpoint writes
---          {'denied', command, key}                the user lacks this right (known since Redis 7)
+--          {'denied', command}                     the user lacks this right (known since Redis 7)
 --          {'torn', checkpoints}                   half of a checkpoint was applied, or one twice
 --          All but 'stored' leave Redis unchanged.
 --
@@ -58,17 +58,13 @@ local function look_at_hash(words, key, first, last, seen)
     end
 end
 
--- Each kind of section names the types of its keys, and the commands that look() and write() call
--- on them; the last entry is for all further keys. look() may end the script by returning an
--- answer. write() cannot fail. A section s has its first key, the number of its keys, and its first
--- and last argument.
+-- Each kind of section names the types of its keys (the last one is that of all further keys), and
+-- the commands that look() and write() call. look() may end the script by returning an answer.
+-- write() cannot fail. A section s has its first key, the number of its keys, and its first and last
+-- argument.
 
 -- Keys: offsets, meta.
-local head = {
-    types = {'hash'},
-    reads = {{'hget'}, {'hmget'}},
-    writes = {{'hset'}, {'hset', 'hincrby'}},
-}
+local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
 
 function head.look()
     local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon'}
@@ -104,7 +100,7 @@ function head.write()
 end
 
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
-local values = {types = {'zset'}, reads = {{'zrange', 'zcard'}}, writes = {{'zscore', 'zincrby'}}}
+local values = {types = {'zset'}, reads = {'zrange', 'zcard'}, writes = {'zscore', 'zincrby'}}
 
 function values.look(s)
     local key, sum = KEYS[s.key], 0
@@ -129,7 +125,7 @@ function values.write(s)
 end
 
 -- Key: a hash. Arguments: pairs of name and count.
-local names = {types = {'hash'}, reads = {{'hmget'}}, writes = {{'hset'}}}
+local names = {types = {'hash'}, reads = {'hmget'}, writes = {'hset'}}
 
 function names.look(s)
     s.words = {}
@@ -150,9 +146,8 @@ end
 -- kept when one had to go, and a day before it never comes back.
 local days = {
     types = {'zset', 'hash', 'stream', 'hash'},
-    reads = {{'zscore', 'zcard', 'zrange'}, {'hget', 'hmget', 'hgetall'}, {'xinfo'}, {}},
-    writes = {{'zadd', 'zrem', 'zremrangebyscore'}, {'hset', 'expire', 'del'}, {'xadd'},
-              {'hset', 'expire', 'del'}},
+    reads = {'zscore', 'zcard', 'zrange', 'hget', 'hmget', 'hgetall', 'xinfo'},
+    writes = {'zadd', 'zrem', 'zremrangebyscore', 'hset', 'expire', 'del', 'xadd'},
 }
 
 -- Looks at the days that have to go, if `news` come, which have no hash yet. keys: by day.
@@ -271,38 +266,30 @@ while sections[#sections].last < #ARGV do
                                last = i + 2 + tonumber(ARGV[i + 2])}
 end
 
--- Calls look(key's number, entry) for all keys of all sections with their entries in kind[list].
-local function for_keys(list, look)
-    for _, s in ipairs(sections) do
-        local entries = s.kind[list]
-        for i = 1, s.key_count do
-            local refusal = look(s.key + i - 1, entries[math.min(i, #entries)])
-            if refusal then return refusal end
-        end
-    end
-end
-
-local refusal = for_keys('types', function(k, wanted)
-    types[k] = call('TYPE', KEYS[k]).ok
-    if types[k] ~= 'none' and types[k] ~= wanted then return {'wrongtype', KEYS[k], types[k]} end
-end)
-if refusal then return refusal end
-local function look_at_rights(k, commands)
-    for _, command in ipairs(commands) do
-        local first = command == 'xinfo' and 'stream' or KEYS[k]
-        if not redis.acl_check_cmd(command, first, KEYS[k]) then
-            return {'denied', command, KEYS[k]}
+for _, s in ipairs(sections) do
+    for i = 1, s.key_count do
+        local key, wanted = s.key + i - 1, s.kind.types[math.min(i, #s.kind.types)]
+        types[key] = call('TYPE', KEYS[key]).ok
+        if types[key] ~= 'none' and types[key] ~= wanted then
+            return {'wrongtype', KEYS[key], types[key]}
         end
     end
 end
 -- A right that is missing between two writes would leave half of them. A read without its right
 -- ends the script before that, so those rights are looked at only at start, by a call that adds
--- nothing.
-refusal = redis.acl_check_cmd and (base == 'unknown' and for_keys('reads', look_at_rights)
-                                   or for_keys('writes', look_at_rights))
-if refusal then return refusal end
+-- nothing. Which keys the user may touch Redis has looked at already.
+for _, s in ipairs(redis.acl_check_cmd and sections or {}) do
+    for _, list in ipairs({s.kind.writes, base == 'unknown' and s.kind.reads or nil}) do
+        for _, command in ipairs(list) do
+            local word = command == 'xinfo' and 'stream' or KEYS[s.key]
+            if not redis.acl_check_cmd(command, word, KEYS[s.key]) then
+                return {'denied', command}
+            end
+        end
+    end
+end
 for _, s in ipairs(sections) do
-    refusal = s.kind.look(s)
+    local refusal = s.kind.look(s)
     if refusal then return refusal end
 end
 for _, s in ipairs(sections) do s.kind.write(s) end

@@ -1,5 +1,5 @@
-/* The socket never blocks; every wait is a poll for what is left of the time. Nothing of a reply is
- * used before its head says how long the body is and the body is that long. */
+/* Nothing of a reply is used before its head says how long the body is and the body is that
+ * long. */
 #include "edge/http_client.h"
 
 #include <errno.h>
@@ -7,46 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <poll.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "edge/http_address.h"
+#include "edge/http_server.h"
 
-/* False, with errno, when the time is up or a signal came. */
-static bool wait_for(int descriptor, short events, int64_t until_ms) {
-    struct pollfd ready = {.fd = descriptor, .events = events};
+/* Limits the next call to what is left of the time; false, with errno, if that is none. */
+static bool limit(int descriptor, int64_t until_ms) {
     const int64_t left_ms = until_ms - clock_ms();
-    const int count = left_ms > 0 ? poll(&ready, 1, (int)left_ms) : 0;
-    if (count == 0) errno = ETIMEDOUT;
-    return count > 0;
-}
-
-/* A descriptor that is connected, or -1 with errno. Linux takes 0.0.0.0 and [::] for loopback. */
-static int connect_to(const struct addrinfo *address, int64_t until_ms) {
-    const int descriptor =
-        socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0) return -1;
-    if (connect(descriptor, address->ai_addr, address->ai_addrlen) == 0) return descriptor;
-    int cause = errno;
-    if (cause == EINPROGRESS) {
-        socklen_t bytes = sizeof cause;
-        if (!wait_for(descriptor, POLLOUT, until_ms) ||
-            getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &cause, &bytes) != 0) {
-            cause = errno;
-        }
-    }
-    if (cause == 0) return descriptor;
-    close(descriptor);
-    errno = cause;
-    return -1;
+    const struct timeval left = {left_ms / 1000, left_ms % 1000 * 1000};
+    errno = ETIMEDOUT;
+    return left_ms > 0 &&
+           setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &left, sizeof left) == 0 &&
+           setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof left) == 0;
 }
 
 /* Reads until the server closes; false with errno. */
 static bool receive(int descriptor, int64_t until_ms, struct text *reply) {
     char piece[16 * 1024];
-    while (wait_for(descriptor, POLLIN, until_ms)) {
+    while (limit(descriptor, until_ms)) {
         const ssize_t got = recv(descriptor, piece, sizeof piece, 0);
         if (got == 0) return true;
         if (got < 0) return false;
@@ -59,17 +40,24 @@ static bool receive(int descriptor, int64_t until_ms, struct text *reply) {
     return false;
 }
 
+/* Linux takes 0.0.0.0 and [::] for loopback. A new connection has room for a request that is far
+ * smaller than its buffer. False with errno. */
 static bool exchange(const struct addrinfo *addresses, const char *request, int64_t until_ms,
                      struct text *reply) {
     int descriptor = -1;
-    for (const struct addrinfo *a = addresses; a != NULL && descriptor < 0; a = a->ai_next)
-        descriptor = connect_to(a, until_ms);
-    if (descriptor < 0) return false;
-    /* A new connection has room for a request that is far smaller than its buffer. */
-    const bool is_done = send(descriptor, request, strlen(request), MSG_NOSIGNAL) > 0 &&
+    bool is_connected = false;
+    for (const struct addrinfo *a = addresses; a != NULL && !is_connected; a = a->ai_next) {
+        if (descriptor >= 0) close(descriptor);
+        descriptor = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, 0);
+        is_connected = descriptor >= 0 && limit(descriptor, until_ms) &&
+                       connect(descriptor, a->ai_addr, a->ai_addrlen) == 0;
+    }
+    const bool is_done = is_connected &&
+                         send(descriptor, request, strlen(request), MSG_NOSIGNAL) > 0 &&
                          receive(descriptor, until_ms, reply);
-    const int cause = errno;
-    close(descriptor);
+    const bool is_late = errno == EAGAIN || errno == EINPROGRESS; /* a timeout of the socket */
+    const int cause = is_late ? ETIMEDOUT : errno;
+    if (descriptor >= 0) close(descriptor);
     errno = cause;
     return is_done;
 }
@@ -97,7 +85,7 @@ static const char *body_of(const struct text *reply, const char *listen_on, stru
 const char *http_client_get(const char *listen_on, const char *path, int timeout_ms,
                             struct text *reply, struct error *error) {
     const int64_t until_ms = clock_ms() + timeout_ms;
-    struct addrinfo *addresses = http_address_find(listen_on, 0, error);
+    struct addrinfo *addresses = http_server_find(listen_on, 0, error);
     if (addresses == NULL) return NULL;
     struct text request = {0};
     text_format(&request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path,

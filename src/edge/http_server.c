@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,9 +19,8 @@
 #include <microhttpd.h>
 
 #include "base/memory.h"
-#include "edge/http_address.h"
 
-enum { BACKLOG = 64 };
+enum { BACKLOG = 64, HOST_BYTES = 256, PORT_BYTES = 6 };
 
 static const char plain_text[] = "text/plain; charset=utf-8";
 
@@ -86,6 +87,34 @@ const char *http_request_argument(const struct http_request *request, const char
 
 /* --- the socket --- */
 
+/* Splits HOST:PORT or [HOST]:PORT; false if it is neither. */
+static bool split(const char *listen_on, char host[HOST_BYTES], char port[PORT_BYTES]) {
+    int length = 0;
+    if (sscanf(listen_on, "[%255[^]]]:%5[0-9]%n", host, port, &length) < 2 &&
+        sscanf(listen_on, "%255[^][:]:%5[0-9]%n", host, port, &length) < 2) {
+        return false;
+    }
+    return listen_on[length] == '\0' && strtol(port, NULL, 10) <= UINT16_MAX;
+}
+
+struct addrinfo *http_server_find(const char *listen_on, int flags, struct error *error) {
+    char host[HOST_BYTES], port[PORT_BYTES];
+    if (!split(listen_on, host, port)) {
+        error_set(error,
+                  "http.listen: \"%s\" is not HOST:PORT; for example 127.0.0.1:9464 (this machine "
+                  "alone), 0.0.0.0:9464 or [::]:9464 (all its addresses), or nothing (no HTTP)",
+                  listen_on);
+        return NULL;
+    }
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    const int failure = getaddrinfo(host, port, &hints, &found);
+    if (failure == 0) return found;
+    error_set(error, "http.listen %s: no address for \"%s\" (%s); choose an address", listen_on,
+              host, gai_strerror(failure));
+    return NULL;
+}
+
 /* Answers a descriptor that listens, or -1 with errno. */
 static int listen_at(const struct addrinfo *address) {
     const int descriptor =
@@ -120,7 +149,7 @@ static const char *fix_for(int cause) {
 /* Answers a descriptor, or -1 with an error. A name like localhost may have several addresses; the
  * first that can be had is taken, those of IPv4 first. */
 static int open_socket(const char *listen_on, struct error *error) {
-    struct addrinfo *found = http_address_find(listen_on, AI_PASSIVE, error);
+    struct addrinfo *found = http_server_find(listen_on, AI_PASSIVE, error);
     if (found == NULL) return -1;
 
     int descriptor = -1;

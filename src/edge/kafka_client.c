@@ -1,4 +1,13 @@
-#include "kafka_client.h"
+/* Why it looks after its brokers: a cluster whose brokers are all fenced for a moment (one broker
+ * that slept, a cluster that has just been started) names none of them in its metadata. librdkafka
+ * takes that at its word (since 2.10.0, seen up to 2.15.1; its issue 5301): it drops all
+ * connections, those to bootstrap.servers too, and cancels its own re-bootstrap. From then on the
+ * client asks nobody, and does not always report it. So every few seconds a thread checks whether
+ * the client knows a broker that it could ask, and otherwise adds those of bootstrap.servers again.
+ * It has to be a thread of its own: all others may wait in librdkafka for those very brokers, some
+ * without end (rd_kafka_send_offsets_to_transaction). It can go when no version we accept has that
+ * fault. */
+#include "kafka_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +22,13 @@ enum { LOOK_MS = 5000 };
 /* librdkafka's levels are those of syslog(3), whose header has names in common with base/log.h. */
 enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
 
-/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an error
- * code, which whoever gets it judges and logs. */
-static enum log_level level_of(int syslog_level) {
-    if (syslog_level <= SYSLOG_WARNING) return LOG_WARN;
-    return syslog_level < SYSLOG_DEBUG ? LOG_INFO : LOG_DEBUG;
-}
-
-/* The message, by which the log limits rates, is the facility ("FAIL", "REBALANCE"): a few dozen words. */
+/* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an
+ * error code, which whoever gets it judges and logs. The message, by which the log limits rates, is
+ * the facility ("FAIL", "REBALANCE"): a few dozen words. */
 static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *text) {
-    const enum log_level ours = level_of(level);
+    const enum log_level ours = level <= SYSLOG_WARNING ? LOG_WARN
+                                : level < SYSLOG_DEBUG  ? LOG_INFO
+                                                        : LOG_DEBUG;
     if (!log_is_enabled(ours)) return;
     char message[64];
     snprintf(message, sizeof message, "librdkafka %s", facility);
@@ -35,14 +41,21 @@ static void take_line(const rd_kafka_t *client, int level, const char *facility,
 }
 
 void kafka_client_log(rd_kafka_conf_t *conf) {
-    const int highest = log_is_enabled(LOG_DEBUG)  ? SYSLOG_DEBUG
-                        : log_is_enabled(LOG_INFO) ? SYSLOG_INFO
-                        : log_is_enabled(LOG_WARN) ? SYSLOG_WARNING
-                                                   : SYSLOG_ERROR;
-    char text[16];
-    snprintf(text, sizeof text, "%d", highest);
-    rd_kafka_conf_set(conf, "log_level", text, NULL, 0);
+    kafka_conf_own_number(conf, "log_level",
+                          log_is_enabled(LOG_DEBUG)  ? SYSLOG_DEBUG
+                          : log_is_enabled(LOG_INFO) ? SYSLOG_INFO
+                          : log_is_enabled(LOG_WARN) ? SYSLOG_WARNING
+                                                     : SYSLOG_ERROR);
     rd_kafka_conf_set_log_cb(conf, take_line);
+}
+
+static void ring(rd_kafka_t *client, void *alarm) {
+    (void)client;
+    alarm_ring(alarm);
+}
+
+void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm) {
+    rd_kafka_queue_cb_event_enable(queue, alarm == NULL ? NULL : ring, alarm);
 }
 
 /* A request for metadata without time to wait fails in another way if there is no broker to ask. */
@@ -75,17 +88,9 @@ static int64_t look_after_brokers(void *context, int64_t now_ms) {
 
 struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
                                          struct error *error) {
-    char why[512];
-    const bool is_consumer = role == KAFKA_CONSUMER;
     kafka_client_log(conf);
-    rd_kafka_t *handle =
-        rd_kafka_new(is_consumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (handle == NULL) {
-        rd_kafka_conf_destroy(conf);
-        error_set(error, "librdkafka cannot make a %s: %s", is_consumer ? "consumer" : "producer",
-                  why);
-        return NULL;
-    }
+    rd_kafka_t *handle = kafka_conf_open(conf, role, error);
+    if (handle == NULL) return NULL;
     struct kafka_client *client = memory_create(sizeof *client);
     client->handle = handle;
     client->look_ms = clock_ms() + LOOK_MS;

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
-#include "kafka_conf_build.h"
+#include "kafka_private.h"
 
 /* Before, KIP-848 is an early access feature and cannot hand partitions over one by one. */
 enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };
@@ -28,13 +28,9 @@ static const struct {
     {"offset.store.sync.interval.ms", {NULL}, "offsets are kept in the group and in Redis"},
     {"auto.offset.reset", {"error"}, "input.start and input.on_gap say where to read from"},
     {"enable.partition.eof", {"false"}, "it corrupts positions in librdkafka up to 2.13.1"},
-    {"check.crcs",
-     {"false"},
-     "librdkafka skips what fails the check, and may lose its place in the log behind it"},
+    {"check.crcs", {"false"}, "librdkafka skips what fails the check, and may lose its place"},
     {"isolation.level", {"read_committed"}, "records of aborted transactions must not be counted"},
-    {"partition.assignment.strategy",
-     {"cooperative-sticky"},
-     "partitions are handed over one by one, which needs cooperative-sticky"},
+    {"partition.assignment.strategy", {"cooperative-sticky"}, "partitions move one by one"},
     {"group.instance.id", {NULL}, "it is derived from instance.id"},
     {"group.id", {NULL}, "it belongs in [consumer]"},
     {"transactional.id", {NULL}, "it is derived from instance.id"},
@@ -70,11 +66,10 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
     }
     if (kafka_names_is_same(name, "group.protocol") && strcmp(value, "consumer") == 0 &&
         rd_kafka_version() < CONSUMER_PROTOCOL_SINCE) {
-        return error_set(
-            error,
-            "%s=consumer needs librdkafka 2.12 or later, and this is %s: leave it out, "
-            "or build with a later one",
-            name, rd_kafka_version_str());
+        return error_set(error,
+                         "%s=consumer needs librdkafka 2.12 or later, and this is %s: leave it "
+                         "out, or build with a later one",
+                         name, rd_kafka_version_str());
     }
     if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
         return error_set(error, "%s is at most 5: the producer is idempotent", name);
@@ -89,7 +84,8 @@ static bool reject_unknown(enum kafka_role section, const char *name, struct err
     struct nearest nearest = nearest_to(name);
     kafka_names_offer(&nearest, section);
     if (nearest.name == NULL) return error_set(error, "%s is not a librdkafka property", name);
-    return error_set(error, "%s is not a librdkafka property; did you mean %s?", name, nearest.name);
+    return error_set(error, "%s is not a librdkafka property; did you mean %s?", name,
+                     nearest.name);
 }
 
 /* Reports why librdkafka rejects a property, but never shows a secret. */
@@ -135,17 +131,17 @@ static struct property *find(const struct properties *properties, const char *na
 }
 
 void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
+    const struct property new = {memory_text(name), memory_text(value)};
     struct property *property = find(properties, name);
-    if (property == NULL) {
+    if (property != NULL) {
+        free(property->name);
+        free(property->value);
+    } else {
         properties->items =
             memory_grow(properties->items, (properties->count + 1) * sizeof *properties->items);
         property = &properties->items[properties->count++];
-        *property = (struct property){NULL, NULL};
     }
-    char *const old_name = property->name, *const old_value = property->value;
-    *property = (struct property){memory_text(name), memory_text(value)};
-    free(old_name);
-    free(old_value);
+    *property = new;
 }
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {
@@ -176,11 +172,10 @@ static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
         const struct kafka_name *known = kafka_names_find(property->name);
         if (known != NULL && known->role != KAFKA_BOTH && known->role != role) continue;
         char text[512] = "";
-        if (rd_kafka_conf_set(conf, property->name, property->value, text, sizeof text) ==
+        if (rd_kafka_conf_set(conf, property->name, property->value, text, sizeof text) !=
             RD_KAFKA_CONF_OK) {
-            continue;
+            return reject_value(property->name, text, error);
         }
-        return reject_value(property->name, text, error);
     }
     return true;
 }
@@ -212,6 +207,17 @@ void kafka_conf_default(rd_kafka_conf_t *conf, const struct properties *kafka,
     kafka_conf_own_number(conf, name, value);
 }
 
+rd_kafka_t *kafka_conf_open(rd_kafka_conf_t *conf, enum kafka_role role, struct error *error) {
+    char why[512] = "";
+    rd_kafka_t *client = rd_kafka_new(
+        role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        error_set(error, "librdkafka: %.*s", (int)strcspn(why, "\n"), why);
+    }
+    return client;
+}
+
 static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {
     (void)client, (void)level, (void)fac, (void)buf;
 }
@@ -233,28 +239,19 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
     rd_kafka_conf_t *conf = kafka_conf_build(kafka, own, role, error);
     if (conf == NULL) return false;
     make_trial(conf, role, is_transactional);
-    char text[512] = "";
-    rd_kafka_t *client = rd_kafka_new(
-        role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, text, sizeof text);
-    if (client == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return error_set(error, "librdkafka: %.*s", (int)strcspn(text, "\n"), text);
-    }
-    rd_kafka_destroy(client);
-    return true;
+    rd_kafka_t *client = kafka_conf_open(conf, role, error);
+    if (client != NULL) rd_kafka_destroy(client);
+    return client != NULL;
 }
 
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,
                           enum kafka_role role, const char *name) {
     rd_kafka_conf_t *conf = kafka_conf_build(kafka, own, role, NULL);
     if (conf == NULL) return -1;
-    char text[64] = "";
+    char text[64] = "", *end;
     size_t text_bytes = sizeof text;
-    char *end = text;
-    int64_t number = -1;
-    if (rd_kafka_conf_get(conf, name, text, &text_bytes) == RD_KAFKA_CONF_OK) {
-        number = strtoll(text, &end, 10);
-    }
+    const rd_kafka_conf_res_t result = rd_kafka_conf_get(conf, name, text, &text_bytes);
     rd_kafka_conf_destroy(conf);
-    return end == text || *end != '\0' ? -1 : number;
+    const int64_t number = strtoll(text, &end, 10);
+    return result != RD_KAFKA_CONF_OK || end == text || *end != '\0' ? -1 : number;
 }

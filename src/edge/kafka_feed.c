@@ -6,8 +6,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "kafka_client.h"
-#include "kafka_conf_build.h"
+#include "kafka_private.h"
 
 struct kafka_feed {
     struct kafka_client *client;

@@ -21,6 +21,13 @@ static char *copy_of(const char *bytes, size_t count) {
     return memcpy(memory_create(count + 1), bytes, count);
 }
 
+static const struct kafka_name *find(const char *name) {
+    for (size_t i = 0; i < name_count; i++) {
+        if (strcmp(names[i].name, name) == 0) return &names[i];
+    }
+    return NULL;
+}
+
 /* Takes one row of librdkafka's Markdown tables: "name | C/P | range | default | ... Type: x*".
  * A property can stand in the global table and again in that of topics: the first one counts. */
 static void read_row(const char *row) {
@@ -31,13 +38,13 @@ static void read_row(const char *row) {
     if (name_bytes == 0 || strchr("*CP", *role) == NULL) return;
     assert(name_count < KAFKA_NAMES_MAX);
     struct kafka_name *name = &names[name_count];
-    for (size_t i = 0; i < name_count; i++) {
-        const char *known = names[i].name;
-        if (strlen(known) == name_bytes && memcmp(known, row, name_bytes) == 0) return;
+    name->name = copy_of(row, name_bytes);
+    if (find(name->name) != NULL) {
+        free(name->name);
+        return;
     }
     static const char alias_mark[] = "Alias for `";
     const char *alias = strstr(bar, alias_mark);
-    name->name = copy_of(row, name_bytes);
     name->canonical = name->name;
     if (alias != NULL) {
         alias += sizeof alias_mark - 1;
@@ -53,7 +60,7 @@ static ssize_t keep(void *text, const char *bytes, size_t count) {
     return (ssize_t)count;
 }
 
-/* Not by open_memstream: where there is no memory it leaves something out, and nobody hears of it. */
+/* Not by open_memstream, which silently leaves something out where there is no memory. */
 static void read_names(void) {
     char buffer[4096];
     struct text text = {0};
@@ -77,10 +84,7 @@ const char *kafka_names_version(void) {
 
 const struct kafka_name *kafka_names_find(const char *name) {
     pthread_once(&names_once, read_names);
-    for (size_t i = 0; i < name_count; i++) {
-        if (strcmp(names[i].name, name) == 0) return &names[i];
-    }
-    return NULL;
+    return find(name);
 }
 
 const struct kafka_name *kafka_names_find_env(const char *env_name) {

@@ -38,7 +38,8 @@ static rd_kafka_headers_t *copy_headers(const struct sink_record *record) {
                : rd_kafka_headers_copy((const rd_kafka_headers_t *)record->headers);
 }
 
-static struct parcel pack(const struct sink_record *record, const char *input_topic, bool is_small) {
+static struct parcel pack(const struct sink_record *record, const char *input_topic,
+                          bool is_small) {
     struct parcel parcel = {.key = {NULL, 0}};
     const bool is_rejected = record->reason != LOGIN_ACCEPTED;
     if (!is_rejected || !is_small) {
@@ -98,8 +99,7 @@ static bool fit(struct parcel *parcel, const struct kafka_output *output,
 /* The headers are the producer's then; if it fails they stay the caller's. */
 static rd_kafka_resp_err_t produce(const struct kafka_output *output, const struct parcel *parcel,
                                    const struct sink_record *record) {
-    const int32_t partition =
-        output->keeps_partition ? record->partition : RD_KAFKA_PARTITION_UA;
+    const int32_t partition = output->keeps_partition ? record->partition : RD_KAFKA_PARTITION_UA;
     return rd_kafka_producev(
         output->producer, RD_KAFKA_V_RKT(output->topic), RD_KAFKA_V_PARTITION(partition),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),

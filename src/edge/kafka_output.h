@@ -4,10 +4,10 @@
  * Threads:  the sink's.
  * Owns:     the handle of its topic. librdkafka copies the records that it takes.
  *
- * An accepted record goes out as it came, with its user_id as key if it had none; a rejected one as it
- * came, with headers that say why it was rejected and where it came from. If that is too large for the
- * topic, an accepted record goes without what was added, and a rejected one with the added headers alone:
- * it must not hold up the others.
+ * An accepted record goes out as it came, with its user_id as key if it had none; a rejected one as
+ * it came, with headers that say why it was rejected and where it came from. If that is too large
+ * for the topic, an accepted record goes without what was added, and a rejected one with the added
+ * headers alone: it must not hold up the others.
  */
 #ifndef EDGE_KAFKA_OUTPUT_H
 #define EDGE_KAFKA_OUTPUT_H

@@ -1,4 +1,5 @@
-/* kafka_private: what the Kafka modules of edge need of each other beyond the contracts in include/edge.
+/* kafka_private: what the Kafka modules of edge need of each other beyond the contracts in
+ * include/edge.
  *
  * Place:    included by src/edge/kafka_*.c alone.
  */
@@ -6,11 +7,100 @@
 #define EDGE_KAFKA_PRIVATE_H
 
 #include <librdkafka/rdkafka.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/worker.h"
+#include "edge/kafka_conf.h"
 #include "edge/kafka_record.h"
 #include "edge/kafka_source.h"
 #include "edge/kafka_topics.h"
+
+/* ---- kafka_conf: the configuration of a client */
+
+/* [kafka]'s properties as far as they are for this role, then those of the role's own section. The
+ * caller owns the configuration, and sets what rollcall owns. NULL with an error. */
+rd_kafka_conf_t *kafka_conf_build(const struct properties *kafka, const struct properties *own,
+                                  enum kafka_role role, struct error *error);
+
+/* Makes the client. Takes conf. NULL with an error. */
+rd_kafka_t *kafka_conf_open(rd_kafka_conf_t *conf, enum kafka_role role, struct error *error);
+
+/* Sets what rollcall owns. Requires that librdkafka knows the property and takes the value. */
+void kafka_conf_own(rd_kafka_conf_t *conf, const char *name, const char *value);
+void kafka_conf_own_number(rd_kafka_conf_t *conf, const char *name, long long value);
+
+/* Sets rollcall's default, unless the user has set the property. */
+void kafka_conf_default(rd_kafka_conf_t *conf, const struct properties *kafka,
+                        const struct properties *own, const char *name, long long value);
+
+/* ---- kafka_client: a client, where its log lines go, and that it finds its brokers again */
+
+struct kafka_client {
+    rd_kafka_t *handle;
+    struct worker brokers; /* looks after them */
+    int64_t look_ms;       /* the worker's: when to look next */
+};
+
+/* Sends the lines of a client of this configuration to base/log, as far as log.level allows. */
+void kafka_client_log(rd_kafka_conf_t *conf);
+
+/* Takes conf. NULL with an error. */
+struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
+                                         struct error *error);
+
+/* Takes *client, which may be NULL, and nulls it. Waits for librdkafka's threads. */
+void kafka_client_destroy(struct kafka_client **client);
+
+/* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
+void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
+
+/* ---- kafka_group: under which id the group gave this process its partitions */
+
+struct kafka_member {
+    rd_kafka_t *consumer;
+    pthread_mutex_t lock; /* guards the id */
+    char *id;             /* when the first of what is held was given, or NULL */
+};
+
+enum kafka_member_state { KAFKA_MEMBER_NONE, KAFKA_MEMBER_SAME, KAFKA_MEMBER_OTHER };
+
+/* Keeps the consumer. */
+void kafka_member_init(struct kafka_member *member, rd_kafka_t *consumer);
+void kafka_member_fini(struct kafka_member *member);
+
+/* Takes the present id: to be called when partitions are given and none is held. Partitions that
+ * come later under a newer id cannot make the older ones valid. */
+void kafka_member_take_id(struct kafka_member *member);
+
+/* From any thread: whether the group knows this process by the id that was taken, by another, or
+ * not at all. */
+enum kafka_member_state kafka_member_state(struct kafka_member *member);
+
+/* ---- the group's rest, from any thread; each call waits timeout_ms at most for each of two
+ * answers of Kafka */
+
+/* True if the group, of the classic protocol, is at rest and a partition of topic has no owner.
+ * False also where Kafka does not answer or may not tell. */
+bool kafka_group_has_orphans(rd_kafka_t *client, const char *group, const char *topic,
+                             int timeout_ms);
+
+/* False if Kafka says that this user lacks the ACL Read on the group; true also where it does not
+ * answer or may not tell. */
+bool kafka_group_may_read(rd_kafka_t *client, const char *group, int timeout_ms);
+
+/* How many partitions of topic are in a member's assignment, as the group's leader wrote it
+ * (ConsumerProtocolAssignment); -1 if it is malformed. */
+int kafka_group_count_assigned(const void *assignment, size_t bytes, const char *topic);
+
+/* The offsets, with their origins, as they are committed. The caller owns the list. */
+rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
+                                                   const struct kafka_committed *items,
+                                                   size_t count);
+
+/* Commits without a transaction. After a timeout it may still happen. */
+bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
+                         size_t count, int timeout_ms, struct error *error);
 
 /* ---- kafka_source, from any thread */
 
@@ -23,32 +113,22 @@ const struct kafka_source_settings *kafka_source_settings(const struct kafka_sou
 /* True as long as the group knows this process by the member id to which it gave the partitions. */
 bool kafka_source_is_same_member(struct kafka_source *source);
 
-/* ---- kafka_offsets, from any thread */
-
-/* The offsets, with their origins, as they are committed. The caller owns the list. */
-rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
-                                                   const struct kafka_committed *items,
-                                                   size_t count);
-
-/* Commits without a transaction. After a timeout it may still happen. */
-bool kafka_source_commit(struct kafka_source *source, const struct kafka_committed *items,
-                         size_t count, int timeout_ms, struct error *error);
-
 /* ---- kafka_stream */
 
-/* Takes the partition's queue out of the consumer's, which is to be done before the partition is assigned:
- * so none of its records ever arrives there. Keeps all. Sets is_stranded when the position is no longer in
- * the log: librdkafka then stops fetching the partition and refuses to seek in it. */
+/* Takes the partition's queue out of the consumer's, which is to be done before the partition is
+ * assigned: so none of its records ever arrives there. Keeps all. Sets is_stranded when the
+ * position is no longer in the log: librdkafka then stops fetching the partition and refuses to
+ * seek in it. */
 struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, int32_t partition,
                                        atomic_bool *is_stranded);
 
 /* ---- kafka_record */
 
-/* Whether the message shows that it has no headers. It does if key and value lie where they were read, in a
- * record of Kafka's format 2 (since 0.11): the length of the value stands between them, and the number of
- * headers behind. False: it may have some; librdkafka knows.
- * Source: KIP-98, "Message Format". Borrows the message, which is a consumer's, and looks at a few bytes
- * before and behind its value. */
+/* Whether the message shows that it has no headers. It does if key and value lie where they were
+ * read, in a record of Kafka's format 2 (since 0.11): the length of the value stands between them,
+ * and the number of headers behind. False: it may have some; librdkafka knows. Source: KIP-98,
+ * "Message Format". Borrows the message, which is a consumer's, and looks at a few bytes before and
+ * behind its value. */
 bool kafka_record_shows_no_headers(const rd_kafka_message_t *message);
 
 /* ---- kafka_topics, with any client */

@@ -1,10 +1,11 @@
-/* librdkafka tells whether a message has headers by means of a buffer that it allocates and frees for the
- * purpose: an eighth of all CPU that rollcall spends on a record. Most records have none, and that can be
- * seen in the message itself.
+/* librdkafka tells whether a message has headers by means of a buffer that it allocates and frees
+ * for the purpose: an eighth of all CPU that rollcall spends on a record. Most records have none,
+ * and that can be seen in the message itself.
  *
- * Why that is safe: in the formats before 2 the length before a value takes four bytes, big end first, and
- * the last of those are never the varint of the same length. And a value that librdkafka keeps elsewhere,
- * as it does an empty one, is not behind its key. So what looks like a record of format 2 is one. */
+ * Why that is safe: in the formats before 2 the length before a value takes four bytes, big end
+ * first, and the last of those are never the varint of the same length. And a value that librdkafka
+ * keeps elsewhere, as it does an empty one, is not behind its key. So what looks like a record of
+ * format 2 is one. */
 #include "edge/kafka_record.h"
 
 #include <string.h>
@@ -47,9 +48,9 @@ size_t kafka_headers_bytes(const struct kafka_headers *headers) {
     size_t sum = 0, bytes;
     const char *name;
     const void *value;
-    for (size_t i = 0; headers != NULL &&
-                       rd_kafka_header_get_all((const rd_kafka_headers_t *)headers, i, &name,
-                                               &value, &bytes) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (size_t i = 0;
+         headers != NULL && rd_kafka_header_get_all((const rd_kafka_headers_t *)headers, i, &name,
+                                                    &value, &bytes) == RD_KAFKA_RESP_ERR_NO_ERROR;
          i++) {
         sum += strlen(name) + bytes;
     }

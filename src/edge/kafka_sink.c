@@ -1,11 +1,12 @@
-/* One switch (judge) turns librdkafka's errors into verdicts; an error without a class is fatal, as its
- * documentation asks. At least once works by the same calls: commit flushes, looks at the delivery reports,
- * and then commits the offsets through the consumer.
+/* One switch (judge) turns librdkafka's errors into verdicts; an error without a class is fatal, as
+ * its documentation asks. At least once works by the same calls: commit flushes, looks at the
+ * delivery reports, and then commits the offsets through the consumer.
  *
- * What a topic takes (its max.message.bytes, after compression) is only known once it rejects something: the
- * transaction is aborted, and when the record comes again it is sent smaller. A record that may have shared
- * its batch says nothing of its own size: then the next producer makes batches of half the size, until
- * those get through, or a record that has a batch of its own is rejected. */
+ * What a topic takes (its max.message.bytes, after compression) is only known once it rejects
+ * something: the transaction is aborted, and when the record comes again it is sent smaller. A
+ * record that may have shared its batch says nothing of its own size: then the next producer makes
+ * batches of half the size, until those get through, or a record that has a batch of its own is
+ * rejected. */
 #include "edge/kafka_sink.h"
 
 #include <assert.h>
@@ -16,8 +17,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_client.h"
-#include "kafka_conf_build.h"
 #include "kafka_flight.h"
 #include "kafka_output.h"
 #include "kafka_private.h"
@@ -53,13 +52,13 @@ struct kafka_sink {
     struct kafka_sink_options options;
     bool is_transactional;
     struct kafka_client *client;
-    struct kafka_flight *flight;    /* the client's */
-    struct kafka_output outputs[2]; /* by is_rejected */
-    bool is_committing; /* offsets are in the transaction, which may only be committed */
+    struct kafka_flight *flight;        /* the client's */
+    struct kafka_output outputs[2];     /* by is_rejected */
+    bool is_committing;                 /* offsets are sent: only a commit may follow */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
-    unsigned refusal_count; /* transactions in a row that failed for an invalid record */
-    size_t batch_bytes;     /* producer.batch.size, or less where a topic rejected that */
-    bool is_batch_refused;  /* the next producer must make smaller ones */
+    unsigned refusal_count;             /* transactions in a row with an invalid record */
+    size_t batch_bytes;                 /* producer.batch.size, or less if rejected */
+    bool is_batch_refused;              /* the next producer must make smaller ones */
 };
 
 /* A topic rejected the message, alone or for the batch that it was in. */
@@ -79,20 +78,19 @@ static void on_too_large(struct kafka_sink *sink, const rd_kafka_message_t *mess
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer;
     struct kafka_sink *sink = opaque;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
-        message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
-        message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    const rd_kafka_resp_err_t err = message->err;
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+        err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
     if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        sink->delivery_error = message->err;
-        sink->refusal_count += message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
-                               message->err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
+        sink->delivery_error = err;
+        sink->refusal_count +=
+            err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP || err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
     }
-    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) on_too_large(sink, message);
+    if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) on_too_large(sink, message);
     log_warn("A record was not delivered", log_text("topic", rd_kafka_topic_name(message->rkt)),
-             log_int("partition", message->partition),
-             log_text("error", rd_kafka_err2name(message->err)));
+             log_int("partition", message->partition), log_text("error", rd_kafka_err2name(err)));
 }
 
 static void close_producer(struct kafka_sink *sink) {
@@ -119,13 +117,14 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
     kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
     kafka_conf_default(conf, kafka, own, "message.max.bytes", MESSAGE_BYTES_MAX);
-    /* To send offsets to a coordinator that it has dropped meanwhile (see kafka_client), librdkafka waits
-     * without end until some connection goes up or down: an idle one soon does. */
+    /* To send offsets to a coordinator that it has dropped meanwhile (see kafka_client), librdkafka
+     * waits without end until some connection goes up or down: an idle one soon does. */
     kafka_conf_default(conf, kafka, own, "connections.max.idle.ms", IDLE_MS);
     kafka_conf_own(conf, "delivery.report.only.error", "true"); /* flush and commit show the rest */
     kafka_conf_own_number(conf, "batch.size", (long long)sink->batch_bytes);
-    /* Nothing is visible before the commit, which sends everything at once. Lingering until then saves
-     * requests, and librdkafka's polling without a pause once a message has lingered: see kafka_flight. */
+    /* Nothing is visible before the commit, which sends everything at once. Lingering until then
+     * saves requests, and librdkafka's polling without a pause once a message has lingered: see
+     * kafka_flight. */
     kafka_conf_default(conf, kafka, own, "linger.ms", LINGER_MS);
     /* Records without a key go to any partition, one by one. */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
@@ -189,62 +188,46 @@ void kafka_sink_destroy(struct kafka_sink **sink) {
     *sink = NULL;
 }
 
-/* The input topic's partitions, and both outputs' by is_rejected (-1: not written). */
+/* Of the input topic, and of both outputs by is_rejected; one that is not written has as many. */
 struct partition_counts {
     int input, outputs[2];
 };
 
-static enum sink_verdict look_at_topics(struct kafka_sink *sink, struct kafka_source *source,
-                                        int timeout_ms, struct partition_counts *counts,
-                                        struct error *error) {
+static bool look_at_topics(struct kafka_sink *sink, struct kafka_source *source, int timeout_ms,
+                           struct partition_counts *counts, struct error *error) {
     struct topic_facts facts;
     if (kafka_topics_look(source, sink->options.input_topic, timeout_ms, &facts, error) !=
         TOPICS_OK) {
-        return SINK_RETRY;
+        return false;
     }
     counts->input = facts.partition_count;
     for (int i = 0; i < 2; i++) {
-        counts->outputs[i] = -1;
+        counts->outputs[i] = counts->input;
         if (!kafka_output_is_written(&sink->outputs[i])) continue;
         if (kafka_topics_look_with(sink->client->handle, sink->outputs[i].name, timeout_ms, &facts,
                                    error) != TOPICS_OK) {
-            return SINK_RETRY;
+            return false;
         }
         counts->outputs[i] = facts.partition_count;
     }
-    return SINK_OK;
+    return true;
 }
 
-static bool differ(const struct partition_counts *counts) {
-    return counts->outputs[0] != counts->input ||
-           (counts->outputs[1] >= 0 && counts->outputs[1] != counts->input);
-}
-
-/* Topics that differ may be about to grow, one after the other: they are counted once they have stayed the
- * same for a moment. */
-static enum sink_verdict look_until_still(struct kafka_sink *sink, struct kafka_source *source,
-                                          int timeout_ms, struct partition_counts *counts,
-                                          struct error *error) {
-    struct partition_counts before = {0};
-    enum sink_verdict verdict = look_at_topics(sink, source, timeout_ms, counts, error);
-    for (int look = 1; verdict == SINK_OK && look < LOOKS_MAX && differ(counts) &&
-                       memcmp(&before, counts, sizeof before) != 0;
-         look++) {
-        before = *counts;
-        clock_sleep_ms(LOOK_AGAIN_MS);
-        verdict = look_at_topics(sink, source, timeout_ms, counts, error);
-    }
-    return verdict;
-}
-
+/* Topics that differ may be about to grow, one after the other: they are counted once they have
+ * stayed the same for a moment. */
 enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
                                               int timeout_ms, struct error *error) {
-    struct partition_counts counts;
-    enum sink_verdict verdict = look_until_still(sink, source, timeout_ms, &counts, error);
-    if (verdict != SINK_OK) return verdict;
+    struct partition_counts counts = {0}, before;
+    bool is_still = false;
+    for (int look = 0; look < LOOKS_MAX && !is_still; look++) {
+        if (look > 0) clock_sleep_ms(LOOK_AGAIN_MS);
+        before = counts;
+        if (!look_at_topics(sink, source, timeout_ms, &counts, error)) return SINK_RETRY;
+        is_still = memcmp(&before, &counts, sizeof before) == 0 ||
+                   (counts.outputs[0] == counts.input && counts.outputs[1] == counts.input);
+    }
     for (int i = 0; i < 2; i++) {
         struct kafka_output *output = &sink->outputs[i];
-        if (counts.outputs[i] < 0) continue;
         output->keeps_partition = counts.outputs[i] == counts.input;
         if (output->keeps_partition) continue;
         log_info("Input and output differ in partitions: records go by key",
@@ -254,31 +237,40 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     return SINK_OK;
 }
 
+/* How to grant what Kafka denies; false if it denies nothing. */
+static bool find_right(const struct kafka_sink *sink, rd_kafka_resp_err_t code, struct error *fix) {
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        error_set(fix,
+                  "allow this user the transactional id: kafka-acls.sh --add --operation Write "
+                  "--operation Describe --transactional-id %s; if instance.id is not set, allow "
+                  "all ids that begin like it: --resource-pattern-type prefixed",
+                  sink->options.transactional_id);
+        return true;
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        error_set(fix, "add the ACL Read on the group");
+        return true;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        error_set(fix, "allow this user to Read topic %s, and to Write and Describe %s and %s",
+                  sink->options.input_topic, sink->outputs[0].name, sink->outputs[1].name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Takes the failure. */
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
                                const char *what, struct error *error) {
     if (failure == NULL) return SINK_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     enum sink_verdict verdict = SINK_REPLACE;
+    struct error fix;
     error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
-    if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
-        error_set(error,
-                  "Kafka denies access: %s: %s; allow this user the transactional id: "
-                  "kafka-acls.sh --add --operation Write --operation Describe --transactional-id "
-                  "%s; if instance.id is not set, allow all ids that begin like it: "
-                  "--resource-pattern-type prefixed",
-                  what, rd_kafka_error_string(failure), sink->options.transactional_id);
-        verdict = SINK_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-        error_set(error, "Kafka denies access: %s: %s; add the ACL Read on the group", what,
-                  rd_kafka_error_string(failure));
-        verdict = SINK_STOP;
-    } else if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
-               code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
-        error_set(error,
-                  "Kafka denies access: %s: %s; allow this user to Read topic %s, and to Write and "
-                  "Describe %s and %s",
-                  what, rd_kafka_error_string(failure), sink->options.input_topic,
-                  sink->outputs[0].name, sink->outputs[1].name);
+    if (find_right(sink, code, &fix)) {
+        error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
+                  fix.text);
         verdict = SINK_STOP;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;
@@ -328,67 +320,70 @@ void kafka_sink_serve(struct kafka_sink *sink) {
     rd_kafka_poll(sink->client->handle, 0);
 }
 
+/* What is to be committed, as kafka_sink_commit gets it. */
+struct commit {
+    struct kafka_source *source;
+    const struct kafka_committed *offsets;
+    size_t count;
+    bool (*may_commit)(void *);
+    void *context;
+    int timeout_ms;
+};
+
 /* Whether what is in hand is still ours; else sets the error. */
-static bool is_still_ours(struct kafka_source *source, bool (*may_commit)(void *), void *context,
-                          struct error *error) {
-    return (kafka_source_is_same_member(source) && may_commit(context)) ||
+static bool is_still_ours(const struct commit *commit, struct error *error) {
+    return (kafka_source_is_same_member(commit->source) && commit->may_commit(commit->context)) ||
            error_set(error, "a partition was given away meanwhile");
 }
 
-static enum sink_verdict commit_plain(struct kafka_sink *sink, struct kafka_source *source,
-                                      const struct kafka_committed *offsets, size_t count,
-                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+static enum sink_verdict commit_plain(struct kafka_sink *sink, const struct commit *commit,
                                       struct error *error) {
-    if (rd_kafka_flush(sink->client->handle, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        error_set(error, "Kafka takes no records: not delivered within %d ms", timeout_ms);
+    if (rd_kafka_flush(sink->client->handle, commit->timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        error_set(error, "Kafka takes no records: not delivered within %d ms", commit->timeout_ms);
         return SINK_RETRY;
     }
     if (sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         error_set(error, "a record was not delivered: %s", rd_kafka_err2str(sink->delivery_error));
         return SINK_ABORT;
     }
-    return is_still_ours(source, may_commit, context, error) &&
-                   kafka_source_commit(source, offsets, count, timeout_ms, error)
+    return is_still_ours(commit, error) &&
+                   kafka_source_commit(commit->source, commit->offsets, commit->count,
+                                       commit->timeout_ms, error)
                ? SINK_OK
                : SINK_ABORT;
 }
 
-static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_source *source,
-                                      const struct kafka_committed *offsets, size_t count,
-                                      bool (*may_commit)(void *), void *context, int timeout_ms,
+static enum sink_verdict send_offsets(struct kafka_sink *sink, const struct commit *commit,
                                       struct error *error) {
+    enum sink_verdict verdict = SINK_ABORT;
     rd_kafka_consumer_group_metadata_t *metadata =
-        rd_kafka_consumer_group_metadata(kafka_source_borrow(source));
-    kafka_source_return(source);
+        rd_kafka_consumer_group_metadata(kafka_source_borrow(commit->source));
+    kafka_source_return(commit->source);
     if (metadata == NULL) { /* the consumer is closing */
         error_set(error, "the group was left meanwhile");
         return SINK_ABORT;
     }
-    if (!is_still_ours(source, may_commit, context, error)) {
-        rd_kafka_consumer_group_metadata_destroy(metadata);
-        return SINK_ABORT;
+    if (is_still_ours(commit, error)) {
+        rd_kafka_topic_partition_list_t *list =
+            kafka_source_list(commit->source, commit->offsets, commit->count);
+        verdict = judge(sink,
+                        rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata,
+                                                             commit->timeout_ms),
+                        "offsets cannot join the transaction", error);
+        rd_kafka_topic_partition_list_destroy(list);
     }
-    rd_kafka_topic_partition_list_t *list = kafka_source_list(source, offsets, count);
-    enum sink_verdict verdict = judge(
-        sink,
-        rd_kafka_send_offsets_to_transaction(sink->client->handle, list, metadata, timeout_ms),
-        "offsets cannot join the transaction", error);
-    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
     return verdict == SINK_RETRY ? SINK_ABORT : verdict; /* the group may have moved on */
 }
 
-static enum sink_verdict commit_transaction(struct kafka_sink *sink, struct kafka_source *source,
-                                            const struct kafka_committed *offsets, size_t count,
-                                            bool (*may_commit)(void *), void *context,
-                                            int timeout_ms, struct error *error) {
+static enum sink_verdict commit_transaction(struct kafka_sink *sink, const struct commit *commit,
+                                            struct error *error) {
     if (!sink->is_committing) {
-        enum sink_verdict verdict =
-            send_offsets(sink, source, offsets, count, may_commit, context, timeout_ms, error);
+        const enum sink_verdict verdict = send_offsets(sink, commit, error);
         if (verdict != SINK_OK) return verdict;
         sink->is_committing = true;
     }
-    return judge(sink, rd_kafka_commit_transaction(sink->client->handle, timeout_ms),
+    return judge(sink, rd_kafka_commit_transaction(sink->client->handle, commit->timeout_ms),
                  "the transaction cannot be committed", error);
 }
 
@@ -396,15 +391,14 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,
                                     struct error *error) {
+    const struct commit commit = {source, offsets, count, may_commit, context, timeout_ms};
     if (!sink->is_committing) { /* the rest travels while the offsets are sent */
         kafka_flight_settle(sink->flight, SETTLE_MS);
         rd_kafka_flush(sink->client->handle, START_MS);
     }
-    const enum sink_verdict verdict =
-        sink->is_transactional
-            ? commit_transaction(sink, source, offsets, count, may_commit, context, timeout_ms,
-                                 error)
-            : commit_plain(sink, source, offsets, count, may_commit, context, timeout_ms, error);
+    const enum sink_verdict verdict = sink->is_transactional
+                                          ? commit_transaction(sink, &commit, error)
+                                          : commit_plain(sink, &commit, error);
     if (verdict == SINK_OK) sink->refusal_count = 0;
     return verdict;
 }

@@ -1,13 +1,14 @@
-/* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it safe: a
- * partition's queue is taken out of the consumer's before the partition is assigned, so that none of its
- * records ever arrives there; and it is unassigned only once the caller has answered, so that the group cannot
- * give it to another member while work of ours is under way.
+/* Rebalances are cooperative: only what moves is stopped. The order within one is what makes it
+ * safe: a partition's queue is taken out of the consumer's before the partition is assigned, so
+ * that none of its records ever arrives there; and it is unassigned only once the caller has
+ * answered, so that the group cannot give it to another member while work of ours is under way.
  *
- * librdkafka wants an assignment or a revocation answered by a call of incremental_assign or _unassign, and
- * waits for it as long as it takes (its join states WAIT_ASSIGN_CALL and WAIT_UNASSIGN_CALL), inside or outside
- * of its callback. So the callback only opens an event, and kafka_source_answer makes the call. In between
- * nothing is taken from the consumer's queue: what the group wants next waits there. Only in
- * rd_kafka_consumer_close, which returns last, the callback answers at once. */
+ * librdkafka wants an assignment or a revocation answered by a call of incremental_assign or
+ * _unassign, and waits for it as long as it takes (its join states WAIT_ASSIGN_CALL and
+ * WAIT_UNASSIGN_CALL), inside or outside of its callback. So the callback only opens an event, and
+ * kafka_source_answer makes the call. In between nothing is taken from the consumer's queue: what
+ * the group wants next waits there. Only in rd_kafka_consumer_close, which returns last, the
+ * callback answers at once. */
 #include "edge/kafka_source.h"
 
 #include <assert.h>
@@ -19,10 +20,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_client.h"
-#include "kafka_conf_build.h"
-#include "kafka_group.h"
-#include "kafka_member.h"
 #include "kafka_private.h"
 
 enum {
@@ -49,7 +46,7 @@ struct kafka_source {
     rd_kafka_queue_t *empty; /* a queue of the consumer's that nothing ever comes into */
     struct kafka_member member;
 
-    enum source_event event; /* not answered yet; SOURCE_QUIET: none */
+    enum source_event event;               /* not answered yet; SOURCE_QUIET: none */
     rd_kafka_topic_partition_list_t *list; /* its partitions */
     struct kafka_assigned *items;          /* the same, as they are reported */
     rd_kafka_topic_partition_list_t *held; /* what was given and not yet taken */
@@ -92,7 +89,7 @@ static void open_given(struct kafka_source *source, const rd_kafka_topic_partiti
 
 /* The group knows this process by another id than what is held was given to. */
 static bool was_replaced(struct kafka_source *source) {
-    return source->held->cnt > 0 && kafka_member_is_other(&source->member);
+    return source->held->cnt > 0 && kafka_member_state(&source->member) == KAFKA_MEMBER_OTHER;
 }
 
 static void open_taken(struct kafka_source *source, bool is_lost,
@@ -126,13 +123,22 @@ static void check(rd_kafka_error_t *failure, const char *what) {
     rd_kafka_error_destroy(failure);
 }
 
+/* A partition to be read from nowhere is paused before it is assigned, until kafka_stream_seek. A
+ * logical offset (RD_KAFKA_OFFSET_END) would not do: where a seek overtakes the request that looks
+ * it up, librdkafka takes the late response for a reason to look it up again, and goes on from
+ * there instead (its issue 2256; seen up to 2.15.1). */
 static void answer_given(struct kafka_source *source) {
+    rd_kafka_topic_partition_list_t *paused = rd_kafka_topic_partition_list_new(0);
     for (int i = 0; i < source->list->cnt; i++) {
         struct kafka_assigned *item = &source->items[i];
         kafka_stream_close(&item->stream);
-        source->list->elems[i].offset =
-            item->offset == KAFKA_SOURCE_NOWHERE ? RD_KAFKA_OFFSET_END : item->offset;
+        source->list->elems[i].offset = item->offset;
+        if (item->offset != KAFKA_SOURCE_NOWHERE) continue;
+        source->list->elems[i].offset = 0;
+        rd_kafka_topic_partition_list_add(paused, source->topic, item->partition);
     }
+    rd_kafka_pause_partitions(source->client->handle, paused);
+    rd_kafka_topic_partition_list_destroy(paused);
     check(rd_kafka_incremental_assign(source->client->handle, source->list),
           "Kafka rejected the assignment");
     source->assigned_ms = clock_ms();
@@ -146,10 +152,9 @@ static void answer_taken(struct kafka_source *source) {
         assert(was_held);
         (void)was_held;
     }
-    /* After a fatal error librdkafka has dropped the assignment by itself. */
-    if (rd_kafka_fatal_error(source->client->handle, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     check(rd_kafka_incremental_unassign(source->client->handle, source->list),
           "Kafka rejected the revocation");
+    rd_kafka_resume_partitions(source->client->handle, source->list);
 }
 
 void kafka_source_answer(struct kafka_source *source) {
@@ -170,9 +175,9 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     const struct properties *kafka = options->kafka, *own = options->consumer;
     long long share_kb = (long long)(options->queue_bytes / 1024);
     if (options->partition_count > 0) share_kb /= options->partition_count;
-    /* A short message takes about 1 KB in the queue, of which librdkafka counts only the payload: so the
-     * number of messages bounds the memory, and for long ones their bytes. Beyond either bound there is at
-     * most one fetch. */
+    /* A short message takes about 1 KB in the queue, of which librdkafka counts only the payload:
+     * so the number of messages bounds the memory, and for long ones their bytes. Beyond either
+     * bound there is at most one fetch. */
     const long long messages = clamp(share_kb, 100, 2000);
     const long long fetch_bytes = clamp(share_kb / 4, 16, 256) * 1024;
 
@@ -184,8 +189,9 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_own(conf, "allow.auto.create.topics", "false");
     if (kafka_conf_is_classic(kafka, own)) {
         kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
-        /* Not in the consumer protocol (KIP-848): librdkafka (seen up to 2.15.1) fails permanently if the
-         * group still knows a static member that was killed, or one that missed a heartbeat. */
+        /* Not in the consumer protocol (KIP-848): librdkafka (seen up to 2.15.1) fails permanently
+         * if the group still knows a static member that was killed, or one that missed a
+         * heartbeat. */
         if (options->static_id != NULL) {
             kafka_conf_own(conf, "group.instance.id", options->static_id);
         }
@@ -208,14 +214,9 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
     return kafka_client_create(KAFKA_CONSUMER, conf, error);
 }
 
-static void on_ready(rd_kafka_t *consumer, void *alarm) {
-    (void)consumer;
-    alarm_ring(alarm);
-}
-
 static void watch(struct kafka_source *source) {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(source->client->handle);
-    rd_kafka_queue_cb_event_enable(queue, on_ready, source->alarm);
+    kafka_client_watch(queue, source->alarm);
     rd_kafka_queue_destroy(queue);
 }
 
@@ -288,7 +289,7 @@ bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
 
 bool kafka_source_is_same_member(struct kafka_source *source) {
     kafka_source_borrow(source);
-    const bool is_same = kafka_member_is_same(&source->member);
+    const bool is_same = kafka_member_state(&source->member) == KAFKA_MEMBER_SAME;
     kafka_source_return(source);
     return is_same;
 }
@@ -299,9 +300,8 @@ static bool join(struct kafka_source *source, struct error *error) {
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->client->handle, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     source->is_subscribed = err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (source->is_subscribed) return true;
-    return error_set(error, "cannot subscribe to topic %s: %s", source->topic,
-                     rd_kafka_err2str(err));
+    return source->is_subscribed || error_set(error, "cannot subscribe to topic %s: %s",
+                                              source->topic, rd_kafka_err2str(err));
 }
 
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error) {
@@ -311,10 +311,9 @@ bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, st
 }
 
 void kafka_source_leave(struct kafka_source *source) {
-    if (!source->is_subscribed) return;
     source->is_leaving = true;
     if (source->event != SOURCE_QUIET) kafka_source_answer(source);
-    rd_kafka_consumer_close(source->client->handle);
+    if (source->is_subscribed) rd_kafka_consumer_close(source->client->handle);
     source->is_subscribed = false;
     atomic_store(&source->is_joined, false);
 }
@@ -327,10 +326,10 @@ static bool start_over(struct kafka_source *source, const char *why, struct erro
     return join(source, error);
 }
 
-/* Where librdkafka keeps what it should have given up: a member that was expelled and taken back (see
- * kafka_member), and a partition whose position is not in the log any more. That one it no longer fetches, nor
- * seeks in; a new assignment revives it, at which the watermarks are compared with the log, and the gap is
- * found. */
+/* Where librdkafka keeps what it should have given up: a member that was expelled and taken back
+ * (see kafka_group), and a partition whose position is not in the log any more. That one it no
+ * longer fetches, nor seeks in; a new assignment revives it, at which the watermarks are compared
+ * with the log, and the gap is found. */
 static bool start_over_if_need_be(struct kafka_source *source, struct error *error) {
     if (source->is_rejoining) return true;
     if (was_replaced(source)) {
@@ -360,10 +359,11 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
         source, "The group came to rest with partitions that nobody owns: joining it again", error);
 }
 
-/* librdkafka gives up on a consumer to which a broker replied what it cannot handle: it does nothing more, not
- * even give the partitions up. Seen up to 2.15.1 with GROUP_ID_NOT_FOUND, from a coordinator that had just been
- * started (consumer protocol, Kafka 4.1). A new consumer joins as if everything had been lost, which is
- * reported and answered first. */
+/* With some errors librdkafka gives up on the consumer: it does nothing more, not even give the
+ * partitions up. Seen up to 2.15.1 with GROUP_ID_NOT_FOUND (consumer protocol), from a coordinator
+ * of Kafka 4.1 that had just been started; its pull request 5485 discusses to join again instead,
+ * with which this could go. A new consumer joins as if everything had been lost, which is reported
+ * and answered first. */
 static bool renew(struct kafka_source *source, const char *why, struct error *error) {
     const int64_t now_ms = clock_ms();
     if (source->renewed_ms != 0 && now_ms < source->renewed_ms + RENEWED_MS) {

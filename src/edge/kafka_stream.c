@@ -1,5 +1,6 @@
-/* Why no ring is missed: librdkafka calls on_ready under the queue's lock whenever it adds to an empty queue,
- * and a reader that got STREAM_NOTHING has taken that lock and found the queue empty. */
+/* Why no ring is missed: librdkafka calls on_ready under the queue's lock whenever it adds to an
+ * empty queue, and a reader that got STREAM_NOTHING has taken that lock and found the queue
+ * empty. */
 #include "edge/kafka_stream.h"
 
 #include <assert.h>
@@ -29,13 +30,8 @@ struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, 
     return stream;
 }
 
-static void on_ready(rd_kafka_t *consumer, void *alarm) {
-    (void)consumer;
-    alarm_ring(alarm);
-}
-
 void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm) {
-    rd_kafka_queue_cb_event_enable(stream->queue, alarm == NULL ? NULL : on_ready, alarm);
+    kafka_client_watch(stream->queue, alarm);
 }
 
 void kafka_stream_close(struct kafka_stream **stream) {
@@ -49,13 +45,13 @@ void kafka_stream_close(struct kafka_stream **stream) {
 /* One read under way. */
 struct reading {
     struct kafka_stream *stream;
-    bool (*take)(void *context, const struct kafka_record *record);
+    bool (*take)(void *context, const struct kafka_record *);
     void *context;
     enum stream_verdict verdict;
 };
 
-/* Damaged records, and those whose codec librdkafka was built without: what follows may come after the
- * error as if nothing had been skipped. */
+/* Damaged records, and those whose codec librdkafka was built without: what follows may come after
+ * the error as if nothing had been skipped. */
 static bool is_unreadable(rd_kafka_resp_err_t err) {
     return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
            err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
@@ -66,18 +62,17 @@ static bool on_error(struct reading *reading, const rd_kafka_message_t *message)
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         atomic_store(reading->stream->is_stranded, true);
     }
-    if (is_unreadable(message->err)) {
-        reading->verdict = STREAM_UNREADABLE;
-        log_error("Records cannot be read: the partition stands still until they can",
-                  log_int("partition", reading->stream->partition),
-                  log_int("offset", message->offset),
-                  log_text("reason", rd_kafka_message_errstr(message)));
-        return false;
+    if (!is_unreadable(message->err)) {
+        log_warn("Kafka partition", log_int("partition", reading->stream->partition),
+                 log_text("error", rd_kafka_err2name(message->err)),
+                 log_text("reason", rd_kafka_message_errstr(message)));
+        return true;
     }
-    log_warn("Kafka partition", log_int("partition", reading->stream->partition),
-             log_text("error", rd_kafka_err2name(message->err)),
-             log_text("reason", rd_kafka_message_errstr(message)));
-    return true;
+    reading->verdict = STREAM_UNREADABLE;
+    log_error("Records cannot be read: the partition stands still until they can",
+              log_int("partition", reading->stream->partition), log_int("offset", message->offset),
+              log_text("reason", rd_kafka_message_errstr(message)));
+    return false;
 }
 
 static bool on_record(struct reading *reading, rd_kafka_message_t *message) {
@@ -102,7 +97,7 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
 }
 
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
-                                      bool (*take)(void *context, const struct kafka_record *record),
+                                      bool (*take)(void *context, const struct kafka_record *),
                                       void *context) {
     struct reading reading = {stream, take, context, STREAM_NOTHING};
     rd_kafka_consume_callback_queue(stream->queue, 0, on_message, &reading);
@@ -114,10 +109,11 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
     rd_kafka_topic_partition_list_add(list, stream->topic, stream->partition)->offset = offset;
     rd_kafka_error_t *failure = rd_kafka_seek_partitions(stream->consumer, list, SEEK_TIMEOUT_MS);
     rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;
-    if (failure != NULL) rd_kafka_error_destroy(failure);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_resume_partitions(stream->consumer, list);
+    rd_kafka_error_destroy(failure);
     rd_kafka_topic_partition_list_destroy(list);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    return error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
+           error_set(error, "cannot seek %s [%d] to offset %lld: %s", stream->topic,
                      stream->partition, (long long)offset, rd_kafka_err2str(err));
 }
 

@@ -6,11 +6,9 @@
 #include "base/error.h"
 #include "kafka_private.h"
 
-/* What Kafka's answer means for the caller, who sets the error. */
+/* What an error of Kafka means for the caller, who sets the error. */
 static enum topics_verdict judge(rd_kafka_resp_err_t code) {
     switch (code) {
-    case RD_KAFKA_RESP_ERR_NO_ERROR:
-        return TOPICS_OK;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION: /* not a valid name */
@@ -30,7 +28,6 @@ static enum topics_verdict judge(rd_kafka_resp_err_t code) {
 
 static enum topics_verdict fail_look(const char *topic, rd_kafka_resp_err_t code,
                                      struct error *error) {
-    const enum topics_verdict verdict = judge(code);
     if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         error_set(error,
                   "this user may not see topic %s: add the ACLs Describe and Read on it (Describe "
@@ -39,7 +36,7 @@ static enum topics_verdict fail_look(const char *topic, rd_kafka_resp_err_t code
     } else {
         error_set(error, "topic %s: %s", topic, rd_kafka_err2str(code));
     }
-    return verdict;
+    return judge(code);
 }
 
 /* One request of the admin client. */
@@ -87,9 +84,7 @@ static void take_description(rd_kafka_event_t *event, struct topic_facts *facts)
     }
     const rd_kafka_Uuid_t *id = rd_kafka_TopicDescription_topic_id(topics[0]);
     const char *text = id == NULL ? NULL : rd_kafka_Uuid_base64str(id);
-    if (text != NULL && strcmp(text, none) != 0) {
-        snprintf(facts->id, sizeof facts->id, "%s", text);
-    }
+    if (text != NULL && strcmp(text, none) != 0) snprintf(facts->id, sizeof facts->id, "%s", text);
     take_rights(topics[0], facts);
 }
 
@@ -97,14 +92,12 @@ static void describe(rd_kafka_t *client, const char *topic, bool with_rights, in
                      struct topic_facts *facts) {
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
     struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms);
-    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(
-        request.options, with_rights));
+    rd_kafka_error_destroy(
+        rd_kafka_AdminOptions_set_include_authorized_operations(request.options, with_rights));
     rd_kafka_DescribeTopics(client, topics, request.options, request.queue);
     rd_kafka_event_t *event = close_request(&request, timeout_ms);
-    if (event != NULL) {
-        take_description(event, facts);
-        rd_kafka_event_destroy(event);
-    }
+    if (event != NULL) take_description(event, facts);
+    rd_kafka_event_destroy(event);
     rd_kafka_TopicCollection_destroy(topics);
 }
 
@@ -114,7 +107,8 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
     kafka_source_return(source);
 }
 
-/* Without the rights: it is asked every few seconds, and some managed services log each that is denied. */
+/* Without the rights: it is asked every few seconds, and some managed services log each that is
+ * denied. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
                           int timeout_ms, struct error *error) {
     struct topic_facts facts = {.exists = true};
@@ -181,10 +175,8 @@ static rd_kafka_resp_err_t create(rd_kafka_t *client, const char *topic, int par
     struct request request = open_request(client, RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout_ms);
     rd_kafka_CreateTopics(client, &wanted, 1, request.options, request.queue);
     rd_kafka_event_t *event = close_request(&request, timeout_ms);
-    if (event != NULL) {
-        code = read_created(event, why, bytes);
-        rd_kafka_event_destroy(event);
-    }
+    if (event != NULL) code = read_created(event, why, bytes);
+    rd_kafka_event_destroy(event);
     rd_kafka_NewTopic_destroy(wanted);
     return code;
 }
@@ -192,14 +184,13 @@ static rd_kafka_resp_err_t create(rd_kafka_t *client, const char *topic, int par
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error) {
     char why[512] = "";
-    const rd_kafka_resp_err_t code = create(kafka_source_borrow(source), topic, partition_count,
-                                            timeout_ms, why, sizeof why);
+    const rd_kafka_resp_err_t code =
+        create(kafka_source_borrow(source), topic, partition_count, timeout_ms, why, sizeof why);
     kafka_source_return(source);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
         return TOPICS_OK;
     }
-    const enum topics_verdict verdict = judge(code);
-    if (verdict == TOPICS_RETRY) {
+    if (judge(code) == TOPICS_RETRY) {
         error_set(error, "topic %s is missing, and Kafka has not created it yet: %s", topic,
                   why[0] != '\0' ? why : rd_kafka_err2str(code));
     } else {
@@ -208,5 +199,5 @@ enum topics_verdict kafka_topics_create(struct kafka_source *source, const char 
                   "kafka-topics.sh --create --topic %s --partitions %d",
                   topic, why, topic, partition_count);
     }
-    return verdict;
+    return judge(code);
 }

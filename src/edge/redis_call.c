@@ -1,4 +1,56 @@
+/* Minutes are sorted, so that those of one day are together, and minutes all over the ages cost no
+ * more than those of one day. */
 #include "redis_call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
+
+void redis_command_clear(struct redis_command *command) {
+    text_clear(&command->words);
+    command->count = 0;
+}
+
+void redis_command_release(struct redis_command *command) {
+    text_release(&command->words);
+    command->count = 0;
+}
+
+void redis_command_put(struct redis_command *command, const char *word, size_t length) {
+    text_format(&command->words, "$%zu\r\n", length);
+    text_add_bytes(&command->words, word, length);
+    text_add_bytes(&command->words, "\r\n", 2);
+    command->count++;
+}
+
+void redis_command_put_text(struct redis_command *command, const char *word) {
+    redis_command_put(command, word, strlen(word));
+}
+
+void redis_command_put_int(struct redis_command *command, int64_t number) {
+    char word[24];
+    const int length = snprintf(word, sizeof word, "%lld", (long long)number);
+    redis_command_put(command, word, (size_t)length);
+}
+
+void redis_command_put_key(struct redis_command *command, const char *prefix, const char *name,
+                           const char *part) {
+    const char *colon = part == NULL ? "" : ":";
+    if (part == NULL) part = "";
+    text_format(&command->words, "$%zu\r\n%s:%s%s%s\r\n",
+                strlen(prefix) + 1 + strlen(name) + strlen(colon) + strlen(part), prefix, name,
+                colon, part);
+    command->count++;
+}
+
+static void put_all(struct redis_command *command, const struct redis_command *other) {
+    text_add_bytes(&command->words, other->words.bytes, other->words.length);
+    command->words.is_broken |= other->words.is_broken;
+    command->count += other->count;
+}
 
 void redis_call_clear(struct redis_call *call, const char *prefix) {
     call->prefix = prefix;
@@ -14,21 +66,20 @@ void redis_call_release(struct redis_call *call) {
 }
 
 void redis_call_begin(struct redis_call *call, const struct aggregate *aggregate) {
-    struct redis_command *keys = &call->keys;
     call->aggregate = aggregate;
-    call->first_key = keys->argument_count;
+    call->first_key = call->keys.count;
     redis_command_clear(&call->section);
     if (aggregate->kind != AGGREGATE_DAYS) {
-        redis_command_put_format(keys, "%s:%s", call->prefix, aggregate->key);
+        redis_command_put_key(&call->keys, call->prefix, aggregate->key, NULL);
         return;
     }
-    redis_command_put_format(keys, "%s:%s", call->prefix, aggregate->days_key);
-    redis_command_put_format(keys, "%s:%s:" AGGREGATE_OTHER, call->prefix, aggregate->key);
-    redis_command_put_format(keys, "%s:%s", call->prefix, aggregate->anomalies_key);
+    redis_command_put_key(&call->keys, call->prefix, aggregate->days_key, NULL);
+    redis_command_put_key(&call->keys, call->prefix, aggregate->key, AGGREGATE_OTHER);
+    redis_command_put_key(&call->keys, call->prefix, aggregate->anomalies_key, NULL);
 }
 
 void redis_call_put_day(struct redis_call *call, const char *day) {
-    redis_command_put_format(&call->keys, "%s:%s:%s", call->prefix, call->aggregate->key, day);
+    redis_command_put_key(&call->keys, call->prefix, call->aggregate->key, day);
     redis_command_put_text(&call->section, day);
 }
 
@@ -36,16 +87,131 @@ void redis_call_end(struct redis_call *call) {
     static const char *const kinds[] = {
         [AGGREGATE_VALUES] = "values", [AGGREGATE_DAYS] = "days", [AGGREGATE_NAMES] = "names"};
     redis_command_put_text(&call->arguments, kinds[call->aggregate->kind]);
-    redis_command_put_int(&call->arguments, call->keys.argument_count - call->first_key);
-    redis_command_put_int(&call->arguments, call->section.argument_count);
-    redis_command_put_all(&call->arguments, &call->section);
+    redis_command_put_int(&call->arguments, call->keys.count - call->first_key);
+    redis_command_put_int(&call->arguments, call->section.count);
+    put_all(&call->arguments, &call->section);
 }
 
 void redis_call_finish(struct redis_call *call, bool by_text, const char *script) {
     redis_command_clear(&call->command);
     redis_command_put_text(&call->command, by_text ? "EVAL" : "EVALSHA");
     redis_command_put_text(&call->command, script);
-    redis_command_put_int(&call->command, call->keys.argument_count);
-    redis_command_put_all(&call->command, &call->keys);
-    redis_command_put_all(&call->command, &call->arguments);
+    redis_command_put_int(&call->command, call->keys.count);
+    put_all(&call->command, &call->keys);
+    put_all(&call->command, &call->arguments);
+}
+
+/* What was counted of one aggregate. */
+struct counted {
+    struct delta_key key;
+    int64_t count;
+};
+
+static int compare_minutes(const void *a, const void *b) {
+    const int64_t left = delta_number(((const struct counted *)a)->key);
+    const int64_t right = delta_number(((const struct counted *)b)->key);
+    return (left > right) - (left < right);
+}
+
+/* Returns the counts of all deltas for a field; the caller frees them. */
+static struct counted *collect(const struct store_call *checkpoint, unsigned field, size_t *count) {
+    size_t room = 1;
+    for (size_t i = 0; i < checkpoint->delta_count; i++)
+        room += checkpoint->deltas[i]->entry_count;
+    struct counted *items = memory_create(room * sizeof *items);
+    *count = 0;
+    for (size_t i = 0; i < checkpoint->delta_count; i++) {
+        const struct delta *delta = checkpoint->deltas[i];
+        for (uint32_t e = 0; e < delta->entry_count; e++) {
+            const struct delta_entry *entry = &delta->entries[e];
+            if (entry->field != field) continue;
+            items[(*count)++] = (struct counted){delta_key(delta, entry), entry->count};
+        }
+    }
+    return items;
+}
+
+/* Puts pairs of value or name and count. */
+static void put_pairs(struct redis_call *call, const struct counted *items, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (call->aggregate->source == AGGREGATE_DIMENSION) {
+            redis_command_put(&call->section, items[i].key.bytes, items[i].key.length);
+        } else {
+            char name[AGGREGATE_TEXT_BYTES];
+            aggregate_name(call->aggregate, delta_number(items[i].key), name);
+            redis_command_put_text(&call->section, name);
+        }
+        redis_command_put_int(&call->section, items[i].count);
+    }
+}
+
+/* Puts for each day its name, n, and n pairs of minute and count. */
+static void put_days(struct redis_call *call, struct counted *items, size_t count) {
+    qsort(items, count, sizeof *items, compare_minutes);
+    for (size_t begin = 0, end; begin < count; begin = end) {
+        const int64_t minute = delta_number(items[begin].key);
+        const int64_t day = minute / AGGREGATE_MINUTES_A_DAY;
+        char name[AGGREGATE_TEXT_BYTES];
+        for (end = begin + 1; end < count; end++) {
+            if (delta_number(items[end].key) / AGGREGATE_MINUTES_A_DAY != day) break;
+        }
+        login_day_format(minute, name);
+        redis_call_put_day(call, name);
+        redis_command_put_int(&call->section, (int64_t)(end - begin));
+        put_pairs(call, items + begin, end - begin);
+    }
+}
+
+static void put_section(struct redis_call *call, const struct aggregate_settings *settings,
+                        const struct store_call *checkpoint, unsigned field,
+                        const struct redis_days *needed) {
+    size_t count;
+    struct counted *items = collect(checkpoint, field, &count);
+    if (call->aggregate->kind == AGGREGATE_DAYS) {
+        redis_command_put_int(&call->section, settings->threshold);
+        redis_command_put_int(&call->section, settings->max_days);
+        redis_command_put_int(&call->section, (int64_t)settings->retention_days * 24 * 3600);
+        put_days(call, items, count);
+        for (size_t i = 0; i < needed->count; i++) {
+            redis_call_put_day(call, needed->names[i]);
+            redis_command_put_int(&call->section, 0);
+        }
+    } else {
+        if (call->aggregate->kind == AGGREGATE_VALUES) {
+            redis_command_put_int(&call->section, settings->max_values);
+        }
+        put_pairs(call, items, count);
+    }
+    free(items);
+}
+
+static void put_offset(struct redis_command *command, int64_t offset) {
+    if (offset == CURSOR_ABSENT)
+        redis_command_put_text(command, "none");
+    else if (offset == CURSOR_UNKNOWN)
+        redis_command_put_text(command, "unknown");
+    else
+        redis_command_put_int(command, offset);
+}
+
+void redis_call_checkpoint(struct redis_call *call, const struct redis_store_options *options,
+                           const struct store_call *checkpoint, bool by_text,
+                           const struct redis_days *needed) {
+    const struct aggregates *aggregates = options->aggregates;
+    redis_call_clear(call, options->redis->prefix);
+    redis_command_put_key(&call->keys, call->prefix, "offsets", NULL);
+    redis_command_put_key(&call->keys, call->prefix, "meta", NULL);
+    redis_command_put_int(&call->arguments, checkpoint->partition);
+    put_offset(&call->arguments, checkpoint->base);
+    put_offset(&call->arguments, checkpoint->end);
+    redis_command_put_int(&call->arguments, REDIS_STORE_SCHEMA);
+    redis_command_put_text(&call->arguments, options->group);
+    redis_command_put_text(&call->arguments, options->topic);
+    redis_command_put_text(&call->arguments, options->topic_id);
+    for (unsigned field = 0; field < aggregates->count; field++) {
+        redis_call_begin(call, &aggregates->items[field]);
+        put_section(call, aggregates->settings, checkpoint, field, needed);
+        redis_call_end(call);
+    }
+    redis_call_finish(call, by_text, by_text ? checkpoint_lua : checkpoint_lua_sha);
 }

@@ -1,15 +1,38 @@
-/* redis_call: a call of one of the scripts, which take a section for each row of the table of
- * aggregates: kind, number of keys, number of arguments, and the arguments.
+/* redis_call: the commands that Redis gets: words, the calls of the two scripts, and a checkpoint.
  *
- * Place:    under redis_store and redis_snapshot.
+ * The scripts take a section for each row of the table of aggregates: kind, number of keys, number
+ * of arguments, and the arguments.
+ *
+ * Place:    under redis_link, redis_store and redis_snapshot.
  * Threads:  one owner.
- * Owns:     the words. Keeps the prefix.
+ * Owns:     copies of the words, in memory that is used again. Keeps the prefix.
+ * Limits:   TEXT_BYTES_MAX a command; redis_link_send rejects what did not fit.
  */
 #ifndef EDGE_REDIS_CALL_H
 #define EDGE_REDIS_CALL_H
 
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
 #include "core/aggregate.h"
-#include "redis_command.h"
+#include "edge/redis_store.h"
+
+struct redis_command { /* all zero is an empty command */
+    struct text words; /* in Redis' protocol */
+    int count;
+};
+
+void redis_command_clear(struct redis_command *command);
+void redis_command_release(struct redis_command *command);
+
+/* Adds a word; borrows it. */
+void redis_command_put(struct redis_command *command, const char *word, size_t length);
+void redis_command_put_text(struct redis_command *command, const char *word);
+void redis_command_put_int(struct redis_command *command, int64_t number);
+/* Adds "prefix:name", or "prefix:name:part" unless part is NULL. */
+void redis_command_put_key(struct redis_command *command, const char *prefix, const char *name,
+                           const char *part);
 
 struct redis_call {                       /* all zero is an empty call */
     struct redis_command command;         /* the call, when it is finished */
@@ -34,5 +57,17 @@ void redis_call_end(struct redis_call *call);
 
 /* Makes the command, by the script's text or by its SHA-1. */
 void redis_call_finish(struct redis_call *call, bool by_text, const char *script);
+
+/* Days by name. */
+struct redis_days {
+    char (*names)[LOGIN_DAY_BYTES];
+    size_t count, capacity;
+};
+
+/* Makes one call of redis_store_apply, by the script's text or by its SHA-1. The hashes of `needed`
+ * are declared, too. Borrows all. */
+void redis_call_checkpoint(struct redis_call *call, const struct redis_store_options *options,
+                           const struct store_call *checkpoint, bool by_text,
+                           const struct redis_days *needed);
 
 #endif

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "edge/redis_fault.h"
-#include "redis_command.h"
+#include "redis_call.h"
 #include "redis_tls.h"
 
 struct redis_link {
@@ -43,9 +43,10 @@ const struct setting redis_setting_table[] = {
                    "longest wait for a connection or a reply, in ms"),
     SETTING_END};
 
-static int hex_digit(char c) {
-    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
+static_assert((int)REDIS_TEXT == REDIS_REPLY_STRING && (int)REDIS_LIST == REDIS_REPLY_ARRAY &&
+                  (int)REDIS_INTEGER == REDIS_REPLY_INTEGER && (int)REDIS_NIL == REDIS_REPLY_NIL &&
+                  (int)REDIS_STATUS == REDIS_REPLY_STATUS && (int)REDIS_ERROR == REDIS_REPLY_ERROR,
+              "hiredis' own kinds");
 
 /* A copy of [begin, end) with %XX decoded. */
 static char *decode(const char *begin, const char *end) {
@@ -54,7 +55,7 @@ static char *decode(const char *begin, const char *end) {
     for (const char *from = begin; from < end; from++) {
         if (*from == '%' && end - from > 2 && isxdigit((unsigned char)from[1]) &&
             isxdigit((unsigned char)from[2])) {
-            *to++ = (char)(hex_digit(from[1]) * 16 + hex_digit(from[2]));
+            *to++ = (char)strtol((const char[]){from[1], from[2], '\0'}, NULL, 16);
             from += 2;
         } else {
             *to++ = *from;
@@ -66,14 +67,9 @@ static char *decode(const char *begin, const char *end) {
 
 /* A whole decimal number up to `max`, or -1. */
 static int parse_number(const char *begin, const char *end, int max) {
-    int number = 0;
-    if (begin == end) return -1;
-    for (; begin < end; begin++) {
-        if (!isdigit((unsigned char)*begin)) return -1;
-        number = number * 10 + (*begin - '0');
-        if (number > max) return -1;
-    }
-    return number;
+    char *stop;
+    const long number = strtol(begin, &stop, 10);
+    return isdigit((unsigned char)*begin) && stop == end && number <= max ? (int)number : -1;
 }
 
 static bool parse_unix(struct redis_link *link, const char *rest) {
@@ -134,32 +130,24 @@ static bool parse_tcp(struct redis_link *link, const char *rest) {
 }
 
 static bool parse_url(struct redis_link *link, const char *url, struct error *error) {
-    bool is_good = false;
-    if (strncasecmp(url, "redis://", 8) == 0) {
-        is_good = parse_tcp(link, url + 8);
-    } else if (strncasecmp(url, "rediss://", 9) == 0) {
-        link->is_tls = true;
-        is_good = parse_tcp(link, url + 9);
-    } else if (strncasecmp(url, "unix://", 7) == 0) {
-        is_good = parse_unix(link, url + 7);
+    link->is_tls = strncasecmp(url, "rediss://", 9) == 0;
+    if ((link->is_tls && parse_tcp(link, url + 9)) ||
+        (strncasecmp(url, "redis://", 8) == 0 && parse_tcp(link, url + 8)) ||
+        (strncasecmp(url, "unix://", 7) == 0 && parse_unix(link, url + 7))) {
+        return true;
     }
-    if (!is_good) {
-        return error_set(error, "redis.url is not redis://[user:password@]host[:port][/db], "
-                                "rediss://... or unix:///path[?db=N]");
-    }
-    return true;
+    return error_set(error, "redis.url is not redis://[user:password@]host[:port][/db], "
+                            "rediss://... or unix:///path[?db=N]");
 }
 
 struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error) {
     struct redis_link *link = memory_create(sizeof *link);
     link->port = 6379;
     link->timeout_ms = timeout_ms;
-    bool is_good = parse_url(link, url, error);
-    if (is_good && link->is_tls) {
-        link->tls = redis_tls_create(link->host, error);
-        is_good = link->tls != NULL;
+    if (!parse_url(link, url, error) ||
+        (link->is_tls && (link->tls = redis_tls_create(link->host, error)) == NULL)) {
+        redis_link_destroy(&link);
     }
-    if (!is_good) redis_link_destroy(&link);
     return link;
 }
 
@@ -252,13 +240,20 @@ static bool is_queued(struct redis_link *link, int result, struct error *error) 
     return error_set(error, "out of memory for a command to Redis");
 }
 
-bool redis_link_send(struct redis_link *link, struct redis_command *command, struct error *error) {
+bool redis_link_send(struct redis_link *link, const struct redis_command *command,
+                     struct error *error) {
     assert(link->context != NULL);
-    const char **words = redis_command_arguments(command);
-    return is_queued(
-        link,
-        redisAppendCommandArgv(link->context, command->argument_count, words, command->lengths),
-        error);
+    char head[16];
+    const int length = snprintf(head, sizeof head, "*%d\r\n", command->count);
+    int result = command->words.is_broken ? REDIS_ERR : REDIS_OK;
+    if (result == REDIS_OK) {
+        result = redisAppendFormattedCommand(link->context, head, (size_t)length);
+    }
+    if (result == REDIS_OK) {
+        result =
+            redisAppendFormattedCommand(link->context, command->words.bytes, command->words.length);
+    }
+    return is_queued(link, result, error);
 }
 
 /* As redisGetReply, which would wait the whole timeout for each piece of a reply. */
@@ -321,22 +316,7 @@ static const redisReply *own(const struct redis_reply *reply) {
 }
 
 enum redis_reply_kind redis_reply_kind(const struct redis_reply *reply) {
-    switch (own(reply)->type) {
-    case REDIS_REPLY_STRING:
-        return REDIS_TEXT;
-    case REDIS_REPLY_INTEGER:
-        return REDIS_INTEGER;
-    case REDIS_REPLY_ARRAY:
-        return REDIS_LIST;
-    case REDIS_REPLY_NIL:
-        return REDIS_NIL;
-    case REDIS_REPLY_STATUS:
-        return REDIS_STATUS;
-    case REDIS_REPLY_ERROR:
-        return REDIS_ERROR;
-    default:
-        return REDIS_OTHER;
-    }
+    return (enum redis_reply_kind)own(reply)->type;
 }
 
 struct slice redis_reply_text(const struct redis_reply *reply) {
@@ -355,6 +335,14 @@ size_t redis_reply_count(const struct redis_reply *reply) {
 const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index) {
     assert(index < redis_reply_count(reply));
     return (const void *)own(reply)->element[index];
+}
+
+bool redis_reply_is_texts(const struct redis_reply *reply, size_t multiple) {
+    const size_t count = redis_reply_count(reply);
+    bool is_texts = redis_reply_kind(reply) == REDIS_LIST && count % multiple == 0;
+    for (size_t i = 0; is_texts && i < count; i++)
+        is_texts = redis_reply_kind(redis_reply_at(reply, i)) == REDIS_TEXT;
+    return is_texts;
 }
 
 bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,

@@ -27,37 +27,6 @@ static void forget(struct snapshot *snapshot) {
     redis_reply_destroy(&snapshot->counts);
 }
 
-static bool is_texts(const struct redis_reply *reply, size_t multiple) {
-    const size_t count = redis_reply_count(reply);
-    if (redis_reply_kind(reply) != REDIS_LIST || count % multiple != 0) return false;
-    for (size_t i = 0; i < count; i++) {
-        if (redis_reply_kind(redis_reply_at(reply, i)) != REDIS_TEXT) return false;
-    }
-    return true;
-}
-
-/* Whether the answer has the form that snapshot.lua describes. */
-static bool is_answer(const struct snapshot *snapshot) {
-    const struct aggregates *aggregates = snapshot->aggregates;
-    if (redis_reply_count(snapshot->counts) != aggregates->count) return false;
-    for (unsigned i = 0; i < aggregates->count; i++) {
-        const struct redis_reply *counts = redis_reply_at(snapshot->counts, i);
-        if (aggregates->items[i].kind != AGGREGATE_DAYS) {
-            if (!is_texts(counts, 2)) return false;
-            continue;
-        }
-        const size_t count = redis_reply_count(counts);
-        if (redis_reply_kind(counts) != REDIS_LIST || count % 2 != 0) return false;
-        for (size_t d = 0; d < count; d += 2) {
-            if (redis_reply_kind(redis_reply_at(counts, d)) != REDIS_TEXT ||
-                !is_texts(redis_reply_at(counts, d + 1), 2)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
 /* Judges a reply; STORE_OK if it is no error and has its form. */
 static enum store_verdict judge(struct snapshot *snapshot, const struct redis_reply *reply,
                                 bool is_right, const char *command) {
@@ -85,12 +54,13 @@ static enum store_verdict ask_days(struct snapshot *snapshot) {
             redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
                             aggregate->days_key);
         snapshot->days[i] = reply;
-        verdict = judge(snapshot, reply, reply != NULL && is_texts(reply, 1), "ZRANGE");
+        verdict = judge(snapshot, reply, reply != NULL && redis_reply_is_texts(reply, 1), "ZRANGE");
     }
     return verdict;
 }
 
-static enum store_verdict ask_counts(struct snapshot *snapshot) {
+/* *is_again: days came in between. */
+static enum store_verdict ask_counts(struct snapshot *snapshot, bool *is_again) {
     struct redis_call call = {0};
     redis_call_clear(&call, snapshot->prefix);
     for (unsigned i = 0; i < snapshot->aggregates->count; i++) {
@@ -105,8 +75,9 @@ static enum store_verdict ask_counts(struct snapshot *snapshot) {
         snapshot->counts = redis_link_receive(snapshot->link, snapshot->error);
     redis_call_release(&call);
     const struct redis_reply *counts = snapshot->counts;
-    const bool is_again = counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
-    return judge(snapshot, counts, counts != NULL && (is_again || is_answer(snapshot)),
+    *is_again = counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
+    return judge(snapshot, counts,
+                 *is_again || (counts != NULL && redis_reply_kind(counts) == REDIS_LIST),
                  "snapshot.lua");
 }
 
@@ -123,9 +94,11 @@ static int compare_names(const void *a, const void *b) {
 }
 
 /* Adds the members of an object. A member's name is made of before (may be empty), a space, and the
- * name. Scores of sorted sets come as texts of doubles, which are whole here. */
-static void add_pairs(struct text *json, const struct redis_reply *reply, struct slice before,
+ * name. Scores of sorted sets come as texts of doubles, which are whole here. False if the reply is
+ * not pairs of texts. */
+static bool add_pairs(struct text *json, const struct redis_reply *reply, struct slice before,
                       bool is_sorted, const char **separator) {
+    if (!redis_reply_is_texts(reply, 2)) return false;
     const size_t count = redis_reply_count(reply) / 2;
     struct pair *pairs = memory_create((count + 1) * sizeof *pairs);
     struct text name = {0};
@@ -149,23 +122,40 @@ static void add_pairs(struct text *json, const struct redis_reply *reply, struct
     }
     text_release(&name);
     free(pairs);
+    return true;
 }
 
-static void add_aggregate(struct text *json, const struct aggregate *aggregate,
-                          const struct redis_reply *counts) {
+static bool add_days(struct text *json, const struct redis_reply *counts, const char **separator) {
+    const size_t count = redis_reply_count(counts);
+    bool is_right = redis_reply_kind(counts) == REDIS_LIST && count % 2 == 0;
+    for (size_t i = 0; is_right && i < count; i += 2) {
+        const struct redis_reply *day = redis_reply_at(counts, i);
+        is_right =
+            redis_reply_kind(day) == REDIS_TEXT &&
+            add_pairs(json, redis_reply_at(counts, i + 1), redis_reply_text(day), true, separator);
+    }
+    return is_right;
+}
+
+/* Adds the object. False if the answer has not the form that snapshot.lua describes. */
+static bool add_counts(struct text *json, const struct aggregates *aggregates,
+                       const struct redis_reply *counts) {
     const struct slice none = {"", 0};
-    const char *separator = "";
-    text_add_json(json, aggregate->title, strlen(aggregate->title));
-    text_add(json, ": {");
-    if (aggregate->kind == AGGREGATE_DAYS) {
-        for (size_t d = 0; d < redis_reply_count(counts); d += 2) {
-            add_pairs(json, redis_reply_at(counts, d + 1),
-                      redis_reply_text(redis_reply_at(counts, d)), true, &separator);
-        }
-    } else {
-        add_pairs(json, counts, none, aggregate->kind == AGGREGATE_NAMES, &separator);
+    bool is_right = redis_reply_count(counts) == aggregates->count;
+    for (unsigned i = 0; is_right && i < aggregates->count; i++) {
+        const struct aggregate *aggregate = &aggregates->items[i];
+        const struct redis_reply *own = redis_reply_at(counts, i);
+        const char *separator = "";
+        text_add(json, i == 0 ? "{" : ",\n ");
+        text_add_json(json, aggregate->title, strlen(aggregate->title));
+        text_add(json, ": {");
+        is_right = aggregate->kind == AGGREGATE_DAYS
+                       ? add_days(json, own, &separator)
+                       : add_pairs(json, own, none, aggregate->kind == AGGREGATE_NAMES, &separator);
+        text_add(json, "}");
     }
     text_add(json, "}");
+    return is_right;
 }
 
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
@@ -173,29 +163,31 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
                                        struct error *error) {
     struct snapshot snapshot = {
         .link = link, .prefix = prefix, .aggregates = aggregates, .error = error};
-    enum store_verdict verdict = STORE_RETRY;
-    bool is_taken = false;
+    struct text made = {0};
+    bool is_again = true;
     if (!redis_link_open(link, error)) return STORE_RETRY;
     error_set(error, "new days come too often for a snapshot of Redis at %s",
               redis_link_name(link));
-    for (int i = 0; !is_taken && i < ROUNDS_MAX; i++) {
+    enum store_verdict verdict = STORE_OK;
+    for (int i = 0; verdict == STORE_OK && is_again && i < ROUNDS_MAX; i++) {
         forget(&snapshot);
         verdict = ask_days(&snapshot);
-        if (verdict == STORE_OK) verdict = ask_counts(&snapshot);
-        is_taken = verdict != STORE_OK || redis_reply_kind(snapshot.counts) == REDIS_LIST;
+        if (verdict == STORE_OK) verdict = ask_counts(&snapshot, &is_again);
     }
-    if (verdict == STORE_OK && !is_taken) verdict = STORE_RETRY;
+    if (verdict == STORE_OK && is_again) verdict = STORE_RETRY;
     if (verdict == STORE_OK) {
-        for (unsigned i = 0; i < aggregates->count; i++) {
-            text_add(json, i == 0 ? "{" : ",\n ");
-            add_aggregate(json, &aggregates->items[i], redis_reply_at(snapshot.counts, i));
-        }
-        text_add(json, "}");
+        const bool is_right = add_counts(&made, aggregates, snapshot.counts);
+        verdict = judge(&snapshot, snapshot.counts, is_right, "snapshot.lua");
+    }
+    if (verdict == STORE_OK) {
+        text_add_bytes(json, made.bytes, made.length);
+        json->is_broken |= made.is_broken;
         if (json->is_broken) {
             error_set(error, "out of memory for the counts");
             verdict = STORE_RETRY;
         }
     }
+    text_release(&made);
     forget(&snapshot);
     return verdict;
 }

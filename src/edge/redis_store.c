@@ -9,16 +9,16 @@
 
 #include "base/memory.h"
 #include "edge/redis_fault.h"
-#include "redis_checkpoint.h"
+#include "redis_call.h"
 
 enum { ROUNDS_MAX = 8 }; /* of one call, until Redis knows the script and all days are declared */
 
 struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
-    enum redis_fault fault;        /* of the last answer; REDIS_FAULT_PASSING is none too */
-    struct redis_call call;        /* the one being made; its memory is used again */
-    struct checkpoint_days needed; /* what the last answer asked for */
+    enum redis_fault fault;   /* of the last answer; REDIS_FAULT_PASSING is none too */
+    struct redis_call call;   /* the one being made; its memory is used again */
+    struct redis_days needed; /* what the last answer asked for */
 };
 
 /* What an answer asks for. */
@@ -88,11 +88,12 @@ static enum store_verdict refuse_value(const struct redis_store *store, const ch
     return STORE_REFUSED;
 }
 
-static const char *word_of(const struct redis_reply *reply, size_t index) {
+/* A text of an answer, "" if it has none there. */
+static struct slice word_of(const struct redis_reply *reply, size_t index) {
     const struct redis_reply *word =
         index < redis_reply_count(reply) ? redis_reply_at(reply, index) : NULL;
-    return word != NULL && redis_reply_kind(word) == REDIS_TEXT ? redis_reply_text(word).bytes
-                                                                : NULL;
+    const bool is_text = word != NULL && redis_reply_kind(word) == REDIS_TEXT;
+    return is_text ? redis_reply_text(word) : (struct slice){"", 0};
 }
 
 /* An answer of checkpoint.lua that changed nothing, by what it reports. */
@@ -100,11 +101,12 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
                                         struct error *error) {
     const struct redis_store_options *options = &store->options;
     const char *where = redis_link_name(store->link), *prefix = options->redis->prefix;
-    const char *kind = word_of(reply, 0), *what = word_of(reply, 1);
-    const char *third = word_of(reply, 2), *fourth = word_of(reply, 3);
-    if (third != NULL && fourth != NULL && strcmp(kind, "odd") == 0)
-        return refuse_value(store, what, third, fourth, error);
-    if (strcmp(kind, "torn") == 0) {
+    const char *kind = word_of(reply, 0).bytes, *what = word_of(reply, 1).bytes;
+    const char *theirs = word_of(reply, 2).bytes;
+    const size_t count = redis_reply_is_texts(reply, 1) ? redis_reply_count(reply) : 0;
+    if (count == 4 && strcmp(kind, "odd") == 0) {
+        return refuse_value(store, what, theirs, word_of(reply, 3).bytes, error);
+    } else if (count == 2 && strcmp(kind, "torn") == 0) {
         error_set(error,
                   "half of a checkpoint was applied in Redis at %s, or one twice, so some counts "
                   "under \"%s\" are wrong (a script was interrupted, or its append-only file had "
@@ -112,13 +114,13 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
                   "which rollcall continues, or delete all keys under the prefix, and rollcall "
                   "counts again from Kafka",
                   where, prefix);
-    } else if (strcmp(kind, "partial") == 0) {
+    } else if (count == 2 && strcmp(kind, "partial") == 0) {
         error_set(error,
                   "Redis at %s lost the key %s but kept others under its prefix (evicted or "
                   "deleted?), so to continue would count wrongly: set maxmemory-policy noeviction, "
                   "delete all keys under \"%s\", and rollcall counts again from Kafka",
                   where, what, prefix);
-    } else if (third != NULL && strcmp(kind, "foreign") == 0) {
+    } else if (count == 3 && strcmp(kind, "foreign") == 0) {
         const char *ours = strcmp(what, "group") == 0      ? options->group
                            : strcmp(what, "topic") == 0    ? options->topic
                            : strcmp(what, "topic_id") == 0 ? options->topic_id
@@ -126,17 +128,17 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
         error_set(error,
                   "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this is %s \"%s\": "
                   "choose another redis.prefix, or delete the keys under it to count again",
-                  prefix, where, what, third, what, ours);
-    } else if (third != NULL && strcmp(kind, "wrongtype") == 0) {
+                  prefix, where, what, theirs, what, ours);
+    } else if (count == 3 && strcmp(kind, "wrongtype") == 0) {
         error_set(error,
                   "the key %s in Redis at %s is a %s, which rollcall does not write "
                   "(WRONGTYPE): delete it or choose another redis.prefix",
-                  what, where, third);
-    } else if (third != NULL && strcmp(kind, "denied") == 0) {
+                  what, where, theirs);
+    } else if (count == 2 && strcmp(kind, "denied") == 0) {
         error_set(error,
-                  "Redis at %s denies checkpoint.lua %s on %s (NOPERM): redis-cli ACL SETUSER "
-                  "<user> '~%s:*' +%s",
-                  where, what, third, prefix, what);
+                  "Redis at %s denies checkpoint.lua the command %s (NOPERM): redis-cli ACL "
+                  "SETUSER <user> '~%s:*' +%s",
+                  where, what, prefix, what);
         store->fault = REDIS_FAULT_SETUP;
         return STORE_RETRY;
     } else {
@@ -146,10 +148,8 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
 }
 
 /* Reads a whole number of 0 or more and nothing else. */
-static bool read_offset(const struct redis_reply *reply, int64_t *offset) {
-    const struct slice text = redis_reply_text(reply);
-    if (redis_reply_kind(reply) != REDIS_TEXT || text.length == 0 || text.length > 18 ||
-        strspn(text.bytes, "0123456789") != text.length) {
+static bool read_offset(struct slice text, int64_t *offset) {
+    if (text.length == 0 || text.length > 18 || strspn(text.bytes, "0123456789") != text.length) {
         return false;
     }
     *offset = strtoll(text.bytes, NULL, 10);
@@ -159,58 +159,52 @@ static bool read_offset(const struct redis_reply *reply, int64_t *offset) {
 /* What follows the first two words of "stored": minute, count, ... */
 static bool read_anomalies(const struct redis_reply *reply, struct store_call *call) {
     const size_t count = redis_reply_count(reply);
-    if (count % 2 != 0) return false;
     for (size_t i = 2; i < count; i += 2) {
-        const char *minute = word_of(reply, i);
-        const struct redis_reply *logins = redis_reply_at(reply, i + 1);
-        if (minute == NULL || redis_reply_kind(logins) != REDIS_INTEGER) return false;
+        const struct slice minute = word_of(reply, i);
+        if (minute.length == 0 || i + 1 == count ||
+            redis_reply_kind(redis_reply_at(reply, i + 1)) != REDIS_INTEGER) {
+            call->anomaly_count = 0;
+            return false;
+        }
         if (call->anomaly_count == REDIS_STORE_ANOMALIES_MAX) continue;
         struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
-        snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute);
-        anomaly->count = redis_reply_integer(logins);
+        snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute.bytes);
+        anomaly->count = redis_reply_integer(redis_reply_at(reply, i + 1));
     }
     return true;
 }
 
 /* What follows the first word of "need": days. */
-static bool read_days(struct redis_store *store, const struct redis_reply *reply) {
-    struct checkpoint_days *needed = &store->needed;
+static bool read_days(struct redis_days *needed, const struct redis_reply *reply) {
     const size_t count = redis_reply_count(reply) - 1;
     if (count > needed->capacity) {
         needed->capacity = count;
         needed->names = memory_grow(needed->names, count * sizeof *needed->names);
     }
     for (needed->count = 0; needed->count < count; needed->count++) {
-        const char *day = word_of(reply, 1 + needed->count);
-        if (day == NULL || strlen(day) != LOGIN_DAY_BYTES - 1) return false;
+        const char *day = word_of(reply, 1 + needed->count).bytes;
+        if (strlen(day) != LOGIN_DAY_BYTES - 1) return false;
         memcpy(needed->names[needed->count], day, LOGIN_DAY_BYTES);
     }
-    return true;
+    return count > 0;
 }
 
 /* Takes an answer of checkpoint.lua. */
 static enum demand take_answer(struct redis_store *store, struct store_call *call,
                                const struct redis_reply *reply, struct error *error) {
-    const char *kind = word_of(reply, 0), *what = word_of(reply, 1);
-    if (kind != NULL && what != NULL && strcmp(kind, "need") == 0 && read_days(store, reply)) {
+    const char *kind = word_of(reply, 0).bytes;
+    const struct slice offset = word_of(reply, 1);
+    if (strcmp(kind, "need") == 0 && read_days(&store->needed, reply)) {
         error_set(error, "the days under \"%s\" in Redis at %s change too often for a checkpoint",
                   store->options.redis->prefix, redis_link_name(store->link));
         return DEMAND_DAYS;
     }
-    const bool is_stored = kind != NULL && strcmp(kind, "stored") == 0;
-    if (what != NULL && (is_stored || strcmp(kind, "kept") == 0)) {
-        call->stored = CURSOR_ABSENT;
-        const bool is_none = !is_stored && strcmp(what, "none") == 0;
-        const bool is_read = is_none || read_offset(redis_reply_at(reply, 1), &call->stored);
-        if (is_read && (!is_stored || (call->stored == call->end && read_anomalies(reply, call)))) {
-            call->verdict = STORE_OK;
-            return DEMAND_NONE;
-        }
-        call->anomaly_count = 0;
-        kind = NULL;
-    }
-    call->verdict = kind != NULL && what != NULL ? refuse_answer(store, reply, error)
-                                                 : refuse_odd(store, "checkpoint.lua", error);
+    call->stored = CURSOR_ABSENT;
+    const bool is_stored = strcmp(kind, "stored") == 0 && read_offset(offset, &call->stored) &&
+                           call->stored == call->end && read_anomalies(reply, call);
+    const bool is_kept = strcmp(kind, "kept") == 0 &&
+                         (strcmp(offset.bytes, "none") == 0 || read_offset(offset, &call->stored));
+    call->verdict = is_stored || is_kept ? STORE_OK : refuse_answer(store, reply, error);
     return DEMAND_NONE;
 }
 
@@ -234,7 +228,7 @@ static enum demand read_answer(struct redis_store *store, struct store_call *cal
 static bool send_call(struct redis_store *store, const struct store_call *call, enum demand demand,
                       struct error *error) {
     if (demand != DEMAND_DAYS) store->needed.count = 0;
-    redis_checkpoint_make(&store->call, &store->options, call, demand == DEMAND_TEXT,
+    redis_call_checkpoint(&store->call, &store->options, call, demand == DEMAND_TEXT,
                           &store->needed);
     return redis_link_send(store->link, &store->call.command, error);
 }
@@ -312,14 +306,16 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
 enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
                                        size_t count, int64_t *offsets, struct error *error) {
     if (count == 0) return STORE_OK;
+    const char *prefix = store->options.redis->prefix;
     struct redis_command *command = &store->call.command;
-    if (!open_link(store, error)) return STORE_RETRY;
     redis_command_clear(command);
     redis_command_put_text(command, "HMGET");
-    redis_command_put_format(command, "%s:offsets", store->options.redis->prefix);
+    redis_command_put_key(command, prefix, "offsets", NULL);
     for (size_t i = 0; i < count; i++)
         redis_command_put_int(command, partitions[i]);
-    if (!redis_link_send(store->link, command, error)) return STORE_RETRY;
+    if (!open_link(store, error) || !redis_link_send(store->link, command, error)) {
+        return STORE_RETRY;
+    }
     struct redis_reply *reply = redis_link_receive(store->link, error);
     if (reply == NULL) return STORE_RETRY;
     enum store_verdict verdict = STORE_OK;
@@ -330,9 +326,11 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
         const struct redis_reply *found = redis_reply_at(reply, i);
         offsets[i] = CURSOR_ABSENT;
-        if (redis_reply_kind(found) == REDIS_NIL || read_offset(found, &offsets[i])) continue;
+        if (redis_reply_kind(found) == REDIS_NIL || read_offset(word_of(reply, i), &offsets[i])) {
+            continue;
+        }
         char key[256], field[16];
-        snprintf(key, sizeof key, "%s:offsets", store->options.redis->prefix);
+        snprintf(key, sizeof key, "%s:offsets", prefix);
         snprintf(field, sizeof field, "%d", (int)partitions[i]);
         verdict = refuse_value(store, key, field, redis_reply_text(found).bytes, error);
     }

@@ -403,7 +403,10 @@ int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     }
     kafka_stream_watch(ingest->stream, &ingest->worker.alarm);
     atomic_store(&ingest->is_running, worker_start(&ingest->worker));
-    if (!ingest->is_running) give_up(ingest, "a thread cannot be made for a partition");
+    if (!ingest->is_running) {
+        kafka_stream_close(&ingest->stream); /* ingest_stop is only for what runs */
+        give_up(ingest, "a thread cannot be made for a partition");
+    }
     return position;
 }
 

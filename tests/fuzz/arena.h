@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-/* arena: memory of one input, under ASan's eyes, for what is asked for too often for its own
- * malloc: ten pieces a record by jansson, and the record.
-=======
 /* arena: the memory for one input, checked by ASan. ASan's own malloc would be too slow for this
  * many allocations: one for each record, and about ten more by jansson.
->>>>>>> words-tests
  *
  * Limits:   ARENA_BYTES between two resets; beyond that it aborts the process.
  *

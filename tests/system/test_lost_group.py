@@ -71,7 +71,7 @@ def test_group_forgotten_again_at_once(world, renewed):
     load, instance = renewed
     lose_group(world)
     assert instance.wait_exit(60) == 1
-    assert "the Kafka consumer failed for good" in instance.log()
+    assert "the Kafka consumer failed permanently" in instance.log()
     again = world.run(**rollcall.CONSUMER_PROTOCOL)
     again.wait_assigned(4)
     load.produce(1000)

@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
-#include "edge/kafka_conf_build.h"
+#include "edge/kafka_private.h"
 
 static void assert_refused(enum kafka_role section, const char *name, const char *value,
                            const char *expected) {

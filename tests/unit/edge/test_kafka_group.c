@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <librdkafka/rdkafka.h>
 
-#include "edge/kafka_group.h"
+#include "edge/kafka_private.h"
 
 /* Version 1: topic "in" with partitions 0 and 7, "other" with partition 0, and no user data. */
 static const char assignment[] = "\0\1"
