@@ -72,8 +72,8 @@ void metrics_add_info(struct metrics *metrics, const char *name, const char *hel
  * series that was removed comes back with the numbers it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
 
-/* Stops showing the series, e.g. when a partition is given away; its cell stays good. Nothing happens
- * if there is no such series. */
+/* Stops showing the series, if there is one, e.g. when a partition is given away; its cell stays
+ * good. */
 void metric_cell_remove(struct metric *metric, const char *label_value);
 
 /* Counter or gauge: adds n, which is not negative for a counter. */
