@@ -6,7 +6,6 @@
 #include "app/config.h"
 #include "app/manual.h"
 #include "app/options.h"
-#include "app/version.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -58,7 +57,7 @@ int main(int argc, char **argv) {
         manual_markdown(stdout);
         break;
     case OPTIONS_VERSION:
-        version_print(stdout);
+        commands_print_version(stdout);
         break;
     case OPTIONS_WRONG:
         status = reject(&error);

@@ -5,11 +5,22 @@
 #ifndef APP_COMMANDS_H
 #define APP_COMMANDS_H
 
+#include <stdbool.h>
+#include <stdio.h>
+
 #include "app/options.h"
 
 extern const struct command command_run;
 extern const struct command command_snapshot;
 extern const struct command command_check;
 extern const struct command command_top;
+
+/* Writes "rollcall 0.1.0" and a line for each library. Borrows out. */
+void commands_print_version(FILE *out);
+
+/* For those that end well on SIGTERM or SIGINT: from now on one of them only makes
+ * commands_are_stopped answer true. A second one ends the process at once if ends_at_second. */
+void commands_catch_signals(bool ends_at_second);
+bool commands_are_stopped(void);
 
 #endif

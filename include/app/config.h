@@ -70,7 +70,6 @@ struct config_key {
 
 /* The keys in the order of the tables; past the last one setting is NULL. */
 struct config_key config_key_at(size_t index);
-/* The first one of the section if name is NULL. */
 struct config_key config_key_find(const char *section, const char *name);
 
 /* The sections, those of librdkafka's properties first; NULL past the last one. */

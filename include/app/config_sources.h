@@ -1,9 +1,8 @@
 /* config_sources: where settings come from, and which of them counts. Used by config alone.
  *
- * A later source replaces what an earlier one set: defaults, file, environment, -X. Within one
- * source nothing may be set twice (except by -X, where the last one counts), and never both
- * directly and through a file. What is called a place is text for messages: "rollcall.ini:12",
- * "environment variable ROLLCALL_LOG_LEVEL", "-X log.level".
+ * Within one source nothing may be set twice (except by -X, where the last one counts), and never
+ * both directly and through a file. A place is text for messages: "rollcall.ini:12", "environment
+ * variable ROLLCALL_LOG_LEVEL", "-X log.level".
  *
  * Threads:  one at a time.
  * Owns:     the places, until config_sources_close.

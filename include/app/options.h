@@ -75,7 +75,7 @@ enum options_verdict {
     OPTIONS_HELP,     /* manual_help, exit 0 */
     OPTIONS_SETTINGS, /* manual_settings, exit 0 */
     OPTIONS_MARKDOWN, /* manual_markdown, exit 0 */
-    OPTIONS_VERSION,  /* version_print, exit 0 */
+    OPTIONS_VERSION,  /* commands_print_version, exit 0 */
     OPTIONS_WRONG,    /* the error says why, exit 2 */
 };
 

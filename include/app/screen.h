@@ -24,11 +24,9 @@ struct screen { /* all zero before the first view */
 /* Begins a view, in the window as it is now. */
 void screen_begin(struct screen *screen);
 
-/* Adds a line, and empties it. */
+/* Add a line, or a sentence on as many lines as it takes; and empty the text. */
 void screen_line(struct screen *screen, struct text *line);
-
-/* Adds a sentence, on as many lines as it takes. Borrows it. */
-void screen_sentence(struct screen *screen, const char *sentence);
+void screen_sentence(struct screen *screen, struct text *sentence);
 
 /* Shows the view. False if the standard output takes no more. */
 bool screen_show(struct screen *screen);

@@ -13,14 +13,10 @@
 /* Later than any time: for "nothing to do until something happens". */
 #define CLOCK_NEVER_MS (INT64_MAX / 2)
 
-/* Monotonic. */
-int64_t clock_us(void);
-int64_t clock_ms(void);
+int64_t clock_us(void); /* monotonic */
+int64_t clock_ms(void); /* the same */
 
-/* Since 1970; may be set back or forth at any time. */
-int64_t clock_wall_ms(void);
-
-/* Shorter when a signal arrives. */
-void clock_sleep_ms(int ms);
+int64_t clock_wall_ms(void); /* since 1970; may be set back or forth at any time */
+void clock_sleep_ms(int ms); /* shorter when a signal arrives */
 
 #endif

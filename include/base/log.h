@@ -4,8 +4,8 @@
  *     ts=2024-07-10T15:03:36.120Z level=warn msg="Redis is unreachable" host=10.0.0.7 attempt=3
  *
  * The message is a constant sentence and the key of the rate limit; what varies goes into fields.
- * Why a message was the last before an exit must be seen: the newest error line that the limit
- * held back is written by log_flush.
+ * The reason for exiting must never be rate-limited away: log_flush writes the newest error line
+ * that the limit held back.
  *
  * Threads:  any thread, at any time; lines of different threads never mix (one write a line).
  * Limits:   LOG_LINE_BYTES a line (later fields are left out, and the line says cut=true),
@@ -29,6 +29,7 @@ enum {
     LOG_BURST_LINES = 10,
     LOG_WINDOW_MS = 10000,
     LOG_WAIT_MS = 100,
+    LOG_MESSAGES_MAX = 128, /* told apart by the limit */
 };
 
 /* log.* */
@@ -40,9 +41,7 @@ struct log_settings {
 extern const struct setting log_setting_table[];
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-
 enum log_format { LOG_LOGFMT, LOG_JSON };
-
 enum log_kind { LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_FLOAT, LOG_KIND_TEXT };
 
 /* One name=value of a line. Borrows name and text until log_write returns. */
@@ -57,10 +56,9 @@ struct log_field {
     };
 };
 
-/* Sets what is written and how; LOG_INFO and LOG_LOGFMT before the first call. */
+/* LOG_INFO and LOG_LOGFMT before the first call. */
 void log_configure(enum log_level level, enum log_format format);
 
-/* Answers whether lines of this level are written. */
 bool log_is_enabled(enum log_level level);
 
 /* Writes one line unless its level is off or its message is over the limit. Borrows all. */
@@ -97,5 +95,36 @@ static inline struct log_field log_float(const char *name, double value) {
 static inline struct log_field log_text(const char *name, const char *text) {
     return (struct log_field){.name = name, .kind = LOG_KIND_TEXT, .as_text = text};
 }
+
+/* --- the two pure halves of it, for its tests --- */
+
+struct log_line {
+    enum log_level level;
+    enum log_format format;
+    int64_t now_ms; /* since 1970, UTC */
+    const char *message;
+    const struct log_field *fields;
+    uint64_t suppressed_count; /* lines of this message that were held back before it */
+    uint64_t dropped_count;    /* lines of any message that stderr did not take in time */
+};
+
+/* Writes the line, with its newline, and answers its length. Borrows all. */
+size_t log_render(const struct log_line *line, char out[LOG_LINE_BYTES]);
+
+/* All zero is ready for use. When more than LOG_MESSAGES_MAX messages are in use, the one whose
+ * window began first is forgotten. */
+struct log_limit {
+    struct log_message {
+        uint64_t hash; /* of the message's text; 0 is a free place */
+        int64_t window_start_ms;
+        uint32_t line_count; /* written in this window */
+        uint64_t suppressed_count;
+    } messages[LOG_MESSAGES_MAX];
+};
+
+/* Answers whether a line with this message may be written at now_ms (any clock that does not go
+ * back); if so, *suppressed_count is how many were held back since the last one. Borrows all. */
+bool log_allow(struct log_limit *limit, const char *message, int64_t now_ms,
+               uint64_t *suppressed_count);
 
 #endif

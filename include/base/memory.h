@@ -17,10 +17,9 @@ enum { CACHE_LINE_BYTES = 64 };
  * bins are off, so small frees coalesce at once. */
 void memory_keep_freed(int memory_mb);
 
-/* For the start of main: no core dump, and no debugger of the same user, gets to see what is in
- * memory. Passwords are there, also in what librdkafka, hiredis and OpenSSL allocate, so leaving
- * out single pages would not do; nor would RLIMIT_CORE, which is ignored where cores go to a
- * program. */
+/* For the start of main: no core dump and no debugger of the same user sees the memory, which holds
+ * passwords, also in what librdkafka, hiredis and OpenSSL allocate. (RLIMIT_CORE would not do: it is
+ * ignored where cores go to a program.) */
 void memory_keep_private(void);
 
 /* Zeroed, and on a cache line of its own, for structs that two threads share. */

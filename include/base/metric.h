@@ -19,10 +19,7 @@
 
 #include "base/text.h"
 
-enum {
-    METRICS_MAX = 64,
-    METRIC_SERIES_MAX = 4096,
-};
+enum { METRICS_MAX = 64, METRIC_SERIES_MAX = 4096 };
 
 enum metric_kind {
     METRIC_COUNTER,
@@ -35,8 +32,6 @@ struct metric;
 struct metric_cell;
 
 struct metrics *metrics_create(void);
-
-/* Takes *metrics, which may be NULL, with all its metrics and cells, and nulls it. */
 void metrics_destroy(struct metrics **metrics);
 
 /* A metric with one label, or with none if label_name is NULL. Keeps the strings. Requires a name
@@ -73,13 +68,12 @@ void metrics_add_table(struct metrics *metrics, const struct metric_row table[],
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels);
 
-/* The cell of a label's value (borrowed), shown from now on; created if need be. With a NULL
- * label_value that of a metric without label. A series that was removed comes back with the numbers
- * it had. Never NULL. */
+/* The cell of a label's value (borrowed; NULL if the metric has no label), shown from now on. A
+ * series that was removed comes back with the numbers it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
 
-/* Shows the series no more, e.g. when a partition is given away; its cell stays good. Borrows
- * label_value; nothing happens if there is no such series. */
+/* Shows the series no more, e.g. when a partition is given away; its cell stays good. Nothing happens
+ * if there is no such series. */
 void metric_cell_remove(struct metric *metric, const char *label_value);
 
 /* Counter or gauge: adds n, which is not negative for a counter. */
@@ -88,7 +82,6 @@ void metric_add(struct metric_cell *cell, int64_t n);
 /* Gauge: sets it; also a counter that mirrors one kept elsewhere. */
 void metric_set(struct metric_cell *cell, int64_t value);
 
-/* Counter or gauge: its value. */
 int64_t metric_get(const struct metric_cell *cell);
 
 /* Histogram: one duration in microseconds; below 0 is taken for 0. */

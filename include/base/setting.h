@@ -29,7 +29,7 @@ struct error;
 enum setting_type {
     SETTING_TYPE_TEXT,   /* char *, owned */
     SETTING_TYPE_NUMBER, /* int, min .. max */
-    SETTING_TYPE_CHOICE, /* an enum, as the place of a word in `choices` */
+    SETTING_TYPE_CHOICE, /* an enum, as the index of a word in `choices` */
     SETTING_TYPE_NAMES,  /* struct setting_names: words between commas */
 };
 
@@ -40,10 +40,9 @@ struct setting_names {
     int count;
 };
 
-/* Flags. */
-enum {
-    SETTING_SECRET = 1,     /* never shown; NAME_file names a file that holds it */
-    SETTING_RELOADABLE = 2, /* may change while rollcall runs */
+enum {                         /* flags */
+       SETTING_SECRET = 1,     /* never shown; NAME_file names a file that holds it */
+       SETTING_RELOADABLE = 2, /* may change while rollcall runs */
 };
 
 struct setting {
@@ -52,8 +51,8 @@ struct setting {
     enum setting_type type;
     int min, max; /* of a number; of a text's or name's bytes */
     unsigned flags;
-    const char *fallback; /* the default; NULL: chosen at start, and `help` says how */
-    const char *choices;  /* words between blanks, in the order of the enum */
+    const char *fallback;       /* the default; NULL: chosen at start, and `help` says how */
+    const char *const *choices; /* in the order of the enum, NULL at the end: SETTING_WORDS */
     bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
     const char *rule;                   /* what is_right asks for, in words */
     const char *help;                   /* one line, without a full stop */
@@ -71,6 +70,7 @@ struct setting {
 #define SETTING_CHOICE(type_, member_, section_, name_, choices_, fallback_, flags_, help_)        \
     SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
                 .type = SETTING_TYPE_CHOICE, .choices = (choices_))
+#define SETTING_WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define SETTING_TEXT(type_, member_, section_, name_, min_, max_, fallback_, is_right_, rule_,     \
                      flags_, help_)                                                                \
     SETTING_ROW(type_, member_, section_, name_, fallback_, flags_, help_,                         \
@@ -84,18 +84,17 @@ struct setting {
 #define SETTING_END                                                                                \
     { .section = NULL }
 
-/* Parses text and stores it in the module's struct, in place of what is there. False: the error is
- * why, without the setting's name and never with a secret. Borrows all. */
+/* Parses text into the module's struct, in place of what is there. False: the error is why, without
+ * the setting's name and never with a secret. Borrows all. */
 bool setting_set(const struct setting *setting, void *module, const char *text,
                  struct error *error);
 
-/* Writes the value as setting_set takes it; secrets too. Borrows all. */
+/* Writes the value as setting_set takes it; secrets too. */
 void setting_print(const struct setting *setting, const void *module, FILE *out);
 
 /* Writes which values are allowed: "1 to 60000", "earliest, latest"; "" if any text is. */
 void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES]);
 
-/* Frees the value. */
 void setting_release(const struct setting *setting, void *module);
 
 /* A whole number from min to max. False: the error is why. Borrows text and error. */

@@ -20,15 +20,16 @@ struct text { /* all zero is an empty text */
     char *bytes;
     size_t length;
     size_t capacity;
+    bool is_fixed; /* bytes are the caller's, and do not grow */
     bool is_broken;
 };
 
-/* Adds length bytes. Borrows bytes, which are not those of the text itself. */
+/* An empty text in a buffer of the caller, which it keeps; it needs no text_release. */
+struct text text_within(char *buffer, size_t capacity);
+
+/* They add at the end, and borrow what they add, which is not the text itself. */
 void text_add_bytes(struct text *text, const void *bytes, size_t length);
-
-/* Adds a C string. Borrows it. */
 void text_add(struct text *text, const char *string);
-
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Adds a JSON string, in its quotes and escaped. Borrows bytes, which are UTF-8; if they are not,

@@ -7,11 +7,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Answers the length in bytes (1 to 4) of the well-formed UTF-8 sequence (RFC 3629: no overlong
  * form, no surrogate, nothing above U+10FFFF) that bytes begins with, or 0 if it begins with none.
  * Borrows bytes. */
 size_t utf8_length(const void *bytes, size_t count);
+
+/* The code point of a well-formed sequence. Borrows bytes. */
+uint32_t utf8_code(const void *bytes, size_t length);
 
 /* Answers whether a well-formed sequence is a control character, C1 included: none of them may
  * reach a terminal or break a line. U+2028 and U+2029 end lines too, for some readers. Borrows

@@ -51,7 +51,7 @@ void worker_init(struct worker *worker, const char *name, worker_step *step, voi
 /* Takes the first step as soon as it can. False: the system has no thread to give. */
 bool worker_start(struct worker *worker);
 
-/* No step runs after it. Nothing happens if it does not run. */
+/* No step runs after it. */
 void worker_stop(struct worker *worker);
 
 /* When its last step began, of clock_ms(); a worker that steps no more is stuck. */

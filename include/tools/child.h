@@ -22,11 +22,9 @@ struct child {  /* all zero: not started */
 bool child_start(struct child *child, const char *program, const char *const argv[],
                  const char *log_path, struct error *error);
 
-/* True while it runs. */
 bool child_is_running(struct child *child);
 
-/* Sends SIGTERM, and SIGKILL if it has not ended within timeout_ms. Does nothing
- * if it was not started or has ended. */
+/* Sends SIGTERM, and SIGKILL if it has not ended within timeout_ms. */
 void child_stop(struct child *child, int timeout_ms);
 
 #endif

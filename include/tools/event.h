@@ -43,13 +43,9 @@ struct event {
 
 struct event_source;
 
-/* Borrows plan. */
 struct event_source *event_source_create(const struct event_plan *plan);
-
-/* Takes *source, which may be NULL, and nulls it. */
 void event_source_destroy(struct event_source **source);
 
-/* Makes the next event. */
 void event_next(struct event_source *source, struct event *event);
 
 /* Moves event time to now_ms, if that is later than the next event's: for a source that is to

@@ -23,48 +23,19 @@ enum {
 enum { GENERATOR_NOW = -1 };
 
 /* The options of `generate` and `demo`. */
-struct generator_options {
+struct generator_plan {
     int64_t count;           /* events; 0 is forever */
     int64_t rate;            /* a second; 0 is as fast as possible */
-    struct event_plan event; /* without rate; start_ms may be GENERATOR_NOW */
+    struct event_plan event; /* start_ms may be GENERATOR_NOW */
+    bool follows_clock;      /* event time never stays behind the clock */
 };
 
-/* Their table; the two have other bounds and defaults. */
-#define GENERATOR_OPTIONS(count_min_, count_default_, count_help_, rate_default_)                  \
-    {                                                                                              \
-        OPTION_NUMBER(struct generator_options, count, "count", "N", (count_min_), 1000000000000,  \
-                      (count_default_), (count_help_)),                                            \
-            OPTION_NUMBER(struct generator_options, rate, "rate", "N", 0, 10000000,                \
-                          (rate_default_), "events a second; 0: as fast as possible"),             \
-            OPTION_NUMBER(struct generator_options, event.users, "users", "N", 1, EVENT_USERS_MAX, \
-                          "10000", "how many users log in"),                                       \
-            OPTION_OTHER(struct generator_options, event.skew, "skew", "S", 0, 4,                  \
-                         generator_parse_share, "1.0",                                             \
-                         "how uneven: user n logs in 1/n^S times as often; 0: all alike"),         \
-            OPTION_OTHER(struct generator_options, event.invalid_percent, "invalid", "PERCENT", 0, \
-                         100, generator_parse_share, "1",                                          \
-                         "share of records that must be rejected, of every kind"),                 \
-            OPTION_NUMBER(struct generator_options, event.seed, "seed", "N", 0, INT64_MAX, "1",    \
-                          "the same seed makes the same events"),                                  \
-            OPTION_OTHER(struct generator_options, event.start_ms, "start", "TIMESTAMP", 0, 0,     \
-                         generator_parse_start, "now",                                             \
-                         "event time of the first one; the next follow at the rate:\n"             \
-                         "seconds since 1970, or ISO 8601 (2024-07-10T14:36:56Z; UTC unless\n"     \
-                         "it has a zone)"),                                                        \
-            OPTION_END                                                                             \
-    }
+/* The table of `demo`: `generate` has other bounds and defaults. */
+extern const struct option_row generator_demo_options[];
 
-bool generator_parse_share(const struct option_row *row, const char *text, void *member,
-                           struct error *error);
-bool generator_parse_start(const struct option_row *row, const char *text, void *member,
-                           struct error *error);
-
-struct generator_plan {
-    struct event_plan event;
-    int64_t count;      /* events; 0 is forever */
-    int64_t rate;       /* a second; 0 is as fast as possible */
-    bool follows_clock; /* event time never stays behind the clock */
-};
+/* Fills in what was not given; now_ms is the time since 1970. Without --start events are of now;
+ * but a counted run as fast as possible, 1 ms apart, ends now. */
+void generator_complete(struct generator_plan *plan, int64_t now_ms);
 
 /* Each may be NULL, and gets user. */
 struct generator_hooks {
@@ -79,10 +50,6 @@ struct generator_result {
     int64_t sent_count;
     int64_t delivered_count; /* acknowledged by the broker */
 };
-
-/* now_ms is the time since 1970. Without --start events are of now; but a counted run as fast as
- * possible, 1 ms apart, ends now. */
-struct generator_plan generator_plan_of(const struct generator_options *options, int64_t now_ms);
 
 /* Writes the plan's events to config's input topic. False with an error when not every sent event
  * was delivered. Fills result in either case. Borrows all. */

@@ -1,4 +1,4 @@
-/* rollcall check: a line for each thing looked at, "ok ..." or "bad ...: how to mend it". */
+/* rollcall check: a line for each thing looked at, "ok ..." or "bad ...: how to fix it". */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,37 +47,44 @@ static void check_librdkafka(struct check *check) {
     }
 }
 
+/* Looks at a topic, with its rights if it exists. */
+static enum topics_verdict look_at(struct check *check, const char *topic,
+                                   struct topic_facts *facts, struct error *error) {
+    const enum topics_verdict verdict =
+        kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, facts, error);
+    if (verdict == TOPICS_OK && facts->exists)
+        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, facts);
+    return verdict;
+}
+
 /* False: Kafka does not answer, and need not be asked more. */
 static bool check_input(struct check *check, const char *brokers) {
     struct error error = {""};
     const char *topic = check->config->source.topic;
-    switch (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, &check->input, &error)) {
-    case TOPICS_OK:
-        break;
-    case TOPICS_RETRY:
+    const struct topic_facts *input = &check->input;
+    const enum topics_verdict verdict = look_at(check, topic, &check->input, &error);
+    if (verdict == TOPICS_RETRY) {
         say_bad(check,
                 "Kafka at %s does not answer (%s): see that it runs, that "
                 "kafka.bootstrap.servers and its advertised listeners can be reached from here, "
                 "and that security.protocol, user and password are right",
                 brokers, error.text);
         return false;
-    case TOPICS_REFUSED:
+    }
+    if (verdict == TOPICS_REFUSED) {
         say_bad(check, "input: %s", error.text);
         return true;
     }
     say_ok("Kafka at %s answers", brokers);
-    if (check->input.exists) {
-        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, &check->input);
-    }
-    if (!check->input.exists) {
+    if (!input->exists) {
         say_bad(check,
                 "input topic %s is missing: create it with kafka-topics.sh --create --topic %s "
                 "--partitions 4, or correct input.topic",
                 topic, topic);
-    } else if (check->input.has_rights && !check->input.may_read) {
+    } else if (input->has_rights && !input->may_read) {
         say_bad(check, "input topic %s cannot be read by this user: add the ACL Read on it", topic);
     } else {
-        say_ok("input topic %s has %d partitions", topic, check->input.partition_count);
+        say_ok("input topic %s has %d partitions", topic, input->partition_count);
     }
     return true;
 }
@@ -86,23 +93,17 @@ static void check_output(struct check *check, const char *topic) {
     struct error error = {""};
     struct topic_facts facts;
     if (topic[0] == '\0') return;
-    if (kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, &facts, &error) != TOPICS_OK) {
+    if (look_at(check, topic, &facts, &error) != TOPICS_OK) {
         say_bad(check, "output: %s", error.text);
-        return;
-    }
-    if (facts.exists) {
-        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, &facts);
-    }
-    if (!facts.exists) {
+    } else if (!facts.exists) {
         say_ok("output topic %s is missing: run creates it where the broker allows it", topic);
     } else if (facts.has_rights && !facts.may_write) {
         say_bad(check, "output topic %s cannot be written by this user: add the ACL Write on it",
                 topic);
     } else {
+        const bool is_even = facts.partition_count == check->input.partition_count;
         say_ok("output topic %s has %d partitions%s", topic, facts.partition_count,
-               facts.partition_count == check->input.partition_count
-                   ? ""
-                   : ", not as many as the input: records go by key");
+               is_even ? "" : ", not as many as the input: records go by key");
     }
 }
 
@@ -149,17 +150,14 @@ static void check_transactions(struct check *check) {
 static void check_redis_version(struct check *check) {
     struct error error;
     char version[32];
-    const struct config *config = check->config;
-    struct redis_link *link =
-        redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
-    if (link != NULL && redis_link_open(link, &error) &&
-        redis_link_info(link, "redis_version:", version, sizeof version, &error)) {
-        if (strtol(version, NULL, 10) < REDIS_MAJOR_MIN) {
-            say_bad(check, "Redis %s has no streams: use %d or later", version, REDIS_MAJOR_MIN);
-        } else {
-            say_ok("Redis %s", version);
-        }
-    }
+    const struct redis_settings *redis = &check->config->redis;
+    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &error);
+    const bool is_known = link != NULL && redis_link_open(link, &error) &&
+                          redis_link_info(link, "redis_version:", version, sizeof version, &error);
+    if (is_known && strtol(version, NULL, 10) < REDIS_MAJOR_MIN)
+        say_bad(check, "Redis %s has no streams: use %d or later", version, REDIS_MAJOR_MIN);
+    else if (is_known)
+        say_ok("Redis %s", version);
     redis_link_destroy(&link);
 }
 
@@ -179,56 +177,58 @@ static void check_redis(struct check *check) {
         say_ok("Redis at %s is fit for the prefix %s%s%s", redis_store_name(check->store),
                config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
         check_redis_version(check);
-        return;
+    } else {
+        say_bad(check, "%s%s", error.text,
+                verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");
+        redis_store_destroy(&check->store);
     }
-    say_bad(check, "%s%s", error.text,
-            verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");
-    redis_store_destroy(&check->store);
 }
 
-/* Adds " NAME OFFSET" or " NAME nothing". */
-static void print_mark(char *out, size_t bytes, const char *name, int64_t offset) {
-    if (offset < 0)
-        snprintf(out, bytes, "%s nothing", name);
+/* "to OFFSET", or what is known instead. */
+static void mark_text(int64_t offset, char out[32]) {
+    if (offset == CURSOR_UNKNOWN)
+        snprintf(out, 32, "unknown");
+    else if (offset < 0)
+        snprintf(out, 32, "nothing");
     else
-        snprintf(out, bytes, "%s to %" PRId64, name, offset);
+        snprintf(out, 32, "to %" PRId64, offset);
 }
 
-static void check_partition(struct check *check, const struct kafka_committed *committed,
+/* What is wrong with a mark in a log that has begin .. end, or NULL. */
+static const char *fault_of(int64_t mark, int64_t begin, int64_t end) {
+    if (mark > end) {
+        return "the topic was truncated or re-created: choose another consumer.group.id and "
+               "redis.prefix, or go on from what is there with input.on_gap=continue";
+    }
+    if (mark >= 0 && mark < begin) {
+        return "Kafka has deleted records that are still needed: they are lost to the counts; "
+               "go on without them with input.on_gap=continue";
+    }
+    return NULL;
+}
+
+static void check_partition(struct check *check, int32_t partition, int64_t published,
                             int64_t counted) {
     int64_t begin = 0, end = 0;
-    char published_text[48], counted_text[48] = "counted unknown";
+    char published_text[32], counted_text[32], marks[192];
     struct error error = {""};
-    const int partition = (int)committed->partition;
-    if (!kafka_source_bounds(check->source, committed->partition, &begin, &end, KAFKA_WAIT_MS,
-                             &error)) {
-        say_bad(check, "partition %d: %s", partition, error.text);
+    if (!kafka_source_bounds(check->source, partition, &begin, &end, KAFKA_WAIT_MS, &error)) {
+        say_bad(check, "partition %d: %s", (int)partition, error.text);
         return;
     }
-    print_mark(published_text, sizeof published_text, "published", committed->offset);
-    if (counted != CURSOR_UNKNOWN)
-        print_mark(counted_text, sizeof counted_text, "counted", counted);
-    const int64_t marks[] = {committed->offset, counted};
-    const char *fault = NULL;
-    for (int i = 0; i < 2; i++) {
-        if (marks[i] > end) {
-            fault = "the topic was cut or made anew: choose another consumer.group.id and "
-                    "redis.prefix, or go on from what is there with input.on_gap=continue";
-        } else if (marks[i] >= 0 && marks[i] < begin) {
-            fault = "Kafka has deleted records that are still needed: they are lost to the counts; "
-                    "go on without them with input.on_gap=continue";
-        }
-    }
-    if (fault != NULL) {
-        say_bad(check, "partition %d: log %" PRId64 "..%" PRId64 ", %s, %s: %s", partition, begin,
-                end, published_text, counted_text, fault);
-    } else {
-        say_ok("partition %d: log %" PRId64 "..%" PRId64 ", %s, %s%s", partition, begin, end,
-               published_text, counted_text,
-               counted == CURSOR_ABSENT && committed->offset > 0
-                   ? "; run counts again from the log's begin"
-                   : "");
-    }
+    mark_text(published, published_text);
+    mark_text(counted, counted_text);
+    snprintf(marks, sizeof marks,
+             "partition %d: log %" PRId64 "..%" PRId64 ", published %s, counted %s", (int)partition,
+             begin, end, published_text, counted_text);
+    const char *fault = fault_of(counted, begin, end);
+    if (fault == NULL) fault = fault_of(published, begin, end);
+    if (fault != NULL)
+        say_bad(check, "%s: %s", marks, fault);
+    else if (counted == CURSOR_ABSENT && published > 0)
+        say_ok("%s; run counts again from the log's begin", marks);
+    else
+        say_ok("%s", marks);
 }
 
 static void check_watermarks(struct check *check) {
@@ -251,7 +251,7 @@ static void check_watermarks(struct check *check) {
         say_bad(check, "%s", error.text);
     }
     for (size_t i = 0; i < count; i++)
-        check_partition(check, &committed[i], counted[i]);
+        check_partition(check, committed[i].partition, committed[i].offset, counted[i]);
 done:
     free(committed);
     free(partitions);

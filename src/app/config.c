@@ -26,25 +26,19 @@ const struct setting instance_setting_table[] = {
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
 
+#define PROPERTY(section_, name_, fallback_, flags_, help_)                                        \
+    {                                                                                              \
+        .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
+        .help = (help_)                                                                            \
+    }
 const struct setting config_defaults[] = {
-    {.section = "kafka",
-     .name = "bootstrap.servers",
-     .fallback = "localhost:9092",
-     .help = "the brokers to ask first"},
-    {.section = "consumer",
-     .name = "session.timeout.ms",
-     .fallback = "10000",
-     .flags = CONFIG_CLASSIC_ONLY,
-     .help = "how soon the group notices that an instance is gone"},
-    {.section = "consumer",
-     .name = "heartbeat.interval.ms",
-     .fallback = "1000",
-     .flags = CONFIG_CLASSIC_ONLY,
-     .help = "at most a third of session.timeout.ms"},
-    {.section = "producer",
-     .name = "transaction.timeout.ms",
-     .fallback = "10000",
-     .help = "how soon the broker ends the transaction of an instance that is gone"},
+    PROPERTY("kafka", "bootstrap.servers", "localhost:9092", 0, "the brokers to ask first"),
+    PROPERTY("consumer", "session.timeout.ms", "10000", CONFIG_CLASSIC_ONLY,
+             "how soon the group notices that an instance is gone"),
+    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CONFIG_CLASSIC_ONLY,
+             "at most a third of session.timeout.ms"),
+    PROPERTY("producer", "transaction.timeout.ms", "10000", 0,
+             "how soon the broker ends the transaction of an instance that is gone"),
     SETTING_END};
 
 /* Keys are shown in this order. */
@@ -64,9 +58,10 @@ static const struct {
     {log_setting_table, offsetof(struct config, log)},
 };
 
-static const char *const kafka_sections[] = {
-    [KAFKA_BOTH] = "kafka", [KAFKA_CONSUMER] = "consumer", [KAFKA_PRODUCER] = "producer"};
-enum { KAFKA_SECTIONS = sizeof kafka_sections / sizeof *kafka_sections };
+/* Sections are shown in this order; the first are those of each enum kafka_role. */
+static const char *const sections[] = {"kafka", "consumer", "producer",  "instance",
+                                       "input", "output",   "aggregate", "anomaly",
+                                       "redis", "http",     "log",       NULL};
 
 struct config_key config_key_at(size_t index) {
     for (size_t m = 0; m < sizeof modules / sizeof *modules; m++) {
@@ -80,33 +75,30 @@ struct config_key config_key_at(size_t index) {
 struct config_key config_key_find(const char *section, const char *name) {
     struct config_key key;
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, section) != 0) continue;
-        if (name == NULL || strcmp(key.setting->name, name) == 0) break;
+        if (strcmp(key.setting->section, section) == 0 && strcmp(key.setting->name, name) == 0)
+            break;
     }
     return key;
 }
 
 const char *config_section(size_t index) {
-    struct config_key key;
-    if (index < KAFKA_SECTIONS) return kafka_sections[index];
-    index -= KAFKA_SECTIONS;
-    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        const char *section = key.setting->section;
-        const bool is_first = config_key_find(section, NULL).setting == key.setting;
-        if (is_first && config_role(section) < 0 && index-- == 0) return section;
-    }
-    return NULL;
+    return sections[index];
+}
+
+static size_t index_of(const char *section) {
+    size_t i = 0;
+    while (sections[i] != NULL && strcmp(sections[i], section) != 0)
+        i++;
+    return i;
 }
 
 bool config_has_section(const char *section) {
-    return config_role(section) >= 0 || config_key_find(section, NULL).setting != NULL;
+    return sections[index_of(section)] != NULL;
 }
 
 int config_role(const char *section) {
-    int role = KAFKA_SECTIONS - 1;
-    while (role >= 0 && strcmp(section, kafka_sections[role]) != 0)
-        role--;
-    return role;
+    const size_t i = index_of(section);
+    return i <= KAFKA_PRODUCER ? (int)i : -1;
 }
 
 struct properties *config_properties(struct config *config, int role) {
@@ -176,17 +168,13 @@ __attribute__((format(printf, 5, 6))) static bool reject(const struct config_sou
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {
     const char *input = sources->config->source.topic;
-    const char *output = sources->config->sink.topic;
-    const char *rejected = sources->config->sink.rejected_topic;
-    if (strcmp(output, input) == 0) {
+    const struct kafka_sink_settings *sink = &sources->config->sink;
+    if (strcmp(sink->topic, input) == 0)
         return reject(sources, "output", "topic", error, "is also the input topic");
-    }
-    if (strcmp(rejected, input) == 0) {
+    if (strcmp(sink->rejected_topic, input) == 0)
         return reject(sources, "output", "rejected_topic", error, "is also the input topic");
-    }
-    if (strcmp(rejected, output) == 0) {
+    if (strcmp(sink->rejected_topic, sink->topic) == 0)
         return reject(sources, "output", "rejected_topic", error, "is the same as output.topic");
-    }
     return true;
 }
 
@@ -221,8 +209,8 @@ static bool check_drain(const struct config_sources *sources, struct error *erro
     const struct config *config = sources->config;
     const int commit_ms = config->publish.commit_ms;
     const int checkpoint_ms = config->ingest.checkpoint_ms;
-    const bool is_commit = commit_ms > checkpoint_ms;
-    if (config->drain_ms > (is_commit ? commit_ms : checkpoint_ms)) return true;
+    const int longest_ms = commit_ms > checkpoint_ms ? commit_ms : checkpoint_ms;
+    if (config->drain_ms > longest_ms) return true;
     if (config_sources_place(sources, "consumer", "session.timeout.ms") != NULL) {
         return reject(
             sources, "consumer", "session.timeout.ms", error,
@@ -230,10 +218,11 @@ static bool check_drain(const struct config_sources *sources, struct error *erro
             "%d, and must be more than output.commit_ms (%d) and redis.checkpoint_ms (%d)",
             config->drain_ms, commit_ms, checkpoint_ms);
     }
+    const bool is_commit = longest_ms == commit_ms && commit_ms != checkpoint_ms;
     return reject(sources, is_commit ? "output" : "redis",
                   is_commit ? "commit_ms" : "checkpoint_ms", error,
                   "(%d) must be below 10000, and below half of consumer.session.timeout.ms (%d)",
-                  is_commit ? commit_ms : checkpoint_ms, config->drain_ms);
+                  longest_ms, config->drain_ms);
 }
 
 /* By the parser that will read it; nothing is connected. */
@@ -257,7 +246,7 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
         return true;
     const char *place = config_sources_place_named(sources, why.text);
     if (place != NULL) return error_set(error, "%s: %s", place, why.text);
-    return error_set(error, "[kafka] and [%s]: %s", kafka_sections[role], why.text);
+    return error_set(error, "[kafka] and [%s]: %s", sections[role], why.text);
 }
 
 static bool check(const struct config_sources *sources, struct error *error) {

@@ -1,4 +1,4 @@
-/* Every source ends in take, so all of them obey the same rules and name places in the same way. */
+/* Every source ends in take, so all obey the same rules and name places in the same way. */
 #include "app/config_sources.h"
 
 #include <ctype.h>
@@ -13,20 +13,16 @@
 #include "base/nearest.h"
 #include "base/text.h"
 
-enum { NAME_BYTES = 128 };
+enum { NAME_BYTES = 128, PLACE_BYTES = 512 };
 
 enum origin { DEFAULT, CONFIG_FILE, ENVIRONMENT, OVERRIDE };
 
-/* Where a setting was made. */
-struct place {
-    enum origin origin;
-    bool is_secret_file; /* through <key>_file */
-    char text[512];      /* "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL" */
-};
-
+/* What is set, and where. */
 struct config_given {
-    char *section, *name;
-    struct place place;
+    char section[NAME_BYTES], name[NAME_BYTES];
+    enum origin origin;
+    bool is_secret_file;     /* through <name>_file */
+    char place[PLACE_BYTES]; /* "rollcall.ini:12", "environment variable ROLLCALL_LOG_LEVEL" */
 };
 
 static bool ends_in(const char *text, const char *end) {
@@ -34,23 +30,23 @@ static bool ends_in(const char *text, const char *end) {
     return count >= end_count && strcmp(text + count - end_count, end) == 0;
 }
 
-/* Adds a whole file to the text. */
-static bool read_whole(const char *path, size_t max_bytes, struct text *text, struct error *error) {
-    char piece[4096];
-    size_t count;
+/* A whole file as a C string, which the caller frees; NULL with an error. */
+static char *read_whole(const char *path, size_t max_bytes, struct error *error) {
     FILE *file = fopen(path, "re");
-    if (file == NULL) return error_set(error, "cannot read %s: %m", path);
-    while (text->length <= max_bytes && (count = fread(piece, 1, sizeof piece, file)) > 0)
-        text_add_bytes(text, piece, count);
-    const bool is_read = !ferror(file) || error_set(error, "cannot read %s: %m", path);
-    fclose(file);
-    if (text->is_broken) memory_none();
-    if (!is_read) return false;
-    if (text->length > max_bytes) {
-        return error_set(error, "%s is longer than %zu bytes", path, max_bytes);
-    }
-    return strlen(text_string(text)) == text->length ||
-           error_set(error, "%s holds a NUL byte", path);
+    char *bytes = memory_grow(NULL, max_bytes + 2);
+    const size_t count = file == NULL ? 0 : fread(bytes, 1, max_bytes + 1, file);
+    bool is_right = file != NULL && !ferror(file);
+    bytes[count] = '\0';
+    if (!is_right)
+        error_set(error, "cannot read %s: %m", path);
+    else if (count > max_bytes)
+        is_right = error_set(error, "%s is longer than %zu bytes", path, max_bytes);
+    else if (strlen(bytes) != count)
+        is_right = error_set(error, "%s holds a NUL byte", path);
+    if (file != NULL) fclose(file);
+    if (is_right) return bytes;
+    free(bytes);
+    return NULL;
 }
 
 /* --- one setting ------------------------------------------------------------------------------ */
@@ -66,111 +62,106 @@ static struct config_given *find_given(const struct config_sources *sources, con
     return NULL;
 }
 
-/* Rejects a setting that the same source made before, and else notes the place. */
-static bool note_place(struct config_sources *sources, const struct place *place,
-                       const char *section, const char *name, struct error *error) {
-    struct config_given *given = find_given(sources, section, name);
-    if (given == NULL) {
-        sources->given =
-            memory_grow(sources->given, (sources->given_count + 1) * sizeof *sources->given);
-        given = &sources->given[sources->given_count++];
-        *given = (struct config_given){.section = memory_text(section), .name = memory_text(name)};
+/* Notes what is set. False if the same source has set it before. */
+static bool note(struct config_sources *sources, const struct config_given *given,
+                 struct error *error) {
+    struct config_given *before = find_given(sources, given->section, given->name);
+    if (before == NULL) {
+        const size_t count = ++sources->given_count;
+        sources->given = memory_grow(sources->given, count * sizeof *sources->given);
+        before = &sources->given[count - 1];
+    } else if (before->origin == given->origin &&
+               (given->origin != OVERRIDE || before->is_secret_file || given->is_secret_file)) {
+        return error_set(error, "%s: %s.%s is set twice, first at %s", given->place, given->section,
+                         given->name, before->place);
     }
-    const bool may_repeat =
-        place->origin == OVERRIDE && !given->place.is_secret_file && !place->is_secret_file;
-    if (given->place.origin == place->origin && !may_repeat) {
-        return error_set(error, "%s: %s.%s is set twice, first at %s", place->text, section, name,
-                         given->place.text);
-    }
-    given->place = *place;
+    *before = *given;
     return true;
 }
 
-static bool reject_section(const struct place *place, const char *section, struct error *error) {
-    if (section[0] == '\0') return error_set(error, "%s: a key before any [section]", place->text);
-    struct nearest nearest = nearest_to(section);
+static bool reject_section(const struct config_given *given, struct error *error) {
     const char *known;
+    if (given->section[0] == '\0')
+        return error_set(error, "%s: a key before any [section]", given->place);
+    struct nearest nearest = nearest_to(given->section);
     for (size_t i = 0; (known = config_section(i)) != NULL; i++)
         nearest_offer(&nearest, known);
-    return error_set(error, "%s: unknown section [%s]%s", place->text, section,
+    return error_set(error, "%s: unknown section [%s]%s", given->place, given->section,
                      nearest_hint(&nearest, "[", "]"));
 }
 
 /* Names the key that may be meant: of this section, or the same of another. */
-static bool reject_key(const struct place *place, const char *section, const char *name,
-                       struct error *error) {
-    struct nearest nearest = nearest_to(name);
+static bool reject_key(const struct config_given *given, struct error *error) {
+    struct nearest nearest = nearest_to(given->name);
     const char *other = NULL;
-    char before[NAME_BYTES];
+    char meant[NAME_BYTES + NEAREST_NAME_BYTES] = "";
     struct config_key key;
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, section) == 0) nearest_offer(&nearest, key.setting->name);
-        if (strcmp(key.setting->name, name) == 0) other = key.setting->section;
+        const struct setting *setting = key.setting;
+        if (strcmp(setting->section, given->section) == 0) nearest_offer(&nearest, setting->name);
+        if (strcmp(setting->name, given->name) == 0) other = setting->section;
     }
     if (nearest.name != NULL)
-        other = section;
+        snprintf(meant, sizeof meant, "; did you mean %s.%s?", given->section, nearest.name);
     else if (other != NULL)
-        nearest.name = name;
-    snprintf(before, sizeof before, "%s.", other == NULL ? "" : other);
-    return error_set(error, "%s: unknown key %s.%s%s", place->text, section, name,
-                     nearest_hint(&nearest, before, ""));
+        snprintf(meant, sizeof meant, "; did you mean %s.%s?", other, given->name);
+    return error_set(error, "%s: unknown key %s.%s%s", given->place, given->section, given->name,
+                     meant);
 }
 
-static bool take_direct(struct config_sources *sources, const struct place *place,
-                        const char *section, const char *name, const char *value,
-                        struct error *error) {
+static bool take_value(struct config_sources *sources, const struct config_given *given,
+                       const char *value, struct error *error) {
     struct config *config = sources->config;
-    const struct config_key key = config_key_find(section, name);
-    const int role = config_role(section);
+    const struct config_key key = config_key_find(given->section, given->name);
+    const int role = config_role(given->section);
     struct error why;
     if (key.setting != NULL) {
-        if (!note_place(sources, place, section, name, error)) return false;
-        return setting_set(key.setting, (char *)config + key.offset, value, &why) ||
-               error_set(error, "%s: %s.%s: %s", place->text, section, name, why.text);
+        return note(sources, given, error) &&
+               (setting_set(key.setting, (char *)config + key.offset, value, &why) ||
+                error_set(error, "%s: %s.%s: %s", given->place, given->section, given->name,
+                          why.text));
     }
-    if (role < 0) return reject_key(place, section, name, error);
-    if (!kafka_conf_check((enum kafka_role)role, name, value, &why)) {
-        return error_set(error, "%s: %s.%s", place->text, section, why.text);
-    }
-    if (!note_place(sources, place, section, name, error)) return false;
-    kafka_conf_put(config_properties(config, role), name, value);
+    if (role < 0) return reject_key(given, error);
+    if (!kafka_conf_check((enum kafka_role)role, given->name, value, &why))
+        return error_set(error, "%s: %s.%s", given->place, given->section, why.text);
+    if (!note(sources, given, error)) return false;
+    kafka_conf_put(config_properties(config, role), given->name, value);
     return true;
 }
 
-/* Whether name is `<secret>_file`; if so writes the secret's name. */
-static bool is_secret_file(const char *section, const char *name, char base[NAME_BYTES]) {
-    if (!ends_in(name, "_file")) return false;
-    snprintf(base, NAME_BYTES, "%.*s", (int)(strlen(name) - strlen("_file")), name);
-    const struct config_key key = config_key_find(section, base);
-    if (key.setting != NULL) return (key.setting->flags & SETTING_SECRET) != 0;
-    return config_role(section) >= 0 && kafka_names_find(base) != NULL &&
-           kafka_names_is_secret(base);
+/* Cuts `_file` off the name, if that leaves the name of a secret. */
+static bool cut_secret_file(struct config_given *given) {
+    if (!ends_in(given->name, "_file")) return false;
+    char *end = given->name + strlen(given->name) - strlen("_file");
+    *end = '\0';
+    const struct config_key key = config_key_find(given->section, given->name);
+    given->is_secret_file = key.setting != NULL ? (key.setting->flags & SETTING_SECRET) != 0
+                                                : config_role(given->section) >= 0 &&
+                                                      kafka_names_find(given->name) != NULL &&
+                                                      kafka_names_is_secret(given->name);
+    if (!given->is_secret_file) *end = '_';
+    return given->is_secret_file;
 }
 
-static void cut_end(struct text *text, char end) {
-    if (text->length == 0 || text->bytes[text->length - 1] != end) return;
-    text->bytes[--text->length] = '\0';
+static void cut_end(char *text, char end) {
+    const size_t length = strlen(text);
+    if (length > 0 && text[length - 1] == end) text[length - 1] = '\0';
 }
 
-static bool take(struct config_sources *sources, const struct place *place, const char *section,
-                 const char *name, const char *value, struct error *error) {
-    char base[NAME_BYTES];
-    struct text secret = {0};
+static bool take(struct config_sources *sources, struct config_given *given, const char *value,
+                 struct error *error) {
     struct error why;
-    if (!config_has_section(section)) return reject_section(place, section, error);
-    if (!is_secret_file(section, name, base)) {
-        return take_direct(sources, place, section, name, value, error);
+    if (!config_has_section(given->section)) return reject_section(given, error);
+    if (!cut_secret_file(given)) return take_value(sources, given, value, error);
+    char *secret = read_whole(value, CONFIG_SECRET_BYTES, &why);
+    if (secret == NULL) {
+        return error_set(error, "%s: %s.%s_file: %s", given->place, given->section, given->name,
+                         why.text);
     }
-    struct place from_file = *place;
-    from_file.is_secret_file = true;
-    bool is_taken = read_whole(value, CONFIG_SECRET_BYTES, &secret, &why);
-    if (!is_taken) error_set(error, "%s: %s.%s: %s", place->text, section, name, why.text);
-    if (is_taken) {
-        cut_end(&secret, '\n');
-        cut_end(&secret, '\r');
-        is_taken = take_direct(sources, &from_file, section, base, text_string(&secret), error);
-    }
-    text_release(&secret);
+    cut_end(secret, '\n');
+    cut_end(secret, '\r');
+    const bool is_taken = take_value(sources, given, secret, error);
+    free(secret);
     return is_taken;
 }
 
@@ -187,18 +178,17 @@ static bool read_defaults(struct config *config, struct error *error) {
 }
 
 /* One line of the file: a comment, [section], or key = value, after which a comment may stand. */
-static bool take_line(struct config_sources *sources, const struct place *place, char *line,
-                      char section[NAME_BYTES], struct error *error) {
+static bool take_line(struct config_sources *sources, struct config_given *given, char *line,
+                      struct error *error) {
     line = text_trim(line);
     if (*line == '\0' || *line == '#' || *line == ';') return true;
     char *end = strpbrk(line, *line == '[' ? "]" : "=:");
-    if (end == NULL) {
-        return error_set(error, "%s: neither [section], key = value nor a comment", place->text);
-    }
+    if (end == NULL)
+        return error_set(error, "%s: neither [section], key = value nor a comment", given->place);
     *end = '\0';
     if (*line == '[') {
-        snprintf(section, NAME_BYTES, "%s", line + 1);
-        return config_has_section(section) || reject_section(place, section, error);
+        snprintf(given->section, NAME_BYTES, "%s", line + 1);
+        return config_has_section(given->section) || reject_section(given, error);
     }
     char *value = end + 1;
     for (char *p = value; (p = strchr(p, ';')) != NULL; p++) {
@@ -206,23 +196,23 @@ static bool take_line(struct config_sources *sources, const struct place *place,
         *p = '\0';
         break;
     }
-    return take(sources, place, section, text_trim(line), text_trim(value), error);
+    snprintf(given->name, NAME_BYTES, "%s", text_trim(line));
+    given->is_secret_file = false;
+    return take(sources, given, text_trim(value), error);
 }
 
 static bool read_file(struct config_sources *sources, const char *path, struct error *error) {
     static const char byte_order_mark[] = "\xEF\xBB\xBF";
-    struct place place = {.origin = CONFIG_FILE};
-    struct text text = {0};
-    char section[NAME_BYTES] = "";
-    bool is_right = read_whole(path, CONFIG_FILE_BYTES, &text, error);
-    char *rest = text.bytes;
-    if (is_right && rest != NULL && strncmp(rest, byte_order_mark, 3) == 0) rest += 3;
+    struct config_given given = {.origin = CONFIG_FILE};
+    char *bytes = read_whole(path, CONFIG_FILE_BYTES, error);
+    bool is_right = bytes != NULL;
+    char *rest = bytes;
+    if (is_right && strncmp(rest, byte_order_mark, 3) == 0) rest += 3;
     for (int number = 1; is_right && rest != NULL; number++) {
-        snprintf(place.text, sizeof place.text, "%.*s:%d", (int)sizeof place.text - 16, path,
-                 number);
-        is_right = take_line(sources, &place, strsep(&rest, "\n"), section, error);
+        snprintf(given.place, PLACE_BYTES, "%.*s:%d", PLACE_BYTES - 16, path, number);
+        is_right = take_line(sources, &given, strsep(&rest, "\n"), error);
     }
-    text_release(&text);
+    free(bytes);
     return is_right;
 }
 
@@ -235,26 +225,27 @@ static bool is_service_link(const char *name, const char *value) {
     return port != NULL && isdigit((unsigned char)port[6]);
 }
 
-/* The real name of a key in small letters, with underscores for dots; if unknown, the same. */
-static void find_env_key(const char *section, const char *name, char real[NAME_BYTES]) {
+/* Puts the real name in place of one in small letters with underscores for dots, if it is known. */
+static void find_env_name(struct config_given *given) {
     struct config_key key;
-    const char *suffix = "";
-    snprintf(real, NAME_BYTES, "%s", name);
+    char base[NAME_BYTES];
+    const bool is_file = ends_in(given->name, "_file");
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, section) != 0) continue;
-        if (nearest_distance(key.setting->name, name) != 0) continue;
-        snprintf(real, NAME_BYTES, "%s", key.setting->name);
+        if (strcmp(key.setting->section, given->section) != 0) continue;
+        if (nearest_distance(key.setting->name, given->name) != 0) continue;
+        snprintf(given->name, NAME_BYTES, "%s", key.setting->name);
         return;
     }
-    if (config_role(section) < 0) return;
-    const struct kafka_name *property = kafka_names_find_env(name);
-    if (property == NULL && ends_in(real, "_file")) {
-        suffix = "_file";
-        real[strlen(real) - strlen(suffix)] = '\0';
-        property = kafka_names_find_env(real);
+    if (config_role(given->section) < 0) return;
+    const struct kafka_name *property = kafka_names_find_env(given->name);
+    if (property != NULL) {
+        snprintf(given->name, NAME_BYTES, "%s", property->name);
+    } else if (is_file) {
+        snprintf(base, NAME_BYTES, "%.*s", (int)(strlen(given->name) - strlen("_file")),
+                 given->name);
+        property = kafka_names_find_env(base);
+        if (property != NULL) snprintf(given->name, NAME_BYTES, "%s_file", property->name);
     }
-    if (property != NULL) snprintf(real, NAME_BYTES, "%s%s", property->name, suffix);
-    if (property == NULL) snprintf(real, NAME_BYTES, "%s", name);
 }
 
 static bool read_environment(struct config_sources *sources, char **envp, struct error *error) {
@@ -262,32 +253,33 @@ static bool read_environment(struct config_sources *sources, char **envp, struct
     for (; *envp != NULL; envp++) {
         const char *value = strchr(*envp, '=');
         if (value == NULL || strncmp(*envp, prefix, sizeof prefix - 1) != 0) continue;
-        struct place place = {.origin = ENVIRONMENT};
-        char words[2 * NAME_BYTES], real[NAME_BYTES];
+        struct config_given given = {.origin = ENVIRONMENT};
+        char words[2 * NAME_BYTES];
         const char *rest = *envp + sizeof prefix - 1;
-        snprintf(place.text, sizeof place.text, "environment variable %.*s", (int)(value - *envp),
+        snprintf(given.place, PLACE_BYTES, "environment variable %.*s", (int)(value - *envp),
                  *envp);
-        if (is_service_link(place.text, value + 1)) continue;
+        if (is_service_link(given.place, value + 1)) continue;
         snprintf(words, sizeof words, "%.*s", (int)(value - rest), rest);
         for (char *p = words; *p != '\0'; p++)
             *p = (char)tolower((unsigned char)*p);
-        char *name = words + strcspn(words, "_");
-        if (*name == '_') *name++ = '\0';
-        find_env_key(words, name, real);
-        if (!take(sources, &place, words, real, value + 1, error)) return false;
+        const size_t section_bytes = strcspn(words, "_");
+        snprintf(given.section, NAME_BYTES, "%.*s", (int)section_bytes, words);
+        snprintf(given.name, NAME_BYTES, "%s",
+                 words + section_bytes + (words[section_bytes] == '_'));
+        find_env_name(&given);
+        if (!take(sources, &given, value + 1, error)) return false;
     }
     return true;
 }
 
 /* "section.key=value", as -X has it. */
 static bool take_override(struct config_sources *sources, const char *text, struct error *error) {
-    struct place place = {.origin = OVERRIDE};
-    char section[64], name[NAME_BYTES];
+    struct config_given given = {.origin = OVERRIDE};
     int name_bytes = 0;
-    snprintf(place.text, sizeof place.text, "-X %.*s", (int)strcspn(text, "="), text);
-    sscanf(text, "%63[^.=].%127[^=]=%n", section, name, &name_bytes);
-    if (name_bytes == 0) return error_set(error, "%s: write -X section.key=value", place.text);
-    return take(sources, &place, section, name, text + name_bytes, error);
+    snprintf(given.place, PLACE_BYTES, "-X %.*s", (int)strcspn(text, "="), text);
+    sscanf(text, "%127[^.=].%127[^=]=%n", given.section, given.name, &name_bytes);
+    if (name_bytes == 0) return error_set(error, "%s: write -X section.key=value", given.place);
+    return take(sources, &given, text + name_bytes, error);
 }
 
 bool config_sources_read(struct config_sources *sources, struct config *config,
@@ -303,10 +295,6 @@ bool config_sources_read(struct config_sources *sources, struct config *config,
 }
 
 void config_sources_close(struct config_sources *sources) {
-    for (size_t i = 0; i < sources->given_count; i++) {
-        free(sources->given[i].section);
-        free(sources->given[i].name);
-    }
     free(sources->given);
     *sources = (struct config_sources){0};
 }
@@ -317,16 +305,15 @@ const char *config_sources_place(const struct config_sources *sources, const cha
                                  const char *name) {
     const struct config_given *given = find_given(sources, section, name);
     if (given == NULL) given = find_given(sources, "kafka", name);
-    return given == NULL ? NULL : given->place.text;
+    return given == NULL ? NULL : given->place;
 }
 
 const char *config_sources_place_named(const struct config_sources *sources, const char *text) {
     for (size_t i = 0; i < sources->given_count; i++) {
         const struct config_given *given = &sources->given[i];
-        if (config_role(given->section) < 0 ||
-            config_key_find(given->section, given->name).setting != NULL)
-            continue;
-        if (strstr(text, given->name) != NULL) return given->place.text;
+        const bool is_property = config_role(given->section) >= 0 &&
+                                 config_key_find(given->section, given->name).setting == NULL;
+        if (is_property && strstr(text, given->name) != NULL) return given->place;
     }
     return NULL;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/config.h"
+#include "base/text.h"
 
 static const char overview[] =
     "rollcall counts logins: it reads them from Kafka, publishes the accepted ones to\n"
@@ -25,14 +26,13 @@ static const char sources[] =
 static void print_options(const struct option_row *row, FILE *out) {
     enum { HELP_COLUMN = 24 };
     for (; row->letter != 0 || row->name != NULL; row++) {
-        const bool has_both = row->letter != 0 && row->name != NULL;
-        const char letter[] = {'-', row->letter, '\0'};
-        char left[64];
-        snprintf(left, sizeof left, "%s%s%s%s%s%s%s", row->letter != 0 ? "  " : "      ",
-                 row->letter != 0 ? letter : "", has_both ? ", " : "",
-                 row->name != NULL ? "--" : "", row->name != NULL ? row->name : "",
-                 row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
-        fprintf(out, "%-*s", HELP_COLUMN, left);
+        struct text left = {0};
+        text_format(&left, row->letter != 0 ? "  -%c" : "    ", row->letter);
+        if (row->name != NULL)
+            text_format(&left, "%s--%s", row->letter != 0 ? ", " : "  ", row->name);
+        if (row->argument != NULL) text_format(&left, " %s", row->argument);
+        fprintf(out, "%-*s", HELP_COLUMN, text_string(&left));
+        text_release(&left);
         for (const char *p = row->help; *p != '\0'; p++) {
             fputc(*p, out);
             if (*p == '\n') fprintf(out, "%*s", HELP_COLUMN, "");
@@ -47,7 +47,7 @@ void manual_help(const struct command *const *commands, const struct command *co
         fputs(overview, out);
         for (; *commands != NULL; commands++)
             fprintf(out, "  %-10s%s\n", (*commands)->name, (*commands)->summary);
-        fputs("\n`rollcall COMMAND --help` says more about one.\n\n", out);
+        fputs("\n`rollcall COMMAND --help` explains one.\n\n", out);
     } else {
         fprintf(out, "usage: rollcall %s [OPTION]...\n\n%s\n", command->name, command->help);
         if (command->options != NULL) print_options(command->options, out);
@@ -75,8 +75,9 @@ static void print_setting(const struct setting *setting, FILE *out) {
     setting_range(setting, range);
     fprintf(out, "  %s", setting->name);
     if (setting->fallback != NULL) fprintf(out, " = %s", setting->fallback);
-    fprintf(out, "\n      %s%s%s%s\n", setting->help, range[0] != '\0' ? " (" : "", range,
-            range[0] != '\0' ? ")" : "");
+    fprintf(out, "\n      %s", setting->help);
+    if (range[0] != '\0') fprintf(out, " (%s)", range);
+    fputc('\n', out);
 }
 
 void manual_settings(FILE *out) {

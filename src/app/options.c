@@ -42,22 +42,21 @@ static void prepare(struct line *line) {
         const struct option_row *row = (*command)->options;
         for (; row != NULL && row->name != NULL; row++) {
             const int i = find_long(line, row->name);
-            if (i < line->own_count) continue;
             assert(i < OPTIONS_NAMES_MAX);
-            line->longs[line->own_count++] =
-                (struct option){row->name, required_argument, NULL, FIRST_LONG + i};
+            if (i == line->own_count) line->own_count++;
+            line->longs[i] = (struct option){row->name, required_argument, NULL, FIRST_LONG + i};
         }
     }
-    int count = line->own_count;
-    size_t used = 0;
-    line->letters[used++] = ':';
+    struct option *next = &line->longs[line->own_count];
+    char *letter = line->letters;
+    *letter++ = ':';
     for (const struct option_row *row = options_common; row->letter != 0; row++) {
-        assert(used + 3 <= sizeof line->letters);
-        line->letters[used++] = row->letter;
-        if (row->argument != NULL) line->letters[used++] = ':';
+        assert(letter < line->letters + sizeof line->letters - 3);
+        assert(next < line->longs + OPTIONS_NAMES_MAX);
+        *letter++ = row->letter;
+        if (row->argument != NULL) *letter++ = ':';
         if (row->name == NULL) continue;
-        assert(count < OPTIONS_NAMES_MAX);
-        line->longs[count++] = (struct option){row->name, no_argument, NULL, row->letter};
+        *next++ = (struct option){row->name, no_argument, NULL, row->letter};
     }
 }
 
@@ -93,11 +92,11 @@ static bool find_command(const struct line *line, const char *name, struct optio
     return false;
 }
 
-static bool has_option(const struct command *command, const char *name) {
+static const struct option_row *find_row(const struct command *command, const char *name) {
     const struct option_row *row = command->options;
     while (row != NULL && row->name != NULL && strcmp(row->name, name) != 0)
         row++;
-    return row != NULL && row->name != NULL;
+    return row == NULL || row->name == NULL ? NULL : row;
 }
 
 /* Names the commands that have the option. */
@@ -106,7 +105,7 @@ static bool reject_foreign(const struct line *line, const struct command *comman
     char owners[128] = "";
     for (int i = 0; line->commands[i] != NULL; i++) {
         const size_t used = strlen(owners);
-        if (!has_option(line->commands[i], name)) continue;
+        if (find_row(line->commands[i], name) == NULL) continue;
         snprintf(owners + used, sizeof owners - used, "%s%s", used == 0 ? "" : ", ",
                  line->commands[i]->name);
     }
@@ -118,8 +117,9 @@ static bool reject_foreign(const struct line *line, const struct command *comman
 static bool parse_own(const struct line *line, struct options *options, struct error *error) {
     const struct option_row *row = options->command->options;
     for (int i = 0; i < line->own_count; i++) {
-        if (line->texts[i] == NULL || has_option(options->command, line->longs[i].name)) continue;
-        return reject_foreign(line, options->command, line->longs[i].name, error);
+        const char *name = line->longs[i].name;
+        if (line->texts[i] != NULL && find_row(options->command, name) == NULL)
+            return reject_foreign(line, options->command, name, error);
     }
     for (; row != NULL && row->name != NULL; row++) {
         const char *text = line->texts[find_long(line, row->name)];
@@ -152,21 +152,20 @@ static enum options_verdict parse_help(const struct line *line, char **words,
 static enum options_verdict parse_command(const struct line *line, char **words, bool is_help,
                                           struct options *options, struct error *error) {
     const char *name = words[0];
-    bool is_right = true;
     if (name == NULL && is_help) return OPTIONS_HELP;
-    if (name == NULL) {
-        is_right = error_set(error, "no command; `rollcall --help` lists them");
-    } else if (strcmp(name, "help") == 0) {
+    if (name != NULL && strcmp(name, "help") == 0)
         return parse_help(line, words + 1, options, error);
-    } else if (!find_command(line, name, options, error)) {
+    bool is_right = true;
+    if (name == NULL)
+        is_right = error_set(error, "no command; `rollcall --help` lists them");
+    else if (!find_command(line, name, options, error))
         is_right = false;
-    } else if (is_help) {
+    else if (is_help)
         return OPTIONS_HELP;
-    } else if (words[1] != NULL) {
+    else if (words[1] != NULL)
         is_right = error_set(error, "%s takes no argument: \"%s\"", name, words[1]);
-    } else if (options->is_verbose && options->is_quiet) {
+    else if (options->is_verbose && options->is_quiet)
         is_right = error_set(error, "-v and -q exclude each other");
-    }
     return verdict(is_right && parse_own(line, options, error), OPTIONS_GO_ON);
 }
 

@@ -20,16 +20,15 @@ enum { WATCHDOG_SLACK_S = 20 };
 static struct alarm main_alarm;
 static struct stop stop;
 static unsigned watchdog_s;
+static int log_format;
 
-/* Log lines that are ready, since a signal handler cannot make one. */
-static char hurry[128], late[128];
-
-static void prepare(char line[128], int format, const char *message) {
-    snprintf(line, 128,
-             format == LOG_JSON ? "{\"level\":\"error\",\"msg\":\"%s\"}\n"
-                                : "level=error msg=\"%s\"\n",
-             message);
-}
+/* By log.format, since a signal handler cannot make a log line. */
+#define HURRY "second signal: ending at once"
+#define LATE "the orderly end took too long: ending at once; what was not stored is read again"
+static const char *const hurry[] = {[LOG_LOGFMT] = "level=error msg=\"" HURRY "\"\n",
+                                    [LOG_JSON] = "{\"level\":\"error\",\"msg\":\"" HURRY "\"}\n"};
+static const char *const late[] = {[LOG_LOGFMT] = "level=error msg=\"" LATE "\"\n",
+                                   [LOG_JSON] = "{\"level\":\"error\",\"msg\":\"" LATE "\"}\n"};
 
 static void end_at_once(const char *line) {
     ssize_t ignored = write(STDERR_FILENO, line, strlen(line));
@@ -38,21 +37,19 @@ static void end_at_once(const char *line) {
 }
 
 static void on_signal(int signal_number) {
-    if (atomic_load(&stop.signal) != 0) end_at_once(hurry);
+    if (atomic_load(&stop.signal) != 0) end_at_once(hurry[log_format]);
     stop_ask(&stop, signal_number);
     alarm(watchdog_s);
 }
 
 static void on_alarm(int signal_number) {
     (void)signal_number;
-    end_at_once(late);
+    end_at_once(late[log_format]);
 }
 
 static void catch_signals(const struct config *config) {
     struct sigaction action = {.sa_handler = on_signal};
-    prepare(hurry, config->log.format, "second signal: ending at once");
-    prepare(late, config->log.format,
-            "the orderly end took too long: ending at once; what was not stored is read again");
+    log_format = config->log.format;
     watchdog_s = (unsigned)(config->drain_ms / 1000) + WATCHDOG_SLACK_S;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -73,14 +70,6 @@ static void take_steps(struct pipeline *pipeline) {
     }
 }
 
-static int end(bool has_failed, const struct error *error) {
-    if (has_failed)
-        log_error(error->text);
-    else
-        log_info("Stopped");
-    return has_failed ? 1 : 0;
-}
-
 static int run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
@@ -89,12 +78,18 @@ static int run(const struct config *config, const struct options *options) {
     catch_signals(config);
     if (getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)clock_us();
     struct pipeline *pipeline = pipeline_create(config, &stop, seed, &error);
-    if (pipeline == NULL) return end(true, &error);
-    take_steps(pipeline);
-    if (atomic_load(&stop.signal) == 0) alarm(watchdog_s); /* else it has run since the signal */
-    const bool has_failed = pipeline_has_failed(pipeline, &error);
-    pipeline_destroy(&pipeline);
-    return end(has_failed, &error);
+    bool has_failed = pipeline == NULL;
+    if (!has_failed) {
+        take_steps(pipeline);
+        if (atomic_load(&stop.signal) == 0) alarm(watchdog_s); /* else it has run since then */
+        has_failed = pipeline_has_failed(pipeline, &error);
+        pipeline_destroy(&pipeline);
+    }
+    if (has_failed)
+        log_error(error.text);
+    else
+        log_info("Stopped");
+    return has_failed ? 1 : 0;
 }
 
 const struct command command_run = {

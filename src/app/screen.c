@@ -69,22 +69,20 @@ void screen_line(struct screen *screen, struct text *line) {
     text_clear(line);
 }
 
-void screen_sentence(struct screen *screen, const char *sentence) {
+void screen_sentence(struct screen *screen, struct text *sentence) {
     const size_t room = (size_t)screen->columns;
+    const char *rest = text_string(sentence);
     struct text line = {0};
-    while (*sentence != '\0') {
-        size_t length = strlen(sentence);
+    for (size_t length; (length = strlen(rest)) > 0; rest += length + strspn(rest + length, " ")) {
         if (length > room) {
-            length = room;
-            while (length > 0 && sentence[length] != ' ')
-                length--;
-            if (length == 0) length = room; /* a word that is longer than a line */
+            const char *space = memrchr(rest, ' ', room + 1);
+            length = space == NULL || space == rest ? room : (size_t)(space - rest);
         }
-        text_add_bytes(&line, sentence, length);
+        text_add_bytes(&line, rest, length);
         screen_line(screen, &line);
-        sentence += length + strspn(sentence + length, " ");
     }
     text_release(&line);
+    text_clear(sentence);
 }
 
 bool screen_show(struct screen *screen) {

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "app/version.h"
 #include "edge/kafka_names.h"
 
 static const char *const stage_names[] = {"aggregate", "publish", "checkpoint", NULL};

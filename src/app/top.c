@@ -1,14 +1,16 @@
-/* rollcall top: what one instance says over HTTP, and what Redis holds. Neither needs the other;
- * who is away is said in the place of the figures, and asked again in the next turn. */
+/* rollcall top: what one instance reports over HTTP, and what Redis holds. Neither needs the other;
+ * an unreachable one is reported where its figures would be, and retried in the next turn. */
+#include "app/top.h"
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/scrape.h"
 #include "app/screen.h"
 #include "base/clamp.h"
 #include "base/clock.h"
@@ -33,37 +35,76 @@ struct top {
     struct redis_link *link;
     struct screen screen;
     struct text line, reply;
-    struct scrape now;
-    int64_t before[SCRAPE_COUNTER_COUNT]; /* totals of the turn before */
-    int64_t before_us;                    /* when; 0: there are none */
+    struct top_figures now;
+    int64_t before[TOP_COUNTERS]; /* totals of the turn before */
+    int64_t before_us;            /* when; 0: there are none */
 };
 
-static volatile sig_atomic_t is_stopping;
+/* --- the page of an instance ------------------------------------------------------------------ */
 
-static void stop(int signal_number) {
-    (void)signal_number;
-    is_stopping = 1;
+static const char *const counter_names[TOP_COUNTERS] = {
+    "rollcall_records_consumed_total", "rollcall_records_counted_total",
+    "rollcall_records_published_total", "rollcall_records_rejected_total",
+    "rollcall_anomalies_total"};
+
+static bool is_named(const char *line, const char *name) {
+    const size_t length = strlen(name);
+    return strncmp(line, name, length) == 0 && (line[length] == ' ' || line[length] == '{');
 }
 
-/* The first signal ends it well; the second, whose action is the default again, at once. */
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* hiredis writes to connections that Redis has closed */
+/* Each partition has its own place until all are there, so a page may name them in any order. What
+ * follows a line's first quote is its partition. */
+static struct top_lag *lag_of(struct top_figures *figures, const char *line, size_t length) {
+    static struct top_lag nowhere;
+    const char *quote = memchr(line, '"', length);
+    const int64_t partition = quote == NULL ? -1 : strtoll(quote + 1, NULL, 10);
+    if (partition < 0 || partition >= FENCE_PARTITIONS_MAX) return &nowhere;
+    figures->lags[partition].partition = (int)partition;
+    return &figures->lags[partition];
 }
+
+static void read_line(struct top_figures *figures, const char *line, size_t length) {
+    const char *space = memrchr(line, ' ', length);
+    const int64_t value = space == NULL ? 0 : strtoll(space, NULL, 10);
+    for (int i = 0; i < TOP_COUNTERS; i++) {
+        if (is_named(line, counter_names[i])) figures->totals[i] += value;
+    }
+    if (is_named(line, "rollcall_assigned_partitions")) figures->assigned_count = value;
+    if (is_named(line, "rollcall_lag_records")) lag_of(figures, line, length)->to_publish = value;
+    if (is_named(line, "rollcall_counted_lag_records"))
+        lag_of(figures, line, length)->to_count = value;
+}
+
+static int compare_lags(const void *a, const void *b) {
+    const struct top_lag *left = a, *right = b;
+    const int64_t l = left->to_publish > left->to_count ? left->to_publish : left->to_count;
+    const int64_t r = right->to_publish > right->to_count ? right->to_publish : right->to_count;
+    return l != r ? (l < r ? 1 : -1) : left->partition - right->partition;
+}
+
+bool top_read(struct top_figures *figures, const char *page) {
+    *figures = (struct top_figures){.assigned_count = -1};
+    for (size_t i = 0; i < FENCE_PARTITIONS_MAX; i++)
+        figures->lags[i].partition = -1;
+    while (*page != '\0') {
+        const size_t length = strcspn(page, "\n");
+        read_line(figures, page, length);
+        page += length + (page[length] == '\n');
+    }
+    for (size_t i = 0; i < FENCE_PARTITIONS_MAX; i++) {
+        if (figures->lags[i].partition >= 0) figures->lags[figures->lag_count++] = figures->lags[i];
+    }
+    qsort(figures->lags, figures->lag_count, sizeof *figures->lags, compare_lags);
+    return figures->assigned_count >= 0;
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* Adds the last words of a line, and shows it. */
 #define say(top, ...) (text_format(&(top)->line, __VA_ARGS__), end_line(top))
 
 static void end_line(struct top *top) {
     screen_line(&top->screen, &top->line);
-}
-
-/* What was added is a sentence. */
-static void end_sentence(struct top *top) {
-    screen_sentence(&top->screen, text_string(&top->line));
-    text_clear(&top->line);
 }
 
 static void say_head(struct top *top) {
@@ -75,69 +116,65 @@ static void say_head(struct top *top) {
         redis_link_name(top->link), top->config->redis.prefix);
 }
 
-/* --- the instance --- */
+/* --- the instance ----------------------------------------------------------------------------- */
 
 static void say_counters(struct top *top) {
-    const int64_t now_us = clock_us();
+    const int64_t now_us = clock_us(), *now = top->now.totals;
     const double seconds = (double)(now_us - top->before_us) / 1e6;
-    const int64_t *now = top->now.totals;
     bool has_rates = top->before_us != 0;
-    for (int i = 0; i < SCRAPE_COUNTER_COUNT; i++)
-        has_rates = has_rates && now[i] >= top->before[i]; /* else it began anew */
+    for (int i = 0; i < TOP_COUNTERS; i++)
+        has_rates = has_rates && now[i] >= top->before[i]; /* else it was restarted */
     say(top, "%-9s%14s%14s%14s%14s%14s", "", "consumed", "counted", "published", "rejected",
         "anomalies");
-    text_add(&top->line, "total    ");
-    for (int i = 0; i < SCRAPE_COUNTER_COUNT; i++)
-        text_format(&top->line, "%14" PRId64, now[i]);
-    end_line(top);
+    say(top, "%-9s%14" PRId64 "%14" PRId64 "%14" PRId64 "%14" PRId64 "%14" PRId64, "total", now[0],
+        now[1], now[2], now[3], now[4]);
     text_add(&top->line, "a second ");
-    for (int i = 0; i < SCRAPE_COUNTER_COUNT; i++) {
-        char rate[32] = "-";
+    for (int i = 0; i < TOP_COUNTERS; i++) {
         if (has_rates)
-            snprintf(rate, sizeof rate, "%.1f", (double)(now[i] - top->before[i]) / seconds);
-        text_format(&top->line, "%14s", rate);
-        top->before[i] = now[i];
+            text_format(&top->line, "%14.1f", (double)(now[i] - top->before[i]) / seconds);
+        else
+            text_format(&top->line, "%14s", "-");
     }
     end_line(top);
+    memcpy(top->before, now, sizeof top->before);
     top->before_us = now_us;
 }
 
 /* The lags from the given one on, together. */
-static struct scrape_lag sum_of(const struct scrape *scrape, size_t first) {
-    struct scrape_lag sum = {0};
-    for (size_t i = first; i < scrape->lag_count; i++) {
-        sum.to_publish += scrape->lags[i].to_publish;
-        sum.to_count += scrape->lags[i].to_count;
+static struct top_lag sum_of(const struct top_figures *figures, size_t first) {
+    struct top_lag sum = {0};
+    for (size_t i = first; i < figures->lag_count; i++) {
+        sum.to_publish += figures->lags[i].to_publish;
+        sum.to_count += figures->lags[i].to_count;
     }
     return sum;
 }
 
-/* False: it is away, and the reason is said. */
+/* False: it is unreachable, and the reason was shown. */
 static bool say_instance(struct top *top) {
     const char *listen_on = top->config->expose.listen;
     struct error error = {""};
     const char *page = http_client_get(listen_on, "/metrics", HTTP_WAIT_MS, &top->reply, &error);
-    if (page != NULL && !scrape_read(&top->now, page)) {
-        error_set(&error, "%s is no instance of rollcall", listen_on);
-        page = NULL;
-    }
-    if (page == NULL) {
+    const bool is_read =
+        page != NULL && (top_read(&top->now, page) ||
+                         error_set(&error, "%s is not an instance of rollcall", listen_on));
+    if (!is_read) {
         top->before_us = 0;
         text_format(&top->line,
                     "no figures of the instance: %s; start `rollcall run`, or set http.listen as "
                     "the instance has it",
                     error.text);
-        end_sentence(top);
+        screen_sentence(&top->screen, &top->line);
         return false;
     }
     say_counters(top);
-    const struct scrape_lag all = sum_of(&top->now, 0);
+    const struct top_lag all = sum_of(&top->now, 0);
     say(top, "%-9s%" PRId64 " to publish, %" PRId64 " to count, in %" PRId64 " partitions", "lag",
         all.to_publish, all.to_count, top->now.assigned_count);
     return true;
 }
 
-static void say_lag(struct top *top, const char *name, struct scrape_lag lag) {
+static void say_lag(struct top *top, const char *name, struct top_lag lag) {
     say(top, "%-9s%14" PRId64 "%14" PRId64, name, lag.to_publish, lag.to_count);
 }
 
@@ -159,7 +196,7 @@ static void say_partitions(struct top *top) {
     if (shown < count) say_lag(top, name, sum_of(&top->now, shown));
 }
 
-/* --- Redis --- */
+/* --- Redis ------------------------------------------------------------------------------------ */
 
 /* The reply to a command if it is a list; else NULL, and the error contains a fix. */
 #define ask(top, error, ...) list_of(top, redis_link_call((top)->link, error, __VA_ARGS__), error)
@@ -225,10 +262,10 @@ static void say_redis(struct top *top) {
     if (is_good) return;
     text_format(&top->line, "no figures of Redis: %s%s", error.text,
                 is_open ? "" : "; start Redis, or set redis.url");
-    end_sentence(top);
+    screen_sentence(&top->screen, &top->line);
 }
 
-/* --- turns --- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 static bool take_turn(struct top *top) {
     screen_begin(&top->screen);
@@ -238,18 +275,19 @@ static bool take_turn(struct top *top) {
     end_line(top);
     say_redis(top);
     if (has_instance) say_partitions(top);
-    return is_stopping || screen_show(&top->screen);
+    return commands_are_stopped() || screen_show(&top->screen);
 }
 
 static void pause_until(int64_t next_ms) {
     int64_t left_ms;
-    while (!is_stopping && (left_ms = next_ms - clock_ms()) > 0)
+    while (!commands_are_stopped() && (left_ms = next_ms - clock_ms()) > 0)
         clock_sleep_ms((int)clamp(left_ms, 1, NAP_MS));
 }
 
 static void watch(struct top *top, const struct top_options *options) {
     int64_t next_ms = clock_ms();
-    for (int64_t turn = 1; !is_stopping && take_turn(top) && turn != options->count; turn++) {
+    for (int64_t turn = 1; !commands_are_stopped() && take_turn(top) && turn != options->count;
+         turn++) {
         next_ms = clamp(next_ms + options->every_s * 1000, clock_ms(), INT64_MAX);
         pause_until(next_ms);
     }
@@ -265,7 +303,8 @@ static int run(const struct config *config, const struct options *options) {
         top->link = redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
     const bool is_right = top->link != NULL;
     if (is_right) {
-        catch_signals();
+        commands_catch_signals(true);
+        signal(SIGPIPE, SIG_IGN); /* hiredis writes to connections that Redis has closed */
         watch(top, (const void *)options->own);
     } else {
         log_error(error.text);

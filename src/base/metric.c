@@ -12,21 +12,17 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 
-static const struct bucket {
-    int64_t up_to_us;
-    const char *up_to_s;
-} buckets[] = {
-    {1000, "0.001"},  {2500, "0.0025"}, {5000, "0.005"},  {10000, "0.01"},
-    {25000, "0.025"}, {50000, "0.05"},  {100000, "0.1"},  {250000, "0.25"},
-    {500000, "0.5"},  {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},
-    {10000000, "10"}, {30000000, "30"}, {60000000, "60"}, {INT64_MAX, "+Inf"},
+static const int64_t bounds_us[] = {
+    1000,   2500,    5000,    10000,   25000,    50000,    100000,   250000,
+    500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000, INT64_MAX,
 };
-enum { BUCKET_COUNT = sizeof buckets / sizeof *buckets };
+enum { BUCKET_COUNT = sizeof bounds_us / sizeof *bounds_us };
 
 struct metric_cell {
     /* shared: written by any thread that counts, read by the scrape; relaxed */
@@ -34,21 +30,20 @@ struct metric_cell {
     _Atomic(int64_t) counts[BUCKET_COUNT];            /* histogram: of each bucket alone */
     /* guarded by the registry's lock, but rarely touched */
     struct metric_cell *next; /* in the order of the labels */
-    char *label_value;
+    char *label_value;        /* "" without label */
+    char *labels;             /* as they are rendered: `reason="empty"` */
     bool is_shown;
 };
 static_assert(sizeof(struct metric_cell) % CACHE_LINE_BYTES == 0, "cells do not share lines");
 
 struct metric {
-    struct metric_cell own;     /* of a metric without label */
-    struct metric_cell *series; /* guarded by lock */
-    size_t series_count;        /* guarded by lock */
+    struct metric_cell *cells; /* guarded by lock */
+    size_t cell_count;         /* guarded by lock */
     /* fixed after metrics_add */
     enum metric_kind kind;
     const char *name;
     const char *help;
     const char *label_name; /* NULL: none */
-    const char *info;       /* ready-made labels; NULL: none */
     pthread_mutex_t *lock;  /* the registry's */
 };
 
@@ -67,12 +62,12 @@ struct metrics *metrics_create(void) {
 void metrics_destroy(struct metrics **metrics) {
     if (*metrics == NULL) return;
     for (size_t i = 0; i < (*metrics)->count; i++) {
-        struct metric_cell *cell = (*metrics)->metrics[i].series;
-        while (cell != NULL) {
-            struct metric_cell *next = cell->next;
+        struct metric_cell *next;
+        for (struct metric_cell *cell = (*metrics)->metrics[i].cells; cell != NULL; cell = next) {
+            next = cell->next;
             free(cell->label_value);
+            free(cell->labels);
             free(cell);
-            cell = next;
         }
     }
     pthread_mutex_destroy(&(*metrics)->lock);
@@ -80,52 +75,24 @@ void metrics_destroy(struct metrics **metrics) {
     *metrics = NULL;
 }
 
-/* --- registration --- */
+/* --- metrics and their cells --- */
 
-struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
-                           const char *help, const char *label_name) {
-    assert(metrics->count < METRICS_MAX);
-    struct metric *metric = &metrics->metrics[metrics->count++];
-    metric->kind = kind;
-    metric->name = name;
-    metric->help = help;
-    metric->label_name = label_name;
-    metric->lock = &metrics->lock;
-    return metric;
-}
-
-void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module) {
-    for (const struct metric_row *row = table; row->name != NULL; row++) {
-        struct metric *metric =
-            metrics_add(metrics, row->kind, row->name, row->help, row->label_name);
-        const char *const *value = row->label_values != NULL ? *row->label_values : NULL;
-        for (; value != NULL && *value != NULL; value++)
-            metric_cell(metric, *value);
-        void *member = (char *)module + row->offset;
-        if (row->label_name == NULL) {
-            *(struct metric_cell **)member = metric_cell(metric, NULL);
-        } else {
-            *(struct metric **)member = metric;
-        }
+/* Adds a string as an escaped help text, or, with '"' as another one to escape, as a label. */
+static void add_escaped(struct text *out, const char *string, char quote) {
+    for (; *string != '\0'; string++) {
+        if (*string == '\n')
+            text_add(out, "\\n");
+        else
+            text_format(out, *string == '\\' || *string == quote ? "\\%c" : "%c", *string);
     }
 }
-
-void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
-                      const char *labels) {
-    struct metric *metric = metrics_add(metrics, METRIC_GAUGE, name, help, NULL);
-    metric->info = labels;
-    metric_set(&metric->own, 1);
-}
-
-/* --- series --- */
 
 /* The link that leads to label_value, or to where it belongs. Numbers in the label are ordered by
  * value: 2 before 10. */
 static struct metric_cell **find_link(struct metric *metric, const char *label_value) {
-    struct metric_cell **link = &metric->series;
-    while (*link != NULL && strverscmp((*link)->label_value, label_value) < 0) {
+    struct metric_cell **link = &metric->cells;
+    while (*link != NULL && strverscmp((*link)->label_value, label_value) < 0)
         link = &(*link)->next;
-    }
     return link;
 }
 
@@ -135,19 +102,26 @@ static bool is_at(const struct metric_cell *cell, const char *label_value) {
 
 static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell **link,
                                        const char *label_value) {
-    assert(metric->series_count < METRIC_SERIES_MAX);
+    assert(metric->cell_count < METRIC_SERIES_MAX);
     struct metric_cell *cell = memory_create(sizeof *cell);
+    struct text labels = {0};
+    if (metric->label_name != NULL) {
+        text_format(&labels, "%s=\"", metric->label_name);
+        add_escaped(&labels, label_value, '"');
+        text_add(&labels, "\"");
+    }
     cell->label_value = memory_text(label_value);
+    cell->labels = memory_text(text_string(&labels));
     cell->next = *link;
     *link = cell;
-    metric->series_count++;
+    metric->cell_count++;
+    text_release(&labels);
     return cell;
 }
 
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value) {
     assert((label_value == NULL) == (metric->label_name == NULL));
-    if (label_value == NULL) return &metric->own;
-
+    if (label_value == NULL) label_value = "";
     pthread_mutex_lock(metric->lock);
     struct metric_cell **link = find_link(metric, label_value);
     struct metric_cell *cell =
@@ -163,6 +137,39 @@ void metric_cell_remove(struct metric *metric, const char *label_value) {
     struct metric_cell *cell = *find_link(metric, label_value);
     if (is_at(cell, label_value)) cell->is_shown = false;
     pthread_mutex_unlock(metric->lock);
+}
+
+struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
+                           const char *help, const char *label_name) {
+    assert(metrics->count < METRICS_MAX);
+    struct metric *metric = &metrics->metrics[metrics->count++];
+    *metric = (struct metric){
+        .kind = kind, .name = name, .help = help, .label_name = label_name, .lock = &metrics->lock};
+    if (label_name == NULL) metric_cell(metric, NULL);
+    return metric;
+}
+
+void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module) {
+    for (const struct metric_row *row = table; row->name != NULL; row++) {
+        struct metric *metric =
+            metrics_add(metrics, row->kind, row->name, row->help, row->label_name);
+        const char *const *value = row->label_values != NULL ? *row->label_values : NULL;
+        for (; value != NULL && *value != NULL; value++)
+            metric_cell(metric, *value);
+        void *member = (char *)module + row->offset;
+        if (row->label_name == NULL)
+            *(struct metric_cell **)member = metric_cell(metric, NULL);
+        else
+            *(struct metric **)member = metric;
+    }
+}
+
+void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
+                      const char *labels) {
+    struct metric *metric = metrics_add(metrics, METRIC_GAUGE, name, help, NULL);
+    free(metric->cells->labels);
+    metric->cells->labels = memory_text(labels);
+    metric_set(metric->cells, 1);
 }
 
 /* --- numbers --- */
@@ -182,7 +189,7 @@ int64_t metric_get(const struct metric_cell *cell) {
 void metric_observe_us(struct metric_cell *cell, int64_t duration_us) {
     if (duration_us < 0) duration_us = 0;
     size_t i = 0;
-    while (duration_us > buckets[i].up_to_us)
+    while (duration_us > bounds_us[i])
         i++;
     atomic_fetch_add_explicit(&cell->counts[i], 1, memory_order_relaxed);
     metric_add(cell, duration_us);
@@ -190,58 +197,37 @@ void metric_observe_us(struct metric_cell *cell, int64_t duration_us) {
 
 /* --- rendering --- */
 
-static void add_escaped(struct text *page, const char *string, bool is_quoted) {
-    for (; *string != '\0'; string++) {
-        if (*string == '\n')
-            text_add(page, "\\n");
-        else if (*string == '\\')
-            text_add(page, "\\\\");
-        else if (*string == '"' && is_quoted)
-            text_add(page, "\\\"");
-        else
-            text_add_bytes(page, string, 1);
-    }
-}
-
 /* name_suffix{label="value",le="..."}, and the blank before the number. */
-static void add_series(struct text *page, const struct metric *metric, const char *suffix,
-                       const char *label_value, const char *le) {
+static void add_series(struct text *page, const struct metric *metric,
+                       const struct metric_cell *cell, const char *suffix, const char *le) {
+    const char *labels = cell->labels;
     text_format(page, "%s%s", metric->name, suffix);
-    const char *before = "{";
-    if (metric->info != NULL) {
-        text_format(page, "%s%s", before, metric->info);
-        before = ",";
-    }
-    if (label_value != NULL) {
-        text_format(page, "%s%s=\"", before, metric->label_name);
-        add_escaped(page, label_value, true);
-        text_add(page, "\"");
-        before = ",";
-    }
-    if (le != NULL) {
-        text_format(page, "%sle=\"%s\"", before, le);
-        before = ",";
-    }
-    text_add(page, *before == ',' ? "} " : " ");
+    if (le != NULL)
+        text_format(page, "{%s%sle=\"%s\"}", labels, labels[0] != '\0' ? "," : "", le);
+    else if (labels[0] != '\0')
+        text_format(page, "{%s}", labels);
+    text_add(page, " ");
 }
 
-static void add_cell(struct text *page, const struct metric *metric, const char *label_value,
+static void add_cell(struct text *page, const struct metric *metric,
                      const struct metric_cell *cell) {
     if (metric->kind != METRIC_HISTOGRAM) {
-        add_series(page, metric, "", label_value, NULL);
+        add_series(page, metric, cell, "", NULL);
         text_format(page, "%" PRId64 "\n", metric_get(cell));
         return;
     }
     int64_t count = 0;
+    char le[16];
     for (size_t i = 0; i < BUCKET_COUNT; i++) {
         count += atomic_load_explicit(&cell->counts[i], memory_order_relaxed);
-        add_series(page, metric, "_bucket", label_value, buckets[i].up_to_s);
+        if (i < BUCKET_COUNT - 1) snprintf(le, sizeof le, "%g", (double)bounds_us[i] / 1e6);
+        add_series(page, metric, cell, "_bucket", i < BUCKET_COUNT - 1 ? le : "+Inf");
         text_format(page, "%" PRId64 "\n", count);
     }
     const int64_t sum_us = metric_get(cell);
-    add_series(page, metric, "_sum", label_value, NULL);
+    add_series(page, metric, cell, "_sum", NULL);
     text_format(page, "%" PRId64 ".%06" PRId64 "\n", sum_us / 1000000, sum_us % 1000000);
-    add_series(page, metric, "_count", label_value, NULL);
+    add_series(page, metric, cell, "_count", NULL);
     text_format(page, "%" PRId64 "\n", count);
 }
 
@@ -253,12 +239,11 @@ void metrics_render(struct metrics *metrics, struct text *page) {
     for (size_t i = 0; i < metrics->count; i++) {
         const struct metric *metric = &metrics->metrics[i];
         text_format(page, "# HELP %s ", metric->name);
-        add_escaped(page, metric->help, false);
+        add_escaped(page, metric->help, '\\');
         text_format(page, "\n# TYPE %s %s\n", metric->name, kinds[metric->kind]);
-        for (const struct metric_cell *cell = metric->series; cell != NULL; cell = cell->next) {
-            if (cell->is_shown) add_cell(page, metric, cell->label_value, cell);
+        for (const struct metric_cell *cell = metric->cells; cell != NULL; cell = cell->next) {
+            if (cell->is_shown) add_cell(page, metric, cell);
         }
-        if (metric->label_name == NULL) add_cell(page, metric, NULL, &metric->own);
     }
     pthread_mutex_unlock(&metrics->lock);
 }

@@ -25,40 +25,30 @@ const char *nearest_hint(struct nearest *nearest, const char *before, const char
     return nearest->hint;
 }
 
-static size_t min_size(size_t a, size_t b) {
+static int folded(char c) {
+    return c == '.' || c == '-' ? '_' : tolower((unsigned char)c);
+}
+
+static size_t lesser(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static int folded(char c) {
-    if (c == '.' || c == '-') return '_';
-    return tolower((unsigned char)c);
-}
-
-/* The optimal string alignment distance, three rows of its table at a time. */
+/* The optimal string alignment distance. */
 size_t nearest_distance(const char *a, const char *b) {
-    const size_t a_count = strlen(a);
-    const size_t b_count = strlen(b);
+    const size_t a_count = strlen(a), b_count = strlen(b);
+    size_t table[NEAREST_NAME_BYTES + 1][NEAREST_NAME_BYTES + 1];
     if (a_count > NEAREST_NAME_BYTES || b_count > NEAREST_NAME_BYTES) return SIZE_MAX;
-    size_t rows[3][NEAREST_NAME_BYTES + 1];
-    size_t *older = rows[0];
-    size_t *above = rows[1];
-    size_t *row = rows[2];
-    for (size_t j = 0; j <= b_count; j++)
-        above[j] = j;
-    for (size_t i = 1; i <= a_count; i++) {
-        row[0] = i;
-        for (size_t j = 1; j <= b_count; j++) {
-            const int x = folded(a[i - 1]);
-            const int y = folded(b[j - 1]);
-            row[j] = min_size(above[j], row[j - 1]) + 1;
-            row[j] = min_size(row[j], above[j - 1] + (x == y ? 0 : 1));
+    for (size_t i = 0; i <= a_count; i++) {
+        for (size_t j = 0; j <= b_count; j++) {
+            size_t *best = &table[i][j];
+            *best = i == 0 ? j : i; /* of an empty text */
+            if (i == 0 || j == 0) continue;
+            const int x = folded(a[i - 1]), y = folded(b[j - 1]);
+            *best = lesser(table[i - 1][j], table[i][j - 1]) + 1;
+            *best = lesser(*best, table[i - 1][j - 1] + (x == y ? 0 : 1));
             const bool is_swap = i > 1 && j > 1 && x == folded(b[j - 2]) && folded(a[i - 2]) == y;
-            if (is_swap) row[j] = min_size(row[j], older[j - 2] + 1);
+            if (is_swap) *best = lesser(*best, table[i - 2][j - 2] + 1);
         }
-        size_t *const reused = older;
-        older = above;
-        above = row;
-        row = reused;
     }
-    return above[b_count];
+    return table[a_count][b_count];
 }

@@ -40,23 +40,10 @@ bool setting_parse_number(const char *text, int64_t min, int64_t max, int64_t *n
                      (long long)max);
 }
 
-/* The word at this place among words between blanks, NULL if there are not so many. */
-static const char *word_at(const char *words, int index, size_t *length) {
-    for (;; index--) {
-        words += strspn(words, " ");
-        *length = strcspn(words, " ");
-        if (*length == 0) return NULL;
-        if (index == 0) return words;
-        words += *length;
-    }
-}
-
 static bool set_choice(const struct setting *setting, int *member, const char *text,
                        struct error *error) {
-    size_t length;
-    const char *word;
-    for (int i = 0; (word = word_at(setting->choices, i, &length)) != NULL; i++) {
-        if (strlen(text) != length || memcmp(text, word, length) != 0) continue;
+    for (int i = 0; setting->choices[i] != NULL; i++) {
+        if (strcmp(setting->choices[i], text) != 0) continue;
         *member = i;
         return true;
     }
@@ -142,8 +129,6 @@ bool setting_set(const struct setting *setting, void *module, const char *text,
 void setting_print(const struct setting *setting, const void *module, FILE *out) {
     const void *const member = member_of(setting, module);
     const struct setting_names *const names = member;
-    const char *word;
-    size_t length;
     switch (setting->type) {
     case SETTING_TYPE_TEXT:
         fputs(*(char *const *)member, out);
@@ -152,8 +137,7 @@ void setting_print(const struct setting *setting, const void *module, FILE *out)
         fprintf(out, "%d", *(const int *)member);
         break;
     case SETTING_TYPE_CHOICE:
-        word = word_at(setting->choices, *(const int *)member, &length);
-        fprintf(out, "%.*s", (int)length, word);
+        fputs(setting->choices[*(const int *)member], out);
         break;
     case SETTING_TYPE_NAMES:
         for (int i = 0; i < names->count; i++)
@@ -177,9 +161,9 @@ void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES])
                         SETTING_NAMES_MAX, rule);
         break;
     case SETTING_TYPE_CHOICE:
-        for (const char *p = setting->choices; *p != '\0' && used < SETTING_RANGE_BYTES; p++)
-            used += snprintf(out + used, (size_t)(SETTING_RANGE_BYTES - used), "%s%c",
-                             *p == ' ' ? "," : "", *p);
+        for (int i = 0; setting->choices[i] != NULL; i++)
+            used += snprintf(out + used, (size_t)(SETTING_RANGE_BYTES - used), "%s%s",
+                             i == 0 ? "" : ", ", setting->choices[i]);
         break;
     }
     assert(used < SETTING_RANGE_BYTES);

@@ -7,24 +7,22 @@
 
 enum { FIRST_CAPACITY = 256 };
 
+struct text text_within(char *buffer, size_t capacity) {
+    return (struct text){.bytes = buffer, .capacity = capacity, .is_fixed = true};
+}
+
 /* Makes room for length bytes more and the NUL after them. */
 static bool reserve(struct text *text, size_t length) {
     if (text->is_broken) return false;
-    if (length >= TEXT_BYTES_MAX - text->length) {
-        text->is_broken = true;
-        return false;
-    }
-    const size_t needed = text->length + length + 1;
-    if (needed <= text->capacity) return true;
-
+    const size_t max = text->is_fixed ? text->capacity : TEXT_BYTES_MAX;
     size_t capacity = text->capacity == 0 ? FIRST_CAPACITY : text->capacity;
-    while (capacity < needed)
+    text->is_broken = length >= max - text->length;
+    while (!text->is_broken && capacity <= text->length + length)
         capacity *= 2;
+    if (text->is_broken || capacity == text->capacity) return !text->is_broken;
     char *bytes = realloc(text->bytes, capacity);
-    if (bytes == NULL) {
-        text->is_broken = true;
-        return false;
-    }
+    text->is_broken = bytes == NULL;
+    if (text->is_broken) return false;
     text->bytes = bytes;
     text->capacity = capacity;
     return true;
@@ -42,17 +40,20 @@ void text_add(struct text *text, const char *string) {
 }
 
 void text_format(struct text *text, const char *format, ...) {
+    if (!reserve(text, 0)) return;
+    size_t room = text->capacity - text->length;
     va_list args;
     va_start(args, format);
-    const int length = vsnprintf(NULL, 0, format, args);
+    const int length = vsnprintf(text->bytes + text->length, room, format, args);
     va_end(args);
-    if (length < 0) text->is_broken = true;
-    if (length < 0 || !reserve(text, (size_t)length)) return;
-
-    va_start(args, format);
-    vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
-    va_end(args);
-    text->length += (size_t)length;
+    text->is_broken = length < 0;
+    if (length > 0 && (size_t)length >= room && reserve(text, (size_t)length)) {
+        va_start(args, format);
+        vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
+        va_end(args);
+    }
+    if (!text->is_broken) text->length += (size_t)length;
+    text->bytes[text->length] = '\0';
 }
 
 void text_add_json(struct text *text, const char *bytes, size_t length) {
@@ -63,12 +64,7 @@ void text_add_json(struct text *text, const char *bytes, size_t length) {
         if (c >= ' ' && c != '"' && c != '\\') continue;
         text_add_bytes(text, bytes + plain, i - plain);
         plain = i + 1;
-        if (c == '"')
-            text_add_bytes(text, "\\\"", 2);
-        else if (c == '\\')
-            text_add_bytes(text, "\\\\", 2);
-        else
-            text_format(text, "\\u%04x", (unsigned)c);
+        text_format(text, c < ' ' ? "\\u%04x" : "\\%c", c);
     }
     if (length > plain) text_add_bytes(text, bytes + plain, length - plain);
     text_add_bytes(text, "\"", 1);

@@ -41,7 +41,7 @@ const struct setting kafka_sink_setting_table[] = {
                  "user-login-rejected", setting_is_topic, SETTING_TOPIC_RULE, 0,
                  "topic for rejected records; empty: they are only counted and logged"),
     SETTING_CHOICE(struct kafka_sink_settings, guarantee, "output", "guarantee",
-                   "at_least_once exactly_once", "exactly_once", 0,
+                   SETTING_WORDS("at_least_once", "exactly_once"), "exactly_once", 0,
                    "how often a record is published, whatever fails"),
     SETTING_END};
 

@@ -62,10 +62,12 @@ struct ingest {
 };
 
 const struct setting ingest_setting_table[] = {
-    SETTING_CHOICE(struct ingest_settings, policy.start, "input", "start", "earliest latest",
-                   "earliest", 0, "where a new group begins to read"),
-    SETTING_CHOICE(struct ingest_settings, policy.on_gap, "input", "on_gap", "fail continue",
-                   "fail", 0, "what to do when Kafka no longer holds records that are needed"),
+    SETTING_CHOICE(struct ingest_settings, policy.start, "input", "start",
+                   SETTING_WORDS("earliest", "latest"), "earliest", 0,
+                   "where a new group begins to read"),
+    SETTING_CHOICE(struct ingest_settings, policy.on_gap, "input", "on_gap",
+                   SETTING_WORDS("fail", "continue"), "fail", 0,
+                   "what to do when Kafka no longer holds records that are needed"),
     SETTING_NUMBER(struct ingest_settings, checkpoint_ms, "redis", "checkpoint_ms", 10, 60000,
                    "500", SETTING_RELOADABLE, "time between two checkpoints of a partition, in ms"),
     SETTING_END,
@@ -401,7 +403,10 @@ int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     }
     kafka_stream_watch(ingest->stream, &ingest->worker.alarm);
     atomic_store(&ingest->is_running, worker_start(&ingest->worker));
-    if (!ingest->is_running) give_up(ingest, "a thread cannot be made for a partition");
+    if (!ingest->is_running) {
+        kafka_stream_close(&ingest->stream); /* ingest_stop is only for what runs */
+        give_up(ingest, "a thread cannot be made for a partition");
+    }
     return position;
 }
 

@@ -412,8 +412,7 @@ int64_t publish_step(void *context, int64_t now_ms) {
         ask_group(publish);
         break;
     }
-    return publish
-        ->retry_at_ms; /* at once, if the state is another: batches may have come meanwhile */
+    return publish->retry_at_ms; /* at once in a new state: batches may have come meanwhile */
 }
 
 bool publish_start(struct publish *publish) {

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "app/commands.h"
 #include "app/config.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -32,13 +32,13 @@ enum {
     STUCK_MS = 60000,
     REDIS_START_MS = 10000,
     REDIS_STOP_MS = 5000,
-    ARGUMENTS_MAX = 2 * OPTIONS_OVERRIDES_MAX + 48,
+    ARGUMENTS_MAX = 2 * OPTIONS_OVERRIDES_MAX + 16,
     TEXT_BYTES = 512,
 };
 
 struct demo {
     const struct options *options;
-    const struct generator_options *own;
+    struct generator_plan plan;
     struct config config; /* borrowed, with the demo's own broker in it */
     struct kafka_mock *mock;
     struct redis_link *link;
@@ -46,26 +46,12 @@ struct demo {
     int redis_port;
     char folder[128], redis_log[160], run_log[160];
     struct delta expected, found;
-    int64_t counted;      /* records, by the offsets in Redis */
-    int64_t counted_ms;   /* when it last grew, or there was nothing to count */
-    int64_t first_minute; /* of the events, since 1970 */
+    int64_t counted;    /* records, by the offsets in Redis */
+    int64_t counted_ms; /* when it last grew, or there was nothing to count */
     int64_t next_poll_ms, next_progress_ms;
     struct error error; /* why the demo cannot continue */
     bool has_failed;
 };
-
-static volatile sig_atomic_t is_stopping;
-
-static void stop(int signal_number) {
-    (void)signal_number;
-    is_stopping = 1;
-}
-
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = stop};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-}
 
 /* A loopback port that was free a moment ago; 0 if none is free. */
 static int free_port(void) {
@@ -85,7 +71,7 @@ static bool make_folder(struct demo *demo) {
     if (base == NULL || base[0] == '\0' || strlen(base) > 80) base = "/tmp";
     snprintf(demo->folder, sizeof demo->folder, "%s/rollcall-demo-XXXXXX", base);
     if (mkdtemp(demo->folder) == NULL) {
-        error_set(&demo->error, "no folder can be made in %s: %m", base);
+        error_set(&demo->error, "cannot make a folder in %s: %m", base);
         demo->folder[0] = '\0';
         return false;
     }
@@ -99,18 +85,6 @@ static void remove_folder(struct demo *demo) {
     unlink(demo->redis_log);
     unlink(demo->run_log);
     rmdir(demo->folder);
-}
-
-static bool wait_for_redis(struct demo *demo) {
-    const int64_t deadline_ms = clock_ms() + REDIS_START_MS;
-    while (!redis_link_open(demo->link, &demo->error)) {
-        if (is_stopping) return error_set(&demo->error, "interrupted");
-        if (!child_is_running(&demo->redis) || clock_ms() >= deadline_ms) {
-            return error_set(&demo->error, "redis-server does not start: see %s", demo->redis_log);
-        }
-        clock_sleep_ms(20);
-    }
-    return true;
 }
 
 static bool start_redis(struct demo *demo) {
@@ -129,7 +103,15 @@ static bool start_redis(struct demo *demo) {
                          why.text);
     }
     demo->link = redis_link_create(url, demo->config.redis.timeout_ms, &demo->error);
-    return demo->link != NULL && wait_for_redis(demo);
+    if (demo->link == NULL) return false;
+    const int64_t deadline_ms = clock_ms() + REDIS_START_MS;
+    while (!redis_link_open(demo->link, &demo->error)) {
+        if (commands_are_stopped()) return error_set(&demo->error, "interrupted");
+        if (!child_is_running(&demo->redis) || clock_ms() >= deadline_ms)
+            return error_set(&demo->error, "redis-server does not start: see %s", demo->redis_log);
+        clock_sleep_ms(20);
+    }
+    return true;
 }
 
 static bool start_broker(struct demo *demo) {
@@ -139,49 +121,41 @@ static bool start_broker(struct demo *demo) {
     demo->mock = kafka_mock_create(BROKERS, &demo->error);
     if (demo->mock == NULL) return false;
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
-        if (topics[i][0] != '\0' &&
-            !kafka_mock_create_topic(demo->mock, topics[i], PARTITIONS, &demo->error)) {
-            return false;
-        }
+        if (topics[i][0] == '\0') continue;
+        if (!kafka_mock_create_topic(demo->mock, topics[i], PARTITIONS, &demo->error)) return false;
     }
     kafka_conf_put(&demo->config.kafka, "bootstrap.servers", kafka_mock_bootstrap(demo->mock));
     return true;
 }
 
-/* `rollcall run` with the user's settings, but for what makes the demo private. */
+/* `rollcall run` with the user's settings, except for what makes the demo private. */
 static bool start_run(struct demo *demo) {
     const struct options *options = demo->options;
     char bootstrap[TEXT_BYTES], url[TEXT_BYTES];
-    const char *argv[ARGUMENTS_MAX];
-    int count = 0;
-    snprintf(bootstrap, sizeof bootstrap, "kafka.bootstrap.servers=%s",
+    const char *argv[ARGUMENTS_MAX] = {"rollcall", "run"};
+    int count = 2;
+    snprintf(bootstrap, sizeof bootstrap, "-Xkafka.bootstrap.servers=%s",
              kafka_mock_bootstrap(demo->mock));
-    snprintf(url, sizeof url, "redis.url=redis://127.0.0.1:%d/0", demo->redis_port);
+    snprintf(url, sizeof url, "-Xredis.url=redis://127.0.0.1:%d/0", demo->redis_port);
     const char *const own[] = {
         bootstrap,
         url,
-        "kafka.security.protocol=plaintext",
-        "aggregate.dimensions=device_type,locale",
-        "http.listen=",
-        "aggregate.max_values=10000",
-        "input.start=earliest",
+        "-Xkafka.security.protocol=plaintext",
+        "-Xaggregate.dimensions=device_type,locale",
+        "-Xhttp.listen=",
+        "-Xaggregate.max_values=10000",
+        "-Xinput.start=earliest",
     };
-    argv[count++] = "rollcall";
-    argv[count++] = "run";
+    if (options->is_verbose) argv[count++] = "-v";
     if (options->config_path != NULL) {
         argv[count++] = "-c";
         argv[count++] = options->config_path;
     }
-    if (options->is_verbose) argv[count++] = "-v";
     for (int i = 0; i < options->override_count; i++) {
         argv[count++] = "-X";
         argv[count++] = options->overrides[i];
     }
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        argv[count++] = "-X";
-        argv[count++] = own[i];
-    }
-    argv[count] = NULL;
+    memcpy(&argv[count], own, sizeof own); /* NULL follows */
     return child_start(&demo->run, "/proc/self/exe", argv, demo->run_log, &demo->error);
 }
 
@@ -204,7 +178,7 @@ static bool read_counted(struct demo *demo) {
  * reason. */
 static bool look_after(struct demo *demo, int64_t sent_count) {
     const int64_t now_ms = clock_ms();
-    if (is_stopping) return error_set(&demo->error, "interrupted");
+    if (commands_are_stopped()) return error_set(&demo->error, "interrupted");
     if (now_ms < demo->next_poll_ms) return true;
     demo->next_poll_ms = now_ms + POLL_MS;
     if (!child_is_running(&demo->run)) {
@@ -220,23 +194,25 @@ static bool look_after(struct demo *demo, int64_t sent_count) {
     if (now_ms >= demo->next_progress_ms) {
         demo->next_progress_ms = now_ms + PROGRESS_MS;
         printf("  %9" PRId64 " of %" PRId64 " events generated, %9" PRId64 " counted\n", sent_count,
-               demo->own->count, demo->counted);
+               demo->plan.count, demo->counted);
         fflush(stdout);
     }
     return true;
 }
 
-/* The generator's throttle. */
-static bool may_go_on(void *user, int64_t sent_count) {
-    struct demo *demo = user;
-    for (;;) {
-        if (!look_after(demo, sent_count)) {
-            demo->has_failed = true;
-            return false;
-        }
-        if (sent_count - demo->counted <= AHEAD_MAX) return true;
+/* Waits until no more than ahead_max events are not yet counted. */
+static bool wait_for_counts(struct demo *demo, int64_t sent_count, int64_t ahead_max) {
+    while (look_after(demo, sent_count)) {
+        if (sent_count - demo->counted <= ahead_max) return true;
         clock_sleep_ms(10);
     }
+    demo->has_failed = true;
+    return false;
+}
+
+/* The generator's throttle. */
+static bool may_go_on(void *user, int64_t sent_count) {
+    return wait_for_counts(user, sent_count, AHEAD_MAX);
 }
 
 static void note_sent(void *user, const struct event *event) {
@@ -246,20 +222,13 @@ static void note_sent(void *user, const struct event *event) {
 
 static bool generate(struct demo *demo) {
     const struct generator_hooks hooks = {.may_go_on = may_go_on, .sent = note_sent, .user = demo};
-    const struct generator_plan plan = generator_plan_of(demo->own, clock_wall_ms());
     struct generator_result result;
     struct error error = {""};
-    demo->first_minute = plan.event.start_ms / 60000;
-    const bool is_right = generator_run(&plan, &demo->config, &hooks, &result, &error);
+    generator_complete(&demo->plan, clock_wall_ms());
+    const bool is_right = generator_run(&demo->plan, &demo->config, &hooks, &result, &error);
     if (demo->has_failed) return false;
-    if (!is_right) {
-        return error_set(&demo->error, "the generator: %s", error.text);
-    }
-    while (demo->counted < result.sent_count) {
-        if (!look_after(demo, result.sent_count)) return false;
-        clock_sleep_ms(10);
-    }
-    return true;
+    if (!is_right) return error_set(&demo->error, "the generator: %s", error.text);
+    return wait_for_counts(demo, result.sent_count, 0);
 }
 
 static bool end_run(struct demo *demo) {
@@ -270,28 +239,24 @@ static bool end_run(struct demo *demo) {
 }
 
 static void print_lines(const struct demo *demo) {
-    const char *prefix = demo->config.redis.prefix;
-    const int port = demo->redis_port;
     char day[LOGIN_DAY_BYTES];
-    login_day_format(demo->first_minute, day);
+    login_day_format(demo->plan.event.start_ms / 60000, day);
     printf("\nRead them from Redis, which runs on:\n\n"
-           "  redis-cli -p %d ZREVRANGE '%s:device_type_counts' 0 9 WITHSCORES\n"
-           "  redis-cli -p %d ZREVRANGE '%s:locale_counts' 0 9 WITHSCORES\n"
-           "  redis-cli -p %d HGETALL '%s:login_counts:%s'\n"
-           "  redis-cli -p %d HGETALL '%s:rejected_counts'\n"
-           "  redis-cli -p %d XREVRANGE '%s:anomalies' + - COUNT 5\n"
-           "  %s snapshot -X redis.url=redis://localhost:%d -X 'redis.prefix=%s'\n\n"
+           "  redis-cli -p %1$d ZREVRANGE '%2$s:device_type_counts' 0 9 WITHSCORES\n"
+           "  redis-cli -p %1$d ZREVRANGE '%2$s:locale_counts' 0 9 WITHSCORES\n"
+           "  redis-cli -p %1$d HGETALL '%2$s:login_counts:%3$s'\n"
+           "  redis-cli -p %1$d HGETALL '%2$s:rejected_counts'\n"
+           "  redis-cli -p %1$d XREVRANGE '%2$s:anomalies' + - COUNT 5\n"
+           "  %4$s snapshot -X redis.url=redis://localhost:%1$d -X 'redis.prefix=%2$s'\n\n"
            "End it, and remove what is left, with:\n\n"
-           "  redis-cli -p %d shutdown nosave; rm -r '%s'\n\n",
-           port, prefix, port, prefix, port, prefix, day, port, prefix, port, prefix,
-           program_invocation_name, port, prefix, port, demo->folder);
+           "  redis-cli -p %1$d shutdown nosave; rm -r '%5$s'\n\n",
+           demo->redis_port, demo->config.redis.prefix, day, program_invocation_name, demo->folder);
 }
 
 /* The whole of it, up to the counts in Redis. */
 static bool play(struct demo *demo) {
-    if (!make_folder(demo) || !start_redis(demo) || !start_broker(demo) || !start_run(demo)) {
+    if (!make_folder(demo) || !start_redis(demo) || !start_broker(demo) || !start_run(demo))
         return false;
-    }
     printf("A broker inside this program at %s, topic %s with %d partitions;\n"
            "a redis-server of its own on port %d; rollcall run, which logs to %s.\n\n",
            kafka_mock_bootstrap(demo->mock), demo->config.source.topic, PARTITIONS,
@@ -301,52 +266,50 @@ static bool play(struct demo *demo) {
     demo->counted_ms = start_ms;
     if (!generate(demo)) return false;
     const double seconds = (double)(clock_ms() - start_ms) / 1000;
-    if (!end_run(demo)) return false;
-    if (!demo_counts_read(&demo->found, demo->link, demo->config.redis.prefix, &demo->error)) {
+    if (!end_run(demo) ||
+        !demo_counts_read(&demo->found, demo->link, demo->config.redis.prefix, &demo->error))
         return false;
-    }
     printf("  %" PRId64 " events generated and counted in %.1f s\n\nThe largest counts:\n\n",
            demo->counted, seconds);
     return true;
 }
 
-static int end(struct demo *demo, bool is_played) {
-    int status = 1;
-    if (is_played) {
-        demo_counts_print(&demo->found);
-        print_lines(demo);
-        const int differences = demo_counts_compare(&demo->expected, &demo->found);
-        status = differences == 0 ? 0 : 1;
-        if (status == 0)
-            printf("All counts are equal to what was generated.\n");
-        else
-            log_error("counts differ from what was generated", log_int("counts", differences));
-    } else {
-        child_stop(&demo->run, demo->config.drain_ms);
-        child_stop(&demo->redis, REDIS_STOP_MS);
-        if (is_stopping) remove_folder(demo);
-        log_error("the demo cannot continue", log_text("reason", demo->error.text));
-    }
-    return status;
+static bool end_well(struct demo *demo) {
+    demo_counts_print(&demo->found);
+    print_lines(demo);
+    const int differences = demo_counts_compare(&demo->expected, &demo->found);
+    if (differences == 0)
+        printf("All counts are equal to what was generated.\n");
+    else
+        log_error("counts differ from what was generated", log_int("counts", differences));
+    return differences == 0;
+}
+
+static bool end_early(struct demo *demo) {
+    child_stop(&demo->run, demo->config.drain_ms);
+    child_stop(&demo->redis, REDIS_STOP_MS);
+    if (commands_are_stopped()) remove_folder(demo);
+    log_error("the demo cannot continue", log_text("reason", demo->error.text));
+    return false;
 }
 
 static int run(const struct config *config, const struct options *options) {
-    struct demo demo = {.options = options, .own = (const void *)options->own, .config = *config};
+    struct demo demo = {.options = options,
+                        .plan = *(const struct generator_plan *)(const void *)options->own,
+                        .config = *config};
     /* The generator gets the broker's address alone: passwords and limits are for another one. */
     demo.config.kafka = demo.config.producer = (struct properties){0};
     delta_init(&demo.expected);
     delta_init(&demo.found);
-    catch_signals();
-    const int status = end(&demo, play(&demo));
+    commands_catch_signals(false);
+    const bool is_right = play(&demo) ? end_well(&demo) : end_early(&demo);
     kafka_mock_destroy(&demo.mock);
     redis_link_destroy(&demo.link);
     kafka_conf_release(&demo.config.kafka);
     delta_release(&demo.expected);
     delta_release(&demo.found);
-    return status;
+    return is_right ? 0 : 1;
 }
-
-static const struct option_row own_options[] = GENERATOR_OPTIONS(1, "100000", "events", "0");
 
 const struct command command_demo = {
     .name = "demo",
@@ -354,6 +317,6 @@ const struct command command_demo = {
     .help = "Starts a broker inside this program and a redis-server of its own, generates events,\n"
             "processes them, shows the counts with the redis-cli lines that read them, and checks\n"
             "them against what was generated: exit status 1 if they differ. Needs no network.\n",
-    .options = own_options,
+    .options = generator_demo_options,
     .run = run,
 };

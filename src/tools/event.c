@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 struct random {
     uint64_t s[4];
@@ -19,8 +20,8 @@ struct event_source {
     int64_t origin_ms; /* event time of the event with index 0 */
     int64_t index;     /* of the next event, since origin_ms */
     double *shares;    /* [user]: logins of this and all users before, of a total of 1 */
-    size_t value_bytes;
-    char value[EVENT_VALUE_BYTES];
+    struct text value; /* of the present event, in bytes */
+    char bytes[EVENT_VALUE_BYTES + 1];
 };
 
 static const char *const devices[] = {"android", "iOS", "web"};
@@ -123,49 +124,13 @@ static uint64_t pick_user(struct event_source *source) {
     return (uint64_t)low;
 }
 
-static void put_bytes(struct event_source *source, const char *bytes, size_t count) {
-    assert(count <= EVENT_VALUE_BYTES - source->value_bytes);
-    memcpy(source->value + source->value_bytes, bytes, count);
-    source->value_bytes += count;
-}
-
-static void put(struct event_source *source, const char *text) {
-    put_bytes(source, text, strlen(text));
-}
-
-static void put_number(struct event_source *source, int64_t number) {
-    char digits[24];
-    size_t first = sizeof digits;
-    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
-    do {
-        digits[--first] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (number < 0) digits[--first] = '-';
-    put_bytes(source, digits + first, sizeof digits - first);
-}
-
 /* A random UUID, RFC 9562, version 4. */
 static void put_uuid(struct event_source *source, struct random *random) {
-    uint64_t halves[2] = {random_next(random), random_next(random)};
-    halves[0] = (halves[0] & ~UINT64_C(0xF000)) | 0x4000;
-    halves[1] = (halves[1] & ~(UINT64_C(3) << 62)) | UINT64_C(1) << 63;
-    char text[36];
-    size_t at = 0;
-    for (int nibble = 0; nibble < 32; nibble++) {
-        if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) text[at++] = '-';
-        text[at++] = "0123456789abcdef"[(halves[nibble / 16] >> (60 - 4 * (nibble % 16))) & 15];
-    }
-    put_bytes(source, text, at);
-}
-
-static void put_ip(struct event_source *source) {
-    const uint64_t bits = random_next(&source->random);
-    put_number(source, 11 + (int64_t)(bits & 0xFF) % 212);
-    for (int i = 1; i < 4; i++) {
-        put(source, ".");
-        put_number(source, (int64_t)(bits >> (8 * i) & 0xFF));
-    }
+    const uint64_t high = (random_next(random) & ~UINT64_C(0xF000)) | 0x4000;
+    const uint64_t low = (random_next(random) & ~(UINT64_C(3) << 62)) | UINT64_C(1) << 63;
+    text_format(&source->value, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
+                (unsigned)(high >> 16 & 0xFFFF), (unsigned)(high & 0xFFFF), (unsigned)(low >> 48),
+                (unsigned long long)(low & 0xFFFFFFFFFFFF));
 }
 
 /* What can be wrong with an event whose form is right: a member's text instead of the right one, ""
@@ -179,6 +144,7 @@ struct flaw {
 #define TEN "aaaaaaaaaa"
 #define TOO_LONG "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "\""
 
+static const struct flaw no_flaw;
 static const struct flaw missing_flaws[] = {{.device = ""}, {.locale = ""}, {.timestamp = ""}};
 static const struct flaw value_flaws[] = {
     {.device = "\"\""}, {.locale = "null"}, {.device = "7"}, {.locale = TOO_LONG}, {.locale = "{}"},
@@ -190,30 +156,10 @@ static const struct flaw timestamp_flaws[] = {
 
 static void put_member(struct event_source *source, const char *name, const char *flaw,
                        const char *text) {
-    if (flaw != NULL && flaw[0] == '\0') return;
-    put(source, ", \"");
-    put(source, name);
-    put(source, "\": ");
-    if (flaw != NULL) {
-        put(source, flaw);
-        return;
-    }
-    put(source, "\"");
-    put(source, text);
-    put(source, "\"");
-}
-
-/* One login in 16 carries its timestamp as a text. */
-static void put_timestamp(struct event_source *source, const char *flaw, int64_t timestamp_s) {
-    if (flaw != NULL) {
-        put_member(source, "timestamp", flaw, NULL);
-        return;
-    }
-    const char *quote = random_below(&source->random, 16) == 0 ? "\"" : "";
-    put(source, ", \"timestamp\": ");
-    put(source, quote);
-    put_number(source, timestamp_s);
-    put(source, quote);
+    if (flaw == NULL)
+        text_format(&source->value, ", \"%s\": \"%s\"", name, text);
+    else if (flaw[0] != '\0')
+        text_format(&source->value, ", \"%s\": %s", name, flaw);
 }
 
 static void put_login(struct event_source *source, const struct flaw *flaw, struct event *event) {
@@ -223,23 +169,28 @@ static void put_login(struct event_source *source, const struct flaw *flaw, stru
     const size_t state_b = random_below(&user, STATES);
     const size_t device = random_below(&user, 100);
     const int64_t timestamp_s = event->timestamp_ms / 1000;
+    struct text *value = &source->value;
     event->locale = states[state_a < state_b ? state_a : state_b];
     event->device_type = devices[device < 56 ? 0 : device < 94 ? 1 : 2];
     event->minute = timestamp_s / 60;
-    put(source, "{\"user_id\": \"");
+    text_add(value, "{\"user_id\": \"");
     put_uuid(source, &user);
-    put(source, "\", \"app_version\": \"");
-    put(source, versions[random_below(&user, VERSIONS)]);
-    put(source, "\", \"ip\": \"");
-    put_ip(source);
-    put(source, "\"");
+    text_format(value, "\", \"app_version\": \"%s\"", versions[random_below(&user, VERSIONS)]);
+    const unsigned ip = (unsigned)random_next(&source->random);
+    text_format(value, ", \"ip\": \"%u.%u.%u.%u\"", 11 + (ip & 0xFF) % 212, ip >> 8 & 0xFF,
+                ip >> 16 & 0xFF, ip >> 24);
     put_member(source, "locale", flaw->locale, event->locale);
-    put(source, ", \"device_id\": \"");
+    text_add(value, ", \"device_id\": \"");
     put_uuid(source, &user);
-    put(source, "\"");
-    put_timestamp(source, flaw->timestamp, timestamp_s);
+    text_add(value, "\"");
+    if (flaw->timestamp != NULL) {
+        put_member(source, "timestamp", flaw->timestamp, NULL);
+    } else { /* one login in 16 carries it as a text */
+        const char *quote = random_below(&source->random, 16) == 0 ? "\"" : "";
+        text_format(value, ", \"timestamp\": %s%lld%s", quote, (long long)timestamp_s, quote);
+    }
     put_member(source, "device_type", flaw->device, event->device_type);
-    put(source, "}");
+    text_add(value, "}");
 }
 
 static const struct flaw *pick_flaw(struct random *random, const struct flaw *flaws, size_t count) {
@@ -249,17 +200,16 @@ static const struct flaw *pick_flaw(struct random *random, const struct flaw *fl
 #define PICK(random, flaws) pick_flaw(random, flaws, sizeof(flaws) / sizeof(flaws)[0])
 
 static void put_not_json(struct event_source *source, struct event *event) {
-    static const struct flaw none = {0};
-    put_login(source, &none, event);
+    put_login(source, &no_flaw, event);
     switch (random_below(&source->random, 3)) {
     case 0:
-        source->value_bytes /= 2; /* cut off */
+        source->value.length /= 2; /* cut off */
         break;
     case 1:
-        put(source, "}");
+        text_add(&source->value, "}");
         break;
     default:
-        source->value[source->value_bytes - 3] = (char)0xFF; /* in a text, and no UTF-8 */
+        source->bytes[source->value.length - 3] = (char)0xFF; /* in a text, and no UTF-8 */
         break;
     }
 }
@@ -276,7 +226,7 @@ static void put_rejected(struct event_source *source, struct event *event) {
         put_not_json(source, event);
         break;
     case LOGIN_NOT_OBJECT:
-        put(source, others[random_below(random, sizeof others / sizeof others[0])]);
+        text_add(&source->value, others[random_below(random, sizeof others / sizeof others[0])]);
         break;
     case LOGIN_MISSING_FIELD:
         put_login(source, PICK(random, missing_flaws), event);
@@ -298,16 +248,16 @@ static int64_t next_ms(const struct event_source *source) {
 }
 
 void event_next(struct event_source *source, struct event *event) {
-    static const struct flaw none = {0};
-    source->value_bytes = 0;
-    *event = (struct event){.value = source->value, .timestamp_ms = next_ms(source)};
+    source->value = text_within(source->bytes, sizeof source->bytes);
+    *event = (struct event){.value = source->bytes, .timestamp_ms = next_ms(source)};
     source->index++;
     if (random_share(&source->random) * 100 < source->plan.invalid_percent) {
         put_rejected(source, event);
     } else {
-        put_login(source, &none, event);
+        put_login(source, &no_flaw, event);
     }
-    event->value_bytes = source->value_bytes;
+    assert(!source->value.is_broken);
+    event->value_bytes = source->value.length;
 }
 
 void event_source_advance(struct event_source *source, int64_t now_ms) {

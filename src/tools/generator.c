@@ -6,12 +6,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/commands.h"
 #include "app/config.h"
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/setting.h"
 #include "edge/kafka_feed.h"
+#include "tools/commands.h"
 
 enum { STEP_EVENTS = 1000, STEP_MS = 100, PACE_MS = 5, PROGRESS_MS = 5000, LOOK_MS = 1000 };
 
@@ -28,8 +31,8 @@ struct run {
 
 /* --- options ---------------------------------------------------------------------------------- */
 
-bool generator_parse_share(const struct option_row *row, const char *text, void *member,
-                           struct error *error) {
+static bool parse_share(const struct option_row *row, const char *text, void *member,
+                        struct error *error) {
     char *end = NULL;
     double *const number = member;
     const bool has_digits = text[0] != '\0' && strspn(text, "0123456789.") == strlen(text);
@@ -60,8 +63,8 @@ static int64_t parse_iso(const char *text) {
     return -1;
 }
 
-bool generator_parse_start(const struct option_row *row, const char *text, void *member,
-                           struct error *error) {
+static bool parse_start(const struct option_row *row, const char *text, void *member,
+                        struct error *error) {
     (void)row;
     const int64_t latest_s = INT64_C(4102444799); /* 2099-12-31T23:59:59Z */
     int64_t *const start_ms = member;
@@ -83,33 +86,52 @@ bool generator_parse_start(const struct option_row *row, const char *text, void 
                      text);
 }
 
-struct generator_plan generator_plan_of(const struct generator_options *options, int64_t now_ms) {
-    struct generator_plan plan = {
-        .event = options->event, .count = options->count, .rate = options->rate};
-    plan.event.rate = plan.rate > 0 ? plan.rate : 1000;
-    if (plan.event.start_ms != GENERATOR_NOW) return plan;
-    plan.event.start_ms = now_ms;
-    if (plan.rate > 0) return plan;
-    if (plan.count > 0)
-        plan.event.start_ms -= plan.count * 1000 / plan.event.rate;
-    else
-        plan.follows_clock = true;
-    return plan;
+#define OPTIONS(count_min_, count_default_, count_help_, rate_default_)                            \
+    {                                                                                              \
+        OPTION_NUMBER(struct generator_plan, count, "count", "N", count_min_, 1000000000000,       \
+                      count_default_, count_help_),                                                \
+            OPTION_NUMBER(struct generator_plan, rate, "rate", "N", 0, 10000000, rate_default_,    \
+                          "events a second; 0: as fast as possible"),                              \
+            OPTION_NUMBER(struct generator_plan, event.users, "users", "N", 1, EVENT_USERS_MAX,    \
+                          "10000", "how many users log in"),                                       \
+            OPTION_OTHER(struct generator_plan, event.skew, "skew", "S", 0, 4, parse_share, "1.0", \
+                         "how uneven: user n logs in 1/n^S times as often; 0: all alike"),         \
+            OPTION_OTHER(struct generator_plan, event.invalid_percent, "invalid", "PERCENT", 0,    \
+                         100, parse_share, "1",                                                    \
+                         "share of records that must be rejected, of every kind"),                 \
+            OPTION_NUMBER(struct generator_plan, event.seed, "seed", "N", 0, INT64_MAX, "1",       \
+                          "the same seed makes the same events"),                                  \
+            OPTION_OTHER(struct generator_plan, event.start_ms, "start", "TIMESTAMP", 0, 0,        \
+                         parse_start, "now",                                                       \
+                         "event time of the first one; the next follow at the rate:\n"             \
+                         "seconds since 1970, or ISO 8601 (2024-07-10T14:36:56Z; UTC unless\n"     \
+                         "it has a zone)"),                                                        \
+            OPTION_END                                                                             \
+    }
+
+static const struct option_row generate_options[] = OPTIONS(0, "0", "events; 0: forever", "100");
+const struct option_row generator_demo_options[] = OPTIONS(1, "100000", "events", "0");
+
+void generator_complete(struct generator_plan *plan, int64_t now_ms) {
+    plan->event.rate = plan->rate > 0 ? plan->rate : 1000;
+    if (plan->event.start_ms != GENERATOR_NOW) return;
+    plan->event.start_ms = now_ms;
+    if (plan->rate > 0) return;
+    plan->event.start_ms -= plan->count * 1000 / plan->event.rate;
+    plan->follows_clock = plan->count == 0;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
 
 static bool may_go_on(const struct run *run) {
-    return run->hooks->may_go_on == NULL ||
-           run->hooks->may_go_on(run->hooks->user, run->sent_count);
+    return run->hooks->may_go_on(run->hooks->user, run->sent_count);
 }
 
-/* Waits for Kafka and the topic. *is_ended: the hook did not want to wait any longer. */
-static bool find_topic(struct run *run, bool *is_ended, struct error *error) {
+/* Waits for Kafka and the topic; as long as the hook wants. */
+static bool find_topic(struct run *run, struct error *error) {
     const int64_t deadline_ms = clock_ms() + GENERATOR_TOPIC_WAIT_MS;
     while (kafka_feed_look(run->feed, LOOK_MS, error) != KAFKA_FEED_GO_ON) {
-        *is_ended = !may_go_on(run);
-        if (*is_ended) return true;
+        if (!may_go_on(run)) return true;
         if (clock_ms() >= deadline_ms) return false;
         log_warn("waiting for the topic", log_text("reason", error->text));
         kafka_feed_poll(run->feed, LOOK_MS);
@@ -150,9 +172,9 @@ static void report_progress(struct run *run, int64_t now_ms) {
 /* How many events are due by now. */
 static int64_t due_count(const struct run *run, int64_t now_ms) {
     const struct generator_plan *plan = run->plan;
-    int64_t due = plan->rate > 0 ? (now_ms - run->start_ms) * plan->rate / 1000 + 1 : INT64_MAX;
-    if (plan->count > 0 && due > plan->count) due = plan->count;
-    return due;
+    const int64_t end = plan->count > 0 ? plan->count : INT64_MAX;
+    if (plan->rate == 0) return end;
+    return clamp((now_ms - run->start_ms) * plan->rate / 1000 + 1, 0, end);
 }
 
 static bool send_all(struct run *run, struct error *error) {
@@ -178,15 +200,11 @@ static bool send_all(struct run *run, struct error *error) {
 }
 
 static bool run_with_feed(struct run *run, struct error *error) {
-    bool is_ended = false;
-    if (!find_topic(run, &is_ended, error)) return false;
-    if (is_ended) return true;
-    if (!send_all(run, error)) return false;
+    if (!find_topic(run, error) || !send_all(run, error)) return false;
     const int left = kafka_feed_flush(run->feed, GENERATOR_FLUSH_MS);
     if (kafka_feed_failed(run->feed, error) > 0) return false;
-    if (left == 0) return true;
-    return error_set(error, "%d records were not acknowledged within %d s", left,
-                     GENERATOR_FLUSH_MS / 1000);
+    return left == 0 || error_set(error, "%d records were not acknowledged within %d s", left,
+                                  GENERATOR_FLUSH_MS / 1000);
 }
 
 bool generator_run(const struct generator_plan *plan, const struct config *config,
@@ -204,3 +222,39 @@ bool generator_run(const struct generator_plan *plan, const struct config *confi
     event_source_destroy(&run.source);
     return is_right;
 }
+
+/* --- rollcall generate ------------------------------------------------------------------------ */
+
+static bool is_wanted(void *user, int64_t sent_count) {
+    (void)user;
+    (void)sent_count;
+    return !commands_are_stopped();
+}
+
+static int generate(const struct config *config, const struct options *options) {
+    const struct generator_hooks hooks = {.may_go_on = is_wanted};
+    struct generator_plan plan = *(const struct generator_plan *)(const void *)options->own;
+    struct generator_result result;
+    struct error error = {""};
+    generator_complete(&plan, clock_wall_ms());
+    commands_catch_signals(true);
+    const int64_t start_ms = clock_ms();
+    const bool is_right = generator_run(&plan, config, &hooks, &result, &error);
+    const double seconds = (double)(clock_ms() - start_ms) / 1000;
+    log_info("generated", log_text("topic", config->source.topic),
+             log_int("sent", result.sent_count), log_int("delivered", result.delivered_count),
+             log_float("seconds", seconds),
+             log_float("per_second", seconds > 0 ? (double)result.delivered_count / seconds : 0));
+    if (!is_right) log_error("not every event was delivered", log_text("reason", error.text));
+    return is_right ? 0 : 1;
+}
+
+const struct command command_generate = {
+    .name = "generate",
+    .summary = "write login events to the input topic",
+    .help = "Writes made-up login events to input.topic, which must exist, until --count, SIGTERM\n"
+            "or SIGINT. The Kafka timestamp of a record is its event's time; records have no key,\n"
+            "and go to each partition in turn.\n",
+    .options = generate_options,
+    .run = generate,
+};

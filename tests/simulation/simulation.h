@@ -1,8 +1,10 @@
-/* simulation: the real cursor and the real judge in a made-up world, by seeded random schedules.
+/* simulation: complete instances of the real program in a simulated world, by seeded schedules.
  *
- * One partition, three instances, Kafka, Redis, and everything that can go wrong between them. When
- * the faults of a schedule stop, each record from where the group began must be counted once, as
- * what it is (P1), and be published once, as what it is, in order (P2).
+ * app/pipeline and all below it is the program's own; of edge there is an implementation that talks
+ * to a simulated broker and Redis, and of base only the clock, the threads and the log are
+ * replaced. When the faults of a schedule stop, each record from where the group began must be
+ * counted once, as what it is (P1), be published once, as what it is, in order (P2), what is
+ * missing must have been reported (P3), and all processes must end in order.
  */
 #ifndef TESTS_SIMULATION_SIMULATION_H
 #define TESTS_SIMULATION_SIMULATION_H
@@ -11,39 +13,80 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Each leaves out one rule, and must be noticed. */
+/* Rules of the outside, one of which a mutant leaves out. Mutants of the program: mutants.py. */
 enum mutant {
     FAITHFUL,
-    NO_COMPARE,    /* Redis applies every call */
-    NO_REWIND,     /* Redis compares, and the instance goes on where it is */
-    NO_FENCE,      /* what was of an earlier assignment is committed */
-    NO_MEMBER,     /* what was given to an expelled member is committed under its next id */
-    NO_GATE,       /* what is read again is counted again */
-    CLOCK_VERDICT, /* a record is judged by the time of the reading */
+    NO_COMPARE,  /* Redis applies every call */
+    NO_MEMBER,   /* kafka_sink commits what was given to an expelled member, under its next id */
+    NO_STABLE,   /* committed offsets are read past open transactions */
+    FENCE_FIRST, /* the fence is asked before the group's metadata is fetched, not after */
+    NO_EPOCH,    /* an older producer of the same transactional id is not shut out */
 };
 
-/* What can befall in a schedule. */
+struct simulation_options {
+    enum mutant mutant;
+    bool is_traced;
+};
+
+/* What can happen in a schedule. */
 #define SIMULATION_EVENTS(X)                                                                       \
-    X(HOLE, "log with holes")                                                                      \
-    X(BORDER, "record at the border of the future")                                                \
+    X(HOLE, "a log with holes")                                                                    \
+    X(BORDER, "a record at the border of the future")                                              \
     X(START_LATEST, "start=latest")                                                                \
-    X(CRASH, "crash")                                                                              \
-    X(PAUSE, "pause")                                                                              \
-    X(REVOKED, "revoked and drained")                                                              \
-    X(LOST, "lost without a drain")                                                                \
-    X(REPLACED, "taken back as another member")                                                    \
-    X(REDIS_AWAY, "Redis away at assignment")                                                      \
+    X(WIDE, "records with many keys")                                                              \
+    X(HEAVY, "records that fill the memory for them")                                              \
+    X(PAGES, "pages asked for over HTTP")                                                          \
+    X(TOPICS_CREATED, "output topics created")                                                     \
+    X(PARTITIONS, "several partitions")                                                            \
+    X(CRASH, "a crash")                                                                            \
+    X(CRASH_IN_CALL, "a crash within a call")                                                      \
+    X(CRASH_IN_STOP, "a crash while stopping")                                                     \
+    X(PAUSE, "a pause")                                                                            \
+    X(PAUSE_IN_CALL, "a pause within a call")                                                      \
+    X(STOP, "a stop at any step")                                                                  \
+    X(STOP_IN_START, "a stop before it runs")                                                      \
+    X(BUSY_STOP, "a stop while records come")                                                      \
+    X(STOP_IN_DRAIN, "a stop while partitions drain")                                              \
+    X(FAILURE, "an instance that cannot continue")                                                 \
+    X(REFUSED, "an error that only the user can fix")                                              \
+    X(NO_THREAD, "a thread that cannot be made")                                                   \
+    X(TWINS, "two processes with the same id")                                                     \
+    X(FENCED_TWIN, "an instance ended by its twin")                                                \
+    X(REVOKED, "partitions revoked and drained")                                                   \
+    X(DRAIN_LATE, "a drain past its deadline")                                                     \
+    X(GIVEN_IN_DRAIN, "an assignment during a drain")                                              \
+    X(LOST, "partitions lost without a drain")                                                     \
+    X(REPLACED, "an expelled member taken back")                                                   \
+    X(ORPHANS, "partitions that nobody owns")                                                      \
+    X(KAFKA_AWAY, "Kafka away")                                                                    \
+    X(EXPIRED, "a call past its deadline")                                                         \
+    X(REDIS_AWAY, "Redis away")                                                                    \
+    X(REDIS_AWAY_AT_ASSIGNMENT, "Redis away at assignment")                                        \
     X(REDIS_EMPTY, "Redis empty")                                                                  \
     X(REDIS_OLDER, "Redis as of an earlier time")                                                  \
-    X(REPLY_LOST, "reply lost")                                                                    \
-    X(LATE_CALL, "late call")                                                                      \
-    X(LATE_APPLIED, "late call applied")                                                           \
-    X(ABORTED, "transaction aborted")                                                              \
-    X(UNCLEAR, "commit not heard of")                                                              \
-    X(REFUSED_GENERATION, "offsets of an old generation refused")                                  \
+    X(REDIS_FULL, "Redis out of memory")                                                           \
+    X(PARTLY_STORED, "a round trip that failed in part")                                           \
+    X(REPLY_LOST, "a reply lost")                                                                  \
+    X(LATE_CALL, "a late call")                                                                    \
+    X(LATE_APPLIED, "a late call applied")                                                         \
+    X(CHECKPOINT_FULL, "a checkpoint at its size limit")                                           \
+    X(QUEUE_FULL, "a full producer queue")                                                         \
+    X(RECOUNT, "partitions counted again")                                                         \
+    X(UNDELIVERED, "a record not delivered")                                                       \
+    X(ABORTED, "a transaction aborted")                                                            \
+    X(TIMED_OUT, "a transaction aborted by its timeout")                                           \
+    X(REPLACED_PRODUCER, "a producer replaced")                                                    \
+    X(UNCLEAR, "a commit whose outcome is not known")                                              \
+    X(LATE_COMMIT, "a commit that takes effect after a crash")                                     \
+    X(UNSTABLE, "committed offsets waited for")                                                    \
+    X(REFUSED_GENERATION, "offsets of an old generation rejected")                                 \
     X(REFUSED_FENCE, "offsets stopped by the fence")                                               \
     X(REFUSED_MEMBER, "offsets of an expelled member stopped")                                     \
-    X(VOID_BATCH, "void batch dropped")                                                            \
+    X(REFUSED_EPOCH, "an old producer shut out")                                                   \
+    X(UNREADABLE, "a record that cannot be read at once")                                          \
+    X(STRANDED, "a position that is no longer in the log")                                         \
+    X(GAP, "records deleted before they were counted")                                             \
+    X(GAP_STOP, "an instance stopped by a gap")                                                    \
     X(OVERTAKEN, "rewound: overtaken")                                                             \
     X(ROLLED_BACK, "rewound: rolled_back")                                                         \
     X(VANISHED, "rewound: vanished")                                                               \
@@ -61,24 +104,23 @@ enum event {
 };
 
 struct totals {
-    uint64_t schedules;
-    uint64_t records;           /* read and judged, those read again too */
-    uint64_t with[EVENT_COUNT]; /* schedules in which it befell */
+    uint64_t schedules, steps, records, processes;
+    uint64_t with[EVENT_COUNT]; /* schedules in which it happened */
 };
 
-/* Runs one schedule. NULL if P1 and P2 hold at its end, else what does not. Adds to totals, which
- * may be NULL. */
-const char *simulation_run(uint64_t seed, enum mutant mutant, struct totals *totals);
+/* To be called once, before the first schedule. */
+void simulation_init(const struct simulation_options *options);
 
-/* Runs the schedules of `count` seeds from `first` on. False at the first that breaks something,
- * which is then told in *seed and *what. */
-bool simulation_run_all(uint64_t first, uint64_t count, struct totals *totals, uint64_t *seed,
-                        const char **what);
+/* Runs one schedule, adds to totals, and answers a hash of its history. Where something is broken
+ * it reports that and ends the process. */
+uint64_t simulation_run(uint64_t seed, struct totals *totals);
 
-/* In how many schedules each thing befell, a line each, after `prefix`. */
-void simulation_tell(FILE *file, const char *prefix, const struct totals *totals);
+void simulation_add(struct totals *into, const struct totals *from);
 
-/* A thing that never befell, or NULL. */
+/* In how many schedules each thing happened, a line each, after `prefix`. */
+void simulation_print(FILE *file, const char *prefix, const struct totals *totals);
+
+/* A thing that never happened, or NULL. */
 const char *simulation_lacks(const struct totals *totals);
 
 #endif

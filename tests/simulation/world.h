@@ -1,135 +1,114 @@
-/* world: what a simulated schedule is made of, and the steps that an instance can take in it.
+/* world: one schedule: what it is made of, what its seed decides, what has happened in it.
  *
- * An instance's steps are those of flow/: INGEST reads, judges, gates and cuts; CHECKPOINT has one
- * call out; PUBLISH takes what was handed to it, and has one transaction. The cursor and the judge
- * are the program's own. A call that nobody waits for any more, and a dead process's transaction,
- * go on without it.
+ * Everything that the program's instances share lives here: time, the broker (broker.h), Redis
+ * (redis.h) and the processes (process.h). The simulation has one thread and one world at a time,
+ * so it is a global.
  */
 #ifndef TESTS_SIMULATION_WORLD_H
 #define TESTS_SIMULATION_WORLD_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdnoreturn.h>
 
+#include "base/error.h"
 #include "core/cursor.h"
-#include "core/login.h"
-#include "input.h"
 #include "simulation.h"
 
 enum {
-    LOG_END = 24,
-    INSTANCES = 3,
-    STEPS = 220,
-    SNAPSHOTS = 2,
-    LATE_CALLS = 4,
-    QUEUE = 2 * LOG_END,
-    OUTPUT_MAX = 4 * LOG_END,
-    ROUNDS = 12 * LOG_END,
+    PARTITIONS_MAX = 3,
+    LOG_MAX = 48, /* offsets of one partition's log */
+    SECOND_US = 1000000,
+    MS_US = 1000,
 };
 
-/* How often each record was counted as what: four bits for each outcome, so that sums are sums. */
-struct counts {
-    uint32_t at[LOG_END];
+#define NEVER_US (INT64_MAX / 2)
+
+/* What the seed decides before the schedule begins. */
+struct plan {
+    int partition_count;
+    int log_end[PARTITIONS_MAX];  /* when everything has to settle */
+    int last_end[PARTITIONS_MAX]; /* when the last instance is asked to end */
+    unsigned shard_count;
+    bool is_static; /* instances have ids that stay the same */
+    bool has_twins; /* the first two have the same one */
+    bool is_wide;   /* records with so many keys that an epoch can reach its limit */
+    bool is_heavy;  /* records so large that batches and the memory for them fill up */
+    bool has_rejected_topic;
+    bool has_pages;     /* served over HTTP */
+    bool has_topics;    /* the output topics are there already */
+    bool has_ticks;     /* a worker wakes up at least every WORKER_TICK_MS, as in production */
+    bool loses_records; /* Kafka may delete what is still needed */
+    struct cursor_policy policy;
+    int commit_ms, checkpoint_ms;
+    uint32_t calm;  /* one in so many faults happens */
+    uint32_t haste; /* one in so many calls lets others go on */
+    int steps;      /* before the faults stop */
 };
 
-struct redis {
-    int64_t stored;
-    struct counts counts;
-};
-
-struct call {
-    bool is_out;
-    struct cursor_cut cut;
-    struct counts counts;
-};
-
-/* A record that INGEST handed to PUBLISH, or (offset -1) the first commit. */
-struct handed {
-    uint64_t generation;
-    int64_t end, origin;
-    int8_t offset, outcome;
-};
-
-/* What PUBLISH holds; it outlives the instance's ownership. */
-struct transaction {
-    enum { TXN_NONE, TXN_OPEN, TXN_SENDING, TXN_SENT, TXN_GONE } state;
-    int metadata; /* the group's generation, of TXN_SENDING */
-    uint64_t generation;
-    int64_t end, origin;
-    int record_count;
-    int8_t offsets[LOG_END], outcomes[LOG_END];
-};
-
-struct instance {
-    bool is_paused;
-    enum { OWNS_NOT, OWNS_FINDING, OWNS } owns; /* finding: Kafka was asked, Redis not yet */
-    bool is_placed, is_begin_sent;
-    bool is_same;           /* still the member that the partition was given to */
-    int member_generation;  /* of the group, as this member knows it */
-    uint64_t fence, lowest; /* generations below are shut out; were told to be unpublished */
-    int64_t found_committed, found_origin;
-    struct cursor cursor;
-    struct login_judge *judge;
-    struct counts pending; /* since the last cut */
-    struct call call;
-    struct transaction transaction;
-    struct handed queue[QUEUE];
-    int queue_begin, queue_count;
+enum stage {
+    STAGE_FAULTS,   /* anything may happen */
+    STAGE_SETTLING, /* no more faults: everything must settle */
+    STAGE_RESTING,  /* everything has; it must stay so */
+    STAGE_BUSY,     /* only one instance is left, and more records come */
+    STAGE_STOPPING, /* all processes were asked to end */
+    STAGE_OVER,
 };
 
 struct world {
-    uint64_t random;
-    enum mutant mutant;
-    enum cursor_start start;
+    uint64_t seed, random;
+    struct plan plan;
+    enum stage stage;
+    int64_t now_us, stage_us; /* now; when the stage began */
+    int step_count, stage_steps;
+    uint64_t history;                 /* hash of all that was chosen: one seed, one history */
+    uint64_t records;                 /* lent to instances */
+    int processes;                    /* that were started */
+    int64_t lost_records;             /* as reported by instances */
+    int64_t lent_end[PARTITIONS_MAX]; /* behind the last record lent while busy */
+    bool is_drain_aborted;            /* what was read must be read again: the next owner does */
+    int header_count;                 /* taken, and not destroyed */
+    bool is_gap_reported;             /* an instance ended because of lost records */
     bool has_befallen[EVENT_COUNT];
-    uint32_t calm; /* one in so many faults happens */
-    uint64_t reads;
-    int8_t log[LOG_END]; /* the kind of input, or -1: a hole */
-    int64_t log_end;
-    struct redis redis, snapshots[SNAPSHOTS];
-    struct call late[LATE_CALLS];
-    int64_t committed, origin;
-    int group_generation, owner;
-    int owner_since; /* the group's generation from which on the owner has been the same */
-    int8_t output[OUTPUT_MAX], output_outcomes[OUTPUT_MAX];
-    int output_count;
-    uint64_t next_generation;
-    struct instance instances[INSTANCES];
 };
 
-static inline uint32_t roll(struct world *world, uint32_t sides) { /* splitmix64 */
-    uint64_t z = (world->random += UINT64_C(0x9E3779B97F4A7C15));
+extern struct world world;
+extern struct simulation_options simulation_options;
+
+/* A number below `sides`, of the schedule's own sequence. */
+static inline uint32_t roll(uint32_t sides) { /* splitmix64 */
+    uint64_t z = (world.random += UINT64_C(0x9E3779B97F4A7C15));
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (uint32_t)((z ^ (z >> 31)) % sides);
+    return (uint32_t)(((z ^ (z >> 31)) >> 32) * sides >> 32);
 }
 
-static inline void befalls(struct world *world, enum event event) {
-    world->has_befallen[event] = true;
+static inline bool one_in(uint32_t sides) {
+    return roll(sides) == 0;
 }
 
-static inline void clear_counts(struct counts *counts) {
-    memset(counts, 0, sizeof *counts);
+/* True once in so many times (and as often as the schedule is calm), and never when the faults have
+ * stopped. */
+static inline bool fails(uint32_t sides) {
+    return world.stage == STAGE_FAULTS && roll(sides * world.plan.calm) == 0;
 }
 
-/* INGEST: finds its place after an assignment or a rewind; reads one record. */
-void place(struct world *world, struct instance *instance);
-void read_one(struct world *world, struct instance *instance);
+/* What only the user can fix; the program must end, and say so. */
+bool must_be_fixed(struct error *error);
 
-/* CHECKPOINT, and Redis. leave_call: nobody waits for the answer any more. */
-void cut(struct world *world, struct instance *instance);
-void deliver(struct world *world, struct instance *instance, bool is_reply_lost);
-void leave_call(struct world *world, struct instance *instance);
-void land_late(struct world *world, struct call *call);
+static inline void befalls(enum event event) {
+    world.has_befallen[event] = true;
+}
 
-/* PUBLISH, and Kafka's transactions. wait_stable: whoever asks for the committed offset waits for
- * the transactions that have sent theirs. */
-void publish_one(struct world *world, struct instance *instance);
-void send_offsets(struct world *world, struct instance *instance);
-void receive_offsets(struct world *world, struct instance *instance);
-void commit(struct world *world, struct instance *instance, uint32_t luck);
-void end_transaction(struct world *world, struct transaction *transaction, bool commits);
-void wait_stable(struct world *world);
+/* One line of the trace: when, who, what. Costs nothing unless the schedule is traced. */
+#define trace(...) (simulation_options.is_traced ? trace_line(__VA_ARGS__) : (void)0)
+void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "p0 p2" for a set of partitions; good for one line. */
+const char *partition_names(unsigned partitions);
+
+/* The schedule is broken: reports what and how to run it again with a trace, and ends the
+ * process. */
+noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -91,6 +91,7 @@ static void no_key_is_there_twice_and_each_has_a_line_of_help(void **state) {
     for (; (key = config_key_at(i)).setting != NULL; i++) {
         const struct setting *setting = key.setting;
         assert_ptr_equal(config_key_find(setting->section, setting->name).setting, setting);
+        assert_true(config_has_section(setting->section));
         assert_true(strlen(setting->help) > 3);
         assert_null(strchr(setting->help, '\n'));
         if (setting->help[strlen(setting->help) - 1] == '.') fail_msg("%s", setting->help);

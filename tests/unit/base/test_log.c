@@ -1,4 +1,4 @@
-/* log, log_line and log_limit: what a line looks like, how many there may be, where they go. */
+/* log: what a line looks like, how many there may be, where they go. */
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -15,14 +15,11 @@
 
 #include <cmocka.h>
 
-#include "base/log_limit.h"
-#include "base/log_line.h"
-
 static const int64_t july_ms = 1720622216042; /* 2024-07-10T14:36:56.042Z */
 
 static const char *render_line(struct log_line line) {
     static char text[LOG_LINE_BYTES + 1];
-    const size_t count = log_line_render(&line, text);
+    const size_t count = log_render(&line, text);
     assert_in_range(count, 1, LOG_LINE_BYTES);
     text[count] = '\0';
     return text;
@@ -165,16 +162,16 @@ static void the_limit_lets_a_burst_pass_and_counts_the_rest(void **state) {
     static struct log_limit limit;
     uint64_t suppressed = 99;
     for (int i = 0; i < LOG_BURST_LINES; i++) {
-        assert_true(log_limit_allow(&limit, "a", 5 + i, &suppressed));
+        assert_true(log_allow(&limit, "a", 5 + i, &suppressed));
         assert_int_equal(suppressed, 0);
     }
     for (int i = 0; i < 7; i++) {
-        assert_false(log_limit_allow(&limit, "a", LOG_WINDOW_MS + 4, &suppressed));
+        assert_false(log_allow(&limit, "a", LOG_WINDOW_MS + 4, &suppressed));
     }
-    assert_true(log_limit_allow(&limit, "b", LOG_WINDOW_MS + 4, &suppressed));
-    assert_true(log_limit_allow(&limit, "a", LOG_WINDOW_MS + 5, &suppressed));
+    assert_true(log_allow(&limit, "b", LOG_WINDOW_MS + 4, &suppressed));
+    assert_true(log_allow(&limit, "a", LOG_WINDOW_MS + 5, &suppressed));
     assert_int_equal(suppressed, 7);
-    assert_true(log_limit_allow(&limit, "a", LOG_WINDOW_MS + 6, &suppressed));
+    assert_true(log_allow(&limit, "a", LOG_WINDOW_MS + 6, &suppressed));
     assert_int_equal(suppressed, 0);
 }
 
@@ -183,14 +180,14 @@ static void the_limit_forgets_the_oldest_message_when_full(void **state) {
     static struct log_limit limit;
     uint64_t suppressed;
     char message[32];
-    for (int i = 0; i < 10 * LOG_LIMIT_MESSAGES; i++) {
+    for (int i = 0; i < 10 * LOG_MESSAGES_MAX; i++) {
         snprintf(message, sizeof message, "message %d", i);
-        assert_true(log_limit_allow(&limit, message, i, &suppressed));
+        assert_true(log_allow(&limit, message, i, &suppressed));
     }
     for (int i = 1; i < LOG_BURST_LINES; i++) {
-        assert_true(log_limit_allow(&limit, message, 10 * LOG_LIMIT_MESSAGES, &suppressed));
+        assert_true(log_allow(&limit, message, 10 * LOG_MESSAGES_MAX, &suppressed));
     }
-    assert_false(log_limit_allow(&limit, message, 10 * LOG_LIMIT_MESSAGES, &suppressed));
+    assert_false(log_allow(&limit, message, 10 * LOG_MESSAGES_MAX, &suppressed));
 }
 
 /* Runs body with stderr in a pipe, and answers what it wrote. */

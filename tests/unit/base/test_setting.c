@@ -30,7 +30,8 @@ static const struct setting table[] = {
                  SETTING_PRINTABLE_RULE, SETTING_SECRET, "a secret"),
     SETTING_NAMES(struct things, names, "a", "names", 1, 3, "a,b", setting_is_name, "letters", 0,
                   "names"),
-    SETTING_CHOICE(struct things, flavour, "a", "flavour", "sweet sour", "sweet", 0, "a choice"),
+    SETTING_CHOICE(struct things, flavour, "a", "flavour", SETTING_WORDS("sweet", "sour"), "sweet",
+                   0, "a choice"),
     SETTING_END};
 
 static struct things things;

@@ -17,7 +17,14 @@ static const struct command *const commands[] = {&command_demo, &command_generat
 
 static struct options options;
 static struct error error;
-static const struct generator_options *const own = (const void *)options.own;
+static const struct generator_plan *const own = (const void *)options.own;
+
+/* The plan of the line that was parsed last. */
+static struct generator_plan plan_at(int64_t now_ms) {
+    struct generator_plan plan = *own;
+    generator_complete(&plan, now_ms);
+    return plan;
+}
 
 /* Parses a line whose words are separated by single spaces. */
 static enum options_verdict parse(const char *line) {
@@ -52,7 +59,7 @@ static void each_option_is_read_into_its_place(void **state) {
     assert_true(own->event.invalid_percent > 2.49 && own->event.invalid_percent < 2.51);
     assert_int_equal(own->event.seed, 8);
     assert_int_equal(own->event.start_ms, INT64_C(1720622216000));
-    assert_int_equal(generator_plan_of(own, 0).event.rate, 6);
+    assert_int_equal(plan_at(0).event.rate, 6);
 }
 
 static void defaults_differ_where_commands_do(void **state) {
@@ -60,7 +67,7 @@ static void defaults_differ_where_commands_do(void **state) {
     taken("demo");
     assert_int_equal(own->count, 100000);
     assert_int_equal(own->rate, 0);
-    assert_int_equal(generator_plan_of(own, 0).event.rate, 1000);
+    assert_int_equal(plan_at(0).event.rate, 1000);
     assert_int_equal(own->event.start_ms, GENERATOR_NOW);
     assert_int_equal(own->event.users, 10000);
     assert_int_equal(own->event.seed, 1);
@@ -122,19 +129,19 @@ static void a_plan_without_a_start_is_of_now(void **state) {
     (void)state;
     const int64_t now_ms = INT64_C(1800000000000);
     taken("generate --rate 50 --count 100");
-    struct generator_plan plan = generator_plan_of(own, now_ms);
+    struct generator_plan plan = plan_at(now_ms);
     assert_int_equal(plan.event.start_ms, now_ms);
     assert_false(plan.follows_clock);
     taken("generate --rate 0 --count 60000");
-    plan = generator_plan_of(own, now_ms);
+    plan = plan_at(now_ms);
     assert_int_equal(plan.event.start_ms, now_ms - 60000);
     assert_false(plan.follows_clock);
     taken("generate --rate 0");
-    plan = generator_plan_of(own, now_ms);
+    plan = plan_at(now_ms);
     assert_int_equal(plan.event.start_ms, now_ms);
     assert_true(plan.follows_clock);
     taken("generate --rate 0 --start 5");
-    plan = generator_plan_of(own, now_ms);
+    plan = plan_at(now_ms);
     assert_int_equal(plan.event.start_ms, 5000);
     assert_false(plan.follows_clock);
 }

@@ -1,0 +1,61 @@
+#include "broker.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "records.h"
+
+struct broker broker;
+
+static int8_t choose_kind(int partition) {
+    const bool is_wide = world.plan.is_wide && partition == 0;
+    if (one_in(is_wide ? 16 : 6)) {
+        befalls(EVENT_HOLE);
+        return RECORD_HOLE;
+    }
+    if (world.plan.is_wide) return (int8_t)(one_in(16) ? 7 + roll(3) : RECORD_WIDE);
+    const int8_t kind = (int8_t)roll(RECORD_WIDE);
+    if (kind < RECORD_BORDERS) befalls(EVENT_BORDER);
+    return kind;
+}
+
+void broker_begin(void) {
+    memset(&broker, 0, offsetof(struct broker, outputs));
+    for (int i = 0; i < 2; i++)
+        broker.topics_us[i] = world.plan.has_topics ? 0 : NEVER_US;
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        for (int i = 0; i < world.plan.last_end[p]; i++)
+            broker.log[p][i] = choose_kind(p);
+        broker.log_end[p] =
+            one_in(4) ? world.plan.log_end[p] : (int64_t)roll((uint32_t)world.plan.log_end[p]);
+        broker.committed[p] = (struct committed){-1, -1};
+    }
+}
+
+void broker_tick(void) {
+    group_tick();
+    transactions_tick();
+}
+
+int64_t broker_next_us(void) {
+    const int64_t group_us = group_next_us(), transactions_us = transactions_next_us();
+    const int64_t next_us = group_us < transactions_us ? group_us : transactions_us;
+    return broker.back_us > world.now_us && broker.back_us < next_us ? broker.back_us : next_us;
+}
+
+bool broker_is_quiet(void) {
+    for (int i = 0; i < broker.producer_count; i++) {
+        const struct producer *producer = &broker.producers[i];
+        if (producer->state != IDLE || producer->late_commit_us != NEVER_US) return false;
+    }
+    return true;
+}
+
+struct committed broker_decided(int partition) {
+    for (int i = 0; i < broker.producer_count; i++) {
+        const struct producer *producer = &broker.producers[i];
+        if (producer->state == COMMITTING && producer->has_offset[partition])
+            return producer->offsets[partition];
+    }
+    return broker.committed[partition];
+}

@@ -1,0 +1,129 @@
+/* broker: the simulated Kafka: the input's logs, the group, the transactions, the output topics.
+ *
+ * It keeps what the real one promises: a group of generations (KIP-429, KIP-345), transactions with
+ * an epoch for each producer of an id (KIP-98), offsets that are stable or not (KIP-447). The
+ * clients' half of it is in edge_source.c, edge_stream.c and edge_sink.c.
+ */
+#ifndef TESTS_SIMULATION_BROKER_H
+#define TESTS_SIMULATION_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/login.h"
+#include "world.h"
+
+enum {
+    MEMBERS_MAX = 16,
+    PRODUCERS_MAX = 64, /* transactional ids */
+    OUTPUTS_MAX = 16384,
+    SESSION_MS = 10000,
+    REBALANCE_MS = 15000,
+    TRANSACTION_MS = 20000,
+};
+
+/* A member of the group, as its coordinator knows it. */
+struct member {
+    int id;                 /* changes with each new life; 0 is nobody */
+    int static_id;          /* group.instance.id, or -1 */
+    unsigned claims;        /* partitions that it said it owns, as bits */
+    int claimed_generation; /* the generation in which it was given them */
+    unsigned assigned;
+    bool has_joined; /* the rebalance that is under way */
+    int64_t seen_us;
+};
+
+struct group {
+    int generation;
+    bool is_moving; /* a rebalance is under way: members join again */
+    bool must_shuffle;
+    int64_t deadline_us;
+    int next_id;
+    int count;
+    struct member members[MEMBERS_MAX];
+    int targets[PARTITIONS_MAX]; /* the member that each partition should go to */
+};
+
+/* Where the group is in a partition; -1 is none. */
+struct committed {
+    int64_t offset, origin;
+};
+
+/* A transactional id. */
+struct producer {
+    char id[64];
+    int epoch;
+    enum { IDLE, ONGOING, COMMITTING } state;
+    bool was_committed; /* the last transaction of this epoch */
+    int serial;         /* of the present or last transaction */
+    int64_t since_us, end_us;
+    bool has_offsets;
+    bool has_offset[PARTITIONS_MAX];
+    struct committed offsets[PARTITIONS_MAX];
+    int64_t late_commit_us; /* a commit of late_epoch is on its way; NEVER_US: none */
+    int late_epoch;
+};
+
+/* A record of an output topic, in the order of its log. */
+struct output {
+    int16_t partition, offset, producer;
+    int8_t reason;
+    enum { OUTPUT_OPEN, OUTPUT_COMMITTED, OUTPUT_ABORTED } state;
+    int serial;
+};
+
+struct broker {
+    int8_t log[PARTITIONS_MAX][LOG_MAX]; /* kinds of records */
+    int64_t log_begin[PARTITIONS_MAX], log_end[PARTITIONS_MAX];
+    struct group group;
+    struct committed committed[PARTITIONS_MAX];
+    int producer_count;
+    struct producer producers[PRODUCERS_MAX];
+    int output_count;
+    struct output outputs[OUTPUTS_MAX];
+    int64_t topics_us[2]; /* when each output topic is there; NEVER_US: it is not */
+    int64_t back_us;      /* away until then */
+};
+
+extern struct broker broker;
+
+void broker_begin(void);
+void broker_tick(void);       /* what time brings: sessions, rebalances, transactions that end */
+int64_t broker_next_us(void); /* when it next brings something */
+bool broker_is_quiet(void);   /* nothing is under way */
+
+/* Where the group is as soon as what is decided is visible. */
+struct committed broker_decided(int partition);
+
+/* --- group.c --- */
+
+/* A member joins, or joins again; id 0 gets a new one. Answers its id. */
+int group_join(int id, int static_id, unsigned claims, int claimed_generation);
+void group_leave(int id);
+void group_expel(int id);
+void group_shuffle(void); /* another rebalance, in which partitions move */
+struct member *group_find(int id);
+bool group_has_orphans(void);
+void group_tick(void);
+int64_t group_next_us(void);
+
+/* --- transactions.c --- */
+
+/* What a request of a producer comes to. */
+enum answer { ANSWER_OK, ANSWER_FENCED, ANSWER_REFUSED };
+
+int producer_of(const char *id);
+void producer_open(int producer, int *epoch);
+enum answer producer_send(int producer, int epoch, int partition, int64_t offset,
+                          enum login_reason reason);
+enum answer producer_send_offsets(int producer, int epoch, const struct committed *offsets,
+                                  const bool *has_offset, int member_id, int generation);
+enum answer producer_end(int producer, int epoch, bool commits);
+/* The commit is on its way, and nobody waits for it. */
+void producer_end_late(int producer, int epoch);
+bool offsets_are_stable(unsigned partitions);
+void transactions_tick(void);
+int64_t transactions_next_us(void);
+void transactions_expire(void); /* all that are open, by their timeout */
+
+#endif

@@ -1,0 +1,327 @@
+#include "redis.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "edge/redis_link.h"
+#include "edge/redis_snapshot.h"
+#include "edge/redis_store.h"
+#include "flow/tally.h"
+#include "judge.h"
+#include "process.h"
+#include "records.h"
+
+enum {
+    SAVED = 2,
+    LATE = 6,
+    PENDING_MAX = 256, /* keys of an epoch, from which on INGEST stops */
+};
+
+/* A call on its way: what it would add. */
+struct call {
+    int partition; /* -1: none */
+    int64_t base, end, at_us;
+    struct counts counts;
+};
+
+struct redis redis;
+static struct redis saved[SAVED];
+static struct call late[LATE];
+
+/* --- what it holds ---------------------------------------------------------------------------- */
+
+void redis_flush(void) {
+    for (int p = 0; p < PARTITIONS_MAX; p++)
+        redis.partitions[p] = (struct stored){.offset = CURSOR_ABSENT};
+}
+
+void redis_begin(void) {
+    redis.back_us = 0;
+    redis_flush();
+    for (int i = 0; i < SAVED; i++)
+        saved[i] = redis;
+    for (int i = 0; i < LATE; i++)
+        late[i].partition = -1;
+}
+
+void redis_save(void) {
+    saved[roll(SAVED)] = redis;
+}
+
+void redis_roll_back(void) {
+    const int64_t back_us = redis.back_us;
+    redis = saved[roll(SAVED)];
+    redis.back_us = back_us;
+}
+
+static void add(struct counts *into, const struct counts *counts) {
+    for (int i = 0; i < LOG_MAX; i++)
+        into->minutes[i] = (int16_t)(into->minutes[i] + counts->minutes[i]);
+    for (int i = 0; i < LOGIN_REASON_COUNT; i++)
+        into->reasons[i] = (int16_t)(into->reasons[i] + counts->reasons[i]);
+    for (int i = 0; i < LOGIN_DIMENSIONS_MAX; i++)
+        into->weights[i] += counts->weights[i];
+}
+
+/* checkpoint.lua. Answers what is stored then. */
+static int64_t apply(const struct call *call) {
+    struct stored *stored = &redis.partitions[call->partition];
+    const bool is_base = stored->offset == call->base ||
+                         (simulation_options.mutant == NO_COMPARE && call->base != CURSOR_UNKNOWN);
+    if (!is_base || call->base == call->end) return stored->offset;
+    add(&stored->counts, &call->counts);
+    stored->offset = call->end;
+    judge_counts(call->partition);
+    return stored->offset;
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static void add_delta(struct call *call, const struct aggregates *aggregates,
+                      const struct delta *delta) {
+    const int64_t first = record_first_minute() + record_index(call->partition, 0);
+    for (uint32_t i = 0; i < delta->entry_count; i++) {
+        const struct delta_entry *entry = &delta->entries[i];
+        const struct aggregate *aggregate = &aggregates->items[entry->field];
+        const struct delta_key key = delta_key(delta, entry);
+        if (aggregate->source == AGGREGATE_DIMENSION) { /* they come first in the table */
+            call->counts.weights[entry->field] +=
+                entry->count * record_weight(key.bytes, key.length);
+        } else if (aggregate->source == AGGREGATE_REASON) {
+            int16_t *reason = &call->counts.reasons[delta_number(key)];
+            *reason = (int16_t)(*reason + entry->count);
+        } else {
+            const int64_t minute = delta_number(key) - first;
+            if (minute < 0 || minute >= LOG_MAX)
+                broken("P1: p%d counts a minute that none of its records has", call->partition);
+            call->counts.minutes[minute] = (int16_t)(call->counts.minutes[minute] + entry->count);
+        }
+    }
+}
+
+static struct call call_of(const struct aggregates *aggregates, const struct store_call *from) {
+    struct call call = {.partition = from->partition, .base = from->base, .end = from->end};
+    size_t keys = 0;
+    for (size_t i = 0; i < from->delta_count; i++) {
+        add_delta(&call, aggregates, from->deltas[i]);
+        keys += from->deltas[i]->entry_count;
+    }
+    if (keys > PENDING_MAX) befalls(EVENT_CHECKPOINT_FULL);
+    return call;
+}
+
+/* A number for what is in a delta; that of two together is their sum. */
+static uint64_t sum_of(const struct delta *delta) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < delta->entry_count; i++) {
+        const struct delta_entry *entry = &delta->entries[i];
+        const struct delta_key key = delta_key(delta, entry);
+        const uint64_t weight = (uint64_t)record_weight(key.bytes, key.length) + key.field;
+        sum += (uint64_t)entry->count * weight * weight;
+    }
+    return sum;
+}
+
+/* In place of flow/tally's: the running totals must hold what was stored, and nothing else. */
+void __wrap_tally_add(struct tally *tally, const struct delta *delta);
+void __real_tally_add(struct tally *tally, const struct delta *delta);
+
+void __wrap_tally_add(struct tally *tally, const struct delta *delta) {
+    current->totals_sum += sum_of(delta);
+    __real_tally_add(tally, delta);
+}
+
+/* Nobody waits for it any more, and it may arrive yet. */
+static void leave(const struct call *call) {
+    if (one_in(3)) return;
+    struct call *place = &late[roll(LATE)];
+    *place = *call;
+    place->at_us = world.now_us + roll(one_in(3) ? 20000 : 500) * (int64_t)MS_US;
+    befalls(EVENT_LATE_CALL);
+    trace("its call for p%d is left on its way", call->partition);
+}
+
+void redis_tick(void) {
+    for (struct call *call = late; call < late + LATE; call++) {
+        if (call->partition < 0 || world.now_us < call->at_us || world.now_us < redis.back_us)
+            continue;
+        const int64_t before = redis.partitions[call->partition].offset;
+        if (apply(call) == call->end && before != call->end) {
+            befalls(EVENT_LATE_APPLIED);
+            trace("redis: a late call for p%d: %lld to %lld", call->partition,
+                  (long long)call->base, (long long)call->end);
+        }
+        call->partition = -1;
+    }
+}
+
+int64_t redis_next_us(void) {
+    int64_t next_us = redis.back_us > world.now_us ? redis.back_us : NEVER_US;
+    for (const struct call *call = late; call < late + LATE; call++) {
+        if (call->partition < 0) continue;
+        const int64_t at_us = call->at_us > redis.back_us ? call->at_us : redis.back_us;
+        if (at_us < next_us) next_us = at_us;
+    }
+    return next_us;
+}
+
+bool redis_is_quiet(void) {
+    for (const struct call *call = late; call < late + LATE; call++) {
+        if (call->partition >= 0) return false;
+    }
+    return true;
+}
+
+/* --- redis_store ------------------------------------------------------------------------------ */
+
+struct redis_store {
+    const struct aggregates *aggregates;
+};
+
+struct redis_store *redis_store_create(const struct redis_store_options *options,
+                                       struct error *error) {
+    (void)error;
+    struct redis_store *store = memory_create(sizeof *store);
+    store->aggregates = options->aggregates;
+    return store;
+}
+
+void redis_store_destroy(struct redis_store **store) {
+    free(*store);
+    *store = NULL;
+}
+
+const char *redis_store_name(const struct redis_store *store) {
+    (void)store;
+    return "redis";
+}
+
+static bool is_back(const void *context) {
+    (void)context;
+    return world.now_us >= redis.back_us;
+}
+
+/* One way to Redis, or back. */
+static bool trip(struct error *error) {
+    const int64_t deadline_us = world.now_us + REDIS_TIMEOUT_MS * (int64_t)MS_US;
+    call_lets_others();
+    if (current->is_killed) return error_set(error, "killed");
+    if (fails(100)) {
+        befalls(EVENT_EXPIRED);
+        call_waits(NULL, NULL, deadline_us);
+        return error_set(error, "Redis does not answer in time");
+    }
+    if (is_back(NULL)) return true;
+    befalls(EVENT_REDIS_AWAY);
+    if (one_in(2)) return error_set(error, "Redis cannot be reached");
+    return (call_waits(is_back, NULL, deadline_us) && !current->is_killed) ||
+           error_set(error, "Redis does not answer in time");
+}
+
+enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
+                                     struct error *error) {
+    (void)store;
+    error_set(warning, "%s", "");
+    if (must_be_fixed(error)) return STORE_REFUSED;
+    return trip(error) && trip(error) ? STORE_OK : STORE_RETRY;
+}
+
+enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
+                                       size_t count, int64_t *offsets, struct error *error) {
+    (void)store;
+    current->has_failed_offsets = true;
+    if (!trip(error)) {
+        befalls(EVENT_REDIS_AWAY_AT_ASSIGNMENT);
+        return STORE_RETRY;
+    }
+    if (must_be_fixed(error)) return STORE_REFUSED;
+    for (size_t i = 0; i < count; i++) {
+        offsets[i] = redis.partitions[partitions[i]].offset;
+        trace("reads counted p%d: %lld", partitions[i], (long long)offsets[i]);
+    }
+    if (!trip(error)) return STORE_RETRY;
+    current->has_failed_offsets = false;
+    return STORE_OK;
+}
+
+static void take_answer(struct store_call *call, int64_t stored) {
+    call->verdict = STORE_OK;
+    call->stored = stored;
+    if (stored == call->end && one_in(16)) {
+        call->anomalies[0] = (struct store_anomaly){"2024-07-10 14:36", 11};
+        call->anomaly_count = 1;
+    }
+    for (size_t i = 0; stored == call->end && call->base != CURSOR_UNKNOWN && i < call->delta_count;
+         i++)
+        current->stored_sum += sum_of(call->deltas[i]);
+    trace("stores p%d: %lld to %lld, and %lld is stored", call->partition, (long long)call->base,
+          (long long)call->end, (long long)stored);
+}
+
+/* What became of a call that came to nothing; `error` keeps the first refusal, or else the first of
+ * all. */
+static void give_up(struct store_call *call, enum store_verdict verdict, const char *why,
+                    enum store_verdict *worst, struct error *error) {
+    call->verdict = verdict;
+    world.is_drain_aborted |= world.stage >= STAGE_BUSY;
+    if (verdict > *worst) error_set(error, "%s", why);
+    if (verdict > *worst) *worst = verdict;
+}
+
+void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
+                       struct error *error) {
+    static const char broke[] = "the connection to Redis broke";
+    struct error refusal;
+    enum store_verdict worst = STORE_OK;
+    bool is_broken = !trip(error);
+    const bool was_sent = !is_broken || (is_back(NULL) && one_in(2));
+    size_t good_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct call call = call_of(store->aggregates, &calls[i]);
+        if (!is_broken && i > 0) call_lets_others(); /* others' calls come between */
+        is_broken |= current->is_killed || fails(20);
+        if (is_broken) {
+            give_up(&calls[i], STORE_RETRY, broke, &worst, error);
+            if (was_sent) leave(&call);
+        } else if (fails(20)) {
+            befalls(EVENT_REDIS_FULL);
+            give_up(&calls[i], STORE_RETRY, "OOM: Redis is full", &worst, error);
+        } else if (must_be_fixed(&refusal)) {
+            give_up(&calls[i], STORE_REFUSED, refusal.text, &worst, error);
+        } else {
+            const int64_t stored = apply(&call);
+            is_broken = fails(10);
+            if (is_broken) {
+                befalls(EVENT_REPLY_LOST);
+                trace("the reply for p%d is lost", call.partition);
+                give_up(&calls[i], STORE_RETRY, broke, &worst, error);
+                continue;
+            }
+            take_answer(&calls[i], stored);
+            good_count++;
+        }
+    }
+    if (good_count > 0 && good_count < count) befalls(EVENT_PARTLY_STORED);
+    current->has_failed_store = good_count < count;
+    call_lets_others();
+}
+
+/* --- redis_link and redis_snapshot: of the HTTP thread, which does not run here
+ * ----------------- */
+
+struct redis_link {
+    int unused;
+};
+
+struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error) {
+    (void)url;
+    (void)timeout_ms;
+    (void)error;
+    return memory_create(sizeof(struct redis_link));
+}
+
+void redis_link_destroy(struct redis_link **link) {
+    free(*link);
+    *link = NULL;
+}

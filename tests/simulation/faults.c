@@ -1,0 +1,115 @@
+#include "faults.h"
+
+#include "broker.h"
+#include "client.h"
+#include "pages.h"
+#include "process.h"
+#include "redis.h"
+#include "world.h"
+
+/* Records arrive. */
+static void produce(void) {
+    const int p = (int)roll((uint32_t)world.plan.partition_count);
+    const int64_t left = world.plan.log_end[p] - broker.log_end[p];
+    if (left > 0) broker.log_end[p] += 1 + roll((uint32_t)(left < 6 ? left : 6));
+}
+
+/* Kafka deletes the oldest records, read or not. */
+static void lose_records(void) {
+    const int p = (int)roll((uint32_t)world.plan.partition_count);
+    const int64_t left = broker.log_end[p] - broker.log_begin[p];
+    if (!world.plan.loses_records || left == 0) return;
+    broker.log_begin[p] += roll((uint32_t)(left + 1));
+    trace("broker: p%d begins at %lld now", p, (long long)broker.log_begin[p]);
+}
+
+static void harm_process(struct process *process) {
+    if (!process->is_up || process->is_killed) return;
+    switch (roll(8)) {
+    case 0:
+    case 1:
+        process_kill(process);
+        break;
+    case 2:
+    case 3:
+        process_ask_to_end(process);
+        break;
+    case 4:
+    case 5:
+        process_pause(process, world.now_us + roll(one_in(3) ? 15000 : 1000) * (int64_t)MS_US);
+        break;
+    default:
+        process->cut_us = world.now_us + roll(one_in(8) ? 70000 : 3000) * (int64_t)MS_US;
+        trace("network: %s does not reach Kafka for %lld ms", process->name,
+              (long long)((process->cut_us - world.now_us) / MS_US));
+    }
+}
+
+static void harm_group(void) {
+    const struct group *group = &broker.group;
+    if (group->count == 0) return;
+    if (one_in(2)) {
+        group_shuffle();
+    } else {
+        group_expel(group->members[roll((uint32_t)group->count)].id);
+    }
+}
+
+static void harm_redis(void) {
+    switch (roll(4)) {
+    case 0:
+        redis_flush();
+        befalls(EVENT_REDIS_EMPTY);
+        trace("redis: empty");
+        break;
+    case 1:
+        redis_roll_back();
+        befalls(EVENT_REDIS_OLDER);
+        trace("redis: back as it was");
+        break;
+    case 2:
+        redis_save();
+        break;
+    default:
+        redis.back_us = world.now_us + roll(one_in(4) ? 8000 : 1000) * (int64_t)MS_US;
+        trace("redis: away for %lld ms", (long long)((redis.back_us - world.now_us) / MS_US));
+    }
+}
+
+static void harm_broker(void) {
+    switch (roll(4)) {
+    case 0:
+        broker.back_us = world.now_us + roll(one_in(4) ? 8000 : 1000) * (int64_t)MS_US;
+        trace("broker: away for %lld ms", (long long)((broker.back_us - world.now_us) / MS_US));
+        break;
+    case 1:
+        transactions_expire();
+        break;
+    case 2:
+        lose_records();
+        break;
+    default:
+        world.now_us += roll(3000) * (int64_t)MS_US; /* everybody is slow */
+    }
+}
+
+void faults_tick(void) {
+    if (world.stage != STAGE_FAULTS) return;
+    if (world.plan.has_pages && one_in(100)) pages_ask(&processes[roll(PROCESSES)]);
+    if (one_in(24)) produce();
+    if (one_in(60)) redis_save();
+    if (!one_in(16 * world.plan.calm)) return;
+    switch (roll(4)) {
+    case 0:
+        harm_process(&processes[roll(PROCESSES)]);
+        break;
+    case 1:
+        harm_group();
+        break;
+    case 2:
+        harm_redis();
+        break;
+    default:
+        harm_broker();
+    }
+}

@@ -1,0 +1,237 @@
+"""Mutants of the program: each leaves out one rule, and the simulation must notice.
+
+usage: mutants.py BUILD-DIRECTORY [NAME ...]
+
+A mutant is one source file with a text, or a few, replaced. The file is compiled as the build does it
+for the simulation, and linked in its place. A text that is not in the source exactly once is an
+error: the program has changed, and the mutant has to be adapted. Output is TAP.
+"""
+
+import concurrent.futures
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+SCHEDULES = 40000
+TIMEOUT_S = 120
+
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src")
+TARGET = "tests/simulation/test_simulation"
+
+#: name: file, then (text, replacement) ...
+MUTANTS = {
+    # the gates and watermarks
+    "a_rewind_goes_on_where_it_is": ("core/cursor.c", (
+        "    track_rewind(counted, stored);\n    return CURSOR_REWIND;",
+        "    counted->stored = stored;\n    counted->generation++;\n    return CURSOR_GO_ON;")),
+    "what_is_read_again_is_counted_again": ("core/cursor.c", (
+        ".count = track_take(&cursor->counted, offset),",
+        ".count = track_take(&cursor->counted, offset) || true,")),
+    "counted_before_the_first_commit": ("core/cursor.c", (
+        "(is_offset(cursor->counted.next) && cursor->published.stored != CURSOR_ABSENT)",
+        "is_offset(cursor->counted.next)")),
+    "an_answer_to_another_generation_counts": ("core/cursor.c", (
+        "    if (generation != counted->generation || cursor->cut_end == CURSOR_ABSENT) return",
+        "    if (cursor->cut_end == CURSOR_ABSENT) return")),
+    "a_rebuild_begins_at_the_log_and_not_at_the_origin": ("core/cursor.c", (
+        "counted->next = cursor->origin != CURSOR_ABSENT ? cursor->origin : log.begin;",
+        "counted->next = log.begin;")),
+    "the_origin_of_another_owner_is_not_taken_over": ("core/cursor.c", (
+        "    if (committed != CURSOR_ABSENT && cursor->origin != origin) {",
+        "    if (committed != CURSOR_ABSENT && cursor->origin > origin + LLONG_MAX / 2) {"), (
+        "#include <assert.h>", "#include <assert.h>\n#include <limits.h>")),
+    # ingest
+    "judged_by_the_clock": ("flow/ingest.c", (
+        "record->timestamp_ms, &login);", "clock_wall_ms(), &login);")),
+    "the_first_commit_is_sent_once": ("flow/ingest.c", (
+        "        if (verdict == CURSOR_REWIND) ingest->is_begin_sent = false;", "")),
+    "a_cut_without_records_is_not_passed_on": ("flow/ingest.c", (
+        "        batch->has_cut = true;", "        batch->has_cut = batch->record_count > 0;")),
+    "counts_keep_the_generation_of_the_first_batch": ("flow/ingest.c", (
+        "    batch->counted_generation = cursor->counted.generation;",
+        "    if (batch->counted_generation == 0)\n"
+        "        batch->counted_generation = cursor->counted.generation;")),
+    "what_cannot_be_read_is_passed_over": ("flow/ingest.c", (
+        "    if (verdict == STREAM_UNREADABLE) ingest->is_placed = false;", "")),
+    "an_idle_partition_is_not_verified": ("flow/ingest.c", (
+        "return !is_draining && now_ms >= ingest->next_verify_ms;", "return false;")),
+    "a_batch_comes_home_with_its_counts": ("flow/batch.c", (
+        "        delta_clear(&batch->parts[s].delta);\n    free(batch->records);",
+        "        if (s > 0) delta_clear(&batch->parts[s].delta);\n    free(batch->records);")),
+    "headers_stay_behind": ("flow/batch.c", (
+        "    if (batch->header_bytes == 0) return;", "    return;")),
+    "memory_in_hand_is_not_given_back": ("flow/ingest.c", (
+        "    budget_give_back(ingest->options->in_hand, (int64_t)batch_bytes(batch));", "")),
+    # count
+    "counts_of_an_old_generation_stay": ("flow/count.c", (
+        "        drop(pending, batch->pending_entries);\n", "")),
+    "an_epoch_that_left_still_fills_the_limit": ("flow/count.c", (
+        "    atomic_fetch_sub_explicit(batch->pending_entries, pending->delta.entry_count,\n"
+        "                              memory_order_relaxed);\n    part->partition",
+        "    part->partition")),
+    # checkpoint
+    "what_was_kept_is_taken_for_stored": ("flow/checkpoint.c", (
+        "bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN;",
+        "bool is_stored = true;")),
+    "an_epoch_that_was_overtaken_stays": ("flow/checkpoint.c", (
+        "        close_epoch(checkpoint, part->partition, false);\n        epoch->generation",
+        "        epoch->generation")),
+    "a_share_of_an_old_epoch_is_stored": ("flow/checkpoint.c", (
+        "    if (part->cut.generation < epoch->generation) {", "    if (false) {")),
+    "a_call_without_an_answer_is_concluded": ("flow/checkpoint.c", (
+        "        if (call->verdict == STORE_OK) {",
+        "        if (call->verdict != STORE_REFUSED) {")),
+    # publish
+    "no_fence": ("flow/publish.c", (
+        "if (!fence_lets(publish->options.fence, partition,", "if (partition < 0 && !fence_lets("
+        "publish->options.fence, partition,"), (
+        "           !fence_lets(publish->options.fence, batch->partition,",
+        "           batch->partition < 0 && !fence_lets(publish->options.fence, "
+        "batch->partition,")),
+    "void_batches_are_published": ("flow/publish.c", (
+        "    if (is_void(publish, batch)) { /* I1 */",
+        "    if (is_void(publish, batch) && !publish->is_open) {")),
+    "the_generation_that_failed_is_not_void": ("flow/publish.c", (
+        "share->lowest = share->generation + 1;", "share->lowest = share->generation;")),
+    "a_failure_is_not_reported": ("flow/publish.c", (
+        "        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation,\n"
+        "                    publish->members[i].offset, publish->members[i].origin);", "")),
+    "a_commit_is_not_reported": ("flow/publish.c", (
+        "        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, "
+        "share->origin);", "        (void)share;")),
+    "a_published_watermark_never_goes_back": ("flow/publish.c", (
+        "    share->end = batch->publish_end;",
+        "    if (share->end < batch->publish_end) share->end = batch->publish_end;")),
+    "a_partition_that_came_back_joins_the_old_transaction": ("flow/publish.c", (
+        "    if (share->is_in && share->generation != batch->published_generation) {",
+        "    if (share->is_in && share->generation > batch->published_generation) {")),
+    "a_commit_within_a_batch": ("flow/publish.c", (
+        "return publish->is_open && publish->batch == NULL &&", "return publish->is_open &&")),
+    "a_record_that_finds_no_room_is_dropped": ("flow/publish.c", (
+        "            kafka_sink_make_room(publish->options.sink, ROOM_MS);\n            return;",
+        "            publish->record = batch_next(publish->batch, publish->record);")),
+    "batches_wait_for_a_tick_after_a_commit": ("flow/publish.c", (
+        "    return publish->retry_at_ms;",
+        "    return publish->state == READY ? CLOCK_NEVER_MS : publish->retry_at_ms;")),
+    # assignment and the order of the shutdown
+    "not_fenced_before_it_is_stopped": ("app/assignment.c", (
+        "    fence_raise(assignment->options.fence, partition);\n"
+        "    struct kafka_stream *stream = ingest_stop",
+        "    struct kafka_stream *stream = ingest_stop")),
+    "answered_before_it_is_stopped": ("app/assignment.c", (
+        "    for (size_t i = 0; i < count; i++)\n"
+        "        end_ingest(assignment, assignment->change.items[i].partition);\n"
+        "    if (is_lost) {",
+        "    kafka_source_answer(assignment->options.source);\n"
+        "    for (size_t i = 0; i < count; i++)\n"
+        "        end_ingest(assignment, assignment->change.items[i].partition);\n"
+        "    if (is_lost) {")),
+    "a_partition_comes_back_under_its_old_generation": ("app/assignment.c", (
+        ".generation = fence_raise(options->fence, item->partition),", ".generation = 1,")),
+    "a_loss_is_not_answered": ("app/assignment.c", (
+        "        take_all(assignment, true);\n        break;", "        break;")),
+    "partitions_without_an_owner_are_not_looked_for": ("app/pipeline.c", (
+        "            !kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, &error)) {",
+        "            false) {")),
+    "what_is_in_hand_is_dropped_at_the_end": ("app/pipeline.c", (
+        "    pipeline->state = pipeline->assignment != NULL ? DRAINS : ENDED;",
+        "    pipeline->state = ENDED;")),
+    "checkpoint_ends_before_count": ("app/pipeline.c", (
+        "    if (p->publish != NULL) publish_stop(p->publish);\n",
+        "    if (p->publish != NULL) publish_stop(p->publish);\n"
+        "    if (p->checkpoint != NULL) checkpoint_stop(p->checkpoint);\n"), (
+        "        count_stop(p->counts[s]);\n"
+        "    if (p->checkpoint != NULL) checkpoint_stop(p->checkpoint);",
+        "        count_stop(p->counts[s]);")),
+    "count_is_destroyed_before_checkpoint_ends": ("app/pipeline.c", (
+        "        count_stop(p->counts[s]);\n"
+        "    if (p->checkpoint != NULL) checkpoint_stop(p->checkpoint);",
+        "        count_stop(p->counts[s]);")),
+}
+
+
+def commands_of(build):
+    """How the build compiles each source for the simulation, by its path, and how it links."""
+    text = subprocess.run(["ninja", "-C", build, "-t", "commands", TARGET], check=True,
+                          capture_output=True, text=True).stdout
+    compile_commands, link_command = {}, None
+    for line in text.splitlines():
+        words = shlex.split(line)
+        if "-c" in words and "simulated_program" in words[words.index("-o") + 1]:
+            source = os.path.join(build, words[words.index("-c") + 1])
+            compile_commands[os.path.realpath(source)] = words
+        elif "-o" in words and words[words.index("-o") + 1] == TARGET:
+            link_command = words
+    return compile_commands, link_command
+
+
+def mutate(file, replacements):
+    with open(os.path.join(SOURCES, file), encoding="utf-8") as source:
+        text = source.read()
+    for old, new in replacements:
+        if text.count(old) != 1:
+            raise ValueError(f"{file} has this {text.count(old)} times: {old.strip()}")
+        text = text.replace(old, new)
+    return text
+
+
+def replaced(words, option, value):
+    place = words.index(option) + 1
+    return words[:place] + [value] + words[place + 1:]
+
+
+def try_mutant(name, build, commands, folder):
+    """What became of it: (is caught, how)."""
+    file, *replacements = MUTANTS[name]
+    source, program = os.path.join(folder, name + ".c"), os.path.join(folder, name)
+    compile_commands, link_command = commands
+    with open(source, "w", encoding="utf-8") as out:
+        out.write(mutate(file, replacements))
+    words = compile_commands[os.path.realpath(os.path.join(SOURCES, file))]
+    for option in ("-MQ", "-MF"):
+        words = replaced(words, option, source + ".d")
+    words = replaced(replaced(words, "-c", source), "-o", source + ".o")
+    beside = os.path.dirname(os.path.join(SOURCES, file))
+    subprocess.run(words + ["-w", "-iquote", beside], cwd=build, check=True)
+    words = replaced(link_command, "-o", program)
+    words.insert(words.index("-o") + 2, source + ".o")  # the first definition wins
+    subprocess.run(words, cwd=build, check=True)
+    environment = dict(os.environ, SIM_SCHEDULES=str(SCHEDULES), SIM_SEED="1", SIM_JOBS="1",
+                       SIM_ONLY="1")
+    try:
+        run = subprocess.run([program], env=environment, timeout=TIMEOUT_S, capture_output=True,
+                             text=True, errors="replace")
+    except subprocess.TimeoutExpired:
+        return False, f"not within {TIMEOUT_S} s"
+    found = re.search(r"broken by SIM_SEED=\d+", run.stdout)
+    reason = re.search(r"seed \d+: (.*)|Assertion .*", run.stderr)
+    if run.returncode == 0 or found is None:
+        return False, f"not by {SCHEDULES} schedules"
+    return True, found[0] + (": " + (reason[1] or reason[0]) if reason else "")
+
+
+def main():
+    build, names = os.path.abspath(sys.argv[1]), sys.argv[2:] or list(MUTANTS)
+    commands = commands_of(build)
+    caught = 0
+    print(f"1..{len(names)}")
+    with tempfile.TemporaryDirectory(dir=build) as folder, \
+            concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = [(name, pool.submit(try_mutant, name, build, commands, folder)) for name in names]
+        for number, (name, result) in enumerate(results, 1):
+            try:
+                is_caught, how = result.result()
+            except (ValueError, subprocess.CalledProcessError) as error:
+                is_caught, how = False, str(error)[-200:]
+            caught += is_caught
+            print(f"# {how}".replace("\n", " "))
+            print(f"{'' if is_caught else 'not '}ok {number} - {name}", flush=True)
+    print(f"# simulation: {caught} of {len(names)} mutants of the program caught")
+    return 0 if caught == len(names) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
