@@ -29,6 +29,7 @@ struct publish;
 /* output.commit_ms */
 struct publish_settings {
     int commit_ms;
+    int max_records; /* in a transaction */
 };
 
 extern const struct setting publish_setting_table[];
