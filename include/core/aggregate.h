@@ -22,7 +22,7 @@
 #include "core/login.h"
 
 enum {
-    AGGREGATES_MAX = LOGIN_DIMENSIONS_MAX + 3,
+    AGGREGATES_MAX = LOGIN_DIMENSIONS_MAX + 2,
     AGGREGATE_TEXT_BYTES = 96,
     AGGREGATE_MINUTES_A_DAY = 24 * 60,
 };
@@ -43,7 +43,6 @@ enum aggregate_source {
     AGGREGATE_DIMENSION, /* the value of a dimension, if it is accepted: its place in the table is
                             that in login.values */
     AGGREGATE_MINUTE,    /* its minute since 1970, if it is accepted */
-    AGGREGATE_HOUR,      /* its hour of the day (UTC), if it is accepted */
     AGGREGATE_REASON,    /* why it was rejected, if it was */
 };
 
@@ -84,9 +83,6 @@ static inline bool aggregate_number(const struct aggregate *aggregate, const str
     switch (aggregate->source) {
     case AGGREGATE_MINUTE:
         *number = login->minute;
-        return is_accepted;
-    case AGGREGATE_HOUR:
-        *number = login->minute / 60 % 24;
         return is_accepted;
     case AGGREGATE_REASON:
         *number = login->reason;

@@ -29,7 +29,6 @@ struct publish;
 /* output.commit_ms */
 struct publish_settings {
     int commit_ms;
-    int max_records; /* in a transaction */
 };
 
 extern const struct setting publish_setting_table[];

@@ -15,10 +15,6 @@ static const struct aggregate others[] = {
      .title = "Logins Over Time",
      .days_key = "login_days",
      .anomalies_key = "anomalies"},
-    {.source = AGGREGATE_HOUR,
-     .kind = AGGREGATE_NAMES,
-     .key = "hour_counts",
-     .title = "Logins by Hour of Day"},
     {.source = AGGREGATE_REASON,
      .kind = AGGREGATE_NAMES,
      .key = "rejected_counts",
@@ -88,9 +84,6 @@ void aggregate_name(const struct aggregate *aggregate, int64_t number,
     switch (aggregate->source) {
     case AGGREGATE_MINUTE:
         login_minute_format(number, name);
-        return;
-    case AGGREGATE_HOUR:
-        snprintf(name, AGGREGATE_TEXT_BYTES, "%02d", (int)number);
         return;
     case AGGREGATE_REASON:
         snprintf(name, AGGREGATE_TEXT_BYTES, "%s", login_reason_name((enum login_reason)number));

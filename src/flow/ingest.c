@@ -87,8 +87,6 @@ const struct metric_row ingest_metric_table[] = {
                         &cursor_cause_names),
     METRIC_ROW(struct ingest_metrics, lost, METRIC_COUNTER, "rollcall_records_lost_total",
                "Records that Kafka no longer held when they were needed."),
-    METRIC_ROW(struct ingest_metrics, batches, METRIC_COUNTER, "rollcall_batches_total",
-               "Batches passed on to counting and publishing."),
     METRIC_END,
 };
 
@@ -376,9 +374,7 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     ingest->read_count = 0;
     if (may_read(ingest, is_draining)) read_records(ingest, batch);
     add_marks(ingest, batch, is_draining, now_ms);
-    if (batch_send(batch, ingest->options->shards, ingest->options->publish))
-        metric_add(ingest->options->metrics->batches, 1);
-    else
+    if (!batch_send(batch, ingest->options->shards, ingest->options->publish))
         take_back(ingest, batch);
     if (is_draining) show_drained(ingest);
     return ingest->read_count > 0 ? now_ms : sleep_until_ms(ingest, now_ms);

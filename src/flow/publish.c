@@ -26,6 +26,7 @@ enum {
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
     ROOM_MS = 10, /* longest wait for room in the producer's queue */
+    RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
 
@@ -64,8 +65,6 @@ struct publish {
 const struct setting publish_setting_table[] = {
     SETTING_NUMBER(struct publish_settings, commit_ms, "output", "commit_ms", 1, 60000, "100",
                    SETTING_RELOADABLE, "longest time that a transaction stays open, in ms"),
-    SETTING_NUMBER(struct publish_settings, max_records, "output", "max_records", 1, 1000000,
-                   "50000", SETTING_RELOADABLE, "most records in a transaction"),
     SETTING_END,
 };
 
@@ -364,7 +363,7 @@ static int64_t due_ms(const struct publish *publish) {
 
 static bool is_commit_due(const struct publish *publish) {
     return publish->is_open && publish->batch == NULL &&
-           (publish->is_urgent || publish->record_count >= publish->options.settings->max_records ||
+           (publish->is_urgent || publish->record_count >= RECORDS_MAX ||
             publish->byte_count >= BYTES_MAX || clock_ms() >= due_ms(publish));
 }
 
