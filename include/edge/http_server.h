@@ -27,9 +27,9 @@ struct addrinfo;
 struct http_request;
 
 struct http_reply {
-    unsigned status;          /* 200, unless the handler says otherwise */
-    const char *content_type; /* plain text in UTF-8, unless the handler says otherwise; static */
-    struct text body;         /* empty at first; if it is_broken in the end, 500 is answered */
+    unsigned status;          /* 200, unless the handler sets another */
+    const char *content_type; /* plain text in UTF-8, unless the handler sets another; static */
+    struct text body;         /* empty at first; if it is_broken in the end, the status is 500 */
 };
 
 /* Fills the reply for a path such as "/metrics". */
@@ -55,8 +55,8 @@ uint16_t http_server_port(const struct http_server *server);
  * flags these are. NULL with an error. Waits for the resolver where HOST is a name. Borrows all. */
 struct addrinfo *http_server_find(const char *listen_on, int flags, struct error *error);
 
-/* The value of an argument of the query (?name=value), decoded; "" if it has none, NULL if there is
- * no such argument. Good until the handler returns. */
+/* The value of an argument of the query (?name=value), decoded; "" if it has none, NULL if the
+ * argument is missing. Good until the handler returns. */
 const char *http_request_argument(const struct http_request *request, const char *name);
 
 #endif

@@ -30,8 +30,8 @@ struct properties {
 };
 
 /* Whether the user may give this property this value in the section of this role ([kafka] is
- * KAFKA_BOTH). If not, the error is a sentence for them: unknown (and the nearest known one), of
- * the other client, owned by rollcall (and why), or rejected by librdkafka (in its words). */
+ * KAFKA_BOTH). If not, the error names the reason: unknown (and the nearest known one), of the
+ * other client, owned by rollcall (and why), or rejected by librdkafka (in its words). */
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
                       struct error *error);
 
@@ -47,9 +47,8 @@ bool kafka_conf_is_classic(const struct properties *kafka, const struct properti
 /* Frees the items, and leaves it empty. */
 void kafka_conf_release(struct properties *properties);
 
-/* Lets librdkafka make such a client and end it again, without a broker to talk to: only then does
- * it find contradictions between properties, and read the files that they name. The error is in its
- * words. */
+/* Makes such a client and ends it again, without a broker to talk to: only then does librdkafka
+ * find contradictions between properties, and read the files that they name. */
 bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
                     enum kafka_role role, bool is_transactional, struct error *error);
 

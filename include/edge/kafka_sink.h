@@ -10,7 +10,7 @@
  *
  * I1  After SINK_ABORT, SINK_REPLACE or a lost outcome, nothing is known about the open transaction
  *     until kafka_sink_abort or kafka_sink_replace returned SINK_OK; then the committed offsets
- *     tell.
+ *     show it.
  */
 #ifndef EDGE_KAFKA_SINK_H
 #define EDGE_KAFKA_SINK_H
@@ -45,7 +45,7 @@ enum sink_verdict {
     SINK_RETRY,   /* Kafka is unreachable: the same call again, later */
     SINK_ABORT,   /* call kafka_sink_abort */
     SINK_REPLACE, /* call kafka_sink_replace */
-    SINK_STOP,    /* it will not work until somebody fixes it; the error says what */
+    SINK_STOP,    /* only the user can fix it; the error describes how */
 };
 
 struct kafka_sink_options {
@@ -72,10 +72,10 @@ struct sink_record {
 struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options, struct error *error);
 void kafka_sink_destroy(struct kafka_sink **sink);
 
-/* Compares partition counts: records go to the partition of their own number where input and output
- * have as many, else by key. Where they differ it looks again a moment later, since topics that are
- * about to grow do so one after the other. To be called before the first record, and whenever a
- * topic may have grown. SINK_OK or SINK_RETRY. */
+/* Compares partition counts: where input and output have the same, records keep their partition,
+ * else they go by key. Where they differ it looks again a moment later, since growing topics grow
+ * one after the other. To be called before the first record, and whenever a topic may have grown.
+ * SINK_OK or SINK_RETRY. */
 enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
                                               int timeout_ms, struct error *error);
 
@@ -84,21 +84,19 @@ enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struc
 
 enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error);
 
-/* Sends one record to the topic that its reason says; accepted and published topics that are not
- * written take it and drop it. */
+/* Sends one record to the topic for its reason; if that is not written, drops it. */
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
                                   struct error *error);
 
-/* Waits up to timeout_ms for what is under way, and if that is nothing sends what waits for others.
- * Serves delivery reports. */
+/* Waits up to timeout_ms for what is under way; if nothing is, sends what lingers. Serves delivery
+ * reports. */
 void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms);
 
 /* Serves delivery reports, without waiting. */
 void kafka_sink_serve(struct kafka_sink *sink);
 
 /* Commits what was sent together with the offsets. `may_commit` is asked after the group's metadata
- * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. After SINK_RETRY
- * the same call is to be made again. */
+ * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. */
 enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source *source,
                                     const struct kafka_committed *offsets, size_t count,
                                     bool (*may_commit)(void *), void *context, int timeout_ms,

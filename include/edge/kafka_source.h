@@ -66,7 +66,7 @@ enum { KAFKA_SOURCE_NOWHERE = -1 };
 /* One partition of an event. */
 struct kafka_assigned {
     int32_t partition;
-    struct kafka_stream *stream; /* SOURCE_GIVEN: open; who takes it puts NULL in its place */
+    struct kafka_stream *stream; /* SOURCE_GIVEN: open; to take it, put NULL in its place */
     int64_t offset;              /* SOURCE_GIVEN: KAFKA_SOURCE_NOWHERE, or what the caller sets */
 };
 
@@ -82,34 +82,29 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
 /* Takes *source, which may be NULL, and nulls it; leaves the group if need be. */
 void kafka_source_destroy(struct kafka_source **source);
 
-/* Joins the group. From now on the alarm rings when kafka_source_poll has something to do; keeps
- * it. */
+/* Joins the group. Keeps the alarm, which rings when kafka_source_poll has something to do. */
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error);
 
-/* Serves the group and errors; to be called at least every 100 ms. Joins again by itself where a
- * stream's position is no longer in the log, where the group expelled this member, and with a new
- * consumer where librdkafka gave up on the old one. After SOURCE_GIVEN, _TAKEN or _LOST it reports
+/* Serves the group; to be called at least every 100 ms. Joins again by itself where a stream's
+ * position is no longer in the log, where the group expelled this member, and with a new consumer
+ * where librdkafka gave up on the old one. After SOURCE_GIVEN, _TAKEN or _LOST it reports
  * SOURCE_QUIET until kafka_source_answer. */
 enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
                                     struct error *error);
 
-/* Answers the event: partitions that were given are read from their offsets on (streams that nobody
- * took are closed), those that were taken are given away. Requires an event that is not answered
- * yet. */
+/* Answers the event: given partitions are read from their offsets on (streams not taken are
+ * closed), taken ones are given away. Requires an event that is not answered yet. */
 void kafka_source_answer(struct kafka_source *source);
 
-/* Leaves the group. Requires that no stream is open; what the group still wants is answered
- * inside. */
+/* Leaves the group, and answers what it still wants. Requires that no stream is open. */
 void kafka_source_leave(struct kafka_source *source);
 
-/* To be called every few seconds: a static member that was assigned something lately repairs a
- * group that came to rest with partitions nobody owns (see kafka_group.c). False as
- * SOURCE_FAILED. */
+/* To be called every few seconds: a static member with a recent assignment repairs a group that
+ * came to rest with partitions nobody owns (see kafka_group.c). False as SOURCE_FAILED. */
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error);
 
-/* False if Kafka says that this user lacks the ACL Read on the group; true also where it does not
- * answer or may not tell. For `check` alone, as long as librdkafka may end the process over it (see
- * kafka_group). */
+/* False if Kafka reports that this user lacks the ACL Read on the group; true also if it reports
+ * nothing. For `check` alone, while librdkafka may end the process over it (see kafka_group.c). */
 bool kafka_source_may_join(struct kafka_source *source, int timeout_ms);
 
 /* True while a member of the group, with or without partitions. */

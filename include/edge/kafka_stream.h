@@ -17,9 +17,8 @@
 
 struct kafka_stream;
 
-/* From now on the alarm rings when there is something to read where there was nothing: whoever did
- * not read up to STREAM_NOTHING must come back by itself. Keeps it until close, or until NULL takes
- * its place. */
+/* The alarm rings when there is something to read where there was nothing: a reader that has not
+ * read up to STREAM_NOTHING must come back by itself. Keeps it until close, or until NULL. */
 void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm);
 
 /* Takes *stream, which may be NULL, and nulls it. */
@@ -32,12 +31,12 @@ enum stream_verdict {
     STREAM_UNREADABLE, /* librdkafka cannot read what is there, and may skip it: seek again */
 };
 
-/* Lends `take` one record after the other, until it returns false or there are no more at hand. */
+/* Lends `take` one record after the other, until it returns false or none is at hand. */
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
                                       bool (*take)(void *context, const struct kafka_record *),
                                       void *context);
 
-/* Reading continues at offset; what was fetched from elsewhere is not seen any more. */
+/* Continues at offset; what was fetched from elsewhere is dropped. */
 bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error);
 
 /* The end of the log as the last fetch saw it, or -1. */

@@ -15,7 +15,7 @@ struct kafka_source;
 enum topics_verdict {
     TOPICS_OK,
     TOPICS_RETRY,   /* Kafka is unreachable: the same again, later */
-    TOPICS_REFUSED, /* it will not work until somebody fixes it; the error says what */
+    TOPICS_REFUSED, /* only the user can fix it; the error describes how */
 };
 
 struct topic_facts {
@@ -23,29 +23,28 @@ struct topic_facts {
     int partition_count; /* 0 if it does not exist */
     /* from kafka_topics_describe: */
     char id[40];     /* in base64; "" where Kafka or librdkafka gives none */
-    bool has_rights; /* Kafka said what this user may do: the next two */
+    bool has_rights; /* Kafka reported what this user may do: the next two */
     bool may_read;
     bool may_write;
 };
 
-/* Looks at one topic, without creating it. Fills facts when it answers TOPICS_OK. Borrows all. */
+/* Looks at one topic, without creating it. Fills facts if TOPICS_OK. Borrows all. */
 enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic,
                                       int timeout_ms, struct topic_facts *facts,
                                       struct error *error);
 
-/* Adds the id and the rights to the facts of a topic that exists. They are optional:
- * whatever goes wrong, e.g. with the in-process broker, there are none. Borrows all. */
+/* Adds the id and the rights to the facts of a topic that exists; none if anything goes wrong, as
+ * with the in-process broker. Borrows all. */
 void kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
                            struct topic_facts *facts);
 
-/* False and an error if Kafka says that the topic has another id than this one: it was deleted and
- * re-created. True also where it gives no id, or no answer. Borrows all. */
+/* False with an error if the topic has another id now: it was deleted and re-created. True also if
+ * Kafka gives no id, or no answer. Borrows all. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
                           int timeout_ms, struct error *error);
 
-/* Creates a topic with the broker's default replication; one that is there already is fine,
- * whatever its partitions. Brokers may need a moment more until all of them know it. Borrows
- * all. */
+/* Creates a topic with the broker's default replication; one that exists is fine, whatever its
+ * partitions. Brokers may need a moment until all of them know it. Borrows all. */
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error);
 

@@ -47,8 +47,8 @@ const char *redis_link_name(const struct redis_link *link);
 /* True if connected, authenticated and in the right database, now or after trying once. */
 bool redis_link_open(struct redis_link *link, struct error *error);
 
-/* True if the last attempt to open it failed because Redis wants another user, password or right
- * (REDIS_FAULT_SETUP), or because of its certificate. */
+/* True if the last attempt to open it failed for the user, password, rights (REDIS_FAULT_SETUP) or
+ * certificate. */
 bool redis_link_is_refused(const struct redis_link *link);
 
 /* Sends a command without waiting for its reply; out of memory, the connection is closed. Borrows
@@ -71,8 +71,7 @@ enum redis_reply_kind { /* with hiredis' values; others are nothing that rollcal
 /* The next reply in the order of sending; NULL and error if the connection broke, and is closed. */
 struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error);
 
-/* One command and its reply, as above. A space of the format ends a word, one that is put in does
- * not. */
+/* One command and its reply, as above. A space of the format ends a word; one in a %s does not. */
 struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
                                     const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -91,7 +90,7 @@ int64_t redis_reply_integer(const struct redis_reply *reply);
 size_t redis_reply_count(const struct redis_reply *reply);
 const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index);
 
-/* Whether it is a list of texts alone, whose count is a multiple of this. */
+/* Whether it is a list of nothing but texts, whose count is a multiple of this. */
 bool redis_reply_is_texts(const struct redis_reply *reply, size_t multiple);
 
 /* Writes what INFO has of a field, named with its colon, cut to out_bytes. False if it has not. */

@@ -9,7 +9,7 @@
  *
  * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
  *     (src/edge/checkpoint.lua).
- * I2  A call may be repeated as often as one likes: only the first can find base.
+ * I2  A call may be repeated at will: only the first can find base.
  */
 #ifndef EDGE_REDIS_STORE_H
 #define EDGE_REDIS_STORE_H
@@ -28,7 +28,7 @@ enum { REDIS_STORE_ANOMALIES_MAX = 64, REDIS_STORE_SCHEMA = 1 };
 enum store_verdict {
     STORE_OK,
     STORE_RETRY,   /* Redis is unreachable or busy: the same again, later */
-    STORE_REFUSED, /* it will not work until somebody fixes it; the error says what */
+    STORE_REFUSED, /* only the user can fix it; the error describes how */
 };
 
 struct redis_store_options {
@@ -49,9 +49,8 @@ void redis_store_destroy(struct redis_store **store);
 /* For messages, without secrets. */
 const char *redis_store_name(const struct redis_store *store);
 
-/* Looks at everything that could make counting wrong: reach, login, eviction policy, types of the
- * keys, rights, owner of the prefix. `warning` gets a text for what could not be looked at, or
- * "". */
+/* Checks all that could make counting wrong: reach, login, eviction policy, types of the keys,
+ * rights, owner of the prefix. `warning` names what could not be checked, or is "". */
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
                                      struct error *error);
 

@@ -35,58 +35,6 @@ struct http_server {
     uint16_t port;
 };
 
-static int open_socket(const char *listen_on, struct error *error);
-static uint16_t port_of(int descriptor);
-static struct MHD_Daemon *start_daemon(struct http_server *server, int descriptor);
-
-struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
-                                       struct error *error) {
-    struct http_server *server = memory_create(sizeof *server);
-    server->handle = handle;
-    server->context = context;
-
-    const int descriptor = open_socket(listen_on, error);
-    if (descriptor < 0) goto fail;
-    server->port = port_of(descriptor);
-
-    /* From here on the socket is the daemon's. Whether it closes it when it can not start depends
-     * on how far it came, so it is not closed a second time here. */
-    server->daemon = start_daemon(server, descriptor);
-    if (server->daemon == NULL) {
-        error_set(error, "http.listen %s: the HTTP server cannot start: no memory, or no thread",
-                  listen_on);
-        goto fail;
-    }
-    return server;
-
-fail:
-    http_server_destroy(&server);
-    return NULL;
-}
-
-void http_server_destroy(struct http_server **server) {
-    if (*server == NULL) return;
-    if ((*server)->daemon != NULL) MHD_stop_daemon((*server)->daemon);
-    free(*server);
-    *server = NULL;
-}
-
-uint16_t http_server_port(const struct http_server *server) {
-    return server->port;
-}
-
-const char *http_request_argument(const struct http_request *request, const char *name) {
-    const char *value = NULL;
-    size_t bytes = 0;
-    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name,
-                                      strlen(name), &value, &bytes) == MHD_NO) {
-        return NULL;
-    }
-    return value == NULL ? "" : value;
-}
-
-/* --- the socket --- */
-
 /* Splits HOST:PORT or [HOST]:PORT; false if it is neither. */
 static bool split(const char *listen_on, char host[HOST_BYTES], char port[PORT_BYTES]) {
     int length = 0;
@@ -115,7 +63,7 @@ struct addrinfo *http_server_find(const char *listen_on, int flags, struct error
     return NULL;
 }
 
-/* Answers a descriptor that listens, or -1 with errno. */
+/* A descriptor that listens, or -1 with errno. */
 static int listen_at(const struct addrinfo *address) {
     const int descriptor =
         socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -146,7 +94,7 @@ static const char *fix_for(int cause) {
     }
 }
 
-/* Answers a descriptor, or -1 with an error. A name like localhost may have several addresses; the
+/* A descriptor, or -1 with an error. A name like localhost may have several addresses; the
  * first that can be had is taken, those of IPv4 first. */
 static int open_socket(const char *listen_on, struct error *error) {
     struct addrinfo *found = http_server_find(listen_on, AI_PASSIVE, error);
@@ -182,8 +130,6 @@ static uint16_t port_of(int descriptor) {
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
-/* --- requests --- */
-
 /* Sends the reply and takes its body. */
 static enum MHD_Result send_reply(struct MHD_Connection *connection, struct http_reply *reply) {
     if (reply->body.is_broken) {
@@ -191,11 +137,8 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct http
         reply->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
         reply->content_type = plain_text;
     }
-    struct MHD_Response *response =
-        reply->body.bytes == NULL
-            ? MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT)
-            : MHD_create_response_from_buffer(reply->body.length, reply->body.bytes,
-                                              MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        reply->body.length, reply->body.bytes, MHD_RESPMEM_MUST_FREE);
     if (response == NULL) {
         text_release(&reply->body);
         return MHD_NO;
@@ -250,4 +193,50 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int descripto
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
+}
+
+struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
+                                       struct error *error) {
+    struct http_server *server = memory_create(sizeof *server);
+    server->handle = handle;
+    server->context = context;
+
+    const int descriptor = open_socket(listen_on, error);
+    if (descriptor < 0) goto fail;
+    server->port = port_of(descriptor);
+
+    /* From here on the socket is the daemon's. Whether it closes it when it can not start depends
+     * on how far it came, so it is not closed a second time here. */
+    server->daemon = start_daemon(server, descriptor);
+    if (server->daemon == NULL) {
+        error_set(error, "http.listen %s: the HTTP server cannot start: no memory, or no thread",
+                  listen_on);
+        goto fail;
+    }
+    return server;
+
+fail:
+    http_server_destroy(&server);
+    return NULL;
+}
+
+void http_server_destroy(struct http_server **server) {
+    if (*server == NULL) return;
+    if ((*server)->daemon != NULL) MHD_stop_daemon((*server)->daemon);
+    free(*server);
+    *server = NULL;
+}
+
+uint16_t http_server_port(const struct http_server *server) {
+    return server->port;
+}
+
+const char *http_request_argument(const struct http_request *request, const char *name) {
+    const char *value = NULL;
+    size_t bytes = 0;
+    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name,
+                                      strlen(name), &value, &bytes) == MHD_NO) {
+        return NULL;
+    }
+    return value == NULL ? "" : value;
 }

@@ -15,14 +15,12 @@ static const struct {
      "another redis.prefix"},
     {"OOM", REDIS_FAULT_PASSING,
      "it is full: raise its maxmemory (redis-cli CONFIG SET maxmemory ...) or delete keys that are "
-     "not "
-     "under \"%s\"; until then nothing is counted, and nothing is lost"},
+     "not under \"%s\"; until then nothing is counted, and nothing is lost"},
     {"MISCONF", REDIS_FAULT_PASSING,
      "it cannot save to its disk and takes no writes: fix what its log names; until then nothing "
-     "is "
-     "counted under \"%s\", and nothing is lost"},
+     "is counted under \"%s\", and nothing is lost"},
     {"BUSY", REDIS_FAULT_PASSING,
-     "someone's script holds it up: redis-cli SCRIPT KILL ends one that has not written anything"},
+     "a script blocks it: redis-cli SCRIPT KILL ends one that has not written anything"},
     {"LOADING", REDIS_FAULT_PASSING, "it is reading its data, and will answer once that is done"},
     {"READONLY", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
     {"MASTERDOWN", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
@@ -31,8 +29,7 @@ static const struct {
      "redis.url to that one, because rollcall does not follow redirections"},
     {"ASK", REDIS_FAULT_PASSING,
      "the slot of \"%s\" is moving to the node that it names: set redis.url to that one when it "
-     "has "
-     "arrived"},
+     "has arrived"},
     {"CROSSSLOT", REDIS_FAULT_SETUP,
      "in a cluster all keys must be on one slot: put braces into redis.prefix, as in {%s}"},
     {"CLUSTERDOWN", REDIS_FAULT_PASSING,
@@ -51,15 +48,13 @@ const char *redis_fault_rights(void) {
 /* The rule that a denied command or key lacks. The wording differs between versions, and within a
  * script; where it does not name the command, all of them are listed. */
 static void grant(const char *text, const char *where, const char *prefix, struct error *error) {
-    char rule[400] = script_rights;
-    const char *quote = strchr(text, '\'');
-    const size_t name_bytes = quote == NULL ? 0 : strcspn(quote + 1, "'");
+    char rule[400] = script_rights, name[40], end;
     if (strstr(text, " key") != NULL) {
         snprintf(rule, sizeof rule, "~%.200s:*", prefix);
     } else if (strstr(text, "channel") != NULL) {
         snprintf(rule, sizeof rule, "allchannels");
-    } else if (name_bytes > 0 && name_bytes < 40 && quote[1 + name_bytes] == '\'') {
-        snprintf(rule, sizeof rule, "+%.*s", (int)name_bytes, quote + 1);
+    } else if (sscanf(text, "%*[^']'%39[^']%c", name, &end) == 2 && end == '\'') {
+        snprintf(rule, sizeof rule, "+%s", name);
     }
     error_set(error,
               "Redis at %s answered: %.200s; the user in redis.url (\"default\" if it names none) "

@@ -72,15 +72,18 @@ static int parse_number(const char *begin, const char *end, int max) {
     return isdigit((unsigned char)*begin) && stop == end && number <= max ? (int)number : -1;
 }
 
+static bool parse_database(struct redis_link *link, const char *text) {
+    link->database = parse_number(text, text + strlen(text), 1 << 20);
+    return link->database >= 0;
+}
+
 static bool parse_unix(struct redis_link *link, const char *rest) {
     const char *query = strchr(rest, '?');
     const char *end = query != NULL ? query : rest + strlen(rest);
-    if (query != NULL) {
-        if (strncmp(query, "?db=", 4) != 0) return false;
-        link->database = parse_number(query + 4, query + strlen(query), 1 << 20);
-        if (link->database < 0) return false;
-    }
     if (*rest != '/' || end - rest < 2) return false;
+    if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !parse_database(link, query + 4))) {
+        return false;
+    }
     link->path = decode(rest, end);
     snprintf(link->name, sizeof link->name, "unix://%s?db=%d", link->path, link->database);
     return true;
@@ -99,10 +102,7 @@ static void parse_user(struct redis_link *link, const char *begin, const char *e
 static bool parse_tcp(struct redis_link *link, const char *rest) {
     const char *slash = strchr(rest, '/');
     const char *end = slash != NULL ? slash : rest + strlen(rest);
-    if (slash != NULL && slash[1] != '\0') {
-        link->database = parse_number(slash + 1, slash + strlen(slash), 1 << 20);
-        if (link->database < 0) return false;
-    }
+    if (slash != NULL && slash[1] != '\0' && !parse_database(link, slash + 1)) return false;
     const char *at = memrchr(rest, '@', (size_t)(end - rest));
     if (at != NULL) {
         parse_user(link, rest, at);
@@ -196,9 +196,8 @@ static bool connect_once(struct redis_link *link, struct error *error) {
 /* Looks at a reply of which only a status is good, and frees it. */
 static bool is_status(struct redis_link *link, struct redis_reply *reply, struct error *error) {
     if (reply == NULL) return false;
-    const enum redis_reply_kind kind = redis_reply_kind(reply);
-    const bool is_good = kind == REDIS_STATUS;
-    if (kind == REDIS_ERROR) {
+    const bool is_good = redis_reply_kind(reply) == REDIS_STATUS;
+    if (redis_reply_kind(reply) == REDIS_ERROR) {
         link->is_refused = redis_fault_judge(redis_reply_text(reply).bytes, link->name, "",
                                              error) == REDIS_FAULT_SETUP;
     } else if (!is_good) {
@@ -210,16 +209,16 @@ static bool is_status(struct redis_link *link, struct redis_reply *reply, struct
 }
 
 static bool introduce(struct redis_link *link, struct error *error) {
-    const char *user = link->user, *password = link->password;
-    if (password != NULL) {
-        struct redis_reply *reply = user != NULL
-                                        ? redis_link_call(link, error, "AUTH %s %s", user, password)
-                                        : redis_link_call(link, error, "AUTH %s", password);
+    struct redis_reply *reply;
+    if (link->password != NULL) {
+        reply = link->user == NULL
+                    ? redis_link_call(link, error, "AUTH %s", link->password)
+                    : redis_link_call(link, error, "AUTH %s %s", link->user, link->password);
         if (!is_status(link, reply, error)) return false;
     }
-    if (link->database != 0 &&
-        !is_status(link, redis_link_call(link, error, "SELECT %d", link->database), error)) {
-        return false;
+    if (link->database != 0) {
+        reply = redis_link_call(link, error, "SELECT %d", link->database);
+        if (!is_status(link, reply, error)) return false;
     }
     return is_status(link, redis_link_call(link, error, "PING"), error);
 }

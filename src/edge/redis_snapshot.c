@@ -16,19 +16,11 @@ struct snapshot {
     struct redis_link *link;
     const char *prefix;
     const struct aggregates *aggregates;
-    struct redis_reply *days[AGGREGATES_MAX]; /* of AGGREGATE_DAYS: the list of those with a hash */
-    struct redis_reply *counts;
     struct error *error;
 };
 
-static void forget(struct snapshot *snapshot) {
-    for (unsigned i = 0; i < AGGREGATES_MAX; i++)
-        redis_reply_destroy(&snapshot->days[i]);
-    redis_reply_destroy(&snapshot->counts);
-}
-
 /* Judges a reply; STORE_OK if it is no error and has its form. */
-static enum store_verdict judge(struct snapshot *snapshot, const struct redis_reply *reply,
+static enum store_verdict judge(const struct snapshot *snapshot, const struct redis_reply *reply,
                                 bool is_right, const char *command) {
     if (reply == NULL) return STORE_RETRY;
     if (redis_reply_kind(reply) == REDIS_ERROR) {
@@ -45,40 +37,38 @@ static enum store_verdict judge(struct snapshot *snapshot, const struct redis_re
     return STORE_RETRY;
 }
 
-static enum store_verdict ask_days(struct snapshot *snapshot) {
-    enum store_verdict verdict = STORE_OK;
-    for (unsigned i = 0; verdict == STORE_OK && i < snapshot->aggregates->count; i++) {
-        const struct aggregate *aggregate = &snapshot->aggregates->items[i];
-        if (aggregate->kind != AGGREGATE_DAYS) continue;
-        struct redis_reply *reply =
-            redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1", snapshot->prefix,
-                            aggregate->days_key);
-        snapshot->days[i] = reply;
-        verdict = judge(snapshot, reply, reply != NULL && redis_reply_is_texts(reply, 1), "ZRANGE");
-    }
+/* Puts the keys of the days that have a hash now, and their names. */
+static enum store_verdict put_days(const struct snapshot *snapshot, struct redis_call *call) {
+    struct redis_reply *days = redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1",
+                                               snapshot->prefix, call->aggregate->days_key);
+    const enum store_verdict verdict =
+        judge(snapshot, days, days != NULL && redis_reply_is_texts(days, 1), "ZRANGE");
+    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(days); i++)
+        redis_call_put_day(call, redis_reply_text(redis_reply_at(days, i)).bytes);
+    redis_reply_destroy(&days);
     return verdict;
 }
 
-/* *is_again: days came in between. */
-static enum store_verdict ask_counts(struct snapshot *snapshot, bool *is_again) {
+/* Runs the script. *counts is the caller's, if there was a reply. */
+static enum store_verdict ask(const struct snapshot *snapshot, struct redis_reply **counts) {
+    enum store_verdict verdict = STORE_OK;
     struct redis_call call = {0};
     redis_call_clear(&call, snapshot->prefix);
-    for (unsigned i = 0; i < snapshot->aggregates->count; i++) {
-        const struct redis_reply *days = snapshot->days[i];
+    for (unsigned i = 0; verdict == STORE_OK && i < snapshot->aggregates->count; i++) {
         redis_call_begin(&call, &snapshot->aggregates->items[i]);
-        for (size_t d = 0; days != NULL && d < redis_reply_count(days); d++)
-            redis_call_put_day(&call, redis_reply_text(redis_reply_at(days, d)).bytes);
+        if (call.aggregate->kind == AGGREGATE_DAYS) verdict = put_days(snapshot, &call);
         redis_call_end(&call);
     }
     redis_call_finish(&call, true, snapshot_lua);
-    if (redis_link_send(snapshot->link, &call.command, snapshot->error))
-        snapshot->counts = redis_link_receive(snapshot->link, snapshot->error);
+    if (verdict == STORE_OK && redis_link_send(snapshot->link, &call.command, snapshot->error)) {
+        *counts = redis_link_receive(snapshot->link, snapshot->error);
+    }
     redis_call_release(&call);
-    const struct redis_reply *counts = snapshot->counts;
-    *is_again = counts != NULL && strcmp(redis_reply_text(counts).bytes, "again") == 0;
-    return judge(snapshot, counts,
-                 *is_again || (counts != NULL && redis_reply_kind(counts) == REDIS_LIST),
-                 "snapshot.lua");
+    return verdict != STORE_OK ? verdict : judge(snapshot, *counts, true, "snapshot.lua");
+}
+
+static bool is_again(const struct redis_reply *counts) {
+    return counts == NULL || strcmp(redis_reply_text(counts).bytes, "again") == 0;
 }
 
 struct pair {
@@ -161,23 +151,21 @@ static bool add_counts(struct text *json, const struct aggregates *aggregates,
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
                                        const struct aggregates *aggregates, struct text *json,
                                        struct error *error) {
-    struct snapshot snapshot = {
-        .link = link, .prefix = prefix, .aggregates = aggregates, .error = error};
+    const struct snapshot snapshot = {link, prefix, aggregates, error};
+    struct redis_reply *counts = NULL;
     struct text made = {0};
-    bool is_again = true;
     if (!redis_link_open(link, error)) return STORE_RETRY;
     error_set(error, "new days come too often for a snapshot of Redis at %s",
               redis_link_name(link));
     enum store_verdict verdict = STORE_OK;
-    for (int i = 0; verdict == STORE_OK && is_again && i < ROUNDS_MAX; i++) {
-        forget(&snapshot);
-        verdict = ask_days(&snapshot);
-        if (verdict == STORE_OK) verdict = ask_counts(&snapshot, &is_again);
+    for (int i = 0; verdict == STORE_OK && is_again(counts) && i < ROUNDS_MAX; i++) {
+        redis_reply_destroy(&counts);
+        verdict = ask(&snapshot, &counts);
     }
-    if (verdict == STORE_OK && is_again) verdict = STORE_RETRY;
+    if (verdict == STORE_OK && is_again(counts)) verdict = STORE_RETRY;
     if (verdict == STORE_OK) {
-        const bool is_right = add_counts(&made, aggregates, snapshot.counts);
-        verdict = judge(&snapshot, snapshot.counts, is_right, "snapshot.lua");
+        const bool is_right = add_counts(&made, aggregates, counts);
+        verdict = judge(&snapshot, counts, is_right, "snapshot.lua");
     }
     if (verdict == STORE_OK) {
         text_add_bytes(json, made.bytes, made.length);
@@ -188,6 +176,6 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
         }
     }
     text_release(&made);
-    forget(&snapshot);
+    redis_reply_destroy(&counts);
     return verdict;
 }
