@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "tools/commands.h"
+#include "tools/generator.h"
 
 enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 

@@ -207,7 +207,7 @@ CLEAN = {
     "src/app/run.c": '#include "app/run.h"\nstatic int stop;\ngetrandom(1);\n',
     "src/app/config.c": "getrandom(1);\n",
     "src/tools/demo.c": '#include "edge/kafka_mock.h"\n#include "app/config.h"\n',
-    "src/main.c": '#include "tools/commands.h"\n#include "app/commands.h"\n' + "x" * 100 + "\n",
+    "src/main.c": '#include "tools/generator.h"\n#include "app/commands.h"\n' + "x" * 100 + "\n",
     "src/edge/long.c": "\n" * 450,
 }
 

@@ -15,7 +15,7 @@
 #ifndef APP_ASSIGNMENT_H
 #define APP_ASSIGNMENT_H
 
-#include "app/stop.h"
+#include "base/stop.h"
 #include "base/fence.h"
 #include "base/metric.h"
 #include "base/text.h"

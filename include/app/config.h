@@ -40,9 +40,14 @@ extern const struct setting instance_setting_table[];
 /* The settings of every module, each filled from the module's own table (src/app/config.c has the
  * list of modules), and librdkafka's properties. */
 struct config {
-    struct properties kafka;    /* has bootstrap.servers */
-    struct properties consumer; /* without group.id */
-    struct properties producer; /* has transaction.timeout.ms, unless kafka has */
+    union {
+        struct properties by_role[3]; /* enum kafka_role */
+        struct {
+            struct properties kafka;    /* has bootstrap.servers */
+            struct properties consumer; /* without group.id */
+            struct properties producer; /* has transaction.timeout.ms, unless kafka has */
+        };
+    };
     struct instance_settings instance;
     struct kafka_source_settings source;
     struct kafka_sink_settings sink;
@@ -72,13 +77,12 @@ struct config_key {
 struct config_key config_key_at(size_t index);
 struct config_key config_key_find(const char *section, const char *name);
 
-/* The sections, those of librdkafka's properties first; NULL past the last one. */
-const char *config_section(size_t index);
+/* Ends in NULL; those of librdkafka's properties are first, each at its enum kafka_role. */
+extern const char *const config_sections[];
 bool config_has_section(const char *section);
 
 /* The kafka_role of a section of librdkafka's properties, -1 for another section. */
 int config_role(const char *section);
-struct properties *config_properties(struct config *config, int role);
 
 /* librdkafka's properties that have another default here: section, name, fallback and help. */
 extern const struct setting config_defaults[];

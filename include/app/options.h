@@ -52,7 +52,7 @@ struct command {
     const char *summary; /* one line */
     const char *help;    /* whole lines */
     const struct option_row *options;
-    /* The exit status: 0 fine, 1 it ran and had to stop (the last log line says why), 2 wrong
+    /* The exit status: 0 fine, 1 it ran and had to stop (the last log line has the reason), 2 wrong
      * configuration, and nothing was touched. Borrows both. */
     int (*run)(const struct config *config, const struct options *options);
 };
@@ -76,7 +76,7 @@ enum options_verdict {
     OPTIONS_SETTINGS, /* manual_settings, exit 0 */
     OPTIONS_MARKDOWN, /* manual_markdown, exit 0 */
     OPTIONS_VERSION,  /* commands_print_version, exit 0 */
-    OPTIONS_WRONG,    /* the error says why, exit 2 */
+    OPTIONS_WRONG,    /* the error has the reason, exit 2 */
 };
 
 /* Reads the command line into options, which keep argv's strings. `commands` ends in NULL. */

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 #include "app/config.h"
-#include "app/stop.h"
+#include "base/stop.h"
 #include "base/error.h"
 
 struct pipeline;

@@ -19,7 +19,6 @@ struct stats {
     struct publish_metrics publish;
     struct assignment_metrics assignment;
     struct metric *queue_depth;
-    char build_info[128]; /* labels */
 };
 
 /* Fills *stats; series whose labels are known are shown as 0 from now on. */

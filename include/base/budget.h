@@ -5,7 +5,7 @@
  *           it is let through or gives up.
  * Limits:   a thread that is let through may take more than is left: at most max_bytes are taken,
  *           plus one taking a thread.
- * Waits:    never. A thread that is refused sleeps on its alarm, which rings when it is its turn.
+ * Waits:    never. A thread that may not take sleeps on its alarm, which rings when it is its turn.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H

@@ -17,7 +17,7 @@
 #include "base/alarm.h"
 #include "base/memory.h"
 
-/* Embed one in whatever is sent; `kind` tells the receiver what it lies in. */
+/* Embed one in whatever is sent; `kind` is for the receiver: what it lies in. */
 struct inbox_item {
     struct cds_wfcq_node node;
     int kind;

@@ -8,11 +8,11 @@
  * that the limit held back.
  *
  * Threads:  any thread, at any time; lines of different threads never mix (one write a line).
- * Limits:   LOG_LINE_BYTES a line (later fields are left out, and the line says cut=true),
+ * Limits:   LOG_LINE_BYTES a line (later fields are left out, and the line has cut=true),
  *           LOG_VALUE_BYTES a value, written; LOG_BURST_LINES lines a message in
- *           LOG_WINDOW_MS, after which the next one that is written says suppressed=N.
+ *           LOG_WINDOW_MS, after which the next one that is written has suppressed=N.
  * Waits:    LOG_WAIT_MS at most for a reader of stderr that is behind; then the line is dropped,
- *           and the next one says dropped=N.
+ *           and the next one has dropped=N.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -18,8 +18,8 @@ enum { CACHE_LINE_BYTES = 64 };
 void memory_keep_freed(int memory_mb);
 
 /* For the start of main: no core dump and no debugger of the same user sees the memory, which holds
- * passwords, also in what librdkafka, hiredis and OpenSSL allocate. (RLIMIT_CORE would not do: it is
- * ignored where cores go to a program.) */
+ * passwords, also in what librdkafka, hiredis and OpenSSL allocate. (RLIMIT_CORE would not do: it
+ * is ignored where cores go to a program.) */
 void memory_keep_private(void);
 
 /* Zeroed, and on a cache line of its own, for structs that two threads share. */

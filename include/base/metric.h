@@ -64,7 +64,7 @@ struct metric_row {
 void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);
 
 /* A gauge that is always 1 and informs by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
- * ready-made, escaped by the caller. Keeps the strings. */
+ * ready-made, escaped by the caller. Keeps name and help. */
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels);
 
@@ -72,8 +72,8 @@ void metrics_add_info(struct metrics *metrics, const char *name, const char *hel
  * series that was removed comes back with the numbers it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
 
-/* Shows the series no more, e.g. when a partition is given away; its cell stays good. Nothing happens
- * if there is no such series. */
+/* Stops showing the series, if there is one, e.g. when a partition is given away; its cell stays
+ * good. */
 void metric_cell_remove(struct metric *metric, const char *label_value);
 
 /* Counter or gauge: adds n, which is not negative for a counter. */

@@ -51,7 +51,7 @@ struct setting {
     enum setting_type type;
     int min, max; /* of a number; of a text's or name's bytes */
     unsigned flags;
-    const char *fallback;       /* the default; NULL: chosen at start, and `help` says how */
+    const char *fallback;       /* the default; NULL: chosen at start, as `help` explains */
     const char *const *choices; /* in the order of the enum, NULL at the end: SETTING_WORDS */
     bool (*is_right)(const char *text); /* of a text or a name; NULL is any */
     const char *rule;                   /* what is_right asks for, in words */

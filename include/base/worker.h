@@ -54,7 +54,7 @@ bool worker_start(struct worker *worker);
 /* No step runs after it. */
 void worker_stop(struct worker *worker);
 
-/* When its last step began, of clock_ms(); a worker that steps no more is stuck. */
+/* When its last step began, of clock_ms(); a worker that no longer steps is stuck. */
 int64_t worker_heartbeat_ms(const struct worker *worker);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/inbox.h"
 #include "base/metric.h"
+#include "base/stop.h"
 #include "base/worker.h"
 #include "core/aggregate.h"
 #include "edge/redis_store.h"
@@ -33,10 +34,7 @@ struct checkpoint_options {
     const struct aggregates *aggregates;
     const struct checkpoint_metrics *metrics;
     unsigned shard_count;
-    int partition_max;
-    /* Called on this thread when counting cannot continue; keeps nothing. */
-    void (*failed)(void *context, const char *why);
-    void *context;
+    struct stop *stop; /* gets the reason when counting cannot continue */
 };
 
 struct checkpoint *checkpoint_create(const struct checkpoint_options *options);

@@ -24,7 +24,6 @@ struct count;
 
 struct count_options {
     unsigned shard;
-    int partition_max;
     uint64_t seed;
     const struct aggregates *aggregates;
     struct inbox *checkpoint;

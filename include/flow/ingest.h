@@ -21,6 +21,7 @@
 #include "base/budget.h"
 #include "base/metric.h"
 #include "base/setting.h"
+#include "base/stop.h"
 #include "base/worker.h"
 #include "core/aggregate.h"
 #include "core/cursor.h"
@@ -59,10 +60,7 @@ struct ingest_options {
     struct budget *in_hand; /* shared by all partitions: the bytes of their batches' records */
     int64_t pending_max;
     struct alarm *drained; /* rung when ingest_is_drained may have become true */
-
-    /* Called on an ingest thread when it cannot continue; keeps nothing. */
-    void (*failed)(void *context, const char *why);
-    void *context;
+    struct stop *stop;     /* gets the reason when a partition cannot continue */
 };
 
 /* What is known of a partition when it is assigned. */

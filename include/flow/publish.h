@@ -20,6 +20,7 @@
 #include "base/inbox.h"
 #include "base/metric.h"
 #include "base/setting.h"
+#include "base/stop.h"
 #include "base/worker.h"
 #include "edge/kafka_sink.h"
 
@@ -44,10 +45,7 @@ struct publish_options {
     const struct fence *fence;
     const struct publish_settings *settings;
     const struct publish_metrics *metrics;
-    int partition_max;
-    /* Called on this thread when publishing cannot continue; keeps nothing. */
-    void (*failed)(void *context, const char *why);
-    void *context;
+    struct stop *stop; /* gets the reason when publishing cannot continue */
 };
 
 struct publish *publish_create(const struct publish_options *options);

@@ -1,4 +1,4 @@
-/* generator: made-up events into a Kafka topic, at a rate.
+/* generator: made-up events into a Kafka topic, at a rate; and the two commands that do that.
  *
  * Threads:  generator_run belongs to its caller's thread, which also calls the hooks.
  * Waits:    for the rate, for room in librdkafka's queue, and in the end for acknowledgements.
@@ -14,6 +14,7 @@
 
 struct config;
 struct error;
+struct kafka_feed;
 
 enum {
     GENERATOR_TOPIC_WAIT_MS = 60000, /* for Kafka and the topic to be there */
@@ -22,7 +23,10 @@ enum {
 
 enum { GENERATOR_NOW = -1 };
 
-/* The options of `generate` and `demo`. */
+extern const struct command command_demo;
+extern const struct command command_generate;
+
+/* The options of both. */
 struct generator_plan {
     int64_t count;           /* events; 0 is forever */
     int64_t rate;            /* a second; 0 is as fast as possible */
@@ -37,24 +41,27 @@ extern const struct option_row generator_demo_options[];
  * but a counted run as fast as possible, 1 ms apart, ends now. */
 void generator_complete(struct generator_plan *plan, int64_t now_ms);
 
-/* Each may be NULL, and gets user. */
-struct generator_hooks {
+struct generator {
+    struct generator_plan plan; /* complete */
+    const struct config *config;
     /* Called every 100 ms or 1000 events: false ends the run early. It may wait, as a throttle. */
     bool (*may_go_on)(void *user, int64_t sent_count);
-    /* Called for each event, in order, once it is in librdkafka's queue. */
+    /* Called for each event, in order, once it is in librdkafka's queue; may be NULL. */
     void (*sent)(void *user, const struct event *event);
     void *user;
-};
 
-struct generator_result {
+    /* Set by generator_run. */
     int64_t sent_count;
     int64_t delivered_count; /* acknowledged by the broker */
+    /* For itself. */
+    struct kafka_feed *feed;
+    struct event_source *source;
+    int64_t start_ms; /* by clock_ms */
+    int64_t next_step_ms, next_progress_ms;
 };
 
 /* Writes the plan's events to config's input topic. False with an error when not every sent event
- * was delivered. Fills result in either case. Borrows all. */
-bool generator_run(const struct generator_plan *plan, const struct config *config,
-                   const struct generator_hooks *hooks, struct generator_result *result,
-                   struct error *error);
+ * was delivered. Borrows all. */
+bool generator_run(struct generator *generator, struct error *error);
 
 #endif

@@ -29,6 +29,7 @@ struct check {
     struct redis_store *store; /* NULL while Redis is not usable */
     struct topic_facts input;
     int bad_count;
+    struct error error; /* of the call that was made last */
 };
 
 #define say_ok(...) (printf("ok  " __VA_ARGS__), putchar('\n'))
@@ -49,9 +50,9 @@ static void check_librdkafka(struct check *check) {
 
 /* Looks at a topic, with its rights if it exists. */
 static enum topics_verdict look_at(struct check *check, const char *topic,
-                                   struct topic_facts *facts, struct error *error) {
+                                   struct topic_facts *facts) {
     const enum topics_verdict verdict =
-        kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, facts, error);
+        kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, facts, &check->error);
     if (verdict == TOPICS_OK && facts->exists)
         kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, facts);
     return verdict;
@@ -59,20 +60,19 @@ static enum topics_verdict look_at(struct check *check, const char *topic,
 
 /* False: Kafka does not answer, and need not be asked more. */
 static bool check_input(struct check *check, const char *brokers) {
-    struct error error = {""};
     const char *topic = check->config->source.topic;
     const struct topic_facts *input = &check->input;
-    const enum topics_verdict verdict = look_at(check, topic, &check->input, &error);
+    const enum topics_verdict verdict = look_at(check, topic, &check->input);
     if (verdict == TOPICS_RETRY) {
         say_bad(check,
                 "Kafka at %s does not answer (%s): see that it runs, that "
                 "kafka.bootstrap.servers and its advertised listeners can be reached from here, "
                 "and that security.protocol, user and password are right",
-                brokers, error.text);
+                brokers, check->error.text);
         return false;
     }
     if (verdict == TOPICS_REFUSED) {
-        say_bad(check, "input: %s", error.text);
+        say_bad(check, "input: %s", check->error.text);
         return true;
     }
     say_ok("Kafka at %s answers", brokers);
@@ -90,11 +90,10 @@ static bool check_input(struct check *check, const char *brokers) {
 }
 
 static void check_output(struct check *check, const char *topic) {
-    struct error error = {""};
     struct topic_facts facts;
     if (topic[0] == '\0') return;
-    if (look_at(check, topic, &facts, &error) != TOPICS_OK) {
-        say_bad(check, "output: %s", error.text);
+    if (look_at(check, topic, &facts) != TOPICS_OK) {
+        say_bad(check, "output: %s", check->error.text);
     } else if (!facts.exists) {
         say_ok("output topic %s is missing: run creates it where the broker allows it", topic);
     } else if (facts.has_rights && !facts.may_write) {
@@ -119,7 +118,6 @@ static void check_group(struct check *check) {
  * instance, so another id is tried, which the same prefixed ACL covers. */
 static void check_transactions(struct check *check) {
     const struct config *config = check->config;
-    struct error error = {""};
     char id[512];
     if (config->sink.guarantee != KAFKA_SINK_EXACTLY_ONCE) return;
     snprintf(id, sizeof id, "rollcall-%s-%s", config->source.group,
@@ -138,22 +136,22 @@ static void check_transactions(struct check *check) {
         .input_topic = config->source.topic,
         .queue_bytes = QUEUE_BYTES,
     };
-    struct kafka_sink *sink = kafka_sink_create(&options, &error);
-    if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &error) == SINK_OK) {
+    struct kafka_sink *sink = kafka_sink_create(&options, &check->error);
+    if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &check->error) == SINK_OK) {
         say_ok("transactional ids rollcall-%s-... may be used", config->source.group);
     } else {
-        say_bad(check, "%s", error.text);
+        say_bad(check, "%s", check->error.text);
     }
     kafka_sink_destroy(&sink);
 }
 
 static void check_redis_version(struct check *check) {
-    struct error error;
     char version[32];
     const struct redis_settings *redis = &check->config->redis;
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &error);
-    const bool is_known = link != NULL && redis_link_open(link, &error) &&
-                          redis_link_info(link, "redis_version:", version, sizeof version, &error);
+    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &check->error);
+    const bool is_known =
+        link != NULL && redis_link_open(link, &check->error) &&
+        redis_link_info(link, "redis_version:", version, sizeof version, &check->error);
     if (is_known && strtol(version, NULL, 10) < REDIS_MAJOR_MIN)
         say_bad(check, "Redis %s has no streams: use %d or later", version, REDIS_MAJOR_MIN);
     else if (is_known)
@@ -163,22 +161,22 @@ static void check_redis_version(struct check *check) {
 
 static void check_redis(struct check *check) {
     const struct config *config = check->config;
-    struct error warning = {""}, error = {""};
+    struct error warning = {""};
     const struct redis_store_options options = {.redis = &config->redis,
                                                 .aggregates = &check->aggregates,
                                                 .group = config->source.group,
                                                 .topic = config->source.topic,
                                                 .topic_id = check->input.id};
     aggregates_init(&check->aggregates, &config->aggregate);
-    check->store = redis_store_create(&options, &error);
+    check->store = redis_store_create(&options, &check->error);
     enum store_verdict verdict = STORE_REFUSED;
-    if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &error);
+    if (check->store != NULL) verdict = redis_store_check(check->store, &warning, &check->error);
     if (verdict == STORE_OK) {
         say_ok("Redis at %s is fit for the prefix %s%s%s", redis_store_name(check->store),
                config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
         check_redis_version(check);
     } else {
-        say_bad(check, "%s%s", error.text,
+        say_bad(check, "%s%s", check->error.text,
                 verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");
         redis_store_destroy(&check->store);
     }
@@ -211,9 +209,9 @@ static void check_partition(struct check *check, int32_t partition, int64_t publ
                             int64_t counted) {
     int64_t begin = 0, end = 0;
     char published_text[32], counted_text[32], marks[192];
-    struct error error = {""};
-    if (!kafka_source_bounds(check->source, partition, &begin, &end, KAFKA_WAIT_MS, &error)) {
-        say_bad(check, "partition %d: %s", (int)partition, error.text);
+    if (!kafka_source_bounds(check->source, partition, &begin, &end, KAFKA_WAIT_MS,
+                             &check->error)) {
+        say_bad(check, "partition %d: %s", (int)partition, check->error.text);
         return;
     }
     mark_text(published, published_text);
@@ -233,7 +231,6 @@ static void check_partition(struct check *check, int32_t partition, int64_t publ
 
 static void check_watermarks(struct check *check) {
     const size_t count = (size_t)check->input.partition_count;
-    struct error error = {""};
     struct kafka_committed *committed = memory_create(count * sizeof *committed);
     int32_t *partitions = memory_create(count * sizeof *partitions);
     int64_t *counted = memory_create(count * sizeof *counted);
@@ -241,14 +238,14 @@ static void check_watermarks(struct check *check) {
         partitions[i] = committed[i].partition = (int32_t)i;
         counted[i] = CURSOR_UNKNOWN;
     }
-    if (!kafka_source_committed(check->source, committed, count, KAFKA_WAIT_MS, &error)) {
+    if (!kafka_source_committed(check->source, committed, count, KAFKA_WAIT_MS, &check->error)) {
         say_bad(check, "%s: see that this user has the ACLs Describe and Read on the group %s",
-                error.text, check->config->source.group);
+                check->error.text, check->config->source.group);
         goto done;
     }
     if (check->store != NULL &&
-        redis_store_offsets(check->store, partitions, count, counted, &error) != STORE_OK) {
-        say_bad(check, "%s", error.text);
+        redis_store_offsets(check->store, partitions, count, counted, &check->error) != STORE_OK) {
+        say_bad(check, "%s", check->error.text);
     }
     for (size_t i = 0; i < count; i++)
         check_partition(check, committed[i].partition, committed[i].offset, counted[i]);
@@ -259,7 +256,6 @@ done:
 }
 
 static void check_kafka_and_redis(struct check *check) {
-    struct error error = {""};
     const struct config *config = check->config;
     const struct kafka_source_options options = {
         .settings = &config->source,
@@ -268,8 +264,8 @@ static void check_kafka_and_redis(struct check *check) {
         .queue_bytes = QUEUE_BYTES,
         .partition_count = 1,
     };
-    check->source = kafka_source_create(&options, &error);
-    if (check->source == NULL) say_bad(check, "%s", error.text);
+    check->source = kafka_source_create(&options, &check->error);
+    if (check->source == NULL) say_bad(check, "%s", check->error.text);
     const bool is_reached = check->source != NULL &&
                             check_input(check, kafka_conf_get(&config->kafka, "bootstrap.servers"));
     if (is_reached) {

@@ -58,8 +58,8 @@ static const struct {
     {log_setting_table, offsetof(struct config, log)},
 };
 
-/* Sections are shown in this order; the first are those of each enum kafka_role. */
-static const char *const sections[] = {"kafka", "consumer", "producer",  "instance",
+/* They are shown in this order. */
+const char *const config_sections[] = {"kafka", "consumer", "producer",  "instance",
                                        "input", "output",   "aggregate", "anomaly",
                                        "redis", "http",     "log",       NULL};
 
@@ -81,19 +81,15 @@ struct config_key config_key_find(const char *section, const char *name) {
     return key;
 }
 
-const char *config_section(size_t index) {
-    return sections[index];
-}
-
 static size_t index_of(const char *section) {
     size_t i = 0;
-    while (sections[i] != NULL && strcmp(sections[i], section) != 0)
+    while (config_sections[i] != NULL && strcmp(config_sections[i], section) != 0)
         i++;
     return i;
 }
 
 bool config_has_section(const char *section) {
-    return sections[index_of(section)] != NULL;
+    return config_sections[index_of(section)] != NULL;
 }
 
 int config_role(const char *section) {
@@ -101,18 +97,12 @@ int config_role(const char *section) {
     return i <= KAFKA_PRODUCER ? (int)i : -1;
 }
 
-struct properties *config_properties(struct config *config, int role) {
-    return role == KAFKA_BOTH       ? &config->kafka
-           : role == KAFKA_CONSUMER ? &config->consumer
-                                    : &config->producer;
-}
-
 /* --- defaults --------------------------------------------------------------------------------- */
 
 static void fill_kafka(struct config *config) {
     const bool is_classic = kafka_conf_is_classic(&config->kafka, &config->consumer);
     for (const struct setting *item = config_defaults; item->section != NULL; item++) {
-        struct properties *own = config_properties(config, config_role(item->section));
+        struct properties *own = &config->by_role[config_role(item->section)];
         if ((item->flags & CONFIG_CLASSIC_ONLY) != 0 && !is_classic) continue;
         if (kafka_conf_get(&config->kafka, item->name) != NULL) continue;
         if (kafka_conf_get(own, item->name) != NULL) continue;
@@ -241,12 +231,11 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
     struct error why;
     const bool is_transactional =
         role == KAFKA_PRODUCER && config->sink.guarantee == KAFKA_SINK_EXACTLY_ONCE;
-    if (kafka_conf_try(&config->kafka, config_properties(config, role), role, is_transactional,
-                       &why))
+    if (kafka_conf_try(&config->kafka, &config->by_role[role], role, is_transactional, &why))
         return true;
     const char *place = config_sources_place_named(sources, why.text);
     if (place != NULL) return error_set(error, "%s: %s", place, why.text);
-    return error_set(error, "[kafka] and [%s]: %s", sections[role], why.text);
+    return error_set(error, "[kafka] and [%s]: %s", config_sections[role], why.text);
 }
 
 static bool check(const struct config_sources *sources, struct error *error) {
@@ -296,25 +285,20 @@ static void print_key(const struct config *config, const struct config_key *key,
     fputc('\n', out);
 }
 
-static void print_properties(const struct properties *properties, FILE *out) {
-    for (size_t i = 0; i < properties->count; i++) {
-        const struct property *property = &properties->items[i];
-        fprintf(out, "%s = %s\n", property->name,
-                kafka_names_is_secret(property->name) ? "***" : property->value);
-    }
-}
-
 void config_print(const struct config *config, FILE *out) {
-    const struct properties *const properties[] = {&config->kafka, &config->consumer,
-                                                   &config->producer};
+    const struct properties none = {0};
     const char *section;
     struct config_key key;
-    for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
-        const int role = config_role(section);
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
+        const struct properties *properties = s <= KAFKA_PRODUCER ? &config->by_role[s] : &none;
         fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", section);
         for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
             if (strcmp(key.setting->section, section) == 0) print_key(config, &key, out);
         }
-        if (role >= 0) print_properties(properties[role], out);
+        for (size_t i = 0; i < properties->count; i++) {
+            const struct property *property = &properties->items[i];
+            fprintf(out, "%s = %s\n", property->name,
+                    kafka_names_is_secret(property->name) ? "***" : property->value);
+        }
     }
 }

@@ -80,12 +80,11 @@ static bool note(struct config_sources *sources, const struct config_given *give
 }
 
 static bool reject_section(const struct config_given *given, struct error *error) {
-    const char *known;
     if (given->section[0] == '\0')
         return error_set(error, "%s: a key before any [section]", given->place);
     struct nearest nearest = nearest_to(given->section);
-    for (size_t i = 0; (known = config_section(i)) != NULL; i++)
-        nearest_offer(&nearest, known);
+    for (size_t i = 0; config_sections[i] != NULL; i++)
+        nearest_offer(&nearest, config_sections[i]);
     return error_set(error, "%s: unknown section [%s]%s", given->place, given->section,
                      nearest_hint(&nearest, "[", "]"));
 }
@@ -125,7 +124,7 @@ static bool take_value(struct config_sources *sources, const struct config_given
     if (!kafka_conf_check((enum kafka_role)role, given->name, value, &why))
         return error_set(error, "%s: %s.%s", given->place, given->section, why.text);
     if (!note(sources, given, error)) return false;
-    kafka_conf_put(config_properties(config, role), given->name, value);
+    kafka_conf_put(&config->by_role[role], given->name, value);
     return true;
 }
 

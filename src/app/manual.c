@@ -85,7 +85,7 @@ void manual_settings(FILE *out) {
     fputs("Each setting with its default. [kafka] takes any other property of librdkafka too, for\n"
           "both clients, [consumer] and [producer] any of that client.\n",
           out);
-    for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
         fprintf(out, "\n[%s]\n", section);
         each_key(section, print_setting, out);
     }
@@ -118,7 +118,7 @@ static void print_row(const struct setting *setting, FILE *out) {
 void manual_markdown(FILE *out) {
     const char *section;
     fputs(MANUAL_HEADING, out);
-    for (size_t s = 0; (section = config_section(s)) != NULL; s++) {
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
         fprintf(out,
                 "\n### [%s]\n\n| key | default | allowed | reloadable | |\n"
                 "| --- | --- | --- | --- | --- |\n",

@@ -223,9 +223,7 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
         .aggregates = &pipeline->aggregates,
         .metrics = &pipeline->stats.checkpoint,
         .shard_count = (unsigned)config->instance.shards,
-        .partition_max = FENCE_PARTITIONS_MAX,
-        .failed = stop_fail,
-        .context = pipeline->stop,
+        .stop = pipeline->stop,
     };
     const struct publish_options publish = {
         .sink = pipeline->sink,
@@ -233,16 +231,13 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
         .fence = &pipeline->fence,
         .settings = &config->publish,
         .metrics = &pipeline->stats.publish,
-        .partition_max = FENCE_PARTITIONS_MAX,
-        .failed = stop_fail,
-        .context = pipeline->stop,
+        .stop = pipeline->stop,
     };
     pipeline->checkpoint = checkpoint_create(&checkpoint);
     bool is_good = checkpoint_start(pipeline->checkpoint);
     for (int s = 0; is_good && s < config->instance.shards; s++) {
         const struct count_options count = {
             .shard = (unsigned)s,
-            .partition_max = FENCE_PARTITIONS_MAX,
             .seed = pipeline->seed,
             .aggregates = &pipeline->aggregates,
             .checkpoint = checkpoint_inbox(pipeline->checkpoint),
@@ -288,8 +283,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .in_hand = &pipeline->in_hand,
                 .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
                 .drained = pipeline->stop->alarm,
-                .failed = stop_fail,
-                .context = pipeline->stop,
+                .stop = pipeline->stop,
             },
     };
     for (int d = 0; d < config->aggregate.dimensions.count; d++)

@@ -9,7 +9,7 @@
 #include "app/commands.h"
 #include "app/config.h"
 #include "app/pipeline.h"
-#include "app/stop.h"
+#include "base/stop.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/worker.h"

@@ -19,9 +19,10 @@ void stats_create(struct stats *stats) {
     metrics_add_table(metrics, checkpoint_metric_table, &stats->checkpoint);
     metrics_add_table(metrics, assignment_metric_table, &stats->assignment);
     metrics_add_table(metrics, own_table, stats);
-    snprintf(stats->build_info, sizeof stats->build_info, "version=\"%s\",librdkafka=\"%s\"",
-             ROLLCALL_VERSION, kafka_names_version());
-    metrics_add_info(metrics, "rollcall_build_info", "Versions of this build.", stats->build_info);
+    char labels[128];
+    snprintf(labels, sizeof labels, "version=\"%s\",librdkafka=\"%s\"", ROLLCALL_VERSION,
+             kafka_names_version());
+    metrics_add_info(metrics, "rollcall_build_info", "Versions of this build.", labels);
 }
 
 void stats_destroy(struct stats *stats) {

@@ -2,8 +2,8 @@
  * its address; everything else, the lists of series and whether one is shown, changes under the
  * registry's lock. Cells are never freed before the registry, so an address can not go stale.
  *
- * All orders are relaxed: a number says nothing about other memory, and no code acts on two of them
- * together. */
+ * All orders are relaxed: a number implies nothing about other memory, and no code acts on two of
+ * them together. */
 #include "base/metric.h"
 
 #include <assert.h>

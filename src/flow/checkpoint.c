@@ -9,6 +9,7 @@
 
 #include "base/clamp.h"
 #include "base/clock.h"
+#include "base/fence.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "flow/batch.h"
@@ -28,8 +29,8 @@ struct checkpoint {
     struct checkpoint_options options;
     struct worker worker;
     bool has_given_up;
-    struct epoch **epochs; /* by partition */
-    int32_t *ready;        /* partitions whose epoch is whole */
+    struct epoch *epochs[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
+    int32_t ready[FENCE_PARTITIONS_MAX];        /* partitions whose epoch is whole */
     size_t ready_count;
     struct store_call *calls; /* of one round trip */
     size_t call_capacity;
@@ -59,10 +60,6 @@ struct checkpoint *checkpoint_create(const struct checkpoint_options *options) {
     checkpoint->options = *options;
     worker_init(&checkpoint->worker, "checkpoint", checkpoint_step, checkpoint);
     inbox_init(&checkpoint->inbox, &checkpoint->worker.alarm);
-    size_t partitions = (size_t)options->partition_max;
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    checkpoint->epochs = memory_create(partitions * sizeof *checkpoint->epochs);
-    checkpoint->ready = memory_create(partitions * sizeof *checkpoint->ready);
     atomic_store(&checkpoint->is_reachable, true);
     return checkpoint;
 }
@@ -195,7 +192,7 @@ static void store_ready(struct checkpoint *checkpoint) {
         is_good = false;
         if (call->verdict == STORE_REFUSED && !checkpoint->has_given_up) {
             checkpoint->has_given_up = true;
-            checkpoint->options.failed(checkpoint->options.context, error.text);
+            stop_fail(checkpoint->options.stop, error.text);
         }
     }
     if (is_good) {
@@ -225,7 +222,7 @@ bool checkpoint_start(struct checkpoint *checkpoint) {
 void checkpoint_stop(struct checkpoint *checkpoint) {
     worker_stop(&checkpoint->worker);
     take_mail(checkpoint);
-    for (int p = 0; p < checkpoint->options.partition_max; p++) {
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         if (checkpoint->epochs[p] != NULL) close_epoch(checkpoint, p, false);
     }
 }
@@ -233,10 +230,8 @@ void checkpoint_stop(struct checkpoint *checkpoint) {
 void checkpoint_destroy(struct checkpoint **checkpoint) {
     if (*checkpoint == NULL) return;
     checkpoint_stop(*checkpoint);
-    for (int p = 0; p < (*checkpoint)->options.partition_max; p++)
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++)
         free((*checkpoint)->epochs[p]);
-    free((*checkpoint)->epochs);
-    free((*checkpoint)->ready);
     free((*checkpoint)->calls);
     inbox_fini(&(*checkpoint)->inbox);
     free(*checkpoint);

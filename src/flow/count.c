@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/fence.h"
 #include "base/memory.h"
 #include "flow/batch.h"
 
@@ -18,7 +19,7 @@ struct count {
     struct count_options options;
     struct worker worker;
     struct tally *tally;
-    struct pending **pending; /* by partition; made when first needed */
+    struct pending *pending[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
     struct inbox inbox;
 };
 
@@ -29,8 +30,6 @@ struct count *count_create(const struct count_options *options) {
     snprintf(name, sizeof name, "count-%u", options->shard);
     worker_init(&count->worker, name, count_step, count);
     inbox_init(&count->inbox, &count->worker.alarm);
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    count->pending = memory_create((size_t)options->partition_max * sizeof *count->pending);
     count->tally = tally_create(options->aggregates, options->seed);
     return count;
 }
@@ -48,7 +47,7 @@ const struct worker *count_worker(const struct count *count) {
 }
 
 static struct pending *pending_of(struct count *count, int32_t partition) {
-    assert(partition >= 0 && partition < count->options.partition_max);
+    assert(partition >= 0 && partition < FENCE_PARTITIONS_MAX);
     struct pending **place = &count->pending[partition];
     if (*place == NULL) *place = memory_create(sizeof **place);
     return *place;
@@ -122,12 +121,11 @@ void count_stop(struct count *count) {
 void count_destroy(struct count **count) {
     if (*count == NULL) return;
     count_stop(*count);
-    for (int p = 0; p < (*count)->options.partition_max; p++) {
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         if ((*count)->pending[p] == NULL) continue;
         delta_release(&(*count)->pending[p]->delta);
         free((*count)->pending[p]);
     }
-    free((*count)->pending);
     tally_destroy(&(*count)->tally);
     inbox_fini(&(*count)->inbox);
     free(*count);

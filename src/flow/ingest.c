@@ -133,7 +133,7 @@ const struct worker *ingest_worker(const struct ingest *ingest) {
 
 static void give_up(struct ingest *ingest, const char *why) {
     ingest->has_given_up = true;
-    ingest->options->failed(ingest->options->context, why);
+    stop_fail(ingest->options->stop, why);
 }
 
 static void report(struct ingest *ingest, const struct cursor_finding *finding,

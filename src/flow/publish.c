@@ -49,8 +49,8 @@ struct publish {
     int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
     int64_t retry_at_ms;
 
-    struct share **shares;           /* by partition; made when first needed */
-    struct kafka_committed *members; /* partitions in the transaction */
+    struct share *shares[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
+    struct kafka_committed *members;            /* partitions in the transaction */
     size_t member_count, member_capacity;
     bool is_open; /* also after it failed, up to the end of ASKS */
     bool is_urgent;
@@ -84,8 +84,6 @@ struct publish *publish_create(const struct publish_options *options) {
     publish->options = *options;
     worker_init(&publish->worker, "publish", publish_step, publish);
     inbox_init(&publish->inbox, &publish->worker.alarm);
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    publish->shares = memory_create((size_t)options->partition_max * sizeof *publish->shares);
     return publish;
 }
 
@@ -124,13 +122,13 @@ static void try_again(struct publish *publish, const struct error *why) {
 
 static void give_up(struct publish *publish, const char *why) {
     publish->has_given_up = true;
-    publish->options.failed(publish->options.context, why);
+    stop_fail(publish->options.stop, why);
 }
 
 /* --- the end of a transaction that failed ----------------------------------------------------- */
 
 static struct share *share_of(struct publish *publish, int32_t partition) {
-    assert(partition >= 0 && partition < publish->options.partition_max);
+    assert(partition >= 0 && partition < FENCE_PARTITIONS_MAX);
     struct share **place = &publish->shares[partition];
     if (*place == NULL) *place = memory_create(sizeof **place);
     return *place;
@@ -434,9 +432,8 @@ void publish_stop(struct publish *publish) {
 void publish_destroy(struct publish **publish) {
     if (*publish == NULL) return;
     publish_stop(*publish);
-    for (int p = 0; p < (*publish)->options.partition_max; p++)
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++)
         free((*publish)->shares[p]);
-    free((*publish)->shares);
     free((*publish)->members);
     inbox_fini(&(*publish)->inbox);
     free(*publish);

@@ -19,7 +19,6 @@
 #include "edge/kafka_mock.h"
 #include "edge/redis_link.h"
 #include "tools/child.h"
-#include "tools/commands.h"
 #include "tools/demo_counts.h"
 #include "tools/generator.h"
 
@@ -38,7 +37,7 @@ enum {
 
 struct demo {
     const struct options *options;
-    struct generator_plan plan;
+    struct generator generator;
     struct config config; /* borrowed, with the demo's own broker in it */
     struct kafka_mock *mock;
     struct redis_link *link;
@@ -194,7 +193,7 @@ static bool look_after(struct demo *demo, int64_t sent_count) {
     if (now_ms >= demo->next_progress_ms) {
         demo->next_progress_ms = now_ms + PROGRESS_MS;
         printf("  %9" PRId64 " of %" PRId64 " events generated, %9" PRId64 " counted\n", sent_count,
-               demo->plan.count, demo->counted);
+               demo->generator.plan.count, demo->counted);
         fflush(stdout);
     }
     return true;
@@ -221,14 +220,13 @@ static void note_sent(void *user, const struct event *event) {
 }
 
 static bool generate(struct demo *demo) {
-    const struct generator_hooks hooks = {.may_go_on = may_go_on, .sent = note_sent, .user = demo};
-    struct generator_result result;
+    struct generator *generator = &demo->generator;
     struct error error = {""};
-    generator_complete(&demo->plan, clock_wall_ms());
-    const bool is_right = generator_run(&demo->plan, &demo->config, &hooks, &result, &error);
+    generator_complete(&generator->plan, clock_wall_ms());
+    const bool is_right = generator_run(generator, &error);
     if (demo->has_failed) return false;
     if (!is_right) return error_set(&demo->error, "the generator: %s", error.text);
-    return wait_for_counts(demo, result.sent_count, 0);
+    return wait_for_counts(demo, generator->sent_count, 0);
 }
 
 static bool end_run(struct demo *demo) {
@@ -240,7 +238,7 @@ static bool end_run(struct demo *demo) {
 
 static void print_lines(const struct demo *demo) {
     char day[LOGIN_DAY_BYTES];
-    login_day_format(demo->plan.event.start_ms / 60000, day);
+    login_day_format(demo->generator.plan.event.start_ms / 60000, day);
     printf("\nRead them from Redis, which runs on:\n\n"
            "  redis-cli -p %1$d ZREVRANGE '%2$s:device_type_counts' 0 9 WITHSCORES\n"
            "  redis-cli -p %1$d ZREVRANGE '%2$s:locale_counts' 0 9 WITHSCORES\n"
@@ -294,9 +292,14 @@ static bool end_early(struct demo *demo) {
 }
 
 static int run(const struct config *config, const struct options *options) {
-    struct demo demo = {.options = options,
-                        .plan = *(const struct generator_plan *)(const void *)options->own,
-                        .config = *config};
+    struct demo demo = {
+        .options = options,
+        .config = *config,
+        .generator = {.plan = *(const struct generator_plan *)(const void *)options->own,
+                      .config = &demo.config,
+                      .may_go_on = may_go_on,
+                      .sent = note_sent,
+                      .user = &demo}};
     /* The generator gets the broker's address alone: passwords and limits are for another one. */
     demo.config.kafka = demo.config.producer = (struct properties){0};
     delta_init(&demo.expected);

@@ -14,20 +14,8 @@
 #include "base/log.h"
 #include "base/setting.h"
 #include "edge/kafka_feed.h"
-#include "tools/commands.h"
 
 enum { STEP_EVENTS = 1000, STEP_MS = 100, PACE_MS = 5, PROGRESS_MS = 5000, LOOK_MS = 1000 };
-
-struct run {
-    const struct generator_plan *plan;
-    const struct generator_hooks *hooks;
-    struct kafka_feed *feed;
-    struct event_source *source;
-    int64_t start_ms; /* by clock_ms */
-    int64_t next_step_ms;
-    int64_t next_progress_ms;
-    int64_t sent_count;
-};
 
 /* --- options ---------------------------------------------------------------------------------- */
 
@@ -123,12 +111,12 @@ void generator_complete(struct generator_plan *plan, int64_t now_ms) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static bool may_go_on(const struct run *run) {
-    return run->hooks->may_go_on(run->hooks->user, run->sent_count);
+static bool may_go_on(const struct generator *run) {
+    return run->may_go_on(run->user, run->sent_count);
 }
 
 /* Waits for Kafka and the topic; as long as the hook wants. */
-static bool find_topic(struct run *run, struct error *error) {
+static bool find_topic(struct generator *run, struct error *error) {
     const int64_t deadline_ms = clock_ms() + GENERATOR_TOPIC_WAIT_MS;
     while (kafka_feed_look(run->feed, LOOK_MS, error) != KAFKA_FEED_GO_ON) {
         if (!may_go_on(run)) return true;
@@ -140,7 +128,7 @@ static bool find_topic(struct run *run, struct error *error) {
 }
 
 /* Sends one event, and waits while there is no room for it. */
-static bool send_next(struct run *run, struct error *error) {
+static bool send_next(struct generator *run, struct error *error) {
     struct event event;
     event_next(run->source, &event);
     for (;;) {
@@ -148,7 +136,7 @@ static bool send_next(struct run *run, struct error *error) {
             kafka_feed_send(run->feed, event.value, event.value_bytes, event.timestamp_ms, error)) {
         case KAFKA_FEED_GO_ON:
             run->sent_count++;
-            if (run->hooks->sent != NULL) run->hooks->sent(run->hooks->user, &event);
+            if (run->sent != NULL) run->sent(run->user, &event);
             return true;
         case KAFKA_FEED_WAIT:
             kafka_feed_poll(run->feed, STEP_MS);
@@ -161,8 +149,8 @@ static bool send_next(struct run *run, struct error *error) {
 }
 
 /* Unless the caller follows every event and reports progress itself. */
-static void report_progress(struct run *run, int64_t now_ms) {
-    if (run->hooks->sent != NULL || now_ms < run->next_progress_ms) return;
+static void report_progress(struct generator *run, int64_t now_ms) {
+    if (run->sent != NULL || now_ms < run->next_progress_ms) return;
     run->next_progress_ms = now_ms + PROGRESS_MS;
     log_info("generating", log_int("sent", run->sent_count),
              log_int("delivered", kafka_feed_delivered(run->feed)),
@@ -170,15 +158,15 @@ static void report_progress(struct run *run, int64_t now_ms) {
 }
 
 /* How many events are due by now. */
-static int64_t due_count(const struct run *run, int64_t now_ms) {
-    const struct generator_plan *plan = run->plan;
+static int64_t due_count(const struct generator *run, int64_t now_ms) {
+    const struct generator_plan *plan = &run->plan;
     const int64_t end = plan->count > 0 ? plan->count : INT64_MAX;
     if (plan->rate == 0) return end;
     return clamp((now_ms - run->start_ms) * plan->rate / 1000 + 1, 0, end);
 }
 
-static bool send_all(struct run *run, struct error *error) {
-    const struct generator_plan *plan = run->plan;
+static bool send_all(struct generator *run, struct error *error) {
+    const struct generator_plan *plan = &run->plan;
     run->start_ms = clock_ms();
     run->next_progress_ms = run->start_ms + PROGRESS_MS;
     while (plan->count == 0 || run->sent_count < plan->count) {
@@ -199,7 +187,7 @@ static bool send_all(struct run *run, struct error *error) {
     return true;
 }
 
-static bool run_with_feed(struct run *run, struct error *error) {
+static bool run_with_feed(struct generator *run, struct error *error) {
     if (!find_topic(run, error) || !send_all(run, error)) return false;
     const int left = kafka_feed_flush(run->feed, GENERATOR_FLUSH_MS);
     if (kafka_feed_failed(run->feed, error) > 0) return false;
@@ -207,19 +195,15 @@ static bool run_with_feed(struct run *run, struct error *error) {
                                   GENERATOR_FLUSH_MS / 1000);
 }
 
-bool generator_run(const struct generator_plan *plan, const struct config *config,
-                   const struct generator_hooks *hooks, struct generator_result *result,
-                   struct error *error) {
+bool generator_run(struct generator *run, struct error *error) {
+    const struct config *config = run->config;
     assert(error != NULL);
-    struct run run = {.plan = plan, .hooks = hooks};
-    *result = (struct generator_result){0};
-    run.source = event_source_create(&plan->event);
-    run.feed = kafka_feed_create(&config->kafka, &config->producer, config->source.topic, error);
-    const bool is_right = run.feed != NULL && run_with_feed(&run, error);
-    result->sent_count = run.sent_count;
-    if (run.feed != NULL) result->delivered_count = kafka_feed_delivered(run.feed);
-    kafka_feed_destroy(&run.feed);
-    event_source_destroy(&run.source);
+    run->source = event_source_create(&run->plan.event);
+    run->feed = kafka_feed_create(&config->kafka, &config->producer, config->source.topic, error);
+    const bool is_right = run->feed != NULL && run_with_feed(run, error);
+    if (run->feed != NULL) run->delivered_count = kafka_feed_delivered(run->feed);
+    kafka_feed_destroy(&run->feed);
+    event_source_destroy(&run->source);
     return is_right;
 }
 
@@ -232,19 +216,18 @@ static bool is_wanted(void *user, int64_t sent_count) {
 }
 
 static int generate(const struct config *config, const struct options *options) {
-    const struct generator_hooks hooks = {.may_go_on = is_wanted};
-    struct generator_plan plan = *(const struct generator_plan *)(const void *)options->own;
-    struct generator_result result;
+    struct generator run = {.plan = *(const struct generator_plan *)(const void *)options->own,
+                            .config = config,
+                            .may_go_on = is_wanted};
     struct error error = {""};
-    generator_complete(&plan, clock_wall_ms());
+    generator_complete(&run.plan, clock_wall_ms());
     commands_catch_signals(true);
     const int64_t start_ms = clock_ms();
-    const bool is_right = generator_run(&plan, config, &hooks, &result, &error);
+    const bool is_right = generator_run(&run, &error);
     const double seconds = (double)(clock_ms() - start_ms) / 1000;
-    log_info("generated", log_text("topic", config->source.topic),
-             log_int("sent", result.sent_count), log_int("delivered", result.delivered_count),
-             log_float("seconds", seconds),
-             log_float("per_second", seconds > 0 ? (double)result.delivered_count / seconds : 0));
+    log_info("generated", log_text("topic", config->source.topic), log_int("sent", run.sent_count),
+             log_int("delivered", run.delivered_count), log_float("seconds", seconds),
+             log_float("per_second", seconds > 0 ? (double)run.delivered_count / seconds : 0));
     if (!is_right) log_error("not every event was delivered", log_text("reason", error.text));
     return is_right ? 0 : 1;
 }

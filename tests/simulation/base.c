@@ -50,6 +50,7 @@ static void hear(const char *message, const struct log_field *fields) {
     for (size_t i = 0; cause != NULL && i < sizeof causes / sizeof *causes; i++) {
         if (strcmp(cause->as_text, causes[i].cause) == 0) befalls(causes[i].event);
     }
+    world.is_drain_aborted |= cause != NULL && world.stage >= STAGE_BUSY;
     if (lost != NULL) {
         befalls(EVENT_GAP);
         world.lost_records += lost->as_int;

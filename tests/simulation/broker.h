@@ -29,6 +29,7 @@ struct member {
     unsigned claims;        /* partitions that it said it owns, as bits */
     int claimed_generation; /* the generation in which it was given them */
     unsigned assigned;
+    int generation;  /* the last in which it took part */
     bool has_joined; /* the rebalance that is under way */
     int64_t seen_us;
 };

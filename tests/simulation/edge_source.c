@@ -50,6 +50,17 @@ static void learn(struct kafka_source *source, const struct member *member) {
     wants(source);
 }
 
+/* All is lost: the group shared out without this member. */
+static void lose(struct kafka_source *source, const char *why) {
+    trace("%s: all is lost", why);
+    source->generation = -1;
+    source->is_lost = true;
+    source->to_give = source->to_take = 0;
+    source->is_joined = false;
+    if (source->open_event == SOURCE_QUIET) source->to_take = source->held;
+    wants(source);
+}
+
 /* Another process has the id of this static member, or the group expelled this one. */
 static void be_gone(struct kafka_source *source) {
     for (int i = 0; source->static_id >= 0 && i < broker.group.count; i++) {
@@ -69,12 +80,13 @@ static void be_gone(struct kafka_source *source) {
         source->must_join = true;
         return;
     }
-    trace("was expelled: all is lost");
-    source->is_lost = true;
-    source->to_give = source->to_take = 0;
-    source->is_joined = false;
-    if (source->open_event == SOURCE_QUIET) source->to_take = source->held;
-    wants(source);
+    lose(source, "was expelled");
+}
+
+/* A static member that does not join in time stays a member, and its generation is over. */
+static bool has_missed_generation(const struct kafka_source *source, const struct member *member) {
+    return source->generation != -1 && !source->is_lost && !member->has_joined &&
+           member->generation != broker.group.generation;
 }
 
 static void serve_group(struct kafka_source *source) {
@@ -84,6 +96,8 @@ static void serve_group(struct kafka_source *source) {
         return;
     }
     if (member != NULL) member->seen_us = world.now_us;
+    if (member != NULL && has_missed_generation(source, member))
+        lose(source, "did not join in time");
     if (is_busy(source)) return;
     if (source->is_lost) { /* nothing is held any more */
         source->is_lost = false;

@@ -57,6 +57,8 @@ int group_join(int id, int static_id, unsigned claims, int claimed_generation) {
         member->claims = claims;
         member->claimed_generation = claimed_generation;
         member->has_joined = true;
+    } else { /* nothing has changed: it goes on with what it has */
+        member->generation = group->generation;
     }
     member->seen_us = world.now_us;
     return member->id;
@@ -120,7 +122,8 @@ static void end_rebalance(void) {
     group->is_moving = false;
     share_out();
     for (int i = 0; i < group->count; i++) {
-        const struct member *member = &group->members[i];
+        struct member *member = &group->members[i];
+        if (member->has_joined) member->generation = group->generation;
         trace("group: generation %d gives member %d %s", group->generation, member->id,
               partition_names(member->assigned));
     }

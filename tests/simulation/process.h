@@ -17,7 +17,7 @@
 
 #include "app/config.h"
 #include "app/pipeline.h"
-#include "app/stop.h"
+#include "base/stop.h"
 #include "base/worker.h"
 #include "world.h"
 

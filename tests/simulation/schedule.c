@@ -118,7 +118,7 @@ void worker_init(struct worker *worker, const char *name, worker_step *step, voi
 
 /* Some are slow, and a few very slow. */
 static uint32_t sloth(void) {
-    if (one_in(20)) return 1 + roll(100);
+    if (one_in(12)) return 1 + roll(300);
     return one_in(3) ? 1 + roll(8) : 1;
 }
 
@@ -287,6 +287,17 @@ static void pass_time(int64_t to_us) {
     processes_tick();
 }
 
+/* Any of them; those of slow tasks seldom, so it can be none. */
+static const struct choice *choose(const struct choice choices[], uint32_t count) {
+    for (int i = 0; i < 4; i++) {
+        const uint32_t number = roll(count);
+        const struct choice *choice = &choices[number];
+        world.history = (world.history ^ number ^ (uint64_t)world.now_us) * UINT64_C(1099511628211);
+        if (choice->task == NULL || one_in(choice->task->sloth)) return choice;
+    }
+    return NULL;
+}
+
 static void run(void) {
     struct choice choices[PROCESSES * (WORKERS_MAX + 1) + STACKS];
     while (world.stage != STAGE_OVER) {
@@ -300,10 +311,8 @@ static void run(void) {
             pass_time(next_us());
             continue;
         }
-        const uint32_t number = roll((uint32_t)count);
-        const struct choice *choice = &choices[number];
-        world.history = (world.history ^ number ^ (uint64_t)world.now_us) * UINT64_C(1099511628211);
-        if (choice->task == NULL || one_in(choice->task->sloth)) go_on(choice);
+        const struct choice *choice = choose(choices, (uint32_t)count);
+        if (choice != NULL) go_on(choice);
         /* Nothing may follow here: a stack that was left in go_on must enter the loop as a new one. */
     }
 }

@@ -108,7 +108,9 @@ static void make_plan(struct plan *plan) {
 
 void simulation_init(const struct simulation_options *options) {
     simulation_options = *options;
-    mallopt(M_PERTURB, 0x5A); /* what is used after it was freed is noticed */
+    mallopt(M_PERTURB, 0x5A);             /* what is used after it was freed is noticed */
+    mallopt(M_TRIM_THRESHOLD, 256 << 20); /* and what was freed is kept for the next schedule */
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
     records_init();
 }
 

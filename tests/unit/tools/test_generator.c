@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "tools/commands.h"
 
 static const struct command *const commands[] = {&command_demo, &command_generate, NULL};
 

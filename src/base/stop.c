@@ -1,4 +1,4 @@
-#include "app/stop.h"
+#include "base/stop.h"
 
 void stop_init(struct stop *stop, struct alarm *alarm) {
     *stop = (struct stop){.alarm = alarm};
@@ -14,8 +14,7 @@ void stop_ask(struct stop *stop, int signal) {
     alarm_ring(stop->alarm);
 }
 
-void stop_fail(void *context, const char *why) {
-    struct stop *stop = context;
+void stop_fail(struct stop *stop, const char *why) {
     pthread_mutex_lock(&stop->lock);
     if (!atomic_load(&stop->has_failed)) error_set(&stop->failure, "%s", why);
     atomic_store(&stop->has_failed, true);

@@ -5,8 +5,8 @@
  * Owns:     the first reason that a thread gave.
  * Waits:    never.
  */
-#ifndef APP_STOP_H
-#define APP_STOP_H
+#ifndef BASE_STOP_H
+#define BASE_STOP_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,8 +30,8 @@ void stop_fini(struct stop *stop);
 /* A signal asks for the end. */
 void stop_ask(struct stop *stop, int signal);
 
-/* A thread cannot continue; `context` is a struct stop. The first reason is kept; borrows why. */
-void stop_fail(void *context, const char *why);
+/* A thread cannot continue. The first reason is kept; borrows why. */
+void stop_fail(struct stop *stop, const char *why);
 
 /* True after a signal or a failure. */
 bool stop_is_asked(const struct stop *stop);
