@@ -20,8 +20,10 @@ const struct setting instance_setting_table[] = {
                  "an id has letters, digits, '.', '_' and '-'", 0,
                  "name of this instance in Kafka; if set, a restart moves no partitions; "
                  "random by default"),
-    SETTING_NUMBER(struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
-                   "threads that count; as many as there are cores unless set"),
+    SETTING_NUMBER(
+        struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
+        "threads that count; unless set, as many as the process may use cores (affinity, "
+        "cgroup quota)"),
     SETTING_NUMBER(struct instance_settings, memory_mb, "instance", "memory_mb", 64, 65536, "256",
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
@@ -156,6 +158,12 @@ __attribute__((format(printf, 5, 6))) static bool reject(const struct config_sou
     return error_set(error, "%s: %s.%s %s", place_of(sources, section, key), section, key, why);
 }
 
+static bool check_dimensions(const struct config_sources *sources, struct error *error) {
+    struct error why;
+    if (aggregates_check(&sources->config->aggregate, &why)) return true;
+    return reject(sources, "aggregate", "dimensions", error, "%s", why.text);
+}
+
 static bool check_topics(const struct config_sources *sources, struct error *error) {
     const char *input = sources->config->source.topic;
     const struct kafka_sink_settings *sink = &sources->config->sink;
@@ -239,9 +247,10 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
 }
 
 static bool check(const struct config_sources *sources, struct error *error) {
-    return check_topics(sources, error) && check_transaction(sources, error) &&
-           check_drain(sources, error) && check_heartbeat(sources, error) &&
-           check_redis(sources, error) && check_client(sources, KAFKA_CONSUMER, error) &&
+    return check_topics(sources, error) && check_dimensions(sources, error) &&
+           check_transaction(sources, error) && check_drain(sources, error) &&
+           check_heartbeat(sources, error) && check_redis(sources, error) &&
+           check_client(sources, KAFKA_CONSUMER, error) &&
            check_client(sources, KAFKA_PRODUCER, error);
 }
 

@@ -144,6 +144,9 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
             ENV("ROLLCALL_OUTPUT_REJECTED_TOPIC=user-login"));
     REFUSED("rejected_topic is the same as output.topic",
             X("output.rejected_topic=processed-user-login"));
+    REFUSED(
+        "-X aggregate.dimensions: aggregate.dimensions names locale and Locale|Logins by Locale",
+        X("aggregate.dimensions=locale,Locale"));
     REFUSED("-X output.commit_ms: |below the producer's transaction.timeout.ms",
             X("output.commit_ms=10000"));
     REFUSED("-X output.commit_ms: |transaction.timeout.ms",
