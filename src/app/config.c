@@ -9,6 +9,7 @@
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/clamp.h"
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/redis_link.h"
@@ -128,7 +129,7 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         config->instance.id = memory_text(text);
     }
     if (config->instance.shards == 0) {
-        config->instance.shards = (int)clamp(sysconf(_SC_NPROCESSORS_ONLN), 1, SHARDS_MAX);
+        config->instance.shards = (int)clamp(cores_usable(), 1, SHARDS_MAX);
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
