@@ -23,8 +23,8 @@ struct field {
     enum field_kind kind;
     union {
         struct slice text; /* FIELD_TEXT */
-        int64_t whole;          /* FIELD_WHOLE */
-        double number;          /* FIELD_NUMBER */
+        int64_t whole;     /* FIELD_WHOLE */
+        double number;     /* FIELD_NUMBER */
     };
 };
 

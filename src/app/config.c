@@ -29,16 +29,19 @@ const struct setting instance_setting_table[] = {
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
 
+/* librdkafka's properties that have another default here. A flag of theirs: only with
+ * group.protocol=classic; else the broker decides. */
+enum { CLASSIC_ONLY = 1 << 8 };
 #define PROPERTY(section_, name_, fallback_, flags_, help_)                                        \
     {                                                                                              \
         .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
         .help = (help_)                                                                            \
     }
-const struct setting config_defaults[] = {
+static const struct setting defaults[] = {
     PROPERTY("kafka", "bootstrap.servers", "localhost:9092", 0, "the brokers to ask first"),
-    PROPERTY("consumer", "session.timeout.ms", "10000", CONFIG_CLASSIC_ONLY,
+    PROPERTY("consumer", "session.timeout.ms", "10000", CLASSIC_ONLY,
              "how soon the group notices that an instance is gone"),
-    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CONFIG_CLASSIC_ONLY,
+    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CLASSIC_ONLY,
              "at most a third of session.timeout.ms"),
     PROPERTY("producer", "transaction.timeout.ms", "10000", 0,
              "how soon the broker ends the transaction of an instance that is gone"),
@@ -104,9 +107,9 @@ int config_role(const char *section) {
 
 static void fill_kafka(struct config *config) {
     const bool is_classic = kafka_conf_is_classic(&config->kafka, &config->consumer);
-    for (const struct setting *item = config_defaults; item->section != NULL; item++) {
+    for (const struct setting *item = defaults; item->section != NULL; item++) {
         struct properties *own = &config->by_role[config_role(item->section)];
-        if ((item->flags & CONFIG_CLASSIC_ONLY) != 0 && !is_classic) continue;
+        if ((item->flags & CLASSIC_ONLY) != 0 && !is_classic) continue;
         if (kafka_conf_get(&config->kafka, item->name) != NULL) continue;
         if (kafka_conf_get(own, item->name) != NULL) continue;
         kafka_conf_put(own, item->name, item->fallback);
@@ -310,5 +313,71 @@ void config_print(const struct config *config, FILE *out) {
             fprintf(out, "%s = %s\n", property->name,
                     kafka_names_is_secret(property->name) ? "***" : property->value);
         }
+    }
+}
+
+/* Calls `print` for each key of the section, and each property that has another default here. */
+static void each_key(const char *section, void (*print)(const struct setting *setting, FILE *out),
+                     FILE *out) {
+    struct config_key key;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        if (strcmp(key.setting->section, section) == 0) print(key.setting, out);
+    }
+    for (const struct setting *item = defaults; item->section != NULL; item++) {
+        if (strcmp(item->section, section) == 0) print(item, out);
+    }
+}
+
+static void print_setting(const struct setting *setting, FILE *out) {
+    char range[SETTING_RANGE_BYTES];
+    setting_range(setting, range);
+    fprintf(out, "  %s", setting->name);
+    if (setting->fallback != NULL) fprintf(out, " = %s", setting->fallback);
+    fprintf(out, "\n      %s", setting->help);
+    if (range[0] != '\0') fprintf(out, " (%s)", range);
+    fputc('\n', out);
+}
+
+void config_help(FILE *out) {
+    const char *section;
+    fputs("Each setting with its default. [kafka] takes any other property of librdkafka too, for\n"
+          "both clients, [consumer] and [producer] any of that client.\n",
+          out);
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
+        fprintf(out, "\n[%s]\n", section);
+        each_key(section, print_setting, out);
+    }
+}
+
+static void put_escaped(const char *text, FILE *out) {
+    for (; *text != '\0'; text++) {
+        if (strchr("_*|<", *text) != NULL) fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+static void print_row(const struct setting *setting, FILE *out) {
+    char range[SETTING_RANGE_BYTES];
+    setting_range(setting, range);
+    fprintf(out, "| `%s` | ", setting->name);
+    if (setting->fallback != NULL) fprintf(out, "`%s`", setting->fallback);
+    fputs(" | ", out);
+    put_escaped(range, out);
+    fputs((setting->flags & SETTING_RELOADABLE) != 0 ? " | yes | " : " | | ", out);
+    put_escaped(setting->help, out);
+    if ((setting->flags & SETTING_SECRET) != 0) fputs("; a secret", out);
+    if ((setting->flags & CLASSIC_ONLY) != 0) fputs("; only with group.protocol=classic", out);
+    fputs(" |\n", out);
+}
+
+void config_markdown(FILE *out) {
+    const char *section;
+    fputs(CONFIG_HEADING, out);
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
+        fprintf(out,
+                "\n### [%s]\n\n| key | default | allowed | reloadable | |\n"
+                "| --- | --- | --- | --- | --- |\n",
+                section);
+        each_key(section, print_row, out);
     }
 }

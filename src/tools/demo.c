@@ -239,6 +239,7 @@ static bool end_run(struct demo *demo) {
 static void print_lines(const struct demo *demo) {
     char day[LOGIN_DAY_BYTES];
     login_day_format(demo->generator.plan.event.start_ms / 60000, day);
+    /* cppcheck-suppress invalidPrintfArgType_sint ; it does not know positional arguments */
     printf("\nRead them from Redis, which runs on:\n\n"
            "  redis-cli -p %1$d ZREVRANGE '%2$s:device_type_counts' 0 9 WITHSCORES\n"
            "  redis-cli -p %1$d ZREVRANGE '%2$s:locale_counts' 0 9 WITHSCORES\n"

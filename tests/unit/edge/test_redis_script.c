@@ -354,7 +354,7 @@ static void redis_that_forgot_the_script_gets_it_again(void **state) {
 /* --- what is stored is not what rollcall writes ----------------------------------------------- */
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* cases are commands */
-#pragma GCC diagnostic ignored "-Wformat-security"
+#pragma GCC diagnostic ignored "-Wformat-security"   /* and have no arguments */
 
 static void what_is_odd_is_refused_before_the_first_write(void **state) {
     (void)state;
