@@ -75,8 +75,8 @@ struct aggregates {
     const struct aggregate_settings *settings;
 };
 
-/* False if two dimensions would have one title; the error is why, without the setting's name. Borrows
- * both. */
+/* False if two dimensions would have one title; the error is why, without the setting's name.
+ * Borrows both. */
 bool aggregates_check(const struct aggregate_settings *settings, struct error *error);
 
 /* Fills the table: the dimensions, then all others. Keeps settings. */

@@ -282,13 +282,32 @@ void config_destroy(struct config **config) {
 
 /* --- printing --------------------------------------------------------------------------------- */
 
+/* In quotes where a file would be read otherwise. */
+static void print_text(const char *text, FILE *out) {
+    const size_t length = strlen(text);
+    bool is_plain = length == 0 ||
+                    (strchr("\"#; \t", text[0]) == NULL && strchr(" \t", text[length - 1]) == NULL);
+    for (const char *p = text; is_plain && (p = strpbrk(p, "#;")) != NULL; p++)
+        is_plain = strchr(" \t", p[-1]) == NULL;
+    if (is_plain) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (const char *p = text; *p != '\0'; p++)
+        fprintf(out, "%s%c", strchr("\"\\", *p) == NULL ? "" : "\\", *p);
+    fputc('"', out);
+}
+
 /* Secrets are shown as ***; a URL without its password. */
 static void print_key(const struct config *config, const struct config_key *key, FILE *out) {
     const char *module = (const char *)config + key->offset;
     const char *const *text = (const void *)(module + key->setting->offset);
     const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
     fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
-    if ((key->setting->flags & SETTING_SECRET) == 0) {
+    if (key->setting->type == SETTING_TYPE_TEXT && (key->setting->flags & SETTING_SECRET) == 0) {
+        print_text(*text, out);
+    } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
     } else {
         struct redis_link *link = redis_link_create(*text, 0, NULL);
@@ -310,8 +329,9 @@ void config_print(const struct config *config, FILE *out) {
         }
         for (size_t i = 0; i < properties->count; i++) {
             const struct property *property = &properties->items[i];
-            fprintf(out, "%s = %s\n", property->name,
-                    kafka_names_is_secret(property->name) ? "***" : property->value);
+            fprintf(out, "%s = ", property->name);
+            print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
+            fputc('\n', out);
         }
     }
 }

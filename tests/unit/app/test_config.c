@@ -217,9 +217,10 @@ static void a_url_is_shown_without_its_password(void **state) {
 
 static void print_shows_all_but_secrets_and_can_be_read_again(void **state) {
     (void)state;
-    struct config *config =
-        TAKEN(.file = "[kafka]\nsasl.password = hunter2\n[redis]\nurl = redis://u:hunter2@h\n",
-              X("consumer.fetch.min.bytes=7", "instance.id=i", "producer.linger.ms=9"));
+    struct config *config = TAKEN(.file = "[instance]\nid = i\n[kafka]\nsasl.password = "
+                                          "hunter2\n[redis]\nurl = redis://u:hunter2@h\n",
+                                  X("consumer.fetch.min.bytes=7", "kafka.client.id=a #b \"c\"",
+                                    "producer.linger.ms=9", "redis.prefix=\"p\\"));
     char *text = printed(config);
     assert_null(strstr(text, "hunter2"));
     assert_non_null(strstr(text, "sasl.password = ***\n"));
