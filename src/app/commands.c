@@ -53,7 +53,7 @@ static int print_snapshot(const struct config *config, const struct options *opt
     struct aggregates aggregates;
     const struct redis_settings *redis = &config->redis;
     aggregates_init(&aggregates, &config->aggregate);
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &error);
+    struct redis_link *link = redis_link_create(redis, &error);
     const bool is_read = link != NULL && redis_snapshot_read(link, redis->prefix, &aggregates,
                                                              &json, &error) == STORE_OK;
     if (is_read)

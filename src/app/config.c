@@ -231,7 +231,7 @@ static bool check_drain(const struct config_sources *sources, struct error *erro
 static bool check_redis(const struct config_sources *sources, struct error *error) {
     struct error why;
     const struct redis_settings *redis = &sources->config->redis;
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &why);
+    struct redis_link *link = redis_link_create(redis, &why);
     const bool is_right = link != NULL;
     redis_link_destroy(&link);
     return is_right || error_set(error, "%s: %s", place_of(sources, "redis", "url"), why.text);
@@ -274,6 +274,7 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->kafka);
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
+    free((*config)->redis.url_file);
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);
@@ -310,7 +311,7 @@ static void print_key(const struct config *config, const struct config_key *key,
     } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
     } else {
-        struct redis_link *link = redis_link_create(*text, 0, NULL);
+        struct redis_link *link = redis_link_create(&config->redis, NULL);
         fputs(link == NULL ? "***" : redis_link_name(link), out);
         redis_link_destroy(&link);
     }

@@ -133,6 +133,13 @@ static bool take_clean(struct config_sources *sources, const struct config_given
                      given->place, given->section, given->name);
 }
 
+/* Those that can be read again while rollcall runs; NULL: the value is not from a file. */
+static void keep_path(struct config *config, const struct config_given *given, const char *path) {
+    if (strcmp(given->section, "redis") != 0 || strcmp(given->name, "url") != 0) return;
+    free(config->redis.url_file);
+    config->redis.url_file = path == NULL ? NULL : memory_text(path);
+}
+
 static bool take(struct config_sources *sources, struct config_given *given, const char *value,
                  struct error *error) {
     struct error why;
@@ -148,6 +155,7 @@ static bool take(struct config_sources *sources, struct config_given *given, con
         is_right = error_set(error, "%s: %s.%s_file: %s", given->place, given->section, given->name,
                              why.text);
     }
+    if (is_right) keep_path(sources->config, given, given->is_secret_file ? text : NULL);
     free(secret);
     free(text);
     return is_right;

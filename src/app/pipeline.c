@@ -181,7 +181,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
              config->source.group, config->instance.id);
     pipeline->start_store = make_store(pipeline, error);
     if (pipeline->start_store != NULL)
-        pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
+        pipeline->page_link = redis_link_create(&config->redis, error);
     if (pipeline->page_link == NULL || !make_expose(pipeline, error)) {
         pipeline_destroy(&pipeline);
         return NULL;

@@ -171,6 +171,20 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
     config_destroy(&config);
 }
 
+static void a_url_that_needs_encoding_names_the_characters(void **state) {
+    (void)state;
+    static const char *const raw[] = {"redis://u:pa/ss@h", "redis://u:6379/1@h/0", "redis://:/@h",
+                                      "unix://u:pa/ss@/path", "rediss://a/b:p@h"};
+    for (size_t i = 0; i < sizeof raw / sizeof *raw; i++) {
+        char setting[64];
+        snprintf(setting, sizeof setting, "redis.url=%s", raw[i]);
+        REFUSED("raw '/'|'/' as %2F, '@' as %40 and '%' as %25", X(setting));
+    }
+    REFUSED("'/' as %2F, '@' as %40 and '%' as %25", X("redis.url=redis://h:port"));
+    REFUSED("%00", X("redis.url=redis://u:a%00b@h"));
+    REFUSED("no spaces", X("redis.url=redis://u:a b@h"));
+}
+
 static void what_librdkafka_cannot_combine_is_refused(void **state) {
     (void)state;
     REFUSED("-X consumer.max.poll.interval.ms: librdkafka: |session.timeout.ms",
@@ -202,7 +216,12 @@ static void a_url_is_shown_without_its_password(void **state) {
         {"redis://user:pass@h:1/2", "\nurl = redis://user:***@h:1/2\n"},
         {"redis://:pass@h", "\nurl = redis://***@h:6379/0\n"},
         {"redis://pass@h", "\nurl = redis://***@h:6379/0\n"},
+        {"redis://@h", "\nurl = redis://h:6379/0\n"},
+        {"redis://u:p@s%zz%@h", "\nurl = redis://u:***@h:6379/0\n"},
         {"unix:///redis.sock?db=3", "\nurl = unix:///redis.sock?db=3\n"},
+        {"unix:///a@/b", "\nurl = unix:///a@/b?db=0\n"},
+        {"unix://u:p@s@/redis.sock", "\nurl = unix://u:***@/redis.sock?db=0\n"},
+        {"unix://u@/redis.sock?db=3", "\nurl = unix://***@/redis.sock?db=3\n"},
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         char setting[64];
@@ -242,6 +261,7 @@ int main(void) {
         cmocka_unit_test(a_value_out_of_range_says_the_range),
         cmocka_unit_test(a_value_of_the_wrong_form_is_refused),
         cmocka_unit_test(contradictions_name_the_place_of_a_setting),
+        cmocka_unit_test(a_url_that_needs_encoding_names_the_characters),
         cmocka_unit_test(what_librdkafka_cannot_combine_is_refused),
         cmocka_unit_test(verbose_and_quiet_outweigh_the_level),
         cmocka_unit_test(a_url_is_shown_without_its_password),

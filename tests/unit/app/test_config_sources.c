@@ -227,6 +227,11 @@ static void a_secret_is_given_once_plainly_or_in_a_file(void **state) {
     REFUSED("-X redis.url_file: redis.url is set twice", X("redis.url=redis://g", setting));
     struct config *config = TAKEN(.file = "[redis]\nurl = redis://g\n", X(setting));
     assert_string_equal(config->redis.url, "redis://h");
+    assert_string_equal(config->redis.url_file, secret_path);
+    config_destroy(&config);
+    config = TAKEN(.file = with_secret("[redis]\nurl_file = ", "redis://h", 9),
+                   X("redis.url=redis://g"));
+    assert_null(config->redis.url_file);
     config_destroy(&config);
 }
 
