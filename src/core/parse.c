@@ -135,3 +135,7 @@ enum login_reason parse_record(struct parse *parse, const struct login_rules *ru
     }
     return LOGIN_ACCEPTED;
 }
+
+const char *parse_library_version(void) {
+    return jansson_version_str();
+}
