@@ -9,6 +9,7 @@
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/clamp.h"
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/redis_link.h"
@@ -20,8 +21,10 @@ const struct setting instance_setting_table[] = {
                  "an id has letters, digits, '.', '_' and '-'", 0,
                  "name of this instance in Kafka; if set, a restart moves no partitions; "
                  "random by default"),
-    SETTING_NUMBER(struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
-                   "threads that count; as many as there are cores unless set"),
+    SETTING_NUMBER(
+        struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
+        "threads that count; unless set, as many as the process may use cores (affinity, "
+        "cgroup quota)"),
     SETTING_NUMBER(struct instance_settings, memory_mb, "instance", "memory_mb", 64, 65536, "256",
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
@@ -129,7 +132,7 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         config->instance.id = memory_text(text);
     }
     if (config->instance.shards == 0) {
-        config->instance.shards = (int)clamp(sysconf(_SC_NPROCESSORS_ONLN), 1, SHARDS_MAX);
+        config->instance.shards = (int)clamp(cores_usable(), 1, SHARDS_MAX);
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
@@ -157,6 +160,12 @@ __attribute__((format(printf, 5, 6))) static bool reject(const struct config_sou
     vsnprintf(why, sizeof why, format, values);
     va_end(values);
     return error_set(error, "%s: %s.%s %s", place_of(sources, section, key), section, key, why);
+}
+
+static bool check_dimensions(const struct config_sources *sources, struct error *error) {
+    struct error why;
+    if (aggregates_check(&sources->config->aggregate, &why)) return true;
+    return reject(sources, "aggregate", "dimensions", error, "%s", why.text);
 }
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {
@@ -222,7 +231,7 @@ static bool check_drain(const struct config_sources *sources, struct error *erro
 static bool check_redis(const struct config_sources *sources, struct error *error) {
     struct error why;
     const struct redis_settings *redis = &sources->config->redis;
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &why);
+    struct redis_link *link = redis_link_create(redis, &why);
     const bool is_right = link != NULL;
     redis_link_destroy(&link);
     return is_right || error_set(error, "%s: %s", place_of(sources, "redis", "url"), why.text);
@@ -242,9 +251,10 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
 }
 
 static bool check(const struct config_sources *sources, struct error *error) {
-    return check_topics(sources, error) && check_transaction(sources, error) &&
-           check_drain(sources, error) && check_heartbeat(sources, error) &&
-           check_redis(sources, error) && check_client(sources, KAFKA_CONSUMER, error) &&
+    return check_topics(sources, error) && check_dimensions(sources, error) &&
+           check_transaction(sources, error) && check_drain(sources, error) &&
+           check_heartbeat(sources, error) && check_redis(sources, error) &&
+           check_client(sources, KAFKA_CONSUMER, error) &&
            check_client(sources, KAFKA_PRODUCER, error);
 }
 
@@ -264,6 +274,7 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->kafka);
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
+    free((*config)->redis.url_file);
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);
@@ -272,16 +283,35 @@ void config_destroy(struct config **config) {
 
 /* --- printing --------------------------------------------------------------------------------- */
 
+/* In quotes where a file would be read otherwise. */
+static void print_text(const char *text, FILE *out) {
+    const size_t length = strlen(text);
+    bool is_plain = length == 0 ||
+                    (strchr("\"#; \t", text[0]) == NULL && strchr(" \t", text[length - 1]) == NULL);
+    for (const char *p = text; is_plain && (p = strpbrk(p, "#;")) != NULL; p++)
+        is_plain = strchr(" \t", p[-1]) == NULL;
+    if (is_plain) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (const char *p = text; *p != '\0'; p++)
+        fprintf(out, "%s%c", strchr("\"\\", *p) == NULL ? "" : "\\", *p);
+    fputc('"', out);
+}
+
 /* Secrets are shown as ***; a URL without its password. */
 static void print_key(const struct config *config, const struct config_key *key, FILE *out) {
     const char *module = (const char *)config + key->offset;
     const char *const *text = (const void *)(module + key->setting->offset);
     const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
     fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
-    if ((key->setting->flags & SETTING_SECRET) == 0) {
+    if (key->setting->type == SETTING_TYPE_TEXT && (key->setting->flags & SETTING_SECRET) == 0) {
+        print_text(*text, out);
+    } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
     } else {
-        struct redis_link *link = redis_link_create(*text, 0, NULL);
+        struct redis_link *link = redis_link_create(&config->redis, NULL);
         fputs(link == NULL ? "***" : redis_link_name(link), out);
         redis_link_destroy(&link);
     }
@@ -300,8 +330,9 @@ void config_print(const struct config *config, FILE *out) {
         }
         for (size_t i = 0; i < properties->count; i++) {
             const struct property *property = &properties->items[i];
-            fprintf(out, "%s = %s\n", property->name,
-                    kafka_names_is_secret(property->name) ? "***" : property->value);
+            fprintf(out, "%s = ", property->name);
+            print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
+            fputc('\n', out);
         }
     }
 }

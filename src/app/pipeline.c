@@ -93,8 +93,8 @@ static bool is_ready(void *context, struct text *why) {
         missing = "stopping";
     } else if (!kafka_source_is_joined(pipeline->source)) {
         missing = "not joined: the group has not given this instance its share yet";
-    } else if (!publish_is_open(pipeline->publish)) {
-        missing = "the producer is not ready";
+    } else if (!publish_is_ready(pipeline->publish, why)) {
+        return false;
     } else if (!checkpoint_is_reachable(pipeline->checkpoint)) {
         missing = "Redis is unreachable";
     }
@@ -181,7 +181,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
              config->source.group, config->instance.id);
     pipeline->start_store = make_store(pipeline, error);
     if (pipeline->start_store != NULL)
-        pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
+        pipeline->page_link = redis_link_create(&config->redis, error);
     if (pipeline->page_link == NULL || !make_expose(pipeline, error)) {
         pipeline_destroy(&pipeline);
         return NULL;
@@ -335,7 +335,10 @@ static int64_t flow_step(struct pipeline *pipeline, int64_t now_ms) {
 /* The end was asked for: of what was made, partitions are given back and the group is left. */
 static void begin_end(struct pipeline *pipeline) {
     const int signal = atomic_load(&pipeline->stop->signal);
-    const char *name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "an error";
+    const char *name = signal == SIGTERM  ? "SIGTERM"
+                       : signal == SIGINT ? "SIGINT"
+                       : signal == SIGHUP ? "SIGHUP"
+                                          : "an error";
     preflight_destroy(&pipeline->preflight);
     pipeline->state = pipeline->assignment != NULL ? DRAINS : ENDED;
     if (pipeline->source == NULL) return;

@@ -101,7 +101,8 @@ static bool start_redis(struct demo *demo) {
                          "%s; install it (apt-get install redis-server), or put it into PATH",
                          why.text);
     }
-    demo->link = redis_link_create(url, demo->config.redis.timeout_ms, &demo->error);
+    const struct redis_settings redis = {.url = url, .timeout_ms = demo->config.redis.timeout_ms};
+    demo->link = redis_link_create(&redis, &demo->error);
     if (demo->link == NULL) return false;
     const int64_t deadline_ms = clock_ms() + REDIS_START_MS;
     while (!redis_link_open(demo->link, &demo->error)) {

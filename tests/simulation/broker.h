@@ -80,6 +80,7 @@ struct broker {
     struct committed committed[PARTITIONS_MAX];
     int producer_count;
     struct producer producers[PRODUCERS_MAX];
+    int64_t untaken_us; /* the output topics take nothing until then */
     int output_count;
     struct output outputs[OUTPUTS_MAX];
     int64_t topics_us[2]; /* when each output topic is there; NEVER_US: it is not */

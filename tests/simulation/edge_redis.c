@@ -316,9 +316,8 @@ struct redis_link {
     int unused;
 };
 
-struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error) {
-    (void)url;
-    (void)timeout_ms;
+struct redis_link *redis_link_create(const struct redis_settings *settings, struct error *error) {
+    (void)settings;
     (void)error;
     current->handle_count++;
     return memory_create(sizeof(struct redis_link));

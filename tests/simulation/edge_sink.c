@@ -136,6 +136,19 @@ static void note_sent(struct kafka_sink *sink, const struct sink_record *record)
     sink->sent_to = record->offset;
 }
 
+/* The program must wait longer after each transaction that fails for the same reason. One may be of
+ * a partition that was given away, which ends a series. */
+static enum sink_verdict not_taken(struct kafka_sink *sink, struct error *error) {
+    struct process *process = sink->process;
+    happens(EVENT_UNTAKEN);
+    if (process->untaken_count++ == 0) process->untaken_us = world.now_us;
+    const int count = process->untaken_count;
+    const int64_t took_us = world.now_us - process->untaken_us;
+    if (count >= 4 && count <= 9 && took_us < ((1 << (count - 3)) - 1) * 19 * (int64_t)MS_US)
+        broken("%d transactions fail within %lld us", count, (long long)took_us);
+    return failed(sink, error, "the output topic is gone");
+}
+
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
                                   struct error *error) {
     if (sink->process->is_killed) return SINK_FULL;
@@ -152,6 +165,8 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
         return SINK_RECOUNT;
     }
     if (must_be_fixed(error)) return SINK_STOP;
+    if (world.stage == STAGE_FAULTS && world.now_us < broker.untaken_us)
+        return not_taken(sink, error);
     if (fails(300)) return fatal(sink, error);
     if (fails(300)) {
         happens(EVENT_UNDELIVERED);
@@ -251,6 +266,7 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
         return retry(error);
     }
     trace("has committed");
+    sink->process->untaken_count = 0;
     sink->state = READY;
     return SINK_OK;
 }

@@ -310,6 +310,7 @@ void kafka_source_answer(struct kafka_source *source) {
                 broken("p%d is given up, and its stream is still open", partition);
             source->held &= ~(1U << partition);
         }
+        source->process->untaken_count = 0; /* what failed may be another's now */
         source->to_take = 0;
         source->must_join = true;
         if (source->is_starting_over && source->held == 0 && source->static_id < 0) {

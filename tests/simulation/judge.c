@@ -235,6 +235,14 @@ static void get_busy(void) {
     enter(STAGE_BUSY);
 }
 
+/* What is to be published is still there: where it was deleted, a gap is found while draining. */
+static bool has_log_of_all(void) {
+    bool has_all = true;
+    for (int p = 0; p < world.plan.partition_count; p++)
+        has_all &= !is_gone(p, broker.committed[p].offset);
+    return has_all;
+}
+
 static void end_settling(void) {
     if (world.is_gap_reported) { /* P3: it was reported, and somebody has to fix it */
         for (int p = 0; p < world.plan.partition_count; p++)
@@ -246,6 +254,7 @@ static void end_settling(void) {
         process->must_drain = source != NULL && source->open_event == SOURCE_QUIET &&
                               client_is_same_member(source) && group_find(source->member_id) &&
                               world.lost_records == 0 && !world.is_gap_reported &&
+                              has_log_of_all() &&
                               !process->is_asked;
         if (process->is_up) process_ask_to_end(process);
     }

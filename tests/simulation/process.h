@@ -59,6 +59,8 @@ struct process {
     uint64_t stored_sum, totals_sum; /* of what Redis said it stored, and of its running totals */
     int handle_count;                /* of edge: made, and not destroyed */
     struct http_server *pages;       /* NULL: serves none */
+    int untaken_count;               /* transactions that an output did not take, in a row */
+    int64_t untaken_us;              /* when the first of them failed */
     bool has_failed_store;           /* the last checkpoint */
     bool has_failed_offsets;         /* Redis could not be asked at the last assignment */
 };

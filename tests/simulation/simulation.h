@@ -72,6 +72,7 @@ struct simulation_options {
     X(CHECKPOINT_FULL, "a checkpoint at its size limit")                                           \
     X(QUEUE_FULL, "a full producer queue")                                                         \
     X(RECOUNT, "partitions counted again")                                                         \
+    X(UNTAKEN, "an output that takes nothing for a while")                                         \
     X(UNDELIVERED, "a record not delivered")                                                       \
     X(ABORTED, "a transaction aborted")                                                            \
     X(TIMED_OUT, "a transaction aborted by its timeout")                                           \
