@@ -114,15 +114,16 @@ int64_t group_next_us(void);
 /* What a request of a producer comes to. */
 enum answer { ANSWER_OK, ANSWER_FENCED, ANSWER_REFUSED };
 
+/* Its number, by which the others know it. */
 int producer_of(const char *id);
-void producer_open(int producer, int *epoch);
-enum answer producer_send(int producer, int epoch, int partition, int64_t offset,
+void producer_open(int number, int *epoch);
+enum answer producer_send(int number, int epoch, int partition, int64_t offset,
                           enum login_reason reason);
-enum answer producer_send_offsets(int producer, int epoch, const struct committed *offsets,
+enum answer producer_send_offsets(int number, int epoch, const struct committed *offsets,
                                   const bool *has_offset, int member_id, int generation);
-enum answer producer_end(int producer, int epoch, bool commits);
+enum answer producer_end(int number, int epoch, bool commits);
 /* The commit is on its way, and nobody waits for it. */
-void producer_end_late(int producer, int epoch);
+void producer_end_late(int number, int epoch);
 bool offsets_are_stable(unsigned partitions);
 void transactions_tick(void);
 int64_t transactions_next_us(void);

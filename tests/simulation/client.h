@@ -61,6 +61,8 @@ bool kafka_is_reachable(const struct process *process);
 /* One way of a call to Kafka, or back: others may run meanwhile. False if it is not made: the
  * process was killed, or the deadline passed. */
 bool kafka_trip(int64_t deadline_us);
+/* Both ways. */
+bool kafka_round_trip(int64_t deadline_us);
 
 /* Of edge/kafka_record.h: the record that they came with. */
 struct kafka_headers {

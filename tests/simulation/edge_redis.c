@@ -226,7 +226,8 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     (void)store;
     error_set(warning, "%s", "");
     if (must_be_fixed(error)) return STORE_REFUSED;
-    return trip(error) && trip(error) ? STORE_OK : STORE_RETRY;
+    if (!trip(error)) return STORE_RETRY;
+    return trip(error) ? STORE_OK : STORE_RETRY;
 }
 
 enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,

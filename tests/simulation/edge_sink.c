@@ -69,7 +69,7 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     const int64_t deadline_us = deadline(timeout_ms);
     (void)sink;
     (void)source;
-    return kafka_trip(deadline_us) && kafka_trip(deadline_us) ? SINK_OK : retry(error);
+    return kafka_round_trip(deadline_us) ? SINK_OK : retry(error);
 }
 
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error) {

@@ -103,9 +103,8 @@ static void serve_group(struct kafka_source *source) {
         source->is_lost = false;
         source->must_join = true;
     }
-    if (source->must_join || member == NULL) {
-        join(source);
-    } else if (broker.group.is_moving && !member->has_joined) {
+    const bool is_due = member != NULL && broker.group.is_moving && !member->has_joined;
+    if (source->must_join || member == NULL || is_due) {
         join(source);
     } else if (!broker.group.is_moving &&
                (source->must_learn || source->generation != broker.group.generation)) {
@@ -330,7 +329,7 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
         world.now_us > source->assigned_us + ORPHANS_US) {
         return true;
     }
-    if (!kafka_trip(deadline_us) || !kafka_trip(deadline_us) || !group_has_orphans()) {
+    if (!kafka_round_trip(deadline_us) || !group_has_orphans()) {
         source->orphan_looks = 0;
     } else if (++source->orphan_looks >= ORPHAN_LOOKS && !is_busy(source)) {
         source->orphan_looks = 0;

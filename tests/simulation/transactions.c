@@ -1,6 +1,7 @@
 /* The transaction coordinator and the output topics. A transaction that was decided takes a while
  * until its offsets are stable. What every commit must be is asserted here, where it happens: for
  * each partition exactly the records between the committed offset before and after. */
+#include <stdio.h>
 #include <string.h>
 
 #include "broker.h"
@@ -13,8 +14,8 @@ int producer_of(const char *id) {
     if (broker.producer_count == PRODUCERS_MAX) broken("too many transactional ids");
     struct producer *producer = &broker.producers[broker.producer_count];
     *producer = (struct producer){.late_commit_us = NEVER_US};
-    if (strlen(id) >= sizeof producer->id) broken("the transactional id %s is too long", id);
-    strcpy(producer->id, id);
+    const int length = snprintf(producer->id, sizeof producer->id, "%s", id);
+    if (length >= (int)sizeof producer->id) broken("the transactional id %s is too long", id);
     return broker.producer_count++;
 }
 
