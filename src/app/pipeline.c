@@ -33,7 +33,7 @@
 enum {
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
-    STUCK_MS = 60000, /* a thread without a step for so long is stuck */
+    UNANSWERED_MS = 3000, /* a call that waits as long for its answer is reported */
     BATCHES_A_PARTITION = 4,
 };
 
@@ -68,8 +68,8 @@ struct pipeline {
 
 /* --- what HTTP shows -------------------------------------------------------------------------- */
 
-static bool is_recent(const struct worker *worker, struct text *why) {
-    if (clock_ms() - worker_heartbeat_ms(worker) < STUCK_MS) return true;
+static bool moves(const struct worker *worker, struct text *why) {
+    if (!worker_is_stuck(worker, clock_ms())) return true;
     text_format(why, "thread %s is stuck", worker->name);
     return false;
 }
@@ -77,11 +77,19 @@ static bool is_recent(const struct worker *worker, struct text *why) {
 static bool is_alive(void *context, struct text *why) {
     struct pipeline *pipeline = context;
     if (!atomic_load(&pipeline->is_flowing)) return true;
-    bool is_good = is_recent(checkpoint_worker(pipeline->checkpoint), why) &&
-                   is_recent(publish_worker(pipeline->publish), why);
+    bool is_good = moves(checkpoint_worker(pipeline->checkpoint), why) &&
+                   moves(publish_worker(pipeline->publish), why);
     for (int s = 0; is_good && s < pipeline->config->instance.shards; s++)
-        is_good = is_recent(count_worker(pipeline->counts[s]), why);
-    return is_good && assignment_is_alive(pipeline->assignment, clock_ms() - STUCK_MS, why);
+        is_good = moves(count_worker(pipeline->counts[s]), why);
+    return is_good && assignment_is_alive(pipeline->assignment, clock_ms(), why);
+}
+
+/* Says so if a call to the outside has been waiting for long. */
+static bool is_answered(const struct worker *worker, const char *whom, struct text *why) {
+    const int64_t waits_ms = worker_waits_ms(worker, clock_ms());
+    if (waits_ms < UNANSWERED_MS) return true;
+    text_format(why, "%s has not answered for %lld s", whom, (long long)waits_ms / 1000);
+    return false;
 }
 
 static bool is_ready(void *context, struct text *why) {
@@ -95,8 +103,10 @@ static bool is_ready(void *context, struct text *why) {
         missing = "not joined: the group has not given this instance its share yet";
     } else if (!publish_is_ready(pipeline->publish, why)) {
         return false;
-    } else if (!checkpoint_is_reachable(pipeline->checkpoint)) {
-        missing = "Redis is unreachable";
+    } else if (!checkpoint_is_ready(pipeline->checkpoint, why) ||
+               !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
+               !is_answered(publish_worker(pipeline->publish), "Kafka", why)) {
+        return false;
     }
     if (missing != NULL) text_add(why, missing);
     return missing == NULL;

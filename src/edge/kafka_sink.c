@@ -286,8 +286,10 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
 
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error) {
     if (!sink->is_transactional) return SINK_OK;
-    return judge(sink, rd_kafka_init_transactions(sink->client->handle, timeout_ms),
-                 "the transactional producer cannot start", error);
+    worker_call_begins(timeout_ms);
+    rd_kafka_error_t *failure = rd_kafka_init_transactions(sink->client->handle, timeout_ms);
+    worker_call_ends();
+    return judge(sink, failure, "the transactional producer cannot start", error);
 }
 
 enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error) {
@@ -399,9 +401,11 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
         kafka_flight_settle(sink->flight, SETTLE_MS);
         rd_kafka_flush(sink->client->handle, START_MS);
     }
+    worker_call_begins(2 * (int64_t)timeout_ms);
     const enum sink_verdict verdict = sink->is_transactional
                                           ? commit_transaction(sink, &commit, error)
                                           : commit_plain(sink, &commit, error);
+    worker_call_ends();
     if (verdict == SINK_OK) sink->refusal_count = 0;
     const bool is_undelivered = sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR;
     if (verdict == SINK_ABORT && is_undelivered) *error = sink->delivery_why;
@@ -410,6 +414,7 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
 
 enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error) {
     enum sink_verdict verdict = SINK_OK;
+    worker_call_begins(timeout_ms);
     if (!sink->is_transactional) {
         rd_kafka_purge(sink->client->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(sink->client->handle, timeout_ms);
@@ -418,6 +423,7 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
         verdict = judge(sink, rd_kafka_abort_transaction(sink->client->handle, timeout_ms),
                         "the transaction cannot be aborted", error);
     }
+    worker_call_ends();
     return verdict == SINK_OK && sink->is_batch_refused ? SINK_REPLACE : verdict;
 }
 

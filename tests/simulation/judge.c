@@ -251,8 +251,7 @@ static void end_settling(void) {
         process->must_drain = source != NULL && source->open_event == SOURCE_QUIET &&
                               client_is_same_member(source) && group_find(source->member_id) &&
                               world.lost_records == 0 && !world.is_gap_reported &&
-                              has_log_of_all() &&
-                              !process->is_asked;
+                              has_log_of_all() && !process->is_asked;
         if (process->is_up) process_ask_to_end(process);
     }
     enter(STAGE_STOPPING);

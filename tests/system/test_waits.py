@@ -1,6 +1,8 @@
 """What rollcall waits for is named in time with its fix, and waiting is not taken for being
 stuck."""
 
+import time
+
 import pytest
 
 import wait
@@ -30,6 +32,26 @@ def test_an_output_topic_that_is_deleted(world):
     assert instance.metric("rollcall_transactions_aborted_total") < 20
     assert instance.get("/healthz")[0] == 200
     world.broker.create_topic(world.output, 4)
+    world.verify(load, instance)
+    instance.wait_ready()
+    instance.stop()
+
+
+@pytest.mark.timeout(180)
+def test_a_redis_that_hangs(world):
+    """Its calls have a long deadline: the instance waits, is not stuck, and says for whom."""
+    load = world.make_load()
+    instance = world.run(redis__timeout_ms=120000).wait_ready()
+    instance.wait_assigned(4)
+    world.redis_server.pause()
+    load.produce(500)
+    wait_not_ready(instance, "Redis has not answered for", seconds=20)
+    deadline = time.monotonic() + 70
+    while time.monotonic() < deadline:
+        status, body = instance.get("/healthz")
+        assert status == 200, body
+        time.sleep(1)
+    world.redis_server.resume()
     world.verify(load, instance)
     instance.wait_ready()
     instance.stop()
