@@ -238,6 +238,7 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
     const struct publish_options publish = {
         .sink = pipeline->sink,
         .source = pipeline->source,
+        .instance = config->instance.id,
         .fence = &pipeline->fence,
         .settings = &config->publish,
         .metrics = &pipeline->stats.publish,

@@ -60,6 +60,19 @@ enum kafka_member_state kafka_member_state(struct kafka_member *member) {
     return state;
 }
 
+bool kafka_member_has_joined(rd_kafka_t *consumer) {
+#if RD_KAFKA_VERSION >= 0x020c00ff /* with which the protocol can be used */
+    rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata(consumer);
+    if (metadata == NULL) return false;
+    const bool has_joined = rd_kafka_consumer_group_metadata_generation_id(metadata) > 0;
+    rd_kafka_consumer_group_metadata_destroy(metadata);
+    return has_joined;
+#else
+    (void)consumer;
+    return false;
+#endif
+}
+
 struct reader {
     const unsigned char *at, *end;
     bool is_broken;

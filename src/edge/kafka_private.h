@@ -77,6 +77,9 @@ void kafka_member_take_id(struct kafka_member *member);
  * not at all. */
 enum kafka_member_state kafka_member_state(struct kafka_member *member);
 
+/* Whether the consumer is a member of the group, if without a partition; consumer protocol only. */
+bool kafka_member_has_joined(rd_kafka_t *consumer);
+
 /* ---- the group's rest, from any thread; each call waits timeout_ms at most for each of two
  * answers of Kafka */
 

@@ -275,6 +275,9 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
         error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
                   fix.text);
         verdict = SINK_STOP;
+    } else if (code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+               code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH) {
+        verdict = SINK_FENCED;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;
     } else if (rd_kafka_error_is_retriable(failure)) {

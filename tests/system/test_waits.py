@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import rollcall
 import wait
 
 
@@ -55,3 +56,33 @@ def test_a_redis_that_hangs(world):
     world.verify(load, instance)
     instance.wait_ready()
     instance.stop()
+
+
+@pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)
+def test_a_member_without_a_partition_is_ready(world):
+    """In the consumer protocol, as in the other one: a rollout with more replicas than partitions
+    ends."""
+    world.create_input(1)
+    first = world.run("first", **rollcall.CONSUMER_PROTOCOL).wait_ready()
+    first.wait_assigned(1)
+    second = world.run("second", **rollcall.CONSUMER_PROTOCOL).wait_ready()
+    first.wait_assigned(1)
+    assert second.metric("rollcall_assigned_partitions") == 0
+    first.stop()
+    second.wait_assigned(1)
+    second.stop()
+
+
+@pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)
+@pytest.mark.timeout(120)
+def test_one_of_two_instances_with_the_same_id_exits(world):
+    """In the consumer protocol the group lets both in; they take the transactional id in turns."""
+    load = world.make_load()
+    twins = [world.run(name, instance__id="twin", **rollcall.CONSUMER_PROTOCOL) for name in ("one", "two")]
+    with load.feed(500):
+        wait.until(lambda: not all(twin.is_running() for twin in twins), 60, "one to exit")
+    gone, left = sorted(twins, key=lambda twin: twin.is_running())
+    assert gone.wait_exit() == 1
+    assert "instance.id" in gone.log().splitlines()[-1]
+    world.verify(load, left)
+    left.stop()
