@@ -86,3 +86,27 @@ def test_one_of_two_instances_with_the_same_id_exits(world):
     assert "instance.id" in gone.log().splitlines()[-1]
     world.verify(load, left)
     left.stop()
+
+
+def test_a_redis_password_that_changes(world):
+    """It is a matter of settings, not of reach: named with its fix, and publishing goes on."""
+    load = world.make_load()
+    instance = world.run().wait_ready()
+    instance.wait_assigned(4)
+    client = world.redis_server.client()
+    client.config_set("requirepass", "changed")
+    client.client_kill_filter(_type="normal", skipme=True)
+    load.produce(500)
+    wait_not_ready(instance, "NOAUTH", "set user and password in redis.url", seconds=10)
+    instance.wait_log("set user and password in redis.url", seconds=10)
+    client.config_set("requirepass", "")
+    world.verify(load, instance)
+    instance.wait_ready()
+    instance.stop()
+
+
+def test_oauthbearer_without_a_way_to_get_a_token(world):
+    done = world.execute("run", kafka__security__protocol="SASL_PLAINTEXT",
+                         kafka__sasl__mechanism="OAUTHBEARER")
+    assert done.returncode == 2
+    assert "sasl.oauthbearer.method=oidc" in done.stderr, done.stderr
