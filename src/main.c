@@ -4,7 +4,6 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/manual.h"
 #include "app/options.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -48,13 +47,13 @@ int main(int argc, char **argv) {
     memory_keep_private();
     switch (options_parse(argc, argv, commands, &options, &error)) {
     case OPTIONS_HELP:
-        manual_help(commands, options.command, stdout);
+        options_help(commands, options.command, stdout);
         break;
     case OPTIONS_SETTINGS:
-        manual_settings(stdout);
+        config_help(stdout);
         break;
     case OPTIONS_MARKDOWN:
-        manual_markdown(stdout);
+        config_markdown(stdout);
         break;
     case OPTIONS_VERSION:
         commands_print_version(stdout);

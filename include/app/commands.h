@@ -5,6 +5,7 @@
 #ifndef APP_COMMANDS_H
 #define APP_COMMANDS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -15,10 +16,15 @@ extern const struct command command_snapshot;
 extern const struct command command_check;
 extern const struct command command_top;
 
-/* Writes "rollcall 0.1.0" and a line for each library. Borrows out. */
+/* Writes "rollcall 0.1.0" and a line for each library: the version in use, or where the library
+ * cannot be asked, the one that it was built with, marked as that. Borrows out. */
 void commands_print_version(FILE *out);
 
-/* For those that end well on SIGTERM or SIGINT: from now on one of them only makes
+/* Sets the action for SIGTERM and SIGINT, and for SIGHUP unless it was ignored at start. Borrows
+ * action. */
+void commands_catch(const struct sigaction *action);
+
+/* For those that end well on SIGTERM, SIGINT or SIGHUP: from now on one of them only makes
  * commands_are_stopped answer true. A second one ends the process at once if ends_at_second. */
 void commands_catch_signals(bool ends_at_second);
 bool commands_are_stopped(void);

@@ -84,11 +84,12 @@ bool config_has_section(const char *section);
 /* The kafka_role of a section of librdkafka's properties, -1 for another section. */
 int config_role(const char *section);
 
-/* librdkafka's properties that have another default here: section, name, fallback and help. */
-extern const struct setting config_defaults[];
+/* `rollcall help settings`: all of them, for the terminal. */
+void config_help(FILE *out);
 
-/* A flag of theirs: only with group.protocol=classic; else the broker decides. */
-enum { CONFIG_CLASSIC_ONLY = 1 << 8 };
+/* What docs/configuration.md has from this heading on; what is above is written by hand. */
+#define CONFIG_HEADING "## Settings\n"
+void config_markdown(FILE *out);
 
 /* --- the configuration of this process --- */
 

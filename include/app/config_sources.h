@@ -6,7 +6,7 @@
  *
  * Threads:  one at a time.
  * Owns:     the places, until config_sources_close.
- * Limits:   CONFIG_FILE_BYTES the file, CONFIG_SECRET_BYTES one that holds a secret.
+ * Limits:   CONFIG_FILE_BYTES the file, FILE_SECRET_BYTES one that holds a secret.
  */
 #ifndef APP_CONFIG_SOURCES_H
 #define APP_CONFIG_SOURCES_H
@@ -18,7 +18,7 @@ struct config;
 struct error;
 struct options;
 
-enum { CONFIG_FILE_BYTES = 16 * 1024 * 1024, CONFIG_SECRET_BYTES = 64 * 1024 };
+enum { CONFIG_FILE_BYTES = 16 * 1024 * 1024 };
 
 struct config_sources { /* all zero is empty */
     struct config *config;

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct config;
 struct error;
@@ -57,9 +58,6 @@ struct command {
     int (*run)(const struct config *config, const struct options *options);
 };
 
-/* Those of every command. */
-extern const struct option_row options_common[];
-
 struct options {
     const struct command *command;                /* NULL: none was named */
     const char *config_path;                      /* -c, or NULL */
@@ -72,9 +70,9 @@ struct options {
 
 enum options_verdict {
     OPTIONS_GO_ON,    /* run the command */
-    OPTIONS_HELP,     /* manual_help, exit 0 */
-    OPTIONS_SETTINGS, /* manual_settings, exit 0 */
-    OPTIONS_MARKDOWN, /* manual_markdown, exit 0 */
+    OPTIONS_HELP,     /* options_help, exit 0 */
+    OPTIONS_SETTINGS, /* config_help, exit 0 */
+    OPTIONS_MARKDOWN, /* config_markdown, exit 0 */
     OPTIONS_VERSION,  /* commands_print_version, exit 0 */
     OPTIONS_WRONG,    /* the error has the reason, exit 2 */
 };
@@ -82,5 +80,8 @@ enum options_verdict {
 /* Reads the command line into options, which keep argv's strings. `commands` ends in NULL. */
 enum options_verdict options_parse(int argc, char **argv, const struct command *const *commands,
                                    struct options *options, struct error *error);
+
+/* `rollcall --help`, or with a command `rollcall COMMAND --help`. */
+void options_help(const struct command *const *commands, const struct command *command, FILE *out);
 
 #endif

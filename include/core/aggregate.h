@@ -67,11 +67,17 @@ struct aggregate {
     const char *anomalies_key;        /* AGGREGATE_DAYS: the stream of anomalies */
 };
 
+struct error;
+
 struct aggregates {
     struct aggregate items[AGGREGATES_MAX]; /* an index here is a delta's field */
     unsigned count;
     const struct aggregate_settings *settings;
 };
+
+/* False if two dimensions would have one title; the error is why, without the setting's name.
+ * Borrows both. */
+bool aggregates_check(const struct aggregate_settings *settings, struct error *error);
 
 /* Fills the table: the dimensions, then all others. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);

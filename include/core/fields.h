@@ -23,8 +23,8 @@ struct field {
     enum field_kind kind;
     union {
         struct slice text; /* FIELD_TEXT */
-        int64_t whole;          /* FIELD_WHOLE */
-        double number;          /* FIELD_NUMBER */
+        int64_t whole;     /* FIELD_WHOLE */
+        double number;     /* FIELD_NUMBER */
     };
 };
 
@@ -38,6 +38,8 @@ enum {
 
 struct fields {
     struct field at[FIELD_COUNT + 1]; /* the last: of any other name, for decoders */
+    struct slice
+        user_number; /* user_id as it is written, if it is a number; NULL: in plain digits */
 };
 
 static inline size_t field_count(const struct login_rules *rules) {

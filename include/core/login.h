@@ -66,8 +66,8 @@ struct login {
 
     /* The rest is set only when accepted. */
     struct slice values[LOGIN_DIMENSIONS_MAX]; /* of each dimension, 1 .. 128 bytes */
-    int64_t minute;                                 /* since 1970, 0 .. LOGIN_MINUTE_MAX */
-    struct slice user_id; /* {NULL, 0} if there is none, or it is not a string */
+    int64_t minute;                            /* since 1970, 0 .. LOGIN_MINUTE_MAX */
+    struct slice user_id; /* a string, or a number as it is written; else {NULL, 0} */
 };
 
 struct login_judge;

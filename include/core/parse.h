@@ -26,4 +26,7 @@ enum login_reason parse_record(struct parse *parse, const struct login_rules *ru
                                const char *value, size_t bytes, struct fields *fields,
                                char detail[PARSE_DETAIL_BYTES]);
 
+/* The version of the JSON library that is in use. */
+const char *parse_library_version(void);
+
 #endif

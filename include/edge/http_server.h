@@ -59,4 +59,7 @@ struct addrinfo *http_server_find(const char *listen_on, int flags, struct error
  * argument is missing. Good until the handler returns. */
 const char *http_request_argument(const struct http_request *request, const char *name);
 
+/* The version of the HTTP library that is in use. */
+const char *http_server_library_version(void);
+
 #endif

@@ -20,8 +20,9 @@
 
 /* [redis], except what other modules have there */
 struct redis_settings {
-    char *url;    /* may hold a password: show redis_link_name instead */
-    char *prefix; /* of all keys */
+    char *url;      /* may hold a password: show redis_link_name instead */
+    char *prefix;   /* of all keys */
+    char *url_file; /* that holds the url, NULL: none; read again at each connection */
     int timeout_ms;
 };
 
@@ -32,10 +33,13 @@ enum { REDIS_LINK_REPLY_BYTES = 1 << 29 };
 struct redis_link;
 struct redis_command;
 
-/* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]; user
- * and password may be percent-encoded. Connects to nothing yet. NULL with an error if the URL is
- * not one of these. Borrows url. */
-struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error);
+/* Parses redis://[user[:password]@]host[:port][/db], rediss:// (TLS) or
+ * unix://[user[:password]@]/path[?db=N]; user and password may be percent-encoded. A user without a
+ * password logs in with an empty one. Connects to nothing yet. NULL with an error if the URL is
+ * not one of these. Borrows settings.
+ *
+ * With a url_file, each new connection takes the user and password that the file holds by then. */
+struct redis_link *redis_link_create(const struct redis_settings *settings, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 
 /* Closes the connection: the next call connects again, perhaps to another server. */

@@ -148,7 +148,7 @@ static void check_transactions(struct check *check) {
 static void check_redis_version(struct check *check) {
     char version[32];
     const struct redis_settings *redis = &check->config->redis;
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &check->error);
+    struct redis_link *link = redis_link_create(redis, &check->error);
     const bool is_known =
         link != NULL && redis_link_open(link, &check->error) &&
         redis_link_info(link, "redis_version:", version, sizeof version, &check->error);

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "core/aggregate.h"
+#include "core/parse.h"
+#include "edge/http_server.h"
 #include "edge/kafka_names.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
@@ -14,9 +16,11 @@
 static volatile sig_atomic_t is_stopped;
 
 void commands_print_version(FILE *out) {
-    fprintf(out, "rollcall %s\nlibrdkafka %s\njansson %s\nhiredis %s\nliburcu %s\n",
-            ROLLCALL_VERSION, kafka_names_version(), VERSION_JANSSON, VERSION_HIREDIS,
-            VERSION_LIBURCU);
+    fprintf(out,
+            "rollcall %s\nlibrdkafka %s\njansson %s\nlibmicrohttpd %s\n"
+            "hiredis %s (at build time)\nliburcu %s (at build time)\n",
+            ROLLCALL_VERSION, kafka_names_version(), parse_library_version(),
+            http_server_library_version(), VERSION_HIREDIS, VERSION_LIBURCU);
 }
 
 static void stop(int signal_number) {
@@ -24,11 +28,18 @@ static void stop(int signal_number) {
     is_stopped = 1;
 }
 
+void commands_catch(const struct sigaction *action) {
+    struct sigaction inherited;
+    sigaction(SIGTERM, action, NULL);
+    sigaction(SIGINT, action, NULL);
+    sigaction(SIGHUP, NULL, &inherited);
+    if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, action, NULL); /* as nohup sets it */
+}
+
 void commands_catch_signals(bool ends_at_second) {
     const unsigned flags = SA_RESTART | (ends_at_second ? (unsigned)SA_RESETHAND : 0);
     const struct sigaction action = {.sa_handler = stop, .sa_flags = (int)flags};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    commands_catch(&action);
 }
 
 bool commands_are_stopped(void) {
@@ -42,7 +53,7 @@ static int print_snapshot(const struct config *config, const struct options *opt
     struct aggregates aggregates;
     const struct redis_settings *redis = &config->redis;
     aggregates_init(&aggregates, &config->aggregate);
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &error);
+    struct redis_link *link = redis_link_create(redis, &error);
     const bool is_read = link != NULL && redis_snapshot_read(link, redis->prefix, &aggregates,
                                                              &json, &error) == STORE_OK;
     if (is_read)

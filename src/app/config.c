@@ -9,6 +9,7 @@
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/clamp.h"
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/redis_link.h"
@@ -20,22 +21,27 @@ const struct setting instance_setting_table[] = {
                  "an id has letters, digits, '.', '_' and '-'", 0,
                  "name of this instance in Kafka; if set, a restart moves no partitions; "
                  "random by default"),
-    SETTING_NUMBER(struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
-                   "threads that count; as many as there are cores unless set"),
+    SETTING_NUMBER(
+        struct instance_settings, shards, "instance", "shards", 1, SHARDS_MAX, NULL, 0,
+        "threads that count; unless set, as many as the process may use cores (affinity, "
+        "cgroup quota)"),
     SETTING_NUMBER(struct instance_settings, memory_mb, "instance", "memory_mb", 64, 65536, "256",
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
 
+/* librdkafka's properties that have another default here. A flag of theirs: only with
+ * group.protocol=classic; else the broker decides. */
+enum { CLASSIC_ONLY = 1 << 8 };
 #define PROPERTY(section_, name_, fallback_, flags_, help_)                                        \
     {                                                                                              \
         .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
         .help = (help_)                                                                            \
     }
-const struct setting config_defaults[] = {
+static const struct setting defaults[] = {
     PROPERTY("kafka", "bootstrap.servers", "localhost:9092", 0, "the brokers to ask first"),
-    PROPERTY("consumer", "session.timeout.ms", "10000", CONFIG_CLASSIC_ONLY,
+    PROPERTY("consumer", "session.timeout.ms", "10000", CLASSIC_ONLY,
              "how soon the group notices that an instance is gone"),
-    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CONFIG_CLASSIC_ONLY,
+    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CLASSIC_ONLY,
              "at most a third of session.timeout.ms"),
     PROPERTY("producer", "transaction.timeout.ms", "10000", 0,
              "how soon the broker ends the transaction of an instance that is gone"),
@@ -101,9 +107,9 @@ int config_role(const char *section) {
 
 static void fill_kafka(struct config *config) {
     const bool is_classic = kafka_conf_is_classic(&config->kafka, &config->consumer);
-    for (const struct setting *item = config_defaults; item->section != NULL; item++) {
+    for (const struct setting *item = defaults; item->section != NULL; item++) {
         struct properties *own = &config->by_role[config_role(item->section)];
-        if ((item->flags & CONFIG_CLASSIC_ONLY) != 0 && !is_classic) continue;
+        if ((item->flags & CLASSIC_ONLY) != 0 && !is_classic) continue;
         if (kafka_conf_get(&config->kafka, item->name) != NULL) continue;
         if (kafka_conf_get(own, item->name) != NULL) continue;
         kafka_conf_put(own, item->name, item->fallback);
@@ -126,7 +132,7 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         config->instance.id = memory_text(text);
     }
     if (config->instance.shards == 0) {
-        config->instance.shards = (int)clamp(sysconf(_SC_NPROCESSORS_ONLN), 1, SHARDS_MAX);
+        config->instance.shards = (int)clamp(cores_usable(), 1, SHARDS_MAX);
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
@@ -154,6 +160,12 @@ __attribute__((format(printf, 5, 6))) static bool reject(const struct config_sou
     vsnprintf(why, sizeof why, format, values);
     va_end(values);
     return error_set(error, "%s: %s.%s %s", place_of(sources, section, key), section, key, why);
+}
+
+static bool check_dimensions(const struct config_sources *sources, struct error *error) {
+    struct error why;
+    if (aggregates_check(&sources->config->aggregate, &why)) return true;
+    return reject(sources, "aggregate", "dimensions", error, "%s", why.text);
 }
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {
@@ -219,7 +231,7 @@ static bool check_drain(const struct config_sources *sources, struct error *erro
 static bool check_redis(const struct config_sources *sources, struct error *error) {
     struct error why;
     const struct redis_settings *redis = &sources->config->redis;
-    struct redis_link *link = redis_link_create(redis->url, redis->timeout_ms, &why);
+    struct redis_link *link = redis_link_create(redis, &why);
     const bool is_right = link != NULL;
     redis_link_destroy(&link);
     return is_right || error_set(error, "%s: %s", place_of(sources, "redis", "url"), why.text);
@@ -239,9 +251,10 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
 }
 
 static bool check(const struct config_sources *sources, struct error *error) {
-    return check_topics(sources, error) && check_transaction(sources, error) &&
-           check_drain(sources, error) && check_heartbeat(sources, error) &&
-           check_redis(sources, error) && check_client(sources, KAFKA_CONSUMER, error) &&
+    return check_topics(sources, error) && check_dimensions(sources, error) &&
+           check_transaction(sources, error) && check_drain(sources, error) &&
+           check_heartbeat(sources, error) && check_redis(sources, error) &&
+           check_client(sources, KAFKA_CONSUMER, error) &&
            check_client(sources, KAFKA_PRODUCER, error);
 }
 
@@ -261,6 +274,7 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->kafka);
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
+    free((*config)->redis.url_file);
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);
@@ -269,16 +283,35 @@ void config_destroy(struct config **config) {
 
 /* --- printing --------------------------------------------------------------------------------- */
 
+/* In quotes where a file would be read otherwise. */
+static void print_text(const char *text, FILE *out) {
+    const size_t length = strlen(text);
+    bool is_plain = length == 0 ||
+                    (strchr("\"#; \t", text[0]) == NULL && strchr(" \t", text[length - 1]) == NULL);
+    for (const char *p = text; is_plain && (p = strpbrk(p, "#;")) != NULL; p++)
+        is_plain = strchr(" \t", p[-1]) == NULL;
+    if (is_plain) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (const char *p = text; *p != '\0'; p++)
+        fprintf(out, "%s%c", strchr("\"\\", *p) == NULL ? "" : "\\", *p);
+    fputc('"', out);
+}
+
 /* Secrets are shown as ***; a URL without its password. */
 static void print_key(const struct config *config, const struct config_key *key, FILE *out) {
     const char *module = (const char *)config + key->offset;
     const char *const *text = (const void *)(module + key->setting->offset);
     const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
     fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
-    if ((key->setting->flags & SETTING_SECRET) == 0) {
+    if (key->setting->type == SETTING_TYPE_TEXT && (key->setting->flags & SETTING_SECRET) == 0) {
+        print_text(*text, out);
+    } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
     } else {
-        struct redis_link *link = redis_link_create(*text, 0, NULL);
+        struct redis_link *link = redis_link_create(&config->redis, NULL);
         fputs(link == NULL ? "***" : redis_link_name(link), out);
         redis_link_destroy(&link);
     }
@@ -297,8 +330,75 @@ void config_print(const struct config *config, FILE *out) {
         }
         for (size_t i = 0; i < properties->count; i++) {
             const struct property *property = &properties->items[i];
-            fprintf(out, "%s = %s\n", property->name,
-                    kafka_names_is_secret(property->name) ? "***" : property->value);
+            fprintf(out, "%s = ", property->name);
+            print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
+            fputc('\n', out);
         }
+    }
+}
+
+/* Calls `print` for each key of the section, and each property that has another default here. */
+static void each_key(const char *section, void (*print)(const struct setting *setting, FILE *out),
+                     FILE *out) {
+    struct config_key key;
+    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+        if (strcmp(key.setting->section, section) == 0) print(key.setting, out);
+    }
+    for (const struct setting *item = defaults; item->section != NULL; item++) {
+        if (strcmp(item->section, section) == 0) print(item, out);
+    }
+}
+
+static void print_setting(const struct setting *setting, FILE *out) {
+    char range[SETTING_RANGE_BYTES];
+    setting_range(setting, range);
+    fprintf(out, "  %s", setting->name);
+    if (setting->fallback != NULL) fprintf(out, " = %s", setting->fallback);
+    fprintf(out, "\n      %s", setting->help);
+    if (range[0] != '\0') fprintf(out, " (%s)", range);
+    fputc('\n', out);
+}
+
+void config_help(FILE *out) {
+    const char *section;
+    fputs("Each setting with its default. [kafka] takes any other property of librdkafka too, for\n"
+          "both clients, [consumer] and [producer] any of that client.\n",
+          out);
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
+        fprintf(out, "\n[%s]\n", section);
+        each_key(section, print_setting, out);
+    }
+}
+
+static void put_escaped(const char *text, FILE *out) {
+    for (; *text != '\0'; text++) {
+        if (strchr("_*|<", *text) != NULL) fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+static void print_row(const struct setting *setting, FILE *out) {
+    char range[SETTING_RANGE_BYTES];
+    setting_range(setting, range);
+    fprintf(out, "| `%s` | ", setting->name);
+    if (setting->fallback != NULL) fprintf(out, "`%s`", setting->fallback);
+    fputs(" | ", out);
+    put_escaped(range, out);
+    fputs((setting->flags & SETTING_RELOADABLE) != 0 ? " | yes | " : " | | ", out);
+    put_escaped(setting->help, out);
+    if ((setting->flags & SETTING_SECRET) != 0) fputs("; a secret", out);
+    if ((setting->flags & CLASSIC_ONLY) != 0) fputs("; only with group.protocol=classic", out);
+    fputs(" |\n", out);
+}
+
+void config_markdown(FILE *out) {
+    const char *section;
+    fputs(CONFIG_HEADING, out);
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
+        fprintf(out,
+                "\n### [%s]\n\n| key | default | allowed | reloadable | |\n"
+                "| --- | --- | --- | --- | --- |\n",
+                section);
+        each_key(section, print_row, out);
     }
 }

@@ -9,6 +9,7 @@
 #include "app/config.h"
 #include "app/options.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "base/text.h"
@@ -28,25 +29,6 @@ struct config_given {
 static bool ends_in(const char *text, const char *end) {
     const size_t count = strlen(text), end_count = strlen(end);
     return count >= end_count && strcmp(text + count - end_count, end) == 0;
-}
-
-/* A whole file as a C string, which the caller frees; NULL with an error. */
-static char *read_whole(const char *path, size_t max_bytes, struct error *error) {
-    FILE *file = fopen(path, "re");
-    char *bytes = memory_grow(NULL, max_bytes + 2);
-    const size_t count = file == NULL ? 0 : fread(bytes, 1, max_bytes + 1, file);
-    bool is_right = file != NULL && !ferror(file);
-    bytes[count] = '\0';
-    if (!is_right)
-        error_set(error, "cannot read %s: %m", path);
-    else if (count > max_bytes)
-        is_right = error_set(error, "%s is longer than %zu bytes", path, max_bytes);
-    else if (strlen(bytes) != count)
-        is_right = error_set(error, "%s holds a NUL byte", path);
-    if (file != NULL) fclose(file);
-    if (is_right) return bytes;
-    free(bytes);
-    return NULL;
 }
 
 /* --- one setting ------------------------------------------------------------------------------ */
@@ -142,26 +124,41 @@ static bool cut_secret_file(struct config_given *given) {
     return given->is_secret_file;
 }
 
-static void cut_end(char *text, char end) {
-    const size_t length = strlen(text);
-    if (length > 0 && text[length - 1] == end) text[length - 1] = '\0';
+/* A line break within a value never helps: it would only fail later, as a wrong password. */
+static bool take_clean(struct config_sources *sources, const struct config_given *given,
+                       const char *value, struct error *error) {
+    const bool is_pem = strstr(value, "-----BEGIN ") != NULL;
+    if (is_pem || strpbrk(value, "\r\n") == NULL) return take_value(sources, given, value, error);
+    return error_set(error, "%s: %s.%s: a line break within the value; it must be one line",
+                     given->place, given->section, given->name);
+}
+
+/* Those that can be read again while rollcall runs; NULL: the value is not from a file. */
+static void keep_path(struct config *config, const struct config_given *given, const char *path) {
+    if (strcmp(given->section, "redis") != 0 || strcmp(given->name, "url") != 0) return;
+    free(config->redis.url_file);
+    config->redis.url_file = path == NULL ? NULL : memory_text(path);
 }
 
 static bool take(struct config_sources *sources, struct config_given *given, const char *value,
                  struct error *error) {
     struct error why;
+    bool is_right;
     if (!config_has_section(given->section)) return reject_section(given, error);
-    if (!cut_secret_file(given)) return take_value(sources, given, value, error);
-    char *secret = read_whole(value, CONFIG_SECRET_BYTES, &why);
-    if (secret == NULL) {
-        return error_set(error, "%s: %s.%s_file: %s", given->place, given->section, given->name,
-                         why.text);
+    char *text = memory_text(value), *secret = NULL;
+    file_clean(text);
+    if (!cut_secret_file(given)) {
+        is_right = take_clean(sources, given, text, error);
+    } else if ((secret = file_read_secret(text, &why)) != NULL) {
+        is_right = take_clean(sources, given, secret, error);
+    } else {
+        is_right = error_set(error, "%s: %s.%s_file: %s", given->place, given->section, given->name,
+                             why.text);
     }
-    cut_end(secret, '\n');
-    cut_end(secret, '\r');
-    const bool is_taken = take_value(sources, given, secret, error);
+    if (is_right) keep_path(sources->config, given, given->is_secret_file ? text : NULL);
     free(secret);
-    return is_taken;
+    free(text);
+    return is_right;
 }
 
 /* --- the sources ------------------------------------------------------------------------------ */
@@ -174,6 +171,37 @@ static bool read_defaults(struct config *config, struct error *error) {
         if (!setting_set(key.setting, (char *)config + key.offset, fallback, error)) return false;
     }
     return true;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+/* A value in double quotes, whose first byte is from; in place. NULL if it does not end in a quote
+ * and perhaps a comment. */
+static char *unquote(char *from) {
+    char *const value = from, *to = from;
+    for (; *from != '"'; *to++ = *from++) {
+        if (*from == '\\' && (from[1] == '"' || from[1] == '\\')) from++;
+        if (*from == '\0') return NULL;
+    }
+    const char *rest = from + 1 + strspn(from + 1, " \t\r");
+    const bool is_comment = is_blank(from[1]) && (*rest == '#' || *rest == ';');
+    *to = '\0';
+    return *rest == '\0' || is_comment ? value : NULL;
+}
+
+/* The value in what follows the separator: in double quotes, or what stands before a comment. NULL:
+ * the quotes are wrong. */
+static char *read_value(char *text) {
+    char *begin = text + strspn(text, " \t");
+    if (*begin == '"') return unquote(begin + 1);
+    for (char *p = text; (p = strpbrk(p, "#;")) != NULL; p++) {
+        if (!is_blank(p[-1])) continue;
+        *p = '\0';
+        break;
+    }
+    return text_trim(text);
 }
 
 /* One line of the file: a comment, [section], or key = value, after which a comment may stand. */
@@ -189,24 +217,24 @@ static bool take_line(struct config_sources *sources, struct config_given *given
         snprintf(given->section, NAME_BYTES, "%s", line + 1);
         return config_has_section(given->section) || reject_section(given, error);
     }
-    char *value = end + 1;
-    for (char *p = value; (p = strchr(p, ';')) != NULL; p++) {
-        if (p[-1] != ' ' && p[-1] != '\t') continue;
-        *p = '\0';
-        break;
-    }
+    char *value = read_value(end + 1);
     snprintf(given->name, NAME_BYTES, "%s", text_trim(line));
     given->is_secret_file = false;
-    return take(sources, given, text_trim(value), error);
+    if (value == NULL) {
+        return error_set(error,
+                         "%s: %s.%s begins with a double quote and does not end with one; write "
+                         "\\\" for a quote in it",
+                         given->place, given->section, given->name);
+    }
+    return take(sources, given, value, error);
 }
 
 static bool read_file(struct config_sources *sources, const char *path, struct error *error) {
-    static const char byte_order_mark[] = "\xEF\xBB\xBF";
     struct config_given given = {.origin = CONFIG_FILE};
-    char *bytes = read_whole(path, CONFIG_FILE_BYTES, error);
+    char *bytes = file_read(path, CONFIG_FILE_BYTES, error);
     bool is_right = bytes != NULL;
     char *rest = bytes;
-    if (is_right && strncmp(rest, byte_order_mark, 3) == 0) rest += 3;
+    if (is_right) file_clean(bytes);
     for (int number = 1; is_right && rest != NULL; number++) {
         snprintf(given.place, PLACE_BYTES, "%.*s:%d", PLACE_BYTES - 16, path, number);
         is_right = take_line(sources, &given, strsep(&rest, "\n"), error);

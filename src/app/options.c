@@ -10,10 +10,11 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/setting.h"
+#include "base/text.h"
 
 enum { FIRST_LONG = 256 }; /* above every letter; a command's own option is this plus its place */
 
-const struct option_row options_common[] = {
+static const struct option_row common_options[] = {
     {'c', NULL, "FILE", "read settings from an INI file"},
     {'X', NULL, "SECTION.KEY=VALUE", "set one: -X kafka.bootstrap.servers=broker:9092; repeatable"},
     {'v', NULL, NULL, "log more: log.level=debug"},
@@ -50,7 +51,7 @@ static void prepare(struct line *line) {
     struct option *next = &line->longs[line->own_count];
     char *letter = line->letters;
     *letter++ = ':';
-    for (const struct option_row *row = options_common; row->letter != 0; row++) {
+    for (const struct option_row *row = common_options; row->letter != 0; row++) {
         assert(letter < line->letters + sizeof line->letters - 3);
         assert(next < line->longs + OPTIONS_NAMES_MAX);
         *letter++ = row->letter;
@@ -197,4 +198,55 @@ enum options_verdict options_parse(int argc, char **argv, const struct command *
     }
     if (is_version) return OPTIONS_VERSION;
     return parse_command(&line, argv + optind, is_help, options, error);
+}
+
+/* --- help ------------------------------------------------------------------------------------- */
+
+static const char overview[] =
+    "rollcall counts logins: it reads them from Kafka, publishes the accepted ones to\n"
+    "another topic, and keeps the counts in Redis, each record exactly once.\n"
+    "\n"
+    "usage: rollcall COMMAND [OPTION]...\n"
+    "\n";
+
+static const char sources[] =
+    "\n"
+    "A setting comes from -X, else from the environment (ROLLCALL_KAFKA_BOOTSTRAP_SERVERS),\n"
+    "else from the file, else it has its default. A secret can be in a file of its own\n"
+    "(redis.url_file). `rollcall help settings` lists all settings.\n"
+    "\n"
+    "Exit status: 0 fine; 1 it had to stop (the last log line has the reason); 2 wrong usage\n"
+    "or configuration, and nothing was touched.\n";
+
+static void print_options(const struct option_row *row, FILE *out) {
+    enum { HELP_COLUMN = 24 };
+    for (; row->letter != 0 || row->name != NULL; row++) {
+        struct text left = {0};
+        text_format(&left, row->letter != 0 ? "  -%c" : "    ", row->letter);
+        if (row->name != NULL)
+            text_format(&left, "%s--%s", row->letter != 0 ? ", " : "  ", row->name);
+        if (row->argument != NULL) text_format(&left, " %s", row->argument);
+        fprintf(out, "%-*s", HELP_COLUMN, text_string(&left));
+        text_release(&left);
+        for (const char *p = row->help; *p != '\0'; p++) {
+            fputc(*p, out);
+            if (*p == '\n') fprintf(out, "%*s", HELP_COLUMN, "");
+        }
+        if (row->fallback != NULL) fprintf(out, " (default: %s)", row->fallback);
+        fputc('\n', out);
+    }
+}
+
+void options_help(const struct command *const *commands, const struct command *command, FILE *out) {
+    if (command == NULL) {
+        fputs(overview, out);
+        for (; *commands != NULL; commands++)
+            fprintf(out, "  %-10s%s\n", (*commands)->name, (*commands)->summary);
+        fputs("\n`rollcall COMMAND --help` explains one.\n\n", out);
+    } else {
+        fprintf(out, "usage: rollcall %s [OPTION]...\n\n%s\n", command->name, command->help);
+        if (command->options != NULL) print_options(command->options, out);
+    }
+    print_options(common_options, out);
+    fputs(sources, out);
 }

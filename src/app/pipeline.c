@@ -191,7 +191,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
              config->source.group, config->instance.id);
     pipeline->start_store = make_store(pipeline, error);
     if (pipeline->start_store != NULL)
-        pipeline->page_link = redis_link_create(config->redis.url, config->redis.timeout_ms, error);
+        pipeline->page_link = redis_link_create(&config->redis, error);
     if (pipeline->page_link == NULL || !make_expose(pipeline, error)) {
         pipeline_destroy(&pipeline);
         return NULL;
@@ -346,7 +346,10 @@ static int64_t flow_step(struct pipeline *pipeline, int64_t now_ms) {
 /* The end was asked for: of what was made, partitions are given back and the group is left. */
 static void begin_end(struct pipeline *pipeline) {
     const int signal = atomic_load(&pipeline->stop->signal);
-    const char *name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "an error";
+    const char *name = signal == SIGTERM  ? "SIGTERM"
+                       : signal == SIGINT ? "SIGINT"
+                       : signal == SIGHUP ? "SIGHUP"
+                                          : "an error";
     preflight_destroy(&pipeline->preflight);
     pipeline->state = pipeline->assignment != NULL ? DRAINS : ENDED;
     if (pipeline->source == NULL) return;

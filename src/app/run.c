@@ -1,5 +1,6 @@
-/* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end,
- * a second one ends at once, and so does a watchdog if the orderly end takes too long. */
+/* `rollcall run`: the pipeline until a signal. The first SIGTERM, SIGINT or SIGHUP asks for an
+ * orderly end, a second one ends at once, and so does a watchdog if the orderly end takes too long.
+ * SIGHUP is never one of two: service managers and terminals send it along with another signal. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,9 +38,11 @@ static void end_at_once(const char *line) {
 }
 
 static void on_signal(int signal_number) {
-    if (atomic_load(&stop.signal) != 0) end_at_once(hurry[log_format]);
+    const int before = atomic_load(&stop.signal);
+    if (before != 0 && signal_number == SIGHUP) return;
+    if (before != 0 && before != SIGHUP) end_at_once(hurry[log_format]);
     stop_ask(&stop, signal_number);
-    alarm(watchdog_s);
+    if (before == 0) alarm(watchdog_s);
 }
 
 static void on_alarm(int signal_number) {
@@ -51,8 +54,7 @@ static void catch_signals(const struct config *config) {
     struct sigaction action = {.sa_handler = on_signal};
     log_format = config->log.format;
     watchdog_s = (unsigned)(config->drain_ms / 1000) + WATCHDOG_SLACK_S;
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    commands_catch(&action);
     action.sa_handler = on_alarm;
     sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -94,10 +96,10 @@ static int run(const struct config *config, const struct options *options) {
 
 const struct command command_run = {
     .name = "run",
-    .summary = "process until SIGTERM or SIGINT, then drain and leave",
+    .summary = "process until SIGTERM, SIGINT or SIGHUP, then drain and leave",
     .help = "Reads logins from input.topic, counts them in Redis and publishes them to\n"
-            "output.topic, each exactly once, until SIGTERM or SIGINT; then drains, commits,\n"
-            "leaves the group and exits 0. A second signal ends it at once. Start as many as you\n"
-            "like: they share the partitions.\n",
+            "output.topic, each exactly once, until SIGTERM, SIGINT or SIGHUP; then drains,\n"
+            "commits, leaves the group and exits 0. A second SIGTERM or SIGINT ends it at once.\n"
+            "Start as many as you like: they share the partitions.\n",
     .run = run,
 };

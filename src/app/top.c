@@ -299,8 +299,7 @@ static int run(const struct config *config, const struct options *options) {
     struct top *top = memory_create(sizeof *top);
     top->config = config;
     aggregates_init(&top->aggregates, &config->aggregate);
-    if (config->expose.listen[0] != '\0')
-        top->link = redis_link_create(config->redis.url, config->redis.timeout_ms, &error);
+    if (config->expose.listen[0] != '\0') top->link = redis_link_create(&config->redis, &error);
     const bool is_right = top->link != NULL;
     if (is_right) {
         commands_catch_signals(true);

@@ -67,8 +67,9 @@ static bool check_form(const struct setting *setting, const char *text, struct e
 }
 
 static void release_names(struct setting_names *names) {
-    while (names->count > 0)
-        free(names->items[--names->count]);
+    for (int i = 0; i < names->count; i++)
+        free(names->items[i]);
+    names->count = 0;
 }
 
 static bool add_name(const struct setting *setting, struct setting_names *names, const char *name,

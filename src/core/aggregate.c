@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
+
 enum { DIMENSION_BYTES_MAX = 64 };
 
 /* Everything that is counted besides the dimensions. */
@@ -62,6 +64,34 @@ static void make_title(char title[AGGREGATE_TEXT_BYTES], const char *dimension) 
         begins_word = *c == '_';
     }
     title[length] = '\0';
+}
+
+/* Whether two titles read the same: blanks in a row count as one. */
+static bool reads_same(const char *a, const char *b) {
+    while (*a != '\0' && *a == *b) {
+        const bool is_blank = *a == ' ';
+        for (a++, b++; is_blank && *a == ' ';)
+            a++;
+        while (is_blank && *b == ' ')
+            b++;
+    }
+    return *a == *b;
+}
+
+bool aggregates_check(const struct aggregate_settings *settings, struct error *error) {
+    char titles[LOGIN_DIMENSIONS_MAX][AGGREGATE_TEXT_BYTES];
+    const struct setting_names *names = &settings->dimensions;
+    for (int i = 0; i < names->count; i++) {
+        make_title(titles[i], names->items[i]);
+        for (int j = 0; j < i; j++) {
+            if (!reads_same(titles[i], titles[j])) continue;
+            return error_set(error,
+                             "names %s and %s, whose counts would both be called \"%s\" in a "
+                             "snapshot; leave one of them out",
+                             names->items[j], names->items[i], titles[i]);
+        }
+    }
+    return true;
 }
 
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings) {

@@ -21,6 +21,7 @@ struct login_judge {
     bool is_scan_off;
     struct parse parse;
     char detail[PARSE_DETAIL_BYTES];
+    char digits[sizeof "9007199254740992"]; /* of a user_id, up to FIELD_WHOLE_MAX */
 };
 
 static enum login_reason apply_rules(struct login_judge *judge, const struct fields *fields,
@@ -138,16 +139,30 @@ static enum login_reason check_dimension(struct login_judge *judge, const char *
     return LOGIN_ACCEPTED;
 }
 
-/* Decimal digits and nothing else. A number past LOGIN_TIMESTAMP_MAX comes out as one past it. */
+/* Decimal digits and nothing else. Too many come out as INT64_MAX. */
 static bool parse_digits(struct slice text, int64_t *number) {
     int64_t sum = 0;
     for (size_t i = 0; i < text.length; i++) {
         const char c = text.bytes[i];
         if (c < '0' || c > '9') return false;
-        if (sum <= LOGIN_TIMESTAMP_MAX) sum = sum * 10 + (c - '0');
+        sum = sum < INT64_MAX / 10 ? sum * 10 + (c - '0') : INT64_MAX;
     }
     *number = sum;
     return text.length > 0;
+}
+
+/* The unit that makes a time of too many seconds one of our age, or NULL. */
+static const char *likely_unit(double seconds) {
+    return seconds < 1e11 || seconds >= 9e18 ? NULL
+           : seconds < 1e14                  ? "milliseconds"
+           : seconds < 1e17                  ? "microseconds"
+                                             : "nanoseconds";
+}
+
+static enum login_reason reject_range(struct login_judge *judge, double seconds) {
+    const char *unit = likely_unit(seconds);
+    return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: not within 1970 to 9999, in seconds%s%s",
+                  unit == NULL ? "" : "; it looks like ", unit == NULL ? "" : unit);
 }
 
 /* True when the login is more than max_future_s ahead of the record; exact to the millisecond. */
@@ -163,15 +178,13 @@ static bool is_too_far_ahead(int64_t timestamp_s, int64_t kafka_timestamp_ms,
 
 static enum login_reason check_timestamp(struct login_judge *judge, const struct field *field,
                                          int64_t kafka_timestamp_ms, int64_t *timestamp_s) {
-    static const char out_of_range[] = "timestamp: not within 1970 to 9999, in seconds";
-
     switch (field->kind) {
     case FIELD_WHOLE:
         *timestamp_s = field->whole;
         break;
     case FIELD_NUMBER:
         if (field->number < 0 || field->number > (double)LOGIN_TIMESTAMP_MAX) {
-            return reject(judge, LOGIN_BAD_TIMESTAMP, out_of_range);
+            return reject_range(judge, field->number);
         }
         return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: not a whole number");
     case FIELD_TEXT:
@@ -184,9 +197,7 @@ static enum login_reason check_timestamp(struct login_judge *judge, const struct
         return reject(judge, LOGIN_BAD_TIMESTAMP,
                       "timestamp: neither a number nor a string of digits");
     }
-    if (*timestamp_s > LOGIN_TIMESTAMP_MAX) {
-        return reject(judge, LOGIN_BAD_TIMESTAMP, out_of_range);
-    }
+    if (*timestamp_s > LOGIN_TIMESTAMP_MAX) return reject_range(judge, (double)*timestamp_s);
     if (is_too_far_ahead(*timestamp_s, kafka_timestamp_ms, judge->rules.max_future_s)) {
         return reject(judge, LOGIN_BAD_TIMESTAMP,
                       "timestamp: %lld s ahead of the record's own, more than %lld",
@@ -194,6 +205,24 @@ static enum login_reason check_timestamp(struct login_judge *judge, const struct
                       (long long)judge->rules.max_future_s);
     }
     return LOGIN_ACCEPTED;
+}
+
+static enum login_reason reject_missing(struct login_judge *judge, const char *name) {
+    return reject(judge, LOGIN_MISSING_FIELD, "%s: missing%s", name,
+                  strchr(name, '.') == NULL
+                      ? ""
+                      : "; it is looked for as one name, its dots do not lead into objects");
+}
+
+/* The key for a record without one; whole numbers of core/scan are in their only plain form. */
+static struct slice find_user_id(struct login_judge *judge, const struct fields *fields) {
+    const struct field *field = &fields->at[FIELD_USER_ID];
+    if (field->kind == FIELD_TEXT) return field->text;
+    if (field->kind != FIELD_WHOLE && field->kind != FIELD_NUMBER) return (struct slice){0};
+    if (fields->user_number.bytes != NULL) return fields->user_number;
+    const int length =
+        snprintf(judge->digits, sizeof judge->digits, "%lld", (long long)field->whole);
+    return (struct slice){judge->digits, (size_t)length};
 }
 
 /* Sets the rest of login if the answer is LOGIN_ACCEPTED. */
@@ -205,7 +234,7 @@ static enum login_reason apply_rules(struct login_judge *judge, const struct fie
      * has set every field that the rules name (I2 of scan.h, parse.h) */
     for (size_t i = 0; i < rules->dimension_count; i++) {
         if (fields->at[FIELD_DIMENSION + i].kind == FIELD_ABSENT) {
-            return reject(judge, LOGIN_MISSING_FIELD, "%s: missing", rules->dimensions[i]);
+            return reject_missing(judge, rules->dimensions[i]);
         }
     }
     if (fields->at[FIELD_TIMESTAMP].kind == FIELD_ABSENT) {
@@ -226,8 +255,7 @@ static enum login_reason apply_rules(struct login_judge *judge, const struct fie
         login->values[i] = fields->at[FIELD_DIMENSION + i].text;
     }
     login->minute = timestamp_s / 60;
-    const struct field *user_id = &fields->at[FIELD_USER_ID];
-    login->user_id = user_id->kind == FIELD_TEXT ? user_id->text : (struct slice){0};
+    login->user_id = find_user_id(judge, fields);
     return LOGIN_ACCEPTED;
 }
 

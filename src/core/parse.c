@@ -66,7 +66,7 @@ static void make_printable(char *text) {
 }
 
 /* The quote that ends the string whose first byte is p, or end. */
-static char *end_of_string(char *p, const char *end) {
+static const char *end_of_string(const char *p, const char *end) {
     while (p < end && *p != '"')
         p += *p == '\\' && p + 1 < end ? 2 : 1;
     return p;
@@ -91,7 +91,7 @@ static void rename_nuls(char *p, const char *close) {
 static void rename_nul_keys(char *record, const char *end) {
     for (char *open = record; open < end; open++) {
         if (*open != '"') continue;
-        char *close = end_of_string(open + 1, end);
+        char *close = open + (end_of_string(open + 1, end) - open);
         if (close == end) return;
         if (is_key(close + 1, end)) rename_nuls(open + 1, close);
         open = close;
@@ -110,10 +110,70 @@ static json_t *load(const char *value, size_t bytes, json_error_t *error) {
     return root;
 }
 
+/* Whether the key between two quotes is this name. */
+static bool is_named(const char *key, const char *close, const char *name) {
+    const size_t bytes = (size_t)(close - key), name_bytes = strlen(name);
+    if (memchr(key, '\\', bytes) == NULL)
+        return bytes == name_bytes && memcmp(key, name, bytes) == 0;
+    json_t *text = json_loadb(key - 1, bytes + 2, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    const bool is_same = json_is_string(text) && json_string_length(text) == name_bytes &&
+                         memcmp(json_string_value(text), name, name_bytes) == 0;
+    json_decref(text);
+    return is_same;
+}
+
+/* A number as it is written: the value of the object's last member of this name, which is a number.
+ * The record is valid JSON. jansson keeps only what it means. */
+static struct slice find_number(const char *p, const char *end, const char *name) {
+    struct slice number = {0};
+    for (int depth = 0; p < end; p++) {
+        if (*p == '{' || *p == '[') depth++;
+        if (*p == '}' || *p == ']') depth--;
+        if (*p != '"') continue;
+        const char *key = p + 1;
+        p = end_of_string(key, end);
+        if (depth != 1 || !is_key(p + 1, end) || !is_named(key, p, name)) continue;
+        while (memchr("\":\t\n\r ", *p, 6) != NULL)
+            p++;
+        number.bytes = p--;
+        while (memchr(",}\t\n\r ", p[1], 6) == NULL)
+            p++;
+        number.length = (size_t)(p + 1 - number.bytes);
+    }
+    return number;
+}
+
+/* What is no JSON because of something that is often put before it; false: nothing of that kind. */
+static bool explain_begin(const char *value, size_t bytes, char detail[PARSE_DETAIL_BYTES]) {
+    const unsigned char *b = (const unsigned char *)value;
+    const char *mark =
+        bytes >= 3 && memcmp(value, "\xEF\xBB\xBF", 3) == 0 ? "UTF-8"
+        : bytes >= 2 && (memcmp(value, "\xFF\xFE", 2) == 0 || memcmp(value, "\xFE\xFF", 2) == 0)
+            ? "UTF-16"
+            : NULL;
+    if (mark != NULL) {
+        snprintf(
+            detail, PARSE_DETAIL_BYTES,
+            "a byte order mark (BOM) of %s before the value, which must be plain JSON in UTF-8",
+            mark);
+    } else if (bytes > 5 && b[0] == 0) {
+        const unsigned id =
+            (unsigned)b[1] << 24 | (unsigned)b[2] << 16 | (unsigned)b[3] << 8 | b[4];
+        snprintf(detail, PARSE_DETAIL_BYTES,
+                 "Confluent framing, as it seems: byte 0 and schema id %u before the value, which "
+                 "must be plain JSON",
+                 id);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 enum login_reason parse_record(struct parse *parse, const struct login_rules *rules,
                                const char *value, size_t bytes, struct fields *fields,
                                char detail[PARSE_DETAIL_BYTES]) {
     parse_release(parse);
+    if (explain_begin(value, bytes, detail)) return LOGIN_NOT_JSON;
     const char *nul = memchr(value, '\0', bytes);
     if (nul != NULL) {
         snprintf(detail, PARSE_DETAIL_BYTES, "NUL at byte %zu", (size_t)(nul - value));
@@ -133,5 +193,13 @@ enum login_reason parse_record(struct parse *parse, const struct login_rules *ru
     for (size_t i = 0; i < field_count(rules); i++) {
         fields->at[i] = read_field(parse->root, field_name(rules, i));
     }
+    const enum field_kind user_id = fields->at[FIELD_USER_ID].kind;
+    fields->user_number = user_id == FIELD_WHOLE || user_id == FIELD_NUMBER
+                              ? find_number(value, value + bytes, field_name(rules, FIELD_USER_ID))
+                              : (struct slice){0};
     return LOGIN_ACCEPTED;
+}
+
+const char *parse_library_version(void) {
+    return jansson_version_str();
 }

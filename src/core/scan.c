@@ -258,6 +258,7 @@ __attribute__((aligned(64))) bool scan_record(struct scan *scan, const char *val
     if (*p != '{') return false;
     for (uint32_t i = 0; i < scan->count; i++)
         fields->at[i].kind = FIELD_ABSENT;
+    fields->user_number = (struct slice){0};
 
     struct scan_gap *gap = scan->gaps;
     do {

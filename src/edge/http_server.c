@@ -240,3 +240,7 @@ const char *http_request_argument(const struct http_request *request, const char
     }
     return value == NULL ? "" : value;
 }
+
+const char *http_server_library_version(void) {
+    return MHD_get_version();
+}

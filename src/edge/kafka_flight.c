@@ -1,6 +1,12 @@
-#include "kafka_flight.h"
+/* An idempotent producer has one batch of a partition under way. While another one is ready to be
+ * sent, and in a flush all are, librdkafka's broker thread polls without a pause until the response
+ * arrives (it sets its wake-up time before it looks at what is under way; seen up to 2.15.1). That
+ * takes a core, which the broker may need to respond. A batch that is ready by its size alone does
+ * not wake the thread. So whoever wants everything sent lets what is under way arrive first, and
+ * then flushes the rest. Counted by librdkafka's interceptors on_request_sent and
+ * on_response_received. */
+#include "kafka_private.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/alarm.h"

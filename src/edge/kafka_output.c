@@ -1,4 +1,8 @@
-#include "kafka_output.h"
+/* An accepted record goes out as it came, with its user_id as key if it had none; a rejected one as
+ * it came, with headers that describe why it was rejected and where it came from. If that is too
+ * large for the topic, an accepted record goes without what was added, and a rejected one with the
+ * added headers alone: it must not hold up the others. */
+#include "kafka_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,18 +36,15 @@ static void add_error(rd_kafka_headers_t *headers, const struct sink_record *rec
     add_number(headers, "__rollcall.errors.offset", record->offset);
 }
 
-static rd_kafka_headers_t *copy_headers(const struct sink_record *record) {
-    return record->headers == NULL
-               ? NULL
-               : rd_kafka_headers_copy((const rd_kafka_headers_t *)record->headers);
-}
-
 static struct parcel pack(const struct sink_record *record, const char *input_topic,
                           bool is_small) {
     struct parcel parcel = {.key = {NULL, 0}};
     const bool is_rejected = record->reason != LOGIN_ACCEPTED;
     if (!is_rejected || !is_small) {
-        parcel = (struct parcel){record->key, record->value, copy_headers(record)};
+        parcel = (struct parcel){record->key, record->value, NULL};
+        if (record->headers != NULL) {
+            parcel.headers = rd_kafka_headers_copy((const rd_kafka_headers_t *)record->headers);
+        }
     }
     if (is_rejected) {
         if (parcel.headers == NULL) parcel.headers = rd_kafka_headers_new(5);

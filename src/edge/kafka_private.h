@@ -13,6 +13,7 @@
 #include "base/worker.h"
 #include "edge/kafka_conf.h"
 #include "edge/kafka_record.h"
+#include "edge/kafka_sink.h"
 #include "edge/kafka_source.h"
 #include "edge/kafka_topics.h"
 
@@ -133,6 +134,59 @@ struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, 
  * "Message Format". Borrows the message, which is a consumer's, and looks at a few bytes before and
  * behind its value. */
 bool kafka_record_shows_no_headers(const rd_kafka_message_t *message);
+
+/* ---- kafka_flight: which requests of a producer are under way, so that nobody flushes behind one.
+ * Calls are the owner's; librdkafka's broker threads count. */
+
+struct kafka_flight;
+
+struct kafka_flight *kafka_flight_create(void);
+
+/* To be called after the producer was destroyed. Takes *flight, which may be NULL, and nulls it. */
+void kafka_flight_destroy(struct kafka_flight **flight);
+
+/* Counts the requests of the producer that is made with this configuration, which keeps the
+ * flight. */
+void kafka_flight_attach(struct kafka_flight *flight, rd_kafka_conf_t *conf);
+
+/* Waits for a response, for timeout_ms at most. False, and at once, if none is due. May return
+ * early. */
+bool kafka_flight_wait(struct kafka_flight *flight, int timeout_ms);
+
+/* Waits until no response is due and nothing was sent for a moment after the last one, or for
+ * timeout_ms; not at all if none was due. What is sent after that moment costs CPU, nothing
+ * else. */
+void kafka_flight_settle(struct kafka_flight *flight, int timeout_ms);
+
+/* ---- kafka_output: the output topic for accepted records, or that for rejected ones */
+
+struct kafka_output {
+    const char *name; /* "": it is not written */
+    const char *input_topic;
+    bool keeps_partition; /* it has as many partitions as the input */
+    size_t limit_bytes;   /* of the smallest record that the topic is known not to take; 0: none */
+    /* while open */
+    rd_kafka_t *producer;
+    rd_kafka_topic_t *topic;
+};
+
+static inline bool kafka_output_is_written(const struct kafka_output *output) {
+    return *output->name != '\0';
+}
+
+/* Keeps the producer until close. Requires that it is written. */
+bool kafka_output_open(struct kafka_output *output, rd_kafka_t *producer, struct error *error);
+void kafka_output_close(struct kafka_output *output);
+
+/* The topic does not take a record of so many bytes: key, value and headers. */
+void kafka_output_limit(struct kafka_output *output, size_t bytes);
+
+/* What to do about a record that a topic did not take, as the rest of a sentence. */
+const char *kafka_output_fix(rd_kafka_resp_err_t code);
+
+/* Sends a copy of the record. Requires that it is open. */
+enum sink_verdict kafka_output_send(struct kafka_output *output, const struct sink_record *record,
+                                    struct error *error);
 
 /* ---- kafka_topics, with any client */
 

@@ -17,8 +17,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_flight.h"
-#include "kafka_output.h"
 #include "kafka_private.h"
 
 enum {

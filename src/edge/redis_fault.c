@@ -5,6 +5,10 @@
 
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
+#define FIX_LOGIN                                                                                  \
+    "set user and password in redis.url or redis.url_file, with '/' in them as %2F, '@' as %40 "   \
+    "and '%' as %25"
+
 static const struct {
     const char *begin; /* of the reply */
     enum redis_fault fault;
@@ -20,7 +24,7 @@ static const struct {
      "it cannot save to its disk and takes no writes: fix what its log names; until then nothing "
      "is counted under \"%s\", and nothing is lost"},
     {"BUSY", REDIS_FAULT_PASSING,
-     "a script blocks it: redis-cli SCRIPT KILL ends one that has not written anything"},
+     "another script holds it up: redis-cli SCRIPT KILL ends one that has not written anything"},
     {"LOADING", REDIS_FAULT_PASSING, "it is reading its data, and will answer once that is done"},
     {"READONLY", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
     {"MASTERDOWN", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
@@ -34,10 +38,15 @@ static const struct {
      "in a cluster all keys must be on one slot: put braces into redis.prefix, as in {%s}"},
     {"CLUSTERDOWN", REDIS_FAULT_PASSING,
      "a part of the cluster is gone or has no slots: see redis-cli --cluster check"},
-    {"NOAUTH", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
-    {"WRONGPASS", REDIS_FAULT_SETUP, "set user and password in redis.url or redis.url_file"},
-    {"ERR invalid password", REDIS_FAULT_SETUP,
-     "set user and password in redis.url or redis.url_file"},
+    {"NOAUTH", REDIS_FAULT_SETUP, FIX_LOGIN},
+    {"WRONGPASS", REDIS_FAULT_SETUP, FIX_LOGIN},
+    {"ERR invalid password", REDIS_FAULT_SETUP, FIX_LOGIN},
+    {"ERR AUTH <password> called without any password", REDIS_FAULT_SETUP,
+     "this Redis has no password: remove it from redis.url, or set requirepass"},
+    {"ERR wrong number of arguments for 'auth'", REDIS_FAULT_SETUP,
+     "this Redis knows no users (it is older than 6.0): leave the user out of redis.url"},
+    {"ERR Client sent AUTH, but no password is set", REDIS_FAULT_SETUP,
+     "this Redis has no password: remove it from redis.url, or set requirepass"},
     {"DENIED", REDIS_FAULT_SETUP, "it is in protected mode: give it a password, and redis.url too"},
 };
 

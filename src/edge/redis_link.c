@@ -11,17 +11,22 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/worker.h"
 #include "edge/redis_fault.h"
 #include "redis_call.h"
 #include "redis_tls.h"
 
+enum { REDIS_USER_BYTES = 128 };
+
 struct redis_link {
     char *host;     /* NULL for a unix socket */
     char *path;     /* NULL for TCP */
     char *user;     /* NULL: none */
     char *password; /* NULL: none */
+    char *url_file; /* NULL: the URL is not in a file */
     int port;
     int database;
     int timeout_ms;
@@ -33,10 +38,10 @@ struct redis_link {
 };
 
 const struct setting redis_setting_table[] = {
-    SETTING_TEXT(
-        struct redis_settings, url, "redis", "url", 1, 4096, "redis://localhost:6379/0",
-        setting_is_printable, SETTING_PRINTABLE_RULE, SETTING_SECRET,
-        "redis://[user:password@]host[:port][/db], rediss:// (TLS) or unix:///path[?db=N]"),
+    SETTING_TEXT(struct redis_settings, url, "redis", "url", 1, 4096, "redis://localhost:6379/0",
+                 setting_is_printable, SETTING_PRINTABLE_RULE, SETTING_SECRET,
+                 "redis://[user:password@]host[:port][/db], rediss:// (TLS) or "
+                 "unix://[user:password@]/path[?db=N]"),
     SETTING_TEXT(struct redis_settings, prefix, "redis", "prefix", 1, 200, "{user-login}",
                  setting_is_printable, SETTING_PRINTABLE_RULE, 0,
                  "what all keys begin with; the braces keep them on one slot of a cluster"),
@@ -78,74 +83,99 @@ static bool parse_database(struct redis_link *link, const char *text) {
     return link->database >= 0;
 }
 
-static bool parse_unix(struct redis_link *link, const char *rest) {
-    const char *query = strchr(rest, '?');
-    const char *end = query != NULL ? query : rest + strlen(rest);
-    if (*rest != '/' || end - rest < 2) return false;
-    if (query != NULL && (strncmp(query, "?db=", 4) != 0 || !parse_database(link, query + 4))) {
-        return false;
+/* How to write what cannot stand there as it is. */
+#define ENCODE "in a user or password write '/' as %%2F, '@' as %%40 and '%%' as %%25"
+
+static bool reject_url(struct error *error) {
+    return error_set(error, "redis.url is not redis://[user:password@]host[:port][/db], "
+                            "rediss://... or unix://[user:password@]/path[?db=N]; " ENCODE);
+}
+
+/* The user and password before the '@' at end. */
+static bool parse_user(struct redis_link *link, const char *begin, const char *end,
+                       struct error *error) {
+    const char *colon = memchr(begin, ':', (size_t)(end - begin));
+    if (memchr(begin, '/', (size_t)(end - begin)) != NULL)
+        return error_set(error, "redis.url has a raw '/' before the '@': " ENCODE);
+    if (colon == NULL || colon > begin) link->user = decode(begin, colon == NULL ? end : colon);
+    if (colon != NULL) link->password = decode(colon + 1, end);
+    if (link->user != NULL && *link->user == '\0') { /* redis://@host */
+        free(link->user);
+        link->user = NULL;
     }
-    link->path = decode(rest, end);
-    snprintf(link->name, sizeof link->name, "unix://%s?db=%d", link->path, link->database);
     return true;
 }
 
-static void parse_user(struct redis_link *link, const char *begin, const char *end) {
-    const char *colon = memchr(begin, ':', (size_t)(end - begin));
-    if (colon == NULL) {
-        link->user = decode(begin, end);
-        return;
-    }
-    if (colon > begin) link->user = decode(begin, colon);
-    link->password = decode(colon + 1, end);
+/* For messages. A user without a password may be a password in the wrong place. */
+static const char *show_user(const struct redis_link *link, char out[REDIS_USER_BYTES]) {
+    if (link->user != NULL && link->password != NULL)
+        snprintf(out, REDIS_USER_BYTES, "%s:***@", link->user);
+    else
+        snprintf(out, REDIS_USER_BYTES, link->user != NULL || link->password != NULL ? "***@" : "");
+    return out;
 }
 
-static bool parse_tcp(struct redis_link *link, const char *rest) {
-    const char *slash = strchr(rest, '/');
-    const char *end = slash != NULL ? slash : rest + strlen(rest);
-    if (slash != NULL && slash[1] != '\0' && !parse_database(link, slash + 1)) return false;
-    const char *at = memrchr(rest, '@', (size_t)(end - rest));
+static bool parse_unix(struct redis_link *link, const char *rest, struct error *error) {
+    char user[REDIS_USER_BYTES];
+    const char *at = *rest == '/' ? NULL : strstr(rest, "@/");
     if (at != NULL) {
-        parse_user(link, rest, at);
+        if (!parse_user(link, rest, at, error)) return false;
         rest = at + 1;
     }
+    const char *query = strchr(rest, '?');
+    const char *end = query != NULL ? query : rest + strlen(rest);
+    const bool has_database =
+        query == NULL || (strncmp(query, "?db=", 4) == 0 && parse_database(link, query + 4));
+    if (*rest != '/' || end - rest < 2 || !has_database) return reject_url(error);
+    link->path = decode(rest, end);
+    snprintf(link->name, sizeof link->name, "unix://%s%s?db=%d", show_user(link, user), link->path,
+             link->database);
+    return true;
+}
+
+static bool parse_tcp(struct redis_link *link, const char *rest, struct error *error) {
+    char user[REDIS_USER_BYTES];
+    /* The '@' that ends user and password is the last one: neither host nor database has any. */
+    const char *at = strrchr(rest, '@');
+    if (at != NULL) {
+        if (!parse_user(link, rest, at, error)) return false;
+        rest = at + 1;
+    }
+    const char *slash = strchr(rest, '/');
+    const char *end = slash != NULL ? slash : rest + strlen(rest);
+    if (slash != NULL && slash[1] != '\0' && !parse_database(link, slash + 1))
+        return reject_url(error);
     const char *host_end = end;
     const char *bracket = *rest == '[' ? memchr(rest, ']', (size_t)(end - rest)) : NULL;
     const char *colon = memrchr(rest, ':', (size_t)(end - rest));
     if (colon != NULL && (bracket == NULL || colon > bracket)) {
         link->port = parse_number(colon + 1, end, 65535);
-        if (link->port <= 0) return false;
+        if (link->port <= 0) return reject_url(error);
         host_end = colon;
     }
     link->host = bracket != NULL ? decode(rest + 1, bracket) : decode(rest, host_end);
-    if (*link->host == '\0') return false;
-    /* A user without a password may be a password at the wrong place. */
-    const bool has_both = link->user != NULL && link->password != NULL;
-    snprintf(link->name, sizeof link->name, "%s://%s%s%s:%d/%d", link->is_tls ? "rediss" : "redis",
-             has_both ? link->user : "",
-             at == NULL ? ""
-             : has_both ? ":***@"
-                        : "***@",
-             link->host, link->port, link->database);
+    if (*link->host == '\0') return reject_url(error);
+    snprintf(link->name, sizeof link->name, "%s://%s%s:%d/%d", link->is_tls ? "rediss" : "redis",
+             show_user(link, user), link->host, link->port, link->database);
     return true;
 }
 
 static bool parse_url(struct redis_link *link, const char *url, struct error *error) {
+    if (strstr(url, "%00") != NULL)
+        return error_set(error, "redis.url holds %%00, a NUL byte: that is not possible");
     link->is_tls = strncasecmp(url, "rediss://", 9) == 0;
-    if ((link->is_tls && parse_tcp(link, url + 9)) ||
-        (strncasecmp(url, "redis://", 8) == 0 && parse_tcp(link, url + 8)) ||
-        (strncasecmp(url, "unix://", 7) == 0 && parse_unix(link, url + 7))) {
-        return true;
-    }
-    return error_set(error, "redis.url is not redis://[user:password@]host[:port][/db], "
-                            "rediss://... or unix:///path[?db=N]");
+    if (link->is_tls) return parse_tcp(link, url + 9, error);
+    if (strncasecmp(url, "redis://", 8) == 0) return parse_tcp(link, url + 8, error);
+    if (strncasecmp(url, "unix://", 7) == 0) return parse_unix(link, url + 7, error);
+    return reject_url(error);
 }
 
-struct redis_link *redis_link_create(const char *url, int timeout_ms, struct error *error) {
+struct redis_link *redis_link_create(const struct redis_settings *settings, struct error *error) {
     struct redis_link *link = memory_create(sizeof *link);
     link->port = 6379;
-    link->timeout_ms = timeout_ms;
-    if (!parse_url(link, url, error) ||
+    link->timeout_ms = settings->timeout_ms;
+    if (settings->url_file != NULL) link->url_file = memory_text(settings->url_file);
+    if (!parse_url(link, settings->url, error) ||
         (link->is_tls && (link->tls = redis_tls_create(link->host, error)) == NULL)) {
         redis_link_destroy(&link);
     }
@@ -157,15 +187,21 @@ void redis_link_close(struct redis_link *link) {
     link->context = NULL;
 }
 
+static void free_login(struct redis_link *link) {
+    if (link->password != NULL) explicit_bzero(link->password, strlen(link->password));
+    free(link->password);
+    free(link->user);
+    link->user = link->password = NULL;
+}
+
 void redis_link_destroy(struct redis_link **link) {
     if (*link == NULL) return;
     redis_link_close(*link);
     redis_tls_destroy(&(*link)->tls);
-    if ((*link)->password != NULL) explicit_bzero((*link)->password, strlen((*link)->password));
     free((*link)->host);
     free((*link)->path);
-    free((*link)->user);
-    free((*link)->password);
+    free((*link)->url_file);
+    free_login(*link);
     free(*link);
     *link = NULL;
 }
@@ -213,10 +249,11 @@ static bool is_status(struct redis_link *link, struct redis_reply *reply, struct
 
 static bool introduce(struct redis_link *link, struct error *error) {
     struct redis_reply *reply;
-    if (link->password != NULL) {
+    if (link->user != NULL || link->password != NULL) {
+        const char *password = link->password == NULL ? "" : link->password; /* a nopass user's */
         reply = link->user == NULL
-                    ? redis_link_call(link, error, "AUTH %s", link->password)
-                    : redis_link_call(link, error, "AUTH %s %s", link->user, link->password);
+                    ? redis_link_call(link, error, "AUTH %s", password)
+                    : redis_link_call(link, error, "AUTH %s %s", link->user, password);
         if (!is_status(link, reply, error)) return false;
     }
     if (link->database != 0) {
@@ -226,8 +263,32 @@ static bool introduce(struct redis_link *link, struct error *error) {
     return is_status(link, redis_link_call(link, error, "PING"), error);
 }
 
+/* A rotated secret: user and password are those that the file holds now. Where Redis is stays as it
+ * was at start, since the counts are there. */
+static void read_login_again(struct redis_link *link) {
+    struct error why;
+    struct redis_link fresh = {.port = link->port};
+    char *url = link->url_file == NULL ? NULL : file_read_secret(link->url_file, &why);
+    bool is_read = url != NULL && setting_is_printable(url) && parse_url(&fresh, url, &why);
+    if (url != NULL && !setting_is_printable(url)) error_set(&why, "redis.url: no spaces");
+    if (is_read) {
+        free_login(link);
+        link->user = fresh.user;
+        link->password = fresh.password;
+    } else if (link->url_file != NULL) {
+        log_warn("redis.url_file cannot be read again: the user and password before it are kept",
+                 log_text("reason", why.text));
+        free_login(&fresh);
+    }
+    free(fresh.host);
+    free(fresh.path);
+    if (url != NULL) explicit_bzero(url, strlen(url));
+    free(url);
+}
+
 bool redis_link_open(struct redis_link *link, struct error *error) {
     if (link->context != NULL) return true;
+    read_login_again(link);
     link->is_refused = false;
     return connect_once(link, error) && introduce(link, error);
 }

@@ -28,7 +28,7 @@ struct redis_store *redis_store_create(const struct redis_store_options *options
                                        struct error *error) {
     struct redis_store *store = memory_create(sizeof *store);
     store->options = *options;
-    store->link = redis_link_create(options->redis->url, options->redis->timeout_ms, error);
+    store->link = redis_link_create(options->redis, error);
     if (store->link == NULL) redis_store_destroy(&store);
     return store;
 }

@@ -22,8 +22,7 @@ enum {
     LAG_MS = 200,
 };
 
-/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of what thread writes
- * what */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by the thread that writes */
 struct ingest {
     /* fixed after create */
     const struct ingest_options *options;

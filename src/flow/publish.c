@@ -4,8 +4,7 @@
  *     READY    batches begin a transaction, or go into the open one; records are sent
  *     COMMITS  the transaction is due: it is committed
  *     ABORTS   it failed: it is aborted; if that fails too, a new producer ends it (OPENING)
- *     ASKS     it has ended: the group's committed offsets say how, and every partition that took
- *     part is
+ *     ASKS     it has ended: the group's committed offsets say how, and every partition in it is
  *              notified to continue there
  *
  * A call that Kafka does not answer is made again in a later step, after a growing delay. A failed

@@ -101,7 +101,8 @@ static bool start_redis(struct demo *demo) {
                          "%s; install it (apt-get install redis-server), or put it into PATH",
                          why.text);
     }
-    demo->link = redis_link_create(url, demo->config.redis.timeout_ms, &demo->error);
+    const struct redis_settings redis = {.url = url, .timeout_ms = demo->config.redis.timeout_ms};
+    demo->link = redis_link_create(&redis, &demo->error);
     if (demo->link == NULL) return false;
     const int64_t deadline_ms = clock_ms() + REDIS_START_MS;
     while (!redis_link_open(demo->link, &demo->error)) {
@@ -239,6 +240,7 @@ static bool end_run(struct demo *demo) {
 static void print_lines(const struct demo *demo) {
     char day[LOGIN_DAY_BYTES];
     login_day_format(demo->generator.plan.event.start_ms / 60000, day);
+    /* cppcheck-suppress invalidPrintfArgType_sint ; it does not know positional arguments */
     printf("\nRead them from Redis, which runs on:\n\n"
            "  redis-cli -p %1$d ZREVRANGE '%2$s:device_type_counts' 0 9 WITHSCORES\n"
            "  redis-cli -p %1$d ZREVRANGE '%2$s:locale_counts' 0 9 WITHSCORES\n"

@@ -99,7 +99,7 @@ struct committed broker_decided(int partition);
 
 /* --- group.c --- */
 
-/* A member joins, or joins again; id 0 gets a new one. Answers its id. */
+/* A member joins, or joins again; id 0 gets a new one. Returns its id. */
 int group_join(int id, int static_id, unsigned claims, int claimed_generation);
 void group_leave(int id);
 void group_expel(int id);

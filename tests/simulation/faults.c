@@ -59,12 +59,12 @@ static void harm_redis(void) {
     switch (roll(4)) {
     case 0:
         redis_flush();
-        befalls(EVENT_REDIS_EMPTY);
+        happens(EVENT_REDIS_EMPTY);
         trace("redis: empty");
         break;
     case 1:
         redis_roll_back();
-        befalls(EVENT_REDIS_OLDER);
+        happens(EVENT_REDIS_OLDER);
         trace("redis: back as it was");
         break;
     case 2:

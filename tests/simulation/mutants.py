@@ -2,8 +2,8 @@
 
 usage: mutants.py BUILD-DIRECTORY [NAME ...]
 
-A mutant is one source file with a text, or a few, replaced. The file is compiled as the build does it
-for the simulation, and linked in its place. A text that is not in the source exactly once is an
+A mutant is one source file with a text, or a few, replaced. The file is compiled as the build does
+it for the simulation, and linked in its place. A text that is not in the source exactly once is an
 error: the program has changed, and the mutant has to be adapted. Output is TAP.
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-SCHEDULES = int(os.environ.get("N", 40000))
+SCHEDULES = 40000
 TIMEOUT_S = 120
 
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src")
@@ -198,8 +198,8 @@ def try_mutant(name, build, commands, folder):
     for option in ("-MQ", "-MF"):
         words = replaced(words, option, source + ".d")
     words = replaced(replaced(words, "-c", source), "-o", source + ".o")
-    beside = os.path.dirname(os.path.join(SOURCES, file))
-    subprocess.run(words + ["-w", "-iquote", beside], cwd=build, check=True)
+    folder_of_source = os.path.dirname(os.path.join(SOURCES, file))
+    subprocess.run(words + ["-w", "-iquote", folder_of_source], cwd=build, check=True)
     words = replaced(link_command, "-o", program)
     words.insert(words.index("-o") + 2, source + ".o")  # the first definition wins
     subprocess.run(words, cwd=build, check=True)

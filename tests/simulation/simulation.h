@@ -112,7 +112,7 @@ struct totals {
 /* To be called once, before the first schedule. */
 void simulation_init(const struct simulation_options *options);
 
-/* Runs one schedule, adds to totals, and answers a hash of its history. Where something is broken
+/* Runs one schedule, adds to totals, and returns a hash of its history. Where something is broken
  * it reports that and ends the process. */
 uint64_t simulation_run(uint64_t seed, struct totals *totals);
 

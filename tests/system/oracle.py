@@ -34,6 +34,10 @@ class Rejected(Exception):
     """The record is not a valid login; str() is the reason."""
 
 
+class _Written(str):
+    """A number as it is written."""
+
+
 def _refuse_constant(name):
     raise ValueError(f"{name} is not JSON")
 
@@ -76,7 +80,7 @@ def judge(value, timestamp_ms, dimensions=DIMENSIONS, max_future_s=MAX_FUTURE_S)
     if second is None or second > MAX_SECOND or (
             0 <= timestamp_ms < (second - max_future_s) * 1000):
         raise Rejected(BAD_TIMESTAMP)
-    user_id = document.get("user_id")
+    user_id = json.loads(value.decode(), parse_int=_Written, parse_float=_Written).get("user_id")
     return Login({name: document[name] for name in dimensions}, second,
                  user_id if isinstance(user_id, str) else None)
 

@@ -105,6 +105,10 @@ def test_expected_counts_and_outputs():
     assert expected.anomalies == {"2024-07-10 14:36"}
     assert expected.days == {"2024-07-10": {"14:36": 11}}
     assert [r.key for r in expected.published[1]] == [b"u"] * 11
+    numbers = (b"5", b"-0", b"1.50E+3", b"12345678901234567890", b"true")
+    keyed = oracle.Expected(oracle.Record(1, n, None, GOOD[:-1] + b',"user_id":' + user_id + b"}",
+                                             NOW_MS, None) for n, user_id in enumerate(numbers))
+    assert [r.key for r in keyed.published[1]] == [*numbers[:-1], None]
     assert expected.refused[0] == [(records[-1], "not_object")]
     assert oracle.Expected(records[:10]).anomalies == set()
 

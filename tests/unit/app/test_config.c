@@ -144,6 +144,9 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
             ENV("ROLLCALL_OUTPUT_REJECTED_TOPIC=user-login"));
     REFUSED("rejected_topic is the same as output.topic",
             X("output.rejected_topic=processed-user-login"));
+    REFUSED(
+        "-X aggregate.dimensions: aggregate.dimensions names locale and Locale|Logins by Locale",
+        X("aggregate.dimensions=locale,Locale"));
     REFUSED("-X output.commit_ms: |below the producer's transaction.timeout.ms",
             X("output.commit_ms=10000"));
     REFUSED("-X output.commit_ms: |transaction.timeout.ms",
@@ -166,6 +169,20 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
     config = TAKEN(X("output.commit_ms=2000", "producer.transaction.timeout.ms=2000",
                      "output.guarantee=at_least_once"));
     config_destroy(&config);
+}
+
+static void a_url_that_needs_encoding_names_the_characters(void **state) {
+    (void)state;
+    static const char *const raw[] = {"redis://u:pa/ss@h", "redis://u:6379/1@h/0", "redis://:/@h",
+                                      "unix://u:pa/ss@/path", "rediss://a/b:p@h"};
+    for (size_t i = 0; i < sizeof raw / sizeof *raw; i++) {
+        char setting[64];
+        snprintf(setting, sizeof setting, "redis.url=%s", raw[i]);
+        REFUSED("raw '/'|'/' as %2F, '@' as %40 and '%' as %25", X(setting));
+    }
+    REFUSED("'/' as %2F, '@' as %40 and '%' as %25", X("redis.url=redis://h:port"));
+    REFUSED("%00", X("redis.url=redis://u:a%00b@h"));
+    REFUSED("no spaces", X("redis.url=redis://u:a b@h"));
 }
 
 static void what_librdkafka_cannot_combine_is_refused(void **state) {
@@ -199,7 +216,12 @@ static void a_url_is_shown_without_its_password(void **state) {
         {"redis://user:pass@h:1/2", "\nurl = redis://user:***@h:1/2\n"},
         {"redis://:pass@h", "\nurl = redis://***@h:6379/0\n"},
         {"redis://pass@h", "\nurl = redis://***@h:6379/0\n"},
+        {"redis://@h", "\nurl = redis://h:6379/0\n"},
+        {"redis://u:p@s%zz%@h", "\nurl = redis://u:***@h:6379/0\n"},
         {"unix:///redis.sock?db=3", "\nurl = unix:///redis.sock?db=3\n"},
+        {"unix:///a@/b", "\nurl = unix:///a@/b?db=0\n"},
+        {"unix://u:p@s@/redis.sock", "\nurl = unix://u:***@/redis.sock?db=0\n"},
+        {"unix://u@/redis.sock?db=3", "\nurl = unix://***@/redis.sock?db=3\n"},
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         char setting[64];
@@ -214,9 +236,10 @@ static void a_url_is_shown_without_its_password(void **state) {
 
 static void print_shows_all_but_secrets_and_can_be_read_again(void **state) {
     (void)state;
-    struct config *config =
-        TAKEN(.file = "[kafka]\nsasl.password = hunter2\n[redis]\nurl = redis://u:hunter2@h\n",
-              X("consumer.fetch.min.bytes=7", "instance.id=i", "producer.linger.ms=9"));
+    struct config *config = TAKEN(.file = "[instance]\nid = i\n[kafka]\nsasl.password = "
+                                          "hunter2\n[redis]\nurl = redis://u:hunter2@h\n",
+                                  X("consumer.fetch.min.bytes=7", "kafka.client.id=a #b \"c\"",
+                                    "producer.linger.ms=9", "redis.prefix=\"p\\"));
     char *text = printed(config);
     assert_null(strstr(text, "hunter2"));
     assert_non_null(strstr(text, "sasl.password = ***\n"));
@@ -238,6 +261,7 @@ int main(void) {
         cmocka_unit_test(a_value_out_of_range_says_the_range),
         cmocka_unit_test(a_value_of_the_wrong_form_is_refused),
         cmocka_unit_test(contradictions_name_the_place_of_a_setting),
+        cmocka_unit_test(a_url_that_needs_encoding_names_the_characters),
         cmocka_unit_test(what_librdkafka_cannot_combine_is_refused),
         cmocka_unit_test(verbose_and_quiet_outweigh_the_level),
         cmocka_unit_test(a_url_is_shown_without_its_password),

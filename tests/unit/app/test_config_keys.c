@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "app/manual.h"
 #include "base/error.h"
 
 static struct config config;
@@ -123,9 +122,9 @@ static void the_documentation_is_that_of_the_tables(void **state) {
     documented[fread(documented, 1, sizeof documented - 1, file)] = '\0';
     fclose(file);
     FILE *stream = open_memstream(&made, &made_bytes);
-    manual_markdown(stream);
+    config_markdown(stream);
     fclose(stream);
-    const char *part = strstr(documented, "\n" MANUAL_HEADING);
+    const char *part = strstr(documented, "\n" CONFIG_HEADING);
     assert_non_null(part);
     if (strcmp(made, part + 1) != 0) fail_msg("docs/configuration.md: run ./dev docs");
     free(made);

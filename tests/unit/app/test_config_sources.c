@@ -86,6 +86,78 @@ static void a_file_has_comments_blanks_and_either_separator(void **state) {
     REFUSED("%f:3: |unknown key redis.\xEF\xBB\xBF", .file = "[redis]\n\n\xEF\xBB\xBFprefix = a\n");
 }
 
+static const char *password(const struct config *config) {
+    return kafka_conf_get(&config->kafka, "sasl.password");
+}
+
+static void both_characters_begin_a_comment_after_a_blank_and_quotes_keep_them(void **state) {
+    (void)state;
+    static const char *const lines[][2] = {
+        {"pa ;ss", "pa"},
+        {"secret  # note", "secret"},
+        {"pa#ss;word", "pa#ss;word"},
+        {"a\t#b ; c", "a"},
+        {"\"pa ;ss\"", "pa ;ss"},
+        {"\"secret  # note\"  # a \"note\"", "secret  # note"},
+        {"\" a \"\t; b", " a "},
+        {"\"a\\\"b\\\\\\c\"", "a\"b\\\\c"},
+        {"a\"b\"", "a\"b\""},
+        {"'a' #", "'a'"},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        for (int ending = 0; ending < 2; ending++) {
+            char file[160];
+            snprintf(file, sizeof file, "\xEF\xBB\xBF[kafka]%s\nsasl.password = %s%s\n",
+                     ending == 0 ? "" : "\r", lines[i][0], ending == 0 ? "" : "\r");
+            struct config *config = TAKEN(.file = file);
+            assert_string_equal(password(config), lines[i][1]);
+            config_destroy(&config);
+        }
+    }
+    static const char *const wrong[] = {"\"", "\"a", "\"a\\\"", "\"a\"b", "\"a\"#b", "\"a\" b"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char file[160];
+        snprintf(file, sizeof file, "[kafka]\nsasl.password = %s\n", wrong[i]);
+        REFUSED("%f:2: kafka.sasl.password begins with a double quote", .file = file);
+    }
+    struct config *config = TAKEN(X("kafka.sasl.password=\"a #b ;c"));
+    assert_string_equal(password(config), "\"a #b ;c");
+    config_destroy(&config);
+}
+
+static void what_surrounds_a_value_is_cut_in_every_source(void **state) {
+    (void)state;
+    static const char *const values[] = {
+        "s3cret",   "s3cret\n",           "s3cret\r\n",
+        "s3cret\r", "\xEF\xBB\xBFs3cret", "\xEF\xBB\xBFs3cret\r\n\n"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char env[96], override[96], path[96];
+        snprintf(env, sizeof env, "ROLLCALL_KAFKA_SASL_PASSWORD=%s", values[i]);
+        snprintf(override, sizeof override, "kafka.sasl.password=%s", values[i]);
+        snprintf(path, sizeof path, "ROLLCALL_KAFKA_SASL_PASSWORD_FILE=%s\n", secret_path);
+        write_bytes(secret_path, values[i], strlen(values[i]));
+        const struct given given[] = {{ENV(env)}, {X(override)}, {ENV(path)}};
+        for (size_t j = 0; j < sizeof given / sizeof *given; j++) {
+            struct config *config = taken(given[j]);
+            assert_string_equal(password(config), "s3cret");
+            config_destroy(&config);
+        }
+    }
+    REFUSED("ROLLCALL_KAFKA_SASL_PASSWORD: kafka.sasl.password: a line break within",
+            ENV("ROLLCALL_KAFKA_SASL_PASSWORD=a\nb\n"));
+    REFUSED("-X redis.url: redis.url: a line break within", X("redis.url=redis://:a\rb@h"));
+    write_bytes(secret_path, "\xEF\xBB\xBF\r\n", 5);
+    const char *setting = "kafka.sasl.password_file=";
+    char empty[96];
+    snprintf(empty, sizeof empty, "%s%s", setting, secret_path);
+    REFUSED("is empty", X(empty));
+    write_bytes(secret_path, "\xFF\xFEs\0", 4);
+    REFUSED("UTF-16", X(empty));
+    struct config *config = TAKEN(ENV("ROLLCALL_REDIS_TIMEOUT_MS=1000\n"));
+    assert_int_equal(config->redis.timeout_ms, 1000);
+    config_destroy(&config);
+}
+
 static void a_line_may_be_long(void **state) {
     (void)state;
     static char file[70000];
@@ -155,6 +227,11 @@ static void a_secret_is_given_once_plainly_or_in_a_file(void **state) {
     REFUSED("-X redis.url_file: redis.url is set twice", X("redis.url=redis://g", setting));
     struct config *config = TAKEN(.file = "[redis]\nurl = redis://g\n", X(setting));
     assert_string_equal(config->redis.url, "redis://h");
+    assert_string_equal(config->redis.url_file, secret_path);
+    config_destroy(&config);
+    config = TAKEN(.file = with_secret("[redis]\nurl_file = ", "redis://h", 9),
+                   X("redis.url=redis://g"));
+    assert_null(config->redis.url_file);
     config_destroy(&config);
 }
 
@@ -210,6 +287,8 @@ int main(void) {
         cmocka_unit_test(an_unknown_section_names_its_place_and_the_nearest),
         cmocka_unit_test(a_malformed_source_is_refused),
         cmocka_unit_test(a_file_has_comments_blanks_and_either_separator),
+        cmocka_unit_test(both_characters_begin_a_comment_after_a_blank_and_quotes_keep_them),
+        cmocka_unit_test(what_surrounds_a_value_is_cut_in_every_source),
         cmocka_unit_test(a_line_may_be_long),
         cmocka_unit_test(a_file_sets_nothing_twice),
         cmocka_unit_test(a_secret_can_be_in_a_file),

@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "app/manual.h"
 #include "base/error.h"
 
 struct walk_options {
@@ -167,7 +166,7 @@ static void help_is_made_from_the_tables(void **state) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
-    manual_help(commands, &walk, out);
+    options_help(commands, &walk, out);
     fclose(out);
     assert_non_null(strstr(text, "usage: rollcall walk [OPTION]...\n\nWalks.\n\n"
                                  "      --count N         steps (default: 7)\n"));
@@ -177,7 +176,7 @@ static void help_is_made_from_the_tables(void **state) {
     assert_non_null(strstr(text, "  -h, --help            this text\n"));
     free(text);
     out = open_memstream(&text, &bytes);
-    manual_help(commands, NULL, out);
+    options_help(commands, NULL, out);
     fclose(out);
     assert_non_null(strstr(text, "  swim      in water\n"));
     assert_null(strstr(text, "--count"));

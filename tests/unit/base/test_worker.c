@@ -16,8 +16,8 @@ enum { LONG_MS = 60000 };
 struct machine {
     struct worker worker;
     atomic_int step_count;
-    int busy_steps;      /* that ask for the next one at once */
-    int64_t sleep_ms;    /* that the others ask for */
+    int busy_steps;   /* that ask for the next one at once */
+    int64_t sleep_ms; /* that the others ask for */
     atomic_bool is_inside;
 };
 

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
+
 static struct aggregate_settings with(const char *const *names, int count) {
     struct aggregate_settings settings = {0};
     for (int i = 0; i < count; i++)
@@ -75,6 +77,30 @@ static void each_aggregate_has_keys_of_its_own(void **state) {
     assert_false(dimensions->is_right("a:b"));
 }
 
+static void dimensions_whose_titles_read_the_same_are_rejected(void **state) {
+    (void)state;
+    struct error error = {""};
+    static const char *const same[][2] = {
+        {"locale", "Locale"}, {"device_type", "device_Type"},
+        {"a_b", "A_B"},       {"a_b", "a__b"},
+        {"a_", "a__"},        {"_a", "A"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        const struct aggregate_settings settings = WITH("x", same[i][0], same[i][1]);
+        assert_false(aggregates_check(&settings, &error));
+        assert_non_null(strstr(error.text, same[i][0]));
+        assert_non_null(strstr(error.text, same[i][1]));
+        assert_non_null(strstr(error.text, "\"Logins by "));
+    }
+    static const char *const other[][2] = {
+        {"locale", "locales"}, {"ab", "aB"}, {"a_b", "ab"}, {"a_", "a"}, {"a.b", "a-b"},
+    };
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        const struct aggregate_settings settings = WITH(other[i][0], other[i][1], "x");
+        if (!aggregates_check(&settings, &error)) fail_msg("%s", error.text);
+    }
+}
+
 static void a_record_adds_to_the_numbers_of_its_verdict(void **state) {
     (void)state;
     const struct aggregate_settings settings = WITH("a");
@@ -101,6 +127,7 @@ int main(void) {
         cmocka_unit_test(dimensions_come_first_then_minutes_and_reasons),
         cmocka_unit_test(as_many_dimensions_of_the_longest_name_have_room),
         cmocka_unit_test(each_aggregate_has_keys_of_its_own),
+        cmocka_unit_test(dimensions_whose_titles_read_the_same_are_rejected),
         cmocka_unit_test(a_record_adds_to_the_numbers_of_its_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,8 +58,7 @@ static void keys_may_hold_any_byte_up_to_the_limit(void **state) {
     char bytes[DELTA_KEY_BYTES_MAX] = {0};
     delta_init(&delta);
     for (size_t length = 1; length <= sizeof bytes; length++) {
-        assert_true(
-            delta_add(&delta, delta_value_key(SEED, 0, (struct slice){bytes, length}), 1));
+        assert_true(delta_add(&delta, delta_value_key(SEED, 0, (struct slice){bytes, length}), 1));
     }
     assert_int_equal(delta.entry_count, DELTA_KEY_BYTES_MAX);
     delta_release(&delta);

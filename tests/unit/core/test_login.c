@@ -93,6 +93,13 @@ static const struct verdict_case cases[] = {
     NO("name that is a number", EXTRA("1:1"), LOGIN_NOT_JSON, NULL),
     NO("name without value", EXTRA("\"a\""), LOGIN_NOT_JSON, NULL),
     NO("byte order mark", BYTES("\xef\xbb\xbf{}"), LOGIN_NOT_JSON, NULL),
+    NO("a byte order mark", BYTES("\xEF\xBB\xBF{}"), LOGIN_NOT_JSON,
+       "a byte order mark (BOM) of UTF-8"),
+    NO("a byte order mark of UTF-16", BYTES("\xFF\xFE{\0}\0"), LOGIN_NOT_JSON,
+       "a byte order mark (BOM) of UTF-16"),
+    NO("Confluent framing", BYTES("\0\0\0\1\2{\"locale\":\"PA\",\"timestamp\":60}"), LOGIN_NOT_JSON,
+       "Confluent framing, as it seems: byte 0 and schema id 258"),
+    NO("five bytes of framing", BYTES("\0\0\0\0\1"), LOGIN_NOT_JSON, "NUL at byte 0"),
     NO("UTF-16", BYTES("{\0}\0"), LOGIN_NOT_JSON, "NUL at byte 1"),
     NO("NUL after the object", EXTRA("\"a\":1}\0"), LOGIN_NOT_JSON, NULL),
     NO("NUL after a number", TIME("60\0"), LOGIN_NOT_JSON, NULL),
@@ -196,6 +203,16 @@ static const struct verdict_case cases[] = {
     OK("value with DEL and U+FFFF", LOCALE("\"\x7f\xef\xbf\xbf\""), 60),
 
     /* bad_timestamp */
+    NO("timestamp in ms", TIME("1720622216000"), LOGIN_BAD_TIMESTAMP,
+       "timestamp: not within 1970 to 9999, in seconds; it looks like milliseconds"),
+    NO("timestamp a string of ms", TIME("\"1720622216000\""), LOGIN_BAD_TIMESTAMP,
+       "timestamp: not within 1970 to 9999, in seconds; it looks like milliseconds"),
+    NO("timestamp in us", TIME("1720622216000000"), LOGIN_BAD_TIMESTAMP,
+       "timestamp: not within 1970 to 9999, in seconds; it looks like microseconds"),
+    NO("timestamp in ns", TIME("1720622216000000000"), LOGIN_BAD_TIMESTAMP,
+       "timestamp: not within 1970 to 9999, in seconds; it looks like nanoseconds"),
+    NO("timestamp a string of ns", TIME("\"1720622216000000000\""), LOGIN_BAD_TIMESTAMP,
+       "timestamp: not within 1970 to 9999, in seconds; it looks like nanoseconds"),
     NO("timestamp null", TIME("null"), LOGIN_BAD_TIMESTAMP, "timestamp: neither"),
     NO("timestamp true", TIME("true"), LOGIN_BAD_TIMESTAMP, "timestamp: neither"),
     NO("timestamp an array", TIME("[60]"), LOGIN_BAD_TIMESTAMP, "timestamp: neither"),
@@ -349,7 +366,7 @@ static void a_value_keeps_its_nul_beside_a_key_with_one(void **state) {
     assert_text(login->values[1], "\0:", 2);
 }
 
-static void user_id_is_there_only_when_it_is_a_string(void **state) {
+static void user_id_is_a_string_or_a_number_as_written(void **state) {
     static const struct {
         const char *bytes;
         size_t length;
@@ -357,7 +374,21 @@ static void user_id_is_there_only_when_it_is_a_string(void **state) {
     } ids[] = {
         {EXTRA("\"user_id\":\"5ec2d697\""), "5ec2d697"},
         {EXTRA("\"user_id\":\"\""), ""},
-        {EXTRA("\"user_id\":5"), NULL},
+        {EXTRA("\"user_id\":5"), "5"},
+        {EXTRA("\"user_id\":0"), "0"},
+        {EXTRA("\"user_id\":9007199254740993"), "9007199254740993"},
+        {EXTRA("\"user_id\":123456789012345678901234567890"), "123456789012345678901234567890"},
+        {EXTRA("\"user_id\":-5"), "-5"},
+        {EXTRA("\"user_id\":-0"), "-0"},
+        {EXTRA("\"user_id\":5.0"), "5.0"},
+        {EXTRA("\"user_id\" :\n 1.50E+3 "), "1.50E+3"},
+        {EXTRA("\"user_id\":1e5,\"b\":{\"user_id\":2e1},\"c\":[{\"user_id\":3}]"), "1e5"},
+        {EXTRA("\"user_id\":1e5,\"us\\u0065r_id\":7e0,\"user_i\":8"), "7e0"},
+        {EXTRA("\"user_id\":7,\"us\\u0065r_id\\u0000\":1e5"), "7"},
+        {EXTRA("\"user_id\":1e5,\"x\":\"user_id\",\"user_id\":2e5"), "2e5"},
+        {EXTRA("\"user_id\":1e5,\"x\":\"\\\",\\\"user_id\\\":9\""), "1e5"},
+        {EXTRA("\"user_id\":1e5,\"user_id\":true"), NULL},
+        {EXTRA("\"user_id\":[5]"), NULL},
         {EXTRA("\"user_id\":null"), NULL},
         {EXTRA("\"user\":\"5ec2d697\""), NULL},
     };
@@ -413,6 +444,24 @@ static void a_record_of_a_million_keys_is_judged(void **state) {
     length += (size_t)sprintf(record + length, ",\"timestamp\":1}");
     assert_int_equal(judge(*state, record, length, NO_KAFKA_TIME)->reason, LOGIN_ACCEPTED);
     free(record);
+}
+
+static void a_dotted_dimension_is_explained_when_it_is_missing(void **state) {
+    (void)state;
+    const struct login_rules dotted = {.dimensions = {"a", "b.c"}, .dimension_count = 2};
+    struct login_judge *judge = login_judge_create(&dotted);
+    struct login login;
+    static const char nested[] = "{\"a\":\"x\",\"b\":{\"c\":\"y\"},\"timestamp\":60}";
+    login_judge_record(judge, nested, sizeof nested - 1, NO_KAFKA_TIME, &login);
+    assert_int_equal(login.reason, LOGIN_MISSING_FIELD);
+    assert_string_equal(login.detail, "b.c: missing; it is looked for as one name, its dots do not "
+                                      "lead into objects");
+    login_judge_record(judge, "{}", 2, NO_KAFKA_TIME, &login);
+    assert_string_equal(login.detail, "a: missing");
+    static const char flat[] = "{\"a\":\"x\",\"b.c\":\"y\",\"timestamp\":60}";
+    login_judge_record(judge, flat, sizeof flat - 1, NO_KAFKA_TIME, &login);
+    assert_int_equal(login.reason, LOGIN_ACCEPTED);
+    login_judge_destroy(&judge);
 }
 
 static void no_dimension_leaves_the_timestamp_to_judge(void **state) {
@@ -471,11 +520,12 @@ int main(void) {
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_value_keeps_its_nul_beside_a_key_with_one, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(user_id_is_there_only_when_it_is_a_string, set_up,
+        cmocka_unit_test_setup_teardown(user_id_is_a_string_or_a_number_as_written, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_rejected_record_gives_no_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nesting_ends_at_2048_levels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_of_a_million_keys_is_judged, set_up, tear_down),
+        cmocka_unit_test(a_dotted_dimension_is_explained_when_it_is_missing),
         cmocka_unit_test(no_dimension_leaves_the_timestamp_to_judge),
         cmocka_unit_test(reasons_have_the_names_of_the_interface),
         cmocka_unit_test(days_and_minutes_are_those_of_the_calendar),

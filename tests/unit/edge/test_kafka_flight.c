@@ -9,7 +9,7 @@
 #include <librdkafka/rdkafka_mock.h>
 
 #include "base/clock.h"
-#include "edge/kafka_flight.h"
+#include "edge/kafka_private.h"
 
 enum { ANSWER_MS = 300, LONG_MS = 20000, SHORT_MS = 20, BROKER = 1 };
 

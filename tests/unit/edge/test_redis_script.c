@@ -56,7 +56,8 @@ static int start_redis(void **state) {
                "--dir", folder, "--logfile", "/dev/null", NULL);
         _exit(127);
     }
-    admin = redis_link_create(url, TIMEOUT_MS, &error);
+    admin =
+        redis_link_create(&(struct redis_settings){.url = url, .timeout_ms = TIMEOUT_MS}, &error);
     const int64_t until_ms = clock_ms() + START_MS;
     while (!redis_link_open(admin, &error) && clock_ms() < until_ms)
         usleep(10000);
@@ -354,7 +355,7 @@ static void redis_that_forgot_the_script_gets_it_again(void **state) {
 /* --- what is stored is not what rollcall writes ----------------------------------------------- */
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* cases are commands */
-#pragma GCC diagnostic ignored "-Wformat-security"
+#pragma GCC diagnostic ignored "-Wformat-security"   /* and have no arguments */
 
 static void what_is_odd_is_refused_before_the_first_write(void **state) {
     (void)state;
@@ -542,7 +543,8 @@ static void scripts_touch_declared_keys_alone(void **state) {
     (void)state;
     struct error error = {""};
     struct text json = {0};
-    struct redis_link *monitor = redis_link_create(url, TIMEOUT_MS, &error);
+    struct redis_link *monitor =
+        redis_link_create(&(struct redis_settings){.url = url, .timeout_ms = TIMEOUT_MS}, &error);
     assert_true(redis_link_open(monitor, &error));
     struct redis_reply *reply = redis_link_call(monitor, &error, "MONITOR");
     assert_non_null(reply);

@@ -368,7 +368,8 @@ static void mutated_replies_do_no_harm(void **state) {
     };
     struct fake *fake = fake_create();
     struct redis_store *store = open_store(fake);
-    struct redis_link *link = redis_link_create(fake->url, TIMEOUT_MS, NULL);
+    struct redis_link *link = redis_link_create(
+        &(struct redis_settings){.url = fake->url, .timeout_ms = TIMEOUT_MS}, NULL);
     unsigned seed = 1;
     for (unsigned round = 0; round < FUZZ_ROUNDS; round++) {
         char answer[512];

@@ -66,8 +66,7 @@ static int64_t count_of(const struct batch *batch, struct delta_key key) {
 }
 
 static int64_t count_of_text(const struct batch *batch, unsigned dimension, const char *text) {
-    return count_of(batch,
-                    delta_value_key(SEED, dimension, (struct slice){text, strlen(text)}));
+    return count_of(batch, delta_value_key(SEED, dimension, (struct slice){text, strlen(text)}));
 }
 
 static int64_t count_of_number(const struct batch *batch, unsigned field, int64_t number) {

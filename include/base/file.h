@@ -1,0 +1,27 @@
+/* file: small files as text: settings and secrets.
+ *
+ * Threads:  any.
+ * Owns:     nothing: what is read is the caller's.
+ * Limits:   FILE_SECRET_BYTES a secret.
+ */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stddef.h>
+
+struct error;
+
+enum { FILE_SECRET_BYTES = 64 * 1024 };
+
+/* A whole file as a C string, which the caller frees. NULL with an error. Borrows path. */
+char *file_read(const char *path, size_t max_bytes, struct error *error);
+
+/* The secret that is all a file holds, as file_clean leaves it; the caller frees it. NULL with an
+ * error, also if nothing is left. Borrows path. */
+char *file_read_secret(const char *path, struct error *error);
+
+/* Cuts off a text, in place, what editors, shells and mounted secrets add to a value: a byte order
+ * mark of UTF-8 in front, line breaks at the end. */
+void file_clean(char *text);
+
+#endif
