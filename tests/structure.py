@@ -52,7 +52,7 @@ def strip(text):
 
 
 class Tree:
-    """The files of src and include: path -> text."""
+    """The files of src and include, and the documents: path -> text."""
 
     def __init__(self, files):
         self.files = files
@@ -67,6 +67,12 @@ class Tree:
                     path = os.path.join(at, name)
                     with open(path, encoding="utf-8") as file:
                         files[os.path.relpath(path, root)] = file.read()
+        for folder in (".", "docs", "bench", "tests/chaos"):
+            for name in os.listdir(os.path.join(root, folder)):
+                if name.endswith(".md"):
+                    path = os.path.normpath(os.path.join(folder, name))
+                    with open(os.path.join(root, path), encoding="utf-8") as file:
+                        files[path] = file.read()
         return Tree(files)
 
     def includes(self):
@@ -177,15 +183,28 @@ def columns(tree):
                 yield path, number, f"has {len(line)} columns"
 
 
+def documents(tree):
+    """the documents name only modules that exist"""
+    modules = {re.sub(r"^(include|src)/|\.\w+$", "", path) for path in tree.files}
+    pattern = r"`(?:include/|src/)?((?:%s)/\w+)(?:\.[ch]|\.lua)?`" % "|".join(LAYERS)
+    for path, text in tree.files.items():
+        for number, line in enumerate(text.split("\n"), 1):
+            for name in re.findall(pattern, line) if path.endswith(".md") else ():
+                if name not in modules:
+                    yield path, number, f"names {name}"
+
+
 def lines(tree):
     """no file is longer than 450 lines"""
     for path, text in tree.files.items():
+        if path.endswith(".md"):
+            continue
         count = text.count("\n")
         if count > LINES_MAX:
             yield path, count, f"has {count} lines"
 
 
-RULES = [layers, flow, foreign, core, tools, state, time, randomness, columns, lines]
+RULES = [layers, flow, foreign, core, tools, state, time, randomness, columns, lines, documents]
 
 #: A tree that keeps every rule, but only just.
 CLEAN = {
@@ -209,6 +228,7 @@ CLEAN = {
     "src/tools/demo.c": '#include "edge/kafka_mock.h"\n#include "app/config.h"\n',
     "src/main.c": '#include "tools/generator.h"\n#include "app/commands.h"\n' + "x" * 100 + "\n",
     "src/edge/long.c": "\n" * 450,
+    "README.md": "`core/cursor`, `include/base/clock.h`; `core/x y` and core/x are no module\n",
 }
 
 #: (rule, file, text): each of these alone breaks the rule.
@@ -242,6 +262,8 @@ BROKEN = [
     (randomness, "src/flow/publish.c", "delay = random() % 5;\n"),
     (columns, "include/base/text.h", "x" * 101 + "\n"),
     (lines, "src/edge/checkpoint.lua", "\n" * 451),
+    (documents, "docs/redis.md", "see `edge/redis_store`\n"),
+    (documents, "ARCHITECTURE.md", "| `src/edge/gone.lua` |\n"),
 ]
 
 

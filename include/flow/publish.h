@@ -2,7 +2,7 @@
  *
  * Place:    after ingest; kafka_sink is under it.
  * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, publish_recount
- *           and publish_is_open from any. publish_step on its worker alone.
+ *           and publish_is_ready from any. publish_step on its worker alone.
  * Owns:     one transaction at a time, over whatever partitions have records.
  * Limits:   a transaction is cut after commit_ms, RECORDS_MAX records or BYTES_MAX bytes.
  * Waits:    inside kafka_sink and kafka_source alone, each call at most CALL_MS. Between attempts
@@ -21,6 +21,7 @@
 #include "base/metric.h"
 #include "base/setting.h"
 #include "base/stop.h"
+#include "base/text.h"
 #include "base/worker.h"
 #include "edge/kafka_sink.h"
 
@@ -61,7 +62,7 @@ void publish_recount(struct publish *publish);
 
 struct inbox *publish_inbox(struct publish *publish);
 const struct worker *publish_worker(const struct publish *publish);
-/* True once the producer is ready to publish. */
-bool publish_is_open(const struct publish *publish);
+/* False, with the reason in `why`, while the producer is not ready or publishing keeps failing. */
+bool publish_is_ready(struct publish *publish, struct text *why);
 
 #endif

@@ -94,8 +94,8 @@ static bool is_ready(void *context, struct text *why) {
         missing = "stopping";
     } else if (!kafka_source_is_joined(pipeline->source)) {
         missing = "not joined: the group has not given this instance its share yet";
-    } else if (!publish_is_open(pipeline->publish)) {
-        missing = "the producer is not ready";
+    } else if (!publish_is_ready(pipeline->publish, why)) {
+        return false;
     } else if (!checkpoint_is_reachable(pipeline->checkpoint)) {
         missing = "Redis is unreachable";
     }

@@ -13,7 +13,7 @@ struct member {
 };
 
 static void add_name(const struct member *member, struct delta_key key) {
-    char day[LOGIN_DAY_BYTES], name[AGGREGATE_TEXT_BYTES];
+    char name[AGGREGATE_TEXT_BYTES];
     if (member->aggregate->source == AGGREGATE_DIMENSION) {
         text_add_json(member->json, key.bytes, key.length);
         return;
@@ -21,6 +21,7 @@ static void add_name(const struct member *member, struct delta_key key) {
     const int64_t number = delta_number(key);
     aggregate_name(member->aggregate, number, name);
     if (member->aggregate->kind == AGGREGATE_DAYS) {
+        char day[LOGIN_DAY_BYTES];
         login_day_format(number, day);
         text_format(member->json, "\"%s %s\"", day, name);
     } else {

@@ -80,6 +80,21 @@ void kafka_output_limit(struct kafka_output *output, size_t bytes) {
     if (output->limit_bytes == 0 || bytes < output->limit_bytes) output->limit_bytes = bytes;
 }
 
+const char *kafka_output_fix(rd_kafka_resp_err_t code) {
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return "create the topic again, with as many partitions as the input";
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        return "give this user the ACLs Write and Describe on it";
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+        return "raise its max.message.bytes";
+    default:
+        return "see the brokers' logs";
+    }
+}
+
 /* Packs it smaller if its topic is known not to take it. False: the topic takes none of it. */
 static bool fit(struct parcel *parcel, const struct kafka_output *output,
                 const struct sink_record *record, struct error *error) {
@@ -119,8 +134,8 @@ static enum sink_verdict judge(struct kafka_output *output, const struct parcel 
     }
     char fatal[256] = "";
     rd_kafka_fatal_error(output->producer, fatal, sizeof fatal);
-    error_set(error, "a record cannot be sent to %s: %s", output->name,
-              *fatal != '\0' ? fatal : rd_kafka_err2str(code));
+    error_set(error, "a record cannot be sent to topic %s: %s; %s", output->name,
+              *fatal != '\0' ? fatal : rd_kafka_err2str(code), kafka_output_fix(code));
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         kafka_output_limit(output, count_bytes(parcel));
     }

@@ -186,6 +186,9 @@ void kafka_output_close(struct kafka_output *output);
 /* The topic does not take a record of so many bytes: key, value and headers. */
 void kafka_output_limit(struct kafka_output *output, size_t bytes);
 
+/* What to do about a record that a topic did not take, as the rest of a sentence. */
+const char *kafka_output_fix(rd_kafka_resp_err_t code);
+
 /* Sends a copy of the record. Requires that it is open. */
 enum sink_verdict kafka_output_send(struct kafka_output *output, const struct sink_record *record,
                                     struct error *error);

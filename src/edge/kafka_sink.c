@@ -54,6 +54,7 @@ struct kafka_sink {
     struct kafka_output outputs[2];     /* by is_rejected */
     bool is_committing;                 /* offsets are sent: only a commit may follow */
     rd_kafka_resp_err_t delivery_error; /* first since the last commit or abort */
+    struct error delivery_why;          /* in words */
     unsigned refusal_count;             /* transactions in a row with an invalid record */
     size_t batch_bytes;                 /* producer.batch.size, or less if rejected */
     bool is_batch_refused;              /* the next producer must make smaller ones */
@@ -83,6 +84,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     }
     if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
         sink->delivery_error = err;
+        error_set(&sink->delivery_why, "a record was not delivered to topic %s: %s; %s",
+                  rd_kafka_topic_name(message->rkt), rd_kafka_err2str(err), kafka_output_fix(err));
         sink->refusal_count +=
             err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP || err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
     }
@@ -342,7 +345,7 @@ static enum sink_verdict commit_plain(struct kafka_sink *sink, const struct comm
         return SINK_RETRY;
     }
     if (sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        error_set(error, "a record was not delivered: %s", rd_kafka_err2str(sink->delivery_error));
+        *error = sink->delivery_why;
         return SINK_ABORT;
     }
     return is_still_ours(commit, error) &&
@@ -399,6 +402,8 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                           ? commit_transaction(sink, &commit, error)
                                           : commit_plain(sink, &commit, error);
     if (verdict == SINK_OK) sink->refusal_count = 0;
+    const bool is_undelivered = sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (verdict == SINK_ABORT && is_undelivered) *error = sink->delivery_why;
     return verdict;
 }
 

@@ -24,7 +24,7 @@ static const struct {
      "it cannot save to its disk and takes no writes: fix what its log names; until then nothing "
      "is counted under \"%s\", and nothing is lost"},
     {"BUSY", REDIS_FAULT_PASSING,
-     "a script blocks it: redis-cli SCRIPT KILL ends one that has not written anything"},
+     "another script holds it up: redis-cli SCRIPT KILL ends one that has not written anything"},
     {"LOADING", REDIS_FAULT_PASSING, "it is reading its data, and will answer once that is done"},
     {"READONLY", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},
     {"MASTERDOWN", REDIS_FAULT_REPLICA, "it is a replica: redis.url must lead to the master"},

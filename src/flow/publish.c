@@ -4,11 +4,12 @@
  *     READY    batches begin a transaction, or go into the open one; records are sent
  *     COMMITS  the transaction is due: it is committed
  *     ABORTS   it failed: it is aborted; if that fails too, a new producer ends it (OPENING)
- *     ASKS     it has ended: the group's committed offsets say how, and every partition that took
- *     part is
+ *     ASKS     it has ended: the group's committed offsets say how, and every partition in it is
  *              notified to continue there
  *
- * A call that Kafka does not answer is made again in a later step, after a growing delay. */
+ * A call that Kafka does not answer is made again in a later step, after a growing delay. A failed
+ * transaction's records are read again after one, too (setback.h), in ASKS; it grows until each
+ * partition that was in it has published something. */
 #include "flow/publish.h"
 
 #include <assert.h>
@@ -19,6 +20,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "flow/batch.h"
+#include "setback.h"
+#include "shares.h"
 
 enum {
     CALL_MS = 5000,
@@ -30,15 +33,6 @@ enum {
     BYTES_MAX = 16 << 20,
 };
 
-/* One partition's part in the transaction. */
-struct share {
-    uint64_t generation; /* of the batches in the open transaction */
-    uint64_t lowest;     /* generations below it were notified that they are not published */
-    int64_t end, origin;
-    struct inbox *ingest;
-    bool is_in;
-};
-
 struct publish {
     struct publish_options options;
     struct worker worker;
@@ -48,10 +42,10 @@ struct publish {
     int tries;        /* COMMITS, ABORTS: made */
     int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
     int64_t retry_at_ms;
+    struct setback setback; /* of transactions */
+    int64_t ask_at_ms;      /* ASKS: not before */
 
-    struct share *shares[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
-    struct kafka_committed *members;            /* partitions in the transaction */
-    size_t member_count, member_capacity;
+    struct shares shares;
     bool is_open; /* also after it failed, up to the end of ASKS */
     bool is_urgent;
     int64_t since_ms, record_count, byte_count;
@@ -84,6 +78,7 @@ struct publish *publish_create(const struct publish_options *options) {
     publish->options = *options;
     worker_init(&publish->worker, "publish", publish_step, publish);
     inbox_init(&publish->inbox, &publish->worker.alarm);
+    trouble_init(&publish->setback.trouble);
     return publish;
 }
 
@@ -99,8 +94,11 @@ const struct worker *publish_worker(const struct publish *publish) {
     return &publish->worker;
 }
 
-bool publish_is_open(const struct publish *publish) {
-    return atomic_load(&publish->is_ready);
+bool publish_is_ready(struct publish *publish, struct text *why) {
+    if (trouble_show(&publish->setback.trouble, clock_ms(), 0, why)) return false;
+    const bool is_ready = atomic_load(&publish->is_ready);
+    if (!is_ready) text_add(why, "the producer is not ready");
+    return is_ready;
 }
 
 /* --- attempts --------------------------------------------------------------------------------- */
@@ -127,17 +125,8 @@ static void give_up(struct publish *publish, const char *why) {
 
 /* --- the end of a transaction that failed ----------------------------------------------------- */
 
-static struct share *share_of(struct publish *publish, int32_t partition) {
-    assert(partition >= 0 && partition < FENCE_PARTITIONS_MAX);
-    struct share **place = &publish->shares[partition];
-    if (*place == NULL) *place = memory_create(sizeof **place);
-    return *place;
-}
-
 static void forget_transaction(struct publish *publish) {
-    for (size_t i = 0; i < publish->member_count; i++)
-        share_of(publish, publish->members[i].partition)->is_in = false;
-    publish->member_count = 0;
+    shares_leave(&publish->shares);
     publish->is_open = publish->is_urgent = false;
     publish->record_count = publish->byte_count = 0;
 }
@@ -152,6 +141,9 @@ static void fail(struct publish *publish, enum sink_verdict verdict, const struc
     metric_add(publish->options.metrics->aborted, 1);
     log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
              log_int("records", publish->record_count));
+    publish->ask_at_ms = setback_add(&publish->setback, clock_ms(), why->text);
+    shares_judge(&publish->shares, true);
+    if (publish->setback.count > 1) atomic_store(&publish->must_count, true); /* topics changed? */
     if (verdict == SINK_STOP)
         give_up(publish, why->text); /* publish_stop aborts */
     else if (verdict == SINK_ABORT)
@@ -193,16 +185,21 @@ static void open_sink(struct publish *publish) {
 /* Notifies every partition of the failed transaction where the group stands. */
 static void ask_group(struct publish *publish) {
     struct error error;
-    if (!kafka_source_committed(publish->options.source, publish->members, publish->member_count,
+    if (clock_ms() < publish->ask_at_ms) {
+        publish->retry_at_ms = publish->ask_at_ms;
+        return;
+    }
+    struct kafka_committed *members = publish->shares.members;
+    if (!kafka_source_committed(publish->options.source, members, publish->shares.member_count,
                                 CALL_MS, &error)) {
         try_again(publish, &error);
         return;
     }
-    for (size_t i = 0; i < publish->member_count; i++) {
-        struct share *share = share_of(publish, publish->members[i].partition);
+    for (size_t i = 0; i < publish->shares.member_count; i++) {
+        struct share *share = shares_of_member(&publish->shares, i);
         share->lowest = share->generation + 1;
-        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation,
-                    publish->members[i].offset, publish->members[i].origin);
+        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation, members[i].offset,
+                    members[i].origin);
     }
     forget_transaction(publish);
     go_to(publish, READY);
@@ -212,10 +209,10 @@ static void ask_group(struct publish *publish) {
 
 static bool may_commit(void *context) {
     struct publish *publish = context;
-    for (size_t i = 0; i < publish->member_count; i++) {
-        const int32_t partition = publish->members[i].partition;
+    for (size_t i = 0; i < publish->shares.member_count; i++) {
+        const int32_t partition = publish->shares.members[i].partition;
         if (!fence_lets(publish->options.fence, partition,
-                        share_of(publish, partition)->generation))
+                        shares_of_member(&publish->shares, i)->generation))
             return false;
     }
     return true;
@@ -223,14 +220,15 @@ static bool may_commit(void *context) {
 
 static void commit(struct publish *publish) {
     struct error error = {""};
-    for (size_t i = 0; i < publish->member_count; i++) {
-        const struct share *share = share_of(publish, publish->members[i].partition);
-        publish->members[i].offset = share->end;
-        publish->members[i].origin = share->origin;
+    struct shares *shares = &publish->shares;
+    for (size_t i = 0; i < shares->member_count; i++) {
+        const struct share *share = shares_of_member(shares, i);
+        shares->members[i].offset = share->end;
+        shares->members[i].origin = share->origin;
     }
     const enum sink_verdict verdict =
-        kafka_sink_commit(publish->options.sink, publish->options.source, publish->members,
-                          publish->member_count, may_commit, publish, CALL_MS, &error);
+        kafka_sink_commit(publish->options.sink, publish->options.source, shares->members,
+                          shares->member_count, may_commit, publish, CALL_MS, &error);
     if (verdict == SINK_RETRY && publish->tries + 1 < TRIES) {
         try_again(publish, &error);
         return;
@@ -239,8 +237,9 @@ static void commit(struct publish *publish) {
         fail(publish, verdict == SINK_RETRY ? SINK_REPLACE : verdict, &error);
         return;
     }
-    for (size_t i = 0; i < publish->member_count; i++) {
-        const struct share *share = share_of(publish, publish->members[i].partition);
+    if (publish->record_count > 0) shares_judge(shares, false);
+    for (size_t i = 0; i < shares->member_count; i++) {
+        const struct share *share = shares_of_member(shares, i);
         notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, share->origin);
     }
     metric_add(publish->options.metrics->published, publish->record_count);
@@ -288,33 +287,15 @@ static bool begin(struct publish *publish, int64_t now_ms) {
     return publish->is_open;
 }
 
-/* The partition takes part in the transaction from now on. */
-static void join(struct publish *publish, const struct batch *batch) {
-    struct share *share = share_of(publish, batch->partition);
-    if (!share->is_in) {
-        if (publish->member_count == publish->member_capacity) {
-            publish->member_capacity = publish->member_capacity * 2 + 8;
-            publish->members =
-                memory_grow(publish->members, publish->member_capacity * sizeof *publish->members);
-        }
-        share->is_in = true;
-        publish->members[publish->member_count++].partition = batch->partition;
-    }
-    share->generation = batch->published_generation;
-    share->ingest = batch->home;
-    share->end = batch->publish_end;
-    share->origin = batch->origin;
-}
-
 static bool is_void(struct publish *publish, const struct batch *batch) {
-    return batch->published_generation < share_of(publish, batch->partition)->lowest ||
+    return batch->published_generation < shares_at(&publish->shares, batch->partition)->lowest ||
            !fence_lets(publish->options.fence, batch->partition, batch->published_generation);
 }
 
 /* Lets the batch into the transaction. False if it cannot be now, or is void. */
 static bool admit(struct publish *publish, int64_t now_ms) {
     const struct batch *batch = publish->batch;
-    const struct share *share = share_of(publish, batch->partition);
+    const struct share *share = shares_at(&publish->shares, batch->partition);
     if (is_void(publish, batch)) { /* I1 */
         finish_batch(publish);
         return false;
@@ -326,7 +307,7 @@ static bool admit(struct publish *publish, int64_t now_ms) {
         return false;
     }
     if (!begin(publish, now_ms)) return false;
-    join(publish, batch);
+    shares_join(&publish->shares, batch);
     publish->record = batch_next(batch, NULL);
     publish->record_count += (int64_t)batch->record_count;
     publish->byte_count += (int64_t)batch->record_bytes;
@@ -397,6 +378,9 @@ int64_t publish_step(void *context, int64_t now_ms) {
         open_sink(publish);
         break;
     case READY:
+        if (publish->setback.count > 0 &&
+            !shares_are_failing(&publish->shares, publish->options.fence))
+            setback_end(&publish->setback);
         serve(publish, now_ms);
         if (publish->state != READY || publish->batch != NULL) break;
         return publish->is_open ? due_ms(publish) : CLOCK_NEVER_MS;
@@ -432,10 +416,9 @@ void publish_stop(struct publish *publish) {
 void publish_destroy(struct publish **publish) {
     if (*publish == NULL) return;
     publish_stop(*publish);
-    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++)
-        free((*publish)->shares[p]);
-    free((*publish)->members);
+    shares_release(&(*publish)->shares);
     inbox_fini(&(*publish)->inbox);
+    trouble_fini(&(*publish)->setback.trouble);
     free(*publish);
     *publish = NULL;
 }

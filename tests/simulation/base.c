@@ -48,17 +48,17 @@ static void hear(const char *message, const struct log_field *fields) {
     };
     const struct log_field *cause = field(fields, "cause"), *lost = field(fields, "lost_records");
     for (size_t i = 0; cause != NULL && i < sizeof causes / sizeof *causes; i++) {
-        if (strcmp(cause->as_text, causes[i].cause) == 0) befalls(causes[i].event);
+        if (strcmp(cause->as_text, causes[i].cause) == 0) happens(causes[i].event);
     }
     world.is_drain_aborted |= cause != NULL && world.stage >= STAGE_BUSY;
     if (lost != NULL) {
-        befalls(EVENT_GAP);
+        happens(EVENT_GAP);
         world.lost_records += lost->as_int;
     }
-    if (has_begin(message, "Redis holds nothing for this partition")) befalls(EVENT_REBUILDS);
-    if (has_begin(message, "The group has no committed offset")) befalls(EVENT_ADOPTS);
+    if (has_begin(message, "Redis holds nothing for this partition")) happens(EVENT_REBUILDS);
+    if (has_begin(message, "The group has no committed offset")) happens(EVENT_ADOPTS);
     if (has_begin(message, "Partitions given away before all")) {
-        befalls(EVENT_DRAIN_LATE);
+        happens(EVENT_DRAIN_LATE);
         if (current->must_drain) broken("everything is settled, and a drain takes too long");
     }
     if (strstr(message, "did not come home") != NULL) broken("%s", message);

@@ -10,12 +10,12 @@ struct broker broker;
 static int8_t choose_kind(int partition) {
     const bool is_wide = world.plan.is_wide && partition == 0;
     if (one_in(is_wide ? 16 : 6)) {
-        befalls(EVENT_HOLE);
+        happens(EVENT_HOLE);
         return RECORD_HOLE;
     }
     if (world.plan.is_wide) return (int8_t)(one_in(16) ? 7 + roll(3) : RECORD_WIDE);
     const int8_t kind = (int8_t)roll(RECORD_WIDE);
-    if (kind < RECORD_BORDERS) befalls(EVENT_BORDER);
+    if (kind < RECORD_BORDERS) happens(EVENT_BORDER);
     return kind;
 }
 

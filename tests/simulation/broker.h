@@ -80,6 +80,7 @@ struct broker {
     struct committed committed[PARTITIONS_MAX];
     int producer_count;
     struct producer producers[PRODUCERS_MAX];
+    int64_t untaken_us; /* the output topics take nothing until then */
     int output_count;
     struct output outputs[OUTPUTS_MAX];
     int64_t topics_us[2]; /* when each output topic is there; NEVER_US: it is not */
@@ -98,7 +99,7 @@ struct committed broker_decided(int partition);
 
 /* --- group.c --- */
 
-/* A member joins, or joins again; id 0 gets a new one. Answers its id. */
+/* A member joins, or joins again; id 0 gets a new one. Returns its id. */
 int group_join(int id, int static_id, unsigned claims, int claimed_generation);
 void group_leave(int id);
 void group_expel(int id);

@@ -58,8 +58,13 @@ bool client_is_same_member(const struct kafka_source *source);
 /* --- kafka.c: the network between a process and Kafka --- */
 
 bool kafka_is_reachable(const struct process *process);
-/* One way of a call to Kafka, or back: others may go on meanwhile. False if it is not made: the
+/* One way of a call to Kafka, or back: others may run meanwhile. False if it is not made: the
  * process was killed, or the deadline passed. */
 bool kafka_trip(int64_t deadline_us);
+
+/* Of edge/kafka_record.h: the record that they came with. */
+struct kafka_headers {
+    const struct record *record;
+};
 
 #endif

@@ -64,7 +64,7 @@ static void add(struct counts *into, const struct counts *counts) {
         into->weights[i] += counts->weights[i];
 }
 
-/* checkpoint.lua. Answers what is stored then. */
+/* checkpoint.lua. Returns what is stored afterwards. */
 static int64_t apply(const struct call *call) {
     struct stored *stored = &redis.partitions[call->partition];
     const bool is_base = stored->offset == call->base ||
@@ -107,11 +107,11 @@ static struct call call_of(const struct aggregates *aggregates, const struct sto
         add_delta(&call, aggregates, from->deltas[i]);
         keys += from->deltas[i]->entry_count;
     }
-    if (keys > PENDING_MAX) befalls(EVENT_CHECKPOINT_FULL);
+    if (keys > PENDING_MAX) happens(EVENT_CHECKPOINT_FULL);
     return call;
 }
 
-/* A number for what is in a delta; that of two together is their sum. */
+/* A number for the contents of a delta; that of two deltas together is their sum. */
 static uint64_t sum_of(const struct delta *delta) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < delta->entry_count; i++) {
@@ -138,7 +138,7 @@ static void leave(const struct call *call) {
     struct call *place = &late[roll(LATE)];
     *place = *call;
     place->at_us = world.now_us + roll(one_in(3) ? 20000 : 500) * (int64_t)MS_US;
-    befalls(EVENT_LATE_CALL);
+    happens(EVENT_LATE_CALL);
     trace("its call for p%d is left on its way", call->partition);
 }
 
@@ -148,7 +148,7 @@ void redis_tick(void) {
             continue;
         const int64_t before = redis.partitions[call->partition].offset;
         if (apply(call) == call->end && before != call->end) {
-            befalls(EVENT_LATE_APPLIED);
+            happens(EVENT_LATE_APPLIED);
             trace("redis: a late call for p%d: %lld to %lld", call->partition,
                   (long long)call->base, (long long)call->end);
         }
@@ -184,10 +184,12 @@ struct redis_store *redis_store_create(const struct redis_store_options *options
     (void)error;
     struct redis_store *store = memory_create(sizeof *store);
     store->aggregates = options->aggregates;
+    current->handle_count++;
     return store;
 }
 
 void redis_store_destroy(struct redis_store **store) {
+    if (*store != NULL) current->handle_count--;
     free(*store);
     *store = NULL;
 }
@@ -208,12 +210,12 @@ static bool trip(struct error *error) {
     call_lets_others();
     if (current->is_killed) return error_set(error, "killed");
     if (fails(100)) {
-        befalls(EVENT_EXPIRED);
+        happens(EVENT_EXPIRED);
         call_waits(NULL, NULL, deadline_us);
         return error_set(error, "Redis does not answer in time");
     }
     if (is_back(NULL)) return true;
-    befalls(EVENT_REDIS_AWAY);
+    happens(EVENT_REDIS_AWAY);
     if (one_in(2)) return error_set(error, "Redis cannot be reached");
     return (call_waits(is_back, NULL, deadline_us) && !current->is_killed) ||
            error_set(error, "Redis does not answer in time");
@@ -232,7 +234,7 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     (void)store;
     current->has_failed_offsets = true;
     if (!trip(error)) {
-        befalls(EVENT_REDIS_AWAY_AT_ASSIGNMENT);
+        happens(EVENT_REDIS_AWAY_AT_ASSIGNMENT);
         return STORE_RETRY;
     }
     if (must_be_fixed(error)) return STORE_REFUSED;
@@ -285,7 +287,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
             give_up(&calls[i], STORE_RETRY, broke, &worst, error);
             if (was_sent) leave(&call);
         } else if (fails(20)) {
-            befalls(EVENT_REDIS_FULL);
+            happens(EVENT_REDIS_FULL);
             give_up(&calls[i], STORE_RETRY, "OOM: Redis is full", &worst, error);
         } else if (must_be_fixed(&refusal)) {
             give_up(&calls[i], STORE_REFUSED, refusal.text, &worst, error);
@@ -293,7 +295,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
             const int64_t stored = apply(&call);
             is_broken = fails(10);
             if (is_broken) {
-                befalls(EVENT_REPLY_LOST);
+                happens(EVENT_REPLY_LOST);
                 trace("the reply for p%d is lost", call.partition);
                 give_up(&calls[i], STORE_RETRY, broke, &worst, error);
                 continue;
@@ -302,7 +304,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
             good_count++;
         }
     }
-    if (good_count > 0 && good_count < count) befalls(EVENT_PARTLY_STORED);
+    if (good_count > 0 && good_count < count) happens(EVENT_PARTLY_STORED);
     current->has_failed_store = good_count < count;
     call_lets_others();
 }
@@ -317,10 +319,12 @@ struct redis_link {
 struct redis_link *redis_link_create(const struct redis_settings *settings, struct error *error) {
     (void)settings;
     (void)error;
+    current->handle_count++;
     return memory_create(sizeof(struct redis_link));
 }
 
 void redis_link_destroy(struct redis_link **link) {
+    if (*link != NULL) current->handle_count--;
     free(*link);
     *link = NULL;
 }

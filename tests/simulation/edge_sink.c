@@ -11,13 +11,8 @@
 #include "process.h"
 #include "records.h"
 
-struct kafka_headers {
-    const struct record *record;
-};
-
 struct kafka_sink {
     struct process *process;
-    bool has_rejected_topic;
     int producer; /* by its transactional id, at the broker */
     int epoch;    /* 0: not opened */
     enum { CLOSED, READY, OPEN, FAILED, FATAL } state;
@@ -34,12 +29,13 @@ struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
     (void)error;
     struct kafka_sink *sink = memory_create(sizeof *sink);
     sink->process = current;
-    sink->has_rejected_topic = *options->settings->rejected_topic != '\0';
+    current->handle_count++;
     sink->producer = producer_of(options->transactional_id);
     return sink;
 }
 
 void kafka_sink_destroy(struct kafka_sink **sink) {
+    if (*sink != NULL) current->handle_count--;
     free(*sink);
     *sink = NULL;
 }
@@ -64,7 +60,7 @@ static enum sink_verdict failed(struct kafka_sink *sink, struct error *error, co
     error_set(error, "%s", why);
     sink->state = FAILED;
     world.is_drain_aborted |= world.stage >= STAGE_BUSY;
-    befalls(EVENT_ABORTED);
+    happens(EVENT_ABORTED);
     return SINK_ABORT;
 }
 
@@ -140,6 +136,19 @@ static void note_sent(struct kafka_sink *sink, const struct sink_record *record)
     sink->sent_to = record->offset;
 }
 
+/* The program must wait longer after each transaction that fails for the same reason. One may be of
+ * a partition that was given away, which ends a series. */
+static enum sink_verdict not_taken(struct kafka_sink *sink, struct error *error) {
+    struct process *process = sink->process;
+    happens(EVENT_UNTAKEN);
+    if (process->untaken_count++ == 0) process->untaken_us = world.now_us;
+    const int count = process->untaken_count;
+    const int64_t took_us = world.now_us - process->untaken_us;
+    if (count >= 4 && count <= 9 && took_us < ((1 << (count - 3)) - 1) * 19 * (int64_t)MS_US)
+        broken("%d transactions fail within %lld us", count, (long long)took_us);
+    return failed(sink, error, "the output topic is gone");
+}
+
 enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_record *record,
                                   struct error *error) {
     if (sink->process->is_killed) return SINK_FULL;
@@ -148,17 +157,19 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
     if (sink->full_count == 0 && fails(80)) sink->full_count = 1 + (int)roll(5);
     if (sink->full_count > 0) {
         sink->full_count--;
-        befalls(EVENT_QUEUE_FULL);
+        happens(EVENT_QUEUE_FULL);
         return SINK_FULL;
     }
     if (fails(400)) {
-        befalls(EVENT_RECOUNT);
+        happens(EVENT_RECOUNT);
         return SINK_RECOUNT;
     }
     if (must_be_fixed(error)) return SINK_STOP;
+    if (world.stage == STAGE_FAULTS && world.now_us < broker.untaken_us)
+        return not_taken(sink, error);
     if (fails(300)) return fatal(sink, error);
     if (fails(300)) {
-        befalls(EVENT_UNDELIVERED);
+        happens(EVENT_UNDELIVERED);
         sink->is_undelivered = true;
     }
     if (fails(300)) return failed(sink, error, "a record cannot be sent");
@@ -199,12 +210,12 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
     call_lets_others();
     if (current->is_killed) return retry(error);
     if (!client_is_same_member(source)) {
-        befalls(EVENT_REFUSED_MEMBER);
+        happens(EVENT_REFUSED_MEMBER);
         if (simulation_options.mutant != NO_MEMBER)
             return failed(sink, error, "the group has this process as another member");
     }
     if (is_first ? !may_first : !may_commit(context)) {
-        befalls(EVENT_REFUSED_FENCE);
+        happens(EVENT_REFUSED_FENCE);
         return failed(sink, error, "a partition was given away meanwhile");
     }
     if (!kafka_trip(deadline_us)) return failed(sink, error, "the offsets cannot be sent");
@@ -244,17 +255,18 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
     }
     if (!kafka_trip(deadline_us)) {
         if (one_in(2)) producer_end_late(sink->producer, sink->epoch);
-        befalls(EVENT_UNCLEAR);
+        happens(EVENT_UNCLEAR);
         trace("the commit has no answer");
         return retry(error);
     }
     if (producer_end(sink->producer, sink->epoch, true) != ANSWER_OK) return fatal(sink, error);
     if (!kafka_trip(deadline_us)) {
-        befalls(EVENT_UNCLEAR);
+        happens(EVENT_UNCLEAR);
         trace("the commit's answer is lost");
         return retry(error);
     }
     trace("has committed");
+    sink->process->untaken_count = 0;
     sink->state = READY;
     return SINK_OK;
 }
@@ -282,7 +294,7 @@ enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *erro
     (void)error;
     if (sink->process->is_killed) return SINK_OK;
     trace("takes a new producer");
-    befalls(EVENT_REPLACED_PRODUCER);
+    happens(EVENT_REPLACED_PRODUCER);
     sink->state = CLOSED;
     sink->is_committing = false;
     sink->full_count = 0;

@@ -67,7 +67,7 @@ static void be_gone(struct kafka_source *source) {
         if (broker.group.members[i].static_id != source->static_id) continue;
         error_set(&source->failure, "another process runs with the same instance.id");
         source->has_failed = true;
-        befalls(EVENT_FENCED_TWIN);
+        happens(EVENT_FENCED_TWIN);
         wants(source);
         return;
     }
@@ -76,7 +76,7 @@ static void be_gone(struct kafka_source *source) {
     if (source->held != 0 && source->static_id >= 0 && !is_busy(source) &&
         world.stage == STAGE_FAULTS && one_in(2)) {
         trace("was expelled, joins again and does not notice");
-        befalls(EVENT_REPLACED);
+        happens(EVENT_REPLACED);
         source->must_join = true;
         return;
     }
@@ -120,7 +120,7 @@ static void fetch(struct kafka_stream *stream) {
         if (!stream->is_stranded)
             trace("p%d: position %lld is not in the log", stream->partition,
                   (long long)stream->fetched);
-        if (!stream->is_stranded) befalls(EVENT_STRANDED);
+        if (!stream->is_stranded) happens(EVENT_STRANDED);
         stream->is_stranded = true;
         wants(stream->source);
         return;
@@ -158,6 +158,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
     (void)error;
     struct kafka_source *source = memory_create(sizeof *source);
     source->process = current;
+    current->handle_count++;
     source->static_id = -1;
     source->generation = -1;
     if (options->static_id != NULL) source->static_id = options->static_id[0];
@@ -193,6 +194,7 @@ void kafka_source_leave(struct kafka_source *source) {
 void kafka_source_destroy(struct kafka_source **source) {
     if (*source == NULL) return;
     kafka_source_leave(*source);
+    current->handle_count--;
     free(*source);
     *source = NULL;
 }
@@ -257,7 +259,7 @@ enum source_event kafka_source_poll(struct kafka_source *source, struct source_c
     if (source->open_event != SOURCE_QUIET) return SOURCE_QUIET;
     if (source->to_take != 0) {
         source->open_event = source->is_lost ? SOURCE_LOST : SOURCE_TAKEN;
-        befalls(source->is_lost ? EVENT_LOST : EVENT_REVOKED);
+        happens(source->is_lost ? EVENT_LOST : EVENT_REVOKED);
         list(source, source->to_take, false);
     } else if (source->to_give != 0 || source->must_tell) {
         source->must_tell = false;
@@ -286,7 +288,7 @@ static void take_streams(struct kafka_source *source) {
         stream->position = stream->fetched = item->offset;
         if (item->offset == KAFKA_SOURCE_NOWHERE && source->process->has_failed_offsets &&
             broker.committed[item->partition].offset < 0) {
-            befalls(EVENT_WAITS);
+            happens(EVENT_WAITS);
         }
     }
 }
@@ -300,7 +302,7 @@ void kafka_source_answer(struct kafka_source *source) {
         source->is_joined = true;
         source->is_starting_over = false;
         source->assigned_us = world.now_us;
-        if (source->process->is_asked) befalls(EVENT_GIVEN_IN_DRAIN);
+        if (source->process->is_asked) happens(EVENT_GIVEN_IN_DRAIN);
     } else {
         for (size_t i = 0; i < source->item_count; i++) {
             const int partition = source->items[i].partition;
@@ -308,6 +310,7 @@ void kafka_source_answer(struct kafka_source *source) {
                 broken("p%d is given up, and its stream is still open", partition);
             source->held &= ~(1U << partition);
         }
+        source->process->untaken_count = 0; /* what failed may be another's now */
         source->to_take = 0;
         source->must_join = true;
         if (source->is_starting_over && source->held == 0 && source->static_id < 0) {
@@ -331,7 +334,7 @@ bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, str
         source->orphan_looks = 0;
     } else if (++source->orphan_looks >= ORPHAN_LOOKS && !is_busy(source)) {
         source->orphan_looks = 0;
-        befalls(EVENT_ORPHANS);
+        happens(EVENT_ORPHANS);
         start_over(source, "partitions have no owner");
         source->must_join = true;
         group_shuffle();
@@ -353,7 +356,7 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
         partitions |= 1U << items[i].partition;
     if (!kafka_trip(deadline_us)) return error_set(error, "the committed offsets cannot be read");
     if (!offsets_are_stable(partitions) && simulation_options.mutant != NO_STABLE) {
-        befalls(EVENT_UNSTABLE);
+        happens(EVENT_UNSTABLE);
         if (!call_waits(are_stable, &partitions, deadline_us) || current->is_killed)
             return error_set(error, "the committed offsets are not stable");
     }

@@ -11,10 +11,6 @@
 
 enum { SEEK_TIMEOUT_US = 5 * SECOND_US };
 
-struct kafka_headers {
-    const struct record *record;
-};
-
 void kafka_stream_watch(struct kafka_stream *stream, struct alarm *alarm) {
     stream->alarm = alarm;
     if (alarm != NULL && stream->fetched > stream->position) alarm_ring(alarm);
@@ -36,7 +32,7 @@ kafka_stream_read(struct kafka_stream *stream,
     if (stream->position < stream->fetched && fails(300)) {
         trace("p%d: %lld cannot be read, and is passed over", stream->partition,
               (long long)stream->position);
-        befalls(EVENT_UNREADABLE);
+        happens(EVENT_UNREADABLE);
         stream->position++;
         return STREAM_UNREADABLE;
     }

@@ -59,12 +59,12 @@ static void harm_redis(void) {
     switch (roll(4)) {
     case 0:
         redis_flush();
-        befalls(EVENT_REDIS_EMPTY);
+        happens(EVENT_REDIS_EMPTY);
         trace("redis: empty");
         break;
     case 1:
         redis_roll_back();
-        befalls(EVENT_REDIS_OLDER);
+        happens(EVENT_REDIS_OLDER);
         trace("redis: back as it was");
         break;
     case 2:
@@ -77,15 +77,20 @@ static void harm_redis(void) {
 }
 
 static void harm_broker(void) {
-    switch (roll(4)) {
+    switch (roll(5)) {
     case 0:
+        broker.untaken_us = world.now_us + roll(20000) * (int64_t)MS_US;
+        trace("broker: the output topics take nothing for %lld ms",
+              (long long)((broker.untaken_us - world.now_us) / MS_US));
+        break;
+    case 1:
         broker.back_us = world.now_us + roll(one_in(4) ? 8000 : 1000) * (int64_t)MS_US;
         trace("broker: away for %lld ms", (long long)((broker.back_us - world.now_us) / MS_US));
         break;
-    case 1:
+    case 2:
         transactions_expire();
         break;
-    case 2:
+    case 3:
         lose_records();
         break;
     default:

@@ -15,7 +15,7 @@ enum { STACK_BYTES = 256 << 10 };
 static struct fiber *left; /* by the last switch */
 static void (*run_fiber)(void);
 
-/* First thing on a stack that was switched to. AddressSanitizer says where the stack is that was
+/* First thing on a stack that was switched to. AddressSanitizer reports where the stack is that was
  * left. */
 static void arrive(void *fake_stack) {
 #if defined(__SANITIZE_ADDRESS__)

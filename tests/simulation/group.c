@@ -57,7 +57,7 @@ int group_join(int id, int static_id, unsigned claims, int claimed_generation) {
         member->claims = claims;
         member->claimed_generation = claimed_generation;
         member->has_joined = true;
-    } else { /* nothing has changed: it goes on with what it has */
+    } else { /* nothing has changed: it continues with what it has */
         member->generation = group->generation;
     }
     member->seen_us = world.now_us;
@@ -82,7 +82,7 @@ void group_shuffle(void) {
     begin_rebalance();
 }
 
-/* Who claims a partition; of two, whoever was given it last. */
+/* The member that claims a partition; of two, the one that was given it last. */
 static struct member *claimant(int partition) {
     struct group *group = &broker.group;
     struct member *found = NULL;

@@ -20,12 +20,12 @@ bool kafka_trip(int64_t deadline_us) {
     call_lets_others();
     if (current->is_killed) return false;
     if (fails(100)) {
-        befalls(EVENT_EXPIRED);
+        happens(EVENT_EXPIRED);
         call_waits(NULL, NULL, deadline_us);
         return false;
     }
     if (!kafka_is_reachable(current)) {
-        befalls(EVENT_KAFKA_AWAY);
+        happens(EVENT_KAFKA_AWAY);
         if (!call_waits(is_reachable, current, deadline_us)) return false;
     }
     return !current->is_killed && world.now_us <= deadline_us;
@@ -87,6 +87,6 @@ enum topics_verdict kafka_topics_create(struct kafka_source *source, const char 
     if (!kafka_trip(deadline_us)) return retry(error);
     if (*there_us(topic) == NEVER_US) *there_us(topic) = world.now_us + roll(300) * (int64_t)MS_US;
     trace("creates the topic %s", topic);
-    befalls(EVENT_TOPICS_CREATED);
+    happens(EVENT_TOPICS_CREATED);
     return kafka_trip(deadline_us) ? TOPICS_OK : retry(error);
 }

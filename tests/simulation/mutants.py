@@ -2,8 +2,8 @@
 
 usage: mutants.py BUILD-DIRECTORY [NAME ...]
 
-A mutant is one source file with a text, or a few, replaced. The file is compiled as the build does it
-for the simulation, and linked in its place. A text that is not in the source exactly once is an
+A mutant is one source file with a text, or a few, replaced. The file is compiled as the build does
+it for the simulation, and linked in its place. A text that is not in the source exactly once is an
 error: the program has changed, and the mutant has to be adapted. Output is TAP.
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-SCHEDULES = int(os.environ.get("N", 40000))
+SCHEDULES = 40000
 TIMEOUT_S = 120
 
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src")
@@ -97,12 +97,12 @@ MUTANTS = {
     "the_generation_that_failed_is_not_void": ("flow/publish.c", (
         "share->lowest = share->generation + 1;", "share->lowest = share->generation;")),
     "a_failure_is_not_reported": ("flow/publish.c", (
-        "        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation,\n"
-        "                    publish->members[i].offset, publish->members[i].origin);", "")),
+        "        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation, "
+        "members[i].offset,\n                    members[i].origin);", "")),
     "a_commit_is_not_reported": ("flow/publish.c", (
         "        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, "
         "share->origin);", "        (void)share;")),
-    "a_published_watermark_never_goes_back": ("flow/publish.c", (
+    "a_published_watermark_never_goes_back": ("flow/shares.c", (
         "    share->end = batch->publish_end;",
         "    if (share->end < batch->publish_end) share->end = batch->publish_end;")),
     "a_partition_that_came_back_joins_the_old_transaction": ("flow/publish.c", (
@@ -116,6 +116,10 @@ MUTANTS = {
     "batches_wait_for_a_tick_after_a_commit": ("flow/publish.c", (
         "    return publish->retry_at_ms;",
         "    return publish->state == READY ? CLOCK_NEVER_MS : publish->retry_at_ms;")),
+    "what_fails_is_tried_at_once": ("flow/publish.c", (
+        "    if (clock_ms() < publish->ask_at_ms) {", "    if (false) {")),
+    "the_wait_after_a_failure_does_not_grow": ("flow/setback.c", (
+        "clamp(setback->pause_ms * 2, SETBACK", "clamp(0, SETBACK")),
     # assignment and the order of the shutdown
     "not_fenced_before_it_is_stopped": ("app/assignment.c", (
         "    fence_raise(assignment->options.fence, partition);\n"
@@ -194,8 +198,8 @@ def try_mutant(name, build, commands, folder):
     for option in ("-MQ", "-MF"):
         words = replaced(words, option, source + ".d")
     words = replaced(replaced(words, "-c", source), "-o", source + ".o")
-    beside = os.path.dirname(os.path.join(SOURCES, file))
-    subprocess.run(words + ["-w", "-iquote", beside], cwd=build, check=True)
+    folder_of_source = os.path.dirname(os.path.join(SOURCES, file))
+    subprocess.run(words + ["-w", "-iquote", folder_of_source], cwd=build, check=True)
     words = replaced(link_command, "-o", program)
     words.insert(words.index("-o") + 2, source + ".o")  # the first definition wins
     subprocess.run(words, cwd=build, check=True)

@@ -23,12 +23,14 @@ struct http_server *http_server_create(const char *listen_on, http_handler *hand
     struct http_server *server = memory_create(sizeof *server);
     *server = (struct http_server){handle, context};
     current->pages = server;
+    current->handle_count++;
     return server;
 }
 
 void http_server_destroy(struct http_server **server) {
     if (*server == NULL) return;
     current->pages = NULL;
+    current->handle_count--;
     free(*server);
     *server = NULL;
 }
@@ -66,7 +68,7 @@ void pages_ask(struct process *process) {
     current_worker = "http";
     process->pages->handle(process->pages->context, path, &request, &reply);
     trace("GET %s: %u", path, reply.status);
-    befalls(EVENT_PAGES);
+    happens(EVENT_PAGES);
     /* Without ticks a worker that has nothing to do takes no step, and seems to be stuck. */
     if (strcmp(path, "/healthz") == 0 && reply.status != 200 && world.plan.has_ticks)
         broken("%s is not healthy: %s", process->name, text_string(&reply.body));

@@ -59,6 +59,7 @@ static void end(struct process *process) {
             broken("a process ends, and %s runs", process->tasks[i].worker->name);
         process->tasks[i].worker = NULL;
     }
+    if (process->handle_count != 0) broken("a process ends, and leaves clients open");
     if (process->stored_sum != process->totals_sum)
         broken("the running totals are not what the process has stored");
     process->main.is_running = false;
@@ -89,6 +90,7 @@ void process_start(struct process *process) {
     process->is_up = true;
     process->is_killed = process->is_asked = process->must_drain = false;
     process->has_failed_offsets = process->has_failed_store = false;
+    process->untaken_count = 0;
     process->paused_us = process->cut_us = 0;
     process->stored_sum = process->totals_sum = 0;
     process->start_us = NEVER_US;
@@ -109,9 +111,9 @@ void process_kill(struct process *process) {
     current = process;
     current_worker = "main";
     trace("is killed");
-    befalls(EVENT_CRASH);
-    if (process->busy_count > 0) befalls(EVENT_CRASH_IN_CALL);
-    if (process->is_asked) befalls(EVENT_CRASH_IN_STOP);
+    happens(EVENT_CRASH);
+    if (process->busy_count > 0) happens(EVENT_CRASH_IN_CALL);
+    if (process->is_asked) happens(EVENT_CRASH_IN_STOP);
     process->is_killed = true;
     if (process->source != NULL) process->source->is_subscribed = false;
     process->source = NULL;
@@ -131,11 +133,11 @@ void process_ask_to_end(struct process *process) {
     current_worker = "main";
     trace("gets SIGTERM");
     process->is_asked = true;
-    befalls(EVENT_STOP);
+    happens(EVENT_STOP);
     if (process->source == NULL) {
-        befalls(EVENT_STOP_IN_START);
+        happens(EVENT_STOP_IN_START);
     } else if (process->source->open_event == SOURCE_TAKEN) {
-        befalls(EVENT_STOP_IN_DRAIN);
+        happens(EVENT_STOP_IN_DRAIN);
     }
     stop_ask(&process->stop, SIGTERM);
     current = NULL;
@@ -143,8 +145,8 @@ void process_ask_to_end(struct process *process) {
 
 void process_pause(struct process *process, int64_t until_us) {
     process->paused_us = until_us;
-    befalls(EVENT_PAUSE);
-    if (process->busy_count > 0) befalls(EVENT_PAUSE_IN_CALL);
+    happens(EVENT_PAUSE);
+    if (process->busy_count > 0) happens(EVENT_PAUSE_IN_CALL);
     current = process;
     current_worker = "main";
     trace("is stopped for %lld ms", (long long)((until_us - world.now_us) / MS_US));

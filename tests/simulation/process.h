@@ -2,8 +2,8 @@
  *
  * There is one thread. Each worker of each process, its main thread included, is a machine whose
  * steps are called here, in an order that the seed decides. A step that calls the outside may be
- * left waiting in the middle of that call: others then run on another stack (a fiber) until it goes
- * on.
+ * left waiting in the middle of that call: others then run on another stack (a fiber) until it
+ * continues.
  *
  * A process that is killed reaches nothing outside from then on, and its threads take no further
  * step; once those that are in a call have come back, its memory is taken down by pipeline_destroy,
@@ -31,8 +31,8 @@ enum {
 struct task { /* a worker that runs */
     struct worker *worker;
     int64_t until_us;
-    uint32_t sloth; /* one in so many times that it is its turn, it takes it */
-    bool is_busy;   /* in a step, perhaps within a call */
+    uint32_t slowness; /* one in so many times that it is its turn, it takes it */
+    bool is_busy;      /* in a step, perhaps within a call */
 };
 
 struct kafka_source;
@@ -57,7 +57,10 @@ struct process {
     struct task tasks[WORKERS_MAX];  /* no worker: free */
     struct kafka_source *source;     /* that has subscribed */
     uint64_t stored_sum, totals_sum; /* of what Redis said it stored, and of its running totals */
+    int handle_count;                /* of edge: made, and not destroyed */
     struct http_server *pages;       /* NULL: serves none */
+    int untaken_count;               /* transactions that an output did not take, in a row */
+    int64_t untaken_us;              /* when the first of them failed */
     bool has_failed_store;           /* the last checkpoint */
     bool has_failed_offsets;         /* Redis could not be asked at the last assignment */
 };
@@ -82,9 +85,9 @@ bool process_is_paused(const struct process *process);
 /* Until the stage is STAGE_OVER. */
 void schedule_run(void);
 
-/* Within a call: lets others go on, until wake_us at least, or not if the seed says so. */
+/* Within a call: others run for a while, or not, as the seed says. */
 void call_lets_others(void);
-/* Within a call: others go on until is_over(context), or until_us. True if is_over. A call of a
+/* Within a call: others run until is_over(context), or until_us. True if is_over. A call of a
  * process that was killed comes back soon. */
 bool call_waits(bool (*is_over)(const void *context), const void *context, int64_t until_us);
 

@@ -1,7 +1,7 @@
 /* records: what the simulated logs are made of, and what each record must be judged, counted and
  * published as.
  *
- * The expectation is written down beside the bytes; the program's judge is not asked. An accepted
+ * The expectation is written down next to the bytes; the program's judge is not asked. An accepted
  * record has a minute of its own, so that counts tell which records they are made of.
  */
 #ifndef TESTS_SIMULATION_RECORDS_H

@@ -1,9 +1,9 @@
 /* How a step can be left in the middle of a call. The loop that chooses what runs next (run) calls
- * steps as functions, on whichever stack it is on. A call that waits passes the loop to another stack
- * and leaves its own as it is. When the loop there chooses to continue the call, it switches back;
- * the stack that it leaves is in its loop and in no step, so it is free for the next call that waits.
- * Thus every stack that was left is either in exactly one call or free, and calls come back in any
- * order. */
+ * steps as functions, on whichever stack it is on. A call that waits passes the loop to another
+ * stack and leaves its own as it is. When the loop there chooses to continue the call, it switches
+ * back; the stack that it leaves is in its loop and in no step, so it is free for the next call
+ * that waits. Thus every stack that was left is either in exactly one call or free, and calls come
+ * back in any order. */
 #include "process.h"
 
 #include <assert.h>
@@ -95,7 +95,7 @@ static void wait_in_call(bool (*is_over)(const void *context), const void *conte
 
 void call_lets_others(void) {
     if (current == NULL || current->is_killed || world.stage == STAGE_OVER) return;
-    if (!one_in(world.plan.haste)) return;
+    if (!one_in(world.plan.wait_odds)) return;
     static const int most_ms[] = {0, 0, 5, 100, 1000};
     const int64_t wait_us =
         (int64_t)roll((uint32_t)most_ms[roll(world.stage < STAGE_BUSY ? 5 : 3)] + 1) * MS_US;
@@ -117,7 +117,7 @@ void worker_init(struct worker *worker, const char *name, worker_step *step, voi
 }
 
 /* Some are slow, and a few very slow. */
-static uint32_t sloth(void) {
+static uint32_t slowness(void) {
     if (one_in(12)) return 1 + roll(300);
     return one_in(3) ? 1 + roll(8) : 1;
 }
@@ -125,13 +125,13 @@ static uint32_t sloth(void) {
 bool worker_start(struct worker *worker) {
     assert(current != NULL && !worker->is_running);
     if (worker != &current->main && fails(1000)) {
-        befalls(EVENT_NO_THREAD);
+        happens(EVENT_NO_THREAD);
         return false;
     }
     struct task *task = current->tasks;
     while (task->worker != NULL)
         if (++task == current->tasks + WORKERS_MAX) broken("a process has too many workers");
-    *task = (struct task){.worker = worker, .sloth = sloth()};
+    *task = (struct task){.worker = worker, .slowness = slowness()};
     if (task - current->tasks >= current->task_end)
         current->task_end = (int)(task - current->tasks) + 1;
     atomic_store(&worker->must_stop, false);
@@ -169,7 +169,7 @@ int64_t worker_heartbeat_ms(const struct worker *worker) {
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-/* Something that can go on now: a task's next step, a call that comes back, or what a client of
+/* Something that can happen now: a task's next step, a call that comes back, or what a client of
  * Kafka does by itself. */
 struct choice {
     struct process *process;
@@ -243,7 +243,7 @@ static void come_back(struct stack *call) {
     switch_to(call);
 }
 
-static void go_on(const struct choice *choice) {
+static void proceed(const struct choice *choice) {
     if (choice->task != NULL) {
         take_step(choice->process, choice->task);
     } else if (choice->client != NULL) {
@@ -260,7 +260,7 @@ static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* When something can go on that cannot now. */
+/* When the next thing can happen that cannot happen now. */
 static int64_t next_us(void) {
     int64_t next_us = earlier(broker_next_us(), redis_next_us());
     next_us = earlier(next_us, processes_next_us());
@@ -280,20 +280,20 @@ static int64_t next_us(void) {
 }
 
 static void pass_time(int64_t to_us) {
-    if (to_us >= NEVER_US) broken("nothing can go on any more");
+    if (to_us >= NEVER_US) broken("nothing can happen any more");
     if (to_us > world.now_us) world.now_us = to_us;
     broker_tick();
     redis_tick();
     processes_tick();
 }
 
-/* Any of them; those of slow tasks seldom, so it can be none. */
+/* Any of them, those of slow tasks seldom; NULL: none this time. */
 static const struct choice *choose(const struct choice choices[], uint32_t count) {
     for (int i = 0; i < 4; i++) {
         const uint32_t number = roll(count);
         const struct choice *choice = &choices[number];
         world.history = (world.history ^ number ^ (uint64_t)world.now_us) * UINT64_C(1099511628211);
-        if (choice->task == NULL || one_in(choice->task->sloth)) return choice;
+        if (choice->task == NULL || one_in(choice->task->slowness)) return choice;
     }
     return NULL;
 }
@@ -312,8 +312,9 @@ static void run(void) {
             continue;
         }
         const struct choice *choice = choose(choices, (uint32_t)count);
-        if (choice != NULL) go_on(choice);
-        /* Nothing may follow here: a stack that was left in go_on must enter the loop as a new one. */
+        if (choice != NULL) proceed(choice);
+        /* Nothing may follow here: a stack that was left in proceed must enter the loop as a new
+         * one. */
     }
 }
 

@@ -1,4 +1,4 @@
-/* One schedule: its plan, its run, what is said when it breaks. */
+/* One schedule: its plan, its run, the report if it breaks. */
 #include "simulation.h"
 
 #include <malloc.h>
@@ -22,7 +22,7 @@ static const char *const event_texts[EVENT_COUNT] = {
 #undef SIMULATION_EVENT_
 };
 
-/* --- what is said ----------------------------------------------------------------------------- */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 void trace_line(const char *format, ...) {
     va_list arguments;
@@ -62,7 +62,7 @@ void broken(const char *format, ...) {
 
 bool must_be_fixed(struct error *error) {
     if (!fails(2000)) return false;
-    befalls(EVENT_REFUSED);
+    happens(EVENT_REFUSED);
     error_set(error, "only the user can fix it");
     return true;
 }
@@ -87,7 +87,7 @@ static void make_plan(struct plan *plan) {
         .commit_ms = 10 + (int)roll(200),
         .checkpoint_ms = 10 + (int)roll(500),
         .calm = 1 + roll(8),
-        .haste = 1 + roll(8),
+        .wait_odds = 1 + roll(8),
         .steps = steps[roll(3)],
     };
     if (plan->is_wide) plan->partition_count = 2; /* with one, an epoch may have more keys */
@@ -98,12 +98,12 @@ static void make_plan(struct plan *plan) {
     const int late = one_in(4) ? 1 + (int)roll(3) : 0;
     for (int p = 0; p < plan->partition_count; p++)
         plan->log_end[p] = plan->last_end[p] - late;
-    if (late > 0) befalls(EVENT_BUSY_STOP);
-    if (plan->is_wide) befalls(EVENT_WIDE);
-    if (plan->is_heavy) befalls(EVENT_HEAVY);
-    if (plan->has_twins) befalls(EVENT_TWINS);
-    if (plan->partition_count > 1) befalls(EVENT_PARTITIONS);
-    if (plan->policy.start == CURSOR_START_LATEST) befalls(EVENT_START_LATEST);
+    if (late > 0) happens(EVENT_BUSY_STOP);
+    if (plan->is_wide) happens(EVENT_WIDE);
+    if (plan->is_heavy) happens(EVENT_HEAVY);
+    if (plan->has_twins) happens(EVENT_TWINS);
+    if (plan->partition_count > 1) happens(EVENT_PARTITIONS);
+    if (plan->policy.start == CURSOR_START_LATEST) happens(EVENT_START_LATEST);
 }
 
 void simulation_init(const struct simulation_options *options) {
@@ -130,7 +130,7 @@ uint64_t simulation_run(uint64_t seed, struct totals *totals) {
     totals->records += world.records;
     totals->processes += (uint64_t)world.processes;
     for (int i = 0; i < EVENT_COUNT; i++)
-        totals->with[i] += world.has_befallen[i];
+        totals->with[i] += world.has_happened[i];
     return world.history;
 }
 

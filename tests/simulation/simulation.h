@@ -72,6 +72,7 @@ struct simulation_options {
     X(CHECKPOINT_FULL, "a checkpoint at its size limit")                                           \
     X(QUEUE_FULL, "a full producer queue")                                                         \
     X(RECOUNT, "partitions counted again")                                                         \
+    X(UNTAKEN, "an output that takes nothing for a while")                                         \
     X(UNDELIVERED, "a record not delivered")                                                       \
     X(ABORTED, "a transaction aborted")                                                            \
     X(TIMED_OUT, "a transaction aborted by its timeout")                                           \
@@ -111,7 +112,7 @@ struct totals {
 /* To be called once, before the first schedule. */
 void simulation_init(const struct simulation_options *options);
 
-/* Runs one schedule, adds to totals, and answers a hash of its history. Where something is broken
+/* Runs one schedule, adds to totals, and returns a hash of its history. Where something is broken
  * it reports that and ends the process. */
 uint64_t simulation_run(uint64_t seed, struct totals *totals);
 

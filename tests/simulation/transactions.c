@@ -90,7 +90,7 @@ void producer_open(int number, int *epoch) {
 
 static bool is_shut_out(const struct producer *producer, int epoch) {
     if (producer->epoch == epoch || simulation_options.mutant == NO_EPOCH) return false;
-    befalls(EVENT_REFUSED_EPOCH);
+    happens(EVENT_REFUSED_EPOCH);
     return true;
 }
 
@@ -123,7 +123,7 @@ enum answer producer_send_offsets(int number, int epoch, const struct committed 
     struct producer *producer = &broker.producers[number];
     if (is_shut_out(producer, epoch)) return ANSWER_FENCED;
     if (group_find(member_id) == NULL || generation != broker.group.generation) {
-        befalls(EVENT_REFUSED_GENERATION);
+        happens(EVENT_REFUSED_GENERATION);
         return ANSWER_REFUSED;
     }
     if (producer->state == COMMITTING) end(number, true);
@@ -171,7 +171,7 @@ bool offsets_are_stable(unsigned partitions) {
 
 static void expire(int number) {
     trace("broker: the transaction of %s is aborted by its timeout", broker.producers[number].id);
-    befalls(EVENT_TIMED_OUT);
+    happens(EVENT_TIMED_OUT);
     broker.producers[number].epoch++;
     end(number, false);
 }
@@ -199,7 +199,7 @@ void transactions_tick(void) {
                                 producer->state == ONGOING && producer->has_offsets;
             producer->late_commit_us = NEVER_US;
             if (!counts) continue;
-            befalls(EVENT_LATE_COMMIT);
+            happens(EVENT_LATE_COMMIT);
             trace("broker: a late commit of %s", producer->id);
             end(i, true);
         } else if (producer->state == COMMITTING) {

@@ -41,15 +41,15 @@ struct plan {
     bool loses_records; /* Kafka may delete what is still needed */
     struct cursor_policy policy;
     int commit_ms, checkpoint_ms;
-    uint32_t calm;  /* one in so many faults happens */
-    uint32_t haste; /* one in so many calls lets others go on */
-    int steps;      /* before the faults stop */
+    uint32_t calm;      /* one in so many faults happens */
+    uint32_t wait_odds; /* one in so many calls lets others run meanwhile */
+    int steps;          /* before the faults stop */
 };
 
 enum stage {
     STAGE_FAULTS,   /* anything may happen */
     STAGE_SETTLING, /* no more faults: everything must settle */
-    STAGE_RESTING,  /* everything has; it must stay so */
+    STAGE_RESTING,  /* everything has settled, and must stay so */
     STAGE_BUSY,     /* only one instance is left, and more records come */
     STAGE_STOPPING, /* all processes were asked to end */
     STAGE_OVER,
@@ -69,7 +69,7 @@ struct world {
     bool is_drain_aborted;            /* what was read must be read again: the next owner does */
     int header_count;                 /* taken, and not destroyed */
     bool is_gap_reported;             /* an instance ended because of lost records */
-    bool has_befallen[EVENT_COUNT];
+    bool has_happened[EVENT_COUNT];
 };
 
 extern struct world world;
@@ -93,11 +93,11 @@ static inline bool fails(uint32_t sides) {
     return world.stage == STAGE_FAULTS && roll(sides * world.plan.calm) == 0;
 }
 
-/* What only the user can fix; the program must end, and say so. */
+/* True if a call meets something that only the user can fix: the program must report it and end. */
 bool must_be_fixed(struct error *error);
 
-static inline void befalls(enum event event) {
-    world.has_befallen[event] = true;
+static inline void happens(enum event event) {
+    world.has_happened[event] = true;
 }
 
 /* One line of the trace: when, who, what. Costs nothing unless the schedule is traced. */
@@ -107,8 +107,7 @@ void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "p0 p2" for a set of partitions; good for one line. */
 const char *partition_names(unsigned partitions);
 
-/* The schedule is broken: reports what and how to run it again with a trace, and ends the
- * process. */
+/* Something does not hold: reports it, and ends the process. */
 noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

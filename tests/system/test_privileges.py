@@ -97,7 +97,7 @@ def test_the_other_commands_need_neither(world, confined):
 def test_demo_writes_in_its_temporary_folder_alone(confined, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", confined.folder)
     done = rollcall.execute("demo", "--count", "2000")
-    assert done.returncode == 1 and f"no folder can be made in {confined.folder}" in done.stderr
+    assert done.returncode == 1 and f"cannot make a folder in {confined.folder}" in done.stderr
 
     confined.writable = tempfile.mkdtemp(dir=confined.folder)
     os.chmod(confined.writable, 0o777)

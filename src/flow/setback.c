@@ -1,0 +1,24 @@
+#include "setback.h"
+
+#include "base/clamp.h"
+#include "base/log.h"
+
+int64_t setback_add(struct setback *setback, int64_t now_ms, const char *why) {
+    if (setback->count++ == 0) setback->first_ms = now_ms;
+    const int64_t lasts_ms = now_ms - setback->first_ms;
+    if (setback->count >= SETBACK_REPORT_COUNT && lasts_ms >= SETBACK_REPORT_MS) {
+        struct error what;
+        error_set(&what, "publishing fails: %s", why);
+        log_error("Publishing fails each time it is tried", log_text("reason", why),
+                  log_int("times", setback->count), log_int("for_s", lasts_ms / 1000));
+        trouble_set(&setback->trouble, now_ms, what.text);
+    }
+    const int64_t until_ms = now_ms + setback->pause_ms;
+    setback->pause_ms = clamp(setback->pause_ms * 2, SETBACK_PAUSE_MS_MIN, SETBACK_PAUSE_MS_MAX);
+    return until_ms;
+}
+
+void setback_end(struct setback *setback) {
+    setback->count = setback->pause_ms = 0;
+    trouble_clear(&setback->trouble);
+}

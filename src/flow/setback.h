@@ -1,0 +1,32 @@
+/* setback: how long to wait after each failure of a series, and when to report the series. Used by
+ * publish alone.
+ *
+ * Threads:  the trouble is for any to show, everything else for one.
+ *
+ * The first failure costs no time, since most are over by then; each further one doubles the wait,
+ * and only setback_end starts afresh.
+ */
+#ifndef FLOW_SETBACK_H
+#define FLOW_SETBACK_H
+
+#include "base/trouble.h"
+
+enum {
+    SETBACK_PAUSE_MS_MIN = 20,
+    SETBACK_PAUSE_MS_MAX = 2000,
+    SETBACK_REPORT_MS = 10000, /* a series as long, */
+    SETBACK_REPORT_COUNT = 4,  /* and of as many failures, is reported */
+};
+
+struct setback {
+    int64_t count, first_ms, pause_ms;
+    struct trouble trouble; /* set while the series is to be reported */
+};
+
+/* One more failure. Returns the time until which to wait. Borrows why. */
+int64_t setback_add(struct setback *setback, int64_t now_ms, const char *why);
+
+/* The series is over. */
+void setback_end(struct setback *setback);
+
+#endif

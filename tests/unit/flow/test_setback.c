@@ -1,0 +1,73 @@
+/* Each failure costs twice as much time as the one before, and a long series is reported. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "flow/setback.h"
+
+static bool is_reported(struct setback *setback, int64_t now_ms, const char *part) {
+    char buffer[256] = "";
+    struct text why = text_within(buffer, sizeof buffer);
+    const bool is_reported = trouble_show(&setback->trouble, now_ms, 0, &why);
+    assert_true(!is_reported || strstr(text_string(&why), part) != NULL);
+    return is_reported;
+}
+
+static void the_wait_doubles_and_only_an_end_starts_afresh(void **state) {
+    (void)state;
+    struct setback setback = {0};
+    trouble_init(&setback.trouble);
+    int64_t now_ms = 1000, expected_ms = 0;
+    for (int i = 0; i < 20; i++) {
+        const int64_t until_ms = setback_add(&setback, now_ms, "no topic");
+        assert_int_equal(until_ms - now_ms, expected_ms);
+        expected_ms = expected_ms == 0 ? SETBACK_PAUSE_MS_MIN : expected_ms * 2;
+        if (expected_ms > SETBACK_PAUSE_MS_MAX) expected_ms = SETBACK_PAUSE_MS_MAX;
+        now_ms = until_ms + 100000; /* time alone ends nothing */
+    }
+    setback_end(&setback);
+    assert_int_equal(setback_add(&setback, now_ms, "no topic"), now_ms);
+    trouble_fini(&setback.trouble);
+}
+
+static void a_long_series_is_reported_until_its_end(void **state) {
+    (void)state;
+    struct setback setback = {0};
+    trouble_init(&setback.trouble);
+    int64_t now_ms = 5, first_ms = now_ms;
+    while (now_ms < first_ms + SETBACK_REPORT_MS) {
+        now_ms = setback_add(&setback, now_ms, "early");
+        assert_false(is_reported(&setback, now_ms, ""));
+    }
+    setback_add(&setback, now_ms, "first");
+    assert_true(is_reported(&setback, now_ms, "publishing fails: first"));
+    setback_add(&setback, now_ms + 1, "second");
+    assert_true(is_reported(&setback, now_ms + 1, "publishing fails: second"));
+    setback_end(&setback);
+    assert_false(is_reported(&setback, now_ms + 2, ""));
+    trouble_fini(&setback.trouble);
+}
+
+static void a_few_failures_far_apart_are_not_reported(void **state) {
+    (void)state;
+    struct setback setback = {0};
+    trouble_init(&setback.trouble);
+    for (int i = 0; i < SETBACK_REPORT_COUNT - 1; i++) {
+        setback_add(&setback, i * (int64_t)SETBACK_REPORT_MS, "a rebalance");
+        assert_false(is_reported(&setback, i * (int64_t)SETBACK_REPORT_MS, ""));
+    }
+    trouble_fini(&setback.trouble);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_wait_doubles_and_only_an_end_starts_afresh),
+        cmocka_unit_test(a_long_series_is_reported_until_its_end),
+        cmocka_unit_test(a_few_failures_far_apart_are_not_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
