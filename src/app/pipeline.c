@@ -62,7 +62,8 @@ struct pipeline {
     struct publish *publish;
     struct assignment *assignment;
     struct expose *expose;
-    struct budget in_hand;  /* of all partitions' batches */
+    struct budget in_hand; /* of all partitions' batches */
+    struct rejections rejections;
     atomic_bool is_flowing; /* every part above is made and running */
 };
 
@@ -187,6 +188,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     stats_create(&pipeline->stats);
     aggregates_init(&pipeline->aggregates, &config->aggregate);
     budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
+    rejections_init(&pipeline->rejections);
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->source.group, config->instance.id);
     pipeline->start_store = make_store(pipeline, error);
@@ -290,6 +292,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .shards = pipeline->shard_inboxes,
                 .publish = publish_inbox(pipeline->publish),
                 .publishes_rejected = *config->sink.rejected_topic != '\0',
+                .rejections = &pipeline->rejections,
                 .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
                 .in_hand = &pipeline->in_hand,
                 .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
@@ -411,6 +414,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     redis_store_destroy(&p->start_store);
     stats_destroy(&p->stats);
     budget_fini(&p->in_hand);
+    rejections_fini(&p->rejections);
     free(p);
     *pipeline = NULL;
 }

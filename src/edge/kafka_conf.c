@@ -131,18 +131,36 @@ static struct property *find(const struct properties *properties, const char *na
     return NULL;
 }
 
+static void release(struct property *property) {
+    free(property->name);
+    free(property->value);
+    free(property->file);
+}
+
 void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
-    const struct property new = {memory_text(name), memory_text(value)};
+    const struct property new = {memory_text(name), memory_text(value), NULL};
     struct property *property = find(properties, name);
     if (property != NULL) {
-        free(property->name);
-        free(property->value);
+        release(property);
     } else {
         properties->items =
             memory_grow(properties->items, (properties->count + 1) * sizeof *properties->items);
         property = &properties->items[properties->count++];
     }
     *property = new;
+}
+
+void kafka_conf_put_file(struct properties *properties, const char *name, const char *path) {
+    struct property *property = find(properties, name);
+    assert(property != NULL && property->file == NULL);
+    property->file = memory_text(path);
+}
+
+const char *kafka_conf_file(const struct properties *kafka, const struct properties *own,
+                            const char *name) {
+    const struct property *property = find(own, name);
+    if (property == NULL) property = find(kafka, name);
+    return property == NULL ? NULL : property->file;
 }
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {
@@ -158,8 +176,7 @@ bool kafka_conf_is_classic(const struct properties *kafka, const struct properti
 
 void kafka_conf_release(struct properties *properties) {
     for (size_t i = 0; i < properties->count; i++) {
-        free(properties->items[i].name);
-        free(properties->items[i].value);
+        release(&properties->items[i]);
     }
     free(properties->items);
     *properties = (struct properties){0};

@@ -151,7 +151,8 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     configure(sink, conf);
     struct kafka_flight *flight = kafka_flight_create();
     kafka_flight_attach(flight, conf);
-    struct kafka_client *client = kafka_client_create(KAFKA_PRODUCER, conf, error);
+    struct kafka_client *client =
+        kafka_client_create(KAFKA_PRODUCER, conf, options->kafka, options->producer, error);
     if (client == NULL) {
         kafka_flight_destroy(&flight);
         return false;

@@ -211,7 +211,7 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
     configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    return kafka_client_create(KAFKA_CONSUMER, conf, error);
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
 }
 
 static void watch(struct kafka_source *source) {
