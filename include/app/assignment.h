@@ -65,8 +65,7 @@ bool assignment_has_drained(const struct assignment *assignment);
 /* Ends threads that still run, without draining. */
 void assignment_end(struct assignment *assignment);
 
-/* True if every running thread made a step since since_ms (of clock_ms); else adds which did
- * not. */
-bool assignment_is_alive(const struct assignment *assignment, int64_t since_ms, struct text *why);
+/* True if no running thread is stuck at now_ms (of clock_ms); else adds which is. */
+bool assignment_is_alive(const struct assignment *assignment, int64_t now_ms, struct text *why);
 
 #endif

@@ -5,8 +5,13 @@
  * All the rest of a thread is here. A simulation puts workers of its own in their place and calls
  * the steps of many modules, in any order, on one thread.
  *
- * Threads:  init, start, stop from one thread, the owner's; worker_heartbeat_ms and ringing the
- *           alarm from any; the step runs on the worker's own.
+ * A step may call the outside and wait there until a deadline. That is no step forward, but the
+ * worker is not stuck either: what makes the call marks its begin and its end, and each answer is
+ * progress.
+ *
+ * Threads:  init, start, stop from one thread, the owner's; worker_is_stuck, worker_waits_ms and
+ *           ringing the alarm from any; the step runs on the worker's own; worker_call_begins and
+ *           _ends on any.
  * Owns:     the thread, from start to stop.
  * Waits:    stop, for the present step.
  */
@@ -21,8 +26,9 @@
 #include "base/alarm.h"
 
 enum {
-    WORKER_NAME_BYTES = 16, /* Linux keeps no more */
-    WORKER_TICK_MS = 1000,  /* longest sleep between two steps */
+    WORKER_NAME_BYTES = 16,  /* Linux keeps no more */
+    WORKER_TICK_MS = 1000,   /* longest sleep between two steps */
+    WORKER_STUCK_MS = 60000, /* without progress that was possible */
 };
 
 /* One step. now_ms is clock_ms() at its beginning. Returns the time until which there is nothing to
@@ -40,7 +46,8 @@ struct worker {
     /* shared: written by the owner */
     atomic_bool must_stop;
     /* shared: written by the thread, read by anybody */
-    atomic_int_fast64_t heartbeat_ms; /* begin of the present step, or of the last one */
+    atomic_int_fast64_t heartbeat_ms;  /* begin of the step, end of a call, deadline of a call */
+    atomic_int_fast64_t call_since_ms; /* when the present call began; 0: in none */
     /* rung by every thread that brings work */
     struct alarm alarm;
 };
@@ -54,7 +61,15 @@ bool worker_start(struct worker *worker);
 /* No step runs after it. */
 void worker_stop(struct worker *worker);
 
-/* When its last step began, of clock_ms(); a worker that no longer steps is stuck. */
-int64_t worker_heartbeat_ms(const struct worker *worker);
+/* This thread's step calls the outside, for at most limit_ms. Calls do not nest. On a thread that
+ * is not a worker's they do nothing. */
+void worker_call_begins(int64_t limit_ms);
+void worker_call_ends(void);
+
+/* True if it made no progress for WORKER_STUCK_MS, not counting a call before its deadline. */
+bool worker_is_stuck(const struct worker *worker, int64_t now_ms);
+
+/* For how long it has been waiting in a call; 0: in none. */
+int64_t worker_waits_ms(const struct worker *worker, int64_t now_ms);
 
 #endif

@@ -21,6 +21,7 @@ enum { KAFKA_CONF_VALUE_BYTES = 64 * 1024 };
 struct property {
     char *name; /* as its source wrote it; aliases are one property */
     char *value;
+    char *file; /* that the value was read from, NULL: none */
 };
 
 /* All zero is empty. Owns its items. */
@@ -37,6 +38,13 @@ bool kafka_conf_check(enum kafka_role section, const char *name, const char *val
 
 /* Sets a property, or replaces it, also under an alias. Borrows. */
 void kafka_conf_put(struct properties *properties, const char *name, const char *value);
+
+/* Notes the file that holds the value of a property, which is set. Borrows. */
+void kafka_conf_put_file(struct properties *properties, const char *name, const char *path);
+
+/* The file that holds a client's property, NULL if it is not from a file. Lives as long as both. */
+const char *kafka_conf_file(const struct properties *kafka, const struct properties *own,
+                            const char *name);
 
 /* A property's value, also if it was set under an alias, or NULL. */
 const char *kafka_conf_get(const struct properties *properties, const char *name);

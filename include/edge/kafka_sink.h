@@ -45,6 +45,7 @@ enum sink_verdict {
     SINK_RETRY,   /* Kafka is unreachable: the same call again, later */
     SINK_ABORT,   /* call kafka_sink_abort */
     SINK_REPLACE, /* call kafka_sink_replace */
+    SINK_FENCED,  /* the same, because another producer has this transactional id */
     SINK_STOP,    /* only the user can fix it; the error describes how */
 };
 

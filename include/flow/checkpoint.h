@@ -2,7 +2,7 @@
  *
  * Place:    after count, before redis_store.
  * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox and
- *           checkpoint_is_reachable from any. checkpoint_step on its worker alone.
+ *           checkpoint_is_reachable and _is_ready from any. checkpoint_step on its worker alone.
  * Owns:     epochs until they are stored or overtaken, then they go home to their shards.
  * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls a step.
  * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps
@@ -16,6 +16,7 @@
 #include "base/inbox.h"
 #include "base/metric.h"
 #include "base/stop.h"
+#include "base/text.h"
 #include "base/worker.h"
 #include "core/aggregate.h"
 #include "edge/redis_store.h"
@@ -50,5 +51,7 @@ const struct worker *checkpoint_worker(const struct checkpoint *checkpoint);
 
 /* False from a failed attempt until the next good one. */
 bool checkpoint_is_reachable(const struct checkpoint *checkpoint);
+/* The same, with the reason in `why`. */
+bool checkpoint_is_ready(struct checkpoint *checkpoint, struct text *why);
 
 #endif

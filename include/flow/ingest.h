@@ -27,6 +27,7 @@
 #include "core/cursor.h"
 #include "edge/kafka_source.h"
 #include "flow/batch.h"
+#include "flow/rejections.h"
 
 /* input.start, input.on_gap, redis.checkpoint_ms */
 struct ingest_settings {
@@ -56,6 +57,7 @@ struct ingest_options {
     struct inbox *const *shards; /* of count */
     struct inbox *publish;
     bool publishes_rejected;
+    struct rejections *rejections; /* shared by all partitions */
     int64_t batch_bytes;
     struct budget *in_hand; /* shared by all partitions: the bytes of their batches' records */
     int64_t pending_max;

@@ -43,6 +43,7 @@ extern const struct metric_row publish_metric_table[];
 struct publish_options {
     struct kafka_sink *sink; /* kept, and used by this thread alone while it runs */
     struct kafka_source *source;
+    const char *instance; /* its id, for messages */
     const struct fence *fence;
     const struct publish_settings *settings;
     const struct publish_metrics *metrics;

@@ -280,10 +280,10 @@ void assignment_end(struct assignment *assignment) {
     show_assigned(assignment);
 }
 
-bool assignment_is_alive(const struct assignment *assignment, int64_t since_ms, struct text *why) {
+bool assignment_is_alive(const struct assignment *assignment, int64_t now_ms, struct text *why) {
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         const struct ingest *ingest = running(assignment, p);
-        if (ingest == NULL || worker_heartbeat_ms(ingest_worker(ingest)) >= since_ms) continue;
+        if (ingest == NULL || !worker_is_stuck(ingest_worker(ingest), now_ms)) continue;
         text_format(why, "thread ingest of partition %d is stuck", p);
         return false;
     }

@@ -135,6 +135,10 @@ static bool take_clean(struct config_sources *sources, const struct config_given
 
 /* Those that can be read again while rollcall runs; NULL: the value is not from a file. */
 static void keep_path(struct config *config, const struct config_given *given, const char *path) {
+    const int role = config_role(given->section);
+    const bool is_property =
+        role >= 0 && config_key_find(given->section, given->name).setting == NULL;
+    if (is_property && path != NULL) kafka_conf_put_file(&config->by_role[role], given->name, path);
     if (strcmp(given->section, "redis") != 0 || strcmp(given->name, "url") != 0) return;
     free(config->redis.url_file);
     config->redis.url_file = path == NULL ? NULL : memory_text(path);

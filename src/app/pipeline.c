@@ -33,7 +33,7 @@
 enum {
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
-    STUCK_MS = 60000, /* a thread without a step for so long is stuck */
+    UNANSWERED_MS = 3000, /* a call that waits as long for its answer is reported */
     BATCHES_A_PARTITION = 4,
 };
 
@@ -62,14 +62,15 @@ struct pipeline {
     struct publish *publish;
     struct assignment *assignment;
     struct expose *expose;
-    struct budget in_hand;  /* of all partitions' batches */
+    struct budget in_hand; /* of all partitions' batches */
+    struct rejections rejections;
     atomic_bool is_flowing; /* every part above is made and running */
 };
 
 /* --- what HTTP shows -------------------------------------------------------------------------- */
 
-static bool is_recent(const struct worker *worker, struct text *why) {
-    if (clock_ms() - worker_heartbeat_ms(worker) < STUCK_MS) return true;
+static bool moves(const struct worker *worker, struct text *why) {
+    if (!worker_is_stuck(worker, clock_ms())) return true;
     text_format(why, "thread %s is stuck", worker->name);
     return false;
 }
@@ -77,11 +78,19 @@ static bool is_recent(const struct worker *worker, struct text *why) {
 static bool is_alive(void *context, struct text *why) {
     struct pipeline *pipeline = context;
     if (!atomic_load(&pipeline->is_flowing)) return true;
-    bool is_good = is_recent(checkpoint_worker(pipeline->checkpoint), why) &&
-                   is_recent(publish_worker(pipeline->publish), why);
+    bool is_good = moves(checkpoint_worker(pipeline->checkpoint), why) &&
+                   moves(publish_worker(pipeline->publish), why);
     for (int s = 0; is_good && s < pipeline->config->instance.shards; s++)
-        is_good = is_recent(count_worker(pipeline->counts[s]), why);
-    return is_good && assignment_is_alive(pipeline->assignment, clock_ms() - STUCK_MS, why);
+        is_good = moves(count_worker(pipeline->counts[s]), why);
+    return is_good && assignment_is_alive(pipeline->assignment, clock_ms(), why);
+}
+
+/* Says so if a call to the outside has been waiting for long. */
+static bool is_answered(const struct worker *worker, const char *whom, struct text *why) {
+    const int64_t waits_ms = worker_waits_ms(worker, clock_ms());
+    if (waits_ms < UNANSWERED_MS) return true;
+    text_format(why, "%s has not answered for %lld s", whom, (long long)waits_ms / 1000);
+    return false;
 }
 
 static bool is_ready(void *context, struct text *why) {
@@ -95,8 +104,10 @@ static bool is_ready(void *context, struct text *why) {
         missing = "not joined: the group has not given this instance its share yet";
     } else if (!publish_is_ready(pipeline->publish, why)) {
         return false;
-    } else if (!checkpoint_is_reachable(pipeline->checkpoint)) {
-        missing = "Redis is unreachable";
+    } else if (!checkpoint_is_ready(pipeline->checkpoint, why) ||
+               !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
+               !is_answered(publish_worker(pipeline->publish), "Kafka", why)) {
+        return false;
     }
     if (missing != NULL) text_add(why, missing);
     return missing == NULL;
@@ -177,6 +188,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     stats_create(&pipeline->stats);
     aggregates_init(&pipeline->aggregates, &config->aggregate);
     budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
+    rejections_init(&pipeline->rejections);
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->source.group, config->instance.id);
     pipeline->start_store = make_store(pipeline, error);
@@ -228,6 +240,7 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
     const struct publish_options publish = {
         .sink = pipeline->sink,
         .source = pipeline->source,
+        .instance = config->instance.id,
         .fence = &pipeline->fence,
         .settings = &config->publish,
         .metrics = &pipeline->stats.publish,
@@ -279,6 +292,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .shards = pipeline->shard_inboxes,
                 .publish = publish_inbox(pipeline->publish),
                 .publishes_rejected = *config->sink.rejected_topic != '\0',
+                .rejections = &pipeline->rejections,
                 .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
                 .in_hand = &pipeline->in_hand,
                 .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
@@ -400,6 +414,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     redis_store_destroy(&p->start_store);
     stats_destroy(&p->stats);
     budget_fini(&p->in_hand);
+    rejections_fini(&p->rejections);
     free(p);
     *pipeline = NULL;
 }

@@ -10,8 +10,24 @@ void worker_init(struct worker *worker, const char *name, worker_step *step, voi
     snprintf(worker->name, sizeof worker->name, "%s", name);
 }
 
+static _Thread_local struct worker *self; /* NULL on a thread that is no worker's */
+
+static void progress(struct worker *worker, int64_t heartbeat_ms, int64_t call_since_ms) {
+    atomic_store_explicit(&worker->heartbeat_ms, heartbeat_ms, memory_order_relaxed);
+    atomic_store_explicit(&worker->call_since_ms, call_since_ms, memory_order_relaxed);
+}
+
+void worker_call_begins(int64_t limit_ms) {
+    const int64_t now_ms = clock_ms();
+    if (self != NULL) progress(self, now_ms + limit_ms, now_ms);
+}
+
+void worker_call_ends(void) {
+    if (self != NULL) progress(self, clock_ms(), 0);
+}
+
 static void *run(void *context) {
-    struct worker *worker = context;
+    struct worker *worker = self = context;
     for (;;) {
         alarm_arm(&worker->alarm);
         if (atomic_load(&worker->must_stop)) return NULL;
@@ -41,6 +57,12 @@ void worker_stop(struct worker *worker) {
     worker->is_running = false;
 }
 
-int64_t worker_heartbeat_ms(const struct worker *worker) {
-    return atomic_load_explicit(&worker->heartbeat_ms, memory_order_relaxed);
+bool worker_is_stuck(const struct worker *worker, int64_t now_ms) {
+    return now_ms - atomic_load_explicit(&worker->heartbeat_ms, memory_order_relaxed) >=
+           WORKER_STUCK_MS;
+}
+
+int64_t worker_waits_ms(const struct worker *worker, int64_t now_ms) {
+    const int64_t since_ms = atomic_load_explicit(&worker->call_since_ms, memory_order_relaxed);
+    return since_ms == 0 ? 0 : now_ms - since_ms;
 }

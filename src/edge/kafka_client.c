@@ -11,8 +11,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -66,34 +69,71 @@ static bool has_broker(rd_kafka_t *handle) {
     return code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__TIMED_OUT;
 }
 
-/* The client keeps those that it has. */
-static void add_brokers(rd_kafka_t *handle) {
-    static const char name[] = "bootstrap.servers";
+/* A property of the client, which the caller frees; NULL if it is not set. */
+static char *get_text(rd_kafka_t *handle, const char *name) {
     const rd_kafka_conf_t *conf = rd_kafka_conf(handle);
     size_t bytes = 0;
-    if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return;
-    char *list = memory_create(bytes);
-    rd_kafka_conf_get(conf, name, list, &bytes);
-    rd_kafka_brokers_add(handle, list);
+    if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return NULL;
+    char *text = memory_create(bytes);
+    rd_kafka_conf_get(conf, name, text, &bytes);
+    return text;
+}
+
+/* The client keeps those that it has. */
+static void add_brokers(rd_kafka_t *handle) {
+    char *list = get_text(handle, "bootstrap.servers");
+    if (list != NULL) rd_kafka_brokers_add(handle, list);
     free(list);
+}
+
+void kafka_client_read_password(struct kafka_client *client) {
+    struct error why = {""};
+    if (client->password_file == NULL) return;
+    char *password = file_read_secret(client->password_file, &why);
+    if (password != NULL && client->password != NULL && strcmp(password, client->password) == 0) {
+        free(password);
+        return;
+    }
+    char *user = get_text(client->handle, "sasl.username");
+    rd_kafka_error_t *fault =
+        password == NULL ? NULL : rd_kafka_sasl_set_credentials(client->handle, user, password);
+    if (fault != NULL) error_set(&why, "%s", rd_kafka_error_string(fault));
+    if (password == NULL || fault != NULL) {
+        log_warn("sasl.password_file cannot be read again: the password before it is kept",
+                 log_text("reason", why.text));
+        free(password);
+    } else {
+        log_info("The password in sasl.password_file has changed: new connections use it");
+        free(client->password);
+        client->password = password;
+    }
+    if (fault != NULL) rd_kafka_error_destroy(fault);
+    free(user);
 }
 
 static int64_t look_after_brokers(void *context, int64_t now_ms) {
     struct kafka_client *client = context;
     if (now_ms < client->look_ms) return client->look_ms;
+    kafka_client_read_password(client);
     if (!has_broker(client->handle)) add_brokers(client->handle);
     client->look_ms = now_ms + LOOK_MS;
     return client->look_ms;
 }
 
 struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
-                                         struct error *error) {
+                                         const struct properties *kafka,
+                                         const struct properties *own, struct error *error) {
+    const char *password_file = kafka_conf_file(kafka, own, "sasl.password");
     kafka_client_log(conf);
     rd_kafka_t *handle = kafka_conf_open(conf, role, error);
     if (handle == NULL) return NULL;
     struct kafka_client *client = memory_create(sizeof *client);
     client->handle = handle;
     client->look_ms = clock_ms() + LOOK_MS;
+    if (password_file != NULL) {
+        client->password_file = memory_text(password_file);
+        client->password = get_text(handle, "sasl.password");
+    }
     worker_init(&client->brokers, "brokers", look_after_brokers, client);
     if (!worker_start(&client->brokers)) {
         log_warn("No thread to look after the Kafka brokers: a client that loses them all stays "
@@ -106,6 +146,8 @@ void kafka_client_destroy(struct kafka_client **client) {
     if (*client == NULL) return;
     worker_stop(&(*client)->brokers);
     rd_kafka_destroy((*client)->handle);
+    free((*client)->password_file);
+    free((*client)->password);
     free(*client);
     *client = NULL;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -130,18 +131,36 @@ static struct property *find(const struct properties *properties, const char *na
     return NULL;
 }
 
+static void release(struct property *property) {
+    free(property->name);
+    free(property->value);
+    free(property->file);
+}
+
 void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
-    const struct property new = {memory_text(name), memory_text(value)};
+    const struct property new = {memory_text(name), memory_text(value), NULL};
     struct property *property = find(properties, name);
     if (property != NULL) {
-        free(property->name);
-        free(property->value);
+        release(property);
     } else {
         properties->items =
             memory_grow(properties->items, (properties->count + 1) * sizeof *properties->items);
         property = &properties->items[properties->count++];
     }
     *property = new;
+}
+
+void kafka_conf_put_file(struct properties *properties, const char *name, const char *path) {
+    struct property *property = find(properties, name);
+    assert(property != NULL && property->file == NULL);
+    property->file = memory_text(path);
+}
+
+const char *kafka_conf_file(const struct properties *kafka, const struct properties *own,
+                            const char *name) {
+    const struct property *property = find(own, name);
+    if (property == NULL) property = find(kafka, name);
+    return property == NULL ? NULL : property->file;
 }
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {
@@ -157,8 +176,7 @@ bool kafka_conf_is_classic(const struct properties *kafka, const struct properti
 
 void kafka_conf_release(struct properties *properties) {
     for (size_t i = 0; i < properties->count; i++) {
-        free(properties->items[i].name);
-        free(properties->items[i].value);
+        release(&properties->items[i]);
     }
     free(properties->items);
     *properties = (struct properties){0};
@@ -234,10 +252,35 @@ static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_tran
     if (is_transactional) rd_kafka_conf_set(conf, "transactional.id", "trial", NULL, 0);
 }
 
+static bool has_value(const rd_kafka_conf_t *conf, const char *name, const char *value) {
+    char text[64] = "";
+    size_t bytes = sizeof text;
+    return rd_kafka_conf_get(conf, name, text, &bytes) == RD_KAFKA_CONF_OK &&
+           strcasecmp(text, value) == 0;
+}
+
+/* librdkafka would wait without end for tokens that its program is to bring. */
+static bool check_tokens(const rd_kafka_conf_t *conf, struct error *error) {
+    const bool has_sasl = has_value(conf, "security.protocol", "sasl_ssl") ||
+                          has_value(conf, "security.protocol", "sasl_plaintext");
+    if (!has_sasl || !has_value(conf, "sasl.mechanism", "OAUTHBEARER") ||
+        !has_value(conf, "sasl.oauthbearer.method", "default") ||
+        has_value(conf, "enable.sasl.oauthbearer.unsecure.jwt", "true")) {
+        return true;
+    }
+    return error_set(error, "sasl.mechanism=OAUTHBEARER has no way to get a token: set "
+                            "sasl.oauthbearer.method=oidc and what belongs to it "
+                            "(sasl.oauthbearer.token.endpoint.url, .client.id, .client.secret)");
+}
+
 bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
                     enum kafka_role role, bool is_transactional, struct error *error) {
     rd_kafka_conf_t *conf = kafka_conf_build(kafka, own, role, error);
     if (conf == NULL) return false;
+    if (!check_tokens(conf, error)) {
+        rd_kafka_conf_destroy(conf);
+        return false;
+    }
     make_trial(conf, role, is_transactional);
     rd_kafka_t *client = kafka_conf_open(conf, role, error);
     if (client != NULL) rd_kafka_destroy(client);

@@ -40,7 +40,7 @@ struct kafka_feed *kafka_feed_create(const struct properties *kafka,
     kafka_conf_own(conf, "enable.idempotence", "true");
     rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
     rd_kafka_conf_set_opaque(conf, feed);
-    feed->client = kafka_client_create(KAFKA_PRODUCER, conf, error);
+    feed->client = kafka_client_create(KAFKA_PRODUCER, conf, kafka, producer, error);
     if (feed->client == NULL) kafka_feed_destroy(&feed);
     return feed;
 }

@@ -60,6 +60,19 @@ enum kafka_member_state kafka_member_state(struct kafka_member *member) {
     return state;
 }
 
+bool kafka_member_has_joined(rd_kafka_t *consumer) {
+#if RD_KAFKA_VERSION >= 0x020c00ff /* with which the protocol can be used */
+    rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata(consumer);
+    if (metadata == NULL) return false;
+    const bool has_joined = rd_kafka_consumer_group_metadata_generation_id(metadata) > 0;
+    rd_kafka_consumer_group_metadata_destroy(metadata);
+    return has_joined;
+#else
+    (void)consumer;
+    return false;
+#endif
+}
+
 struct reader {
     const unsigned char *at, *end;
     bool is_broken;
@@ -202,7 +215,9 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++)
         rd_kafka_topic_partition_list_add(list, settings->topic, items[i].partition);
+    worker_call_begins(timeout_ms);
     rd_kafka_resp_err_t err = rd_kafka_committed(kafka_source_borrow(source), list, timeout_ms);
+    worker_call_ends();
     kafka_source_return(source);
     for (size_t i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < count; i++) {
         const rd_kafka_topic_partition_t *item = &list->elems[i];
@@ -241,8 +256,10 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error) {
     const struct kafka_source_settings *settings = kafka_source_settings(source);
+    worker_call_begins(timeout_ms);
     rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
         kafka_source_borrow(source), settings->topic, partition, begin, end, timeout_ms);
+    worker_call_ends();
     kafka_source_return(source);
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
            error_set(error, "the bounds of %s [%d] cannot be read: %s", settings->topic, partition,

@@ -133,14 +133,14 @@ static enum sink_verdict judge(struct kafka_output *output, const struct parcel 
         return SINK_RECOUNT; /* the input topic grew, and perhaps the output did too */
     }
     char fatal[256] = "";
-    rd_kafka_fatal_error(output->producer, fatal, sizeof fatal);
+    const rd_kafka_resp_err_t cause = rd_kafka_fatal_error(output->producer, fatal, sizeof fatal);
     error_set(error, "a record cannot be sent to topic %s: %s; %s", output->name,
               *fatal != '\0' ? fatal : rd_kafka_err2str(code), kafka_output_fix(code));
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
         kafka_output_limit(output, count_bytes(parcel));
     }
-    return code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__FENCED ? SINK_REPLACE
-                                                                                 : SINK_ABORT;
+    if (code == RD_KAFKA_RESP_ERR__FENCED || cause == RD_KAFKA_RESP_ERR__FENCED) return SINK_FENCED;
+    return code == RD_KAFKA_RESP_ERR__FATAL ? SINK_REPLACE : SINK_ABORT;
 }
 
 enum sink_verdict kafka_output_send(struct kafka_output *output, const struct sink_record *record,

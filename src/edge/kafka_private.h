@@ -41,14 +41,22 @@ struct kafka_client {
     rd_kafka_t *handle;
     struct worker brokers; /* looks after them */
     int64_t look_ms;       /* the worker's: when to look next */
+    char *password_file;   /* sasl.password_file, NULL: none */
+    char *password;        /* the worker's: as it was read last */
 };
 
 /* Sends the lines of a client of this configuration to base/log, as far as log.level allows. */
 void kafka_client_log(rd_kafka_conf_t *conf);
 
-/* Takes conf. NULL with an error. */
+/* The client of a configuration that was built of these properties. Takes conf; borrows the rest.
+ * NULL with an error. */
 struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
-                                         struct error *error);
+                                         const struct properties *kafka,
+                                         const struct properties *own, struct error *error);
+
+/* Reads sasl.password_file again; connections that authenticate from then on use what it holds. The
+ * worker does it every few seconds. */
+void kafka_client_read_password(struct kafka_client *client);
 
 /* Takes *client, which may be NULL, and nulls it. Waits for librdkafka's threads. */
 void kafka_client_destroy(struct kafka_client **client);
@@ -77,6 +85,9 @@ void kafka_member_take_id(struct kafka_member *member);
 /* From any thread: whether the group knows this process by the id that was taken, by another, or
  * not at all. */
 enum kafka_member_state kafka_member_state(struct kafka_member *member);
+
+/* Whether the consumer is a member of the group, if without a partition; consumer protocol only. */
+bool kafka_member_has_joined(rd_kafka_t *consumer);
 
 /* ---- the group's rest, from any thread; each call waits timeout_ms at most for each of two
  * answers of Kafka */

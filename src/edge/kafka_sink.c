@@ -151,7 +151,8 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     configure(sink, conf);
     struct kafka_flight *flight = kafka_flight_create();
     kafka_flight_attach(flight, conf);
-    struct kafka_client *client = kafka_client_create(KAFKA_PRODUCER, conf, error);
+    struct kafka_client *client =
+        kafka_client_create(KAFKA_PRODUCER, conf, options->kafka, options->producer, error);
     if (client == NULL) {
         kafka_flight_destroy(&flight);
         return false;
@@ -273,6 +274,9 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
         error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
                   fix.text);
         verdict = SINK_STOP;
+    } else if (code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+               code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH) {
+        verdict = SINK_FENCED;
     } else if (rd_kafka_error_txn_requires_abort(failure)) {
         verdict = SINK_ABORT;
     } else if (rd_kafka_error_is_retriable(failure)) {
@@ -284,8 +288,10 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
 
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error) {
     if (!sink->is_transactional) return SINK_OK;
-    return judge(sink, rd_kafka_init_transactions(sink->client->handle, timeout_ms),
-                 "the transactional producer cannot start", error);
+    worker_call_begins(timeout_ms);
+    rd_kafka_error_t *failure = rd_kafka_init_transactions(sink->client->handle, timeout_ms);
+    worker_call_ends();
+    return judge(sink, failure, "the transactional producer cannot start", error);
 }
 
 enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error) {
@@ -397,9 +403,11 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
         kafka_flight_settle(sink->flight, SETTLE_MS);
         rd_kafka_flush(sink->client->handle, START_MS);
     }
+    worker_call_begins(2 * (int64_t)timeout_ms);
     const enum sink_verdict verdict = sink->is_transactional
                                           ? commit_transaction(sink, &commit, error)
                                           : commit_plain(sink, &commit, error);
+    worker_call_ends();
     if (verdict == SINK_OK) sink->refusal_count = 0;
     const bool is_undelivered = sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR;
     if (verdict == SINK_ABORT && is_undelivered) *error = sink->delivery_why;
@@ -408,6 +416,7 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
 
 enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error) {
     enum sink_verdict verdict = SINK_OK;
+    worker_call_begins(timeout_ms);
     if (!sink->is_transactional) {
         rd_kafka_purge(sink->client->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(sink->client->handle, timeout_ms);
@@ -416,6 +425,7 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
         verdict = judge(sink, rd_kafka_abort_transaction(sink->client->handle, timeout_ms),
                         "the transaction cannot be aborted", error);
     }
+    worker_call_ends();
     return verdict == SINK_OK && sink->is_batch_refused ? SINK_REPLACE : verdict;
 }
 

@@ -211,7 +211,7 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
     configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    return kafka_client_create(KAFKA_CONSUMER, conf, error);
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
 }
 
 static void watch(struct kafka_source *source) {
@@ -433,6 +433,10 @@ enum source_event kafka_source_poll(struct kafka_source *source, struct source_c
         return SOURCE_QUIET;
     }
     if (!serve(source, error)) return SOURCE_FAILED;
+    /* In the consumer protocol nothing reports an assignment without partitions. */
+    if (source->event == SOURCE_QUIET && source->held->cnt == 0 && !source->is_joined &&
+        !kafka_conf_is_classic(source->options.kafka, source->options.consumer))
+        source->is_joined = kafka_member_has_joined(source->client->handle);
     if (source->event != SOURCE_QUIET) {
         *change = (struct source_change){source->items, (size_t)source->list->cnt};
     }

@@ -130,7 +130,9 @@ enum topics_verdict kafka_topics_look_with(rd_kafka_t *client, const char *topic
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
     if (handle == NULL) return fail_look(topic, rd_kafka_last_error(), error);
     const struct rd_kafka_metadata *cluster = NULL;
+    worker_call_begins(timeout_ms);
     rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle, &cluster, timeout_ms);
+    worker_call_ends();
     rd_kafka_topic_destroy(handle);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return fail_look(topic, code, error);
     code = cluster->topic_cnt == 1 ? cluster->topics[0].err : RD_KAFKA_RESP_ERR__FAIL;

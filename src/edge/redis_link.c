@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/worker.h"
 #include "edge/redis_fault.h"
 #include "redis_call.h"
 #include "redis_tls.h"
@@ -211,8 +212,10 @@ const char *redis_link_name(const struct redis_link *link) {
 
 static bool connect_once(struct redis_link *link, struct error *error) {
     struct timeval timeout = {link->timeout_ms / 1000, link->timeout_ms % 1000 * 1000L};
+    worker_call_begins(link->timeout_ms);
     link->context = link->path != NULL ? redisConnectUnixWithTimeout(link->path, timeout)
                                        : redisConnectWithTimeout(link->host, link->port, timeout);
+    worker_call_ends();
     if (link->context == NULL) return error_set(error, "out of memory");
     if (link->context->err != 0) {
         error_set(error, "Redis at %s cannot be reached: %s", link->name, link->context->errstr);
@@ -341,9 +344,12 @@ struct redis_reply *redis_link_receive(struct redis_link *link, struct error *er
         return NULL;
     }
     bool is_late = false;
+    worker_call_begins(link->timeout_ms);
     errno = 0;
-    if (get_reply(link, &reply, &is_late) == REDIS_OK) return reply;
-    if (is_late || (errno == EAGAIN && link->context->err == REDIS_ERR_IO)) {
+    const int result = get_reply(link, &reply, &is_late), cause = errno;
+    worker_call_ends();
+    if (result == REDIS_OK) return reply;
+    if (is_late || (cause == EAGAIN && link->context->err == REDIS_ERR_IO)) {
         error_set(error, "Redis at %s did not answer within %d ms", link->name, link->timeout_ms);
     } else if (link->context->err == 0) {
         error_set(error, "Redis at %s answers with more than %d MB: that is too much for a reply",

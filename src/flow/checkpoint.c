@@ -12,6 +12,7 @@
 #include "base/fence.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/trouble.h"
 #include "flow/batch.h"
 
 enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256 };
@@ -37,6 +38,7 @@ struct checkpoint {
     int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
     int64_t retry_at_ms;
     atomic_bool is_reachable;
+    struct trouble trouble; /* why it is not */
     struct inbox inbox;
 };
 
@@ -61,6 +63,7 @@ struct checkpoint *checkpoint_create(const struct checkpoint_options *options) {
     worker_init(&checkpoint->worker, "checkpoint", checkpoint_step, checkpoint);
     inbox_init(&checkpoint->inbox, &checkpoint->worker.alarm);
     atomic_store(&checkpoint->is_reachable, true);
+    trouble_init(&checkpoint->trouble);
     return checkpoint;
 }
 
@@ -74,6 +77,10 @@ const struct worker *checkpoint_worker(const struct checkpoint *checkpoint) {
 
 bool checkpoint_is_reachable(const struct checkpoint *checkpoint) {
     return atomic_load(&checkpoint->is_reachable);
+}
+
+bool checkpoint_is_ready(struct checkpoint *checkpoint, struct text *why) {
+    return !trouble_show(&checkpoint->trouble, clock_ms(), 0, why);
 }
 
 static void send_home(struct epoch_part *part, bool is_stored) {
@@ -200,7 +207,11 @@ static void store_ready(struct checkpoint *checkpoint) {
     if (is_good) {
         if (checkpoint->retry_ms > 0) log_info("Redis is reachable again");
         checkpoint->retry_ms = checkpoint->retry_at_ms = 0;
+        trouble_clear(&checkpoint->trouble);
     } else {
+        struct error what;
+        error_set(&what, "counting waits for Redis: %s", error.text);
+        trouble_set(&checkpoint->trouble, clock_ms(), what.text);
         metric_add(checkpoint->options.metrics->failures, 1);
         log_warn("Checkpoint not stored: it will be repeated", log_text("reason", error.text));
         checkpoint->retry_ms = clamp(checkpoint->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
@@ -236,6 +247,7 @@ void checkpoint_destroy(struct checkpoint **checkpoint) {
         free((*checkpoint)->epochs[p]);
     free((*checkpoint)->calls);
     inbox_fini(&(*checkpoint)->inbox);
+    trouble_fini(&(*checkpoint)->trouble);
     free(*checkpoint);
     *checkpoint = NULL;
 }

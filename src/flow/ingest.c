@@ -45,6 +45,7 @@ struct ingest {
     unsigned free_count;
     struct batch *reading; /* is being filled */
     int read_count;        /* records that were read into it */
+    struct rejections_noted noted;
     struct budget_waiter hand_waiter;
     struct metric_cell *lag, *counted_lag; /* NULL until there is something to show */
     int64_t place_after_ms, next_cut_ms, next_verify_ms, next_lag_ms;
@@ -233,7 +234,8 @@ void ingest_destroy(struct ingest **ingest) {
     *ingest = NULL;
 }
 
-static void log_rejected(const struct ingest *ingest, const struct login *login, int64_t offset) {
+static void note_rejected(struct ingest *ingest, const struct login *login, int64_t offset) {
+    rejections_note(&ingest->noted, login, ingest->partition, offset);
     const enum log_level level = ingest->options->publishes_rejected ? LOG_DEBUG : LOG_WARN;
     LOG_AT(level, "Record rejected", log_text("reason", login_reason_name(login->reason)),
            log_text("detail", login->detail), log_int("partition", ingest->partition),
@@ -257,7 +259,8 @@ static bool take_record(void *context, const struct kafka_record *record) {
                            record->timestamp_ms, &login);
         if (taken.count) {
             batch_count(batch, ingest->options->seed, ingest->options->aggregates, &login);
-            if (login.reason != LOGIN_ACCEPTED) log_rejected(ingest, &login, record->offset);
+            ingest->noted.judged++;
+            if (login.reason != LOGIN_ACCEPTED) note_rejected(ingest, &login, record->offset);
         }
         if (taken.publish) batch_keep(batch, record, &login);
     }
@@ -275,6 +278,7 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
     batch->is_in_hand = true;
     budget_take(ingest->options->in_hand, (int64_t)batch_bytes(batch));
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
+    rejections_add(ingest->options->rejections, &ingest->noted);
 }
 
 /* From the watermark, or before there is one from where the group began. Nothing is shown while
@@ -365,6 +369,7 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     take_mail(ingest);
     if (!ingest->is_placed && !is_draining) look_for_place(ingest, now_ms);
     show_lag(ingest, now_ms);
+    rejections_report(ingest->options->rejections, now_ms);
     if (ingest->free_count == 0) {
         budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
         return now_ms + TICK_MS;

@@ -28,7 +28,10 @@ enum {
     TRIES = 6, /* of CALL_MS to commit or abort; then a new producer finds out how it ended */
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
-    ROOM_MS = 10, /* longest wait for room in the producer's queue */
+    FENCED_MAX = 3,         /* by then another process has the same id, and it is no successor */
+    FENCED_MS = 600000,     /* between two times, at most */
+    FENCED_SOON_MS = 10000, /* after its begin Kafka itself ends no transaction, for its timeout */
+    ROOM_MS = 10,           /* longest wait for room in the producer's queue */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
@@ -44,6 +47,8 @@ struct publish {
     int64_t retry_at_ms;
     struct setback setback; /* of transactions */
     int64_t ask_at_ms;      /* ASKS: not before */
+    int fenced_count;       /* times that another producer took the transactional id */
+    int64_t fenced_ms;      /* the last of them */
 
     struct shares shares;
     bool is_open; /* also after it failed, up to the end of ASKS */
@@ -136,12 +141,27 @@ static void open_with(struct publish *publish, bool must_replace) {
     publish->must_replace = must_replace;
 }
 
+/* A predecessor is shut out once, by its successor; twins shut each other out in turns. */
+static void note_fenced(struct publish *publish, int64_t now_ms) {
+    struct error why;
+    if (now_ms >= publish->since_ms + FENCED_SOON_MS) return;
+    if (now_ms >= publish->fenced_ms + FENCED_MS) publish->fenced_count = 0;
+    publish->fenced_ms = now_ms;
+    if (++publish->fenced_count < FENCED_MAX) return;
+    error_set(&why,
+              "another process runs with the same instance.id \"%s\", and both take the "
+              "transactional id from each other: give each instance its own instance.id",
+              publish->options.instance);
+    give_up(publish, why.text);
+}
+
 /* The transaction failed: it is ended for certain, and its partitions are read again. */
 static void fail(struct publish *publish, enum sink_verdict verdict, const struct error *why) {
     metric_add(publish->options.metrics->aborted, 1);
     log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
              log_int("records", publish->record_count));
     publish->ask_at_ms = setback_add(&publish->setback, clock_ms(), why->text);
+    if (verdict == SINK_FENCED) note_fenced(publish, clock_ms());
     shares_judge(&publish->shares, true);
     if (publish->setback.count > 1) atomic_store(&publish->must_count, true); /* topics changed? */
     if (verdict == SINK_STOP)

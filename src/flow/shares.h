@@ -24,7 +24,7 @@ struct share {
     bool has_failed; /* its last transaction with records did */
 };
 
-struct shares { /* all zero is empty */
+struct shares {                                /* all zero is empty */
     struct share *items[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
     struct kafka_committed *members;           /* partitions in the transaction */
     size_t member_count, member_capacity;

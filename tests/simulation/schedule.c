@@ -163,8 +163,26 @@ void worker_stop(struct worker *worker) {
     worker->is_running = false;
 }
 
-int64_t worker_heartbeat_ms(const struct worker *worker) {
-    return atomic_load(&worker->heartbeat_ms);
+bool worker_is_stuck(const struct worker *worker, int64_t now_ms) {
+    return now_ms - atomic_load(&worker->heartbeat_ms) >= WORKER_STUCK_MS;
+}
+
+int64_t worker_waits_ms(const struct worker *worker, int64_t now_ms) {
+    const int64_t since_ms = atomic_load(&worker->call_since_ms);
+    return since_ms == 0 ? 0 : now_ms - since_ms;
+}
+
+void worker_call_begins(int64_t limit_ms) {
+    if (current_task == NULL) return;
+    struct worker *worker = current_task->worker;
+    atomic_store(&worker->heartbeat_ms, world.now_us / MS_US + limit_ms);
+    atomic_store(&worker->call_since_ms, world.now_us / MS_US);
+}
+
+void worker_call_ends(void) {
+    if (current_task == NULL) return;
+    atomic_store(&current_task->worker->heartbeat_ms, world.now_us / MS_US);
+    atomic_store(&current_task->worker->call_since_ms, 0);
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */

@@ -152,3 +152,14 @@ def test_a_cluster_node_needs_braces_in_the_prefix(world):
     refused(world.run(redis__prefix="no-braces"), "CROSSSLOT", "braces", "redis.prefix")
     instance = world.run()
     world.verify(load, instance)
+
+
+def test_a_user_without_a_password_is_not_the_default_user(world):
+    with world.redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "counter", "on", "nopass", "~*", "&*", "+@all")
+    world.options["redis.url"] = f"redis://counter@127.0.0.1:{world.redis_server.port}/0"
+    _, instance = _counted(world)
+    with world.redis_server.client() as client:
+        users = {found["user"] for found in client.client_list() if found["cmd"] != "client|list"}
+    assert "counter" in users
+    instance.stop()

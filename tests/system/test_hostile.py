@@ -71,6 +71,19 @@ def test_rejected_records_carry_the_reason_and_stay_unchanged(world):
     instance.stop()
 
 
+def test_a_line_says_that_nearly_all_is_rejected(world):
+    load_ = world.make_load(partitions=1)
+    for _ in range(20):
+        load_.send(0, None, _GOOD.replace(b"1720622216", b"1720622216000"), _TIME_MS, [])
+    load_.flush()
+    instance = world.run()
+    instance.wait_log("Nearly all records are rejected")
+    line = next(line for line in instance.log().splitlines() if "Nearly all" in line)
+    for part in ("reason=bad_timestamp", "rejected=20", "milliseconds", "partition=0", "offset=0"):
+        assert part in line, line
+    instance.stop()
+
+
 @pytest.mark.coverage
 def test_rejected_records_that_their_topic_cannot_take(world):
     """The topic's limit is lower than the input's. Records that fit are copied whole; of the others

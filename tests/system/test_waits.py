@@ -1,8 +1,11 @@
 """What rollcall waits for is named in time with its fix, and waiting is not taken for being
 stuck."""
 
+import time
+
 import pytest
 
+import rollcall
 import wait
 
 
@@ -33,3 +36,77 @@ def test_an_output_topic_that_is_deleted(world):
     world.verify(load, instance)
     instance.wait_ready()
     instance.stop()
+
+
+@pytest.mark.timeout(180)
+def test_a_redis_that_hangs(world):
+    """Its calls have a long deadline: the instance waits, is not stuck, and says for whom."""
+    load = world.make_load()
+    instance = world.run(redis__timeout_ms=120000).wait_ready()
+    instance.wait_assigned(4)
+    world.redis_server.pause()
+    load.produce(500)
+    wait_not_ready(instance, "Redis has not answered for", seconds=20)
+    deadline = time.monotonic() + 70
+    while time.monotonic() < deadline:
+        status, body = instance.get("/healthz")
+        assert status == 200, body
+        time.sleep(1)
+    world.redis_server.resume()
+    world.verify(load, instance)
+    instance.wait_ready()
+    instance.stop()
+
+
+@pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)
+def test_a_member_without_a_partition_is_ready(world):
+    """In the consumer protocol, as in the other one: a rollout with more replicas than partitions
+    ends."""
+    world.create_input(1)
+    first = world.run("first", **rollcall.CONSUMER_PROTOCOL).wait_ready()
+    first.wait_assigned(1)
+    second = world.run("second", **rollcall.CONSUMER_PROTOCOL).wait_ready()
+    first.wait_assigned(1)
+    assert second.metric("rollcall_assigned_partitions") == 0
+    first.stop()
+    second.wait_assigned(1)
+    second.stop()
+
+
+@pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)
+@pytest.mark.timeout(120)
+def test_one_of_two_instances_with_the_same_id_exits(world):
+    """In the consumer protocol the group lets both in; they take the transactional id in turns."""
+    load = world.make_load()
+    twins = [world.run(name, instance__id="twin", **rollcall.CONSUMER_PROTOCOL) for name in ("one", "two")]
+    with load.feed(500):
+        wait.until(lambda: not all(twin.is_running() for twin in twins), 60, "one to exit")
+    gone, left = sorted(twins, key=lambda twin: twin.is_running())
+    assert gone.wait_exit() == 1
+    assert "instance.id" in gone.log().splitlines()[-1]
+    world.verify(load, left)
+    left.stop()
+
+
+def test_a_redis_password_that_changes(world):
+    """It is a matter of settings, not of reach: named with its fix, and publishing goes on."""
+    load = world.make_load()
+    instance = world.run().wait_ready()
+    instance.wait_assigned(4)
+    client = world.redis_server.client()
+    client.config_set("requirepass", "changed")
+    client.client_kill_filter(_type="normal", skipme=True)
+    load.produce(500)
+    wait_not_ready(instance, "NOAUTH", "set user and password in redis.url", seconds=10)
+    instance.wait_log("set user and password in redis.url", seconds=10)
+    client.config_set("requirepass", "")
+    world.verify(load, instance)
+    instance.wait_ready()
+    instance.stop()
+
+
+def test_oauthbearer_without_a_way_to_get_a_token(world):
+    done = world.execute("run", kafka__security__protocol="SASL_PLAINTEXT",
+                         kafka__sasl__mechanism="OAUTHBEARER")
+    assert done.returncode == 2
+    assert "sasl.oauthbearer.method=oidc" in done.stderr, done.stderr

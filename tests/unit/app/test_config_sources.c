@@ -198,6 +198,12 @@ static void a_secret_can_be_in_a_file(void **state) {
     config_destroy(&config);
     config = TAKEN(ENV(with_secret("ROLLCALL_KAFKA_SASL_PASSWORD_FILE=", "s3cret\r\n", 8)));
     assert_string_equal(kafka_conf_get(&config->kafka, "sasl.password"), "s3cret");
+    assert_string_equal(kafka_conf_file(&config->kafka, &config->consumer, "sasl.password"),
+                        secret_path);
+    config_destroy(&config);
+    config = TAKEN(ENV(with_secret("ROLLCALL_KAFKA_SASL_PASSWORD_FILE=", "s3cret", 6)),
+                   X("kafka.sasl.password=other"));
+    assert_null(kafka_conf_file(&config->kafka, &config->consumer, "sasl.password"));
     config_destroy(&config);
     config = TAKEN(X(with_secret("producer.ssl.key.password_file=", "no newline", 10)));
     assert_string_equal(kafka_conf_get(&config->producer, "ssl.key.password"), "no newline");

@@ -45,7 +45,52 @@ static void a_step_that_asks_for_the_next_one_gets_it_at_once(void **state) {
     worker_stop(&machine.worker);
     assert_false(atomic_load(&machine.is_inside));
     assert_true(clock_ms() < begin_ms + LONG_MS);
-    assert_true(worker_heartbeat_ms(&machine.worker) >= begin_ms);
+    assert_false(worker_is_stuck(&machine.worker, begin_ms + WORKER_STUCK_MS - 1));
+}
+
+/* A step that calls the outside, as long as it is told to. */
+struct caller {
+    struct worker worker;
+    atomic_bool is_in_call, may_return, is_back, may_end;
+};
+
+static void wait_until(atomic_bool *is_true) {
+    const int64_t until_ms = clock_ms() + LONG_MS;
+    while (!atomic_load(is_true))
+        assert_true(clock_ms() < until_ms);
+}
+
+static int64_t call(void *context, int64_t now_ms) {
+    struct caller *caller = context;
+    worker_call_begins(10 * LONG_MS);
+    atomic_store(&caller->is_in_call, true);
+    while (!atomic_load(&caller->may_return))
+        continue;
+    worker_call_ends();
+    atomic_store(&caller->is_back, true);
+    while (!atomic_load(&caller->may_end))
+        continue;
+    return now_ms + WORKER_TICK_MS;
+}
+
+static void a_call_before_its_deadline_is_not_being_stuck(void **state) {
+    (void)state;
+    struct caller caller = {.is_in_call = false};
+    worker_init(&caller.worker, "caller", call, &caller);
+    const int64_t begin_ms = clock_ms();
+    assert_true(worker_start(&caller.worker));
+    wait_until(&caller.is_in_call);
+    const int64_t called_ms = clock_ms();
+    assert_false(worker_is_stuck(&caller.worker, begin_ms + 10 * LONG_MS + WORKER_STUCK_MS - 1));
+    assert_true(worker_is_stuck(&caller.worker, called_ms + 10 * LONG_MS + WORKER_STUCK_MS));
+    assert_in_range(worker_waits_ms(&caller.worker, called_ms + 5000), 5000, 5000 + LONG_MS);
+    atomic_store(&caller.may_return, true);
+    wait_until(&caller.is_back);
+    assert_int_equal(worker_waits_ms(&caller.worker, clock_ms()), 0);
+    assert_true(worker_is_stuck(&caller.worker, clock_ms() + WORKER_STUCK_MS)); /* in its step */
+    assert_false(worker_is_stuck(&caller.worker, called_ms + WORKER_STUCK_MS - 1));
+    atomic_store(&caller.may_end, true);
+    worker_stop(&caller.worker);
 }
 
 static void the_alarm_brings_the_next_step(void **state) {
@@ -86,6 +131,7 @@ static void it_can_start_again_and_stopping_twice_is_fine(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_before_its_deadline_is_not_being_stuck),
         cmocka_unit_test(a_step_that_asks_for_the_next_one_gets_it_at_once),
         cmocka_unit_test(the_alarm_brings_the_next_step),
         cmocka_unit_test(none_sleeps_longer_than_a_tick),

@@ -198,6 +198,25 @@ static void a_bad_property_fails_the_build_with_its_name(void **state) {
     kafka_conf_release(&own);
 }
 
+static bool try_oauth(const char *name, const char *value, struct error *error) {
+    struct properties kafka = {0}, own = {0};
+    kafka_conf_put(&kafka, "security.protocol", "SASL_PLAINTEXT");
+    kafka_conf_put(&kafka, "sasl.mechanisms", "OAUTHBEARER");
+    if (name != NULL) kafka_conf_put(&kafka, name, value);
+    const bool is_good = kafka_conf_try(&kafka, &own, KAFKA_CONSUMER, false, error);
+    kafka_conf_release(&kafka);
+    return is_good;
+}
+
+static void a_token_that_nobody_can_bring_is_rejected(void **state) {
+    (void)state;
+    struct error error = {""};
+    assert_false(try_oauth(NULL, NULL, &error));
+    if (strstr(error.text, "sasl.oauthbearer.method=oidc") == NULL) fail_msg("%s", error.text);
+    assert_true(try_oauth("enable.sasl.oauthbearer.unsecure.jwt", "true", &error));
+    assert_true(try_oauth("security.protocol", "plaintext", &error));
+}
+
 static void assert_trial(const char *name, const char *value, enum kafka_role role,
                          const char *expected) {
     struct properties kafka = {0};
@@ -225,6 +244,7 @@ static void a_trial_finds_contradictions_and_missing_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_that_nobody_can_bring_is_rejected),
         cmocka_unit_test(properties_carry_librdkafkas_roles_and_aliases),
         cmocka_unit_test(an_environment_name_finds_its_property),
         cmocka_unit_test(every_credential_is_a_secret),

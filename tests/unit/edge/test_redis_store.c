@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/worker.h"
 
 enum { TIMEOUT_MS = 200, ANSWER_BYTES = 4096, FUZZ_ROUNDS = 4000 };
 
@@ -447,6 +449,49 @@ static void a_refusal_is_reported_before_what_may_pass(void **state) {
 }
 
 /* A server that answers so forever is left after some rounds. */
+/* A worker that stores two calls, which Redis answers slowly: each answer is progress. */
+struct round {
+    struct worker worker;
+    struct redis_store *store;
+    atomic_bool has_ended;
+    struct store_call calls[2];
+};
+
+static int64_t take_round(void *context, int64_t now_ms) {
+    struct round *round = context;
+    struct error error;
+    if (atomic_load(&round->has_ended)) return now_ms + WORKER_TICK_MS;
+    redis_store_apply(round->store, round->calls, 2, &error);
+    atomic_store(&round->has_ended, true);
+    return now_ms + WORKER_TICK_MS;
+}
+
+static void each_answer_of_a_round_is_progress(void **state) {
+    (void)state;
+    struct fake *fake = fake_create();
+    struct round round = {.store = open_store(fake),
+                          .calls = {{.base = 5, .end = 10}, {.base = 5, .end = 10}}};
+    fake_say(fake, STORED STORED, 2 * (sizeof STORED - 1), true);
+    fake->answer_bytes -= 1; /* the second answer lacks its end */
+    const int64_t begin_ms = clock_ms();
+    int64_t longest_ms = 0;
+    worker_init(&round.worker, "round", take_round, &round);
+    assert_true(worker_start(&round.worker));
+    while (!atomic_load(&round.has_ended)) {
+        const int64_t now_ms = clock_ms(), waits_ms = worker_waits_ms(&round.worker, now_ms);
+        if (waits_ms > longest_ms) longest_ms = waits_ms;
+        assert_false(worker_is_stuck(&round.worker, now_ms + WORKER_STUCK_MS - TIMEOUT_MS));
+        assert_true(now_ms < begin_ms + 100 * TIMEOUT_MS);
+    }
+    assert_int_equal(round.calls[0].verdict, STORE_OK);
+    assert_int_equal(round.calls[1].verdict, STORE_RETRY);
+    assert_true(longest_ms >= TIMEOUT_MS / 2);                       /* it was waiting, */
+    assert_int_equal(worker_waits_ms(&round.worker, clock_ms()), 0); /* and no longer is */
+    worker_stop(&round.worker);
+    redis_store_destroy(&round.store);
+    fake_destroy(fake);
+}
+
 static void days_that_are_needed_again_and_again_are_given_up(void **state) {
     (void)state;
     struct error error = {""};
@@ -461,6 +506,7 @@ int main(void) {
         cmocka_unit_test(the_documented_rights_are_those_that_are_needed),
         cmocka_unit_test(an_unnamed_right_is_one_of_all),
         cmocka_unit_test(a_refusal_is_reported_before_what_may_pass),
+        cmocka_unit_test(each_answer_of_a_round_is_progress),
         cmocka_unit_test(days_that_are_needed_again_and_again_are_given_up),
         cmocka_unit_test(answers_of_the_script_are_taken),
         cmocka_unit_test(answers_of_no_script_are_refused_and_said),
