@@ -10,6 +10,7 @@
 #define BASE_INBOX_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <urcu/wfcqueue.h>
@@ -27,6 +28,8 @@ struct inbox {
     /* shared: written by senders */
     _Alignas(CACHE_LINE_BYTES) struct cds_wfcq_tail tail;
     atomic_size_t depth_items;
+    /* shared: written by the receiver */
+    atomic_bool is_quiet; /* posts do not ring */
     /* fixed after inbox_init */
     struct alarm *alarm;
     /* owned by the receiver */
@@ -40,8 +43,13 @@ void inbox_init(struct inbox *inbox, struct alarm *alarm);
 /* Requires: no thread posts any more and everything was taken. */
 void inbox_fini(struct inbox *inbox);
 
-/* Sends the item and rings the receiver's alarm; takes the item. */
+/* Sends the item and rings the receiver's alarm, unless the inbox is quiet; takes the item. */
 void inbox_post(struct inbox *inbox, struct inbox_item *item, int kind);
+
+/* Whether posts ring from now on, as they do at first. A receiver that can leave its mail for its
+ * next step makes the inbox quiet, which saves it being woken for each item. Returns true if mail
+ * is there already, which may not have rung. */
+bool inbox_quiet(struct inbox *inbox, bool is_quiet);
 
 /* Items posted and not yet taken. */
 size_t inbox_depth(const struct inbox *inbox);

@@ -372,16 +372,21 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     rejections_report(ingest->options->rejections, now_ms);
     if (ingest->free_count == 0) {
         budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
-        return now_ms + TICK_MS;
+        return inbox_quiet(&ingest->inbox, false) ? now_ms : now_ms + TICK_MS;
     }
     struct batch *batch = ingest->free_batches[--ingest->free_count];
     ingest->read_count = 0;
-    if (may_read(ingest, is_draining)) read_records(ingest, batch);
+    const bool is_reading = may_read(ingest, is_draining);
+    if (is_reading) read_records(ingest, batch);
     add_marks(ingest, batch, is_draining, now_ms);
     if (!batch_send(batch, ingest->options->shards, ingest->options->publish))
         take_back(ingest, batch);
     if (is_draining) show_drained(ingest);
-    return ingest->read_count > 0 ? now_ms : sleep_until_ms(ingest, now_ms);
+    if (ingest->read_count > 0) return now_ms;
+    /* Records ring; while they are all that is missing, mail can wait for them, or for the tick. */
+    const bool can_mail_wait = is_reading && ingest->free_count > 0;
+    const bool has_mail = inbox_quiet(&ingest->inbox, can_mail_wait);
+    return has_mail && !can_mail_wait ? now_ms : sleep_until_ms(ingest, now_ms);
 }
 
 int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start) {

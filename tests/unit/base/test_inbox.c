@@ -90,10 +90,31 @@ static void a_post_rings_the_alarm_that_was_armed_before(void **state) {
     free(inbox);
 }
 
+static void a_quiet_inbox_does_not_ring_until_it_is_to(void **state) {
+    (void)state;
+    struct inbox *inbox = memory_create(sizeof *inbox);
+    struct alarm alarm = {0};
+    struct letter letters[2];
+    inbox_init(inbox, &alarm);
+    assert_false(inbox_quiet(inbox, true));
+    alarm_arm(&alarm);
+    inbox_post(inbox, &letters[0].item, 1);
+    assert_int_not_equal(atomic_load(&alarm.word), 0); /* still armed */
+    assert_true(inbox_quiet(inbox, false));            /* it is there, and did not ring */
+    inbox_post(inbox, &letters[1].item, 2);
+    assert_int_equal(atomic_load(&alarm.word), 0);
+    assert_int_equal(inbox_take(inbox)->kind, 1);
+    assert_int_equal(inbox_take(inbox)->kind, 2);
+    assert_false(inbox_quiet(inbox, false));
+    inbox_fini(inbox);
+    free(inbox);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_arrive_in_each_senders_order_and_no_wake_is_lost),
         cmocka_unit_test(a_post_rings_the_alarm_that_was_armed_before),
+        cmocka_unit_test(a_quiet_inbox_does_not_ring_until_it_is_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
