@@ -102,9 +102,8 @@ static bool is_ready(void *context, struct text *why) {
         missing = "stopping";
     } else if (!kafka_source_is_joined(pipeline->source)) {
         missing = "not joined: the group has not given this instance its share yet";
-    } else if (!publish_is_ready(pipeline->publish, why)) {
-        return false;
-    } else if (!checkpoint_is_ready(pipeline->checkpoint, why) ||
+    } else if (!publish_is_ready(pipeline->publish, why) ||
+               !checkpoint_is_ready(pipeline->checkpoint, why) ||
                !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
                !is_answered(publish_worker(pipeline->publish), "Kafka", why)) {
         return false;

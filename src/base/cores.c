@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,16 +37,12 @@ static bool read_line(const char *root, const char *folder, const char *name, ch
 
 /* INT_MAX: no quota. */
 static int quota_of(const char *root, const char *folder, bool is_v2) {
-    char line[64];
-    long long quota_us = -1, period_us = 100000;
-    if (is_v2) {
-        if (!read_line(root, folder, "cpu.max", line)) return INT_MAX;
-        if (sscanf(line, "%lld %lld", &quota_us, &period_us) < 1) return INT_MAX; /* "max" */
-    } else {
-        if (!read_line(root, folder, "cpu.cfs_quota_us", line)) return INT_MAX;
-        if (sscanf(line, "%lld", &quota_us) != 1) return INT_MAX;
-        if (read_line(root, folder, "cpu.cfs_period_us", line)) sscanf(line, "%lld", &period_us);
-    }
+    char line[64], *rest = line, *end = line;
+    if (!read_line(root, folder, is_v2 ? "cpu.max" : "cpu.cfs_quota_us", line)) return INT_MAX;
+    const long long quota_us = strtoll(line, &rest, 10); /* 0 for "max" */
+    if (!is_v2 && read_line(root, folder, "cpu.cfs_period_us", line)) rest = line;
+    long long period_us = strtoll(rest, &end, 10);
+    if (end == rest) period_us = 100000; /* the kernel's default */
     if (quota_us <= 0 || period_us <= 0) return INT_MAX;
     const long long cores = quota_us / period_us + (quota_us % period_us != 0);
     return cores < INT_MAX ? (int)cores : INT_MAX;

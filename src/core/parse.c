@@ -133,9 +133,11 @@ static struct slice find_number(const char *p, const char *end, const char *name
         const char *key = p + 1;
         p = end_of_string(key, end);
         if (depth != 1 || !is_key(p + 1, end) || !is_named(key, p, name)) continue;
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): six characters, and no NUL */
         while (memchr("\":\t\n\r ", *p, 6) != NULL)
             p++;
         number.bytes = p--;
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): six characters, and no NUL */
         while (memchr(",}\t\n\r ", p[1], 6) == NULL)
             p++;
         number.length = (size_t)(p + 1 - number.bytes);

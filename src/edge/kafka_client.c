@@ -86,6 +86,16 @@ static void add_brokers(rd_kafka_t *handle) {
     free(list);
 }
 
+static bool use_password(rd_kafka_t *handle, const char *password, struct error *error) {
+    char *user = get_text(handle, "sasl.username");
+    rd_kafka_error_t *fault = rd_kafka_sasl_set_credentials(handle, user, password);
+    free(user);
+    if (fault == NULL) return true;
+    error_set(error, "%s", rd_kafka_error_string(fault));
+    rd_kafka_error_destroy(fault);
+    return false;
+}
+
 void kafka_client_read_password(struct kafka_client *client) {
     struct error why = {""};
     if (client->password_file == NULL) return;
@@ -94,11 +104,7 @@ void kafka_client_read_password(struct kafka_client *client) {
         free(password);
         return;
     }
-    char *user = get_text(client->handle, "sasl.username");
-    rd_kafka_error_t *fault =
-        password == NULL ? NULL : rd_kafka_sasl_set_credentials(client->handle, user, password);
-    if (fault != NULL) error_set(&why, "%s", rd_kafka_error_string(fault));
-    if (password == NULL || fault != NULL) {
+    if (password == NULL || !use_password(client->handle, password, &why)) {
         log_warn("sasl.password_file cannot be read again: the password before it is kept",
                  log_text("reason", why.text));
         free(password);
@@ -107,8 +113,6 @@ void kafka_client_read_password(struct kafka_client *client) {
         free(client->password);
         client->password = password;
     }
-    if (fault != NULL) rd_kafka_error_destroy(fault);
-    free(user);
 }
 
 static int64_t look_after_brokers(void *context, int64_t now_ms) {

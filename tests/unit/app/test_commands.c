@@ -39,8 +39,8 @@ static void versions_are_those_in_use_or_marked(void **state) {
     assert_non_null(strstr(text, line));
     assert_non_null(strstr(text, "\nhiredis "));
     for (char *p = text; (p = strchr(p, '\n')) != NULL && p[1] != '\0'; p++) {
-        const bool has_no_call = strncmp(p + 1, "hiredis", 7) == 0 ||
-                                 strncmp(p + 1, "liburcu", 7) == 0;
+        const bool has_no_call =
+            strncmp(p + 1, "hiredis", 7) == 0 || strncmp(p + 1, "liburcu", 7) == 0;
         const char *mark = strstr(p + 1, " (at build time)\n");
         assert_int_equal(mark != NULL && mark == p + strcspn(p + 1, "(\n"), has_no_call);
     }
