@@ -4,7 +4,8 @@
  *           through a store of their own.
  * Threads:  one owner for each store.
  * Owns:     one connection; borrows the calls' deltas during redis_store_apply.
- * Limits:   REDIS_STORE_ANOMALIES_MAX anomalies are reported for a call; all are in Redis.
+ * Limits:   a call names REDIS_STORE_ANOMALIES_MAX anomalies at most; it counts all of them, and
+ *           all are in Redis.
  * Waits:    redis.timeout_ms for each reply, one after the other.
  *
  * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
@@ -68,8 +69,8 @@ struct store_call {
 
     /* the answer */
     enum store_verdict verdict;
-    int64_t stored; /* STORE_OK: the offset that is stored now */
-    size_t anomaly_count;
+    int64_t stored;       /* STORE_OK: the offset that is stored now */
+    size_t anomaly_count; /* all; the first REDIS_STORE_ANOMALIES_MAX of them are in `anomalies` */
     struct store_anomaly {
         char minute[24]; /* YYYY-MM-DD HH:MM */
         int64_t count;

@@ -166,7 +166,10 @@ static bool read_anomalies(const struct redis_reply *reply, struct store_call *c
             call->anomaly_count = 0;
             return false;
         }
-        if (call->anomaly_count == REDIS_STORE_ANOMALIES_MAX) continue;
+        if (call->anomaly_count >= REDIS_STORE_ANOMALIES_MAX) {
+            call->anomaly_count++;
+            continue;
+        }
         struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
         snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute.bytes);
         anomaly->count = redis_reply_integer(redis_reply_at(reply, i + 1));

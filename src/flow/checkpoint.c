@@ -147,7 +147,8 @@ static void show_stored(const struct checkpoint *checkpoint, const struct epoch 
 }
 
 static void report_anomalies(const struct checkpoint *checkpoint, const struct store_call *call) {
-    for (size_t i = 0; i < call->anomaly_count; i++) {
+    const size_t count = call->anomaly_count;
+    for (size_t i = 0; i < count && i < REDIS_STORE_ANOMALIES_MAX; i++) {
         char message[128]; /* the minute is part of it: no two are alike to the rate limit */
         snprintf(message, sizeof message, "Anomaly detected: %lld logins in the minute %s",
                  (long long)call->anomalies[i].count, call->anomalies[i].minute);
@@ -156,7 +157,11 @@ static void report_anomalies(const struct checkpoint *checkpoint, const struct s
                  log_int("count", call->anomalies[i].count),
                  log_int("threshold", checkpoint->options.aggregates->settings->threshold));
     }
-    metric_add(checkpoint->options.metrics->anomalies, (int64_t)call->anomaly_count);
+    if (count > REDIS_STORE_ANOMALIES_MAX) {
+        log_warn("More anomalies than are logged for one checkpoint: all are in Redis",
+                 log_int("left_out", (int64_t)(count - REDIS_STORE_ANOMALIES_MAX)));
+    }
+    metric_add(checkpoint->options.metrics->anomalies, (int64_t)count);
 }
 
 /* One answered call: its counts are in Redis, or were dropped permanently. */

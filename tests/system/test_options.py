@@ -10,6 +10,7 @@ import pytest
 
 import oracle
 import verify
+from load import DAY_0
 
 
 @pytest.mark.parametrize("partitions", [3, 6])
@@ -222,6 +223,26 @@ def test_threshold_and_future(world):
     instance = world.run(anomaly__threshold=2, aggregate__max_future_s=0)
     world.verify(load, instance, threshold=2, max_future_s=0)
     instance.stop()
+
+
+def test_all_anomalies_of_a_checkpoint_are_counted(world):
+    """The log names the first 64, and says how many it left out."""
+    minutes = 200
+    load = world.make_load(1)
+    for minute in range(minutes):
+        second = DAY_0 + 60 * minute
+        login = {"device_type": "web", "locale": "RU", "timestamp": second}
+        for _ in range(2):
+            load.send(0, b"key", json.dumps(login).encode(), second * 1000)
+    load.flush()
+    instance = world.run(anomaly__threshold=1)
+    world.verify(load, instance, threshold=1)
+    found = instance.metric("rollcall_anomalies_total")
+    instance.stop()
+    named = instance.log().count("Anomaly detected")
+    left_out = [int(number) for number in re.findall(r"left_out=(\d+)", instance.log())]
+    assert found == minutes and named + sum(left_out) == minutes
+    assert left_out, "one checkpoint was to find more than the log names"
 
 
 def test_no_more_values_than_allowed(world):
