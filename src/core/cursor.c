@@ -50,7 +50,9 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
     if (published->next == CURSOR_ABSENT && cursor->origin != CURSOR_ABSENT) {
         published->next = cursor->origin; /* aborted before the first commit */
     } else if (published->next == CURSOR_ABSENT && is_offset(counted->next)) {
-        published->next = counted->next;
+        /* Not from where the counts have got to since: by I4 the stored offset stays where it is
+         * until the first commit, and an abort before that must publish the same again. */
+        published->next = is_offset(counted->stored) ? counted->stored : counted->next;
         finding.what = CURSOR_ADOPTS;
     } else if (published->next == CURSOR_ABSENT && counted->next == CURSOR_UNKNOWN) {
         finding.what = CURSOR_WAITS;

@@ -73,7 +73,10 @@ inline place(i) {
     :: inst[i].publish_next == ABSENT && inst[i].origin == ABSENT &&
        IS_OFFSET(inst[i].count_next) ->
         /* by I4 only a zombie that was expelled while FINDING gets here */
-        inst[i].publish_next = inst[i].count_next;
+        if
+        :: IS_OFFSET(inst[i].counted) -> inst[i].publish_next = inst[i].counted
+        :: else -> inst[i].publish_next = inst[i].count_next
+        fi;
         OCCURS(ADOPTS)
     :: else /* it has a position, or waits for it because Redis is unreachable */
     fi;

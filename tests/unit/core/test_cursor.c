@@ -174,6 +174,21 @@ static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **stat
     assert_false(taken.count);
 }
 
+/* What was taken meanwhile is counted in no checkpoint yet (I4), and published in none that holds. */
+static void an_abort_before_the_first_commit_goes_back_to_what_was_adopted(void **state) {
+    (void)state;
+    struct cursor cursor = found(50, CURSOR_ABSENT, CURSOR_ABSENT);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_ADOPTS);
+    for (int64_t offset = 50; offset < 55; offset++)
+        cursor_take(&cursor, offset);
+    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT, CURSOR_ABSENT), CURSOR_REWIND);
+    assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_ADOPTS);
+    assert_int_equal(cursor.position, 50);
+    struct cursor_taken taken = cursor_take(&cursor, 50);
+    assert_true(taken.publish);
+    assert_false(taken.count);
+}
+
 static void a_group_that_another_owner_began_elsewhere_is_counted_from_there(void **state) {
     (void)state;
     const struct cursor_policy latest = {CURSOR_START_LATEST, CURSOR_GAP_FAIL};
@@ -254,6 +269,7 @@ int main(void) {
         cmocka_unit_test(absent_in_kafka_alone_publishes_from_the_counted_one),
         cmocka_unit_test(who_adopted_learns_the_origin_from_a_refused_commit),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_the_origin),
+        cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_what_was_adopted),
         cmocka_unit_test(a_group_that_another_owner_began_elsewhere_is_counted_from_there),
         cmocka_unit_test(unknown_in_redis_publishes_first_and_counts_when_told),
         cmocka_unit_test(what_kafka_no_longer_holds_is_a_gap),
