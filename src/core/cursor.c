@@ -8,8 +8,7 @@
  * moves over it, and each side moves its watermark in the same atomic step as the record's effect.
  *
  * I2 holds because every assignment to a `next` is followed by cursor_resume, which sets the
- *    position
- * to the lower gate, and because cursor_take moves a gate only to position + 1.
+ * position to the lower gate, and because cursor_take moves a gate only to position + 1.
  */
 #include "core/cursor.h"
 
