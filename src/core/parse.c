@@ -9,6 +9,7 @@
  *   otherwise in a copy of the record, which is then read. */
 #include "core/parse.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -133,10 +134,11 @@ static struct slice find_number(const char *p, const char *end, const char *name
         const char *key = p + 1;
         p = end_of_string(key, end);
         if (depth != 1 || !is_key(p + 1, end) || !is_named(key, p, name)) continue;
-        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): six characters, and no NUL */
-        while (memchr("\":\t\n\r ", *p, 6) != NULL)
+        do {
             p++;
+        } while (strchr(": \t\n\r", *p) != NULL);
         number.bytes = p--;
+        if (*number.bytes != '-' && !isdigit((unsigned char)*number.bytes)) continue;
         /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): six characters, and no NUL */
         while (memchr(",}\t\n\r ", p[1], 6) == NULL)
             p++;
