@@ -31,7 +31,7 @@ void trouble_set(struct trouble *trouble, int64_t now_ms, const char *what);
 /* Costs next to nothing where there is none. */
 void trouble_clear(struct trouble *trouble);
 
-/* True, and what is added to `why`, if it has lasted for age_ms or longer. */
+/* True, with the text added to `why`, if the trouble has lasted for age_ms or longer. */
 bool trouble_show(struct trouble *trouble, int64_t now_ms, int64_t age_ms, struct text *why);
 
 #endif

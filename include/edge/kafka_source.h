@@ -44,7 +44,7 @@ struct kafka_source_options {
     int partition_count;   /* over which it is divided */
 };
 
-/* A committed offset of the group, and what is kept in its metadata. */
+/* A committed offset of the group, with the origin from its metadata. */
 struct kafka_committed {
     int32_t partition;
     int64_t offset; /* -1: none */

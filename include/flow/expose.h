@@ -2,8 +2,7 @@
  *
  * Place:    next to the flow: looks at all stages through a view, changes nothing.
  * Threads:  create, port and destroy from one thread. The view's functions are called on the HTTP
- *           server's thread, one at a time; one that reads through RCU registers the thread for as
- *           long as it takes.
+ *           server's thread, one at a time.
  * Owns:     the HTTP server. Copies the view, keeps what it points to.
  * Waits:    as long as the view's functions do; destroy waits for the one that is running.
  *

@@ -2,8 +2,8 @@
  *
  *     STARTS  preflight; then the edges and the threads are made, and the group is joined
  *     FLOWS   the group is served
- *     DRAINS  the end was asked for, or something failed: partitions are given back, the group is
- *     left ENDED
+ *     DRAINS  the end was asked for, or something failed: partitions are given back
+ *     ENDED   the group is left
  */
 #include "app/pipeline.h"
 

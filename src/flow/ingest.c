@@ -269,7 +269,6 @@ static bool take_record(void *context, const struct kafka_record *record) {
 
 static void read_records(struct ingest *ingest, struct batch *batch) {
     ingest->reading = batch;
-    ingest->read_count = 0;
     enum stream_verdict verdict;
     do {
         verdict = kafka_stream_read(ingest->stream, take_record, ingest);

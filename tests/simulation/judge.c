@@ -11,7 +11,7 @@
 enum {
     SETTLE_STEPS = 60000, /* within so many turns everything must have settled */
     BUSY_STEPS = 60,      /* for so many more records come */
-    REST_STEPS = 150,     /* then it rests for so many, and what is late gets its turn */
+    REST_STEPS = 150,     /* then it rests for so many, for late events to get their turn */
     STOP_STEPS = 20000,   /* and all processes have ended after so many more */
 };
 

@@ -99,7 +99,7 @@ static void the_least_quota_up_to_the_mount_holds(void **state) {
     assert_int_equal(cores_by_quota(root), 1);
 }
 
-/* A container without a cgroup namespace sees its own cgroup as the mount, under the host's path. */
+/* A container without a cgroup namespace sees its own cgroup as the mount, but the host's path. */
 static void the_mount_of_a_container_has_its_quota(void **state) {
     (void)state;
     write_file("/proc/self/cgroup", "0::/docker/5ec2d697\n");

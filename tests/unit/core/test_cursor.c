@@ -174,7 +174,7 @@ static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **stat
     assert_false(taken.count);
 }
 
-/* What was taken meanwhile is counted in no checkpoint yet (I4), and published in none that holds. */
+/* Records taken meanwhile are in no checkpoint yet (I4), and in no transaction that holds. */
 static void an_abort_before_the_first_commit_goes_back_to_what_was_adopted(void **state) {
     (void)state;
     struct cursor cursor = found(50, CURSOR_ABSENT, CURSOR_ABSENT);

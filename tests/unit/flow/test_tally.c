@@ -101,7 +101,7 @@ static void values_past_the_limit_are_one_sum(void **state) {
     tally_destroy(&tally);
 }
 
-/* Of other lengths, or a part of it, a value is none of ours. */
+/* A value of another length, or a part of the name, is an ordinary one. */
 static void only_the_sum_itself_is_the_sum(void **state) {
     (void)state;
     struct tally *tally = tally_create(&aggregates, SEED);
