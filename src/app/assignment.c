@@ -1,19 +1,17 @@
 /* One event of the group at a time.
  *
  *     IDLE    none is open
- *     GIVES   partitions are ours: the committed offsets are asked for until Kafka names them, then
- *     the
- *             threads start and the event is answered
+ *     GIVES   partitions are ours: the committed offsets are asked for until Kafka names them,
+ *             then the threads start and the event is answered
  *     TAKES   partitions go: their threads drain until all is stored or the deadline has passed,
- *     then they
- *             are fenced and stopped, and the event is answered
+ *             then they are fenced and stopped, and the event is answered
  *
  * A partition is given away in this order: drained, fenced, stopped, closed, answered. */
 #include "app/assignment.h"
 
 #include <stdlib.h>
 
-#include "base/clamp.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -28,7 +26,7 @@ struct assignment {
     struct source_change change; /* of the open event */
     bool is_ending;              /* all are given back; no event is answered any more, but LOST */
     int64_t drain_until_ms;      /* TAKES, and while all are given back; 0: not begun */
-    int64_t retry_ms, retry_at_ms;
+    struct backoff retry;
 };
 
 const struct metric_row assignment_metric_table[] = {
@@ -70,7 +68,8 @@ static void show_assigned(const struct assignment *assignment) {
 static void answer(struct assignment *assignment) {
     kafka_source_answer(assignment->options.source);
     assignment->state = IDLE;
-    assignment->retry_ms = assignment->retry_at_ms = assignment->drain_until_ms = 0;
+    assignment->drain_until_ms = 0;
+    backoff_end(&assignment->retry);
     show_assigned(assignment);
 }
 
@@ -171,10 +170,9 @@ static bool give(struct assignment *assignment) {
 
 static void give_step(struct assignment *assignment, int64_t now_ms) {
     const size_t count = assignment->change.count;
-    if (now_ms < assignment->retry_at_ms) return;
+    if (now_ms < assignment->retry.until_ms) return;
     if (count > 0 && !stop_is_asked(assignment->options.stop) && !give(assignment)) {
-        assignment->retry_ms = clamp(assignment->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
-        assignment->retry_at_ms = clock_ms() + assignment->retry_ms;
+        backoff_grow(&assignment->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
         return;
     }
     log_info("Partitions assigned", log_uint("count", count));

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "base/clamp.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/fence.h"
 #include "base/log.h"
@@ -26,7 +26,7 @@ struct preflight {
     enum { REDIS, INPUT, OUTPUT, REJECTED, REDIS_AGAIN, PASSED } stage;
     bool is_created;        /* the output topic of this stage: only its visibility is awaited */
     int64_t redis_until_ms; /* deadline of the stage; 0: not begun */
-    int64_t retry_ms, retry_at_ms;
+    struct backoff retry;
 };
 
 struct preflight *preflight_create(const struct config *config, struct redis_store *store,
@@ -48,13 +48,13 @@ void preflight_destroy(struct preflight **preflight) {
 static enum preflight_verdict next_stage(struct preflight *preflight) {
     preflight->stage++;
     preflight->is_created = false;
-    preflight->redis_until_ms = preflight->retry_ms = preflight->retry_at_ms = 0;
+    preflight->redis_until_ms = 0;
+    backoff_end(&preflight->retry);
     return preflight->stage == PASSED ? PREFLIGHT_PASSED : PREFLIGHT_WAITS;
 }
 
 static enum preflight_verdict try_again(struct preflight *preflight) {
-    preflight->retry_ms = clamp(preflight->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
-    preflight->retry_at_ms = clock_ms() + preflight->retry_ms;
+    backoff_grow(&preflight->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
     return PREFLIGHT_WAITS;
 }
 
@@ -134,7 +134,7 @@ static enum preflight_verdict ensure_output(struct preflight *preflight, const c
         kafka_topics_look(preflight->probe, topic, KAFKA_CALL_MS, &facts, error);
     if (verdict == TOPICS_OK && facts.exists) return next_stage(preflight);
     if (verdict == TOPICS_OK && preflight->is_created) {
-        preflight->retry_at_ms = clock_ms() + VISIBLE_MS;
+        preflight->retry.until_ms = clock_ms() + VISIBLE_MS;
         return PREFLIGHT_WAITS;
     }
     const int partition_count = preflight->input->partition_count;
@@ -172,7 +172,7 @@ static enum preflight_verdict take_stage(struct preflight *preflight, int64_t no
 enum preflight_verdict preflight_step(struct preflight *preflight, int64_t now_ms,
                                       int64_t *until_ms, struct error *error) {
     enum preflight_verdict verdict = PREFLIGHT_WAITS;
-    if (now_ms >= preflight->retry_at_ms) verdict = take_stage(preflight, now_ms, error);
-    *until_ms = preflight->retry_at_ms;
+    if (now_ms >= preflight->retry.until_ms) verdict = take_stage(preflight, now_ms, error);
+    *until_ms = preflight->retry.until_ms;
     return verdict;
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clamp.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/fence.h"
 #include "base/log.h"
@@ -35,8 +35,7 @@ struct checkpoint {
     size_t ready_count;
     struct store_call *calls; /* of one round trip */
     size_t call_capacity;
-    int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
-    int64_t retry_at_ms;
+    struct backoff retry;
     atomic_bool is_reachable;
     struct trouble trouble; /* why it is not */
     struct inbox inbox;
@@ -211,8 +210,8 @@ static void store_ready(struct checkpoint *checkpoint) {
         }
     }
     if (is_good) {
-        if (checkpoint->retry_ms > 0) log_info("Redis is reachable again");
-        checkpoint->retry_ms = checkpoint->retry_at_ms = 0;
+        if (checkpoint->retry.pause_ms > 0) log_info("Redis is reachable again");
+        backoff_end(&checkpoint->retry);
         trouble_clear(&checkpoint->trouble);
     } else {
         struct error what;
@@ -220,8 +219,7 @@ static void store_ready(struct checkpoint *checkpoint) {
         trouble_set(&checkpoint->trouble, clock_ms(), what.text);
         metric_add(checkpoint->options.metrics->failures, 1);
         log_warn("Checkpoint not stored: it will be repeated", log_text("reason", error.text));
-        checkpoint->retry_ms = clamp(checkpoint->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
-        checkpoint->retry_at_ms = clock_ms() + checkpoint->retry_ms;
+        backoff_grow(&checkpoint->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
     }
     atomic_store(&checkpoint->is_reachable, is_good);
 }
@@ -230,8 +228,8 @@ int64_t checkpoint_step(void *context, int64_t now_ms) {
     struct checkpoint *checkpoint = context;
     take_mail(checkpoint);
     if (checkpoint->ready_count == 0 || checkpoint->has_given_up) return CLOCK_NEVER_MS;
-    if (now_ms >= checkpoint->retry_at_ms) store_ready(checkpoint);
-    return checkpoint->ready_count > 0 ? checkpoint->retry_at_ms : CLOCK_NEVER_MS;
+    if (now_ms >= checkpoint->retry.until_ms) store_ready(checkpoint);
+    return checkpoint->ready_count > 0 ? checkpoint->retry.until_ms : CLOCK_NEVER_MS;
 }
 
 bool checkpoint_start(struct checkpoint *checkpoint) {

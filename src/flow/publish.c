@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/clamp.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -43,9 +43,8 @@ struct publish {
     enum { OPENING, READY, COMMITS, ABORTS, ASKS } state;
     bool must_replace; /* OPENING: a new producer comes first */
     bool has_given_up;
-    int tries;        /* COMMITS, ABORTS: made */
-    int64_t retry_ms; /* delay before the next attempt; 0: the last one was good */
-    int64_t retry_at_ms;
+    int tries;              /* COMMITS, ABORTS: made */
+    struct backoff retry;   /* of the same call */
     struct setback setback; /* of transactions */
     int64_t ask_at_ms;      /* ASKS: not before */
     int fenced_count;       /* times that another producer took the transactional id */
@@ -112,7 +111,7 @@ bool publish_is_ready(struct publish *publish, struct text *why) {
 static void go_to(struct publish *publish, int state) {
     publish->state = state;
     publish->tries = 0;
-    publish->retry_ms = publish->retry_at_ms = 0;
+    backoff_end(&publish->retry);
     if (state != COMMITS) atomic_store(&publish->is_ready, state == READY);
 }
 
@@ -120,8 +119,7 @@ static void go_to(struct publish *publish, int state) {
 static void try_again(struct publish *publish, const struct error *why) {
     log_warn("Waiting for Kafka", log_text("reason", why->text));
     publish->tries++;
-    publish->retry_ms = clamp(publish->retry_ms * 2, RETRY_MS_MIN, RETRY_MS_MAX);
-    publish->retry_at_ms = clock_ms() + publish->retry_ms;
+    backoff_grow(&publish->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
 }
 
 static void give_up(struct publish *publish, const char *why) {
@@ -207,7 +205,7 @@ static void open_sink(struct publish *publish) {
 static void ask_group(struct publish *publish) {
     struct error error;
     if (clock_ms() < publish->ask_at_ms) {
-        publish->retry_at_ms = publish->ask_at_ms;
+        publish->retry.until_ms = publish->ask_at_ms;
         return;
     }
     struct kafka_committed *members = publish->shares.members;
@@ -287,7 +285,7 @@ static bool count_partitions(struct publish *publish) {
         try_again(publish, &error);
         return false;
     }
-    publish->retry_ms = 0;
+    backoff_end(&publish->retry);
     return true;
 }
 
@@ -381,7 +379,7 @@ static bool take_batch(struct publish *publish, int64_t now_ms) {
 }
 
 static void serve(struct publish *publish, int64_t now_ms) {
-    while (publish->state == READY && publish->retry_at_ms <= now_ms && !publish->has_given_up) {
+    while (publish->state == READY && publish->retry.until_ms <= now_ms && !publish->has_given_up) {
         if (is_commit_due(publish))
             go_to(publish, COMMITS);
         else if (!take_batch(publish, now_ms) || publish->record != NULL)
@@ -393,7 +391,7 @@ int64_t publish_step(void *context, int64_t now_ms) {
     struct publish *publish = context;
     kafka_sink_serve(publish->options.sink);
     if (publish->has_given_up) return CLOCK_NEVER_MS;
-    if (publish->retry_at_ms > now_ms) return publish->retry_at_ms;
+    if (publish->retry.until_ms > now_ms) return publish->retry.until_ms;
     switch (publish->state) {
     case OPENING:
         open_sink(publish);
@@ -415,7 +413,7 @@ int64_t publish_step(void *context, int64_t now_ms) {
         ask_group(publish);
         break;
     }
-    return publish->retry_at_ms; /* at once in a new state: batches may have come meanwhile */
+    return publish->retry.until_ms; /* at once in a new state: batches may have come meanwhile */
 }
 
 bool publish_start(struct publish *publish) {

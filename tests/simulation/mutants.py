@@ -114,8 +114,8 @@ MUTANTS = {
         "            kafka_sink_make_room(publish->options.sink, ROOM_MS);\n            return;",
         "            publish->record = batch_next(publish->batch, publish->record);")),
     "batches_wait_for_a_tick_after_a_commit": ("flow/publish.c", (
-        "    return publish->retry_at_ms;",
-        "    return publish->state == READY ? CLOCK_NEVER_MS : publish->retry_at_ms;")),
+        "    return publish->retry.until_ms;",
+        "    return publish->state == READY ? CLOCK_NEVER_MS : publish->retry.until_ms;")),
     "what_fails_is_tried_at_once": ("flow/publish.c", (
         "    if (clock_ms() < publish->ask_at_ms) {", "    if (false) {")),
     "the_wait_after_a_failure_does_not_grow": ("flow/setback.c", (
