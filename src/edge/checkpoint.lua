@@ -278,11 +278,18 @@ end
 -- A right that is missing between two writes would leave half of them. A read without its right
 -- ends the script before that, so those rights are looked at only at start, by a call that adds
 -- nothing. Which keys the user may touch Redis has looked at already.
+-- What follows the key: Redis 8 rejects a question with too few arguments or too many.
+local examples = {
+    hget = {'f'}, hmget = {'f'}, hset = {'f', 'v'}, hincrby = {'f', '1'}, zrange = {'0', '-1'},
+    zscore = {'m'}, zincrby = {'1', 'm'}, zadd = {'1', 'm'}, zrem = {'m'},
+    zremrangebyscore = {'-inf', '1'}, expire = {'1'}, xadd = {'*', 'f', 'v'},
+}
 for _, s in ipairs(redis.acl_check_cmd and sections or {}) do
     for _, list in ipairs({s.kind.writes, base == 'unknown' and s.kind.reads or nil}) do
         for _, command in ipairs(list) do
-            local word = command == 'xinfo' and 'stream' or KEYS[s.key]
-            if not redis.acl_check_cmd(command, word, KEYS[s.key]) then
+            local words = {command, KEYS[s.key], unpack(examples[command] or {})}
+            if command == 'xinfo' then words = {command, 'stream', KEYS[s.key]} end
+            if not redis.acl_check_cmd(unpack(words)) then
                 return {'denied', command}
             end
         end
