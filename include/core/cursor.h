@@ -79,16 +79,20 @@ struct cursor_policy {
 /* What cursor_resume found; the caller logs it. */
 struct cursor_finding {
     enum cursor_resumed {
-        CURSOR_RESUMED,  /* both watermarks lie in the log */
-        CURSOR_BEGUN,    /* neither existed: begun by policy.start */
-        CURSOR_REBUILDS, /* absent in Redis alone: counted again from the earliest record held */
-        CURSOR_ADOPTS,   /* absent in Kafka alone: publishes from the counted watermark */
-        CURSOR_GAP,      /* a watermark lies outside the log: what it wants is gone */
-        CURSOR_WAITS,    /* absent in Kafka and unknown in Redis: do not read until Redis answers */
+        CURSOR_RESUMED,   /* both watermarks lie in the log */
+        CURSOR_BEGUN,     /* neither existed: begun by policy.start */
+        CURSOR_REBUILDS,  /* absent in Redis alone: counted again from the earliest record held */
+        CURSOR_ADOPTS,    /* absent in Kafka alone: publishes from the counted watermark */
+        CURSOR_GAP,       /* a watermark lies below the log: what it wants was deleted */
+        CURSOR_TRUNCATED, /* a watermark lies above the log, which lost its end */
+        CURSOR_WAITS, /* absent in Kafka and unknown in Redis: do not read until Redis answers */
     } what;
-    int64_t wanted;       /* CURSOR_GAP: the offset that cannot be reached */
-    int64_t lost_records; /* CURSOR_GAP: offsets out of reach; 0 if the log ends before `wanted` */
-    bool must_stop;       /* CURSOR_GAP under CURSOR_GAP_FAIL: do not read; nothing was decided */
+    int64_t wanted;       /* CURSOR_GAP, CURSOR_TRUNCATED: the watermark that cannot be reached */
+    int64_t lost_records; /* offsets that were deleted before they were counted or published */
+    int64_t
+        cut_records; /* offsets that were counted or published, and are not in the log any more */
+    int64_t cut_at;  /* CURSOR_TRUNCATED: reading continues here; below it nothing was cut off */
+    bool must_stop;  /* both under CURSOR_GAP_FAIL: do not read; nothing was decided */
 };
 
 /* A new assignment: nothing is known, nothing is taken. `generation` must be higher than any that
@@ -109,6 +113,10 @@ struct cursor_taken {
     bool count;
     bool publish;
 } cursor_take(struct cursor *cursor, int64_t offset);
+
+/* True if a commit is due even without records: the first one of all, or one that takes the
+ * watermark back to where the log was truncated. */
+bool cursor_must_publish(const struct cursor *cursor);
 
 /* True if a checkpoint may be cut now: none is in flight and I4 holds. */
 bool cursor_can_cut(const struct cursor *cursor);

@@ -38,7 +38,7 @@ struct ingest_settings {
 extern const struct setting ingest_setting_table[];
 
 struct ingest_metrics {
-    struct metric_cell *consumed, *lost;
+    struct metric_cell *consumed, *lost, *truncated;
     struct metric *lag, *counted_lag, *rewinds;
 };
 

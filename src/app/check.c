@@ -195,8 +195,9 @@ static void mark_text(int64_t offset, char out[32]) {
 /* What is wrong with a mark in a log that has begin .. end, or NULL. */
 static const char *fault_of(int64_t mark, int64_t begin, int64_t end) {
     if (mark > end) {
-        return "the topic was truncated or re-created: choose another consumer.group.id and "
-               "redis.prefix, or go on from what is there with input.on_gap=continue";
+        return "the log lost its end, so records that were counted or published no longer exist: "
+               "keep their counts and go on with input.on_gap=continue, or, if the topic was "
+               "re-created, choose another consumer.group.id and redis.prefix";
     }
     if (mark >= 0 && mark < begin) {
         return "Kafka has deleted records that are still needed: they are lost to the counts; "

@@ -70,14 +70,27 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
     return finding;
 }
 
-/* True if the gate lies outside the log; notes the worst of it. */
-static bool is_out_of_reach(int64_t next, struct cursor_log log, struct cursor_finding *finding) {
-    if (!is_offset(next) || (next >= log.begin && next <= log.end)) return false;
-    int64_t lost = next < log.begin ? log.begin - next : 0;
-    if (finding->what != CURSOR_GAP || lost > finding->lost_records) finding->wanted = next;
-    finding->lost_records = larger(finding->lost_records, lost);
-    finding->what = CURSOR_GAP;
-    return true;
+/* Where a gate that lies outside the log goes; notes the worst of it. */
+static int64_t place_in(struct cursor_log log, const struct cursor *cursor,
+                        const struct cursor_track *track, struct cursor_finding *finding) {
+    const int64_t next = track->next;
+    if (!is_offset(next)) return next;
+    if (next > log.end) {
+        /* What was cut off below the origin had been neither counted nor published. */
+        const int64_t cut = track->stored - larger(log.end, cursor->origin);
+        if (finding->what != CURSOR_TRUNCATED || next > finding->wanted) finding->wanted = next;
+        finding->cut_records = larger(finding->cut_records, cut);
+        finding->cut_at = log.end;
+        finding->what = CURSOR_TRUNCATED;
+        return log.end;
+    }
+    if (next >= log.begin) return next;
+    if (finding->what != CURSOR_TRUNCATED) {
+        if (log.begin - next > finding->lost_records) finding->wanted = next;
+        finding->what = CURSOR_GAP;
+    }
+    finding->lost_records = larger(finding->lost_records, log.begin - next);
+    return log.begin;
 }
 
 struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
@@ -86,14 +99,16 @@ struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log
     struct cursor_finding finding = place_absent(cursor, log, policy.start);
     if (finding.what == CURSOR_WAITS) return finding;
 
-    bool is_counted_out = is_out_of_reach(cursor->counted.next, log, &finding);
-    bool is_published_out = is_out_of_reach(cursor->published.next, log, &finding);
-    if (finding.what == CURSOR_GAP && policy.on_gap == CURSOR_GAP_FAIL) {
+    const int64_t counted = place_in(log, cursor, &cursor->counted, &finding);
+    const int64_t published = place_in(log, cursor, &cursor->published, &finding);
+    if ((finding.what == CURSOR_GAP || finding.what == CURSOR_TRUNCATED) &&
+        policy.on_gap == CURSOR_GAP_FAIL) {
         finding.must_stop = true;
         return finding;
     }
-    if (is_counted_out) cursor->counted.next = log.begin;
-    if (is_published_out) cursor->published.next = log.begin;
+    cursor->counted.next = counted;
+    cursor->published.next = published;
+    if (cursor->origin > log.end) cursor->origin = log.end; /* what comes there is the group's */
 
     cursor->position = cursor->published.next;
     if (is_offset(cursor->counted.next) && cursor->counted.next < cursor->position) {
@@ -116,6 +131,12 @@ struct cursor_taken cursor_take(struct cursor *cursor, int64_t offset) {
         .count = track_take(&cursor->counted, offset),
         .publish = track_take(&cursor->published, offset),
     };
+}
+
+bool cursor_must_publish(const struct cursor *cursor) {
+    const struct cursor_track *published = &cursor->published;
+    return is_offset(published->next) &&
+           (published->stored == CURSOR_ABSENT || published->stored > published->next);
 }
 
 bool cursor_can_cut(const struct cursor *cursor) {

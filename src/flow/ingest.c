@@ -39,7 +39,7 @@ struct ingest {
     struct kafka_stream *stream;
     struct cursor cursor;
     bool is_placed;     /* the stream stands at cursor.position */
-    bool is_begin_sent; /* the first commit of a partition without one is under way */
+    bool is_begin_sent; /* the commit of cursor_must_publish is under way */
     bool has_given_up;
     struct batch *free_batches[BATCHES];
     unsigned free_count;
@@ -87,6 +87,9 @@ const struct metric_row ingest_metric_table[] = {
                         &cursor_cause_names),
     METRIC_ROW(struct ingest_metrics, lost, METRIC_COUNTER, "rollcall_records_lost_total",
                "Records that Kafka no longer held when they were needed."),
+    METRIC_ROW(struct ingest_metrics, truncated, METRIC_COUNTER, "rollcall_records_truncated_total",
+               "Records that had been counted or published and that Kafka has lost since, because "
+               "a log lost its end."),
     METRIC_END,
 };
 
@@ -144,8 +147,9 @@ static void report(struct ingest *ingest, const struct cursor_finding *finding,
         give_up(ingest, why.text);
         return;
     }
-    if (finding->what == CURSOR_GAP)
-        metric_add(ingest->options->metrics->lost, finding->lost_records);
+    metric_add(ingest->options->metrics->lost, finding->lost_records);
+    metric_add(ingest->options->metrics->truncated, finding->cut_records);
+    if (finding->what == CURSOR_TRUNCATED) ingest->is_begin_sent = false;
     ingest_finding_log(ingest->partition, &ingest->cursor, finding, log);
 }
 
@@ -159,11 +163,12 @@ static bool find_place(struct ingest *ingest, struct error *error) {
     struct cursor_finding finding =
         cursor_resume(&ingest->cursor, log, ingest->options->settings->policy);
     if (finding.what == CURSOR_WAITS) return true;
-    /* A gap is reported before the seek: another attempt would not find it again. */
-    if (finding.what == CURSOR_GAP) report(ingest, &finding, log);
+    /* What is lost is reported before the seek: another attempt would not find it again. */
+    const bool is_loss = finding.what == CURSOR_GAP || finding.what == CURSOR_TRUNCATED;
+    if (is_loss) report(ingest, &finding, log);
     if (finding.must_stop) return true;
     if (!kafka_stream_seek(ingest->stream, ingest->cursor.position, error)) return false;
-    if (finding.what != CURSOR_GAP) report(ingest, &finding, log);
+    if (!is_loss) report(ingest, &finding, log);
     ingest->is_placed = true;
     return true;
 }
@@ -318,8 +323,7 @@ static bool is_cut_due(const struct ingest *ingest, int64_t now_ms, bool is_drai
 static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draining,
                       int64_t now_ms) {
     struct cursor *cursor = &ingest->cursor;
-    if (cursor->published.stored == CURSOR_ABSENT && cursor->published.next >= 0 &&
-        !ingest->is_begin_sent) {
+    if (!ingest->is_begin_sent && cursor_must_publish(cursor)) {
         ingest->is_begin_sent = true;
         batch->has_publish = true;
     }

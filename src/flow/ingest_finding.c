@@ -5,6 +5,18 @@
 void ingest_finding_explain(const char *topic, int32_t partition,
                             const struct cursor_finding *finding, struct cursor_log log,
                             struct error *why) {
+    if (finding->what == CURSOR_TRUNCATED) {
+        error_set(
+            why,
+            "%s [%d] lost its end: Kafka holds [%lld, %lld), but offset %lld had been reached, "
+            "so %lld records that were counted or published no longer exist (an unclean leader "
+            "election, or a restored broker?): set input.on_gap=continue to keep their counts "
+            "and continue at offset %lld (or, if the topic was re-created, choose another "
+            "group.id and redis.prefix)",
+            topic, partition, (long long)log.begin, (long long)log.end, (long long)finding->wanted,
+            (long long)finding->cut_records, (long long)finding->cut_at);
+        return;
+    }
     error_set(why,
               "%s [%d] needs offset %lld, but Kafka holds [%lld, %lld): %lld records are gone; "
               "set input.on_gap=continue to continue without them, or restore them (or, if the "
@@ -21,6 +33,14 @@ void ingest_finding_log(int32_t partition, const struct cursor *cursor,
                   "(input.on_gap=continue)",
                   log_int("partition", partition), log_int("wanted_offset", finding->wanted),
                   log_int("log_begin", log.begin), log_int("log_end", log.end),
+                  log_int("lost_records", finding->lost_records));
+        break;
+    case CURSOR_TRUNCATED:
+        log_error("The log lost its end: records that were counted or published no longer exist; "
+                  "continuing where it was cut off (input.on_gap=continue)",
+                  log_int("partition", partition), log_int("reached_offset", finding->wanted),
+                  log_int("cut_at", finding->cut_at), log_int("log_begin", log.begin),
+                  log_int("log_end", log.end), log_int("truncated_records", finding->cut_records),
                   log_int("lost_records", finding->lost_records));
         break;
     case CURSOR_REBUILDS:

@@ -361,6 +361,30 @@ class Kafka(Client):
         process.kill(self._process)
         self._admin = None
 
+    def cut_log(self, topic, partition, offset):
+        """Removes the batches at and above an offset from the log of a stopped broker, as if its
+        disk had lost them. Returns the new end."""
+        folder = os.path.join(self.folder, "data", f"{topic}-{partition}")
+        end = 0
+        for path in sorted(glob.glob(os.path.join(folder, "*.log"))):
+            with open(path, "rb") as segment:
+                log = segment.read()
+            at = 0
+            while at + 27 <= len(log):
+                base, length, last_delta = struct.unpack_from(">qi11xi", log, at)
+                if base + last_delta >= offset:
+                    break
+                end = base + last_delta + 1
+                at += 12 + length
+            os.truncate(path, at)
+        for path in glob.glob(os.path.join(folder, "*")):
+            if path.endswith((".index", ".timeindex", ".txnindex", ".snapshot")):
+                os.remove(path)
+        clean = os.path.join(self.folder, "data", ".kafka_cleanshutdown")
+        if os.path.exists(clean):
+            os.remove(clean)
+        return end
+
     def lose_groups(self):
         """Deletes all group state from the disk of a stopped broker."""
         for path in glob.glob(os.path.join(self.folder, "data", "__consumer_offsets-*")):

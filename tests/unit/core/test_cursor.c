@@ -240,8 +240,86 @@ static void what_kafka_no_longer_holds_is_a_gap(void **state) {
     (void)state;
     expect_gap(10, 60, (struct cursor_log){50, 100}, 40);
     expect_gap(60, 10, (struct cursor_log){50, 100}, 40);
-    expect_gap(10, 10, (struct cursor_log){0, 5}, 0);                /* cut short, or made anew */
     expect_gap(CURSOR_ABSENT, 60, (struct cursor_log){50, 100}, 50); /* Redis lost it too */
+}
+
+static const struct cursor_policy continues = {CURSOR_START_EARLIEST, CURSOR_GAP_CONTINUE};
+
+static void a_log_that_lost_its_end_is_no_gap(void **state) {
+    (void)state;
+    struct cursor cursor = found(40, 60, 0);
+    struct cursor_finding finding = cursor_resume(&cursor, (struct cursor_log){0, 50}, earliest);
+    assert_int_equal(finding.what, CURSOR_TRUNCATED);
+    assert_true(finding.must_stop);
+    assert_int_equal(finding.wanted, 60);
+    assert_int_equal(finding.cut_records, 10);
+    assert_int_equal(finding.cut_at, 50);
+    assert_int_equal(finding.lost_records, 0);
+    assert_int_equal(cursor.published.next, 60); /* nothing was decided */
+}
+
+static void reading_continues_where_the_log_was_cut_off(void **state) {
+    (void)state;
+    struct cursor cursor = found(60, 55, 0);
+    const struct cursor_log cut = {0, 50};
+    struct cursor_finding finding = cursor_resume(&cursor, cut, continues);
+    assert_false(finding.must_stop);
+    assert_int_equal(finding.cut_records, 10);
+    assert_int_equal(cursor.position, 50);
+    assert_true(cursor_must_publish(&cursor)); /* also if nothing ever comes */
+    struct cursor_taken taken = cursor_take(&cursor, 50);
+    assert_true(taken.count && taken.publish);
+    struct cursor_cut checkpoint = cursor_cut(&cursor);
+    assert_int_equal(checkpoint.base, 60); /* of which the counts stay */
+    assert_int_equal(checkpoint.end, 51);
+    assert_int_equal(cursor_counted(&cursor, checkpoint.generation, 51), CURSOR_GO_ON);
+    cursor_published(&cursor, 7, 51);
+    assert_false(cursor_must_publish(&cursor));
+    assert_true(cursor_is_settled(&cursor));
+    assert_int_equal(cursor_resume(&cursor, (struct cursor_log){0, 51}, continues).what,
+                     CURSOR_RESUMED);
+}
+
+static void the_watermarks_go_back_even_if_nothing_comes(void **state) {
+    (void)state;
+    struct cursor cursor = found(60, 60, 0);
+    cursor_resume(&cursor, (struct cursor_log){0, 50}, continues);
+    assert_true(cursor_has_uncounted(&cursor));
+    assert_int_equal(cursor_cut(&cursor).end, 50);
+    assert_false(cursor_is_published(&cursor));
+    assert_true(cursor_must_publish(&cursor));
+}
+
+static void only_one_side_may_have_got_so_far(void **state) {
+    (void)state;
+    struct cursor cursor = found(40, 60, 0);
+    cursor_resume(&cursor, (struct cursor_log){0, 50}, continues);
+    assert_int_equal(cursor.position, 40);
+    for (int64_t offset = 40; offset < 50; offset++)
+        assert_false(cursor_take(&cursor, offset).publish);
+    assert_true(cursor_take(&cursor, 50).publish);
+}
+
+static void a_log_may_lose_both_ends(void **state) {
+    (void)state;
+    struct cursor cursor = found(10, 60, 0);
+    struct cursor_finding finding = cursor_resume(&cursor, (struct cursor_log){20, 50}, continues);
+    assert_int_equal(finding.what, CURSOR_TRUNCATED);
+    assert_int_equal(finding.wanted, 60);
+    assert_int_equal(finding.lost_records, 10);
+    assert_int_equal(finding.cut_records, 10);
+    assert_int_equal(cursor.position, 20);
+}
+
+/* What comes into the log below the origin is the group's, and what was there before was not. */
+static void a_log_may_be_cut_off_below_the_origin(void **state) {
+    (void)state;
+    struct cursor cursor = found(CURSOR_ABSENT, 60, 55);
+    struct cursor_finding finding = cursor_resume(&cursor, (struct cursor_log){0, 50}, continues);
+    assert_int_equal(finding.cut_records, 5);
+    assert_int_equal(cursor.position, 50);
+    assert_int_equal(cursor.origin, 50);
+    assert_true(cursor_take(&cursor, 50).count);
 }
 
 static void settled_means_both_sides_hold_all_that_was_taken(void **state) {
@@ -273,6 +351,12 @@ int main(void) {
         cmocka_unit_test(a_group_that_another_owner_began_elsewhere_is_counted_from_there),
         cmocka_unit_test(unknown_in_redis_publishes_first_and_counts_when_told),
         cmocka_unit_test(what_kafka_no_longer_holds_is_a_gap),
+        cmocka_unit_test(a_log_that_lost_its_end_is_no_gap),
+        cmocka_unit_test(reading_continues_where_the_log_was_cut_off),
+        cmocka_unit_test(the_watermarks_go_back_even_if_nothing_comes),
+        cmocka_unit_test(only_one_side_may_have_got_so_far),
+        cmocka_unit_test(a_log_may_lose_both_ends),
+        cmocka_unit_test(a_log_may_be_cut_off_below_the_origin),
         cmocka_unit_test(settled_means_both_sides_hold_all_that_was_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
