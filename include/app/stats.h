@@ -7,6 +7,7 @@
 #define APP_STATS_H
 
 #include "app/assignment.h"
+#include "app/config.h"
 #include "base/metric.h"
 #include "flow/checkpoint.h"
 #include "flow/ingest.h"
@@ -19,10 +20,11 @@ struct stats {
     struct publish_metrics publish;
     struct assignment_metrics assignment;
     struct metric *queue_depth;
+    struct metric_cell *input_partitions;
 };
 
-/* Fills *stats; series whose labels are known are shown as 0 from now on. */
-void stats_create(struct stats *stats);
+/* Fills *stats; series whose labels are known are shown as 0 from now on. Borrows config. */
+void stats_create(struct stats *stats, const struct config *config);
 void stats_destroy(struct stats *stats);
 
 #endif

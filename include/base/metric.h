@@ -63,8 +63,11 @@ struct metric_row {
 /* Adds all metrics of a table, and sets the members of `module`, the struct that it is about. */
 void metrics_add_table(struct metrics *metrics, const struct metric_row table[], void *module);
 
-/* A gauge that is always 1 and informs by its labels, e.g. `version="0.1.0",librdkafka="2.15.1"`:
- * ready-made, escaped by the caller. Keeps name and help. */
+/* Adds `name="value"` to labels, escaped, behind a comma if it is not the first. */
+void metric_add_label(struct text *labels, const char *name, const char *value);
+
+/* A gauge that is always 1 and informs by its labels, made with metric_add_label. Keeps name and
+ * help. */
 void metrics_add_info(struct metrics *metrics, const char *name, const char *help,
                       const char *labels);
 

@@ -39,9 +39,10 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
                            struct topic_facts *facts);
 
 /* False with an error if the topic has another id now: it was deleted and re-created. True also if
- * Kafka gives no id, or no answer. Borrows all. */
+ * Kafka gives no id, or no answer. Sets *partition_count, unless it is NULL, to what the topic has
+ * now, if Kafka says so. Borrows all. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
-                          int timeout_ms, struct error *error);
+                          int timeout_ms, int *partition_count, struct error *error);
 
 /* Creates a topic with the broker's default replication; one that exists is fine, whatever its
  * partitions. Brokers may need a moment until all of them know it. Borrows all. */

@@ -80,7 +80,7 @@ static bool is_same_topic(const struct assignment *assignment) {
     const struct assignment_options *options = &assignment->options;
     struct error error;
     if (kafka_topics_is_same(options->source, options->ingest.topic, options->topic_id,
-                             KAFKA_CALL_MS, &error)) {
+                             KAFKA_CALL_MS, NULL, &error)) {
         return true;
     }
     stop_fail(options->stop, error.text);

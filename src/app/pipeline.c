@@ -184,7 +184,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     pipeline->config = config;
     pipeline->stop = stop;
     pipeline->seed = seed;
-    stats_create(&pipeline->stats);
+    stats_create(&pipeline->stats, config);
     aggregates_init(&pipeline->aggregates, &config->aggregate);
     budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
     rejections_init(&pipeline->rejections);
@@ -327,6 +327,7 @@ static int64_t start_step(struct pipeline *pipeline, int64_t now_ms) {
     preflight_destroy(&pipeline->preflight);
     if (verdict == PREFLIGHT_FAILED || !join(pipeline, &error))
         stop_fail(pipeline->stop, error.text);
+    metric_set(pipeline->stats.input_partitions, pipeline->input.partition_count);
     pipeline->state = FLOWS;
     pipeline->look_ms = now_ms + LOOK_MS;
     return now_ms;
@@ -336,10 +337,12 @@ static int64_t flow_step(struct pipeline *pipeline, int64_t now_ms) {
     struct error error;
     if (now_ms >= pipeline->look_ms) {
         if (!kafka_topics_is_same(pipeline->source, pipeline->config->source.topic,
-                                  pipeline->input.id, LOOK_WAIT_MS, &error) ||
+                                  pipeline->input.id, LOOK_WAIT_MS,
+                                  &pipeline->input.partition_count, &error) ||
             !kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, &error)) {
             stop_fail(pipeline->stop, error.text);
         }
+        metric_set(pipeline->stats.input_partitions, pipeline->input.partition_count);
         pipeline->look_ms = clock_ms() + LOOK_MS;
     }
     return assignment_step(pipeline->assignment, now_ms);

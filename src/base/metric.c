@@ -87,6 +87,12 @@ static void add_escaped(struct text *out, const char *string, char quote) {
     }
 }
 
+void metric_add_label(struct text *labels, const char *name, const char *value) {
+    text_format(labels, "%s%s=\"", labels->length > 0 ? "," : "", name);
+    add_escaped(labels, value, '"');
+    text_add(labels, "\"");
+}
+
 /* The link that leads to label_value, or to where it belongs. Numbers in the label are ordered by
  * value: 2 before 10. */
 static struct metric_cell **find_link(struct metric *metric, const char *label_value) {
@@ -105,11 +111,7 @@ static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell
     assert(metric->cell_count < METRIC_SERIES_MAX);
     struct metric_cell *cell = memory_create(sizeof *cell);
     struct text labels = {0};
-    if (metric->label_name != NULL) {
-        text_format(&labels, "%s=\"", metric->label_name);
-        add_escaped(&labels, label_value, '"');
-        text_add(&labels, "\"");
-    }
+    if (metric->label_name != NULL) metric_add_label(&labels, metric->label_name, label_value);
     cell->label_value = memory_text(label_value);
     cell->labels = memory_text(text_string(&labels));
     cell->next = *link;

@@ -82,6 +82,8 @@ static void take_description(rd_kafka_event_t *event, struct topic_facts *facts)
                           RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
     }
+    rd_kafka_TopicDescription_partitions(topics[0], &count);
+    facts->partition_count = (int)count;
     const rd_kafka_Uuid_t *id = rd_kafka_TopicDescription_topic_id(topics[0]);
     const char *text = id == NULL ? NULL : rd_kafka_Uuid_base64str(id);
     if (text != NULL && strcmp(text, none) != 0) snprintf(facts->id, sizeof facts->id, "%s", text);
@@ -110,11 +112,13 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
 /* Without the rights: it is asked every few seconds, and some managed services log each that is
  * denied. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
-                          int timeout_ms, struct error *error) {
+                          int timeout_ms, int *partition_count, struct error *error) {
     struct topic_facts facts = {.exists = true};
     if (*id == '\0') return true;
     describe(kafka_source_borrow(source), topic, false, timeout_ms, &facts);
     kafka_source_return(source);
+    if (partition_count != NULL && facts.partition_count > 0)
+        *partition_count = facts.partition_count;
     if (facts.id[0] == '\0' || strcmp(facts.id, id) == 0) return true;
     return error_set(error,
                      "topic %s was deleted and re-created while rollcall ran (its id was %s and is "

@@ -68,10 +68,11 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
 }
 
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
-                          int timeout_ms, struct error *error) {
+                          int timeout_ms, int *partition_count, struct error *error) {
     (void)source;
     (void)topic;
     (void)id;
+    (void)partition_count;
     kafka_call(timeout_ms, error);
     return !must_be_fixed(error);
 }

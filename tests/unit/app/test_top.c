@@ -17,7 +17,10 @@ static void a_page_of_an_instance_is_read_whole(void **state) {
     (void)state;
     struct stats stats;
     struct text page = {0};
-    stats_create(&stats);
+    static char id[] = "a \"b\"", topic[] = "t", group[] = "g";
+    static const struct config config = {.instance.id = id,
+                                         .source = {.topic = topic, .group = group}};
+    stats_create(&stats, &config);
     metric_add(stats.ingest.consumed, INT64_C(12345678901234));
     metric_add(stats.checkpoint.counted, 2);
     metric_add(stats.publish.published, 3);

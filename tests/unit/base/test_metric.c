@@ -112,8 +112,13 @@ static void help_and_labels_are_escaped(void **state) {
 
 static void info_is_1_and_tells_by_its_labels(void **state) {
     struct harness *harness = *state;
-    metrics_add_info(harness->metrics, "x_build_info", "Build.", "version=\"1\",os=\"linux\"");
-    assert_non_null(strstr(render(harness), "\nx_build_info{version=\"1\",os=\"linux\"} 1\n"));
+    struct text labels = {0};
+    metric_add_label(&labels, "version", "1");
+    metric_add_label(&labels, "os", "a \"\\\"\n");
+    metrics_add_info(harness->metrics, "x_build_info", "Build.", text_string(&labels));
+    text_release(&labels);
+    assert_non_null(
+        strstr(render(harness), "\nx_build_info{version=\"1\",os=\"a \\\"\\\\\\\"\\n\"} 1\n"));
 }
 
 static void a_histogram_counts_up_to_and_with_each_bound(void **state) {
