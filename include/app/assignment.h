@@ -6,8 +6,8 @@
  * Owns:     the ingests; one lives as long as the assignment, also while its partition is
  *           elsewhere.
  * Limits:   FENCE_PARTITIONS_MAX partitions.
- * Waits:    inside calls to Kafka and Redis that have deadlines. Between attempts, and while
- *           partitions drain, it sleeps.
+ * Waits:    inside calls to Kafka that have deadlines, a few for all partitions together; never for
+ *           Redis. Between attempts, and while partitions drain, it sleeps.
  *
  * I1  Before a revocation is answered, the partition is drained (or the deadline has passed),
  *     fenced, and its thread is no more.
@@ -19,7 +19,6 @@
 #include "base/fence.h"
 #include "base/metric.h"
 #include "base/text.h"
-#include "edge/redis_store.h"
 #include "flow/checkpoint.h"
 #include "flow/ingest.h"
 #include "flow/publish.h"
@@ -34,7 +33,6 @@ extern const struct metric_row assignment_metric_table[];
 
 struct assignment_options {
     struct kafka_source *source;
-    struct redis_store *store; /* of the main thread */
     struct publish *publish;
     struct checkpoint *checkpoint;
     struct fence *fence;

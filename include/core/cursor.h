@@ -45,7 +45,7 @@ enum cursor_cause {
     CURSOR_OVERTAKEN,   /* Redis is ahead: another owner counted on from here */
     CURSOR_ROLLED_BACK, /* Redis is behind: it came back older than it was */
     CURSOR_VANISHED,    /* Redis holds nothing for this partition any more */
-    CURSOR_FIRST_READ,  /* Redis could not be asked at assignment and now answered */
+    CURSOR_FIRST_READ,  /* Redis said for the first time since the assignment what it holds */
     CURSOR_ABORTED,     /* the transaction was aborted */
     CURSOR_CAUSE_COUNT
 };

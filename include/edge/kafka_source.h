@@ -54,20 +54,16 @@ struct kafka_committed {
 /* What the group wants. */
 enum source_event {
     SOURCE_QUIET,
-    SOURCE_GIVEN,  /* partitions are ours: take the streams, set the offsets to start at, answer */
+    SOURCE_GIVEN,  /* partitions are ours: take the streams, answer, seek in each */
     SOURCE_TAKEN,  /* partitions are to be given away: finish, close the streams, answer */
     SOURCE_LOST,   /* another owner may be at work on them already: drop what is in hand, answer */
     SOURCE_FAILED, /* only the user can fix it; the error says what */
 };
 
-/* Instead of an offset to start at: nothing is read before kafka_stream_seek. */
-enum { KAFKA_SOURCE_NOWHERE = -1 };
-
 /* One partition of an event. */
 struct kafka_assigned {
     int32_t partition;
     struct kafka_stream *stream; /* SOURCE_GIVEN: open; to take it, put NULL in its place */
-    int64_t offset;              /* SOURCE_GIVEN: KAFKA_SOURCE_NOWHERE, or what the caller sets */
 };
 
 struct source_change { /* belongs to the source; good until it is answered */
@@ -92,7 +88,7 @@ bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, st
 enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,
                                     struct error *error);
 
-/* Answers the event: given partitions are read from their offsets on (streams not taken are
+/* Answers the event: given partitions are read from kafka_stream_seek on (streams not taken are
  * closed), taken ones are given away. Requires an event that is not answered yet. */
 void kafka_source_answer(struct kafka_source *source);
 

@@ -8,6 +8,8 @@
  *           keys of one epoch, over all shards; with all other partitions what in_hand allows in
  *           batches.
  * Waits:    inside kafka_source_bounds and kafka_stream_seek alone, when it looks for its place.
+ *           Before the first time it sleeps until its first checkpoint has told it the counted
+ *           offset, a second at most; then it starts without, and only publishes until it has.
  *
  * An ingest lives as long as the pipeline and is started again when its partition comes back:
  * answers to an earlier assignment find their address, and are recognised by their generation.
@@ -69,10 +71,7 @@ struct ingest_options {
 struct ingest_start {
     struct kafka_stream *stream; /* the ingest's until ingest_stop */
     uint64_t generation;         /* higher than any before */
-    int64_t counted;             /* as for cursor_found */
     struct kafka_committed committed;
-    bool has_log; /* the bounds could be read; else the thread finds its place itself */
-    struct cursor_log log;
 };
 
 struct ingest;
@@ -82,8 +81,8 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
 /* All batches must have come home. */
 void ingest_destroy(struct ingest **ingest);
 
-/* Starts the thread. Returns the offset to read from, or KAFKA_SOURCE_NOWHERE if it is to seek. */
-int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start);
+/* Starts the thread, which finds its place by itself. Requires that the partition is assigned. */
+void ingest_start(struct ingest *ingest, const struct ingest_start *start);
 
 worker_step ingest_step;
 

@@ -2,7 +2,8 @@
  *
  *     IDLE    none is open
  *     GIVES   partitions are ours: the committed offsets are asked for until Kafka names them,
- *             then the threads start and the event is answered
+ *             then the event is answered and the threads start. Everything else a thread finds out
+ *             by itself: Redis may not answer for a minute, and there may be many partitions
  *     TAKES   partitions go: their threads drain until all is stored or the deadline has passed,
  *             then they are fenced and stopped, and the event is answered
  *
@@ -87,48 +88,32 @@ static bool is_same_topic(const struct assignment *assignment) {
     return false;
 }
 
-/* The counted offsets; without Redis they are unknown for now, and publishing can begin. */
-static void ask_redis(const struct assignment *assignment, const int32_t *partitions, size_t count,
-                      int64_t *counted) {
-    const struct assignment_options *options = &assignment->options;
-    struct error error;
-    enum store_verdict verdict = STORE_RETRY;
-    for (int i = 0; verdict == STORE_RETRY && i < 2; i++) /* an idle connection may be gone */
-        verdict = redis_store_offsets(options->store, partitions, count, counted, &error);
-    if (verdict == STORE_OK) return;
-    if (verdict == STORE_REFUSED) stop_fail(options->stop, error.text);
-    log_warn("Redis is unreachable: counting begins when it is back",
-             log_text("reason", error.text));
-    for (size_t i = 0; i < count; i++)
-        counted[i] = CURSOR_UNKNOWN;
-}
-
 static struct ingest *ingest_of(struct assignment *assignment, int32_t partition) {
     if (assignment->ingests[partition] == NULL)
         assignment->ingests[partition] = ingest_create(&assignment->options.ingest, partition);
     return assignment->ingests[partition];
 }
 
-/* Starts the threads of all items, each at the place that its watermarks and its log say. */
-static void start_all(struct assignment *assignment, const struct kafka_committed *committed,
-                      const int64_t *counted) {
+/* Answers the event and starts the threads. In this order: a thread seeks as soon as it knows
+ * where, and librdkafka seeks only in what is assigned. */
+static void start_all(struct assignment *assignment, const struct kafka_committed *committed) {
     const struct assignment_options *options = &assignment->options;
-    bool has_log = true; /* after one that cannot be had, the threads ask for theirs */
-    for (size_t i = 0; i < assignment->change.count && !stop_is_asked(options->stop); i++) {
+    const size_t count = assignment->change.count;
+    struct ingest_start *starts = memory_create(count * sizeof *starts);
+    for (size_t i = 0; i < count; i++) {
         struct kafka_assigned *item = &assignment->change.items[i];
-        struct error error;
-        struct ingest_start start = {
+        starts[i] = (struct ingest_start){
             .stream = item->stream,
             .generation = fence_raise(options->fence, item->partition),
-            .counted = counted[i],
             .committed = committed[i],
         };
-        has_log = has_log && kafka_source_bounds(options->source, item->partition, &start.log.begin,
-                                                 &start.log.end, KAFKA_CALL_MS, &error);
-        start.has_log = has_log;
-        item->offset = ingest_start(ingest_of(assignment, item->partition), &start);
-        item->stream = NULL; /* the ingest's now */
+        item->stream = NULL; /* the ingest's */
     }
+    answer(assignment);
+    for (size_t i = 0; i < count; i++)
+        ingest_start(ingest_of(assignment, starts[i].committed.partition), &starts[i]);
+    free(starts);
+    show_assigned(assignment);
 }
 
 static bool are_within_limits(const struct assignment *assignment) {
@@ -145,38 +130,32 @@ static bool are_within_limits(const struct assignment *assignment) {
 static bool give(struct assignment *assignment) {
     const size_t count = assignment->change.count;
     struct kafka_committed *committed = memory_create(count * sizeof *committed);
-    int32_t *partitions = memory_create(count * sizeof *partitions);
-    int64_t *counted = memory_create(count * sizeof *counted);
     struct error error;
-    bool is_answered = true;
     for (size_t i = 0; i < count; i++)
-        partitions[i] = committed[i].partition = assignment->change.items[i].partition;
+        committed[i].partition = assignment->change.items[i].partition;
     publish_recount(assignment->options.publish);
-    if (are_within_limits(assignment) && is_same_topic(assignment)) {
-        is_answered = kafka_source_committed(assignment->options.source, committed, count,
-                                             KAFKA_CALL_MS, &error);
-        if (is_answered) {
-            ask_redis(assignment, partitions, count, counted);
-            start_all(assignment, committed, counted);
-        } else {
-            log_warn("Waiting for Kafka", log_text("reason", error.text));
-        }
+    const bool is_answered =
+        kafka_source_committed(assignment->options.source, committed, count, KAFKA_CALL_MS, &error);
+    if (is_answered) {
+        start_all(assignment, committed);
+    } else {
+        log_warn("Waiting for Kafka", log_text("reason", error.text));
     }
     free(committed);
-    free(partitions);
-    free(counted);
     return is_answered;
 }
 
 static void give_step(struct assignment *assignment, int64_t now_ms) {
     const size_t count = assignment->change.count;
     if (now_ms < assignment->retry.until_ms) return;
-    if (count > 0 && !stop_is_asked(assignment->options.stop) && !give(assignment)) {
+    const bool is_taken = count > 0 && !stop_is_asked(assignment->options.stop) &&
+                          are_within_limits(assignment) && is_same_topic(assignment);
+    if (is_taken && !give(assignment)) {
         backoff_grow(&assignment->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
         return;
     }
+    if (!is_taken) answer(assignment);
     log_info("Partitions assigned", log_uint("count", count));
-    answer(assignment);
 }
 
 /* --- partitions go ---------------------------------------------------------------------------- */

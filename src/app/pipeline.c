@@ -51,7 +51,7 @@ struct pipeline {
 
     struct fence fence;
     struct preflight *preflight;
-    struct redis_store *start_store; /* of the main thread: checks, offsets at assignment */
+    struct redis_store *start_store; /* of the main thread: checks */
     struct redis_link *page_link;    /* of the HTTP thread: /counts */
     struct redis_store *count_store; /* of CHECKPOINT */
     struct kafka_source *source;
@@ -269,7 +269,6 @@ static void make_assignment(struct pipeline *pipeline) {
     const int64_t share_bytes = memory_bytes / clamp(pipeline->input.partition_count, 1, INT32_MAX);
     struct assignment_options options = {
         .source = pipeline->source,
-        .store = pipeline->start_store,
         .publish = pipeline->publish,
         .checkpoint = pipeline->checkpoint,
         .fence = &pipeline->fence,

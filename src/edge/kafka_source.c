@@ -66,10 +66,8 @@ static void open_event(struct kafka_source *source, enum source_event event,
     source->event = event;
     source->list = rd_kafka_topic_partition_list_copy(list);
     source->items = memory_create(((size_t)list->cnt + 1) * sizeof *source->items);
-    for (int i = 0; i < list->cnt; i++) {
+    for (int i = 0; i < list->cnt; i++)
         source->items[i].partition = list->elems[i].partition;
-        source->items[i].offset = KAFKA_SOURCE_NOWHERE;
-    }
 }
 
 static void open_given(struct kafka_source *source, const rd_kafka_topic_partition_list_t *list) {
@@ -123,22 +121,16 @@ static void check(rd_kafka_error_t *failure, const char *what) {
     rd_kafka_error_destroy(failure);
 }
 
-/* A partition to be read from nowhere is paused before it is assigned, until kafka_stream_seek. A
- * logical offset (RD_KAFKA_OFFSET_END) would not do: where a seek overtakes the request that looks
- * it up, librdkafka takes the late response for a reason to look it up again, and goes on from
- * there instead (its issue 2256; seen up to 2.15.1). */
+/* Where to read is not known yet: so a partition is paused before it is assigned, until
+ * kafka_stream_seek. A logical offset (RD_KAFKA_OFFSET_END) would not do: where a seek overtakes
+ * the request that looks it up, librdkafka takes the late response for a reason to look it up
+ * again, and goes on from there instead (its issue 2256; seen up to 2.15.1). */
 static void answer_given(struct kafka_source *source) {
-    rd_kafka_topic_partition_list_t *paused = rd_kafka_topic_partition_list_new(0);
     for (int i = 0; i < source->list->cnt; i++) {
-        struct kafka_assigned *item = &source->items[i];
-        kafka_stream_close(&item->stream);
-        source->list->elems[i].offset = item->offset;
-        if (item->offset != KAFKA_SOURCE_NOWHERE) continue;
+        kafka_stream_close(&source->items[i].stream);
         source->list->elems[i].offset = 0;
-        rd_kafka_topic_partition_list_add(paused, source->topic, item->partition);
     }
-    rd_kafka_pause_partitions(source->client->handle, paused);
-    rd_kafka_topic_partition_list_destroy(paused);
+    rd_kafka_pause_partitions(source->client->handle, source->list);
     check(rd_kafka_incremental_assign(source->client->handle, source->list),
           "Kafka rejected the assignment");
     source->assigned_ms = clock_ms();

@@ -1,6 +1,7 @@
 /* A step does four things: take in what became of earlier batches, find the place to read (after an
  * assignment or a rewind), read into a free batch, and pass it on with the mark that is due. Only
- * this worker touches the cursor; what others have to report comes as notices. */
+ * this worker touches the cursor; what others have to report comes as notices: also the counted
+ * offset, with the answer to an assignment's first checkpoint, for which reading waits a moment. */
 #include "flow/ingest.h"
 
 #include <assert.h>
@@ -15,8 +16,9 @@
 
 enum {
     BATCHES = 4,
-    TICK_MS = 200,    /* longest sleep */
-    VERIFY_MS = 3000, /* an idle partition asks whether Redis still knows it */
+    TICK_MS = 200,          /* longest sleep */
+    VERIFY_MS = 3000,       /* an idle partition asks whether Redis still knows it */
+    FIRST_ANSWER_MS = 1000, /* after an assignment, that reading waits for Redis at most */
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
     LAG_MS = 200,
@@ -48,6 +50,7 @@ struct ingest {
     struct rejections_noted noted;
     struct budget_waiter hand_waiter;
     struct metric_cell *lag, *counted_lag; /* NULL until there is something to show */
+    int64_t first_answer_ms;               /* until when Redis may still say where to begin */
     int64_t place_after_ms, next_cut_ms, next_verify_ms, next_lag_ms;
 
     /* shared; written by the pipeline, read by the worker */
@@ -173,9 +176,15 @@ static bool find_place(struct ingest *ingest, struct error *error) {
     return true;
 }
 
+static bool has_read(const struct ingest *ingest) {
+    return ingest->cursor.position != CURSOR_ABSENT;
+}
+
 static void look_for_place(struct ingest *ingest, int64_t now_ms) {
     struct error error;
+    const bool waits = !has_read(ingest) && ingest->cursor.counted.stored == CURSOR_UNKNOWN;
     if (ingest->has_given_up || now_ms < ingest->place_after_ms) return;
+    if (waits && now_ms < ingest->first_answer_ms) return;
     ingest->place_after_ms = now_ms + PLACE_RETRY_MS;
     if (find_place(ingest, &error)) return;
     log_warn("Waiting for Kafka", log_int("partition", ingest->partition),
@@ -185,12 +194,13 @@ static void look_for_place(struct ingest *ingest, int64_t now_ms) {
 static void rewind_to_stored(struct ingest *ingest) {
     const struct cursor *cursor = &ingest->cursor;
     const char *cause = cursor_cause_name(cursor->cause);
+    ingest->is_placed = false;
+    ingest->place_after_ms = 0;
+    if (!has_read(ingest)) return;
     metric_add(metric_cell(ingest->options->metrics->rewinds, cause), 1);
     log_warn("Reading again", log_int("partition", ingest->partition), log_text("cause", cause),
              log_int("counted", cursor->counted.stored),
              log_int("published", cursor->published.stored));
-    ingest->is_placed = false;
-    ingest->place_after_ms = 0;
 }
 
 static void take_notice(struct ingest *ingest, const struct notice *notice) {
@@ -392,34 +402,25 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     return has_mail && !can_mail_wait ? now_ms : sleep_until_ms(ingest, now_ms);
 }
 
-int64_t ingest_start(struct ingest *ingest, const struct ingest_start *start) {
+void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     assert(!ingest->is_running);
     take_mail(ingest); /* answers to an earlier assignment */
     ingest->stream = start->stream;
     ingest->is_placed = ingest->is_begin_sent = ingest->has_given_up = false;
     ingest->place_after_ms = ingest->next_cut_ms = ingest->next_lag_ms = 0;
+    ingest->first_answer_ms = clock_ms() + FIRST_ANSWER_MS;
     ingest->next_verify_ms = clock_ms() + VERIFY_MS;
     atomic_store(&ingest->is_draining, false);
     atomic_store(&ingest->is_published, false);
     atomic_store(&ingest->is_settled, false);
     cursor_init(&ingest->cursor, start->generation);
-    cursor_found(&ingest->cursor, start->counted, start->committed.offset, start->committed.origin);
-
-    int64_t position = KAFKA_SOURCE_NOWHERE;
-    if (start->has_log) {
-        struct cursor_finding finding =
-            cursor_resume(&ingest->cursor, start->log, ingest->options->settings->policy);
-        report(ingest, &finding, start->log);
-        ingest->is_placed = !finding.must_stop && finding.what != CURSOR_WAITS;
-        if (ingest->is_placed) position = ingest->cursor.position;
-    }
+    cursor_found(&ingest->cursor, CURSOR_UNKNOWN, start->committed.offset, start->committed.origin);
     kafka_stream_watch(ingest->stream, &ingest->worker.alarm);
     atomic_store(&ingest->is_running, worker_start(&ingest->worker));
     if (!ingest->is_running) {
         kafka_stream_close(&ingest->stream); /* ingest_stop is only for what runs */
         give_up(ingest, "a thread cannot be made for a partition");
     }
-    return position;
 }
 
 void ingest_drain(struct ingest *ingest) {

@@ -62,4 +62,7 @@ void ingest_finding_log(int32_t partition, const struct cursor *cursor,
     case CURSOR_WAITS:
         break;
     }
+    if (cursor->counted.stored == CURSOR_UNKNOWN && finding->what != CURSOR_WAITS)
+        log_warn("Redis has not answered yet: publishing goes on, and counting begins when it does",
+                 log_int("partition", partition));
 }

@@ -16,7 +16,7 @@
 struct kafka_stream {
     struct kafka_source *source;
     int partition;
-    int64_t position; /* what is read next; KAFKA_SOURCE_NOWHERE: nothing is */
+    int64_t position; /* what is read next; -1: nothing is */
     int64_t fetched;  /* up to here records are at hand */
     bool is_open;
     bool is_stranded; /* the log no longer has its position */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "broker.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
@@ -230,24 +231,6 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     return trip(error) ? STORE_OK : STORE_RETRY;
 }
 
-enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t *partitions,
-                                       size_t count, int64_t *offsets, struct error *error) {
-    (void)store;
-    current->has_failed_offsets = true;
-    if (!trip(error)) {
-        happens(EVENT_REDIS_AWAY_AT_ASSIGNMENT);
-        return STORE_RETRY;
-    }
-    if (must_be_fixed(error)) return STORE_REFUSED;
-    for (size_t i = 0; i < count; i++) {
-        offsets[i] = redis.partitions[partitions[i]].offset;
-        trace("reads counted p%d: %lld", partitions[i], (long long)offsets[i]);
-    }
-    if (!trip(error)) return STORE_RETRY;
-    current->has_failed_offsets = false;
-    return STORE_OK;
-}
-
 static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
@@ -268,6 +251,10 @@ static void give_up(struct store_call *call, enum store_verdict verdict, const c
                     enum store_verdict *worst, struct error *error) {
     call->verdict = verdict;
     world.is_drain_aborted |= world.stage >= STAGE_BUSY;
+    if (call->base == CURSOR_UNKNOWN) {
+        happens(EVENT_REDIS_AWAY_AT_ASSIGNMENT);
+        if (broker.committed[call->partition].offset < 0) happens(EVENT_WAITS);
+    }
     if (verdict > *worst) error_set(error, "%s", why);
     if (verdict > *worst) *worst = verdict;
 }

@@ -230,13 +230,11 @@ static void list(struct kafka_source *source, unsigned partitions, bool is_given
         struct kafka_stream *stream = &source->streams[p];
         if (is_given) {
             if (stream->is_open) broken("p%d is given, and its stream is still open", p);
-            *stream = (struct kafka_stream){source, p, KAFKA_SOURCE_NOWHERE, KAFKA_SOURCE_NOWHERE,
-                                            .is_open = true};
+            *stream = (struct kafka_stream){source, p, -1, -1, .is_open = true};
         }
         source->items[source->item_count++] = (struct kafka_assigned){
             .partition = p,
             .stream = is_given ? stream : NULL,
-            .offset = KAFKA_SOURCE_NOWHERE,
         };
     }
 }
@@ -280,15 +278,7 @@ static void take_streams(struct kafka_source *source) {
         struct kafka_stream *stream = &source->streams[item->partition];
         source->held |= 1U << item->partition;
         stream->is_assigned = true;
-        if (item->stream != NULL) {
-            stream->is_open = false;
-            continue;
-        }
-        stream->position = stream->fetched = item->offset;
-        if (item->offset == KAFKA_SOURCE_NOWHERE && source->process->has_failed_offsets &&
-            broker.committed[item->partition].offset < 0) {
-            happens(EVENT_WAITS);
-        }
+        if (item->stream != NULL) stream->is_open = false;
     }
 }
 

@@ -65,11 +65,9 @@ kafka_stream_read(struct kafka_stream *stream,
 bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error) {
     const int64_t deadline_us = world.now_us + SEEK_TIMEOUT_US;
     call_lets_others();
-    if (current->is_killed || stream->is_stranded || fails(40) ||
-        (!stream->is_assigned && !call_waits(NULL, NULL, world.now_us + 100 * MS_US) &&
-         !stream->is_assigned)) {
+    if (!stream->is_assigned) broken("p%d is sought in before it is assigned", stream->partition);
+    if (current->is_killed || stream->is_stranded || fails(40))
         return error_set(error, "cannot seek p%d", stream->partition);
-    }
     if (world.now_us > deadline_us) return error_set(error, "cannot seek p%d", stream->partition);
     trace("seeks p%d to %lld", stream->partition, (long long)offset);
     stream->position = stream->fetched = offset;

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-SCHEDULES = 40000
+SCHEDULES = 100000
 TIMEOUT_S = 120
 
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src")

@@ -62,7 +62,6 @@ struct process {
     int untaken_count;               /* transactions that an output did not take, in a row */
     int64_t untaken_us;              /* when the first of them failed */
     bool has_failed_store;           /* the last checkpoint */
-    bool has_failed_offsets;         /* Redis could not be asked at the last assignment */
 };
 
 extern struct process processes[PROCESSES];
