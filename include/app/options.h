@@ -24,12 +24,13 @@ enum { OPTIONS_OVERRIDES_MAX = 256, OPTIONS_OWN_BYTES = 128, OPTIONS_NAMES_MAX =
 
 /* One option of a command, or of all commands. */
 struct option_row {
-    char letter;          /* 0: it has a long name alone */
-    const char *name;     /* NULL: it has a letter alone; without either the table ends */
-    const char *argument; /* what help calls its value; NULL: it takes none */
-    const char *help;     /* a line feed begins another line */
+    char letter;      /* 0: it has a long name alone */
+    const char *name; /* NULL: it has a letter alone; without either the table ends */
+    const char
+        *argument;    /* what help calls its value; NULL: it takes none, and its member is a bool */
+    const char *help; /* a line feed begins another line */
 
-    /* Of a command's own options, which all take a value: */
+    /* Of a command's own options: */
     const char *fallback; /* the default */
     int64_t min, max;
     /* Parses the text into the member. NULL: an int64_t from min to max. */
@@ -45,6 +46,8 @@ struct option_row {
     }
 #define OPTION_NUMBER(type_, member_, name_, argument_, min_, max_, fallback_, help_)              \
     OPTION_OTHER(type_, member_, name_, argument_, min_, max_, NULL, fallback_, help_)
+#define OPTION_FLAG(type_, member_, name_, help_)                                                  \
+    { .name = (name_), .help = (help_), .offset = offsetof(type_, member_) }
 #define OPTION_END                                                                                 \
     { .name = NULL }
 

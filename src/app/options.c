@@ -45,7 +45,8 @@ static void prepare(struct line *line) {
             const int i = find_long(line, row->name);
             assert(i < OPTIONS_NAMES_MAX);
             if (i == line->own_count) line->own_count++;
-            line->longs[i] = (struct option){row->name, required_argument, NULL, FIRST_LONG + i};
+            const int argument = row->argument == NULL ? no_argument : required_argument;
+            line->longs[i] = (struct option){row->name, argument, NULL, FIRST_LONG + i};
         }
     }
     struct option *next = &line->longs[line->own_count];
@@ -127,6 +128,10 @@ static bool parse_own(const struct line *line, struct options *options, struct e
         void *member = options->own + row->offset;
         struct error why;
         assert(row->offset + sizeof(int64_t) <= sizeof options->own);
+        if (row->argument == NULL) {
+            *(bool *)member = text != NULL;
+            continue;
+        }
         if (text == NULL) text = row->fallback;
         const bool is_right = row->parse != NULL
                                   ? row->parse(row, text, member, &why)
@@ -188,7 +193,7 @@ enum options_verdict options_parse(int argc, char **argv, const struct command *
             error_set(error, "-X is given more than %d times", OPTIONS_OVERRIDES_MAX);
             return OPTIONS_WRONG;
         }
-        if (found >= FIRST_LONG) line.texts[found - FIRST_LONG] = optarg;
+        if (found >= FIRST_LONG) line.texts[found - FIRST_LONG] = optarg != NULL ? optarg : "";
         if (found == 'X') options->overrides[options->override_count++] = optarg;
         if (found == 'c') options->config_path = optarg;
         is_help = is_help || found == 'h';

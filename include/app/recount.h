@@ -1,0 +1,71 @@
+/* recount: counts the records of the input once more, from where the group began.
+ *
+ * Place:    under audit and rebuild. Judges and counts as INGEST does, with one thread, beside
+ *           running instances: it joins no group, commits nothing and publishes nothing.
+ * Threads:  the main thread.
+ * Owns:     its Kafka clients, ranges and deltas. Keeps the config and the table of aggregates.
+ * Waits:    create: KAFKA_WAIT_MS for each of a few answers; step: its timeout.
+ */
+#ifndef APP_RECOUNT_H
+#define APP_RECOUNT_H
+
+#include "app/config.h"
+#include "core/aggregate.h"
+#include "core/delta.h"
+#include "edge/kafka_reader.h"
+
+struct recount_partition {
+    int64_t log_begin, log_end;
+    int64_t origin;      /* where the group began; the log's begin where that is not known */
+    struct delta *delta; /* what was counted and not yet taken; all partitions may share one */
+};
+
+struct recount {
+    const struct config *config;
+    const struct aggregates *aggregates;
+    int partition_count;
+    char topic_id[40];                    /* "" if not known */
+    struct recount_partition *partitions; /* partition_count of them */
+    struct kafka_range *ranges;           /* the same, to be set before recount_begin */
+    int64_t record_count;                 /* read so far */
+
+    /* Called for each record that was counted, unless it is NULL. */
+    void (*seen)(void *context, const struct login *login, int64_t timestamp_ms);
+    void *context;
+
+    /* its own */
+    struct kafka_source *source;
+    struct kafka_reader *reader;
+    struct login_judge *judge;
+    struct batch **batches;
+    bool is_joint;
+    uint64_t seed;
+    int64_t progress_ms;
+};
+
+/* Looks at the topic, the group's committed offsets and the log's bounds. is_joint: all partitions
+ * share one delta. Ranges are set to [origin, end of the log). NULL with an error. */
+struct recount *recount_create(const struct config *config, const struct aggregates *aggregates,
+                               uint64_t seed, bool is_joint, struct error *error);
+/* Takes *recount, which may be NULL, and nulls it. */
+void recount_destroy(struct recount **recount);
+
+/* Records of the ranges that Kafka has deleted. */
+int64_t recount_missing(const struct recount *recount);
+
+/* Begins to read the ranges. */
+bool recount_begin(struct recount *recount, struct error *error);
+
+/* Reads and counts what is at hand, or waits for it. False with an error if a range cannot be read,
+ * or if Kafka has given nothing for a minute although a range is not at its end. */
+bool recount_step(struct recount *recount, int timeout_ms, struct error *error);
+
+/* Whether every range is read to its end, or to that of the log. */
+bool recount_is_at_end(const struct recount *recount);
+
+/* Takes what a partition's records (or all, if joint) were counted into; empties it. */
+static inline void recount_forget(struct recount_partition *partition) {
+    delta_clear(partition->delta);
+}
+
+#endif

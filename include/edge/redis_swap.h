@@ -1,0 +1,46 @@
+/* redis_swap: puts a rebuilt set of counts in the place of the live one.
+ *
+ * Place:    under `rollcall rebuild`, beside redis_store.
+ * Threads:  the link's owner.
+ * Limits:   as many keys as a rebuild makes: a few for each aggregate, and one for each day.
+ * Waits:    as redis_link does; for finding the keys, once for each SCAN_COUNT keys of the database.
+ *
+ * With P the prefix, rebuilt counts are under P:rebuild, and the counts that they replace go to
+ * P:before.
+ */
+#ifndef EDGE_REDIS_SWAP_H
+#define EDGE_REDIS_SWAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/aggregate.h"
+#include "edge/redis_link.h"
+#include "edge/redis_store.h"
+
+#define REDIS_SWAP_REBUILT "rebuild"
+#define REDIS_SWAP_BEFORE "before"
+
+enum swap_verdict {
+    SWAP_DONE,
+    SWAP_LATER,   /* the rebuilt counts are behind the live ones, or days came meanwhile */
+    SWAP_RETRY,   /* Redis is unreachable or busy: the same again, later */
+    SWAP_REFUSED, /* only the user can fix it; the error describes how */
+};
+
+/* Swaps in one step of Redis, or does nothing; if must_be_as_far, only where each partition's
+ * rebuilt offset is not below the live one. Borrows all. */
+enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
+                                 const struct aggregates *aggregates, bool must_be_as_far,
+                                 struct error *error);
+
+/* How many keys are under prefix:part. STORE_RETRY, STORE_REFUSED with an error. */
+enum store_verdict redis_swap_count(struct redis_link *link, const char *prefix, const char *part,
+                                    size_t *count, struct error *error);
+
+/* Deletes the keys under prefix:part, and counts them. */
+enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, const char *part,
+                                     size_t *count, struct error *error);
+
+#endif

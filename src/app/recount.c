@@ -1,0 +1,160 @@
+#include "app/recount.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "edge/kafka_topics.h"
+#include "flow/batch.h"
+
+enum {
+    KAFKA_WAIT_MS = 10000, /* for each answer */
+    SILENCE_MS = 60000,
+    QUEUE_BYTES_MIN = 4 * 1024 * 1024,
+    QUEUE_SHARE = 4, /* of instance.memory_mb */
+};
+
+static struct kafka_source_options source_options(const struct config *config) {
+    const size_t memory = (size_t)config->instance.memory_mb * 1024 * 1024 / QUEUE_SHARE;
+    return (struct kafka_source_options){
+        .settings = &config->source,
+        .kafka = &config->kafka,
+        .consumer = &config->consumer,
+        .queue_bytes = memory < QUEUE_BYTES_MIN ? QUEUE_BYTES_MIN : memory,
+        .partition_count = 1,
+    };
+}
+
+static bool look_at_topic(struct recount *recount, struct error *error) {
+    struct topic_facts facts = {0};
+    const char *topic = recount->config->source.topic;
+    if (kafka_topics_look(recount->source, topic, KAFKA_WAIT_MS, &facts, error) != TOPICS_OK)
+        return false;
+    if (!facts.exists) return error_set(error, "there is no topic %s: correct input.topic", topic);
+    kafka_topics_describe(recount->source, topic, KAFKA_WAIT_MS, &facts);
+    memcpy(recount->topic_id, facts.id, sizeof recount->topic_id);
+    recount->partition_count = facts.partition_count;
+    return true;
+}
+
+static bool look_at_partitions(struct recount *recount, struct error *error) {
+    const size_t count = (size_t)recount->partition_count;
+    struct kafka_committed *committed = memory_create(count * sizeof *committed);
+    for (size_t i = 0; i < count; i++)
+        committed[i].partition = (int32_t)i;
+    bool is_known = kafka_source_committed(recount->source, committed, count, KAFKA_WAIT_MS, error);
+    for (size_t i = 0; is_known && i < count; i++) {
+        struct recount_partition *partition = &recount->partitions[i];
+        is_known = kafka_source_bounds(recount->source, (int32_t)i, &partition->log_begin,
+                                       &partition->log_end, KAFKA_WAIT_MS, error);
+        const bool has_origin = committed[i].offset >= 0 && committed[i].origin >= 0;
+        partition->origin = has_origin ? committed[i].origin : partition->log_begin;
+        recount->ranges[i] = (struct kafka_range){
+            .partition = (int32_t)i, .begin = partition->origin, .end = partition->log_end};
+    }
+    free(committed);
+    return is_known;
+}
+
+static struct login_judge *create_judge(const struct config *config) {
+    struct login_rules rules = {.dimension_count = (size_t)config->aggregate.dimensions.count,
+                                .max_future_s = config->login.max_future_s};
+    for (size_t d = 0; d < rules.dimension_count; d++)
+        rules.dimensions[d] = config->aggregate.dimensions.items[d];
+    return login_judge_create(&rules);
+}
+
+static void create_batches(struct recount *recount) {
+    const size_t count = (size_t)recount->partition_count;
+    recount->partitions = memory_create((count + 1) * sizeof *recount->partitions);
+    recount->ranges = memory_create((count + 1) * sizeof *recount->ranges);
+    recount->batches = memory_create((count + 1) * sizeof(struct batch *));
+    for (size_t i = 0; i < count; i++) {
+        recount->batches[i] = recount->is_joint && i > 0
+                                  ? recount->batches[0]
+                                  : batch_create((int32_t)i, 1, 0, NULL, NULL);
+        recount->partitions[i].delta = &recount->batches[i]->parts[0].delta;
+    }
+}
+
+struct recount *recount_create(const struct config *config, const struct aggregates *aggregates,
+                               uint64_t seed, bool is_joint, struct error *error) {
+    const struct kafka_source_options options = source_options(config);
+    struct recount *recount = memory_create(sizeof *recount);
+    recount->config = config;
+    recount->aggregates = aggregates;
+    recount->seed = seed;
+    recount->is_joint = is_joint;
+    recount->judge = create_judge(config);
+    recount->source = kafka_source_create(&options, error);
+    bool is_right = recount->source != NULL && look_at_topic(recount, error);
+    if (is_right) {
+        create_batches(recount);
+        is_right = look_at_partitions(recount, error);
+    }
+    if (!is_right) recount_destroy(&recount);
+    return recount;
+}
+
+void recount_destroy(struct recount **recount) {
+    struct recount *own = *recount;
+    if (own == NULL) return;
+    kafka_reader_destroy(&own->reader);
+    kafka_source_destroy(&own->source);
+    login_judge_destroy(&own->judge);
+    for (int i = 0; own->batches != NULL && i < (own->is_joint ? 1 : own->partition_count); i++)
+        batch_destroy(&own->batches[i]);
+    free(own->batches);
+    free(own->ranges);
+    free(own->partitions);
+    free(own);
+    *recount = NULL;
+}
+
+int64_t recount_missing(const struct recount *recount) {
+    int64_t missing = 0;
+    for (int i = 0; i < recount->partition_count; i++) {
+        const struct kafka_range *range = &recount->ranges[i];
+        const int64_t begin = recount->partitions[i].log_begin;
+        const int64_t gone = begin < range->end ? begin : range->end;
+        if (gone > range->begin) missing += gone - range->begin;
+    }
+    return missing;
+}
+
+bool recount_begin(struct recount *recount, struct error *error) {
+    const struct kafka_source_options options = source_options(recount->config);
+    recount->progress_ms = clock_ms();
+    recount->reader =
+        kafka_reader_create(&options, recount->ranges, (size_t)recount->partition_count, error);
+    return recount->reader != NULL;
+}
+
+static void take(void *context, struct kafka_range *range, const struct kafka_record *record) {
+    struct recount *recount = context;
+    struct login login;
+    login_judge_record(recount->judge, record->value.bytes, record->value.length,
+                       record->timestamp_ms, &login);
+    batch_count(recount->batches[range->partition], recount->seed, recount->aggregates, &login);
+    recount->record_count++;
+    if (recount->seen != NULL) recount->seen(recount->context, &login, record->timestamp_ms);
+}
+
+bool recount_step(struct recount *recount, int timeout_ms, struct error *error) {
+    const enum reader_verdict verdict =
+        kafka_reader_read(recount->reader, timeout_ms, take, recount, error);
+    if (verdict == READER_FAILED) return false;
+    const int64_t now_ms = clock_ms();
+    if (verdict == READER_RECORDS || recount_is_at_end(recount)) recount->progress_ms = now_ms;
+    return now_ms < recount->progress_ms + SILENCE_MS ||
+           error_set(error, "Kafka has given no record of %s for %d s: see that its brokers run",
+                     recount->config->source.topic, SILENCE_MS / 1000);
+}
+
+bool recount_is_at_end(const struct recount *recount) {
+    for (int i = 0; i < recount->partition_count; i++) {
+        if (!recount->ranges[i].is_at_end) return false;
+    }
+    return true;
+}

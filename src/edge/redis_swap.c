@@ -1,0 +1,251 @@
+/* A script may touch only keys that it was called with, so they are looked for before, by SCAN: what
+ * other settings have counted is moved too. Only names that rollcall makes are taken, since another
+ * prefix may begin with this one. */
+#include "edge/redis_swap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "edge/redis_fault.h"
+#include "redis_call.h"
+#include "swap.h" /* made from swap.lua */
+
+enum { SCAN_COUNT = 1000 };
+
+struct names { /* of keys, behind the prefix and its colon */
+    char **items;
+    size_t count, capacity;
+};
+
+static void names_add(struct names *names, const char *name) {
+    if (names->count == names->capacity) {
+        names->capacity = names->capacity * 2 + 64;
+        names->items = memory_grow(names->items, names->capacity * sizeof *names->items);
+    }
+    names->items[names->count++] = memory_text(name);
+}
+
+static void names_release(struct names *names) {
+    for (size_t i = 0; i < names->count; i++)
+        free(names->items[i]);
+    free(names->items);
+    *names = (struct names){0};
+}
+
+static enum store_verdict judge(struct redis_link *link, const char *prefix,
+                                const struct redis_reply *reply, struct error *error) {
+    if (reply == NULL) return STORE_RETRY;
+    if (redis_reply_kind(reply) != REDIS_ERROR) return STORE_OK;
+    const enum redis_fault fault =
+        redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(link), prefix, error);
+    return fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA ? STORE_RETRY
+                                                                        : STORE_REFUSED;
+}
+
+/* The pattern of SCAN for "prefix:*", or "prefix:part:*". */
+static void put_pattern(struct redis_command *command, const char *prefix, const char *part) {
+    struct text pattern = {0};
+    for (const char *c = prefix; *c != '\0'; c++) {
+        if (strchr("*?[]\\^", *c) != NULL) text_add(&pattern, "\\");
+        text_add_bytes(&pattern, c, 1);
+    }
+    text_format(&pattern, ":%s%s*", part, *part == '\0' ? "" : ":");
+    redis_command_put(command, pattern.bytes, pattern.length);
+    text_release(&pattern);
+}
+
+/* Whether rollcall makes live keys of this name. */
+static bool is_live(const struct aggregates *aggregates, const char *name) {
+    if (strchr(name, ':') == NULL) return true;
+    for (unsigned i = 0; i < aggregates->count; i++) {
+        const char *key = aggregates->items[i].key;
+        const size_t length = strlen(key);
+        if (strncmp(name, key, length) == 0 && name[length] == ':') return true;
+    }
+    return strncmp(name, "count:", 6) == 0;
+}
+
+/* Finds the names of all keys under prefix:part; part may be "", then of the live ones alone. */
+static enum store_verdict find(struct redis_link *link, const char *prefix, const char *part,
+                               const struct aggregates *aggregates, struct names *names,
+                               struct error *error) {
+    enum store_verdict verdict = STORE_OK;
+    struct redis_command command = {0};
+    char cursor[32] = "0";
+    const size_t skipped = strlen(prefix) + 1 + (*part == '\0' ? 0 : strlen(part) + 1);
+    do {
+        redis_command_clear(&command);
+        redis_command_put_text(&command, "SCAN");
+        redis_command_put_text(&command, cursor);
+        redis_command_put_text(&command, "MATCH");
+        put_pattern(&command, prefix, part);
+        redis_command_put_text(&command, "COUNT");
+        redis_command_put_int(&command, SCAN_COUNT);
+        struct redis_reply *reply = NULL;
+        if (redis_link_open(link, error) && redis_link_send(link, &command, error))
+            reply = redis_link_receive(link, error);
+        verdict = judge(link, prefix, reply, error);
+        if (verdict == STORE_OK && redis_reply_count(reply) == 2) {
+            const struct redis_reply *found = redis_reply_at(reply, 1);
+            const struct slice next = redis_reply_text(redis_reply_at(reply, 0));
+            memcpy(cursor, next.bytes, next.length < sizeof cursor ? next.length + 1 : 1);
+            for (size_t i = 0; i < redis_reply_count(found); i++) {
+                const struct slice key = redis_reply_text(redis_reply_at(found, i));
+                if (key.length <= skipped) continue;
+                const char *name = key.bytes + skipped;
+                if (*part != '\0' || is_live(aggregates, name)) names_add(names, name);
+            }
+        } else if (verdict == STORE_OK) {
+            error_set(error, "Redis at %s gave an odd answer to SCAN", redis_link_name(link));
+            verdict = STORE_RETRY;
+        }
+        redis_reply_destroy(&reply);
+    } while (verdict == STORE_OK && strcmp(cursor, "0") != 0);
+    redis_command_release(&command);
+    return verdict;
+}
+
+/* The names that may be there before they are found. */
+static void add_known(struct names *names, const struct aggregates *aggregates) {
+    struct text other = {0};
+    names_add(names, "offsets");
+    names_add(names, "meta");
+    for (unsigned i = 0; i < aggregates->count; i++) {
+        const struct aggregate *aggregate = &aggregates->items[i];
+        if (aggregate->kind != AGGREGATE_DAYS) {
+            names_add(names, aggregate->key);
+            continue;
+        }
+        text_clear(&other);
+        text_format(&other, "%s:%s", aggregate->key, AGGREGATE_OTHER);
+        names_add(names, text_string(&other));
+        names_add(names, aggregate->days_key);
+        names_add(names, aggregate->anomalies_key);
+    }
+    text_release(&other);
+}
+
+static const struct aggregate *days_of(const struct aggregates *aggregates) {
+    for (unsigned i = 0; i < aggregates->count; i++) {
+        if (aggregates->items[i].kind == AGGREGATE_DAYS) return &aggregates->items[i];
+    }
+    return NULL;
+}
+
+/* The script's keys and arguments: see swap.lua. */
+static void put_call(struct redis_call *call, const char *prefix,
+                     const struct aggregates *aggregates, bool must_be_as_far,
+                     const struct names *live, const struct names *rebuilt) {
+    const struct aggregate *days = days_of(aggregates);
+    struct redis_command *keys = &call->keys, *arguments = &call->arguments;
+    struct text before_day = {0};
+    redis_call_clear(call, prefix);
+    redis_command_put_key(keys, prefix, "offsets", NULL);
+    redis_command_put_key(keys, prefix, "meta", NULL);
+    redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, "offsets");
+    redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, "meta");
+    redis_command_put_key(keys, prefix, days->days_key, NULL);
+    redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, days->days_key);
+    text_format(&before_day, "%s:", days->key);
+    redis_command_put_text(arguments, must_be_as_far ? "1" : "0");
+    redis_command_put_text(arguments, text_string(&before_day));
+    redis_command_put_int(arguments, (int64_t)live->count);
+    for (size_t i = 0; i < live->count; i++) {
+        redis_command_put_text(arguments, live->items[i]);
+        redis_command_put_key(keys, prefix, live->items[i], NULL);
+        redis_command_put_key(keys, prefix, REDIS_SWAP_BEFORE, live->items[i]);
+    }
+    for (size_t i = 0; i < rebuilt->count; i++) {
+        redis_command_put_text(arguments, rebuilt->items[i]);
+        redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, rebuilt->items[i]);
+        redis_command_put_key(keys, prefix, rebuilt->items[i], NULL);
+    }
+    redis_call_finish(call, true, swap_lua);
+    text_release(&before_day);
+}
+
+static const char *word_of(const struct redis_reply *reply, size_t index) {
+    return index < redis_reply_count(reply) ? redis_reply_text(redis_reply_at(reply, index)).bytes
+                                            : "";
+}
+
+static enum swap_verdict take_answer(struct redis_link *link, const char *prefix,
+                                     const struct redis_reply *reply, struct error *error) {
+    const char *kind = word_of(reply, 0), *where = redis_link_name(link);
+    if (strcmp(kind, "swapped") == 0) return SWAP_DONE;
+    if (strcmp(kind, "behind") == 0 || strcmp(kind, "again") == 0) {
+        error_set(error, "the rebuilt counts are not as far as the live ones");
+        return SWAP_LATER;
+    }
+    if (strcmp(kind, "torn") == 0) {
+        error_set(error, "the rebuilt counts in Redis at %s are not whole: start the rebuild again",
+                  where);
+    } else if (strcmp(kind, "foreign") == 0) {
+        error_set(error,
+                  "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this rebuild is of "
+                  "\"%s\": correct redis.prefix, input.topic or consumer.group.id",
+                  prefix, where, word_of(reply, 1), word_of(reply, 2), word_of(reply, 3));
+    } else if (strcmp(kind, "denied") == 0) {
+        error_set(error,
+                  "Redis at %s denies this user the command %s, which a rebuild needs (NOPERM): "
+                  "redis-cli ACL SETUSER <user> '~%s:*' " swap_rights,
+                  where, word_of(reply, 1), prefix);
+    } else {
+        error_set(error, "Redis at %s gave an odd answer to swap.lua", where);
+        redis_link_close(link);
+        return SWAP_RETRY;
+    }
+    return SWAP_REFUSED;
+}
+
+static enum swap_verdict swap_verdict_of(enum store_verdict verdict) {
+    return verdict == STORE_OK ? SWAP_DONE : verdict == STORE_RETRY ? SWAP_RETRY : SWAP_REFUSED;
+}
+
+enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
+                                 const struct aggregates *aggregates, bool must_be_as_far,
+                                 struct error *error) {
+    struct names live = {0}, rebuilt = {0};
+    struct redis_call call = {0};
+    enum store_verdict found = find(link, prefix, "", aggregates, &live, error);
+    if (found == STORE_OK)
+        found = find(link, prefix, REDIS_SWAP_REBUILT, aggregates, &rebuilt, error);
+    enum swap_verdict verdict = swap_verdict_of(found);
+    if (found == STORE_OK) {
+        add_known(&live, aggregates);
+        put_call(&call, prefix, aggregates, must_be_as_far, &live, &rebuilt);
+        struct redis_reply *reply =
+            redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
+        verdict = swap_verdict_of(judge(link, prefix, reply, error));
+        if (verdict == SWAP_DONE) verdict = take_answer(link, prefix, reply, error);
+        redis_reply_destroy(&reply);
+    }
+    redis_call_release(&call);
+    names_release(&live);
+    names_release(&rebuilt);
+    return verdict;
+}
+
+enum store_verdict redis_swap_count(struct redis_link *link, const char *prefix, const char *part,
+                                    size_t *count, struct error *error) {
+    struct names names = {0};
+    const enum store_verdict verdict = find(link, prefix, part, NULL, &names, error);
+    *count = names.count;
+    names_release(&names);
+    return verdict;
+}
+
+enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, const char *part,
+                                     size_t *count, struct error *error) {
+    struct names names = {0};
+    enum store_verdict verdict = find(link, prefix, part, NULL, &names, error);
+    for (*count = 0; verdict == STORE_OK && *count < names.count; ++*count) {
+        struct redis_reply *reply =
+            redis_link_call(link, error, "UNLINK %s:%s:%s", prefix, part, names.items[*count]);
+        verdict = judge(link, prefix, reply, error);
+        redis_reply_destroy(&reply);
+    }
+    names_release(&names);
+    return verdict;
+}

@@ -1,0 +1,170 @@
+"""`rollcall rebuild`: counts again from Kafka, beside running instances, and swaps the result in."""
+
+import threading
+import time
+
+import oracle
+import process
+import rollcall
+import verify
+import wait
+
+
+def start_rebuild(world, **options):
+    """Starts a rebuild; returns its process and the path of its log."""
+    log = f"{world.folder}/rebuild.log"
+    merged = {**world.options, **{name.replace("__", "."): v for name, v in options.items()}}
+    return process.spawn([rollcall.BINARY, "rebuild", *rollcall.flags(merged)], log), log
+
+
+def keys(world, part=""):
+    """The keys under the prefix and this part of a name."""
+    with world.redis_server.client() as client:
+        return {key.decode() for key in client.scan_iter(f"{world.prefix}:{part}*", count=1000)}
+
+
+def live_keys(world):
+    return keys(world) - keys(world, "before:") - keys(world, "rebuild:")
+
+
+def break_counts(world):
+    """Makes all counts wrong, as a stray write would."""
+    with world.redis_server.client() as client:
+        client.zincrby(f"{world.prefix}:device_type_counts", 1000, "android")
+        client.hincrby(f"{world.prefix}:rejected_counts", "bad_value", 7)
+        client.zadd(f"{world.prefix}:locale_counts", {"foreign": 3})
+
+
+def test_rebuild_under_load(world):
+    """Wrong counts are right again, while instances count and publish."""
+    load = world.make_load()
+    load.produce(20000)
+    first, second = world.run(), world.run()
+    world.wait_shared(first, second)
+    world.wait_counted(20000)
+    break_counts(world)
+    with load.feed(2000) as feed:
+        feed.wait_for_more(1000)
+        done = world.execute("rebuild", timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert "records counted" in done.stdout
+        feed.wait_for_more(2000)
+    world.verify(load, first)
+    assert first.is_running() and second.is_running()
+    assert not keys(world, "rebuild:")
+    with world.redis_server.client() as client:
+        assert client.zscore(f"{world.prefix}:before:locale_counts", "foreign") == 3
+
+
+def test_readers_see_whole_states(world):
+    """A reader sees all counts before the swap, or all counts after it."""
+    load = world.make_load()
+    load.produce(30000)
+    instance = world.run()
+    world.wait_counted(30000)
+    world.wait_quiet()
+    instance.stop()
+    with world.redis_server.client() as client:
+        client.zincrby(f"{world.prefix}:device_type_counts", 5, "wrong")
+        client.zincrby(f"{world.prefix}:locale_counts", 5, "wrong")
+    seen, stop = set(), threading.Event()
+
+    def read():
+        with world.redis_server.client() as client:
+            while not stop.is_set():
+                pipe = client.pipeline(transaction=True)
+                pipe.zscore(f"{world.prefix}:device_type_counts", "wrong")
+                pipe.zscore(f"{world.prefix}:locale_counts", "wrong")
+                pipe.zcard(f"{world.prefix}:device_type_counts")
+                pipe.hlen(f"{world.prefix}:offsets")
+                pipe.hget(f"{world.prefix}:meta", "group")
+                seen.add(tuple(str(part) for part in pipe.execute()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    done = world.execute("rebuild")
+    wait.until(lambda: len(seen) >= 2, 10, "the reader to see the swap")
+    stop.set()
+    reader.join()
+    assert done.returncode == 0, done.stderr
+    assert len(seen) == 2, seen
+    again = world.run()
+    again.wait_assigned(4)
+    world.verify(load, again)
+
+
+def test_rebuild_killed_at_any_moment(world):
+    """The live counts stay as they were, and the next rebuild succeeds."""
+    load = world.make_load()
+    load.produce(60000)
+    instance = world.run()
+    world.wait_quiet()
+    for delay in (0.05, 0.3, 0.5, 0.7):
+        rebuild, _ = start_rebuild(world)
+        time.sleep(delay)
+        if rebuild.poll() is None:
+            process.kill(rebuild)
+        assert keys(world, "before:") == set() or rebuild.returncode == 0
+        if rebuild.returncode == 0:
+            assert world.execute("rebuild", "--forget").returncode == 0
+        verify.check_all(world.place, load.records, instance)
+    assert world.execute("rebuild").returncode == 0
+    world.verify(load, instance)
+
+
+def test_new_dimension_from_the_beginning(world):
+    """Other settings: stop, rebuild, start."""
+    load = world.make_load()
+    load.produce(5000)
+    instance = world.run(aggregate__dimensions="device_type")
+    world.wait_quiet()
+    instance.stop()
+    assert world.execute("rebuild", aggregate__dimensions="device_type,locale").returncode == 0
+    world.run()
+    load.produce(1000)
+    world.wait_quiet()
+    verify.check_redis(world.place, oracle.Expected(load.records))
+
+
+def test_forget(world):
+    """The counts before are kept until they are forgotten, and no rebuild overwrites them."""
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run()
+    world.wait_quiet()
+    before = live_keys(world)
+    assert world.execute("rebuild").returncode == 0
+    assert keys(world, "before:") == {key.replace(f"{world.prefix}:", f"{world.prefix}:before:")
+                                      for key in before}
+    again = world.execute("rebuild")
+    assert again.returncode == 1 and "rebuild --forget" in again.stderr
+    done = world.execute("rebuild", "--forget")
+    assert done.returncode == 0 and f"{len(before)} keys deleted" in done.stdout
+    assert not keys(world, "before:")
+    world.verify(load, instance)
+
+
+def test_rebuild_beyond_retention(world):
+    """What Kafka has deleted cannot be rebuilt: exit 1 with the number."""
+    load = world.make_load()
+    load.produce(4000)
+    instance = world.run()
+    world.wait_quiet()
+    world.broker.delete_records(world.topic, {0: 100, 1: 10})
+    done = world.execute("rebuild")
+    assert done.returncode == 1 and " 110 of the records" in done.stderr
+    assert not keys(world, "before:") and not keys(world, "rebuild:")
+    verify.check_all(world.place, load.records, instance)
+
+
+def test_neighbour_prefix_is_left_alone(world):
+    """Keys of a prefix that begins with this one are not moved."""
+    load = world.make_load()
+    load.produce(1000)
+    world.run()
+    world.wait_quiet()
+    with world.redis_server.client() as client:
+        client.hset(f"{world.prefix}:other:offsets", "0", "5")
+    assert world.execute("rebuild").returncode == 0
+    with world.redis_server.client() as client:
+        assert client.hget(f"{world.prefix}:other:offsets", "0") == b"5"
