@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "app/options.h"
@@ -29,5 +30,8 @@ void commands_catch(const struct sigaction *action);
  * commands_are_stopped answer true. A second one ends the process at once if ends_at_second. */
 void commands_catch_signals(bool ends_at_second);
 bool commands_are_stopped(void);
+
+/* What all randomness comes from: another number each time. */
+uint64_t commands_seed(void);
 
 #endif

@@ -3,7 +3,7 @@
  * Place:    under `rollcall rebuild`, beside redis_store.
  * Threads:  the link's owner.
  * Limits:   as many keys as a rebuild makes: a few for each aggregate, and one for each day.
- * Waits:    as redis_link does; for finding the keys, once for each SCAN_COUNT keys of the database.
+ * Waits:    as redis_link does; to find the keys, once for each thousand of the database.
  *
  * With P the prefix, rebuilt counts are under P:rebuild, and the counts that they replace go to
  * P:before.

@@ -2,8 +2,10 @@
 #include "app/commands.h"
 
 #include <signal.h>
+#include <sys/random.h>
 
 #include "app/config.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "core/aggregate.h"
@@ -44,6 +46,12 @@ void commands_catch_signals(bool ends_at_second) {
 
 bool commands_are_stopped(void) {
     return is_stopped != 0;
+}
+
+uint64_t commands_seed(void) {
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)clock_us();
+    return seed;
 }
 
 static int print_snapshot(const struct config *config, const struct options *options) {

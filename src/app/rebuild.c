@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "app/commands.h"
 #include "app/config.h"
@@ -163,10 +162,9 @@ static bool check_gap(struct rebuild *rebuild) {
 
 static bool open_rebuild(struct rebuild *rebuild) {
     const struct config *config = rebuild->config;
-    uint64_t seed;
-    if (getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)clock_us();
     if (!check_before(rebuild)) return false;
-    rebuild->recount = recount_create(config, &rebuild->aggregates, seed, false, &rebuild->error);
+    rebuild->recount =
+        recount_create(config, &rebuild->aggregates, commands_seed(), false, &rebuild->error);
     if (rebuild->recount == NULL || !check_gap(rebuild)) return false;
     const size_t count = (size_t)rebuild->recount->partition_count;
     rebuild->calls = memory_create(count * sizeof *rebuild->calls);

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "app/commands.h"
@@ -75,11 +74,9 @@ static void take_steps(struct pipeline *pipeline) {
 static int run(const struct config *config, const struct options *options) {
     (void)options;
     struct error error = {""};
-    uint64_t seed;
     stop_init(&stop, &main_alarm);
     catch_signals(config);
-    if (getrandom(&seed, sizeof seed, 0) < 0) seed = (uint64_t)clock_us();
-    struct pipeline *pipeline = pipeline_create(config, &stop, seed, &error);
+    struct pipeline *pipeline = pipeline_create(config, &stop, commands_seed(), &error);
     bool has_failed = pipeline == NULL;
     if (!has_failed) {
         take_steps(pipeline);

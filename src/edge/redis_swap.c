@@ -1,6 +1,6 @@
-/* A script may touch only keys that it was called with, so they are looked for before, by SCAN: what
- * other settings have counted is moved too. Only names that rollcall makes are taken, since another
- * prefix may begin with this one. */
+/* A script may touch only keys that it was called with, so they are looked for before, by SCAN:
+ * what other settings have counted is moved too. Only names that rollcall makes are taken, since
+ * another prefix may begin with this one. */
 #include "edge/redis_swap.h"
 
 #include <stdlib.h>
