@@ -223,7 +223,8 @@ CLEAN = {
     "src/flow/ingest.c": '#include "flow/ingest.h"\n#include "flow/batch.h"\n#include "flow/tally.h"\n'
                          '#include "edge/kafka_stream.h"\n#include "base/clock.h"\n'
                          "static http_handler answer;\nstatic int answer(int a) {\n    clock_ms();\n}\n",
-    "src/app/run.c": '#include "app/run.h"\nstatic int stop;\ngetrandom(1);\n',
+    "src/app/run.c": '#include "app/run.h"\nstatic int stop;\n',
+    "src/app/commands.c": "getrandom(1);\n",
     "src/app/config.c": "getrandom(1);\n",
     "src/tools/demo.c": '#include "edge/kafka_mock.h"\n#include "app/config.h"\n',
     "src/main.c": '#include "tools/generator.h"\n#include "app/commands.h"\n' + "x" * 100 + "\n",

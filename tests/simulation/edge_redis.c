@@ -293,8 +293,9 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
         }
     }
     if (good_count > 0 && good_count < count) happens(EVENT_PARTLY_STORED);
-    current->has_failed_store = good_count < count;
+    current->has_failed_store |= good_count < count;
     call_lets_others();
+    current->has_failed_store = good_count < count; /* only now does its caller know */
 }
 
 /* --- redis_link and redis_snapshot: of the HTTP thread, which does not run here
