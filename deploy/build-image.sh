@@ -5,8 +5,8 @@
 #   build-image.sh install OUT          installs those files and the shared libraries they need
 set -eu
 
-libraries='libjansson4 liburcu8t64 libhiredis1.1.0 libmicrohttpd12t64 librdkafka1 libssl3t64'
-headers='libjansson-dev liburcu-dev libhiredis-dev libmicrohttpd-dev librdkafka-dev libssl-dev'
+libraries='libjansson4 liburcu8t64 libhiredis1.1.0 librdkafka1 libssl3t64'
+headers='libjansson-dev liburcu-dev libhiredis-dev librdkafka-dev libssl-dev'
 
 packages() {
     export DEBIAN_FRONTEND=noninteractive

@@ -26,10 +26,10 @@ EXCEPTIONS = {
 
 #: Headers of other projects, and the files that may include them.
 FOREIGN = {
-    r"librdkafka/|hiredis/|microhttpd\.h|openssl/": r"src/edge/",
+    r"librdkafka/|hiredis/|openssl/": r"src/edge/",
     r"jansson\.h": r"src/core/parse\.c",
 }
-FOREIGN_NAMES = r"\b(rd_kafka_\w+|redis(Reply|Context|SSL\w*|Reader)\b|MHD_\w+|SSL(_CTX)?\b)"
+FOREIGN_NAMES = r"\b(rd_kafka_\w+|redis(Reply|Context|SSL\w*|Reader)\b|SSL(_CTX)?\b)"
 
 IMPURE_HEADERS = (r"stdatomic\.h|pthread\.h|threads\.h|time\.h|sys/\w+\.h|unistd\.h|urcu.*"
                   r"|base/(alarm|budget|clock|fence|inbox|log|metric|worker)\.h")

@@ -2,7 +2,8 @@
  *
  * Threads:  a struct text belongs to one thread at a time.
  * Owns:     its bytes, until text_release.
- * Limits:   TEXT_BYTES_MAX.
+ * Limits:   TEXT_BYTES_MAX; none for a text that passes its bytes on.
+ * Waits:    as long as text_pass does.
  *
  * I1  When memory runs out, or the limit is met, is_broken is set and nothing is added any more:
  *     one look at the end is enough.
@@ -13,8 +14,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { TEXT_BYTES_MAX = 256 * 1024 * 1024 };
+
+/* Takes the bytes that a text passes on, and borrows them; false: nobody wants any more. */
+typedef bool text_pass(void *context, const char *bytes, size_t length);
 
 struct text { /* all zero is an empty text */
     char *bytes;
@@ -22,10 +27,21 @@ struct text { /* all zero is an empty text */
     size_t capacity;
     bool is_fixed; /* bytes are the caller's, and do not grow */
     bool is_broken;
+    text_pass *pass;       /* NULL: the bytes stay here */
+    void *context;         /* of pass */
+    uint64_t passed_bytes; /* so far */
 };
 
 /* An empty text in a buffer of the caller, which it keeps; it needs no text_release. */
 struct text text_within(char *buffer, size_t capacity);
+
+/* The same, but with no end: whenever the buffer is full, its bytes are passed on, and it is empty
+ * again. One text_format, or one text_add_json's escape, must fit in the buffer. Where pass answers
+ * false, the text is broken. Keeps context. */
+struct text text_through(char *buffer, size_t capacity, text_pass *pass, void *context);
+
+/* Passes on what is in the buffer now; false if the text is broken. Of other texts, nothing. */
+bool text_flush(struct text *text);
 
 /* They add at the end, and borrow what they add, which is not the text itself. */
 void text_add_bytes(struct text *text, const void *bytes, size_t length);
@@ -39,7 +55,7 @@ void text_add_json(struct text *text, const char *bytes, size_t length);
 /* The text as a C string, "" when there is none. Good until the text changes. */
 const char *text_string(const struct text *text);
 
-/* Empties it, clears is_broken, keeps the memory. */
+/* Empties it, clears is_broken, keeps the memory. What was passed on is gone. */
 void text_clear(struct text *text);
 
 /* Cuts white space off both ends of a C string, in place. */

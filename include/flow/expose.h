@@ -2,9 +2,10 @@
  *
  * Place:    next to the flow: looks at all stages through a view, changes nothing.
  * Threads:  create, port and destroy from one thread. The view's functions are called on the HTTP
- *           server's thread, one at a time.
+ *           server's thread, one at a time, and must not wait; `counts` on a thread for each scope,
+ *           where it may.
  * Owns:     the HTTP server. Copies the view, keeps what it points to.
- * Waits:    as long as the view's functions do; destroy waits for the one that is running.
+ * Waits:    destroy, for the functions of the view that are running.
  *
  *     /metrics   Prometheus text
  *     /healthz   200 "ok", or 503 and why: a thread is stuck
@@ -47,13 +48,14 @@ struct expose_view {
     bool (*is_alive)(void *context, struct text *why);
     bool (*is_ready)(void *context, struct text *why);
 
-    /* Adds the counts to `json`, one JSON object; or answers false and adds to `why`. */
+    /* Adds the counts to `json`, one JSON object, which is passed on to the client as it grows; or
+     * answers false and adds to `why`. Ends early if json is broken: the client has gone. */
     bool (*counts)(void *context, enum expose_scope scope, struct text *json, struct text *why);
 };
 
 struct expose;
 
-/* Serves the view on listen_on (HOST:PORT, as http_server_create has it). Borrows listen_on and
+/* Serves the view on listen_on (HOST:PORT, as http_listen_open has it). Borrows listen_on and
  * view. Returns NULL with an error that names the address and the fix. */
 struct expose *expose_create(const char *listen_on, const struct expose_view *view,
                              struct error *error);

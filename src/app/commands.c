@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "core/aggregate.h"
 #include "core/parse.h"
-#include "edge/http_server.h"
 #include "edge/kafka_names.h"
 #include "edge/redis_link.h"
 #include "edge/redis_snapshot.h"
@@ -19,10 +18,10 @@ static volatile sig_atomic_t is_stopped;
 
 void commands_print_version(FILE *out) {
     fprintf(out,
-            "rollcall %s\nlibrdkafka %s\njansson %s\nlibmicrohttpd %s\n"
+            "rollcall %s\nlibrdkafka %s\njansson %s\n"
             "hiredis %s (at build time)\nliburcu %s (at build time)\n",
             ROLLCALL_VERSION, kafka_names_version(), parse_library_version(),
-            http_server_library_version(), VERSION_HIREDIS, VERSION_LIBURCU);
+            VERSION_HIREDIS, VERSION_LIBURCU);
 }
 
 static void stop(int signal_number) {

@@ -35,6 +35,7 @@ enum {
     LOOK_WAIT_MS = 1000,
     UNANSWERED_MS = 3000, /* a call that waits as long for its answer is reported */
     BATCHES_A_PARTITION = 4,
+    PAGE_WAIT_MS = 5000, /* for Redis: neither a client of /counts nor the end waits for longer */
 };
 
 struct pipeline {
@@ -52,7 +53,7 @@ struct pipeline {
     struct fence fence;
     struct preflight *preflight;
     struct redis_store *start_store; /* of the main thread: checks */
-    struct redis_link *page_link;    /* of the HTTP thread: /counts */
+    struct redis_link *page_link;    /* of the thread that makes /counts */
     struct redis_store *count_store; /* of CHECKPOINT */
     struct kafka_source *source;
     struct kafka_sink *sink;
@@ -191,8 +192,11 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->source.group, config->instance.id);
     pipeline->start_store = make_store(pipeline, error);
-    if (pipeline->start_store != NULL)
-        pipeline->page_link = redis_link_create(&config->redis, error);
+    if (pipeline->start_store != NULL) {
+        struct redis_settings redis = config->redis;
+        redis.timeout_ms = (int)clamp(redis.timeout_ms, 0, PAGE_WAIT_MS);
+        pipeline->page_link = redis_link_create(&redis, error);
+    }
     if (pipeline->page_link == NULL || !make_expose(pipeline, error)) {
         pipeline_destroy(&pipeline);
         return NULL;

@@ -11,9 +11,27 @@ struct text text_within(char *buffer, size_t capacity) {
     return (struct text){.bytes = buffer, .capacity = capacity, .is_fixed = true};
 }
 
+struct text text_through(char *buffer, size_t capacity, text_pass *pass, void *context) {
+    struct text text = text_within(buffer, capacity);
+    text.pass = pass;
+    text.context = context;
+    return text;
+}
+
+bool text_flush(struct text *text) {
+    if (text->pass == NULL || text->is_broken || text->length == 0) return !text->is_broken;
+    text->passed_bytes += text->length;
+    text->is_broken = !text->pass(text->context, text->bytes, text->length);
+    text->length = 0;
+    text->bytes[0] = '\0';
+    return !text->is_broken;
+}
+
 /* Makes room for length bytes more and the NUL after them. */
 static bool reserve(struct text *text, size_t length) {
     if (text->is_broken) return false;
+    if (text->pass != NULL && length >= text->capacity - text->length && !text_flush(text))
+        return false;
     const size_t max = text->is_fixed ? text->capacity : TEXT_BYTES_MAX;
     size_t capacity = text->capacity == 0 ? FIRST_CAPACITY : text->capacity;
     text->is_broken = length >= max - text->length;
@@ -29,6 +47,12 @@ static bool reserve(struct text *text, size_t length) {
 }
 
 void text_add_bytes(struct text *text, const void *bytes, size_t length) {
+    while (text->pass != NULL && length >= text->capacity) { /* more than it ever has room for */
+        const size_t part = text->capacity / 2;
+        text_add_bytes(text, bytes, part);
+        bytes = (const char *)bytes + part;
+        length -= part;
+    }
     if (!reserve(text, length)) return;
     if (length > 0) memcpy(text->bytes + text->length, bytes, length);
     text->length += length;

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "edge/http_server.h"
+#include "edge/http_listen.h"
 
 /* Limits the next call to what is left of the time; false, with errno, if that is none. */
 static bool limit(int descriptor, int64_t until_ms) {
@@ -85,7 +85,7 @@ static const char *body_of(const struct text *reply, const char *listen_on, stru
 const char *http_client_get(const char *listen_on, const char *path, int timeout_ms,
                             struct text *reply, struct error *error) {
     const int64_t until_ms = clock_ms() + timeout_ms;
-    struct addrinfo *addresses = http_server_find(listen_on, 0, error);
+    struct addrinfo *addresses = http_listen_find(listen_on, 0, error);
     if (addresses == NULL) return NULL;
     struct text request = {0};
     text_format(&request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path,

@@ -1,215 +1,326 @@
-/* The socket is bound here and given to libmicrohttpd, which does the rest on one thread: so a
- * failure to bind has an errno and a name. libmicrohttpd calls `answer` for a request twice or
- * more: first with the head alone, when a reply would cost the connection, and again when it is
- * complete. */
+/* One thread, which waits in poll(2) for all sockets and never anywhere else: reading, writing and
+ * accepting do not block, and pages that may are left to the lanes. A new connection is served at
+ * once if its request has come with it, so that a flood of others does not push it out. */
 #include "edge/http_server.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <pthread.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <microhttpd.h>
-
+#include "base/clock.h"
 #include "base/memory.h"
+#include "edge/http_listen.h"
+#include "http_connection.h"
+#include "http_lane.h"
 
-enum { BACKLOG = 64, HOST_BYTES = 256, PORT_BYTES = 6 };
-
-static const char plain_text[] = "text/plain; charset=utf-8";
-
-struct http_request {
-    struct MHD_Connection *connection;
+enum {
+    LINGER_MS = 1000,
+    ACCEPTS_A_ROUND = 64,  /* before those that are connected get their turn */
+    ACCEPT_PAUSE_MS = 100, /* when the process has no descriptor left */
+    REQUESTS_A_TURN = 16,  /* of one connection that sends them without waiting */
+    RETRY_AFTER_S = 5,
 };
 
 struct http_server {
-    http_handler *handle;
-    void *context;
-    struct MHD_Daemon *daemon;
+    /* fixed after http_server_create */
+    struct http_options options;
+    struct http_lane *lanes[HTTP_LANES_MAX];
+    pthread_t thread;
+    bool is_running;
+    int listener;
+    int wake; /* an eventfd: readable when the thread must stop */
+    char *listen_on;
     uint16_t port;
+    bool is_loopback;
+    /* owned by the thread */
+    struct http_connection *connections[HTTP_CONNECTIONS_MAX];
+    int64_t accept_ms; /* not before */
+    uint64_t order;    /* the last one given */
 };
 
-/* Splits HOST:PORT or [HOST]:PORT; false if it is neither. */
-static bool split(const char *listen_on, char host[HOST_BYTES], char port[PORT_BYTES]) {
-    int length = 0;
-    if (sscanf(listen_on, "[%255[^]]]:%5[0-9]%n", host, port, &length) < 2 &&
-        sscanf(listen_on, "%255[^][:]:%5[0-9]%n", host, port, &length) < 2) {
-        return false;
+/* --- places ----------------------------------------------------------------------------------- */
+
+/* The one that has been in this state for the longest, besides `besides`; NULL: none is. */
+static struct http_connection **oldest(struct http_server *server, bool writes,
+                                       const struct http_connection *besides) {
+    struct http_connection **found = NULL;
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        struct http_connection **place = &server->connections[i];
+        if (*place == NULL || *place == besides || ((*place)->state == HTTP_WRITES) != writes)
+            continue;
+        if (found == NULL || (*place)->order < (*found)->order) found = place;
     }
-    return listen_on[length] == '\0' && strtol(port, NULL, 10) <= UINT16_MAX;
+    return found;
 }
 
-struct addrinfo *http_server_find(const char *listen_on, int flags, struct error *error) {
-    char host[HOST_BYTES], port[PORT_BYTES];
-    if (!split(listen_on, host, port)) {
-        error_set(error,
-                  "http.listen: \"%s\" is not HOST:PORT; for example 127.0.0.1:9464 (this machine "
-                  "alone), 0.0.0.0:9464 or [::]:9464 (all its addresses), or nothing (no HTTP)",
-                  listen_on);
-        return NULL;
+/* A free place, if need be that of one that is ended. */
+static struct http_connection **find_place(struct http_server *server) {
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        if (server->connections[i] == NULL) return &server->connections[i];
     }
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    const int failure = getaddrinfo(host, port, &hints, &found);
-    if (failure == 0) return found;
-    error_set(error, "http.listen %s: no address for \"%s\" (%s); choose an address", listen_on,
-              host, gai_strerror(failure));
-    return NULL;
+    struct http_connection **place = oldest(server, false, NULL);
+    if (place == NULL) place = oldest(server, true, NULL);
+    http_connection_destroy(place);
+    return place;
 }
 
-/* A descriptor that listens, or -1 with errno. */
-static int listen_at(const struct addrinfo *address) {
-    const int descriptor =
-        socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0) return -1;
-    const int yes = 1; /* after a restart, connections from before it do no harm */
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(descriptor, address->ai_addr, address->ai_addrlen) == 0 &&
-        listen(descriptor, BACKLOG) == 0) {
-        return descriptor;
+/* Ends the oldest of those that hold answers until all others fit in the limit. */
+static void bound_held(struct http_server *server, const struct http_connection *newest) {
+    size_t held_bytes = 0;
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        const struct http_connection *connection = server->connections[i];
+        if (connection != NULL) held_bytes += connection->body.capacity;
     }
-    const int cause = errno;
-    close(descriptor);
-    errno = cause;
-    return -1;
+    while (held_bytes > HTTP_HELD_BYTES_MAX) {
+        struct http_connection **place = oldest(server, true, newest);
+        if (place == NULL) return;
+        held_bytes -= (*place)->body.capacity;
+        http_connection_destroy(place);
+    }
 }
 
-static const char *fix_for(int cause) {
-    switch (cause) {
-    case EADDRINUSE:
-        return "stop the program that listens there, or choose another port; port 0 takes a free "
-               "one";
-    case EADDRNOTAVAIL:
-        return "choose an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them";
-    case EACCES:
-        return "choose a port above 1023";
+/* --- one connection --------------------------------------------------------------------------- */
+
+static const struct http_page *find_page(const struct http_server *server, const char *path) {
+    const struct http_page *page = server->options.pages;
+    while (page->path != NULL && strcmp(page->path, path) != 0)
+        page++;
+    return page;
+}
+
+static const char *text_for(unsigned status) {
+    switch (status) {
+    case 403:
+        return "on loopback only requests for localhost, 127.0.0.1 or [::1] are answered; a proxy "
+               "must send one of these as Host";
+    case 405:
+        return "only GET and HEAD are answered here";
+    case 431:
+        return "the head of the request is too long";
+    case 505:
+        return "HTTP/1.0 and HTTP/1.1 are spoken here";
     default:
-        return "choose another address; an empty one turns HTTP off";
+        return "this is not a request that is understood here";
     }
 }
 
-/* A descriptor, or -1 with an error. A name like localhost may have several addresses; the
- * first that can be had is taken, those of IPv4 first. */
-static int open_socket(const char *listen_on, struct error *error) {
-    struct addrinfo *found = http_server_find(listen_on, AI_PASSIVE, error);
-    if (found == NULL) return -1;
-
-    int descriptor = -1;
-    int cause = EADDRNOTAVAIL;
-    const int families[] = {AF_INET, AF_INET6};
-    for (size_t i = 0; i < 2 && descriptor < 0; i++) {
-        for (const struct addrinfo *a = found; a != NULL && descriptor < 0; a = a->ai_next) {
-            if (a->ai_family != families[i]) continue;
-            descriptor = listen_at(a);
-            /* Without IPv6 its addresses fail too; what prevented IPv4 is the more useful error. */
-            if (descriptor < 0 && (i == 0 || cause == EADDRNOTAVAIL)) cause = errno;
+/* Answers the request, or leaves it to a lane; then *place is NULL. `status` is its parser's. */
+static void answer(struct http_server *server, struct http_connection **place, unsigned status,
+                   int64_t now_ms) {
+    struct http_connection *connection = *place;
+    struct http_request *request = &connection->request;
+    struct http_reply reply = {.status = 200, .content_type = HTTP_PLAIN};
+    if (status == 200 && server->is_loopback && request->host != NULL &&
+        !http_listen_is_host(server->listen_on, request->host)) {
+        status = 403;
+    }
+    if (status == 200) {
+        const struct http_page *page = find_page(server, request->path);
+        reply.content_type = page->content_type;
+        page->handle(server->options.context, request, &reply);
+        if (reply.later != NULL) {
+            connection->later = reply.later;
+            connection->content_type = reply.content_type;
+            if (http_lane_put(server->lanes[reply.lane], place)) return;
+            http_reply_error(&reply, 503, "too many requests are waiting already; try again");
+            reply.retry_after_s = RETRY_AFTER_S;
         }
+        if (reply.body.is_broken) {
+            text_release(&reply.body);
+            http_reply_error(&reply, 500, "out of memory for the answer");
+        }
+    } else {
+        http_reply_error(&reply, status, text_for(status));
+        request->keeps_alive = false;
+        request->is_head &= status != 405;
     }
-    freeaddrinfo(found);
-    if (descriptor < 0) {
-        errno = cause;
-        error_set(error, "http.listen %s: %m; %s", listen_on, fix_for(cause));
-    }
-    return descriptor;
+    connection->state = HTTP_WRITES;
+    connection->order = ++server->order;
+    connection->until_ms = now_ms + HTTP_ANSWER_MS;
+    connection->body = reply.body;
+    http_connection_put_head(connection, &reply, (int64_t)reply.body.length);
+    bound_held(server, connection);
 }
 
-static uint16_t port_of(int descriptor) {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {0};
-    socklen_t bytes = sizeof address;
-    if (getsockname(descriptor, &address.any, &bytes) != 0) return 0;
-    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+/* The answer is written: the next request may have come already. */
+static void go_on(struct http_server *server, struct http_connection *connection,
+                  int64_t now_ms) {
+    text_release(&connection->body);
+    connection->head_bytes = connection->written_bytes = 0;
+    connection->order = ++server->order;
+    if (!connection->request.keeps_alive) {
+        shutdown(connection->descriptor, SHUT_WR);
+        connection->state = HTTP_LINGERS;
+        connection->until_ms = now_ms + LINGER_MS;
+        return;
+    }
+    connection->state = HTTP_READS;
+    connection->received_bytes -= connection->request_bytes;
+    memmove(connection->received, connection->received + connection->request_bytes,
+            connection->received_bytes);
+    connection->until_ms =
+        now_ms + (connection->received_bytes > 0 ? HTTP_REQUEST_MS : HTTP_IDLE_MS);
 }
 
-/* Sends the reply and takes its body. */
-static enum MHD_Result send_reply(struct MHD_Connection *connection, struct http_reply *reply) {
-    if (reply->body.is_broken) {
-        text_release(&reply->body);
-        reply->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-        reply->content_type = plain_text;
-    }
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        reply->body.length, reply->body.bytes, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL) {
-        text_release(&reply->body);
-        return MHD_NO;
-    }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (reply->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    }
-    const enum MHD_Result result = MHD_queue_response(connection, reply->status, response);
-    MHD_destroy_response(response);
-    return result;
+/* Reads what has come. */
+static enum http_progress receive(struct http_connection *connection, int64_t now_ms) {
+    char rest[4096];
+    const bool is_read = connection->state == HTTP_READS;
+    char *into = is_read ? connection->received + connection->received_bytes : rest;
+    const size_t room =
+        is_read ? sizeof connection->received - connection->received_bytes : sizeof rest;
+    const ssize_t got = recv(connection->descriptor, into, room, MSG_DONTWAIT);
+    if (got < 0) return errno == EAGAIN || errno == EINTR ? HTTP_LATER : HTTP_BROKEN;
+    if (got == 0) return HTTP_BROKEN;
+    if (!is_read) return HTTP_DONE;
+    if (connection->received_bytes == 0) connection->until_ms = now_ms + HTTP_REQUEST_MS;
+    connection->received_bytes += (size_t)got;
+    return HTTP_DONE;
 }
 
-static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *path,
-                              const char *method, const char *version, const char *upload,
-                              /* cppcheck-suppress constParameter ; a callback's type */
-                              size_t *upload_bytes, void **request_state) {
-    static char head_was_seen;
+/* Takes the next request out of what was received, and answers it. False: it is not complete. */
+static bool take_request(struct http_server *server, struct http_connection **place,
+                         int64_t now_ms) {
+    struct http_connection *connection = *place;
+    unsigned status = 431;
+    if (connection->received_bytes == 0) return false;
+    connection->request_bytes = http_request_parse(connection->received, connection->received_bytes,
+                                                   &connection->request, &status);
+    if (connection->request_bytes == 0) {
+        if (connection->received_bytes < sizeof connection->received) return false;
+        connection->request = (struct http_request){0};
+        status = 431;
+    }
+    answer(server, place, status, now_ms);
+    return true;
+}
+
+/* Goes on as far as it can without waiting. *place is NULL if the connection has left it. */
+static void serve(struct http_server *server, struct http_connection **place, int64_t now_ms) {
+    enum http_progress progress = HTTP_DONE;
+    int turn = 0;
+    while (*place != NULL && progress == HTTP_DONE && turn < REQUESTS_A_TURN) {
+        struct http_connection *connection = *place;
+        if (connection->state == HTTP_WRITES) {
+            progress = http_connection_write(connection);
+            if (progress == HTTP_DONE) go_on(server, connection, now_ms);
+            turn++;
+        } else if (connection->state == HTTP_LINGERS || !take_request(server, place, now_ms)) {
+            progress = receive(connection, now_ms);
+            turn += connection->state == HTTP_LINGERS;
+        }
+        if (progress == HTTP_BROKEN) http_connection_destroy(place);
+    }
+    if (*place != NULL) (*place)->must_go_on = progress == HTTP_DONE;
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static void accept_some(struct http_server *server, int64_t now_ms) {
+    for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+        const int descriptor = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (descriptor < 0) {
+            if (errno == EINTR || errno == ECONNABORTED) continue;
+            if (errno == EAGAIN) return;
+            struct http_connection **place = oldest(server, false, NULL);
+            if (place != NULL) http_connection_destroy(place); /* its descriptor is of use */
+            server->accept_ms = now_ms + ACCEPT_PAUSE_MS;
+            return;
+        }
+        struct http_connection **place = find_place(server);
+        *place = http_connection_create(descriptor, now_ms);
+        (*place)->order = ++server->order;
+        serve(server, place, now_ms);
+    }
+}
+
+/* Fills the table for poll: the eventfd, the listener, then the connections; answers how many.
+ * Lowers *until_ms to the first deadline. */
+static nfds_t gather(struct http_server *server, struct pollfd *polled,
+                     struct http_connection ***places, int64_t now_ms, int64_t *until_ms) {
+    nfds_t count = 2;
+    const bool accepts = now_ms >= server->accept_ms;
+    polled[0] = (struct pollfd){.fd = server->wake, .events = POLLIN};
+    polled[1] = (struct pollfd){.fd = accepts ? server->listener : -1, .events = POLLIN};
+    if (!accepts && server->accept_ms < *until_ms) *until_ms = server->accept_ms;
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        const struct http_connection *connection = server->connections[i];
+        if (connection == NULL) continue;
+        const short events = connection->state == HTTP_WRITES ? POLLOUT : POLLIN;
+        places[count] = &server->connections[i];
+        polled[count++] = (struct pollfd){.fd = connection->descriptor, .events = events};
+        const int64_t connection_ms = connection->must_go_on ? now_ms : connection->until_ms;
+        if (connection_ms < *until_ms) *until_ms = connection_ms;
+    }
+    return count;
+}
+
+static void *run(void *context) {
     struct http_server *server = context;
-    struct http_reply reply = {.status = MHD_HTTP_OK, .content_type = plain_text};
-    (void)version;
-    (void)upload;
-
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-        reply.status = MHD_HTTP_METHOD_NOT_ALLOWED; /* at once: the upload is not wanted */
-        text_add(&reply.body, "only GET and HEAD are answered here\n");
-        return send_reply(connection, &reply);
+    struct pollfd polled[2 + HTTP_CONNECTIONS_MAX];
+    struct http_connection **places[2 + HTTP_CONNECTIONS_MAX];
+    for (;;) {
+        int64_t now_ms = clock_ms();
+        int64_t until_ms = now_ms + 60 * 1000;
+        const nfds_t count = gather(server, polled, places, now_ms, &until_ms);
+        const int64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+        if (poll(polled, count, (int)wait_ms) < 0) {
+            if (errno != EINTR && errno != ENOMEM) return NULL;
+            continue;
+        }
+        if (polled[0].revents != 0) return NULL;
+        now_ms = clock_ms();
+        for (nfds_t i = 2; i < count; i++) {
+            struct http_connection **place = places[i];
+            /* One that was ended to make room is gone; nobody has taken its place yet. */
+            if (*place == NULL || (*place)->descriptor != polled[i].fd) continue;
+            if (polled[i].revents != 0 || (*place)->must_go_on) serve(server, place, now_ms);
+            if (*place != NULL && now_ms >= (*place)->until_ms) http_connection_destroy(place);
+        }
+        if (polled[1].revents != 0) accept_some(server, now_ms);
     }
-    if (*request_state == NULL) {
-        *request_state = &head_was_seen;
-        return MHD_YES;
-    }
-    if (*upload_bytes > 0) return MHD_NO; /* a GET with a body: end the connection */
-
-    const struct http_request request = {.connection = connection};
-    server->handle(server->context, path, &request, &reply);
-    return send_reply(connection, &reply);
 }
 
-/* The daemon's thread inherits a mask in which all signals are blocked: they are for others. */
-static struct MHD_Daemon *start_daemon(struct http_server *server, int descriptor) {
+/* The thread inherits a mask in which all signals are blocked: they are for others. */
+static bool start(struct http_server *server) {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, server,
-        MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_BYTES_MAX, MHD_OPTION_END);
+    bool is_good = true;
+    for (int i = 0; is_good && i < HTTP_LANES_MAX && server->options.lanes[i] != NULL; i++) {
+        server->lanes[i] = http_lane_create(server->options.lanes[i], server->options.context);
+        is_good = server->lanes[i] != NULL;
+    }
+    server->is_running = is_good && pthread_create(&server->thread, NULL, run, server) == 0;
+    if (server->is_running) pthread_setname_np(server->thread, "http");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return daemon;
+    return server->is_running;
 }
 
-struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
+struct http_server *http_server_create(const char *listen_on, const struct http_options *options,
                                        struct error *error) {
     struct http_server *server = memory_create(sizeof *server);
-    server->handle = handle;
-    server->context = context;
-
-    const int descriptor = open_socket(listen_on, error);
-    if (descriptor < 0) goto fail;
-    server->port = port_of(descriptor);
-
-    /* From here on the socket is the daemon's. Whether it closes it when it can not start depends
-     * on how far it came, so it is not closed a second time here. */
-    server->daemon = start_daemon(server, descriptor);
-    if (server->daemon == NULL) {
-        error_set(error, "http.listen %s: the HTTP server cannot start: no memory, or no thread",
+    server->options = *options;
+    server->listen_on = memory_text(listen_on);
+    server->wake = -1;
+    server->listener = http_listen_open(listen_on, error);
+    if (server->listener < 0) goto fail;
+    server->port = http_listen_port(server->listener);
+    server->is_loopback = http_listen_is_loopback(server->listener);
+    server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wake < 0 || !start(server)) {
+        error_set(error,
+                  "http.listen %s: the HTTP server cannot start: no descriptor, no memory, "
+                  "or no thread",
                   listen_on);
         goto fail;
     }
@@ -222,25 +333,22 @@ fail:
 
 void http_server_destroy(struct http_server **server) {
     if (*server == NULL) return;
-    if ((*server)->daemon != NULL) MHD_stop_daemon((*server)->daemon);
-    free(*server);
+    struct http_server *s = *server;
+    if (s->is_running) {
+        (void)!eventfd_write(s->wake, 1);
+        pthread_join(s->thread, NULL);
+    }
+    for (int i = 0; i < HTTP_LANES_MAX; i++)
+        http_lane_destroy(&s->lanes[i]);
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+        http_connection_destroy(&s->connections[i]);
+    if (s->listener >= 0) close(s->listener);
+    if (s->wake >= 0) close(s->wake);
+    free(s->listen_on);
+    free(s);
     *server = NULL;
 }
 
 uint16_t http_server_port(const struct http_server *server) {
     return server->port;
-}
-
-const char *http_request_argument(const struct http_request *request, const char *name) {
-    const char *value = NULL;
-    size_t bytes = 0;
-    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name,
-                                      strlen(name), &value, &bytes) == MHD_NO) {
-        return NULL;
-    }
-    return value == NULL ? "" : value;
-}
-
-const char *http_server_library_version(void) {
-    return MHD_get_version();
 }

@@ -11,6 +11,8 @@ struct expose {
     struct http_server *server;
 };
 
+enum { LANE_COUNTS, LANE_TOTALS };
+
 static bool is_address(const char *text) {
     if (text[0] == '\0') return true;
     const char *colon = strrchr(text, ':');
@@ -27,29 +29,9 @@ const struct setting expose_setting_table[] = {
     SETTING_END,
 };
 
-static http_handler answer;
-
-struct expose *expose_create(const char *listen_on, const struct expose_view *view,
-                             struct error *error) {
-    struct expose *expose = memory_create(sizeof *expose);
-    expose->view = *view;
-    expose->server = http_server_create(listen_on, answer, &expose->view, error);
-    if (expose->server == NULL) expose_destroy(&expose);
-    return expose;
-}
-
-void expose_destroy(struct expose **expose) {
-    if (*expose == NULL) return;
-    http_server_destroy(&(*expose)->server);
-    free(*expose);
-    *expose = NULL;
-}
-
-uint16_t expose_port(const struct expose *expose) {
-    return http_server_port(expose->server);
-}
-
 /* --- pages --- */
+
+static http_handler list_pages, list_pages_instead;
 
 /* "ok", or 503 and what `is_fine` wrote. */
 static void reply_state(bool (*is_fine)(void *context, struct text *why), void *context,
@@ -63,49 +45,110 @@ static void reply_state(bool (*is_fine)(void *context, struct text *why), void *
     }
 }
 
-static void reply_error(struct http_reply *reply, unsigned status, const char *why, size_t length) {
-    reply->status = status;
-    text_clear(&reply->body);
-    text_add(&reply->body, "{\"error\": ");
-    text_add_json(&reply->body, why, length);
-    text_add(&reply->body, "}\n");
+static void give_metrics(void *context, const struct http_request *request,
+                         struct http_reply *reply) {
+    const struct expose_view *view = context;
+    (void)request;
+    if (view->refresh != NULL) view->refresh(view->context);
+    metrics_render(view->metrics, &reply->body);
 }
 
-static void give_counts(const struct expose_view *view, const struct http_request *request,
+static void give_health(void *context, const struct http_request *request,
                         struct http_reply *reply) {
-    static const char unknown_scope[] = "the only scope to ask for is \"instance\"";
-    const char *asked = http_request_argument(request, "scope");
-    reply->content_type = "application/json";
-    if (asked != NULL && strcmp(asked, "instance") != 0) {
-        reply_error(reply, 400, unknown_scope, sizeof unknown_scope - 1);
-        return;
-    }
+    const struct expose_view *view = context;
+    (void)request;
+    reply_state(view->is_alive, view->context, reply);
+}
+
+static void give_readiness(void *context, const struct http_request *request,
+                           struct http_reply *reply) {
+    const struct expose_view *view = context;
+    (void)request;
+    reply_state(view->is_ready, view->context, reply);
+}
+
+/* In a lane. */
+static void stream_counts(const struct expose_view *view, enum expose_scope scope,
+                          struct http_reply *reply) {
     struct text why = {0};
-    if (!view->counts(view->context, asked == NULL ? EXPOSE_GROUP : EXPOSE_INSTANCE, &reply->body,
-                      &why)) {
-        reply_error(reply, 503, text_string(&why), why.length);
+    if (!view->counts(view->context, scope, &reply->body, &why)) {
+        if (reply->body.passed_bytes == 0)
+            http_reply_error(reply, 503, text_string(&why));
+        else
+            reply->body.is_broken = true; /* a part must not be taken for the whole */
     }
     text_release(&why);
 }
 
-static void answer(void *context, const char *path, const struct http_request *request,
-                   struct http_reply *reply) {
-    const struct expose_view *view = context;
-    if (strcmp(path, "/metrics") == 0) {
-        if (view->refresh != NULL) view->refresh(view->context);
-        reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
-        metrics_render(view->metrics, &reply->body);
-    } else if (strcmp(path, "/healthz") == 0) {
-        reply_state(view->is_alive, view->context, reply);
-    } else if (strcmp(path, "/readyz") == 0) {
-        reply_state(view->is_ready, view->context, reply);
-    } else if (strcmp(path, "/counts") == 0) {
-        give_counts(view, request, reply);
-    } else {
-        if (strcmp(path, "/") != 0) {
-            reply->status = 404;
-            text_add(&reply->body, "there is no such page; there are:\n");
-        }
-        text_add(&reply->body, "/\n/metrics\n/healthz\n/readyz\n/counts\n");
+static void stream_group(void *context, const struct http_request *request,
+                         struct http_reply *reply) {
+    (void)request;
+    stream_counts(context, EXPOSE_GROUP, reply);
+}
+
+static void stream_instance(void *context, const struct http_request *request,
+                            struct http_reply *reply) {
+    (void)request;
+    stream_counts(context, EXPOSE_INSTANCE, reply);
+}
+
+/* Those of the group wait for Redis, those of the instance never do. */
+static void give_counts(void *context, const struct http_request *request,
+                        struct http_reply *reply) {
+    (void)context;
+    const char *scope = http_request_argument(request, "scope");
+    if (scope != NULL && strcmp(scope, "instance") != 0) {
+        http_reply_error(reply, 400, "the only scope to ask for is \"instance\"");
+        return;
     }
+    reply->lane = scope == NULL ? LANE_COUNTS : LANE_TOTALS;
+    reply->later = scope == NULL ? stream_group : stream_instance;
+}
+
+static const struct http_page pages[] = {
+    {"/", HTTP_PLAIN, list_pages},
+    {"/metrics", "text/plain; version=0.0.4; charset=utf-8", give_metrics},
+    {"/healthz", HTTP_PLAIN, give_health},
+    {"/readyz", HTTP_PLAIN, give_readiness},
+    {"/counts", HTTP_JSON, give_counts},
+    {NULL, HTTP_PLAIN, list_pages_instead},
+};
+
+static void list_pages(void *context, const struct http_request *request,
+                       struct http_reply *reply) {
+    (void)context;
+    (void)request;
+    for (const struct http_page *page = pages; page->path != NULL; page++)
+        text_format(&reply->body, "%s\n", page->path);
+}
+
+static void list_pages_instead(void *context, const struct http_request *request,
+                               struct http_reply *reply) {
+    reply->status = 404;
+    text_add(&reply->body, "there is no such page; there are:\n");
+    list_pages(context, request, reply);
+}
+
+/* --- the server --- */
+
+struct expose *expose_create(const char *listen_on, const struct expose_view *view,
+                             struct error *error) {
+    struct expose *expose = memory_create(sizeof *expose);
+    expose->view = *view;
+    const struct http_options options = {
+        .pages = pages, .lanes = {"counts", "totals"}, .context = &expose->view};
+    expose->server = http_server_create(listen_on, &options, error);
+    if (expose->server == NULL) expose_destroy(&expose);
+    return expose;
+}
+
+void expose_destroy(struct expose **expose) {
+    if (*expose == NULL) return;
+    http_server_destroy(&(*expose)->server);
+    free(*expose);
+    *expose = NULL;
+}
+
+uint16_t expose_port(const struct expose *expose) {
+    return http_server_port(expose->server);
 }

@@ -8,20 +8,15 @@
 #include "edge/redis_snapshot.h"
 
 struct http_server {
-    http_handler *handle;
-    void *context;
+    struct http_options options;
 };
 
-struct http_request {
-    const char *scope; /* NULL: not given */
-};
-
-struct http_server *http_server_create(const char *listen_on, http_handler *handle, void *context,
+struct http_server *http_server_create(const char *listen_on, const struct http_options *options,
                                        struct error *error) {
     (void)listen_on;
     (void)error;
     struct http_server *server = memory_create(sizeof *server);
-    *server = (struct http_server){handle, context};
+    server->options = *options;
     current->pages = server;
     current->handle_count++;
     return server;
@@ -41,7 +36,16 @@ uint16_t http_server_port(const struct http_server *server) {
 }
 
 const char *http_request_argument(const struct http_request *request, const char *name) {
-    return strcmp(name, "scope") == 0 ? request->scope : NULL;
+    for (unsigned i = 0; i < request->argument_count; i++) {
+        if (strcmp(request->arguments[i].name, name) == 0) return request->arguments[i].value;
+    }
+    return NULL;
+}
+
+void http_reply_error(struct http_reply *reply, unsigned status, const char *why) {
+    reply->status = status;
+    text_clear(&reply->body);
+    text_add(&reply->body, why);
 }
 
 enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
@@ -61,16 +65,23 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
 void pages_ask(struct process *process) {
     static const char *const paths[] = {"/", "/metrics", "/healthz", "/readyz", "/counts"};
     if (process->pages == NULL) return;
-    struct http_reply reply = {.status = 200};
-    const struct http_request request = {one_in(2) ? "instance" : NULL};
-    const char *path = paths[roll(sizeof paths / sizeof *paths)];
+    struct http_request request = {.path = paths[roll(sizeof paths / sizeof *paths)]};
+    if (one_in(2)) {
+        request.arguments[request.argument_count++] = (struct http_field){"scope", "instance"};
+    }
+    const struct http_options *options = &process->pages->options;
+    const struct http_page *page = options->pages;
+    while (page->path != NULL && strcmp(page->path, request.path) != 0)
+        page++;
+    struct http_reply reply = {.status = 200, .content_type = page->content_type};
     current = process;
     current_worker = "http";
-    process->pages->handle(process->pages->context, path, &request, &reply);
-    trace("GET %s: %u", path, reply.status);
+    page->handle(options->context, &request, &reply);
+    if (reply.later != NULL) reply.later(options->context, &request, &reply);
+    trace("GET %s: %u", request.path, reply.status);
     happens(EVENT_PAGES);
     /* Without ticks a worker that has nothing to do takes no step, and seems to be stuck. */
-    if (strcmp(path, "/healthz") == 0 && reply.status != 200 && world.plan.has_ticks)
+    if (strcmp(request.path, "/healthz") == 0 && reply.status != 200 && world.plan.has_ticks)
         broken("%s is not healthy: %s", process->name, text_string(&reply.body));
     text_release(&reply.body);
     current = NULL;

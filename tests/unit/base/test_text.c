@@ -76,6 +76,66 @@ static void past_the_limit_it_is_broken_until_cleared(void **state) {
     text_release(&text);
 }
 
+/* --- passed on --- */
+
+struct taker {
+    char all[512];
+    size_t length;
+    int pieces, pieces_max;
+};
+
+static bool take(void *context, const char *bytes, size_t length) {
+    struct taker *taker = context;
+    if (taker->pieces == taker->pieces_max) return false;
+    assert_true(length > 0 && length < 16);
+    memcpy(taker->all + taker->length, bytes, length);
+    taker->length += length;
+    taker->pieces++;
+    return true;
+}
+
+static void what_is_passed_on_is_the_same_text(void **state) {
+    (void)state;
+    char buffer[16], whole[512] = "";
+    struct taker taker = {.pieces_max = 1000};
+    struct text text = text_through(buffer, sizeof buffer, take, &taker);
+    struct text plain = text_within(whole, sizeof whole);
+    struct text *const both[] = {&text, &plain};
+    for (int t = 0; t < 2; t++) {
+        for (int i = 0; i < 9; i++)
+            text_format(both[t], "%d,", 1 << i);
+        text_add(both[t], "more than the buffer ever has room for");
+        text_add_json(both[t], "a\"b\n\x01 and more than the buffer has", 34);
+        text_add_bytes(both[t], "123456789012345", 15);
+        text_add(both[t], "");
+    }
+    assert_true(text.length + text.passed_bytes == plain.length && text.passed_bytes > 0);
+    assert_true(text_flush(&text));
+    assert_int_equal(text.length, 0);
+    assert_int_equal(text.passed_bytes, plain.length);
+    assert_int_equal(taker.length, plain.length);
+    assert_memory_equal(taker.all, whole, plain.length);
+    assert_true(text_flush(&text)); /* of nothing */
+    assert_true(text_flush(&plain));
+}
+
+static void a_text_that_nobody_takes_is_broken(void **state) {
+    (void)state;
+    char buffer[16];
+    struct taker taker = {.pieces_max = 1};
+    struct text text = text_through(buffer, sizeof buffer, take, &taker);
+    text_add(&text, "fits");
+    assert_true(text_flush(&text));
+    text_add(&text, "this does not fit, and is refused");
+    assert_true(text.is_broken);
+    text_format(&text, "%d", 7);
+    assert_false(text_flush(&text));
+    assert_int_equal(taker.length, 4);
+    text = text_through(buffer, sizeof buffer, take, &taker);
+    text_format(&text, "%s", "one format that is too long"); /* it has to fit */
+    assert_true(text.is_broken);
+}
+
 static void trimming_cuts_both_ends(void **state) {
     (void)state;
     char string[] = " \t a b\r\n", blanks[] = "  \t", none[] = "";
@@ -91,6 +151,8 @@ int main(void) {
         cmocka_unit_test(bytes_may_be_nul),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(past_the_limit_it_is_broken_until_cleared),
+        cmocka_unit_test(what_is_passed_on_is_the_same_text),
+        cmocka_unit_test(a_text_that_nobody_takes_is_broken),
         cmocka_unit_test(trimming_cuts_both_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,10 +24,9 @@ enum { WAIT_MS = 20000, SHORT_WAIT_MS = 200 };
 static struct text reply;
 static struct error error;
 
-static void handle(void *context, const char *path, const struct http_request *request,
-                   struct http_reply *page) {
+static void handle(void *context, const struct http_request *request, struct http_reply *page) {
+    const char *path = request->path;
     (void)context;
-    (void)request;
     if (strcmp(path, "/refuse") == 0) page->status = 503;
     if (strcmp(path, "/empty") == 0) return;
     text_add(&page->body, "a page\n");
@@ -41,7 +40,9 @@ static void handle(void *context, const char *path, const struct http_request *r
 static const char *get(const char *host, const char *path) {
     char listen_on[64];
     snprintf(listen_on, sizeof listen_on, "%s:0", host);
-    struct http_server *server = http_server_create(listen_on, handle, NULL, &error);
+    static const struct http_page pages[] = {{NULL, HTTP_PLAIN, handle}};
+    const struct http_options options = {.pages = pages};
+    struct http_server *server = http_server_create(listen_on, &options, &error);
     if (server == NULL) fail_msg("%s", error.text);
     snprintf(listen_on, sizeof listen_on, "%s:%u", host, http_server_port(server));
     const char *body = http_client_get(listen_on, path, WAIT_MS, &reply, &error);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,35 +17,108 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "edge/http_server.h"
 
-enum { ANSWER_BYTES = 64 * 1024, LARGE_BYTES = 3 * 1024 * 1024 };
+enum { ANSWER_BYTES = 64 * 1024, LARGE_BYTES = 3 << 20, HUGE_BYTES = 7 << 20 };
 
-static void handle(void *context, const char *path, const struct http_request *request,
-                   struct http_reply *reply) {
-    if (strcmp(path, "/greet") == 0) {
-        text_format(&reply->body, "hello %s\n", (const char *)context);
-    } else if (strcmp(path, "/echo") == 0) {
-        const char *value = http_request_argument(request, "scope");
-        text_format(&reply->body, "[%s]", value == NULL ? "none" : value);
-    } else if (strcmp(path, "/refuse") == 0) {
-        reply->status = 503;
-        reply->content_type = "application/json";
-        text_add(&reply->body, "{}");
-    } else if (strcmp(path, "/broken") == 0) {
-        text_add(&reply->body, "half of it");
-        reply->body.is_broken = true;
-    } else if (strcmp(path, "/much") == 0) {
-        while (reply->body.length < LARGE_BYTES)
-            text_add(&reply->body, "0123456789abcdef");
-    }
+static atomic_bool must_wait; /* the page /wait, until it is false */
+static atomic_int waiting_count;
+
+static void greet(void *context, const struct http_request *request, struct http_reply *reply) {
+    (void)request;
+    text_format(&reply->body, "hello %s\n", (const char *)context);
 }
+
+static void echo(void *context, const struct http_request *request, struct http_reply *reply) {
+    const char *value = http_request_argument(request, "scope");
+    (void)context;
+    text_format(&reply->body, "[%s]", value == NULL ? "none" : value);
+}
+
+static void refuse(void *context, const struct http_request *request, struct http_reply *reply) {
+    (void)context;
+    (void)request;
+    http_reply_error(reply, 503, "no \"more\"");
+}
+
+static void fail_halfway(void *context, const struct http_request *request,
+                         struct http_reply *reply) {
+    (void)context;
+    (void)request;
+    text_add(&reply->body, "half of it");
+    reply->body.is_broken = true;
+}
+
+static void write_much(void *context, const struct http_request *request,
+                       struct http_reply *reply) {
+    static const char zeros[4096];
+    const size_t bytes = strcmp(request->path, "/huge") == 0 ? HUGE_BYTES : LARGE_BYTES;
+    (void)context;
+    for (size_t n = 0; n < bytes && !reply->body.is_broken; n += sizeof zeros)
+        text_add_bytes(&reply->body, zeros, sizeof zeros);
+}
+
+/* More than any socket buffers. */
+static void write_on(void *context, const struct http_request *request, struct http_reply *reply) {
+    (void)context;
+    (void)request;
+    while (!reply->body.is_broken)
+        text_add(&reply->body, "0123456789abcdef");
+}
+
+static void write_much_and_fail(void *context, const struct http_request *request,
+                                struct http_reply *reply) {
+    write_much(context, request, reply);
+    reply->body.is_broken = true;
+}
+
+static void wait_for_a_word(void *context, const struct http_request *request,
+                            struct http_reply *reply) {
+    atomic_fetch_add(&waiting_count, 1);
+    while (atomic_load(&must_wait))
+        clock_sleep_ms(1);
+    atomic_fetch_sub(&waiting_count, 1);
+    greet(context, request, reply);
+}
+
+/* The page of a lane that is named by ?scope=. */
+static void leave(void *context, const struct http_request *request, struct http_reply *reply) {
+    static const struct {
+        const char *name;
+        http_handler *handle;
+    } later[] = {{"greet", greet},         {"refuse", refuse},           {"half", fail_halfway},
+                 {"much", write_much},     {"cut", write_much_and_fail}, {"endless", write_on},
+                 {"wait", wait_for_a_word}};
+    (void)context;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        if (strcmp(http_request_argument(request, "scope"), later[i].name) == 0)
+            reply->later = later[i].handle;
+    }
+    reply->lane = http_request_argument(request, "second") != NULL;
+}
+
+static void nothing(void *context, const struct http_request *request, struct http_reply *reply) {
+    (void)context;
+    (void)request;
+    (void)reply;
+}
+
+static const struct http_page pages[] = {
+    {"/greet", HTTP_PLAIN, greet},     {"/echo", HTTP_PLAIN, echo},
+    {"/refuse", HTTP_JSON, refuse},    {"/broken", HTTP_PLAIN, fail_halfway},
+    {"/much", HTTP_PLAIN, write_much}, {"/huge", HTTP_PLAIN, write_much},
+    {"/later", HTTP_JSON, leave},      {NULL, HTTP_PLAIN, nothing},
+};
 
 static char world[] = "world";
 
+static const struct http_options options = {
+    .pages = pages, .lanes = {"lane-0", "lane-1"}, .context = world};
+
 static int set_up(void **state) {
     struct error error = {0};
-    *state = http_server_create("127.0.0.1:0", handle, world, &error);
+    *state = http_server_create("127.0.0.1:0", &options, &error);
     if (*state == NULL) print_error("%s\n", error.text);
     return *state == NULL;
 }
@@ -97,8 +171,8 @@ static size_t read_to_end(int descriptor, char *answer) {
 static const char *ask(struct http_server *server, const char *method, const char *path) {
     static char answer[ANSWER_BYTES];
     char request[1024];
-    snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-             method, path);
+    snprintf(request, sizeof request,
+             "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
     const int descriptor = connect_to(http_server_port(server));
     send_all(descriptor, request);
     read_to_end(descriptor, answer);
@@ -142,13 +216,13 @@ static void the_handler_chooses_status_and_type(void **state) {
     const char *answer = ask(*state, "GET", "/refuse");
     assert_begins(answer, "HTTP/1.1 503 ");
     assert_has(answer, "Content-Type: application/json\r\n");
-    assert_string_equal(body_of(answer), "{}");
+    assert_string_equal(body_of(answer), "{\"error\": \"no \\\"more\\\"\"}\n");
 }
 
 static void a_broken_body_is_a_500_without_its_half(void **state) {
     const char *answer = ask(*state, "GET", "/broken");
     assert_begins(answer, "HTTP/1.1 500 ");
-    assert_string_equal(body_of(answer), "");
+    assert_string_equal(body_of(answer), "out of memory for the answer\n");
 }
 
 static void an_empty_body_is_fine(void **state) {
@@ -166,7 +240,8 @@ static void other_methods_are_405_whatever_they_upload(void **state) {
     }
     char answer[ANSWER_BYTES];
     const int descriptor = connect_to(http_server_port(*state));
-    send_all(descriptor, "POST /greet HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nfew");
+    send_all(descriptor,
+             "POST /greet HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nfew");
     read_to_end(descriptor, answer);
     assert_begins(answer, "HTTP/1.1 405 ");
 }
@@ -174,7 +249,8 @@ static void other_methods_are_405_whatever_they_upload(void **state) {
 static void a_get_with_a_body_ends_the_connection(void **state) {
     char answer[ANSWER_BYTES];
     const int descriptor = connect_to(http_server_port(*state));
-    send_all(descriptor, "GET /greet HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789");
+    send_all(descriptor,
+             "GET /greet HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n0123456789");
     read_to_end(descriptor, answer);
     assert_null(strstr(answer, "hello"));
     assert_begins(ask(*state, "GET", "/greet"), "HTTP/1.1 200 ");
@@ -193,7 +269,7 @@ static void arguments_of_the_query_are_decoded(void **state) {
 static void a_large_body_arrives_whole(void **state) {
     char answer[ANSWER_BYTES];
     const int descriptor = connect_to(http_server_port(*state));
-    send_all(descriptor, "GET /much HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send_all(descriptor, "GET /much HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     const size_t total = read_to_end(descriptor, answer);
     assert_int_equal(total - (size_t)(body_of(answer) - answer), LARGE_BYTES);
 }
@@ -201,9 +277,9 @@ static void a_large_body_arrives_whole(void **state) {
 static void one_connection_takes_many_requests(void **state) {
     char answer[ANSWER_BYTES];
     const int descriptor = connect_to(http_server_port(*state));
-    send_all(descriptor, "GET /greet HTTP/1.1\r\nHost: x\r\n\r\n");
-    send_all(descriptor, "HEAD /greet HTTP/1.1\r\nHost: x\r\n\r\n");
-    send_all(descriptor, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send_all(descriptor, "GET /greet HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    send_all(descriptor, "HEAD /greet HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    send_all(descriptor, "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     read_to_end(descriptor, answer);
     assert_has(answer, "\r\n\r\nhello world\nHTTP/1.1 200 OK\r\n");
     assert_has(answer, "\r\n\r\n[none]");
@@ -229,41 +305,269 @@ static void what_is_not_http_harms_nobody(void **state) {
     assert_begins(ask(*state, "GET", "/greet"), "HTTP/1.1 200 ");
 }
 
-static void a_silent_connection_is_ended_after_its_time(void **state) {
-    char answer[ANSWER_BYTES];
-    const int descriptor = connect_to(http_server_port(*state));
-    send_all(descriptor, "GET /greet HTTP/1.1\r\nHo"); /* waits HTTP_TIMEOUT_S, no more than 30 s */
-    assert_int_equal(read_to_end(descriptor, answer), 0);
+/* --- many clients, and bad ones --------------------------------------------------------------- */
+
+static int64_t clock_start_ms;
+
+static void start_clock(void) {
+    clock_start_ms = clock_ms();
 }
 
-static void more_connections_than_allowed_wait_for_their_turn(void **state) {
-    int idle[HTTP_CONNECTIONS_MAX];
-    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
-        idle[i] = connect_to(http_server_port(*state));
-        char answer[4];
-        send_all(idle[i], "GET /greet HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert_int_equal(recv(idle[i], answer, sizeof answer, MSG_WAITALL), sizeof answer);
-    }
-    const int waiting = connect_to(http_server_port(*state));
-    send_all(waiting, "GET /greet HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+static void assert_took(int64_t from_ms, int64_t to_ms) {
+    const int64_t took_ms = clock_ms() - clock_start_ms;
+    if (took_ms < from_ms || took_ms > to_ms) fail_msg("took %lld ms", (long long)took_ms);
+}
+
+static void assert_answers_at_once(struct http_server *server) {
+    start_clock();
+    assert_begins(ask(server, "GET", "/greet"), "HTTP/1.1 200 ");
+    assert_took(0, 1000); /* far below any deadline of the server */
+}
+
+static void a_silent_connection_is_ended_after_its_time(void **state) {
     char answer[ANSWER_BYTES];
-    struct pollfd readable = {.fd = waiting, .events = POLLIN};
-    assert_int_equal(poll(&readable, 1, 200), 0); /* ms; a slow machine may miss a fault here */
-    close(idle[0]);
-    read_to_end(waiting, answer);
-    assert_begins(answer, "HTTP/1.1 200 ");
-    for (int i = 1; i < HTTP_CONNECTIONS_MAX; i++)
+    start_clock();
+    const int descriptor = connect_to(http_server_port(*state));
+    send_all(descriptor, "GET /greet HTTP/1.1\r\nHo");
+    assert_int_equal(read_to_end(descriptor, answer), 0);
+    assert_took(HTTP_REQUEST_MS - 10, 2 * HTTP_REQUEST_MS);
+}
+
+/* A byte from time to time does not keep it. */
+static void the_deadline_is_for_the_whole_request(void **state) {
+    start_clock();
+    const int descriptor = connect_to(http_server_port(*state));
+    char byte;
+    do {
+        (void)!send(descriptor, "x", 1, MSG_NOSIGNAL);
+        clock_sleep_ms(50);
+        assert_true(clock_ms() - clock_start_ms < 2 * HTTP_REQUEST_MS);
+    } while (recv(descriptor, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+    assert_took(HTTP_REQUEST_MS - 10, 2 * HTTP_REQUEST_MS);
+    close(descriptor);
+}
+
+static bool is_ended(int descriptor) {
+    char byte;
+    return recv(descriptor, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+static void when_all_places_are_taken_the_oldest_is_ended(void **state) {
+    enum { TOO_MANY = HTTP_CONNECTIONS_MAX + 10 };
+    int idle[TOO_MANY];
+    for (int i = 0; i < TOO_MANY; i++) {
+        idle[i] = connect_to(http_server_port(*state));
+        if (i % 2 == 0) send_all(idle[i], "GET /greet HT");
+        clock_sleep_ms(2); /* each is older than the next */
+    }
+    assert_answers_at_once(*state); /* this one is one more */
+    assert_answers_at_once(*state);
+    for (int i = 0; i < TOO_MANY; i++) {
+        const bool must_be_ended = i < TOO_MANY - HTTP_CONNECTIONS_MAX + 1;
+        if (is_ended(idle[i]) != must_be_ended) fail_msg("the connection %d of %d", i, TOO_MANY);
         close(idle[i]);
+    }
+}
+
+/* All answers together would hold far more than the limit: only the newest are kept. */
+static void clients_that_do_not_read_hold_up_nobody(void **state) {
+    enum { DEAF = 12 };
+    char answer[ANSWER_BYTES];
+    int deaf[DEAF];
+    for (int i = 0; i < DEAF; i++) {
+        deaf[i] = connect_to(http_server_port(*state));
+        send_all(deaf[i], "GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    assert_answers_at_once(*state);
+    send_all(deaf[DEAF - 1], "GET /greet HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert_true(read_to_end(deaf[DEAF - 1], answer) > HUGE_BYTES);
+    close(deaf[DEAF - 2]);
+    for (int i = 0; i < DEAF - 2; i++)
+        assert_true(read_to_end(deaf[i], answer) < HUGE_BYTES);
+}
+
+/* Thousands of requests in one go, of which each is answered in its turn. */
+static void a_long_row_of_requests_is_answered(void **state) {
+    enum { ROW = 2000 };
+    static const char request[] = "GET /greet HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const int descriptor = connect_to(http_server_port(*state));
+    char *row = calloc(ROW, sizeof request);
+    for (int i = 0; i < ROW; i++)
+        memcpy(row + (size_t)i * (sizeof request - 1), request, sizeof request - 1);
+    size_t sent = 0, greetings = 0;
+    static char piece[ANSWER_BYTES];
+    start_clock();
+    while (greetings < ROW) {
+        const ssize_t got =
+            send(descriptor, row + sent, strlen(row + sent), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (got > 0) sent += (size_t)got;
+        const ssize_t read = recv(descriptor, piece, sizeof piece, MSG_DONTWAIT);
+        for (ssize_t i = 0; i < read; i++)
+            greetings += piece[i] == 'w'; /* of world; the heads have none */
+        assert_true(clock_ms() - clock_start_ms < 30000);
+    }
+    assert_int_equal(greetings, ROW);
+    free(row);
+    close(descriptor);
+}
+
+static void a_foreign_host_is_a_403(void **state) {
+    static const char *const foreign[] = {"evil.example", "localhost.evil.example:9464", "[::2]"};
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        char answer[ANSWER_BYTES], request[256];
+        const int descriptor = connect_to(http_server_port(*state));
+        snprintf(request, sizeof request,
+                 "GET /greet HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", foreign[i]);
+        send_all(descriptor, request);
+        read_to_end(descriptor, answer);
+        assert_begins(answer, "HTTP/1.1 403 ");
+        assert_null(strstr(answer, "hello"));
+    }
+}
+
+static void every_answer_has_the_headers_that_protect_it(void **state) {
+    static const char *const paths[] = {"/greet", "/refuse", "/none", "/later?scope=greet",
+                                        "/later?scope=much"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        const char *answer = ask(*state, "HEAD", paths[i]);
+        assert_has(answer, "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; "
+                           "style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+                           "form-action 'none'; frame-ancestors 'none'\r\n");
+        assert_has(answer, "\r\nX-Content-Type-Options: nosniff\r\n");
+        assert_has(answer, "\r\nX-Frame-Options: DENY\r\n");
+        assert_has(answer, "\r\nReferrer-Policy: no-referrer\r\n");
+        assert_has(answer, "\r\nDate: ");
+        assert_null(strstr(answer, "unsafe-"));
+        assert_null(strstr(answer, "Access-Control"));
+        assert_string_equal(body_of(answer), "");
+    }
+}
+
+/* --- lanes ------------------------------------------------------------------------------------ */
+
+static void a_lane_answers_what_its_handler_wrote(void **state) {
+    const char *answer = ask(*state, "GET", "/later?scope=greet");
+    assert_begins(answer, "HTTP/1.1 200 OK\r\n");
+    assert_has(answer, "Content-Length: 12\r\n");
+    assert_has(answer, "Content-Type: application/json\r\n");
+    assert_string_equal(body_of(answer), "hello world\n");
+    answer = ask(*state, "GET", "/later?scope=refuse&second");
+    assert_begins(answer, "HTTP/1.1 503 ");
+    assert_string_equal(body_of(answer), "{\"error\": \"no \\\"more\\\"\"}\n");
+    assert_begins(ask(*state, "GET", "/later?scope=half"), "HTTP/1.1 500 ");
+}
+
+/* Reads chunks; answers the length of the body, or -1 if the last chunk is missing. */
+static long read_chunks(int descriptor) {
+    char *all = malloc(2 * (size_t)LARGE_BYTES);
+    size_t length = 0;
+    ssize_t got;
+    while ((got = recv(descriptor, all + length, 2 * (size_t)LARGE_BYTES - length, 0)) > 0)
+        length += (size_t)got;
+    close(descriptor);
+    all[length] = '\0';
+    assert_has(all, "Transfer-Encoding: chunked\r\n");
+    long total = 0;
+    char *at = strstr(all, "\r\n\r\n") + 4;
+    while (at < all + length) {
+        char *end;
+        const long chunk = strtol(at, &end, 16);
+        assert_memory_equal(end, "\r\n", 2);
+        at = end + 2 + chunk + 2;
+        if (chunk == 0) break;
+        total += chunk;
+        if (at >= all + length) total = -1;
+    }
+    free(all);
+    return total;
+}
+
+static void a_long_answer_comes_in_chunks(void **state) {
+    int descriptor = connect_to(http_server_port(*state));
+    send_all(descriptor, "GET /later?scope=much HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_int_equal(read_chunks(descriptor), LARGE_BYTES);
+    descriptor = connect_to(http_server_port(*state));
+    send_all(descriptor, "GET /later?scope=cut HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_int_equal(read_chunks(descriptor), -1);
+}
+
+static void http_1_0_gets_it_without_chunks(void **state) {
+    char answer[ANSWER_BYTES];
+    const int descriptor = connect_to(http_server_port(*state));
+    send_all(descriptor, "GET /later?scope=much HTTP/1.0\r\n\r\n");
+    const size_t total = read_to_end(descriptor, answer);
+    assert_null(strstr(answer, "chunked"));
+    assert_int_equal(total - (size_t)(body_of(answer) - answer), LARGE_BYTES);
+}
+
+static void wait_for(const atomic_int *count, int wanted) {
+    start_clock();
+    while (atomic_load(count) != wanted) {
+        clock_sleep_ms(1);
+        assert_true(clock_ms() - clock_start_ms < 20000);
+    }
+}
+
+static void a_slow_page_holds_up_only_its_lane(void **state) {
+    enum { WAITING = HTTP_WAITING_MAX + 1 }; /* one is being made */
+    char answer[ANSWER_BYTES];
+    int waiting[WAITING];
+    atomic_store(&must_wait, true);
+    for (int i = 0; i < WAITING; i++) {
+        waiting[i] = connect_to(http_server_port(*state));
+        send_all(waiting[i], "GET /later?scope=wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        if (i == 0) wait_for(&waiting_count, 1);
+    }
+    assert_answers_at_once(*state);
+    assert_begins(ask(*state, "GET", "/later?scope=greet&second"), "HTTP/1.1 200 ");
+    const char *refusal = ask(*state, "GET", "/later?scope=wait");
+    assert_begins(refusal, "HTTP/1.1 503 ");
+    assert_has(refusal, "Retry-After: 5\r\n");
+    assert_has(refusal, "{\"error\": \"too many requests are waiting");
+    close(waiting[1]); /* whose answer is never made */
+    atomic_store(&must_wait, false);
+    for (int i = 0; i < WAITING; i++) {
+        if (i == 1) continue;
+        read_to_end(waiting[i], answer);
+        assert_string_equal(body_of(answer), "hello world\n");
+    }
+}
+
+/* It is cut off, and the next one is served. */
+static void a_client_that_does_not_read_leaves_the_lane(void **state) {
+    const int deaf = connect_to(http_server_port(*state));
+    send_all(deaf, "GET /later?scope=endless HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    start_clock();
+    assert_begins(ask(*state, "GET", "/later?scope=greet"), "HTTP/1.1 200 ");
+    assert_took(HTTP_PIECE_MS - 1000, 2 * HTTP_PIECE_MS);
+    close(deaf);
+}
+
+static void it_ends_while_lanes_are_busy(void **state) {
+    (void)state;
+    struct error error = {0};
+    struct http_server *server = http_server_create("127.0.0.1:0", &options, &error);
+    assert_non_null(server);
+    int deaf[3];
+    for (int i = 0; i < 3; i++) {
+        deaf[i] = connect_to(http_server_port(server));
+        send_all(deaf[i], "GET /later?scope=endless HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    start_clock();
+    http_server_destroy(&server);
+    assert_took(0, HTTP_PIECE_MS / 2);
+    for (int i = 0; i < 3; i++)
+        close(deaf[i]);
 }
 
 static void it_ends_while_connections_are_open(void **state) {
     (void)state;
     struct error error = {0};
-    struct http_server *server = http_server_create("127.0.0.1:0", handle, world, &error);
+    struct http_server *server = http_server_create("127.0.0.1:0", &options, &error);
     assert_non_null(server);
     const int idle = connect_to(http_server_port(server));
     const int reading = connect_to(http_server_port(server));
-    send_all(reading, "GET /much HTTP/1.1\r\nHost: x\r\n\r\n");
+    send_all(reading, "GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n");
     http_server_destroy(&server);
     close(idle);
     close(reading);
@@ -273,7 +577,7 @@ static void a_port_in_use_is_an_error_that_names_it(void **state) {
     char listen_on[32];
     struct error error = {0};
     snprintf(listen_on, sizeof listen_on, "127.0.0.1:%u", http_server_port(*state));
-    assert_null(http_server_create(listen_on, handle, world, &error));
+    assert_null(http_server_create(listen_on, &options, &error));
     assert_has(error.text, listen_on);
     assert_has(error.text, "Address already in use; stop the program that listens there");
 }
@@ -281,10 +585,10 @@ static void a_port_in_use_is_an_error_that_names_it(void **state) {
 static void an_address_of_elsewhere_is_an_error_that_names_the_mend(void **state) {
     (void)state;
     struct error error = {0};
-    assert_null(http_server_create("192.0.2.1:0", handle, world, &error));
+    assert_null(http_server_create("192.0.2.1:0", &options, &error));
     assert_has(error.text, "http.listen 192.0.2.1:0: ");
     assert_has(error.text, "choose an address of this machine");
-    assert_null(http_server_create("no-such-host.invalid:0", handle, world, &error));
+    assert_null(http_server_create("no-such-host.invalid:0", &options, &error));
     assert_has(error.text, "no address for \"no-such-host.invalid\"");
 }
 
@@ -296,7 +600,7 @@ static void what_is_no_address_is_an_error_with_an_example(void **state) {
         "a: 1",     "a:1 ",    "a:0x1"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct error error = {0};
-        assert_null(http_server_create(wrong[i], handle, world, &error));
+        assert_null(http_server_create(wrong[i], &options, &error));
         assert_has(error.text, "for example 127.0.0.1:9464");
     }
 }
@@ -310,7 +614,7 @@ static void names_and_ipv6_addresses_can_be_listened_on(void **state) {
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         if (right[i][1] == ':' && !has_ipv6) continue;
         struct error error = {0};
-        struct http_server *server = http_server_create(right[i], handle, world, &error);
+        struct http_server *server = http_server_create(right[i], &options, &error);
         if (server == NULL) fail_msg("%s", error.text);
         assert_string_equal(body_of(ask(server, "GET", "/greet")), "hello world\n");
         http_server_destroy(&server);
@@ -332,7 +636,18 @@ int main(void) {
         TEST(one_connection_takes_many_requests),
         TEST(what_is_not_http_harms_nobody),
         TEST(a_silent_connection_is_ended_after_its_time),
-        TEST(more_connections_than_allowed_wait_for_their_turn),
+        TEST(the_deadline_is_for_the_whole_request),
+        TEST(when_all_places_are_taken_the_oldest_is_ended),
+        TEST(clients_that_do_not_read_hold_up_nobody),
+        TEST(a_long_row_of_requests_is_answered),
+        TEST(a_foreign_host_is_a_403),
+        TEST(every_answer_has_the_headers_that_protect_it),
+        TEST(a_lane_answers_what_its_handler_wrote),
+        TEST(a_long_answer_comes_in_chunks),
+        TEST(http_1_0_gets_it_without_chunks),
+        TEST(a_slow_page_holds_up_only_its_lane),
+        TEST(a_client_that_does_not_read_leaves_the_lane),
+        cmocka_unit_test(it_ends_while_lanes_are_busy),
         cmocka_unit_test(it_ends_while_connections_are_open),
         TEST(a_port_in_use_is_an_error_that_names_it),
         cmocka_unit_test(an_address_of_elsewhere_is_an_error_that_names_the_mend),

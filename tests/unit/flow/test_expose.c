@@ -71,7 +71,7 @@ static const char *get(struct harness *harness, const char *path) {
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(descriptor, (const struct sockaddr *)&address, sizeof address), 0);
-    dprintf(descriptor, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
+    dprintf(descriptor, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
     size_t length = 0;
     ssize_t got = 0;
     do {
