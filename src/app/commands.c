@@ -20,8 +20,8 @@ void commands_print_version(FILE *out) {
     fprintf(out,
             "rollcall %s\nlibrdkafka %s\njansson %s\n"
             "hiredis %s (at build time)\nliburcu %s (at build time)\n",
-            ROLLCALL_VERSION, kafka_names_version(), parse_library_version(),
-            VERSION_HIREDIS, VERSION_LIBURCU);
+            ROLLCALL_VERSION, kafka_names_version(), parse_library_version(), VERSION_HIREDIS,
+            VERSION_LIBURCU);
 }
 
 static void stop(int signal_number) {

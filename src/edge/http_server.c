@@ -151,8 +151,7 @@ static void answer(struct http_server *server, struct http_connection **place, u
 }
 
 /* The answer is written: the next request may have come already. */
-static void go_on(struct http_server *server, struct http_connection *connection,
-                  int64_t now_ms) {
+static void go_on(struct http_server *server, struct http_connection *connection, int64_t now_ms) {
     text_release(&connection->body);
     connection->head_bytes = connection->written_bytes = 0;
     connection->order = ++server->order;
