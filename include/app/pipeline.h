@@ -16,8 +16,9 @@
 #include <stdbool.h>
 
 #include "app/config.h"
-#include "base/stop.h"
 #include "base/error.h"
+#include "base/stop.h"
+#include "base/text.h"
 
 struct pipeline;
 
@@ -35,6 +36,13 @@ bool pipeline_has_ended(const struct pipeline *pipeline);
 
 /* True if it could not continue, also if that was after a signal; copies the first reason. */
 bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error);
+
+/* What /healthz and /readyz answer, in the same words; the reason is added to `why`. */
+bool pipeline_is_alive(struct pipeline *pipeline, struct text *why);
+bool pipeline_is_ready(struct pipeline *pipeline, struct text *why);
+
+/* How many partitions it has. */
+int64_t pipeline_partitions(const struct pipeline *pipeline);
 
 /* Takes *pipeline, which may be NULL, and nulls it. */
 void pipeline_destroy(struct pipeline **pipeline);

@@ -396,6 +396,18 @@ bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error) {
     return stop_has_failed(pipeline->stop, error);
 }
 
+bool pipeline_is_alive(struct pipeline *pipeline, struct text *why) {
+    return is_alive(pipeline, why);
+}
+
+bool pipeline_is_ready(struct pipeline *pipeline, struct text *why) {
+    return is_ready(pipeline, why);
+}
+
+int64_t pipeline_partitions(const struct pipeline *pipeline) {
+    return metric_get(pipeline->stats.assignment.assigned);
+}
+
 void pipeline_destroy(struct pipeline **pipeline) {
     if (*pipeline == NULL) return;
     struct pipeline *p = *pipeline;

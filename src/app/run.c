@@ -3,6 +3,7 @@
  * SIGHUP is never one of two: service managers and terminals send it along with another signal. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +13,9 @@
 #include "base/stop.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/worker.h"
+#include "edge/notify.h"
 
 enum { WATCHDOG_SLACK_S = 20 };
 
@@ -59,13 +62,27 @@ static void catch_signals(const struct config *config) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void report(struct notify *notify, struct pipeline *pipeline, int64_t now_ms) {
+    char why[200] = "";
+    struct text status = text_within(why, sizeof why);
+    struct notify_state state = {.status = why, .is_stopping = stop_is_asked(&stop)};
+    state.is_alive = pipeline_is_alive(pipeline, &status);
+    if (state.is_alive) state.is_ready = pipeline_is_ready(pipeline, &status);
+    if (state.is_ready)
+        text_format(&status, "Running with %lld partitions",
+                    (long long)pipeline_partitions(pipeline));
+    notify_report(notify, &state, now_ms);
+}
+
 /* The main thread is a worker too. */
-static void take_steps(struct pipeline *pipeline) {
+static void take_steps(struct pipeline *pipeline, struct notify *notify) {
     for (;;) {
         alarm_arm(&main_alarm);
         const int64_t now_ms = clock_ms();
         const int64_t until_ms = pipeline_step(pipeline, now_ms);
-        if (pipeline_has_ended(pipeline)) return;
+        const bool has_ended = pipeline_has_ended(pipeline);
+        if (has_ended || notify_is_due(notify, now_ms)) report(notify, pipeline, now_ms);
+        if (has_ended) return;
         const int64_t tick_ms = now_ms + WORKER_TICK_MS;
         alarm_wait(&main_alarm, until_ms < tick_ms ? until_ms : tick_ms);
     }
@@ -77,13 +94,15 @@ static int run(const struct config *config, const struct options *options) {
     stop_init(&stop, &main_alarm);
     catch_signals(config);
     struct pipeline *pipeline = pipeline_create(config, &stop, commands_seed(), &error);
+    struct notify *notify = notify_create(getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
     bool has_failed = pipeline == NULL;
     if (!has_failed) {
-        take_steps(pipeline);
+        take_steps(pipeline, notify);
         if (atomic_load(&stop.signal) == 0) alarm(watchdog_s); /* else it has run since then */
         has_failed = pipeline_has_failed(pipeline, &error);
         pipeline_destroy(&pipeline);
     }
+    notify_destroy(&notify);
     if (has_failed)
         log_error(error.text);
     else
