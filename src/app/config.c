@@ -310,6 +310,8 @@ static void print_key(const struct config *config, const struct config_key *key,
         print_text(*text, out);
     } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
+    } else if (text != (const void *)&config->redis.url) {
+        fputs(**text == '\0' ? "" : "***", out);
     } else {
         struct redis_link *link = redis_link_create(&config->redis, NULL);
         fputs(link == NULL ? "***" : redis_link_name(link), out);

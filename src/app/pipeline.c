@@ -22,6 +22,7 @@
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
 #include "edge/redis_link.h"
+#include "edge/redis_master.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
 #include "flow/checkpoint.h"
@@ -52,6 +53,7 @@ struct pipeline {
 
     struct fence fence;
     struct preflight *preflight;
+    struct redis_settings redis;     /* the configuration's, with the master that all links share */
     struct redis_store *start_store; /* of the main thread: checks */
     struct redis_link *page_link;    /* of the thread that makes /counts */
     struct redis_store *count_store; /* of CHECKPOINT */
@@ -155,7 +157,7 @@ static void refresh(void *context) {
 
 static struct redis_store *make_store(struct pipeline *pipeline, struct error *error) {
     const struct redis_store_options options = {
-        .redis = &pipeline->config->redis,
+        .redis = &pipeline->redis,
         .aggregates = &pipeline->aggregates,
         .group = pipeline->config->source.group,
         .topic = pipeline->config->source.topic,
@@ -191,9 +193,11 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     rejections_init(&pipeline->rejections);
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->source.group, config->instance.id);
-    pipeline->start_store = make_store(pipeline, error);
+    pipeline->redis = config->redis;
+    pipeline->redis.master = redis_master_create(&pipeline->redis, error);
+    if (pipeline->redis.master != NULL) pipeline->start_store = make_store(pipeline, error);
     if (pipeline->start_store != NULL) {
-        struct redis_settings redis = config->redis;
+        struct redis_settings redis = pipeline->redis;
         redis.timeout_ms = (int)clamp(redis.timeout_ms, 0, PAGE_WAIT_MS);
         pipeline->page_link = redis_link_create(&redis, error);
     }
@@ -429,6 +433,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     redis_store_destroy(&p->count_store);
     redis_link_destroy(&p->page_link);
     redis_store_destroy(&p->start_store);
+    redis_master_destroy(&p->redis.master);
     stats_destroy(&p->stats);
     budget_fini(&p->in_hand);
     rejections_fini(&p->rejections);

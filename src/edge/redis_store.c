@@ -60,8 +60,6 @@ static enum store_verdict refuse_setup(const struct redis_store *store) {
 }
 
 static bool open_link(struct redis_store *store, struct error *error) {
-    /* After a failover the old connection leads to what is a replica now. */
-    if (store->fault == REDIS_FAULT_REPLICA) redis_link_close(store->link);
     const bool is_open = redis_link_open(store->link, error);
     store->fault = redis_link_is_refused(store->link) ? REDIS_FAULT_SETUP : REDIS_FAULT_PASSING;
     return is_open;

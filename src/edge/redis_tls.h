@@ -1,9 +1,9 @@
 /* redis_tls: TLS for a connection to Redis, with a server that a known authority vouches for under
  * the very name by which it was called.
  *
- * Place:    under redis_link; where hiredis has no TLS (before 1.0), none can be created.
+ * Place:    under redis_wire; where hiredis has no TLS (before 1.0), none can be created.
  * Threads:  one owner.
- * Limits:   TLS 1.2 or later; no certificate of the client.
+ * Limits:   TLS 1.2 or later.
  * Waits:    each read and write of the handshake as long as the connection's own timeout.
  */
 #ifndef EDGE_REDIS_TLS_H
@@ -16,15 +16,17 @@
 
 struct redis_tls;
 
-/* For a host's name or IP address. The authorities are those of OpenSSL: of the system, or what
- * SSL_CERT_FILE and SSL_CERT_DIR in the environment name. Borrows host. */
-struct redis_tls *redis_tls_create(const char *host, struct error *error);
+/* The authorities are those in the file `ca`; if it is NULL, those of OpenSSL: of the system, or
+ * what SSL_CERT_FILE and SSL_CERT_DIR in the environment name. With the client's own certificate
+ * and key, unless they are NULL. Reads the files; borrows all. */
+struct redis_tls *redis_tls_create(const char *ca, const char *certificate, const char *key,
+                                   struct error *error);
 void redis_tls_destroy(struct redis_tls **tls);
 
-/* Shakes hands over a new connection; if that fails, the connection is good for nothing but
- * redisFree, and *is_refused is true if it is for the certificate. Borrows context, and where (for
- * messages). */
-bool redis_tls_start(struct redis_tls *tls, redisContext *context, const char *where,
-                     bool *is_refused, struct error *error);
+/* Shakes hands over a new connection with a host, by its name or IP address; if that fails, the
+ * connection is good for nothing but redisFree, and *is_refused is true if it is for the
+ * certificate. Borrows context, host, and where (for messages). */
+bool redis_tls_start(struct redis_tls *tls, redisContext *context, const char *host,
+                     const char *where, bool *is_refused, struct error *error);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "broker.h"
 #include "edge/redis_link.h"
+#include "edge/redis_master.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
 #include "flow/tally.h"
@@ -298,8 +299,25 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     current->has_failed_store = good_count < count; /* only now does its caller know */
 }
 
-/* --- redis_link and redis_snapshot: of the HTTP thread, which does not run here
- * ----------------- */
+/* --- redis_master, and redis_link of the HTTP thread, which does not run here ----------------- */
+
+struct redis_master {
+    int unused;
+};
+
+struct redis_master *redis_master_create(const struct redis_settings *settings,
+                                         struct error *error) {
+    (void)settings;
+    (void)error;
+    current->handle_count++;
+    return memory_create(sizeof(struct redis_master));
+}
+
+void redis_master_destroy(struct redis_master **master) {
+    if (*master != NULL) current->handle_count--;
+    free(*master);
+    *master = NULL;
+}
 
 struct redis_link {
     int unused;

@@ -1,0 +1,108 @@
+#include "edge/redis_master.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/worker.h"
+#include "redis_sentinel.h"
+#include "redis_tls.h"
+#include "redis_url.h"
+
+struct redis_master {
+    struct redis_url url;
+    struct redis_tls *tls;                   /* NULL: none */
+    char *sentinel_user, *sentinel_password; /* NULL: none */
+    struct redis_sentinel *sentinel;         /* NULL: none */
+};
+
+/* NULL for an empty setting. */
+static const char *given(const char *text) {
+    return text == NULL || *text == '\0' ? NULL : text;
+}
+
+static char *copy(const char *text) {
+    return given(text) == NULL ? NULL : memory_text(text);
+}
+
+static bool check_settings(const struct redis_master *master, const struct redis_settings *settings,
+                           struct error *error) {
+    const bool has_login =
+        given(settings->sentinel_user) != NULL || given(settings->sentinel_password) != NULL;
+    const bool has_files = given(settings->ca_file) != NULL || given(settings->cert_file) != NULL ||
+                           given(settings->key_file) != NULL;
+    if (has_login && master->url.kind != REDIS_URL_SENTINEL) {
+        return error_set(error,
+                         "redis.sentinel_user and redis.sentinel_password are for Sentinels, "
+                         "and redis.url is not redis+sentinel://...: remove them");
+    }
+    return !has_files || master->url.is_tls ||
+           error_set(error, "redis.ca_file, redis.cert_file and redis.key_file are for TLS: set "
+                            "redis.url to rediss://..., or remove them");
+}
+
+static bool make(struct redis_master *master, const struct redis_settings *settings,
+                 struct error *error) {
+    if (!redis_url_parse(&master->url, settings->url, error) ||
+        !check_settings(master, settings, error)) {
+        return false;
+    }
+    if (master->url.is_tls) {
+        master->tls = redis_tls_create(given(settings->ca_file), given(settings->cert_file),
+                                       given(settings->key_file), error);
+        if (master->tls == NULL) return false;
+    }
+    if (master->url.kind == REDIS_URL_SENTINEL) {
+        master->sentinel_user = copy(settings->sentinel_user);
+        master->sentinel_password = copy(settings->sentinel_password);
+        master->sentinel =
+            redis_sentinel_create(&master->url, master->sentinel_user, master->sentinel_password,
+                                  master->tls, settings->timeout_ms);
+    }
+    return true;
+}
+
+struct redis_master *redis_master_create(const struct redis_settings *settings,
+                                         struct error *error) {
+    struct redis_master *master = memory_create(sizeof *master);
+    if (!make(master, settings, error)) redis_master_destroy(&master);
+    return master;
+}
+
+void redis_master_destroy(struct redis_master **master) {
+    if (*master == NULL) return;
+    redis_sentinel_destroy(&(*master)->sentinel);
+    redis_tls_destroy(&(*master)->tls);
+    free((*master)->sentinel_user);
+    if ((*master)->sentinel_password != NULL)
+        explicit_bzero((*master)->sentinel_password, strlen((*master)->sentinel_password));
+    free((*master)->sentinel_password);
+    redis_url_release(&(*master)->url);
+    free(*master);
+    *master = NULL;
+}
+
+bool redis_master_find(struct redis_master *master, struct redis_address *address, unsigned *turn,
+                       bool *is_refused, struct error *error) {
+    *is_refused = false;
+    if (master->sentinel == NULL) {
+        *address = master->url.hosts[0];
+        return true;
+    }
+    worker_call_begins(SENTINEL_ASK_MS);
+    const bool is_found = redis_sentinel_find(master->sentinel, address, turn, is_refused, error);
+    worker_call_ends();
+    return is_found;
+}
+
+const atomic_uint *redis_master_turn(const struct redis_master *master) {
+    return master->sentinel == NULL ? NULL : redis_sentinel_turn(master->sentinel);
+}
+
+const struct redis_url *redis_master_url(const struct redis_master *master) {
+    return &master->url;
+}
+
+struct redis_tls *redis_master_tls(const struct redis_master *master) {
+    return master->tls;
+}

@@ -1,0 +1,202 @@
+"""redis+sentinel://: whatever leads to another master, every record is counted once."""
+
+import time
+
+import pytest
+import redis
+
+import sentinels
+import wait
+from test_refusals import refused
+
+RATE = 1500
+
+
+@pytest.fixture
+def watched(world, tmp_path):
+    """The world with Sentinels in place of its Redis."""
+    world.redis_server.kill()
+    yield _move(world, sentinels.Sentinels(str(tmp_path / "watched")))
+    world.redis_server.kill()
+
+
+def _move(world, made):
+    world.redis_server = world.place.redis_server = made
+    world.options["redis.url"] = made.url()
+    world.options["redis.timeout_ms"] = 2000
+    return made
+
+
+class Watch:
+    """Measures, while a failover is under way, how long publishing stood still at most."""
+
+    def __init__(self, instance):
+        self._instance = instance
+        self._last = None
+        self._since = time.monotonic()
+        self.longest_s = 0.0
+
+    def look(self):
+        """Takes a sample; returns the counted lag."""
+        metrics = self._instance.metrics()
+        published = sum(value for (name, _), value in metrics.items()
+                        if name == "rollcall_records_published_total")
+        now = time.monotonic()
+        if published != self._last:
+            self._last, self._since = published, now
+        self.longest_s = max(self.longest_s, now - self._since)
+        return sum(value for (name, _), value in metrics.items()
+                   if name == "rollcall_counted_lag_records")
+
+
+def _calls(server):
+    """How many checkpoints a server has been sent."""
+    with server.client() as client:
+        return client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+
+
+def _fail_over(watched, instance, cause):
+    """Runs cause, waits for the promotion and until counting has caught up; checks the times."""
+    old = watched.master
+    watch = Watch(instance)
+    cause(old)
+    wait.until(lambda: watch.look() >= 0 and watched.master is not old, 30, "a promotion")
+    promoted = time.monotonic()
+    wait.until(lambda: watch.look() < RATE, 20, "counting to catch up")
+    took_s = time.monotonic() - promoted
+    assert took_s < 5 * wait.factor, f"counted again only {took_s:.1f} s after the promotion"
+    assert watch.longest_s < 2 * wait.factor, f"publishing stood still for {watch.longest_s:.1f} s"
+    print(f"counted {took_s:.1f} s after the promotion; publishing stood still at most for "
+          f"{watch.longest_s:.1f} s")
+    return old
+
+
+@pytest.mark.timeout(240)
+def test_the_master_is_killed_under_load_and_returns(world, watched):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run()
+        world.wait_counted(3000)
+        for _ in range(2):
+            old = _fail_over(watched, instance, lambda master: master.kill())
+            feed.wait_for_more(1000)
+            old.start()
+            watched.wait_complete()
+            feed.wait_for_more(1000)
+    world.verify(load, instance)
+    assert instance.metric("rollcall_rewinds_total", cause="gap") == 0
+    instance.stop()
+
+
+@pytest.mark.timeout(240)
+def test_replication_was_held_back_when_the_master_is_killed(world, watched):
+    """The new master is several checkpoints behind: what it lacks is counted again."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run()
+        world.wait_counted(3000)
+        old = watched.master
+        behind = [server for server in watched.servers if server is not old]
+        for replica in behind:
+            replica.pause()
+        with old.client() as client:  # what is on its way would arrive yet
+            client.client_kill_filter(_type="replica")
+        counted = world.counted_total()
+        world.wait_counted(counted + 3000)
+        old.kill()
+        for replica in behind:
+            replica.resume()
+        watched.wait_promoted(old)
+        assert world.counted_total() < counted + 3000
+        feed.wait_for_more(1000)
+        old.start()
+    world.verify(load, instance)
+    assert instance.metric("rollcall_rewinds_total", cause="rolled_back") > 0
+
+
+@pytest.mark.timeout(240)
+def test_the_master_falls_silent_and_wakes_up_as_a_master(world, watched):
+    """It keeps its connections, and takes writes until the Sentinels have demoted it."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instances = [world.run("first"), world.run("second")]
+        world.wait_shared(*instances)
+        world.wait_counted(3000)
+        old = watched.master
+        old.pause()
+        watched.wait_promoted(old)
+        feed.wait_for_more(1000)
+        old.resume()
+        feed.wait_for_more(1000)
+    world.verify(load, instances[0])
+
+
+@pytest.mark.timeout(240)
+def test_a_failover_by_command_leaves_the_old_master_alive(world, watched):
+    """READONLY or +switch-master, whichever comes first; no connection breaks by itself."""
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run()
+        world.wait_counted(3000)
+        _fail_over(watched, instance, lambda _: watched.sentinels[0].call(
+            "SENTINEL", "FAILOVER", sentinels.NAME))
+        feed.wait_for_more(1000)
+    world.verify(load, instance)
+
+
+@pytest.mark.timeout(240)
+def test_a_lone_stale_sentinel_does_not_lead_back(world, watched):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run()
+        world.wait_counted(2000)
+        old = watched.master
+        old.kill()
+        new = watched.wait_promoted(old)
+        feed.wait_for_more(1000)
+        for sentinel in watched.sentinels:
+            sentinel.kill()
+        wait.until(lambda: _calls(new) > 0, 20, "the new master to be used")
+        old.start()  # alone and a master, as a partition would have it
+        with old.client() as client:
+            client.replicaof("NO", "ONE")
+        watched.sentinels[2].forget()
+        watched.sentinels[2].start()
+        assert watched.sentinels[2].master_port() == old.port
+        with new.client() as client:  # its connections break: rollcall has to ask
+            client.client_kill_filter(_type="normal", skipme=True)
+        instance.wait_log("is not followed")
+        before = _calls(new)
+        feed.wait_for_more(1000)
+        wait.until(lambda: _calls(new) > before + 10, 20, "the new master to be used again")
+        assert _calls(old) == 0
+    watched.sentinels[2].kill()
+    for sentinel in watched.sentinels[:2]:
+        sentinel.start()
+    world.verify(load, instance)
+
+
+def test_sentinels_and_redis_have_logins_of_their_own(world, tmp_path):
+    world.redis_server.kill()
+    watched = _move(world, sentinels.Sentinels(str(tmp_path / "watched"), password="redis-7",
+                                               sentinel_password="sentinel-8"))
+    load = world.make_load()
+    load.produce(300)
+    refused(world.run(), "redis.sentinel_password")
+    refused(world.run(redis__sentinel_password="wrong"), "redis.sentinel_password")
+    instance = world.run(redis__sentinel_password="sentinel-8")
+    world.verify(load, instance)
+    checked = world.execute("check", redis__sentinel_password="sentinel-8")
+    assert checked.returncode == 0, checked.stdout
+    assert "sentinel-8" not in checked.stdout + instance.log()
+    refused(world.run(redis__url=watched.url().replace(sentinels.NAME, "other"),
+                      redis__sentinel_password="sentinel-8"), "other", "SENTINEL MASTERS")
+
+
+def test_without_a_master_the_start_ends_in_time(world, watched):
+    world.create_input()
+    for server in watched.servers:
+        server.kill()
+    refused(world.run(redis__timeout_ms=1000), "cannot be reached")
+    with pytest.raises(redis.exceptions.RedisError):
+        watched.client().ping()
