@@ -16,7 +16,6 @@
 
 struct recount_partition {
     int64_t log_begin, log_end;
-    int64_t origin;      /* where the group began; the log's begin where that is not known */
     struct delta *delta; /* what was counted and not yet taken; all partitions may share one */
 };
 
@@ -44,11 +43,15 @@ struct recount {
 };
 
 /* Looks at the topic, the group's committed offsets and the log's bounds. is_joint: all partitions
- * share one delta. Ranges are set to [origin, end of the log). NULL with an error. */
+ * share one delta. Ranges are set from where the group began, or
+ * the log where that is not known, to the log's end. NULL with an error. */
 struct recount *recount_create(const struct config *config, const struct aggregates *aggregates,
                                uint64_t seed, bool is_joint, struct error *error);
 /* Takes *recount, which may be NULL, and nulls it. */
 void recount_destroy(struct recount **recount);
+
+/* Asks for the bounds of all logs again. */
+bool recount_look_at_log(struct recount *recount, struct error *error);
 
 /* Records of the ranges that Kafka has deleted. */
 int64_t recount_missing(const struct recount *recount);

@@ -55,6 +55,9 @@ void delta_clear(struct delta *delta);
  * process when there is no memory: counts are never dropped in silence. */
 bool delta_add(struct delta *delta, struct delta_key key, int64_t n);
 
+/* The count of a key; 0 if it has none. Borrows key->bytes. */
+int64_t delta_get(const struct delta *delta, struct delta_key key);
+
 /* Adds all of `from`, records too; returns how many keys were new. */
 size_t delta_merge(struct delta *into, const struct delta *from);
 

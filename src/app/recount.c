@@ -38,20 +38,30 @@ static bool look_at_topic(struct recount *recount, struct error *error) {
     return true;
 }
 
-static bool look_at_partitions(struct recount *recount, struct error *error) {
+bool recount_look_at_log(struct recount *recount, struct error *error) {
+    for (int p = 0; p < recount->partition_count; p++) {
+        struct recount_partition *partition = &recount->partitions[p];
+        if (!kafka_source_bounds(recount->source, (int32_t)p, &partition->log_begin,
+                                 &partition->log_end, KAFKA_WAIT_MS, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool look_at_group(struct recount *recount, struct error *error) {
     const size_t count = (size_t)recount->partition_count;
     struct kafka_committed *committed = memory_create(count * sizeof *committed);
     for (size_t i = 0; i < count; i++)
         committed[i].partition = (int32_t)i;
-    bool is_known = kafka_source_committed(recount->source, committed, count, KAFKA_WAIT_MS, error);
+    const bool is_known =
+        kafka_source_committed(recount->source, committed, count, KAFKA_WAIT_MS, error);
     for (size_t i = 0; is_known && i < count; i++) {
-        struct recount_partition *partition = &recount->partitions[i];
-        is_known = kafka_source_bounds(recount->source, (int32_t)i, &partition->log_begin,
-                                       &partition->log_end, KAFKA_WAIT_MS, error);
         const bool has_origin = committed[i].offset >= 0 && committed[i].origin >= 0;
-        partition->origin = has_origin ? committed[i].origin : partition->log_begin;
         recount->ranges[i] = (struct kafka_range){
-            .partition = (int32_t)i, .begin = partition->origin, .end = partition->log_end};
+            .partition = (int32_t)i,
+            .begin = has_origin ? committed[i].origin : recount->partitions[i].log_begin,
+            .end = recount->partitions[i].log_end};
     }
     free(committed);
     return is_known;
@@ -91,7 +101,7 @@ struct recount *recount_create(const struct config *config, const struct aggrega
     bool is_right = recount->source != NULL && look_at_topic(recount, error);
     if (is_right) {
         create_batches(recount);
-        is_right = look_at_partitions(recount, error);
+        is_right = recount_look_at_log(recount, error) && look_at_group(recount, error);
     }
     if (!is_right) recount_destroy(&recount);
     return recount;

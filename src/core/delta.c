@@ -117,6 +117,12 @@ bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
     return true;
 }
 
+int64_t delta_get(const struct delta *delta, struct delta_key key) {
+    if (delta->slot_count == 0) return 0;
+    const uint32_t slot = *find_slot(delta, key);
+    return slot == 0 ? 0 : delta->entries[slot - 1].count;
+}
+
 size_t delta_merge(struct delta *into, const struct delta *from) {
     size_t new_count = 0;
     for (uint32_t e = 0; e < from->entry_count; e++) {

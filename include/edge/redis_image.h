@@ -1,0 +1,37 @@
+/* redis_image: all counts of a prefix and the offsets that they go with, of one moment.
+ *
+ * Place:    under `rollcall audit`.
+ * Threads:  the link's owner.
+ * Limits:   none: the whole answer is in memory, about 150 bytes for each count.
+ * Waits:    as redis_link does, a few times.
+ */
+#ifndef EDGE_REDIS_IMAGE_H
+#define EDGE_REDIS_IMAGE_H
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "core/aggregate.h"
+#include "edge/redis_link.h"
+#include "edge/redis_store.h"
+
+/* Whoever wants to know. All that is lent lives during the call. */
+struct redis_image_visitor {
+    void *context;
+    /* What a field of the hash `offsets` has; a text that is no number gives -1. */
+    void (*offset)(void *context, struct slice partition, int64_t offset);
+    /* Days before this one are in one sum; "" if none is. Comes before any count. */
+    void (*horizon)(void *context, struct slice day);
+    /* AGGREGATE_DAYS: a day that has a hash, until this time by the clock of Redis, whose present
+     * one is now_s; both in seconds since 1970. */
+    void (*day)(void *context, struct slice day, int64_t expires_s, int64_t now_s);
+    /* A count as it is stored. AGGREGATE_DAYS: `day` is its day, "" of the sum of all others. */
+    void (*count)(void *context, unsigned field, struct slice day, struct slice name,
+                  struct slice count);
+};
+
+/* Unless it returns STORE_OK, the visitor may have been told a part. Borrows all. */
+enum store_verdict redis_image_read(struct redis_link *link, const char *prefix,
+                                    const struct aggregates *aggregates,
+                                    const struct redis_image_visitor *visitor, struct error *error);
+
+#endif

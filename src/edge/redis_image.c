@@ -1,0 +1,146 @@
+/* A script may touch only keys that it was called with, so the days are asked for before. */
+#include "edge/redis_image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "edge/redis_fault.h"
+#include "image.h" /* made from image.lua */
+#include "redis_call.h"
+
+enum { ROUNDS_MAX = 8, PARTS = 4 };
+
+struct image {
+    struct redis_link *link;
+    const char *prefix;
+    const struct aggregates *aggregates;
+    const struct redis_image_visitor *visitor;
+    struct error *error;
+};
+
+static enum store_verdict judge(const struct image *image, const struct redis_reply *reply,
+                                bool is_right, const char *command) {
+    if (reply == NULL) return STORE_RETRY;
+    if (redis_reply_kind(reply) == REDIS_ERROR) {
+        const enum redis_fault fault =
+            redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(image->link),
+                              image->prefix, image->error);
+        const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
+        return may_pass ? STORE_RETRY : STORE_REFUSED;
+    }
+    if (is_right) return STORE_OK;
+    error_set(image->error, "Redis at %s gave an odd answer to %s", redis_link_name(image->link),
+              command);
+    redis_link_close(image->link);
+    return STORE_RETRY;
+}
+
+static enum store_verdict put_days(const struct image *image, struct redis_call *call) {
+    struct redis_reply *days = redis_link_call(image->link, image->error, "ZRANGE %s:%s 0 -1",
+                                               image->prefix, call->aggregate->days_key);
+    const enum store_verdict verdict =
+        judge(image, days, days != NULL && redis_reply_is_texts(days, 1), "ZRANGE");
+    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(days); i++)
+        redis_call_put_day(call, redis_reply_text(redis_reply_at(days, i)).bytes);
+    redis_reply_destroy(&days);
+    return verdict;
+}
+
+/* Runs the script. *found is the caller's, if there was a reply. */
+static enum store_verdict ask(const struct image *image, struct redis_reply **found) {
+    enum store_verdict verdict = STORE_OK;
+    struct redis_call call = {0};
+    redis_call_clear(&call, image->prefix);
+    redis_command_put_key(&call.keys, image->prefix, "offsets", NULL);
+    redis_command_put_key(&call.keys, image->prefix, "meta", NULL);
+    for (unsigned i = 0; verdict == STORE_OK && i < image->aggregates->count; i++) {
+        redis_call_begin(&call, &image->aggregates->items[i]);
+        if (call.aggregate->kind == AGGREGATE_DAYS) verdict = put_days(image, &call);
+        redis_call_end(&call);
+    }
+    redis_call_finish(&call, true, image_lua);
+    if (verdict == STORE_OK && redis_link_send(image->link, &call.command, image->error))
+        *found = redis_link_receive(image->link, image->error);
+    redis_call_release(&call);
+    return verdict != STORE_OK ? verdict : judge(image, *found, true, "image.lua");
+}
+
+static struct slice text_at(const struct redis_reply *list, size_t index) {
+    return redis_reply_text(redis_reply_at(list, index));
+}
+
+static bool visit_counts(const struct image *image, unsigned field, struct slice day,
+                         const struct redis_reply *pairs) {
+    if (!redis_reply_is_texts(pairs, 2)) return false;
+    for (size_t i = 0; i < redis_reply_count(pairs); i += 2) {
+        image->visitor->count(image->visitor->context, field, day, text_at(pairs, i),
+                              text_at(pairs, i + 1));
+    }
+    return true;
+}
+
+static bool visit_days(const struct image *image, unsigned field, const struct redis_reply *days,
+                       int64_t now_s) {
+    if (redis_reply_count(days) != 2) return false;
+    const struct redis_reply *index = redis_reply_at(days, 0), *hashes = redis_reply_at(days, 1);
+    if (!redis_reply_is_texts(index, 2) || redis_reply_count(hashes) % 2 != 0) return false;
+    for (size_t i = 0; i < redis_reply_count(index); i += 2) {
+        image->visitor->day(image->visitor->context, text_at(index, i),
+                            (int64_t)strtod(text_at(index, i + 1).bytes, NULL), now_s);
+    }
+    bool is_right = true;
+    for (size_t i = 0; is_right && i < redis_reply_count(hashes); i += 2)
+        is_right = visit_counts(image, field, text_at(hashes, i), redis_reply_at(hashes, i + 1));
+    return is_right;
+}
+
+/* False if the answer has not the form that image.lua describes. */
+static bool visit(const struct image *image, const struct redis_reply *found) {
+    const struct redis_image_visitor *visitor = image->visitor;
+    if (redis_reply_count(found) != PARTS) return false;
+    const struct redis_reply *offsets = redis_reply_at(found, 0);
+    const struct redis_reply *sections = redis_reply_at(found, 3);
+    const int64_t now_s = strtoll(text_at(found, 2).bytes, NULL, 10);
+    if (!redis_reply_is_texts(offsets, 2) ||
+        redis_reply_count(sections) != image->aggregates->count) {
+        return false;
+    }
+    for (size_t i = 0; i < redis_reply_count(offsets); i += 2) {
+        char *end;
+        const struct slice text = text_at(offsets, i + 1);
+        const int64_t offset = strtoll(text.bytes, &end, 10);
+        visitor->offset(visitor->context, text_at(offsets, i),
+                        text.length > 0 && *end == '\0' && offset >= 0 ? offset : -1);
+    }
+    visitor->horizon(visitor->context, text_at(found, 1));
+    bool is_right = true;
+    for (unsigned i = 0; is_right && i < image->aggregates->count; i++) {
+        const struct redis_reply *section = redis_reply_at(sections, i);
+        is_right = image->aggregates->items[i].kind == AGGREGATE_DAYS
+                       ? visit_days(image, i, section, now_s)
+                       : visit_counts(image, i, (struct slice){"", 0}, section);
+    }
+    return is_right;
+}
+
+enum store_verdict redis_image_read(struct redis_link *link, const char *prefix,
+                                    const struct aggregates *aggregates,
+                                    const struct redis_image_visitor *visitor,
+                                    struct error *error) {
+    const struct image image = {link, prefix, aggregates, visitor, error};
+    struct redis_reply *found = NULL;
+    if (!redis_link_open(link, error)) return STORE_RETRY;
+    error_set(error, "new days come too often to read the counts in Redis at %s",
+              redis_link_name(link));
+    enum store_verdict verdict = STORE_OK;
+    bool is_again = true;
+    for (int i = 0; verdict == STORE_OK && is_again && i < ROUNDS_MAX; i++) {
+        redis_reply_destroy(&found);
+        verdict = ask(&image, &found);
+        is_again = verdict == STORE_OK && strcmp(redis_reply_text(found).bytes, "again") == 0;
+    }
+    if (is_again) verdict = STORE_RETRY;
+    if (verdict == STORE_OK) verdict = judge(&image, found, visit(&image, found), "image.lua");
+    redis_reply_destroy(&found);
+    return verdict;
+}
