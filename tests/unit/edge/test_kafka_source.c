@@ -90,18 +90,25 @@ static struct source_change await(int s, enum source_event expected) {
     }
 }
 
-/* Takes the streams of an assignment of the first source, to be read from these offsets on. */
+enum { NOWHERE = -1 };
+
+/* Takes the streams of an assignment of the first source, to be read from this offset on. */
 static void take(struct source_change change, int64_t offset) {
+    int32_t taken_here[PARTITIONS];
+    const size_t count = change.count;
+    assert_true(count <= PARTITIONS);
     for (size_t i = 0; i < change.count; i++) {
         const int32_t p = change.items[i].partition;
         assert_in_range(p, 0, PARTITIONS - 1);
         assert_null(streams[p]);
-        assert_int_equal(change.items[i].offset, KAFKA_SOURCE_NOWHERE);
         streams[p] = change.items[i].stream;
         change.items[i].stream = NULL;
-        change.items[i].offset = offset;
+        taken_here[i] = p;
     }
     kafka_source_answer(sources[0]);
+    for (size_t i = 0; offset != NOWHERE && i < count; i++) {
+        if (!kafka_stream_seek(streams[taken_here[i]], offset, &error)) fail_msg("%s", error.text);
+    }
 }
 
 /* The first source, alone, with all partitions. */
@@ -172,14 +179,8 @@ static void nothing_is_read_from_nowhere_before_a_seek(void **state) {
     broker_write(&broker, "logins", 0, "value");
     broker_write(&broker, "logins", 1, "value");
     join(0);
-    const struct source_change change = await(0, SOURCE_GIVEN);
-    for (size_t i = 0; i < change.count; i++) {
-        const int32_t p = change.items[i].partition;
-        streams[p] = change.items[i].stream;
-        change.items[i].stream = NULL;
-        if (p == 1) change.items[i].offset = 0;
-    }
-    kafka_source_answer(sources[0]);
+    take(await(0, SOURCE_GIVEN), NOWHERE);
+    if (!kafka_stream_seek(streams[1], 0, &error)) fail_msg("%s", error.text);
     read_records(1, 1); /* by then the other one would have come */
     assert_int_equal(kafka_stream_read(streams[0], take_record, &taken), STREAM_NOTHING);
     if (!kafka_stream_seek(streams[0], 1, &error)) fail_msg("%s", error.text);
@@ -190,8 +191,7 @@ static void nothing_is_read_from_nowhere_before_a_seek(void **state) {
 static void an_end_that_was_not_seen_is_not_known(void **state) {
     begin(state);
     join(0);
-    const struct source_change change = await(0, SOURCE_GIVEN);
-    take(change, KAFKA_SOURCE_NOWHERE);
+    take(await(0, SOURCE_GIVEN), NOWHERE);
     assert_int_equal(kafka_stream_end(streams[0]), -1);
 }
 
