@@ -2,7 +2,8 @@
  *
  * Place:    between kafka_source, whose events it answers, and the INGEST threads, which it starts
  *           and stops.
- * Threads:  everything from the main thread, except assignment_is_alive: from any.
+ * Threads:  everything from the main thread, except assignment_count_stuck and
+ *           assignment_is_alive: from any.
  * Owns:     the ingests; one lives as long as the assignment, also while its partition is
  *           elsewhere.
  * Limits:   FENCE_PARTITIONS_MAX partitions.
@@ -63,7 +64,10 @@ bool assignment_has_drained(const struct assignment *assignment);
 /* Ends threads that still run, without draining. */
 void assignment_end(struct assignment *assignment);
 
-/* True if no running thread is stuck at now_ms (of clock_ms); else adds which is. */
+/* How many running threads are stuck at now_ms (of clock_ms). */
+int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_ms);
+
+/* True if no running thread is stuck; else adds which is. */
 bool assignment_is_alive(const struct assignment *assignment, int64_t now_ms, struct text *why);
 
 #endif

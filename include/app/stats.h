@@ -8,17 +8,22 @@
 
 #include "app/assignment.h"
 #include "app/config.h"
+#include "app/vitals.h"
 #include "base/metric.h"
 #include "flow/checkpoint.h"
 #include "flow/ingest.h"
 #include "flow/publish.h"
+#include "flow/watch.h"
 
 struct stats {
     struct metrics *metrics;
     struct ingest_metrics ingest;
+    struct lag_metrics lag;
     struct checkpoint_metrics checkpoint;
     struct publish_metrics publish;
     struct assignment_metrics assignment;
+    struct watch_metrics watch;
+    struct vitals vitals;
     struct metric *queue_depth;
     struct metric_cell *input_partitions;
 };

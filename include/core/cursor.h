@@ -118,6 +118,11 @@ struct cursor_taken {
  * watermark back to where the log was truncated. */
 bool cursor_must_publish(const struct cursor *cursor);
 
+/* The log holds no further record below `offset`, up to which reading has come: what lies
+ * between is taken for both tracks. Returns whether `published` moved, which must then be
+ * committed though no record goes with it. An offset behind the position changes nothing. */
+bool cursor_reach(struct cursor *cursor, int64_t offset);
+
 /* True if a checkpoint may be cut now: none is in flight and I4 holds. */
 bool cursor_can_cut(const struct cursor *cursor);
 

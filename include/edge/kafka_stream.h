@@ -36,6 +36,11 @@ enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
                                       bool (*take)(void *context, const struct kafka_record *),
                                       void *context);
 
+/* Where reading last came to the end of the log, as an offset; -1: not since the last seek.
+ * Below it there are no records but those lent: only transaction markers, records of aborted
+ * transactions, and what was compacted away. */
+int64_t kafka_stream_reached(const struct kafka_stream *stream);
+
 /* Continues at offset; what was fetched from elsewhere is dropped. */
 bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error);
 

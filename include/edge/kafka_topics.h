@@ -8,6 +8,7 @@
 #define EDGE_KAFKA_TOPICS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct error;
 struct kafka_source;
@@ -43,6 +44,19 @@ void kafka_topics_describe(struct kafka_source *source, const char *topic, int t
  * now, if Kafka says so. Borrows all. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
                           int timeout_ms, int *partition_count, struct error *error);
+
+/* True if a broker answers. Borrows all. */
+bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error);
+
+/* For how long a topic keeps records: instead of a time of at least 1 ms. */
+enum { TOPICS_KEEP_UNKNOWN = 0, TOPICS_KEEP_ALWAYS = -1 };
+
+/* For how long the topic keeps records, by age: retention.ms, or TOPICS_KEEP_ALWAYS if that is
+ * without limit or nothing is deleted (cleanup.policy). TOPICS_REFUSED if this user may not
+ * know, or the broker cannot say. Borrows all. */
+enum topics_verdict kafka_topics_retention(struct kafka_source *source, const char *topic,
+                                           int timeout_ms, int64_t *retention_ms,
+                                           struct error *error);
 
 /* Creates a topic with the broker's default replication; one that exists is fine, whatever its
  * partitions. Brokers may need a moment until all of them know it. Borrows all. */

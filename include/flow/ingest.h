@@ -17,6 +17,7 @@
 #ifndef FLOW_INGEST_H
 #define FLOW_INGEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/alarm.h"
@@ -29,6 +30,7 @@
 #include "core/cursor.h"
 #include "edge/kafka_source.h"
 #include "flow/batch.h"
+#include "flow/lag.h"
 #include "flow/rejections.h"
 
 /* input.start, input.on_gap, redis.checkpoint_ms */
@@ -41,7 +43,7 @@ extern const struct setting ingest_setting_table[];
 
 struct ingest_metrics {
     struct metric_cell *consumed, *lost, *truncated;
-    struct metric *lag, *counted_lag, *rewinds;
+    struct metric *rewinds;
 };
 
 extern const struct metric_row ingest_metric_table[];
@@ -50,6 +52,7 @@ extern const struct metric_row ingest_metric_table[];
 struct ingest_options {
     const struct ingest_settings *settings;
     const struct ingest_metrics *metrics;
+    const struct lag_metrics *lag_metrics;
     const struct aggregates *aggregates;
     struct kafka_source *source;
     const char *topic; /* for messages */
@@ -63,8 +66,9 @@ struct ingest_options {
     int64_t batch_bytes;
     struct budget *in_hand; /* shared by all partitions: the bytes of their batches' records */
     int64_t pending_max;
-    struct alarm *drained; /* rung when ingest_is_drained may have become true */
-    struct stop *stop;     /* gets the reason when a partition cannot continue */
+    const atomic_int_fast64_t *retention_ms; /* of the topic, as edge/kafka_topics has it */
+    struct alarm *drained;                   /* rung when ingest_is_drained may have become true */
+    struct stop *stop;                       /* gets the reason when a partition cannot continue */
 };
 
 /* What is known of a partition when it is assigned. */

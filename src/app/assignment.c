@@ -257,6 +257,15 @@ void assignment_end(struct assignment *assignment) {
     show_assigned(assignment);
 }
 
+int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_ms) {
+    int64_t count = 0;
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
+        const struct ingest *ingest = running(assignment, p);
+        count += ingest != NULL && worker_is_stuck(ingest_worker(ingest), now_ms);
+    }
+    return count;
+}
+
 bool assignment_is_alive(const struct assignment *assignment, int64_t now_ms, struct text *why) {
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         const struct ingest *ingest = running(assignment, p);

@@ -30,6 +30,7 @@
 #include "flow/expose.h"
 #include "flow/ingest.h"
 #include "flow/publish.h"
+#include "flow/watch.h"
 
 enum {
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
@@ -64,8 +65,10 @@ struct pipeline {
     struct inbox *shard_inboxes[BATCH_SHARDS_MAX];
     struct publish *publish;
     struct assignment *assignment;
+    struct watch *watch; /* NULL: without HTTP nobody would see what it finds */
     struct expose *expose;
-    struct budget in_hand; /* of all partitions' batches */
+    atomic_int_fast64_t retention_ms; /* of the input topic; written by WATCH */
+    struct budget in_hand;            /* of all partitions' batches */
     struct rejections rejections;
     atomic_bool is_flowing; /* every part above is made and running */
 };
@@ -76,6 +79,16 @@ static bool moves(const struct worker *worker, struct text *why) {
     if (!worker_is_stuck(worker, clock_ms())) return true;
     text_format(why, "thread %s is stuck", worker->name);
     return false;
+}
+
+static int64_t count_stuck(const struct pipeline *pipeline) {
+    const int64_t now_ms = clock_ms();
+    int64_t stuck = worker_is_stuck(checkpoint_worker(pipeline->checkpoint), now_ms) +
+                    worker_is_stuck(publish_worker(pipeline->publish), now_ms) +
+                    worker_is_stuck(watch_worker(pipeline->watch), now_ms);
+    for (int s = 0; s < pipeline->config->instance.shards; s++)
+        stuck += worker_is_stuck(count_worker(pipeline->counts[s]), now_ms);
+    return stuck + assignment_count_stuck(pipeline->assignment, now_ms);
 }
 
 static bool is_alive(void *context, struct text *why) {
@@ -142,7 +155,9 @@ static bool show_counts(void *context, enum expose_scope scope, struct text *jso
 static void refresh(void *context) {
     struct pipeline *pipeline = context;
     struct metric *queue_depth = pipeline->stats.queue_depth;
+    vitals_refresh(&pipeline->stats.vitals);
     if (!atomic_load(&pipeline->is_flowing)) return;
+    metric_set(pipeline->stats.vitals.threads_stuck, count_stuck(pipeline));
     size_t depth = 0;
     for (int s = 0; s < pipeline->config->instance.shards; s++)
         depth += inbox_depth(count_inbox(pipeline->counts[s]));
@@ -176,7 +191,16 @@ static bool make_expose(struct pipeline *pipeline, struct error *error) {
         .is_ready = is_ready,
         .counts = show_counts,
     };
+    const struct watch_options watch = {
+        .redis = &pipeline->config->redis,
+        .topic = pipeline->config->source.topic,
+        .metrics = &pipeline->stats.watch,
+        .retention_ms = &pipeline->retention_ms,
+    };
     if (*listen == '\0') return true;
+    pipeline->watch = watch_create(&watch, error);
+    if (pipeline->watch == NULL) return false;
+    if (!watch_start(pipeline->watch)) return error_set(error, "the system has no thread to give");
     pipeline->expose = expose_create(listen, &view, error);
     return pipeline->expose != NULL;
 }
@@ -288,6 +312,7 @@ static void make_assignment(struct pipeline *pipeline) {
             {
                 .settings = &config->ingest,
                 .metrics = &pipeline->stats.ingest,
+                .lag_metrics = &pipeline->stats.lag,
                 .aggregates = &pipeline->aggregates,
                 .source = pipeline->source,
                 .topic = config->source.topic,
@@ -301,6 +326,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .rejections = &pipeline->rejections,
                 .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
                 .in_hand = &pipeline->in_hand,
+                .retention_ms = &pipeline->retention_ms,
                 .pending_max = clamp(share_bytes / 10 / 256, 256, 16384),
                 .drained = pipeline->stop->alarm,
                 .stop = pipeline->stop,
@@ -318,6 +344,7 @@ static bool join(struct pipeline *pipeline, struct error *error) {
     const struct config *config = pipeline->config;
     if (!make_edges(pipeline, error) || !make_threads(pipeline, error)) return false;
     make_assignment(pipeline);
+    if (pipeline->watch != NULL) watch_join(pipeline->watch, pipeline->source);
     atomic_store(&pipeline->is_flowing, true);
     if (!kafka_source_subscribe(pipeline->source, pipeline->stop->alarm, error)) return false;
     log_info("Running", log_text("group", config->source.group),
@@ -416,6 +443,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     if (*pipeline == NULL) return;
     struct pipeline *p = *pipeline;
     expose_destroy(&p->expose);
+    watch_destroy(&p->watch);
     preflight_destroy(&p->preflight);
     if (p->assignment != NULL) assignment_end(p->assignment);
     if (p->publish != NULL) publish_stop(p->publish);

@@ -34,9 +34,12 @@ static void add_instance(struct metrics *metrics, const struct config *config) {
 void stats_create(struct stats *stats, const struct config *config) {
     struct metrics *metrics = stats->metrics = metrics_create();
     metrics_add_table(metrics, ingest_metric_table, &stats->ingest);
+    metrics_add_table(metrics, lag_metric_table, &stats->lag);
     metrics_add_table(metrics, publish_metric_table, &stats->publish);
     metrics_add_table(metrics, checkpoint_metric_table, &stats->checkpoint);
     metrics_add_table(metrics, assignment_metric_table, &stats->assignment);
+    metrics_add_table(metrics, watch_metric_table, &stats->watch);
+    metrics_add_table(metrics, vitals_metric_table, &stats->vitals);
     metrics_add_table(metrics, own_table, stats);
     add_build(metrics);
     add_instance(metrics, config);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 static const int64_t bounds_us[] = {
@@ -211,11 +212,31 @@ static void add_series(struct text *page, const struct metric *metric,
     text_add(page, " ");
 }
 
-static void add_cell(struct text *page, const struct metric *metric,
-                     const struct metric_cell *cell) {
+static void add_seconds(struct text *page, int64_t ms) {
+    const int64_t size_ms = ms < 0 ? -ms : ms;
+    text_format(page, "%s%" PRId64 ".%03d\n", ms < 0 ? "-" : "", size_ms / 1000,
+                (int)(size_ms % 1000));
+}
+
+static void add_number(struct text *page, enum metric_kind kind, int64_t value, int64_t now_ms) {
+    const bool is_time = kind == METRIC_AGE || kind == METRIC_TIME_LEFT;
+    if (kind == METRIC_TIME)
+        add_seconds(page, value);
+    else if (is_time && value == 0)
+        text_add(page, kind == METRIC_AGE ? "0\n" : "+Inf\n");
+    else if (kind == METRIC_AGE)
+        add_seconds(page, now_ms > value ? now_ms - value : 0);
+    else if (kind == METRIC_TIME_LEFT)
+        add_seconds(page, value - now_ms);
+    else
+        text_format(page, "%" PRId64 "\n", value);
+}
+
+static void add_cell(struct text *page, const struct metric *metric, const struct metric_cell *cell,
+                     int64_t now_ms) {
     if (metric->kind != METRIC_HISTOGRAM) {
         add_series(page, metric, cell, "", NULL);
-        text_format(page, "%" PRId64 "\n", metric_get(cell));
+        add_number(page, metric->kind, metric_get(cell), now_ms);
         return;
     }
     int64_t count = 0;
@@ -233,18 +254,31 @@ static void add_cell(struct text *page, const struct metric *metric,
     text_format(page, "%" PRId64 "\n", count);
 }
 
-void metrics_render(struct metrics *metrics, struct text *page) {
-    static const char *const kinds[] = {
-        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+static const char *kind_name(const struct metric *metric) {
+    const size_t length = strlen(metric->name), total = strlen("_total");
+    const bool is_total = length > total && strcmp(metric->name + length - total, "_total") == 0;
+    switch (metric->kind) {
+    case METRIC_HISTOGRAM:
+        return "histogram";
+    case METRIC_COUNTER:
+        return "counter";
+    case METRIC_TIME:
+        return is_total ? "counter" : "gauge";
+    default:
+        return "gauge";
+    }
+}
 
+void metrics_render(struct metrics *metrics, struct text *page) {
+    const int64_t now_ms = clock_wall_ms();
     pthread_mutex_lock(&metrics->lock);
     for (size_t i = 0; i < metrics->count; i++) {
         const struct metric *metric = &metrics->metrics[i];
         text_format(page, "# HELP %s ", metric->name);
         add_escaped(page, metric->help, '\\');
-        text_format(page, "\n# TYPE %s %s\n", metric->name, kinds[metric->kind]);
+        text_format(page, "\n# TYPE %s %s\n", metric->name, kind_name(metric));
         for (const struct metric_cell *cell = metric->cells; cell != NULL; cell = cell->next) {
-            if (cell->is_shown) add_cell(page, metric, cell);
+            if (cell->is_shown) add_cell(page, metric, cell, now_ms);
         }
     }
     pthread_mutex_unlock(&metrics->lock);

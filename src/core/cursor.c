@@ -139,6 +139,20 @@ bool cursor_must_publish(const struct cursor *cursor) {
            (published->stored == CURSOR_ABSENT || published->stored > published->next);
 }
 
+static bool track_reach(struct cursor_track *track, int64_t offset) {
+    if (!is_offset(track->next) || offset <= track->next) return false;
+    track->next = offset;
+    return true;
+}
+
+bool cursor_reach(struct cursor *cursor, int64_t offset) {
+    assert(is_offset(cursor->position));
+    if (offset <= cursor->position) return false;
+    cursor->position = offset;
+    track_reach(&cursor->counted, offset);
+    return track_reach(&cursor->published, offset);
+}
+
 bool cursor_can_cut(const struct cursor *cursor) {
     bool is_ordered =
         cursor->counted.stored == CURSOR_UNKNOWN ||

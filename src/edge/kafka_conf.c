@@ -28,7 +28,7 @@ static const struct {
     {"offset.store.path", {NULL}, "offsets are kept in the group and in Redis"},
     {"offset.store.sync.interval.ms", {NULL}, "offsets are kept in the group and in Redis"},
     {"auto.offset.reset", {"error"}, "input.start and input.on_gap say where to read from"},
-    {"enable.partition.eof", {"false"}, "it corrupts positions in librdkafka up to 2.13.1"},
+    {"enable.partition.eof", {"true"}, "it reports where only transaction markers are left"},
     {"check.crcs", {"false"}, "librdkafka skips what fails the check, and may lose its place"},
     {"isolation.level", {"read_committed"}, "records of aborted transactions must not be counted"},
     {"partition.assignment.strategy", {"cooperative-sticky"}, "partitions move one by one"},

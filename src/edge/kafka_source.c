@@ -178,6 +178,7 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_own(conf, "enable.auto.offset.store", "false");
     kafka_conf_own(conf, "auto.offset.reset", "error");
     kafka_conf_own(conf, "isolation.level", "read_committed");
+    kafka_conf_own(conf, "enable.partition.eof", "true"); /* see kafka_stream_reached */
     kafka_conf_own(conf, "allow.auto.create.topics", "false");
     if (kafka_conf_is_classic(kafka, own)) {
         kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");

@@ -1,6 +1,16 @@
 /* Why no ring is missed: librdkafka calls on_ready under the queue's lock whenever it adds to an
  * empty queue, and a reader that got STREAM_NOTHING has taken that lock and found the queue
- * empty. */
+ * empty.
+ *
+ * Why what it reached may be believed: librdkafka reports the end of a partition
+ * (enable.partition.eof) when a fetch from exactly the last stable offset brought nothing, with
+ * that offset, in the same queue as the records and behind all of them. Transaction markers and
+ * aborted records below it have moved its own position without a message. A report from before a
+ * seek is dropped by its version, like a record; after a seek the end is reported again (2.8.0
+ * to 2.15.1). rd_kafka_position, which passes markers too, is of no use: a marker that was
+ * fetched before a seek and is served after it still sets the position (rd_kafka_op_handle_std
+ * asks for no version). The fault by which such reports moved positions (its issue 4844, up to
+ * 2.13.1) is one of rd_kafka_consume_batch_queue, and of positions that rollcall does not use. */
 #include "edge/kafka_stream.h"
 
 #include <assert.h>
@@ -18,13 +28,18 @@ struct kafka_stream {
     int32_t partition;
     atomic_bool *is_stranded;
     rd_kafka_queue_t *queue;
+    int64_t reached; /* since the last seek; -1: never */
 };
 
 struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, int32_t partition,
                                        atomic_bool *is_stranded) {
     struct kafka_stream *stream = memory_create(sizeof *stream);
-    *stream = (struct kafka_stream){consumer, topic, partition, is_stranded,
-                                    rd_kafka_queue_get_partition(consumer, topic, partition)};
+    *stream = (struct kafka_stream){consumer,
+                                    topic,
+                                    partition,
+                                    is_stranded,
+                                    rd_kafka_queue_get_partition(consumer, topic, partition),
+                                    -1};
     assert(stream->queue != NULL);
     rd_kafka_queue_forward(stream->queue, NULL);
     return stream;
@@ -59,6 +74,10 @@ static bool is_unreadable(rd_kafka_resp_err_t err) {
 
 /* Returns whether reading goes on. */
 static bool on_error(struct reading *reading, const rd_kafka_message_t *message) {
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        reading->stream->reached = message->offset;
+        return true;
+    }
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         atomic_store(reading->stream->is_stranded, true);
     }
@@ -104,8 +123,13 @@ enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
     return reading.verdict;
 }
 
+int64_t kafka_stream_reached(const struct kafka_stream *stream) {
+    return stream->reached;
+}
+
 bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error *error) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    stream->reached = -1;
     rd_kafka_topic_partition_list_add(list, stream->topic, stream->partition)->offset = offset;
     rd_kafka_error_t *failure = rd_kafka_seek_partitions(stream->consumer, list, SEEK_TIMEOUT_MS);
     rd_kafka_resp_err_t err = failure != NULL ? rd_kafka_error_code(failure) : list->elems[0].err;

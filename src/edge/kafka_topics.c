@@ -1,6 +1,7 @@
 #include "edge/kafka_topics.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -205,5 +206,66 @@ enum topics_verdict kafka_topics_create(struct kafka_source *source, const char 
                   "kafka-topics.sh --create --topic %s --partitions %d",
                   topic, why, topic, partition_count);
     }
+    return judge(code);
+}
+
+bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error) {
+    rd_kafka_t *client = kafka_source_borrow(source);
+    struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, timeout_ms);
+    rd_kafka_DescribeCluster(client, request.options, request.queue);
+    rd_kafka_event_t *event = close_request(&request, timeout_ms);
+    kafka_source_return(source);
+    const rd_kafka_resp_err_t code =
+        event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_event_error(event);
+    rd_kafka_event_destroy(event);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
+           error_set(error, "Kafka does not answer: %s", rd_kafka_err2str(code));
+}
+
+/* The value of an entry, or "". */
+static const char *entry_of(const rd_kafka_ConfigResource_t *resource, const char *name) {
+    size_t count = 0;
+    const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
+    for (size_t i = 0; i < count; i++) {
+        const char *value = rd_kafka_ConfigEntry_value(entries[i]);
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), name) == 0) return value ? value : "";
+    }
+    return "";
+}
+
+static rd_kafka_resp_err_t read_retention(rd_kafka_event_t *event, int64_t *retention_ms) {
+    size_t count = 0;
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return rd_kafka_event_error(event);
+    const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result(event), &count);
+    if (count != 1) return RD_KAFKA_RESP_ERR__FAIL;
+    const rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[0]);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return code;
+    const char *retention = entry_of(resources[0], "retention.ms");
+    if (*retention == '\0') return RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+    const bool deletes = strstr(entry_of(resources[0], "cleanup.policy"), "compact") == NULL ||
+                         strstr(entry_of(resources[0], "cleanup.policy"), "delete") != NULL;
+    const int64_t ms = strtoll(retention, NULL, 10);
+    *retention_ms = !deletes || ms < 0 ? TOPICS_KEEP_ALWAYS : ms == 0 ? 1 : ms;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+enum topics_verdict kafka_topics_retention(struct kafka_source *source, const char *topic,
+                                           int timeout_ms, int64_t *retention_ms,
+                                           struct error *error) {
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    rd_kafka_ConfigResource_t *wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_t *client = kafka_source_borrow(source);
+    struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms);
+    rd_kafka_DescribeConfigs(client, &wanted, 1, request.options, request.queue);
+    rd_kafka_event_t *event = close_request(&request, timeout_ms);
+    kafka_source_return(source);
+    if (event != NULL) code = read_retention(event, retention_ms);
+    rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy(wanted);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return TOPICS_OK;
+    error_set(error, "retention.ms of topic %s: %s; allow DescribeConfigs on the topic", topic,
+              rd_kafka_err2str(code));
     return judge(code);
 }

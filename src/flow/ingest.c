@@ -21,7 +21,6 @@ enum {
     FIRST_ANSWER_MS = 1000, /* after an assignment, that reading waits for Redis at most */
     PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
-    LAG_MS = 200,
 };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by the thread that writes */
@@ -29,7 +28,6 @@ struct ingest {
     /* fixed after create */
     const struct ingest_options *options;
     int32_t partition;
-    char label[16]; /* the partition, as a label */
     struct login_judge *judge;
     struct batch *batches[BATCHES];
 
@@ -49,9 +47,9 @@ struct ingest {
     int read_count;        /* records that were read into it */
     struct rejections_noted noted;
     struct budget_waiter hand_waiter;
-    struct metric_cell *lag, *counted_lag; /* NULL until there is something to show */
-    int64_t first_answer_ms;               /* until when Redis may still say where to begin */
-    int64_t place_after_ms, next_cut_ms, next_verify_ms, next_lag_ms;
+    int64_t first_answer_ms; /* until when Redis may still say where to begin */
+    int64_t place_after_ms, next_cut_ms, next_verify_ms;
+    struct lag lag;
 
     /* shared; written by the pipeline, read by the worker */
     _Alignas(CACHE_LINE_BYTES) atomic_bool is_draining;
@@ -79,12 +77,6 @@ const struct setting ingest_setting_table[] = {
 const struct metric_row ingest_metric_table[] = {
     METRIC_ROW(struct ingest_metrics, consumed, METRIC_COUNTER, "rollcall_records_consumed_total",
                "Records read from the input topic, including those read again."),
-    METRIC_LABELLED_ROW(struct ingest_metrics, lag, METRIC_GAUGE, "rollcall_lag_records",
-                        "Offsets between the end of the log and the published watermark.",
-                        "partition", NULL),
-    METRIC_LABELLED_ROW(
-        struct ingest_metrics, counted_lag, METRIC_GAUGE, "rollcall_counted_lag_records",
-        "Offsets between the end of the log and the counted watermark.", "partition", NULL),
     METRIC_LABELLED_ROW(struct ingest_metrics, rewinds, METRIC_COUNTER, "rollcall_rewinds_total",
                         "Times a partition was read again, by cause.", "cause",
                         &cursor_cause_names),
@@ -101,7 +93,7 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     ingest->options = options;
     ingest->partition = partition;
     char name[WORKER_NAME_BYTES];
-    snprintf(ingest->label, sizeof ingest->label, "%d", partition);
+    lag_init(&ingest->lag, partition, options->lag_metrics, options->retention_ms);
     snprintf(name, sizeof name, "ingest-%d", partition);
     worker_init(&ingest->worker, name, ingest_step, ingest);
     inbox_init(&ingest->inbox, &ingest->worker.alarm);
@@ -152,7 +144,10 @@ static void report(struct ingest *ingest, const struct cursor_finding *finding,
     }
     metric_add(ingest->options->metrics->lost, finding->lost_records);
     metric_add(ingest->options->metrics->truncated, finding->cut_records);
-    if (finding->what == CURSOR_TRUNCATED) ingest->is_begin_sent = false;
+    if (finding->what == CURSOR_TRUNCATED) {
+        ingest->is_begin_sent = false;
+        lag_begin(&ingest->lag); /* what it waits for may no longer exist */
+    }
     ingest_finding_log(ingest->partition, &ingest->cursor, finding, log);
 }
 
@@ -201,6 +196,7 @@ static void rewind_to_stored(struct ingest *ingest) {
     log_warn("Reading again", log_int("partition", ingest->partition), log_text("cause", cause),
              log_int("counted", cursor->counted.stored),
              log_int("published", cursor->published.stored));
+    lag_rewind(&ingest->lag, cursor);
 }
 
 static void take_notice(struct ingest *ingest, const struct notice *notice) {
@@ -277,7 +273,10 @@ static bool take_record(void *context, const struct kafka_record *record) {
             ingest->noted.judged++;
             if (login.reason != LOGIN_ACCEPTED) note_rejected(ingest, &login, record->offset);
         }
-        if (taken.publish) batch_keep(batch, record, &login);
+        if (taken.publish)
+            batch_keep(batch, record, &login);
+        else
+            lag_unkept(&ingest->lag, record->timestamp_ms);
     }
     return !is_batch_full(ingest);
 }
@@ -285,35 +284,19 @@ static bool take_record(void *context, const struct kafka_record *record) {
 static void read_records(struct ingest *ingest, struct batch *batch) {
     ingest->reading = batch;
     enum stream_verdict verdict;
+    lag_before(&ingest->lag, &ingest->cursor);
     do {
         verdict = kafka_stream_read(ingest->stream, take_record, ingest);
     } while (verdict == STREAM_RECORDS && !is_batch_full(ingest));
     if (verdict == STREAM_UNREADABLE) ingest->is_placed = false;
+    lag_after(&ingest->lag, &ingest->cursor, batch);
+    /* Behind what was just read there may be transaction markers alone: both sides pass them. */
+    if (cursor_reach(&ingest->cursor, kafka_stream_reached(ingest->stream)))
+        batch->has_publish = true;
     batch->is_in_hand = true;
     budget_take(ingest->options->in_hand, (int64_t)batch_bytes(batch));
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
     rejections_add(ingest->options->rejections, &ingest->noted);
-}
-
-/* From the watermark, or before there is one from where the group began. Nothing is shown while
- * Redis could not be asked, and before the begin is known: 0 would be a wrong answer. */
-static void show_track(const struct ingest *ingest, struct metric *metric,
-                       struct metric_cell **cell, int64_t stored, int64_t end) {
-    const int64_t from = stored == CURSOR_ABSENT ? ingest->cursor.origin : stored;
-    if (from < 0) return;
-    if (*cell == NULL) *cell = metric_cell(metric, ingest->label);
-    metric_set(*cell, end > from ? end - from : 0);
-}
-
-static void show_lag(struct ingest *ingest, int64_t now_ms) {
-    if (now_ms < ingest->next_lag_ms) return;
-    ingest->next_lag_ms = now_ms + LAG_MS;
-    const int64_t end = kafka_stream_end(ingest->stream);
-    if (end < 0) return;
-    const struct ingest_metrics *metrics = ingest->options->metrics;
-    const struct cursor *cursor = &ingest->cursor;
-    show_track(ingest, metrics->lag, &ingest->lag, cursor->published.stored, end);
-    show_track(ingest, metrics->counted_lag, &ingest->counted_lag, cursor->counted.stored, end);
 }
 
 static bool is_full(const struct ingest *ingest) {
@@ -381,9 +364,9 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     const bool is_draining = atomic_load(&ingest->is_draining);
     take_mail(ingest);
     if (!ingest->is_placed && !is_draining) look_for_place(ingest, now_ms);
-    show_lag(ingest, now_ms);
     rejections_report(ingest->options->rejections, now_ms);
     if (ingest->free_count == 0) {
+        lag_show(&ingest->lag, &ingest->cursor, ingest->stream, now_ms);
         budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
         return inbox_quiet(&ingest->inbox, false) ? now_ms : now_ms + TICK_MS;
     }
@@ -394,6 +377,7 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     add_marks(ingest, batch, is_draining, now_ms);
     if (!batch_send(batch, ingest->options->shards, ingest->options->publish))
         take_back(ingest, batch);
+    lag_show(&ingest->lag, &ingest->cursor, ingest->stream, now_ms);
     if (is_draining) show_drained(ingest);
     if (ingest->read_count > 0) return now_ms;
     /* Records ring; while they are all that is missing, mail can wait for them, or for the tick. */
@@ -407,8 +391,9 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     take_mail(ingest); /* answers to an earlier assignment */
     ingest->stream = start->stream;
     ingest->is_placed = ingest->is_begin_sent = ingest->has_given_up = false;
-    ingest->place_after_ms = ingest->next_cut_ms = ingest->next_lag_ms = 0;
+    ingest->place_after_ms = ingest->next_cut_ms = 0;
     ingest->first_answer_ms = clock_ms() + FIRST_ANSWER_MS;
+    lag_begin(&ingest->lag);
     ingest->next_verify_ms = clock_ms() + VERIFY_MS;
     atomic_store(&ingest->is_draining, false);
     atomic_store(&ingest->is_published, false);
@@ -440,9 +425,7 @@ struct kafka_stream *ingest_stop(struct ingest *ingest) {
     for (unsigned i = 0; i < BATCHES; i++)
         forget_bytes(ingest, ingest->batches[i]);
     budget_give_up(ingest->options->in_hand, &ingest->hand_waiter);
-    metric_cell_remove(ingest->options->metrics->counted_lag, ingest->label);
-    metric_cell_remove(ingest->options->metrics->lag, ingest->label);
-    ingest->lag = ingest->counted_lag = NULL;
+    lag_end(&ingest->lag);
     struct kafka_stream *stream = ingest->stream;
     ingest->stream = NULL;
     return stream;

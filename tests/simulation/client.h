@@ -18,6 +18,7 @@ struct kafka_stream {
     int partition;
     int64_t position; /* what is read next; -1: nothing is */
     int64_t fetched;  /* up to here records are at hand */
+    int64_t reached;  /* where the end was last reported since the last seek; -1: nowhere */
     bool is_open;
     bool is_stranded; /* the log no longer has its position */
     bool is_assigned;

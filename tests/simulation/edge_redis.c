@@ -299,7 +299,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     current->has_failed_store = good_count < count; /* only now does its caller know */
 }
 
-/* --- redis_master, and redis_link of the HTTP thread, which does not run here ----------------- */
+/* --- redis_master, and redis_link of what is only looked at -------------------------- */
 
 struct redis_master {
     int unused;
@@ -319,6 +319,7 @@ void redis_master_destroy(struct redis_master **master) {
     *master = NULL;
 }
 
+
 struct redis_link {
     int unused;
 };
@@ -334,4 +335,35 @@ void redis_link_destroy(struct redis_link **link) {
     if (*link != NULL) current->handle_count--;
     free(*link);
     *link = NULL;
+}
+
+bool redis_link_open(struct redis_link *link, struct error *error) {
+    (void)link;
+    return !one_in(4) || error_set(error, "Redis does not answer");
+}
+
+/* Whether Redis answers is all that is asked for. */
+struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
+                                    const char *format, ...) {
+    (void)link;
+    (void)format;
+    call_lets_others();
+    if (!one_in(4)) return memory_create(1);
+    error_set(error, "Redis does not answer");
+    return NULL;
+}
+
+void redis_reply_destroy(struct redis_reply **reply) {
+    free(*reply);
+    *reply = NULL;
+}
+
+bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,
+                     struct error *error) {
+    (void)link;
+    (void)field;
+    (void)out;
+    (void)out_bytes;
+    (void)error;
+    return false;
 }

@@ -279,6 +279,7 @@ static void take_streams(struct kafka_source *source) {
         source->held |= 1U << item->partition;
         stream->is_assigned = true;
         if (item->stream != NULL) stream->is_open = false;
+        stream->reached = -1;
     }
 }
 

@@ -55,6 +55,12 @@ kafka_stream_read(struct kafka_stream *stream,
         if (world.stage >= STAGE_BUSY) world.lent_end[stream->partition] = offset + 1;
         verdict = STREAM_RECORDS;
     }
+    if (stream->position == broker.log_end[stream->partition] && one_in(2)) {
+        if (stream->reached < stream->position) {
+            trace("p%d ends at %lld", stream->partition, (long long)stream->position);
+        }
+        stream->reached = stream->position;
+    }
     if (stream->position > from) {
         trace("reads p%d: %lld..%lld", stream->partition, (long long)from,
               (long long)stream->position - 1);
@@ -71,7 +77,12 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
     if (world.now_us > deadline_us) return error_set(error, "cannot seek p%d", stream->partition);
     trace("seeks p%d to %lld", stream->partition, (long long)offset);
     stream->position = stream->fetched = offset;
+    stream->reached = -1;
     return true;
+}
+
+int64_t kafka_stream_reached(const struct kafka_stream *stream) {
+    return stream->reached;
 }
 
 int64_t kafka_stream_end(const struct kafka_stream *stream) {

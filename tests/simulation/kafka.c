@@ -77,6 +77,23 @@ bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const 
     return !must_be_fixed(error);
 }
 
+bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error) {
+    (void)source;
+    return kafka_call(timeout_ms, error);
+}
+
+enum topics_verdict kafka_topics_retention(struct kafka_source *source, const char *topic,
+                                           int timeout_ms, int64_t *retention_ms,
+                                           struct error *error) {
+    static const int64_t answers[] = {TOPICS_KEEP_ALWAYS, 1, INT64_C(604800000)};
+    (void)source;
+    (void)topic;
+    if (one_in(4)) return TOPICS_REFUSED;
+    if (!kafka_call(timeout_ms, error)) return TOPICS_RETRY;
+    *retention_ms = answers[roll(sizeof answers / sizeof *answers)];
+    return TOPICS_OK;
+}
+
 static enum topics_verdict retry(struct error *error) {
     error_set(error, "Kafka does not answer");
     return TOPICS_RETRY;

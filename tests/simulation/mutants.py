@@ -43,6 +43,12 @@ MUTANTS = {
         "    if (committed != CURSOR_ABSENT && cursor->origin != origin) {",
         "    if (committed != CURSOR_ABSENT && cursor->origin > origin + LLONG_MAX / 2) {"), (
         "#include <assert.h>", "#include <assert.h>\n#include <limits.h>")),
+    "an_end_of_before_the_last_record_counts": ("core/cursor.c", (
+        "    if (offset <= cursor->position) return false;\n    cursor->position = offset;",
+        "    if (offset <= cursor->position) offset = cursor->position + 1;\n"
+        "    cursor->position = offset;")),
+    "an_end_is_not_committed": ("flow/ingest.c", (
+        "        batch->has_publish = true;\n    batch->is_in_hand", "        (void)0;\n    batch->is_in_hand")),
     # ingest
     "judged_by_the_clock": ("flow/ingest.c", (
         "record->timestamp_ms, &login);", "clock_wall_ms(), &login);")),

@@ -23,7 +23,7 @@
 
 enum {
     PROCESSES = 3,
-    WORKERS_MAX = 12, /* of a process */
+    WORKERS_MAX = 13, /* of a process */
     REDIS_TIMEOUT_MS = 5000,
     DRAIN_MS = 5000,
 };

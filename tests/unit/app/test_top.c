@@ -28,10 +28,10 @@ static void a_page_of_an_instance_is_read_whole(void **state) {
     metric_add(metric_cell(stats.checkpoint.rejected, "not_json"), 5);
     metric_add(stats.checkpoint.anomalies, 6);
     metric_set(stats.assignment.assigned, 3);
-    metric_set(metric_cell(stats.ingest.lag, "11"), 70);
-    metric_set(metric_cell(stats.ingest.lag, "2"), 80);
-    metric_set(metric_cell(stats.ingest.counted_lag, "0"), 90);
-    metric_set(metric_cell(stats.ingest.counted_lag, "2"), 8);
+    metric_set(metric_cell(stats.lag.records, "11"), 70);
+    metric_set(metric_cell(stats.lag.records, "2"), 80);
+    metric_set(metric_cell(stats.lag.counted_records, "0"), 90);
+    metric_set(metric_cell(stats.lag.counted_records, "2"), 8);
     metrics_render(stats.metrics, &page);
     assert_true(top_read(&figures, text_string(&page)));
     static const int64_t totals[] = {INT64_C(12345678901234), 2, 3, 9, 6};

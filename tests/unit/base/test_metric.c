@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/metric.h"
 
 struct harness {
@@ -171,6 +172,43 @@ static void *count_along(void *argument) {
     return NULL;
 }
 
+static void times_are_in_ms_and_rendered_in_seconds(void **state) {
+    struct harness *harness = *state;
+    struct metrics *metrics = harness->metrics;
+    metric_set(metric_cell(metrics_add(metrics, METRIC_TIME, "cpu_total", "C.", NULL), NULL), 1234);
+    metric_set(metric_cell(metrics_add(metrics, METRIC_TIME, "start", "S.", NULL), NULL), -5);
+    assert_string_equal(render(harness), "# HELP cpu_total C.\n# TYPE cpu_total counter\n"
+                                         "cpu_total 1.234\n"
+                                         "# HELP start S.\n# TYPE start gauge\nstart -0.005\n");
+}
+
+/* The number behind a name on the page. */
+static double number_of(struct harness *harness, const char *name) {
+    const char *line = strstr(render(harness), name);
+    assert_non_null(line);
+    return strtod(line + strlen(name), NULL);
+}
+
+static void an_age_and_what_is_left_are_those_of_the_scrape(void **state) {
+    struct harness *harness = *state;
+    struct metrics *metrics = harness->metrics;
+    struct metric_cell *age =
+        metric_cell(metrics_add(metrics, METRIC_AGE, "age", "A.", NULL), NULL);
+    struct metric_cell *left =
+        metric_cell(metrics_add(metrics, METRIC_TIME_LEFT, "left", "L.", NULL), NULL);
+    assert_non_null(strstr(render(harness), "# TYPE age gauge\nage 0\n"));
+    assert_non_null(strstr(render(harness), "# TYPE left gauge\nleft +Inf\n"));
+    const int64_t now_ms = clock_wall_ms();
+    metric_set(age, now_ms - 90000);
+    metric_set(left, now_ms + 90000);
+    assert_float_equal(number_of(harness, "\nage "), 90, 5);
+    assert_float_equal(number_of(harness, "\nleft "), 90, 5);
+    metric_set(age, now_ms + 90000); /* a record from the future is no younger than now */
+    metric_set(left, now_ms - 90000);
+    assert_float_equal(number_of(harness, "\nage "), 0, 0);
+    assert_float_equal(number_of(harness, "\nleft "), -90, 5);
+}
+
 static void nothing_is_lost_while_threads_count_and_a_page_is_rendered(void **state) {
     struct harness *harness = *state;
     struct race race = {.running = THREADS};
@@ -221,6 +259,8 @@ int main(void) {
         TEST(help_and_labels_are_escaped),
         TEST(info_is_1_and_tells_by_its_labels),
         TEST(a_histogram_counts_up_to_and_with_each_bound),
+        TEST(times_are_in_ms_and_rendered_in_seconds),
+        TEST(an_age_and_what_is_left_are_those_of_the_scrape),
         TEST(nothing_is_lost_while_threads_count_and_a_page_is_rendered),
         TEST(promtool_accepts_the_page),
     };

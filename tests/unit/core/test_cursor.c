@@ -97,6 +97,39 @@ static void i1_each_side_takes_only_what_lies_at_or_above_its_own(void **state) 
     assert_false(again.count || again.publish);
 }
 
+static void both_sides_pass_an_end_without_records(void **state) {
+    (void)state;
+    struct cursor cursor = found(10, 20, 0);
+    cursor_resume(&cursor, whole, earliest);
+    for (int64_t offset = 10; offset < 15; offset++)
+        cursor_take(&cursor, offset);
+    assert_false(cursor_reach(&cursor, 15)); /* known already */
+    assert_int_equal(cursor.counted.next, 15);
+    assert_false(cursor_reach(&cursor, 18)); /* of publishing's, which is ahead, nothing is new */
+    assert_int_equal(cursor.position, 18);
+    assert_int_equal(cursor.counted.next, 18);
+    assert_int_equal(cursor.published.next, 20);
+    assert_true(cursor_reach(&cursor, 22));
+    assert_int_equal(cursor.counted.next, 22);
+    assert_int_equal(cursor.published.next, 22);
+    assert_false(cursor_is_published(&cursor));
+    cursor_published(&cursor, 7, 22);
+    assert_true(cursor_is_published(&cursor));
+    assert_false(cursor_reach(&cursor, 12)); /* reported before records that came since */
+    assert_int_equal(cursor.position, 22);
+    const struct cursor_taken taken = cursor_take(&cursor, 22);
+    assert_true(taken.count && taken.publish);
+}
+
+static void an_end_does_not_open_a_gate_that_is_not_known(void **state) {
+    (void)state;
+    struct cursor cursor = found(CURSOR_UNKNOWN, 20, 0);
+    cursor_resume(&cursor, whole, earliest);
+    assert_true(cursor_reach(&cursor, 30));
+    assert_int_equal(cursor.counted.next, CURSOR_UNKNOWN);
+    assert_int_equal(cursor.published.next, 30);
+}
+
 static void i3_one_checkpoint_at_a_time(void **state) {
     (void)state;
     struct cursor_cut cut;
@@ -340,6 +373,8 @@ int main(void) {
         cmocka_unit_test(an_answer_to_an_old_generation_is_stale),
         cmocka_unit_test(a_late_answer_does_not_end_the_next_checkpoint),
         cmocka_unit_test(i1_each_side_takes_only_what_lies_at_or_above_its_own),
+        cmocka_unit_test(both_sides_pass_an_end_without_records),
+        cmocka_unit_test(an_end_does_not_open_a_gate_that_is_not_known),
         cmocka_unit_test(i3_one_checkpoint_at_a_time),
         cmocka_unit_test(i4_nothing_is_counted_before_the_first_commit),
         cmocka_unit_test(a_group_begins_where_the_policy_says),

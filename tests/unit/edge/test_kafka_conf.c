@@ -108,7 +108,7 @@ static void what_rollcall_owns_is_refused_with_a_reason(void **state) {
         {KAFKA_CONSUMER, "enable.auto.commit", "true", "false", "transactions"},
         {KAFKA_CONSUMER, "enable.auto.offset.store", "true", "false", "processed"},
         {KAFKA_CONSUMER, "auto.offset.reset", "earliest", "error", "input.start"},
-        {KAFKA_CONSUMER, "enable.partition.eof", "true", "false", "2.13.1"},
+        {KAFKA_CONSUMER, "enable.partition.eof", "false", "true", "markers"},
         {KAFKA_CONSUMER, "check.crcs", "true", "false", "skips what"},
         {KAFKA_CONSUMER, "isolation.level", "read_uncommitted", "read_committed", "aborted"},
         {KAFKA_CONSUMER, "partition.assignment.strategy", "range", "cooperative-sticky", "one by"},

@@ -1,0 +1,202 @@
+#include "flow/lag.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "edge/kafka_topics.h"
+
+enum { LOOK_MS = 200 };
+
+const struct metric_row lag_metric_table[] = {
+    METRIC_LABELLED_ROW(struct lag_metrics, records, METRIC_GAUGE, "rollcall_lag_records",
+                        "Offsets between the end of the log and the published watermark.",
+                        "partition", NULL),
+    METRIC_LABELLED_ROW(
+        struct lag_metrics, counted_records, METRIC_GAUGE, "rollcall_counted_lag_records",
+        "Offsets between the end of the log and the counted watermark.", "partition", NULL),
+    METRIC_LABELLED_ROW(struct lag_metrics, seconds, METRIC_AGE, "rollcall_lag_seconds",
+                        "Age of the oldest record that is not published yet, by its Kafka "
+                        "timestamp; 0: all are.",
+                        "partition", NULL),
+    METRIC_LABELLED_ROW(struct lag_metrics, counted_seconds, METRIC_AGE,
+                        "rollcall_counted_lag_seconds",
+                        "Age of the oldest record that is not counted yet, by its Kafka "
+                        "timestamp; 0: all are.",
+                        "partition", NULL),
+    METRIC_LABELLED_ROW(struct lag_metrics, headroom, METRIC_TIME_LEFT,
+                        "rollcall_retention_headroom_seconds",
+                        "Time until Kafka may delete, by age, the oldest record that is not yet "
+                        "published or counted.",
+                        "partition", NULL),
+    METRIC_END,
+};
+
+void lag_init(struct lag *lag, int32_t partition, const struct lag_metrics *metrics,
+              const atomic_int_fast64_t *retention_ms) {
+    lag->metrics = metrics;
+    lag->retention_ms = retention_ms;
+    snprintf(lag->label, sizeof lag->label, "%d", partition);
+}
+
+static void begin_track(struct lag_track *track) {
+    backlog_clear(&track->backlog);
+    track->unread_since_ms = 0;
+}
+
+static void publish(atomic_int_fast64_t *shown, int64_t value) {
+    atomic_store_explicit(shown, value, memory_order_relaxed);
+}
+
+static void forget(struct lag *lag) {
+    publish(&lag->shown.end, -1);
+    publish(&lag->shown.published, -1);
+    publish(&lag->shown.counted, -1);
+    publish(&lag->shown.published_oldest_ms, BACKLOG_NONE);
+    publish(&lag->shown.counted_oldest_ms, BACKLOG_NONE);
+}
+
+void lag_begin(struct lag *lag) {
+    begin_track(&lag->published);
+    begin_track(&lag->counted);
+    lag->end = -1;
+    lag->next_ms = 0;
+    forget(lag);
+}
+
+static void hide(struct metric *metric, struct metric_cell **cell, const char *label) {
+    metric_cell_remove(metric, label);
+    *cell = NULL;
+}
+
+void lag_end(struct lag *lag) {
+    const struct lag_metrics *metrics = lag->metrics;
+    hide(metrics->records, &lag->published.records, lag->label);
+    hide(metrics->seconds, &lag->published.seconds, lag->label);
+    hide(metrics->counted_records, &lag->counted.records, lag->label);
+    hide(metrics->counted_seconds, &lag->counted.seconds, lag->label);
+    hide(metrics->headroom, &lag->headroom, lag->label);
+    forget(lag);
+}
+
+/* --- what is handed over ---------------------------------------------------------------------- */
+
+void lag_before(struct lag *lag, const struct cursor *cursor) {
+    lag->gate = cursor->counted.next;
+    lag->first_unkept_ms = BACKLOG_NONE;
+}
+
+/* Of the first record at or above the gate that the batch keeps. Only a gate that opens within the
+ * batch is far from the first one. */
+static const struct batch_record *first_kept(const struct batch *batch, int64_t gate) {
+    const struct batch_record *record = batch_next(batch, NULL);
+    while (record != NULL && record->offset < gate)
+        record = batch_next(batch, record);
+    return record;
+}
+
+/* A record without a time of its own was written just now, as far as anybody knows. */
+static int64_t time_of(const struct batch_record *record) {
+    return record->timestamp_ms >= 0 ? record->timestamp_ms : clock_wall_ms();
+}
+
+void lag_after(struct lag *lag, const struct cursor *cursor, const struct batch *batch) {
+    const struct batch_record *record = batch->record_count > 0 ? batch_next(batch, NULL) : NULL;
+    if (record != NULL)
+        backlog_add(&lag->published.backlog, cursor->published.next, time_of(record));
+    if (cursor->counted.next == lag->gate) return;
+    int64_t written_at_ms = lag->first_unkept_ms;
+    if (written_at_ms == BACKLOG_NONE && record != NULL) {
+        record = first_kept(batch, lag->gate);
+        if (record != NULL) written_at_ms = time_of(record);
+    }
+    if (written_at_ms != BACKLOG_NONE)
+        backlog_add(&lag->counted.backlog, cursor->counted.next, written_at_ms);
+}
+
+/* Where a track's watermark is, or before there is one where the group began; below 0: not
+ * known. */
+static int64_t watermark(const struct cursor *cursor, const struct cursor_track *track) {
+    return track->stored == CURSOR_ABSENT ? cursor->origin : track->stored;
+}
+
+/* One that was not rewound, but has nothing under way, loses nothing by it. */
+static void rewind_track(struct lag_track *lag, const struct cursor *cursor,
+                         const struct cursor_track *track) {
+    if (track->next == track->stored) backlog_rewind(&lag->backlog, watermark(cursor, track));
+}
+
+void lag_rewind(struct lag *lag, const struct cursor *cursor) {
+    rewind_track(&lag->published, cursor, &cursor->published);
+    rewind_track(&lag->counted, cursor, &cursor->counted);
+}
+
+/* --- what is shown ---------------------------------------------------------------------------- */
+
+static int64_t oldest_ms(struct lag_track *lag, const struct cursor_track *track, int64_t from,
+                         int64_t end) {
+    backlog_finish(&lag->backlog, from);
+    const int64_t known_ms = backlog_oldest_ms(&lag->backlog);
+    const bool is_unread =
+        known_ms == BACKLOG_NONE && end > from && (track->next < 0 || end > track->next);
+    if (!is_unread) {
+        lag->unread_since_ms = 0;
+        return known_ms;
+    }
+    const int64_t now_ms = clock_wall_ms();
+    if (lag->unread_since_ms == 0) lag->unread_since_ms = now_ms;
+    return now_ms - lag->unread_since_ms >= LAG_UNREAD_MS ? lag->unread_since_ms : BACKLOG_NONE;
+}
+
+static void show(struct metric *metric, struct metric_cell **cell, const char *label,
+                 int64_t value) {
+    if (*cell == NULL) *cell = metric_cell(metric, label);
+    metric_set(*cell, value);
+}
+
+/* Nothing is shown while Redis could not be asked, and before the begin is known: 0 would be a
+ * wrong answer. Returns the time of the oldest record, or BACKLOG_NONE. */
+static int64_t show_track(struct lag *lag, struct lag_track *track, int64_t from,
+                          const struct cursor_track *cursor_track, struct metric *records,
+                          struct metric *seconds) {
+    if (from < 0) return BACKLOG_NONE;
+    const int64_t oldest = oldest_ms(track, cursor_track, from, lag->end);
+    if (lag->end >= 0)
+        show(records, &track->records, lag->label, lag->end > from ? lag->end - from : 0);
+    show(seconds, &track->seconds, lag->label, oldest);
+    return oldest;
+}
+
+static void show_headroom(struct lag *lag, int64_t oldest) {
+    const int64_t retention_ms = atomic_load_explicit(lag->retention_ms, memory_order_relaxed);
+    if (retention_ms == TOPICS_KEEP_UNKNOWN) return;
+    const bool is_bounded = oldest != BACKLOG_NONE && retention_ms != TOPICS_KEEP_ALWAYS;
+    show(lag->metrics->headroom, &lag->headroom, lag->label,
+         is_bounded ? oldest + retention_ms : 0);
+}
+
+static void look(struct lag *lag, const struct kafka_stream *stream, int64_t now_ms) {
+    if (now_ms < lag->next_ms) return;
+    lag->next_ms = now_ms + LOOK_MS;
+    const int64_t end = kafka_stream_end(stream);
+    if (end >= 0) lag->end = end;
+}
+
+void lag_show(struct lag *lag, const struct cursor *cursor, const struct kafka_stream *stream,
+              int64_t now_ms) {
+    const struct lag_metrics *metrics = lag->metrics;
+    const int64_t published = watermark(cursor, &cursor->published);
+    const int64_t counted = watermark(cursor, &cursor->counted);
+    look(lag, stream, now_ms);
+    const int64_t to_publish = show_track(lag, &lag->published, published, &cursor->published,
+                                          metrics->records, metrics->seconds);
+    const int64_t to_count = show_track(lag, &lag->counted, counted, &cursor->counted,
+                                        metrics->counted_records, metrics->counted_seconds);
+    const bool is_count_older =
+        to_publish == BACKLOG_NONE || (to_count != BACKLOG_NONE && to_count < to_publish);
+    show_headroom(lag, is_count_older ? to_count : to_publish);
+    publish(&lag->shown.end, lag->end);
+    publish(&lag->shown.published, published);
+    publish(&lag->shown.counted, counted);
+    publish(&lag->shown.published_oldest_ms, to_publish);
+    publish(&lag->shown.counted_oldest_ms, to_count);
+}

@@ -1,0 +1,167 @@
+#include "flow/watch.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clamp.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "edge/kafka_topics.h"
+
+struct watch {
+    struct watch_options options;
+    struct worker worker;
+    struct redis_settings settings; /* those of options, with less patience */
+    struct redis_link *link;
+    struct metric_cell *kafka_up, *redis_up;
+    int64_t next_ms, retention_next_ms;
+    bool is_retention_denied; /* was reported */
+
+    _Atomic(struct kafka_source *) source;
+    atomic_bool must_ask; /* at once */
+    pthread_mutex_t lock; /* guards what follows */
+    struct watch_target kafka, redis;
+};
+
+static const char *const target_names[] = {"kafka", "redis", NULL};
+static const char *const *const targets = target_names;
+
+const struct metric_row watch_metric_table[] = {
+    METRIC_LABELLED_ROW(struct watch_metrics, up, METRIC_GAUGE, "rollcall_dependency_up",
+                        "1 if it answered when it was last asked, which is every two seconds.",
+                        "target", &targets),
+    METRIC_END,
+};
+
+struct watch *watch_create(const struct watch_options *options, struct error *error) {
+    struct watch *watch = memory_create(sizeof *watch);
+    watch->options = *options;
+    watch->settings = *options->redis;
+    watch->settings.timeout_ms = (int)clamp(options->redis->timeout_ms, 1, WATCH_CALL_MS);
+    pthread_mutex_init(&watch->lock, NULL);
+    watch->kafka_up = metric_cell(options->metrics->up, "kafka");
+    watch->redis_up = metric_cell(options->metrics->up, "redis");
+    watch->kafka.since_ms = watch->redis.since_ms = clock_wall_ms();
+    error_set(&watch->kafka.reason, "not asked yet");
+    error_set(&watch->redis.reason, "not asked yet");
+    worker_init(&watch->worker, "watch", watch_step, watch);
+    watch->link = redis_link_create(&watch->settings, error);
+    if (watch->link == NULL) watch_destroy(&watch);
+    return watch;
+}
+
+bool watch_start(struct watch *watch) {
+    return worker_start(&watch->worker);
+}
+
+void watch_stop(struct watch *watch) {
+    worker_stop(&watch->worker);
+    atomic_store(&watch->source, NULL);
+}
+
+void watch_destroy(struct watch **watch) {
+    if (*watch == NULL) return;
+    watch_stop(*watch);
+    redis_link_destroy(&(*watch)->link);
+    pthread_mutex_destroy(&(*watch)->lock);
+    free(*watch);
+    *watch = NULL;
+}
+
+void watch_join(struct watch *watch, struct kafka_source *source) {
+    atomic_store(&watch->source, source);
+    atomic_store(&watch->must_ask, true);
+    alarm_ring(&watch->worker.alarm);
+}
+
+const struct worker *watch_worker(const struct watch *watch) {
+    return &watch->worker;
+}
+
+static void copy(struct watch *watch, const struct watch_target *from, struct watch_target *to) {
+    pthread_mutex_lock(&watch->lock);
+    *to = *from;
+    pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_kafka(struct watch *watch, struct watch_target *kafka) {
+    copy(watch, &watch->kafka, kafka);
+}
+
+void watch_redis(struct watch *watch, struct watch_target *redis) {
+    copy(watch, &watch->redis, redis);
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+/* `version`, unless it is NULL, replaces the one that is known. */
+static void note(struct watch *watch, struct watch_target *target, struct metric_cell *cell,
+                 bool is_up, const char *version, const struct error *reason) {
+    pthread_mutex_lock(&watch->lock);
+    if (target->is_up != is_up) target->since_ms = clock_wall_ms();
+    target->is_up = is_up;
+    if (version != NULL) snprintf(target->version, sizeof target->version, "%s", version);
+    if (is_up)
+        target->reason.text[0] = '\0';
+    else
+        target->reason = *reason;
+    pthread_mutex_unlock(&watch->lock);
+    metric_set(cell, is_up);
+}
+
+static void ask_kafka(struct watch *watch) {
+    struct error why = {""};
+    struct kafka_source *source = atomic_load(&watch->source);
+    if (source == NULL) return;
+    const bool is_up = kafka_topics_answers(source, WATCH_CALL_MS, &why);
+    note(watch, &watch->kafka, watch->kafka_up, is_up, NULL, &why);
+}
+
+/* An error is an answer too: of one that is up, if not of use. */
+static void ask_redis(struct watch *watch) {
+    struct error why = {""};
+    char version[64] = "";
+    const bool was_up = watch->redis.is_up; /* written by this thread alone */
+    struct redis_reply *reply = NULL;
+    if (redis_link_open(watch->link, &why)) reply = redis_link_call(watch->link, &why, "PING");
+    const bool is_up = reply != NULL;
+    redis_reply_destroy(&reply);
+    if (is_up && !was_up)
+        redis_link_info(watch->link, "redis_version:", version, sizeof version, &why);
+    note(watch, &watch->redis, watch->redis_up, is_up, is_up && !was_up ? version : NULL, &why);
+}
+
+static void ask_retention(struct watch *watch, int64_t now_ms) {
+    struct error why = {""};
+    int64_t retention_ms = TOPICS_KEEP_UNKNOWN;
+    struct kafka_source *source = atomic_load(&watch->source);
+    if (source == NULL || !watch->kafka.is_up || now_ms < watch->retention_next_ms) return;
+    watch->retention_next_ms = now_ms + WATCH_RETENTION_MS;
+    switch (
+        kafka_topics_retention(source, watch->options.topic, WATCH_CALL_MS, &retention_ms, &why)) {
+    case TOPICS_OK:
+        atomic_store_explicit(watch->options.retention_ms, retention_ms, memory_order_relaxed);
+        break;
+    case TOPICS_RETRY:
+        watch->retention_next_ms = now_ms;
+        break;
+    case TOPICS_REFUSED:
+        if (!watch->is_retention_denied)
+            log_info("The retention headroom is not shown", log_text("reason", why.text));
+        watch->is_retention_denied = true;
+        watch->retention_next_ms = CLOCK_NEVER_MS; /* some services log each request denied */
+        break;
+    }
+}
+
+int64_t watch_step(void *context, int64_t now_ms) {
+    struct watch *watch = context;
+    if (!atomic_exchange(&watch->must_ask, false) && now_ms < watch->next_ms) return watch->next_ms;
+    watch->next_ms = now_ms + WATCH_EVERY_MS;
+    ask_kafka(watch);
+    ask_redis(watch);
+    ask_retention(watch, now_ms);
+    return watch->next_ms;
+}
