@@ -11,162 +11,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/assignment.h"
 #include "app/preflight.h"
-#include "app/stats.h"
-#include "app/totals.h"
 #include "base/clamp.h"
 #include "base/clock.h"
-#include "base/fence.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
-#include "edge/redis_link.h"
 #include "edge/redis_master.h"
-#include "edge/redis_snapshot.h"
-#include "edge/redis_store.h"
-#include "flow/checkpoint.h"
-#include "flow/count.h"
-#include "flow/expose.h"
-#include "flow/ingest.h"
-#include "flow/publish.h"
-#include "flow/watch.h"
+#include "pipeline_parts.h"
 
 enum {
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
-    UNANSWERED_MS = 3000, /* a call that waits as long for its answer is reported */
     BATCHES_A_PARTITION = 4,
     PAGE_WAIT_MS = 5000, /* for Redis: neither a client of /counts nor the end waits for longer */
 };
-
-struct pipeline {
-    const struct config *config;
-    struct stop *stop;
-    uint64_t seed;
-    enum { STARTS, FLOWS, DRAINS, ENDED } state;
-    int64_t look_ms; /* when to look next */
-    struct topic_facts input;
-    char transactional_id[512];
-
-    struct stats stats;
-    struct aggregates aggregates;
-
-    struct fence fence;
-    struct preflight *preflight;
-    struct redis_settings redis;     /* the configuration's, with the master that all links share */
-    struct redis_store *start_store; /* of the main thread: checks */
-    struct redis_link *page_link;    /* of the thread that makes /counts */
-    struct redis_store *count_store; /* of CHECKPOINT */
-    struct kafka_source *source;
-    struct kafka_sink *sink;
-    struct checkpoint *checkpoint;
-    struct count *counts[BATCH_SHARDS_MAX];
-    struct inbox *shard_inboxes[BATCH_SHARDS_MAX];
-    struct publish *publish;
-    struct assignment *assignment;
-    struct watch *watch; /* NULL: without HTTP nobody would see what it finds */
-    struct expose *expose;
-    atomic_int_fast64_t retention_ms; /* of the input topic; written by WATCH */
-    struct budget in_hand;            /* of all partitions' batches */
-    struct rejections rejections;
-    atomic_bool is_flowing; /* every part above is made and running */
-};
-
-/* --- what HTTP shows -------------------------------------------------------------------------- */
-
-static bool moves(const struct worker *worker, struct text *why) {
-    if (!worker_is_stuck(worker, clock_ms())) return true;
-    text_format(why, "thread %s is stuck", worker->name);
-    return false;
-}
-
-static int64_t count_stuck(const struct pipeline *pipeline) {
-    const int64_t now_ms = clock_ms();
-    int64_t stuck = worker_is_stuck(checkpoint_worker(pipeline->checkpoint), now_ms) +
-                    worker_is_stuck(publish_worker(pipeline->publish), now_ms) +
-                    worker_is_stuck(watch_worker(pipeline->watch), now_ms);
-    for (int s = 0; s < pipeline->config->instance.shards; s++)
-        stuck += worker_is_stuck(count_worker(pipeline->counts[s]), now_ms);
-    return stuck + assignment_count_stuck(pipeline->assignment, now_ms);
-}
-
-static bool is_alive(void *context, struct text *why) {
-    struct pipeline *pipeline = context;
-    if (!atomic_load(&pipeline->is_flowing)) return true;
-    bool is_good = moves(checkpoint_worker(pipeline->checkpoint), why) &&
-                   moves(publish_worker(pipeline->publish), why);
-    for (int s = 0; is_good && s < pipeline->config->instance.shards; s++)
-        is_good = moves(count_worker(pipeline->counts[s]), why);
-    return is_good && assignment_is_alive(pipeline->assignment, clock_ms(), why);
-}
-
-/* Says so if a call to the outside has been waiting for long. */
-static bool is_answered(const struct worker *worker, const char *whom, struct text *why) {
-    const int64_t waits_ms = worker_waits_ms(worker, clock_ms());
-    if (waits_ms < UNANSWERED_MS) return true;
-    text_format(why, "%s has not answered for %lld s", whom, (long long)waits_ms / 1000);
-    return false;
-}
-
-static bool is_ready(void *context, struct text *why) {
-    struct pipeline *pipeline = context;
-    const char *missing = NULL;
-    if (!atomic_load(&pipeline->is_flowing)) {
-        missing = "not started: waiting for Kafka and Redis";
-    } else if (stop_is_asked(pipeline->stop)) {
-        missing = "stopping";
-    } else if (!kafka_source_is_joined(pipeline->source)) {
-        missing = "not joined: the group has not given this instance its share yet";
-    } else if (!publish_is_ready(pipeline->publish, why) ||
-               !checkpoint_is_ready(pipeline->checkpoint, why) ||
-               !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
-               !is_answered(publish_worker(pipeline->publish), "Kafka", why)) {
-        return false;
-    }
-    if (missing != NULL) text_add(why, missing);
-    return missing == NULL;
-}
-
-static bool show_counts(void *context, enum expose_scope scope, struct text *json,
-                        struct text *why) {
-    struct pipeline *pipeline = context;
-    const struct config *config = pipeline->config;
-    if (scope == EXPOSE_INSTANCE) {
-        struct tally *tallies[BATCH_SHARDS_MAX];
-        if (!atomic_load(&pipeline->is_flowing)) {
-            text_add(why, "not started");
-            return false;
-        }
-        for (int s = 0; s < config->instance.shards; s++)
-            tallies[s] = count_tally(pipeline->counts[s]);
-        totals_render(tallies, (unsigned)config->instance.shards, &pipeline->aggregates, json);
-        return true;
-    }
-    struct error error;
-    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, &pipeline->aggregates, json,
-                            &error) == STORE_OK) {
-        return true;
-    }
-    text_add(why, error.text);
-    return false;
-}
-
-static void refresh(void *context) {
-    struct pipeline *pipeline = context;
-    struct metric *queue_depth = pipeline->stats.queue_depth;
-    vitals_refresh(&pipeline->stats.vitals);
-    if (!atomic_load(&pipeline->is_flowing)) return;
-    metric_set(pipeline->stats.vitals.threads_stuck, count_stuck(pipeline));
-    size_t depth = 0;
-    for (int s = 0; s < pipeline->config->instance.shards; s++)
-        depth += inbox_depth(count_inbox(pipeline->counts[s]));
-    metric_set(metric_cell(queue_depth, "aggregate"), (int64_t)depth);
-    metric_set(metric_cell(queue_depth, "publish"),
-               (int64_t)inbox_depth(publish_inbox(pipeline->publish)));
-    metric_set(metric_cell(queue_depth, "checkpoint"),
-               (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
-}
 
 /* --- building -------------------------------------------------------------------------------- */
 
@@ -183,16 +42,9 @@ static struct redis_store *make_store(struct pipeline *pipeline, struct error *e
 
 static bool make_expose(struct pipeline *pipeline, struct error *error) {
     const char *listen = pipeline->config->expose.listen;
-    const struct expose_view view = {
-        .metrics = pipeline->stats.metrics,
-        .context = pipeline,
-        .refresh = refresh,
-        .is_alive = is_alive,
-        .is_ready = is_ready,
-        .counts = show_counts,
-    };
+    const struct expose_view view = pipeline_view(pipeline);
     const struct watch_options watch = {
-        .redis = &pipeline->config->redis,
+        .redis = &pipeline->redis,
         .topic = pipeline->config->source.topic,
         .metrics = &pipeline->stats.watch,
         .retention_ms = &pipeline->retention_ms,
@@ -425,14 +277,6 @@ bool pipeline_has_ended(const struct pipeline *pipeline) {
 
 bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error) {
     return stop_has_failed(pipeline->stop, error);
-}
-
-bool pipeline_is_alive(struct pipeline *pipeline, struct text *why) {
-    return is_alive(pipeline, why);
-}
-
-bool pipeline_is_ready(struct pipeline *pipeline, struct text *why) {
-    return is_ready(pipeline, why);
 }
 
 int64_t pipeline_partitions(const struct pipeline *pipeline) {

@@ -319,7 +319,6 @@ void redis_master_destroy(struct redis_master **master) {
     *master = NULL;
 }
 
-
 struct redis_link {
     int unused;
 };

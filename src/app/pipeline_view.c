@@ -1,0 +1,120 @@
+/* What HTTP shows of a pipeline. All of it is read from atomics, or behind locks that nobody holds
+ * while waiting; but for the counts of the group, which are read from Redis. */
+#include "app/totals.h"
+#include "base/clock.h"
+#include "edge/redis_snapshot.h"
+#include "pipeline_parts.h"
+
+enum { UNANSWERED_MS = 3000 }; /* a call that waits as long for its answer is reported */
+
+static bool moves(const struct worker *worker, struct text *why) {
+    if (!worker_is_stuck(worker, clock_ms())) return true;
+    text_format(why, "thread %s is stuck", worker->name);
+    return false;
+}
+
+static int64_t count_stuck(const struct pipeline *pipeline) {
+    const int64_t now_ms = clock_ms();
+    int64_t stuck = worker_is_stuck(checkpoint_worker(pipeline->checkpoint), now_ms) +
+                    worker_is_stuck(publish_worker(pipeline->publish), now_ms) +
+                    worker_is_stuck(watch_worker(pipeline->watch), now_ms);
+    for (int s = 0; s < pipeline->config->instance.shards; s++)
+        stuck += worker_is_stuck(count_worker(pipeline->counts[s]), now_ms);
+    return stuck + assignment_count_stuck(pipeline->assignment, now_ms);
+}
+
+static bool is_alive(void *context, struct text *why) {
+    struct pipeline *pipeline = context;
+    if (!atomic_load(&pipeline->is_flowing)) return true;
+    bool is_good = moves(checkpoint_worker(pipeline->checkpoint), why) &&
+                   moves(publish_worker(pipeline->publish), why);
+    for (int s = 0; is_good && s < pipeline->config->instance.shards; s++)
+        is_good = moves(count_worker(pipeline->counts[s]), why);
+    return is_good && assignment_is_alive(pipeline->assignment, clock_ms(), why);
+}
+
+/* Says so if a call to the outside has been waiting for long. */
+static bool is_answered(const struct worker *worker, const char *whom, struct text *why) {
+    const int64_t waits_ms = worker_waits_ms(worker, clock_ms());
+    if (waits_ms < UNANSWERED_MS) return true;
+    text_format(why, "%s has not answered for %lld s", whom, (long long)waits_ms / 1000);
+    return false;
+}
+
+static bool is_ready(void *context, struct text *why) {
+    struct pipeline *pipeline = context;
+    const char *missing = NULL;
+    if (!atomic_load(&pipeline->is_flowing)) {
+        missing = "not started: waiting for Kafka and Redis";
+    } else if (stop_is_asked(pipeline->stop)) {
+        missing = "stopping";
+    } else if (!kafka_source_is_joined(pipeline->source)) {
+        missing = "not joined: the group has not given this instance its share yet";
+    } else if (!publish_is_ready(pipeline->publish, why) ||
+               !checkpoint_is_ready(pipeline->checkpoint, why) ||
+               !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
+               !is_answered(publish_worker(pipeline->publish), "Kafka", why)) {
+        return false;
+    }
+    if (missing != NULL) text_add(why, missing);
+    return missing == NULL;
+}
+
+static bool show_counts(void *context, enum expose_scope scope, struct text *json,
+                        struct text *why) {
+    struct pipeline *pipeline = context;
+    const struct config *config = pipeline->config;
+    if (scope == EXPOSE_INSTANCE) {
+        struct tally *tallies[BATCH_SHARDS_MAX];
+        if (!atomic_load(&pipeline->is_flowing)) {
+            text_add(why, "not started");
+            return false;
+        }
+        for (int s = 0; s < config->instance.shards; s++)
+            tallies[s] = count_tally(pipeline->counts[s]);
+        totals_render(tallies, (unsigned)config->instance.shards, &pipeline->aggregates, json);
+        return true;
+    }
+    struct error error;
+    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, &pipeline->aggregates, json,
+                            &error) == STORE_OK) {
+        return true;
+    }
+    text_add(why, error.text);
+    return false;
+}
+
+static void refresh(void *context) {
+    struct pipeline *pipeline = context;
+    struct metric *queue_depth = pipeline->stats.queue_depth;
+    vitals_refresh(&pipeline->stats.vitals);
+    if (!atomic_load(&pipeline->is_flowing)) return;
+    metric_set(pipeline->stats.vitals.threads_stuck, count_stuck(pipeline));
+    size_t depth = 0;
+    for (int s = 0; s < pipeline->config->instance.shards; s++)
+        depth += inbox_depth(count_inbox(pipeline->counts[s]));
+    metric_set(metric_cell(queue_depth, "aggregate"), (int64_t)depth);
+    metric_set(metric_cell(queue_depth, "publish"),
+               (int64_t)inbox_depth(publish_inbox(pipeline->publish)));
+    metric_set(metric_cell(queue_depth, "checkpoint"),
+               (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
+}
+
+bool pipeline_is_alive(struct pipeline *pipeline, struct text *why) {
+    return is_alive(pipeline, why);
+}
+
+bool pipeline_is_ready(struct pipeline *pipeline, struct text *why) {
+    return is_ready(pipeline, why);
+}
+
+struct expose_view pipeline_view(struct pipeline *pipeline) {
+    return (struct expose_view){
+        .metrics = pipeline->stats.metrics,
+        .context = pipeline,
+        .refresh = refresh,
+        .is_alive = is_alive,
+        .is_ready = is_ready,
+        .counts = show_counts,
+    };
+}
