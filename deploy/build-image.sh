@@ -21,14 +21,14 @@ compile() {
     build=$(mktemp -d)
     meson setup "$build" "$1" --prefix=/usr/local -Dtests=false -Dstrip=true
     meson install -C "$build" --destdir "$2" --quiet
-    cp "$1/deploy/build-image.sh" "$1/deploy/rollcall-ready" "$2"
+    cp "$1/deploy/build-image.sh" "$2"
     rm -rf "$build"
 }
 
 install_into_image() {
     # shellcheck disable=SC2086
     packages ca-certificates $libraries
-    install -m 755 "$1/usr/local/bin/rollcall" "$1/rollcall-ready" /usr/local/bin/
+    install -m 755 "$1/usr/local/bin/rollcall" /usr/local/bin/
     groupadd --gid 10001 rollcall
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir / --shell /usr/sbin/nologin rollcall
 }

@@ -17,6 +17,7 @@ extern const struct command command_snapshot;
 extern const struct command command_check;
 extern const struct command command_top;
 extern const struct command command_audit;
+extern const struct command command_ready;
 extern const struct command command_rebuild;
 
 /* Writes "rollcall 0.1.0" and a line for each library: the version in use, or where the library

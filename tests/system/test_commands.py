@@ -115,6 +115,29 @@ def test_dotted_keys_from_the_environment(world):
     instance.stop()
 
 
+def test_ready_asks_the_instance(world):
+    """A health check by the configuration alone: ready, not ready with the reason, dead, none."""
+    load = world.make_load()
+    load.produce(10)
+    instance = world.run()
+    instance.wait_ready()
+    listen = {"http__listen": instance.options["http.listen"]}
+    assert world.execute("ready", **listen).returncode == 0
+    assert world.execute("ready", "--alive", **listen).returncode == 0
+    by_environment = world.execute("ready", env={"ROLLCALL_HTTP_LISTEN": listen["http__listen"]})
+    assert by_environment.returncode == 0
+    world.redis_server.kill()
+    wait.until(lambda: not instance.is_ready(), 20, "the instance not to be ready")
+    unready = world.execute("ready", **listen)
+    assert unready.returncode == 1 and "503" in unready.stderr and "Redis" in unready.stderr
+    assert world.execute("ready", "--alive", **listen).returncode == 0
+    instance.kill()
+    dead = world.execute("ready", **listen)
+    assert dead.returncode == 1 and "does not answer" in dead.stderr
+    none = world.execute("ready", http__listen="")
+    assert none.returncode == 0 and "http.listen is empty" in none.stdout
+
+
 def test_check_finds_nothing_wrong_and_changes_nothing(world):
     world.create_input()
     world.execute("check")
