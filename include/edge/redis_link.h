@@ -57,6 +57,9 @@ const char *redis_link_name(const struct redis_link *link);
  * the Sentinels no longer name. */
 bool redis_link_open(struct redis_link *link, struct error *error);
 
+/* Which connection it is; rises with each that was opened. */
+unsigned redis_link_serial(const struct redis_link *link);
+
 /* True if the last attempt to open it failed for the user, password, rights (REDIS_FAULT_SETUP) or
  * certificate. */
 bool redis_link_is_refused(const struct redis_link *link);

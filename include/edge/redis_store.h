@@ -11,6 +11,7 @@
  * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
  *     (src/edge/checkpoint.lua).
  * I2  A call may be repeated at will: only the first can find base.
+ * I3  Nothing is written on a connection before its server has been found fit (redis_fitness).
  */
 #ifndef EDGE_REDIS_STORE_H
 #define EDGE_REDIS_STORE_H

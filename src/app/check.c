@@ -19,7 +19,6 @@
 enum {
     KAFKA_WAIT_MS = 10000,     /* for each answer of Kafka */
     QUEUE_BYTES = 1024 * 1024, /* nothing is read */
-    REDIS_MAJOR_MIN = 5,       /* the first with streams */
 };
 
 struct check {
@@ -152,10 +151,7 @@ static void check_redis_version(struct check *check) {
     const bool is_known =
         link != NULL && redis_link_open(link, &check->error) &&
         redis_link_info(link, "redis_version:", version, sizeof version, &check->error);
-    if (is_known && strtol(version, NULL, 10) < REDIS_MAJOR_MIN)
-        say_bad(check, "Redis %s has no streams: use %d or later", version, REDIS_MAJOR_MIN);
-    else if (is_known)
-        say_ok("Redis %s", version);
+    if (is_known) say_ok("Redis %s", version);
     redis_link_destroy(&link);
 }
 

@@ -18,9 +18,10 @@
 struct redis_link {
     struct redis_master *own; /* NULL: it shares one */
     struct redis_master *master;
-    char *user;     /* NULL: none */
-    char *password; /* NULL: none */
-    char *url_file; /* NULL: the URL is not in a file */
+    char *user;      /* NULL: none */
+    char *password;  /* NULL: none */
+    char *url_file;  /* NULL: the URL is not in a file */
+    unsigned serial; /* of the connection */
     bool is_refused;
     bool is_stale; /* this server is not, or no longer, the one to talk to */
     struct redis_wire wire;
@@ -193,7 +194,12 @@ bool redis_link_open(struct redis_link *link, struct error *error) {
         redis_wire_open(&link->wire, &target, clock_ms() + link->wire.timeout_ms, error) &&
         introduce(link, error);
     link->is_refused |= link->wire.is_refused;
+    link->serial += is_good;
     return is_good;
+}
+
+unsigned redis_link_serial(const struct redis_link *link) {
+    return link->serial;
 }
 
 bool redis_link_is_refused(const struct redis_link *link) {

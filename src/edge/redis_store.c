@@ -7,15 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "edge/redis_fault.h"
 #include "redis_call.h"
+#include "redis_fitness.h"
 
 enum { ROUNDS_MAX = 8 }; /* of one call, until Redis knows the script and all days are declared */
 
 struct redis_store {
     struct redis_store_options options;
     struct redis_link *link;
+    unsigned fit_serial;      /* of the connection that leads to a fit server */
+    struct error doubt;       /* what could not be looked at there, or "" */
     enum redis_fault fault;   /* of the last answer; REDIS_FAULT_PASSING is none too */
     struct redis_call call;   /* the one being made; its memory is used again */
     struct redis_days needed; /* what the last answer asked for */
@@ -59,10 +63,33 @@ static enum store_verdict refuse_setup(const struct redis_store *store) {
     return store->fault == REDIS_FAULT_SETUP ? STORE_REFUSED : STORE_RETRY;
 }
 
+/* Whether Redis may be written to; asked once for each connection, since it may lead to another
+ * server, and again until the answer is yes. */
+static bool is_fit(struct redis_store *store, struct error *error) {
+    const unsigned serial = redis_link_serial(store->link);
+    if (serial == store->fit_serial) return true;
+    store->doubt.text[0] = '\0';
+    switch (redis_fitness_look(store->link, error)) {
+    case REDIS_UNFIT:
+        store->fault = REDIS_FAULT_SETUP;
+        return false;
+    case REDIS_UNREACHED:
+        return false;
+    case REDIS_FIT_UNKNOWN:
+        store->doubt = *error;
+        if (store->fit_serial > 0) log_warn(error->text);
+        break;
+    case REDIS_FIT:
+        break;
+    }
+    store->fit_serial = serial;
+    return true;
+}
+
 static bool open_link(struct redis_store *store, struct error *error) {
     const bool is_open = redis_link_open(store->link, error);
     store->fault = redis_link_is_refused(store->link) ? REDIS_FAULT_SETUP : REDIS_FAULT_PASSING;
-    return is_open;
+    return is_open && is_fit(store, error);
 }
 
 /* What is not from Redis, or not from this script, spoils the order of the replies behind it. */
@@ -283,21 +310,9 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
 
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
                                      struct error *error) {
-    char policy[64] = "";
     error_set(warning, "%s", "");
     if (!open_link(store, error)) return refuse_setup(store);
-    if (!redis_link_info(store->link, "maxmemory_policy:", policy, sizeof policy, error)) {
-        error_set(warning,
-                  "maxmemory-policy of Redis at %s cannot be read: make sure that it is "
-                  "noeviction, or counts can vanish",
-                  redis_link_name(store->link));
-    } else if (strcmp(policy, "noeviction") != 0) {
-        error_set(error,
-                  "maxmemory-policy of Redis at %s is %s, with which it may drop counts: "
-                  "set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction)",
-                  redis_link_name(store->link), policy);
-        return STORE_REFUSED;
-    }
+    *warning = store->doubt;
     /* A call that never applies still looks at types, rights and owner. */
     struct store_call probe = {.partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN};
     redis_store_apply(store, &probe, 1, error);

@@ -176,6 +176,54 @@ def test_a_lone_stale_sentinel_does_not_lead_back(world, watched):
     world.verify(load, instance)
 
 
+@pytest.mark.timeout(240)
+def test_a_new_master_that_may_evict_is_not_written_to(world, watched):
+    """Counting waits and /readyz names the setting, publishing continues; then it is fixed."""
+    load = world.make_load()
+    for server in watched.servers[1:]:
+        with server.client() as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+    with load.feed(RATE) as feed:
+        instance = world.run()
+        world.wait_counted(2000)
+        old = watched.master
+        old.kill()
+        new = watched.wait_promoted(old)
+        wait.until(lambda: "maxmemory-policy" in instance.get("/readyz")[1], 20,
+                   "/readyz to name the setting")
+        assert instance.get("/readyz")[0] == 503 and _calls(new) == 0
+        published = instance.metric("rollcall_records_published_total")
+        wait.until(lambda: instance.metric("rollcall_records_published_total") > published + 1000,
+                   20, "publishing to continue")
+        feed.wait_for_more(500)
+        assert _calls(new) == 0
+        with new.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+        instance.wait_ready()
+    world.verify(load, instance)
+
+
+@pytest.mark.timeout(240)
+def test_a_new_master_without_the_user_is_waited_for(world, watched):
+    """ACLs are not replicated."""
+    load = world.make_load()
+    login = ["ACL", "SETUSER", "counter", "on", ">pass-91", "~*", "&*", "+@all"]
+    with watched.client() as client:
+        client.execute_command(*login)
+    world.options["redis.url"] = watched.url().replace("//", "//counter:pass-91@")
+    with load.feed(RATE):
+        instance = world.run()
+        world.wait_counted(2000)
+        old = watched.master
+        old.kill()
+        new = watched.wait_promoted(old)
+        wait.until(lambda: "WRONGPASS" in instance.get("/readyz")[1], 20, "/readyz to say why")
+        with new.client() as client:
+            client.execute_command(*login)
+        instance.wait_ready()
+    world.verify(load, instance)
+
+
 def test_sentinels_and_redis_have_logins_of_their_own(world, tmp_path):
     world.redis_server.kill()
     watched = _move(world, sentinels.Sentinels(str(tmp_path / "watched"), password="redis-7",

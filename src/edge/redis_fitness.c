@@ -1,0 +1,52 @@
+#include "redis_fitness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAJOR_MIN = 5, WORD_BYTES = 64 };
+
+/* Copies what INFO has behind "field:", "" if nothing. */
+static void find(const char *info, const char *field, char out[WORD_BYTES]) {
+    const char *line = strstr(info, field);
+    out[0] = '\0';
+    if (line == NULL) return;
+    line += strlen(field);
+    snprintf(out, WORD_BYTES, "%.*s", (int)strcspn(line, "\r\n"), line);
+}
+
+static enum redis_fitness judge(const char *info, const char *where, struct error *error) {
+    char policy[WORD_BYTES], version[WORD_BYTES];
+    find(info, "maxmemory_policy:", policy);
+    find(info, "redis_version:", version);
+    if (version[0] != '\0' && strtol(version, NULL, 10) < MAJOR_MIN) {
+        error_set(error, "Redis at %s is version %s, which has no streams: use %d or later", where,
+                  version, MAJOR_MIN);
+        return REDIS_UNFIT;
+    }
+    if (policy[0] == '\0') {
+        error_set(error,
+                  "maxmemory-policy of Redis at %s cannot be read: make sure that it is "
+                  "noeviction, or counts can vanish",
+                  where);
+        return REDIS_FIT_UNKNOWN;
+    }
+    if (strcmp(policy, "noeviction") == 0) return REDIS_FIT;
+    error_set(
+        error,
+        "maxmemory-policy of Redis at %s is %s, with which it may drop counts: "
+        "set it to noeviction (redis-cli CONFIG SET maxmemory-policy noeviction; where CONFIG "
+        "is not allowed, in the parameters of the managed service)",
+        where, policy);
+    return REDIS_UNFIT;
+}
+
+enum redis_fitness redis_fitness_look(struct redis_link *link, struct error *error) {
+    struct redis_reply *reply = redis_link_call(link, error, "INFO");
+    if (reply == NULL) return REDIS_UNREACHED;
+    const bool is_text = redis_reply_kind(reply) == REDIS_TEXT;
+    const enum redis_fitness fitness =
+        judge(is_text ? redis_reply_text(reply).bytes : "", redis_link_name(link), error);
+    redis_reply_destroy(&reply);
+    return fitness;
+}
