@@ -7,7 +7,7 @@
 #include "micro.h"
 
 const struct login_rules records_rules = {
-    .dimensions = {"device_type", "locale"},
+    .dimensions = {{"device_type"}, {"locale"}},
     .dimension_count = 2,
     .max_future_s = 3600,
 };

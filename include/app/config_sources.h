@@ -38,6 +38,9 @@ void config_sources_close(struct config_sources *sources);
 const char *config_sources_place(const struct config_sources *sources, const char *section,
                                  const char *name);
 
+/* The place where a section with a name is there first, or NULL. */
+const char *config_sources_place_section(const struct config_sources *sources, const char *section);
+
 /* The place of a librdkafka property that was set and that the text names, or NULL. */
 const char *config_sources_place_named(const struct config_sources *sources, const char *text);
 

@@ -1,18 +1,18 @@
-/* scan: the fast decoder of the common record: a flat JSON object in UTF-8 without escapes.
+/* scan: the fast decoder of the common record: a JSON object in UTF-8, nested or not.
  *
  * Place:    login asks it first, for every record; what it is not sure of goes to core/parse.
  * Threads:  one struct scan a thread.
- * Owns:     nothing; texts of fields lie in the record.
- * Limits:   SCAN_GAPS members are recognised, the others are read as if new.
+ * Owns:     nothing; texts of fields lie in the record. Keeps what is wanted.
+ * Limits:   SCAN_GAPS members are recognised, the others are read as if new; SCAN_LEVELS_MAX
+ *           objects and arrays in each other.
  *
  * I1  It never says that a record is wrong: it is sure, or it is not, and then nothing is decided.
  * I2  When it is sure, the record is valid JSON and the fields are those that core/parse finds.
  * I3  What it remembers of earlier records makes it faster, and changes no answer.
  *
- * It is sure of an object whose values are strings, plain numbers, true, false and null. A plain
- * number has at most 15 digits before the point and no exponent; that of a field which the rules
- * name has neither sign nor point. It is not sure of a backslash, of anything nested, of an empty
- * object, of less than 16 bytes, nor of whatever else is odd. Of a repeated key the last counts.
+ * It is not sure of escapes in names and in texts that are wanted, of wanted numbers with an
+ * exponent or of more than SCAN_NUMBER_BYTES_MAX bytes, of less than 16 bytes, nor of whatever is
+ * no JSON. Of a repeated key the last counts, at every level.
  */
 #ifndef CORE_SCAN_H
 #define CORE_SCAN_H
@@ -22,29 +22,37 @@
 
 #include "core/fields.h"
 
-enum { SCAN_GAPS = 16, SCAN_GAP_BYTES = 32 };
+enum {
+    SCAN_GAPS = 64,
+    SCAN_GAP_BYTES = 32,
+    SCAN_LEVELS_MAX = 64,
+    SCAN_NUMBER_BYTES_MAX = 32,
+};
 
-/* The bytes between two values, such as `, "locale": `, and the place of the field behind them. */
+/* Where a value is: what of a node a decoder needs at once. */
+struct scan_step {
+    uint16_t node;
+    uint16_t slot;
+    bool has_below;
+};
+
+/* The bytes between two values, such as `, "locale": `; in what they stood, and what is behind. */
 struct scan_gap {
-    uint32_t length; /* 0: none is remembered */
-    uint32_t place;  /* FIELD_COUNT: no rule names it */
+    uint16_t length; /* 0: none is remembered */
+    uint16_t parent; /* a node */
+    struct scan_step step;
     char bytes[SCAN_GAP_BYTES];
 };
 
 struct scan {
-    /* fixed after scan_init */
-    uint32_t count; /* of names, by place */
-    struct slice names[FIELD_COUNT];
-    uint32_t same_as[FIELD_COUNT]; /* the first place of that name */
-    bool has_twins;                /* some name has two places */
-    /* remembered: the gap before each member, as it was when it was last new */
-    struct scan_gap gaps[SCAN_GAPS];
+    const struct wanted *wanted;
+    struct scan_gap gaps[SCAN_GAPS]; /* before each member, as it was when it was last new */
 };
 
-/* Keeps the names that the rules point to. */
-void scan_init(struct scan *scan, const struct login_rules *rules);
+/* Keeps wanted. */
+void scan_init(struct scan *scan, const struct wanted *wanted);
 
-/* True if it is sure: then all fields that the rules name are set. False: fields may hold anything.
+/* True if it is sure: then all slots that are wanted are set. False: fields may hold anything.
  * Borrows value. */
 bool scan_record(struct scan *scan, const char *value, size_t bytes, struct fields *fields);
 

@@ -6,6 +6,7 @@
 #ifndef EDGE_KAFKA_RECORD_H
 #define EDGE_KAFKA_RECORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,10 @@ struct kafka_record {
 
 /* Some headers, in an order; several may have one name. */
 struct kafka_headers;
+
+/* The last of the record's headers of this name; its value, which is lent like the record, has
+ * bytes NULL if it is null. False: there is none. Before the headers are taken. Borrows name. */
+bool kafka_record_header(const struct kafka_record *record, const char *name, struct slice *value);
 
 /* Takes the record's headers, which outlive it and its consumer; NULL: it has none. */
 struct kafka_headers *kafka_record_take_headers(const struct kafka_record *record);

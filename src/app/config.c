@@ -6,12 +6,15 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "app/config_named.h"
 #include "app/config_sources.h"
 #include "app/options.h"
 #include "base/clamp.h"
 #include "base/cores.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/nearest.h"
+#include "config_private.h"
 #include "edge/redis_link.h"
 
 enum { SHARDS_MAX = 64, DRAIN_MS_MAX = 10000 };
@@ -29,19 +32,16 @@ const struct setting instance_setting_table[] = {
                    0, "memory for everything, librdkafka's queues included, in MB"),
     SETTING_END};
 
-/* librdkafka's properties that have another default here. A flag of theirs: only with
- * group.protocol=classic; else the broker decides. */
-enum { CLASSIC_ONLY = 1 << 8 };
 #define PROPERTY(section_, name_, fallback_, flags_, help_)                                        \
     {                                                                                              \
         .section = (section_), .name = (name_), .fallback = (fallback_), .flags = (flags_),        \
         .help = (help_)                                                                            \
     }
-static const struct setting defaults[] = {
+const struct setting config_properties[] = {
     PROPERTY("kafka", "bootstrap.servers", "localhost:9092", 0, "the brokers to ask first"),
-    PROPERTY("consumer", "session.timeout.ms", "10000", CLASSIC_ONLY,
+    PROPERTY("consumer", "session.timeout.ms", "10000", CONFIG_CLASSIC_ONLY,
              "how soon the group notices that an instance is gone"),
-    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CLASSIC_ONLY,
+    PROPERTY("consumer", "heartbeat.interval.ms", "1000", CONFIG_CLASSIC_ONLY,
              "at most a third of session.timeout.ms"),
     PROPERTY("producer", "transaction.timeout.ms", "10000", 0,
              "how soon the broker ends the transaction of an instance that is gone"),
@@ -107,9 +107,9 @@ int config_role(const char *section) {
 
 static void fill_kafka(struct config *config) {
     const bool is_classic = kafka_conf_is_classic(&config->kafka, &config->consumer);
-    for (const struct setting *item = defaults; item->section != NULL; item++) {
+    for (const struct setting *item = config_properties; item->section != NULL; item++) {
         struct properties *own = &config->by_role[config_role(item->section)];
-        if ((item->flags & CLASSIC_ONLY) != 0 && !is_classic) continue;
+        if ((item->flags & CONFIG_CLASSIC_ONLY) != 0 && !is_classic) continue;
         if (kafka_conf_get(&config->kafka, item->name) != NULL) continue;
         if (kafka_conf_get(own, item->name) != NULL) continue;
         kafka_conf_put(own, item->name, item->fallback);
@@ -133,6 +133,10 @@ static bool fill_rest(struct config *config, const struct options *options, stru
     }
     if (config->instance.shards == 0) {
         config->instance.shards = (int)clamp(cores_usable(), 1, SHARDS_MAX);
+    }
+    for (int i = 0; i < config->login.dimension_count; i++) {
+        struct login_dimension_settings *dimension = &config->login.dimensions[i];
+        if (dimension->from == NULL) dimension->from = memory_text(dimension->name);
     }
     if (options->is_verbose) config->log.level = LOG_DEBUG;
     if (options->is_quiet) config->log.level = LOG_WARN;
@@ -166,6 +170,28 @@ static bool check_dimensions(const struct config_sources *sources, struct error 
     struct error why;
     if (aggregates_check(&sources->config->aggregate, &why)) return true;
     return reject(sources, "aggregate", "dimensions", error, "%s", why.text);
+}
+
+/* [dimension.NAME] is about one of aggregate.dimensions. */
+static bool check_named_dimensions(const struct config_sources *sources, struct error *error) {
+    const struct login_settings *login = &sources->config->login;
+    const struct setting_names *names = &sources->config->aggregate.dimensions;
+    for (int i = 0; i < login->dimension_count; i++) {
+        const char *name = login->dimensions[i].name;
+        struct nearest nearest = nearest_to(name);
+        bool is_known = false;
+        for (int d = 0; d < names->count; d++) {
+            is_known = is_known || strcmp(names->items[d], name) == 0;
+            nearest_offer(&nearest, names->items[d]);
+        }
+        if (is_known) continue;
+        char section[160];
+        snprintf(section, sizeof section, "dimension.%s", name);
+        return error_set(error, "%s: [%s]: %s is not in aggregate.dimensions%s",
+                         config_sources_place_section(sources, section), section, name,
+                         nearest_hint(&nearest, "[dimension.", "]"));
+    }
+    return true;
 }
 
 static bool check_topics(const struct config_sources *sources, struct error *error) {
@@ -252,9 +278,9 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
 
 static bool check(const struct config_sources *sources, struct error *error) {
     return check_topics(sources, error) && check_dimensions(sources, error) &&
-           check_transaction(sources, error) && check_drain(sources, error) &&
-           check_heartbeat(sources, error) && check_redis(sources, error) &&
-           check_client(sources, KAFKA_CONSUMER, error) &&
+           check_named_dimensions(sources, error) && check_transaction(sources, error) &&
+           check_drain(sources, error) && check_heartbeat(sources, error) &&
+           check_redis(sources, error) && check_client(sources, KAFKA_CONSUMER, error) &&
            check_client(sources, KAFKA_PRODUCER, error);
 }
 
@@ -275,132 +301,9 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
     free((*config)->redis.url_file);
+    config_named_release(*config);
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);
     *config = NULL;
-}
-
-/* --- printing --------------------------------------------------------------------------------- */
-
-/* In quotes where a file would be read otherwise. */
-static void print_text(const char *text, FILE *out) {
-    const size_t length = strlen(text);
-    bool is_plain = length == 0 ||
-                    (strchr("\"#; \t", text[0]) == NULL && strchr(" \t", text[length - 1]) == NULL);
-    for (const char *p = text; is_plain && (p = strpbrk(p, "#;")) != NULL; p++)
-        is_plain = strchr(" \t", p[-1]) == NULL;
-    if (is_plain) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (const char *p = text; *p != '\0'; p++)
-        fprintf(out, "%s%c", strchr("\"\\", *p) == NULL ? "" : "\\", *p);
-    fputc('"', out);
-}
-
-/* Secrets are shown as ***; a URL without its password. */
-static void print_key(const struct config *config, const struct config_key *key, FILE *out) {
-    const char *module = (const char *)config + key->offset;
-    const char *const *text = (const void *)(module + key->setting->offset);
-    const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
-    fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
-    if (key->setting->type == SETTING_TYPE_TEXT && (key->setting->flags & SETTING_SECRET) == 0) {
-        print_text(*text, out);
-    } else if ((key->setting->flags & SETTING_SECRET) == 0) {
-        setting_print(key->setting, module, out);
-    } else if (text != (const void *)&config->redis.url) {
-        fputs(**text == '\0' ? "" : "***", out);
-    } else {
-        struct redis_link *link = redis_link_create(&config->redis, NULL);
-        fputs(link == NULL ? "***" : redis_link_name(link), out);
-        redis_link_destroy(&link);
-    }
-    fputc('\n', out);
-}
-
-void config_print(const struct config *config, FILE *out) {
-    const struct properties none = {0};
-    const char *section;
-    struct config_key key;
-    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
-        const struct properties *properties = s <= KAFKA_PRODUCER ? &config->by_role[s] : &none;
-        fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", section);
-        for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-            if (strcmp(key.setting->section, section) == 0) print_key(config, &key, out);
-        }
-        for (size_t i = 0; i < properties->count; i++) {
-            const struct property *property = &properties->items[i];
-            fprintf(out, "%s = ", property->name);
-            print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
-            fputc('\n', out);
-        }
-    }
-}
-
-/* Calls `print` for each key of the section, and each property that has another default here. */
-static void each_key(const char *section, void (*print)(const struct setting *setting, FILE *out),
-                     FILE *out) {
-    struct config_key key;
-    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, section) == 0) print(key.setting, out);
-    }
-    for (const struct setting *item = defaults; item->section != NULL; item++) {
-        if (strcmp(item->section, section) == 0) print(item, out);
-    }
-}
-
-static void print_setting(const struct setting *setting, FILE *out) {
-    char range[SETTING_RANGE_BYTES];
-    setting_range(setting, range);
-    fprintf(out, "  %s", setting->name);
-    if (setting->fallback != NULL) fprintf(out, " = %s", setting->fallback);
-    fprintf(out, "\n      %s", setting->help);
-    if (range[0] != '\0') fprintf(out, " (%s)", range);
-    fputc('\n', out);
-}
-
-void config_help(FILE *out) {
-    const char *section;
-    fputs("Each setting with its default. [kafka] takes any other property of librdkafka too, for\n"
-          "both clients, [consumer] and [producer] any of that client.\n",
-          out);
-    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
-        fprintf(out, "\n[%s]\n", section);
-        each_key(section, print_setting, out);
-    }
-}
-
-static void put_escaped(const char *text, FILE *out) {
-    for (; *text != '\0'; text++) {
-        if (strchr("_*|<", *text) != NULL) fputc('\\', out);
-        fputc(*text, out);
-    }
-}
-
-static void print_row(const struct setting *setting, FILE *out) {
-    char range[SETTING_RANGE_BYTES];
-    setting_range(setting, range);
-    fprintf(out, "| `%s` | ", setting->name);
-    if (setting->fallback != NULL) fprintf(out, "`%s`", setting->fallback);
-    fputs(" | ", out);
-    put_escaped(range, out);
-    fputs((setting->flags & SETTING_RELOADABLE) != 0 ? " | yes | " : " | | ", out);
-    put_escaped(setting->help, out);
-    if ((setting->flags & SETTING_SECRET) != 0) fputs("; a secret", out);
-    if ((setting->flags & CLASSIC_ONLY) != 0) fputs("; only with group.protocol=classic", out);
-    fputs(" |\n", out);
-}
-
-void config_markdown(FILE *out) {
-    const char *section;
-    fputs(CONFIG_HEADING, out);
-    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
-        fprintf(out,
-                "\n### [%s]\n\n| key | default | allowed | reloadable | |\n"
-                "| --- | --- | --- | --- | --- |\n",
-                section);
-        each_key(section, print_row, out);
-    }
 }

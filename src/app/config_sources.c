@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/config.h"
+#include "app/config_named.h"
 #include "app/options.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -61,12 +62,31 @@ static bool note(struct config_sources *sources, const struct config_given *give
     return true;
 }
 
+/* Whether its first word is nearly that of a section with a name; then the error is set. */
+static bool looks_named(const struct config_given *given, struct error *error) {
+    char word[NAME_BYTES];
+    const size_t bytes = strcspn(given->section, ".");
+    const char *name = given->section + bytes;
+    snprintf(word, sizeof word, "%.*s", (int)bytes, given->section);
+    struct nearest nearest = nearest_to(word);
+    for (size_t i = 0; config_kind_at(i).prefix != NULL; i++)
+        nearest_offer(&nearest, config_kind_at(i).prefix);
+    if (nearest.name == NULL) return false;
+    error_set(error, "%s: unknown section [%s]; did you mean [%s%s]?%s", given->place,
+              given->section, nearest.name, name[0] == '\0' || name[1] == '\0' ? ".NAME" : name,
+              given->origin == ENVIRONMENT
+                  ? " Such a section is set in the file or by -X, not by the environment"
+                  : "");
+    return true;
+}
+
 static bool reject_section(const struct config_given *given, struct error *error) {
     if (given->section[0] == '\0')
         return error_set(error, "%s: a key before any [section]", given->place);
     struct nearest nearest = nearest_to(given->section);
     for (size_t i = 0; config_sections[i] != NULL; i++)
         nearest_offer(&nearest, config_sections[i]);
+    if (looks_named(given, error)) return false;
     return error_set(error, "%s: unknown section [%s]%s", given->place, given->section,
                      nearest_hint(&nearest, "[", "]"));
 }
@@ -82,6 +102,9 @@ static bool reject_key(const struct config_given *given, struct error *error) {
         if (strcmp(setting->section, given->section) == 0) nearest_offer(&nearest, setting->name);
         if (strcmp(setting->name, given->name) == 0) other = setting->section;
     }
+    const struct setting *named = config_kind_of(given->section).table;
+    for (; named != NULL && named->section != NULL; named++)
+        nearest_offer(&nearest, named->name);
     if (nearest.name != NULL)
         snprintf(meant, sizeof meant, "; did you mean %s.%s?", given->section, nearest.name);
     else if (other != NULL)
@@ -93,7 +116,9 @@ static bool reject_key(const struct config_given *given, struct error *error) {
 static bool take_value(struct config_sources *sources, const struct config_given *given,
                        const char *value, struct error *error) {
     struct config *config = sources->config;
-    const struct config_key key = config_key_find(given->section, given->name);
+    const bool is_named = config_kind_of(given->section).prefix != NULL;
+    const struct config_key key = is_named ? config_named_find(config, given->section, given->name)
+                                           : config_key_find(given->section, given->name);
     const int role = config_role(given->section);
     struct error why;
     if (key.setting != NULL) {
@@ -144,11 +169,24 @@ static void keep_path(struct config *config, const struct config_given *given, c
     config->redis.url_file = path == NULL ? NULL : memory_text(path);
 }
 
+/* One with a name begins to be there with its first line. */
+static bool enter_section(struct config_sources *sources, const struct config_given *given,
+                          struct error *error) {
+    struct error why;
+    if (config_has_section(given->section)) return true;
+    if (config_kind_of(given->section).prefix == NULL) return reject_section(given, error);
+    if (!config_named_add(sources->config, given->section, &why))
+        return error_set(error, "%s: %s", given->place, why.text);
+    struct config_given section = *given;
+    section.name[0] = '\0';
+    return find_given(sources, section.section, "") != NULL || note(sources, &section, error);
+}
+
 static bool take(struct config_sources *sources, struct config_given *given, const char *value,
                  struct error *error) {
     struct error why;
     bool is_right;
-    if (!config_has_section(given->section)) return reject_section(given, error);
+    if (!enter_section(sources, given, error)) return false;
     char *text = memory_text(value), *secret = NULL;
     file_clean(text);
     if (!cut_secret_file(given)) {
@@ -219,7 +257,7 @@ static bool take_line(struct config_sources *sources, struct config_given *given
     *end = '\0';
     if (*line == '[') {
         snprintf(given->section, NAME_BYTES, "%s", line + 1);
-        return config_has_section(given->section) || reject_section(given, error);
+        return enter_section(sources, given, error);
     }
     char *value = read_value(end + 1);
     snprintf(given->name, NAME_BYTES, "%s", text_trim(line));
@@ -303,12 +341,21 @@ static bool read_environment(struct config_sources *sources, char **envp, struct
     return true;
 }
 
-/* "section.key=value", as -X has it. */
+/* "section.key=value", as -X has it. The dots of a property are its own; a section with a name has
+ * all of them but the last. */
 static bool take_override(struct config_sources *sources, const char *text, struct error *error) {
     struct config_given given = {.origin = OVERRIDE};
     int name_bytes = 0;
     snprintf(given.place, PLACE_BYTES, "-X %.*s", (int)strcspn(text, "="), text);
     sscanf(text, "%127[^.=].%127[^=]=%n", given.section, given.name, &name_bytes);
+    char whole[2 * NAME_BYTES];
+    snprintf(whole, sizeof whole, "%s.%s", given.section, given.name);
+    char *dot = strrchr(whole, '.');
+    if (config_kind_of(whole).prefix != NULL && dot != strchr(whole, '.')) {
+        *dot = '\0';
+        snprintf(given.section, NAME_BYTES, "%.*s", NAME_BYTES - 1, whole);
+        snprintf(given.name, NAME_BYTES, "%s", dot + 1);
+    }
     if (name_bytes == 0) return error_set(error, "%s: write -X section.key=value", given.place);
     return take(sources, &given, text + name_bytes, error);
 }
@@ -336,6 +383,12 @@ const char *config_sources_place(const struct config_sources *sources, const cha
                                  const char *name) {
     const struct config_given *given = find_given(sources, section, name);
     if (given == NULL) given = find_given(sources, "kafka", name);
+    return given == NULL ? NULL : given->place;
+}
+
+const char *config_sources_place_section(const struct config_sources *sources,
+                                         const char *section) {
+    const struct config_given *given = find_given(sources, section, "");
     return given == NULL ? NULL : given->place;
 }
 

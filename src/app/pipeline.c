@@ -168,8 +168,6 @@ static void make_assignment(struct pipeline *pipeline) {
                 .aggregates = &pipeline->aggregates,
                 .source = pipeline->source,
                 .topic = config->source.topic,
-                .rules = {.dimension_count = (size_t)config->aggregate.dimensions.count,
-                          .max_future_s = config->login.max_future_s},
                 .seed = pipeline->seed,
                 .shard_count = (unsigned)config->instance.shards,
                 .shards = pipeline->shard_inboxes,
@@ -184,8 +182,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .stop = pipeline->stop,
             },
     };
-    for (int d = 0; d < config->aggregate.dimensions.count; d++)
-        options.ingest.rules.dimensions[d] = config->aggregate.dimensions.items[d];
+    login_rules_init(&options.ingest.rules, &config->login, &config->aggregate.dimensions);
     pipeline->assignment = assignment_create(&options);
 }
 

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
 #include "flow/batch.h"
+#include "flow/judge.h"
 
 enum {
     KAFKA_WAIT_MS = 10000, /* for each answer */
@@ -68,10 +69,8 @@ static bool look_at_group(struct recount *recount, struct error *error) {
 }
 
 static struct login_judge *create_judge(const struct config *config) {
-    struct login_rules rules = {.dimension_count = (size_t)config->aggregate.dimensions.count,
-                                .max_future_s = config->login.max_future_s};
-    for (size_t d = 0; d < rules.dimension_count; d++)
-        rules.dimensions[d] = config->aggregate.dimensions.items[d];
+    struct login_rules rules;
+    login_rules_init(&rules, &config->login, &config->aggregate.dimensions);
     return login_judge_create(&rules);
 }
 
@@ -144,8 +143,7 @@ bool recount_begin(struct recount *recount, struct error *error) {
 static void take(void *context, struct kafka_range *range, const struct kafka_record *record) {
     struct recount *recount = context;
     struct login login;
-    login_judge_record(recount->judge, record->value.bytes, record->value.length,
-                       record->timestamp_ms, &login);
+    judge_record(recount->judge, record, &login);
     batch_count(recount->batches[range->partition], recount->seed, recount->aggregates, &login);
     recount->record_count++;
     if (recount->seen != NULL) recount->seen(recount->context, &login, record->timestamp_ms);

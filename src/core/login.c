@@ -11,38 +11,99 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
+#include "core/event_time.h"
 #include "core/fields.h"
 #include "core/parse.h"
+#include "core/path.h"
 #include "core/scan.h"
+
+/* The longest that a detail says of a name or a path. */
+enum { LABEL_BYTES = 160 };
+
+/* A field that the rules look at. */
+struct source {
+    enum path_kind kind;
+    uint16_t slot;           /* of struct fields; headers are behind what is wanted of the value */
+    char label[LABEL_BYTES]; /* its name, and where it is if that is elsewhere */
+};
 
 struct login_judge {
     struct login_rules rules;
+    struct wanted wanted;
+    struct source dimensions[LOGIN_DIMENSIONS_MAX], key, time;
+    const char *headers[LOGIN_HEADERS_MAX];
+    size_t header_count;
     struct scan scan;
     bool is_scan_off;
     struct parse parse;
     char detail[PARSE_DETAIL_BYTES];
-    char digits[sizeof "9007199254740992"]; /* of a user_id, up to FIELD_WHOLE_MAX */
+    char why[EVENT_TIME_DETAIL_BYTES]; /* no time: it is not on the stack of the common path */
 };
 
+static_assert(LOGIN_DIMENSIONS_MAX + LOGIN_HEADERS_MAX + 2 <= WANTED_MAX, "each has a slot");
+
+static enum login_reason decode(struct login_judge *judge, const struct login_record *record,
+                                struct fields *fields);
 static enum login_reason apply_rules(struct login_judge *judge, const struct fields *fields,
                                      int64_t kafka_timestamp_ms, struct login *login);
 static enum login_reason reject(struct login_judge *judge, enum login_reason reason,
                                 const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Two dimensions may be of the same header. */
+static uint16_t add_header(struct login_judge *judge, const char *name) {
+    size_t i = 0;
+    while (i < judge->header_count && strcmp(judge->headers[i], name) != 0)
+        i++;
+    if (i == judge->header_count) judge->headers[judge->header_count++] = name;
+    return (uint16_t)i;
+}
+
+/* A slot is a node, or a header's number, until number_slots. */
+static void add_source(struct login_judge *judge, struct source *source, const char *name,
+                       const char *from, enum path_kind kind) {
+    source->kind = kind;
+    if (kind == PATH_MEMBER) source->slot = wanted_add(&judge->wanted, from);
+    if (kind == PATH_HEADER) source->slot = add_header(judge, path_header(from));
+    snprintf(source->label, LABEL_BYTES, strcmp(name, from) == 0 ? "%s" : "%s (%s)", name, from);
+}
+
+static void number_slot(const struct login_judge *judge, struct source *source) {
+    if (source->kind == PATH_MEMBER) source->slot = judge->wanted.nodes[source->slot].slot;
+    if (source->kind == PATH_HEADER)
+        source->slot = (uint16_t)(judge->wanted.slot_count + source->slot);
+}
 
 struct login_judge *login_judge_create(const struct login_rules *rules) {
     assert(rules->dimension_count <= LOGIN_DIMENSIONS_MAX);
     assert(rules->max_future_s >= 0);
 
     struct login_judge *judge = memory_create(sizeof *judge);
+    const char *key = rules->key == NULL ? "user_id" : rules->key;
+    const char *time = rules->timestamp == NULL ? "timestamp" : rules->timestamp;
     judge->rules = *rules;
-    scan_init(&judge->scan, &judge->rules);
-    parse_init(&judge->parse);
+    wanted_init(&judge->wanted);
+    for (size_t i = 0; i < rules->dimension_count; i++) {
+        const struct login_dimension *dimension = &rules->dimensions[i];
+        const char *from = dimension->from == NULL ? dimension->name : dimension->from;
+        add_source(judge, &judge->dimensions[i], dimension->name, from, path_kind_of_field(from));
+    }
+    add_source(judge, &judge->key, strcmp(key, "user_id") == 0 ? key : "key", key, PATH_MEMBER);
+    add_source(judge, &judge->time, "timestamp", time, path_kind_of_time(time));
+    wanted_number(&judge->wanted);
+    for (size_t i = 0; i < rules->dimension_count; i++)
+        number_slot(judge, &judge->dimensions[i]);
+    number_slot(judge, &judge->key);
+    number_slot(judge, &judge->time);
+    scan_init(&judge->scan, &judge->wanted);
+    parse_init(&judge->parse, &judge->wanted);
     return judge;
 }
 
 void login_judge_destroy(struct login_judge **judge) {
     if (*judge == NULL) return;
     parse_release(&(*judge)->parse);
+    wanted_release(&(*judge)->wanted);
     free(*judge);
     *judge = NULL;
 }
@@ -51,28 +112,89 @@ void login_judge_distrust_scan(struct login_judge *judge) {
     judge->is_scan_off = true;
 }
 
-void login_judge_record(struct login_judge *judge, const void *value, size_t bytes,
-                        int64_t kafka_timestamp_ms, struct login *login) {
-    enum login_reason reason = LOGIN_ACCEPTED;
+size_t login_judge_headers(const struct login_judge *judge, const char *const **names) {
+    *names = judge->headers;
+    return judge->header_count;
+}
+
+void login_judge_record(struct login_judge *judge, const struct login_record *record,
+                        struct login *login) {
     struct fields fields;
     judge->detail[0] = '\0';
-    if (value == NULL || bytes == 0) {
-        reason = reject(judge, LOGIN_EMPTY, "the record has no value");
-    } else if (judge->is_scan_off || !scan_record(&judge->scan, value, bytes, &fields)) {
-        reason = parse_record(&judge->parse, &judge->rules, value, bytes, &fields, judge->detail);
-    }
-    if (reason == LOGIN_ACCEPTED) reason = apply_rules(judge, &fields, kafka_timestamp_ms, login);
+    enum login_reason reason = decode(judge, record, &fields);
+    if (reason == LOGIN_ACCEPTED) reason = apply_rules(judge, &fields, record->timestamp_ms, login);
     if (reason != LOGIN_ACCEPTED) *login = (struct login){0};
     login->reason = reason;
     login->detail = judge->detail;
 }
 
 const struct setting login_setting_table[] = {
+    SETTING_TEXT(struct login_settings, timestamp, "input", "timestamp", 1, PATH_BYTES_MAX,
+                 "timestamp", path_is_field, PATH_TIME_RULE, 0, "where an event's time is"),
+    SETTING_CHOICE(struct login_settings, timestamp_format, "input", "timestamp_format",
+                   SETTING_WORDS("s", "ms", "us", "ns", "rfc3339", "auto"), "s", 0,
+                   "how it is written: units since 1970, RFC 3339, or the one of these that fits "
+                   "the record's Kafka timestamp"),
+    SETTING_TEXT(struct login_settings, key, "input", "key", 1, PATH_BYTES_MAX, "user_id",
+                 path_is_member, PATH_MEMBER_RULE, 0,
+                 "what becomes the key of a record without one: a string, or a number"),
+    SETTING_CHOICE(struct login_settings, framing, "input", "framing",
+                   SETTING_WORDS("none", "confluent"), "none", 0,
+                   "what may stand before a value: confluent is byte 0 and four of a schema id"),
     SETTING_NUMBER(struct login_settings, max_future_s, "aggregate", "max_future_s", 0, 315360000,
                    "3600", 0,
                    "how many seconds a login may be ahead of its record's Kafka timestamp"),
     SETTING_END,
 };
+
+static bool is_utf8(struct slice text) {
+    size_t length = 0;
+    for (size_t i = 0; i < text.length; i += length) {
+        length = utf8_length(text.bytes + i, text.length - i);
+        if (length == 0) return false;
+    }
+    return true;
+}
+
+static bool is_utf8_text(const char *text) {
+    return is_utf8((struct slice){text, strlen(text)});
+}
+
+const struct setting login_dimension_setting_table[] = {
+    SETTING_TEXT(struct login_dimension_settings, from, "dimension", "from", 1, PATH_BYTES_MAX,
+                 NULL, path_is_field, PATH_FIELD_RULE, 0,
+                 "where the dimension's value is; by default the member of its name"),
+    SETTING_TEXT(struct login_dimension_settings, fallback, "dimension", "default", 0,
+                 LOGIN_VALUE_BYTES_MAX, "", is_utf8_text, "text in UTF-8", 0,
+                 "counted where the value is missing, null or empty; empty: such a record is "
+                 "rejected"),
+    SETTING_CHOICE(struct login_dimension_settings, accept, "dimension", "accept",
+                   SETTING_WORDS("string", "scalar"), "string", 0,
+                   "scalar: also numbers as they are written, true and false"),
+    SETTING_END,
+};
+
+void login_rules_init(struct login_rules *rules, const struct login_settings *settings,
+                      const struct setting_names *dimensions) {
+    *rules = (struct login_rules){
+        .dimension_count = (size_t)dimensions->count,
+        .timestamp = settings->timestamp,
+        .key = settings->key,
+        .timestamp_format = settings->timestamp_format,
+        .framing = settings->framing,
+        .max_future_s = settings->max_future_s,
+    };
+    for (int d = 0; d < dimensions->count; d++) {
+        rules->dimensions[d].name = dimensions->items[d];
+        for (int i = 0; i < settings->dimension_count; i++) {
+            const struct login_dimension_settings *own = &settings->dimensions[i];
+            if (strcmp(own->name, dimensions->items[d]) != 0) continue;
+            rules->dimensions[d].from = own->from;
+            rules->dimensions[d].fallback = own->fallback[0] == '\0' ? NULL : own->fallback;
+            rules->dimensions[d].accept = own->accept;
+        }
+    }
+}
 
 static const char *const reason_names[LOGIN_REASON_COUNT + 1] = {
     [LOGIN_ACCEPTED] = "accepted",           [LOGIN_EMPTY] = "empty",
@@ -122,140 +244,156 @@ void login_minute_format(int64_t minute, char time[LOGIN_MINUTE_BYTES]) {
     time[5] = '\0';
 }
 
+/* --- what is decoded --- */
+
+enum { FRAME_BYTES = 5, BOM_BYTES = 3 };
+
+static struct slice behind(struct slice value, size_t bytes) {
+    return (struct slice){value.bytes + bytes, value.length - bytes};
+}
+
+/* The header of each slot behind those of the value. */
+static void put_headers(const struct login_judge *judge, const struct login_header *headers,
+                        struct fields *fields) {
+    for (size_t i = 0; i < judge->header_count; i++) {
+        struct field *field = &fields->at[judge->wanted.slot_count + i];
+        *field = (struct field){FIELD_TEXT, headers[i].value};
+        if (!headers[i].is_there)
+            field->kind = FIELD_ABSENT;
+        else if (headers[i].value.bytes == NULL)
+            field->kind = FIELD_NULL;
+        else if (!is_utf8(headers[i].value))
+            field->kind = FIELD_BROKEN;
+    }
+}
+
+static enum login_reason decode(struct login_judge *judge, const struct login_record *record,
+                                struct fields *fields) {
+    struct slice value = record->value;
+    if (value.bytes == NULL || value.length == 0)
+        return reject(judge, LOGIN_EMPTY, "the record has no value");
+    if (judge->rules.framing == LOGIN_FRAMING_CONFLUENT && value.bytes[0] == '\0') {
+        if (value.length < FRAME_BYTES) {
+            return reject(judge, LOGIN_NOT_JSON,
+                          "Confluent framing cut short: %zu bytes, and a frame has %d",
+                          value.length, FRAME_BYTES);
+        }
+        value = behind(value, FRAME_BYTES);
+        if (value.length == 0)
+            return reject(judge, LOGIN_EMPTY, "the record has no value behind its framing");
+    }
+    if (value.length >= BOM_BYTES && memcmp(value.bytes, "\xEF\xBB\xBF", BOM_BYTES) == 0)
+        value = behind(value, BOM_BYTES);
+    if (judge->is_scan_off || !scan_record(&judge->scan, value.bytes, value.length, fields)) {
+        const enum login_reason reason =
+            parse_record(&judge->parse, value.bytes, value.length, fields, judge->detail);
+        if (reason != LOGIN_ACCEPTED) return reason;
+    }
+    put_headers(judge, record->headers, fields);
+    return LOGIN_ACCEPTED;
+}
+
 /* --- rules --- */
 
-static enum login_reason check_dimension(struct login_judge *judge, const char *name,
-                                         const struct field *field) {
-    if (field->kind != FIELD_TEXT) {
-        return reject(judge, LOGIN_BAD_VALUE, "%s: not a string", name);
-    }
-    if (field->text.length == 0) {
-        return reject(judge, LOGIN_BAD_VALUE, "%s: empty", name);
-    }
-    if (field->text.length > LOGIN_VALUE_BYTES_MAX) {
-        return reject(judge, LOGIN_BAD_VALUE, "%s: %zu bytes, more than %d", name,
-                      field->text.length, LOGIN_VALUE_BYTES_MAX);
-    }
-    return LOGIN_ACCEPTED;
+static bool is_empty(const struct field *field) {
+    return field->kind == FIELD_ABSENT || field->kind == FIELD_NULL ||
+           (field->kind == FIELD_TEXT && field->text.length == 0);
 }
 
-/* Decimal digits and nothing else. Too many come out as INT64_MAX. */
-static bool parse_digits(struct slice text, int64_t *number) {
-    int64_t sum = 0;
-    for (size_t i = 0; i < text.length; i++) {
-        const char c = text.bytes[i];
-        if (c < '0' || c > '9') return false;
-        sum = sum < INT64_MAX / 10 ? sum * 10 + (c - '0') : INT64_MAX;
+static enum login_reason reject_broken(struct login_judge *judge, enum login_reason reason,
+                                       const struct source *source) {
+    return reject(judge, reason, "%s: %s", source->label,
+                  source->kind == PATH_HEADER
+                      ? "a header that is not in UTF-8"
+                      : "half of a surrogate pair, or a number beyond a double");
+}
+
+/* Sets the value if the answer is LOGIN_ACCEPTED. */
+static enum login_reason read_dimension(struct login_judge *judge, size_t i,
+                                        const struct fields *fields, struct slice *value) {
+    const struct login_dimension *rule = &judge->rules.dimensions[i];
+    const struct source *source = &judge->dimensions[i];
+    const struct field *field = &fields->at[source->slot];
+    const bool is_scalar = rule->accept == LOGIN_ACCEPT_SCALAR;
+    *value = field->text;
+    if (rule->fallback != NULL && is_empty(field)) {
+        *value = (struct slice){rule->fallback, strlen(rule->fallback)};
+    } else if (is_scalar && (field->kind == FIELD_TRUE || field->kind == FIELD_FALSE)) {
+        *value = field->kind == FIELD_TRUE ? (struct slice){"true", 4} : (struct slice){"false", 5};
+    } else if (field->kind == FIELD_BROKEN) {
+        return reject_broken(judge, LOGIN_BAD_VALUE, source);
+    } else if (field->kind == FIELD_NULL && source->kind == PATH_HEADER) {
+        return reject(judge, LOGIN_BAD_VALUE, "%s: a null header", source->label);
+    } else if (field->kind != FIELD_TEXT && !(is_scalar && field->kind == FIELD_NUMBER)) {
+        return reject(judge, LOGIN_BAD_VALUE, "%s: not a string%s", source->label,
+                      is_scalar ? ", a number, true or false" : "");
     }
-    *number = sum;
-    return text.length > 0;
-}
-
-/* The unit that makes a time of too many seconds one of our age, or NULL. */
-static const char *likely_unit(double seconds) {
-    return seconds < 1e11 || seconds >= 9e18 ? NULL
-           : seconds < 1e14                  ? "milliseconds"
-           : seconds < 1e17                  ? "microseconds"
-                                             : "nanoseconds";
-}
-
-static enum login_reason reject_range(struct login_judge *judge, double seconds) {
-    const char *unit = likely_unit(seconds);
-    return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: not within 1970 to 9999, in seconds%s%s",
-                  unit == NULL ? "" : "; it looks like ", unit == NULL ? "" : unit);
-}
-
-/* True when the login is more than max_future_s ahead of the record; exact to the millisecond. */
-static bool is_too_far_ahead(int64_t timestamp_s, int64_t kafka_timestamp_ms,
-                             int64_t max_future_s) {
-    int64_t max_future_ms = 0;
-    int64_t limit_ms = 0;
-    if (kafka_timestamp_ms < 0) return false;
-    if (__builtin_mul_overflow(max_future_s, INT64_C(1000), &max_future_ms)) return false;
-    if (__builtin_add_overflow(kafka_timestamp_ms, max_future_ms, &limit_ms)) return false;
-    return timestamp_s * 1000 > limit_ms;
-}
-
-static enum login_reason check_timestamp(struct login_judge *judge, const struct field *field,
-                                         int64_t kafka_timestamp_ms, int64_t *timestamp_s) {
-    switch (field->kind) {
-    case FIELD_WHOLE:
-        *timestamp_s = field->whole;
-        break;
-    case FIELD_NUMBER:
-        if (field->number < 0 || field->number > (double)LOGIN_TIMESTAMP_MAX) {
-            return reject_range(judge, field->number);
-        }
-        return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: not a whole number");
-    case FIELD_TEXT:
-        if (!parse_digits(field->text, timestamp_s)) {
-            return reject(judge, LOGIN_BAD_TIMESTAMP, "timestamp: a string, but not of digits");
-        }
-        break;
-    case FIELD_OTHER:
-    case FIELD_ABSENT:
-        return reject(judge, LOGIN_BAD_TIMESTAMP,
-                      "timestamp: neither a number nor a string of digits");
-    }
-    if (*timestamp_s > LOGIN_TIMESTAMP_MAX) return reject_range(judge, (double)*timestamp_s);
-    if (is_too_far_ahead(*timestamp_s, kafka_timestamp_ms, judge->rules.max_future_s)) {
-        return reject(judge, LOGIN_BAD_TIMESTAMP,
-                      "timestamp: %lld s ahead of the record's own, more than %lld",
-                      (long long)(*timestamp_s - kafka_timestamp_ms / 1000),
-                      (long long)judge->rules.max_future_s);
+    if (value->length == 0) return reject(judge, LOGIN_BAD_VALUE, "%s: empty", source->label);
+    if (value->length > LOGIN_VALUE_BYTES_MAX) {
+        return reject(judge, LOGIN_BAD_VALUE, "%s: %zu bytes, more than %d", source->label,
+                      value->length, LOGIN_VALUE_BYTES_MAX);
     }
     return LOGIN_ACCEPTED;
 }
 
-static enum login_reason reject_missing(struct login_judge *judge, const char *name) {
-    return reject(judge, LOGIN_MISSING_FIELD, "%s: missing%s", name,
-                  strchr(name, '.') == NULL
-                      ? ""
-                      : "; it is looked for as one name, its dots do not lead into objects");
+static enum login_reason reject_missing(struct login_judge *judge, size_t i) {
+    const struct login_dimension *rule = &judge->rules.dimensions[i];
+    const bool is_dotted = strchr(rule->name, '.') != NULL &&
+                           (rule->from == NULL || strcmp(rule->from, rule->name) == 0);
+    return reject(judge, LOGIN_MISSING_FIELD, "%s: missing%s", judge->dimensions[i].label,
+                  is_dotted ? "; it is looked for as one name, its dots do not lead into objects: "
+                              "dimension.NAME.from takes a path such as /a/b"
+                            : "");
 }
 
-/* The key for a record without one; whole numbers of core/scan are in their only plain form. */
-static struct slice find_user_id(struct login_judge *judge, const struct fields *fields) {
-    const struct field *field = &fields->at[FIELD_USER_ID];
-    if (field->kind == FIELD_TEXT) return field->text;
-    if (field->kind != FIELD_WHOLE && field->kind != FIELD_NUMBER) return (struct slice){0};
-    if (fields->user_number.bytes != NULL) return fields->user_number;
-    const int length =
-        snprintf(judge->digits, sizeof judge->digits, "%lld", (long long)field->whole);
-    return (struct slice){judge->digits, (size_t)length};
+/* The same for all dimensions, of which some is not just a text, or the time is missing. */
+static enum login_reason read_dimensions(struct login_judge *judge, const struct fields *fields,
+                                         struct login *login) {
+    const struct login_rules *rules = &judge->rules;
+    for (size_t i = 0; i < rules->dimension_count; i++) {
+        if (fields->at[judge->dimensions[i].slot].kind == FIELD_ABSENT &&
+            rules->dimensions[i].fallback == NULL) {
+            return reject_missing(judge, i);
+        }
+    }
+    if (judge->time.kind != PATH_KAFKA && fields->at[judge->time.slot].kind == FIELD_ABSENT)
+        return reject(judge, LOGIN_MISSING_FIELD, "%s: missing", judge->time.label);
+    for (size_t i = 0; i < rules->dimension_count; i++) {
+        const enum login_reason reason = read_dimension(judge, i, fields, &login->values[i]);
+        if (reason != LOGIN_ACCEPTED) return reason;
+    }
+    return LOGIN_ACCEPTED;
 }
 
-/* Sets the rest of login if the answer is LOGIN_ACCEPTED. */
+/* Sets the rest of login if the answer is LOGIN_ACCEPTED. A decoder that has decoded has set every
+ * slot that is wanted (I2 of scan.h, parse.h). */
 static enum login_reason apply_rules(struct login_judge *judge, const struct fields *fields,
                                      int64_t kafka_timestamp_ms, struct login *login) {
     const struct login_rules *rules = &judge->rules;
-
-    /* NOLINTBEGIN(clang-analyzer-core.UndefinedBinaryOperatorResult): a decoder that has decoded
-     * has set every field that the rules name (I2 of scan.h, parse.h) */
+    const struct source *time = &judge->time;
+    bool are_plain = true;
     for (size_t i = 0; i < rules->dimension_count; i++) {
-        if (fields->at[FIELD_DIMENSION + i].kind == FIELD_ABSENT) {
-            return reject_missing(judge, rules->dimensions[i]);
-        }
+        const struct field *field = &fields->at[judge->dimensions[i].slot];
+        are_plain &= field->kind == FIELD_TEXT && field->text.length - 1 < LOGIN_VALUE_BYTES_MAX;
+        login->values[i] = field->text;
     }
-    if (fields->at[FIELD_TIMESTAMP].kind == FIELD_ABSENT) {
-        return reject(judge, LOGIN_MISSING_FIELD, "timestamp: missing");
-    }
-    /* NOLINTEND(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-    for (size_t i = 0; i < rules->dimension_count; i++) {
-        const enum login_reason reason =
-            check_dimension(judge, rules->dimensions[i], &fields->at[FIELD_DIMENSION + i]);
+    if (!are_plain || (time->kind != PATH_KAFKA && fields->at[time->slot].kind == FIELD_ABSENT)) {
+        const enum login_reason reason = read_dimensions(judge, fields, login);
         if (reason != LOGIN_ACCEPTED) return reason;
     }
-    int64_t timestamp_s = 0;
-    const enum login_reason reason =
-        check_timestamp(judge, &fields->at[FIELD_TIMESTAMP], kafka_timestamp_ms, &timestamp_s);
-    if (reason != LOGIN_ACCEPTED) return reason;
+    const struct field *key = &fields->at[judge->key.slot];
+    if (key->kind == FIELD_BROKEN) return reject_broken(judge, LOGIN_BAD_VALUE, &judge->key);
+    const bool is_key = key->kind == FIELD_TEXT || key->kind == FIELD_NUMBER;
+    login->key = is_key ? key->text : (struct slice){NULL, 0};
 
-    for (size_t i = 0; i < rules->dimension_count; i++) {
-        login->values[i] = fields->at[FIELD_DIMENSION + i].text;
-    }
-    login->minute = timestamp_s / 60;
-    login->user_id = find_user_id(judge, fields);
+    const struct event_time_rules time_rules = {rules->timestamp_format, rules->max_future_s};
+    struct instant instant;
+    const bool is_time = time->kind == PATH_KAFKA
+                             ? event_time_of_kafka(kafka_timestamp_ms, &instant, judge->why)
+                             : event_time_read(&time_rules, &fields->at[time->slot],
+                                               kafka_timestamp_ms, &instant, judge->why);
+    if (!is_time) return reject(judge, LOGIN_BAD_TIMESTAMP, "%s: %s", time->label, judge->why);
+    login->minute = instant.ms / 60000;
     return LOGIN_ACCEPTED;
 }
 

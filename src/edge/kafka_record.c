@@ -35,6 +35,19 @@ bool kafka_record_shows_no_headers(const rd_kafka_message_t *message) {
     return is_behind_key && value[message->len] == NO_HEADERS;
 }
 
+bool kafka_record_header(const struct kafka_record *record, const char *name, struct slice *value) {
+    rd_kafka_headers_t *headers;
+    const void *bytes;
+    if (kafka_record_shows_no_headers(record->message)) return false;
+    if (rd_kafka_message_headers(record->message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    if (rd_kafka_header_get_last(headers, name, &bytes, &value->length) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    value->bytes = bytes;
+    return true;
+}
+
 struct kafka_headers *kafka_record_take_headers(const struct kafka_record *record) {
     rd_kafka_headers_t *headers = NULL;
     if (record->message == NULL) return NULL; /* it was not read from Kafka */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "flow/judge.h"
 #include "ingest_finding.h"
 
 enum {
@@ -266,8 +267,7 @@ static bool take_record(void *context, const struct kafka_record *record) {
     const struct cursor_taken taken = cursor_take(&ingest->cursor, record->offset);
     if (taken.count || taken.publish) {
         struct login login;
-        login_judge_record(ingest->judge, record->value.bytes, record->value.length,
-                           record->timestamp_ms, &login);
+        judge_record(ingest->judge, record, &login);
         if (taken.count) {
             batch_count(batch, ingest->options->seed, ingest->options->aggregates, &login);
             ingest->noted.judged++;

@@ -1,5 +1,6 @@
 /* Makes one random change to an input: mutates a few bytes (libFuzzer's own mutation), inserts a
- * piece of JSON or replaces a token by one, repeats the last record, or generates a whole login. */
+ * piece of JSON or replaces a token by one, repeats the last record, generates a whole event, or
+ * other settings. */
 #include "login_mutator.h"
 
 #include <stdbool.h>
@@ -7,7 +8,7 @@
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* from libFuzzer */
 
-enum { USUAL_NAMES = 10 }; /* the first entries of names */
+enum { USUAL_NAMES = 14, LEVELS_USUAL = 3 }; /* the first entries of names */
 
 /* clang-format off */
 static const char *const odd_spaces[] = {
@@ -31,13 +32,27 @@ static const char *const odd_values[] = {
     "True", "nul", "nullx", "NaN", "'a'", "", "[", "[]", "{}", "[1,\"a\"]", "{\"locale\":\"x\"}",
 };
 static const char *const names[] = {
-    "device_type", "locale", "timestamp", "user_id", "x", "a", "b", "a name just within a gap",
-    "", "\xc3\xa9", "local\\u0065", "device_typf", "a\\\"b", "x\\u0000",
+    "device_type", "locale", "timestamp", "user_id", "x", "a", "b", "context", "device", "type",
+    "ts", "0", "1", "a/b", "m~n", "a name just within a gap", "", "\xc3\xa9", "local\\u0065", "device_typf", "a\\\"b", "x\\u0000",
     "a name that is longer than any gap that is remembered",
+};
+static const char *const paths[] = {
+    "timestamp", "/context/ts", "user_id", "/a", "/a/b", "/a/b/0", "/a/1/b", "/0", "/a~1b/m~0n",
+    "/", "//a", "/a/-", "/a/01", "/\xc3\xa9", "/context/device/type", "locale", "device_type",
+    "header:x", "kafka", "a name that is longer than any gap that is remembered", "/user_id",
+    "/context", "/context/0/1/2", "/x", "x",
+};
+static const char *const times[] = {
+    "\"2024-07-10T14:36:56Z\"", "\"2024-07-10t14:36:60.123456789+02:00\"", "1720622216000",
+    "\"2024-07-10 14:36:56\"", "1720622216000000", "\"1720622216000000000\"", "17206222160e2",
+    "\"1970-01-01T00:00:00+00:01\"", "\"9999-12-31T23:59:59-00:01\"", "1720622216123456789",
+    "\"1900-02-29T00:00:00Z\"", "253402300799999999999",
 };
 static const char *const members[] = {
     "\"device_type\": \"ios\", ", "\"locale\":\"PA\",", "\"timestamp\": 1720622216, ",
     "\"timestamp\":60,", "\"user_id\":\"u1\" , ",
+    "\"context\":{\"device\":{\"type\":\"tv\"},\"ts\":1720622216}, ", "\"a\":[0,{\"b\":[\"x\"]}],",
+    "\"a\": {\"b\": \"y\"}, ", "\"a/b\":{\"m~n\":true},", "\"context\":[[1,[2,3,4]]],",
 };
 static const char *const signs[] = {
     "{", "}", "[", "]", ":", ",", "\"", "\\", "\\\"", "\x1e",
@@ -103,16 +118,37 @@ static void put_number(struct output *output) {
     }
 }
 
-static void put_value(struct output *output) {
-    const unsigned kind = below(output, 20);
-    if (kind < 10)
+static void put_members(struct output *output, unsigned level);
+
+/* NOLINTBEGIN(misc-no-recursion): to LEVELS_USUAL */
+static void put_value_at(struct output *output, unsigned level) {
+    const unsigned kind = below(output, level < LEVELS_USUAL ? 26 : 21);
+    if (kind < 9) {
         put_text(output);
-    else if (kind < 16)
+    } else if (kind < 15) {
         put_number(output);
-    else if (kind < 19)
+    } else if (kind < 17) {
         put(output, PICK(output, words));
-    else
+    } else if (kind < 19) {
+        put(output, PICK(output, times));
+    } else if (kind < 20) {
         put(output, PICK(output, odd_values));
+    } else if (kind < 23) {
+        put(output, "{");
+        if (!one_in(output, 6)) put_members(output, level + 1);
+        put(output, "}");
+    } else {
+        put(output, "[");
+        for (unsigned i = below(output, 4); i > 0; i--) {
+            put_value_at(output, level + 1);
+            put(output, i > 1 || one_in(output, 60) ? "," : " ");
+        }
+        put(output, "]");
+    }
+}
+
+static void put_value(struct output *output) {
+    put_value_at(output, one_in(output, 3) ? 0 : LEVELS_USUAL);
 }
 
 static void put_name(struct output *output) {
@@ -125,13 +161,35 @@ static void put_name(struct output *output) {
     put(output, "\"");
 }
 
-static void put_member(struct output *output) {
+static void put_member_at(struct output *output, unsigned level) {
     put_name(output);
     put_space(output);
     put(output, one_in(output, 100) ? "" : ":");
     put_space(output);
-    put_value(output);
+    put_value_at(output, level);
     put_space(output);
+}
+
+static void put_members(struct output *output, unsigned level) {
+    for (unsigned i = below(output, 3); i > 0; i--) {
+        put_member_at(output, level);
+        put(output, one_in(output, 100) ? ",," : ",");
+    }
+    put_member_at(output, level);
+}
+/* NOLINTEND(misc-no-recursion) */
+
+static void put_member(struct output *output) {
+    put_member_at(output, one_in(output, 2) ? 0 : LEVELS_USUAL);
+}
+
+static void put_settings(struct output *output) {
+    for (int i = 0; i < 4; i++)
+        put_letter(output, (char)('0' + below(output, 64)));
+    for (unsigned lines = 2 + below(output, 6); lines > 0; lines--) {
+        put(output, "\n");
+        if (!one_in(output, 6)) put(output, PICK(output, paths));
+    }
 }
 
 static void put_login(struct output *output) {
@@ -196,23 +254,30 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     if (size == 0 || size > sizeof before || one_in(&output, 4)) {
         return LLVMFuzzerMutate(data, size, max_size);
     }
-    const uint8_t choice = one_in(&output, 8) ? (uint8_t)below(&output, 256) : data[0];
-    memcpy(before, data + 1, size - 1);
+    memcpy(before, data, size);
+    size_t head = 0;
+    while (head < size && before[head] != RECORD_END)
+        head++;
+    if (one_in(&output, 8))
+        put_settings(&output);
+    else
+        put_bytes(&output, before, head);
+    put(&output, "\x1e");
+    if (head < size) head++;
     switch (below(&output, 8)) {
     case 0:
     case 1:
     case 2:
         put_login(&output);
         break;
-    case 3: /* the same login twice, or nearly the same */
-        repeat_last(&output, before, size - 1);
+    case 3: /* the same event twice, or nearly the same */
+        repeat_last(&output, before + head, size - head);
         break;
     default:
-        splice(&output, before, size - 1);
+        splice(&output, before + head, size - head);
         break;
     }
-    if (output.length > max_size - 1) output.length = max_size - 1;
-    data[0] = choice;
-    memcpy(data + 1, after, output.length);
-    return output.length + 1;
+    if (output.length > max_size) output.length = max_size;
+    memcpy(data, after, output.length);
+    return output.length;
 }

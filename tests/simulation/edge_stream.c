@@ -91,6 +91,13 @@ int64_t kafka_stream_end(const struct kafka_stream *stream) {
 
 /* --- kafka_record ----------------------------------------------------------------------------- */
 
+bool kafka_record_header(const struct kafka_record *record, const char *name, struct slice *value) {
+    (void)record;
+    (void)name;
+    *value = (struct slice){NULL, 0};
+    return false;
+}
+
 struct kafka_headers *kafka_record_take_headers(const struct kafka_record *record) {
     const struct record *of = record->message;
     if (!of->has_headers && !world.plan.is_heavy) return NULL;

@@ -50,8 +50,9 @@ MUTANTS = {
     "an_end_is_not_committed": ("flow/ingest.c", (
         "        batch->has_publish = true;\n    batch->is_in_hand", "        (void)0;\n    batch->is_in_hand")),
     # ingest
-    "judged_by_the_clock": ("flow/ingest.c", (
-        "record->timestamp_ms, &login);", "clock_wall_ms(), &login);")),
+    "judged_by_the_clock": ("flow/judge.c", (
+        '#include "flow/judge.h"', '#include "flow/judge.h"\n#include "base/clock.h"'), (
+            "record->timestamp_ms, headers", "clock_wall_ms(), headers")),
     "the_first_commit_is_sent_once": ("flow/ingest.c", (
         "        if (verdict == CURSOR_REWIND) ingest->is_begin_sent = false;", "")),
     "a_cut_without_records_is_not_passed_on": ("flow/ingest.c", (

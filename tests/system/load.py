@@ -59,7 +59,7 @@ def _insert(text, extra, at_end):
 def odd(second, rng):
     """Returns an accepted login in an unusual form: (value, seconds Kafka's time is behind)."""
     login = plain(second, rng)
-    kind = rng.randrange(10)
+    kind = rng.randrange(12)
     if kind == 0:
         login["timestamp"] = str(second)
     elif kind == 1:
@@ -80,6 +80,10 @@ def odd(second, rng):
         return text.replace(b'"device_type"', b'"\\u0064evice_typ\\u0065"'), 0
     elif kind == 8:
         return _insert(spelled(login, rng), b'"locale":"\\ud83d\\ude00 last"', at_end=True), 0
+    elif kind == 9:
+        return b"\xef\xbb\xbf" + spelled(login, rng), 0
+    elif kind == 10:
+        return _insert(spelled(login, rng), b'"\\ud800":["\\udfff",-1e999]', at_end=True), 0
     else:
         login["timestamp"] = "000" + str(second)
     return spelled(login, rng), 0
@@ -98,7 +102,7 @@ def refused(second, rng):
             text + text, _insert(text, b'"x":NaN', True), _insert(text, b'"x":01', True),
             _insert(text, b'"x":-Infinity', False), _insert(text, b'"x":"\x01"', True),
             _insert(text, b'"x":"\xff"', True), _insert(text, b'"x":"\xed\xa0\x80"', True),
-            _insert(text, b'"x":"\\x41"', True), _insert(text, b"", True), b"\xef\xbb\xbf" + text,
+            _insert(text, b'"x":"\\x41"', True), _insert(text, b"", True), b" \xef\xbb\xbf" + text,
             text.replace(b'"', b"'"), b"\0\0", text + b"\0", _insert(text, b'"x":"\xc0\xaf"', True)
         ]), 0
     if reason == oracle.NOT_OBJECT:

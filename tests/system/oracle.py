@@ -5,6 +5,9 @@ stream, and keeps no state between records. It is slow and simple on purpose.
 """
 
 import collections
+import datetime
+import decimal
+import fractions
 import json
 import re
 import time
@@ -21,12 +24,17 @@ MISSING_FIELD, BAD_VALUE, BAD_TIMESTAMP = "missing_field", "bad_value", "bad_tim
 REASONS = (EMPTY, NOT_JSON, NOT_OBJECT, MISSING_FIELD, BAD_VALUE, BAD_TIMESTAMP)
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.\d+)?"
+                      r"(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAYS_BACK = 400
 
 #: One input record as stored in Kafka: key and value are bytes or None, headers a list of
 #: (name, bytes or None), timestamp_ms Kafka's timestamp, or -1 if it has none.
 Record = collections.namedtuple("Record", "partition offset key value timestamp_ms headers")
 
-#: The content of an accepted record: dimensions is name -> value (str), second is Unix time.
+#: The content of an accepted record: dimensions is name -> value (str), second is Unix time,
+#: user_id is the key for a record without one, or None.
 Login = collections.namedtuple("Login", "dimensions second user_id")
 
 
@@ -34,8 +42,21 @@ class Rejected(Exception):
     """The record is not a valid login; str() is the reason."""
 
 
-class _Written(str):
+#: Where the value of a dimension is, and what else than text may be there.
+Dimension = collections.namedtuple("Dimension", "source default accept",
+                                   defaults=(None, None, "string"))
+
+_MISSING = object()  # instead of what a field holds
+_NULL_HEADER = object()
+
+
+class _Number(str):
     """A number as it is written."""
+
+    @property
+    def is_beyond_a_double(self):
+        """Whether it has no finite value as a double."""
+        return float(self) in (float("inf"), float("-inf"))
 
 
 def _refuse_constant(name):
@@ -44,51 +65,160 @@ def _refuse_constant(name):
 
 def parse(value):
     """Parses value strictly as RFC 8259 JSON in UTF-8; raises ValueError if it is not."""
-    return json.loads(value.decode("utf-8", "strict"), parse_constant=_refuse_constant)
+    return json.loads(value.decode("utf-8", "strict"), parse_constant=_refuse_constant,
+                      parse_int=_Number, parse_float=_Number)
 
 
-def _whole_seconds(found):
-    """Returns found as whole seconds since 1970, or None."""
-    if isinstance(found, bool):
-        return None
+def _step(node, name):
+    """What one step of a JSON Pointer leads to."""
+    if isinstance(node, dict):
+        return node.get(name, _MISSING)
+    if isinstance(node, list) and re.fullmatch("0|[1-9][0-9]*", name, re.ASCII):
+        return node[int(name)] if int(name) < len(node) else _MISSING
+    return _MISSING
+
+
+def _find(document, headers, source):
+    """What a name, a JSON Pointer or header:NAME leads to."""
+    if source.startswith("header:"):
+        found = [value for name, value in headers or () if name == source[len("header:"):]]
+        if not found:
+            return _MISSING
+        if found[-1] is None:
+            return _NULL_HEADER
+        return found[-1].decode("utf-8", "surrogateescape")
+    if not source.startswith("/"):
+        return document.get(source, _MISSING)
+    node = document
+    for token in source[1:].split("/"):
+        node = _step(node, token.replace("~1", "/").replace("~0", "~"))
+    return node
+
+
+def _is_broken(found):
+    """Whether it is JSON by its grammar alone: it cannot be encoded, or is no finite number."""
+    if isinstance(found, _Number):
+        return found.is_beyond_a_double
     if isinstance(found, str):
-        return int(found) if len(found) < 4000 and _DIGITS.fullmatch(found) else None
-    if isinstance(found, float):
-        return int(found) if found.is_integer() and found >= 0 else None
-    if isinstance(found, int):
-        return found if found >= 0 else None
-    return None
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            return True
+    return False
 
 
-def judge(value, timestamp_ms, dimensions=DIMENSIONS, max_future_s=MAX_FUTURE_S):
-    """Returns the Login in a record, or raises Rejected with the reason."""
+def _number(found):
+    """The value of a whole number or of a string of digits, else None."""
+    if isinstance(found, _Number):
+        value = fractions.Fraction(decimal.Decimal(found))
+        return int(value) if value.denominator == 1 else None
+    return int(found) if isinstance(found, str) and _DIGITS.fullmatch(found) else None
+
+
+def _rfc3339(text):
+    """Seconds since 1970, or None."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    *fields, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = (int(field) for field in fields)
+    if second > 60 or int(hours or 0) > 23 or int(minutes or 0) > 59:
+        return None
+    try:  # in a cycle of 400 years that datetime knows, whatever the year
+        moment = datetime.datetime(year % 400 + 2000, month, day, hour, minute, min(second, 59),
+                                   tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return None
+    offset = (int(hours or 0) * 60 + int(minutes or 0)) * 60 * (-1 if sign == "-" else 1)
+    cycles = (year - (year % 400 + 2000)) // 400
+    return int(moment.timestamp()) + cycles * 146097 * 86400 - offset
+
+
+def _time(found, timestamp_ms, style, max_future_s):
+    """The time as a fraction of seconds since 1970; raises Rejected."""
+    last = (fractions.Fraction(timestamp_ms, 1000) + max_future_s if timestamp_ms >= 0
+            else MAX_SECOND + 1)
+    if isinstance(found, str) and not _is_broken(found) and len(found) < 4000:
+        number = _number(found)
+        if style in _UNITS:
+            times = [] if number is None else [fractions.Fraction(number, _UNITS[style])]
+        elif style == "auto" and number is not None:
+            first = fractions.Fraction(timestamp_ms, 1000) - _DAYS_BACK * 86400
+            times = [time_ for time_ in (fractions.Fraction(number, unit)
+                                         for unit in _UNITS.values())
+                     if timestamp_ms >= 0 and first <= time_ <= last and 0 <= time_ < MAX_SECOND + 1]
+        elif isinstance(found, _Number):
+            times = []
+        else:
+            times = [time_ for time_ in [_rfc3339(found)] if time_ is not None]
+        if len(times) == 1 and 0 <= times[0] < MAX_SECOND + 1 and times[0] <= last:
+            return times[0]
+    raise Rejected(BAD_TIMESTAMP)
+
+
+def _dimension(found, rule):
+    """The value that is counted; raises Rejected. Not called for a field that is missing."""
+    if rule.default is not None and (found is None or found is _NULL_HEADER or found == ""):
+        return rule.default
+    if rule.accept == "scalar" and isinstance(found, bool):
+        found = "true" if found else "false"
+    is_text = isinstance(found, str) and (rule.accept == "scalar" or not isinstance(found, _Number))
+    if not is_text or _is_broken(found) or not 0 < len(found.encode()) <= MAX_VALUE_BYTES:
+        raise Rejected(BAD_VALUE)
+    return str(found)
+
+
+def _unframed(value, framing):
+    """What is judged of a value."""
     if not value:
         raise Rejected(EMPTY)
+    if framing == "confluent" and value[0] == 0:
+        if len(value) < 5:
+            raise Rejected(NOT_JSON)
+        value = value[5:]
+        if not value:
+            raise Rejected(EMPTY)
+    return value.removeprefix(b"\xef\xbb\xbf")
+
+
+def judge(value, timestamp_ms, dimensions=DIMENSIONS, max_future_s=MAX_FUTURE_S, headers=(),
+          timestamp="timestamp", timestamp_format="s", key="user_id", framing="none"):
+    """Returns the Login in a record, or raises Rejected with the reason.
+
+    dimensions: names, or name -> Dimension.
+    """
+    if not isinstance(dimensions, dict):
+        dimensions = {name: Dimension() for name in dimensions}
     try:
-        document = parse(value)
+        document = parse(_unframed(value, framing))
     except ValueError:
         raise Rejected(NOT_JSON) from None
     if not isinstance(document, dict):
         raise Rejected(NOT_OBJECT)
-    if any(name not in document for name in (*dimensions, "timestamp")):
+    found = {name: _find(document, headers, rule.source or name)
+             for name, rule in dimensions.items()}
+    when = None if timestamp == "kafka" else _find(document, headers, timestamp)
+    if when is _MISSING or any(found[name] is _MISSING and rule.default is None
+                               for name, rule in dimensions.items()):
         raise Rejected(MISSING_FIELD)
-    for name in dimensions:
-        text = document[name]
-        if not isinstance(text, str) or not 0 < len(text.encode()) <= MAX_VALUE_BYTES:
-            raise Rejected(BAD_VALUE)
-    second = _whole_seconds(document["timestamp"])
-    if second is None or second > MAX_SECOND or (
-            0 <= timestamp_ms < (second - max_future_s) * 1000):
-        raise Rejected(BAD_TIMESTAMP)
-    user_id = json.loads(value.decode(), parse_int=_Written, parse_float=_Written).get("user_id")
-    return Login({name: document[name] for name in dimensions}, second,
-                 user_id if isinstance(user_id, str) else None)
+    values = {name: rule.default if found[name] is _MISSING else _dimension(found[name], rule)
+              for name, rule in dimensions.items()}
+    own_key = _find(document, (), key)
+    if _is_broken(own_key):
+        raise Rejected(BAD_VALUE)
+    if timestamp == "kafka":
+        if not 0 <= timestamp_ms < (MAX_SECOND + 1) * 1000:
+            raise Rejected(BAD_TIMESTAMP)
+        second = timestamp_ms // 1000
+    else:
+        second = int(_time(when, timestamp_ms, timestamp_format, max_future_s))
+    return Login(values, second, str(own_key) if isinstance(own_key, str) else None)
 
 
 def verdict(record, **rules):
     """Returns the reason why record is rejected, or None if it is accepted."""
     try:
-        judge(record.value, record.timestamp_ms, **rules)
+        judge(record.value, record.timestamp_ms, headers=record.headers, **rules)
     except Rejected as reason:
         return str(reason)
     return None
@@ -107,10 +237,9 @@ class Expected:
     partition -> list of (Record, reason) of the rejected ones, in order.
     """
 
-    def __init__(self, records=(), dimensions=DIMENSIONS, threshold=THRESHOLD,
-                 max_future_s=MAX_FUTURE_S):
+    def __init__(self, records=(), dimensions=DIMENSIONS, threshold=THRESHOLD, **rules):
         self.threshold = threshold
-        self._rules = {"dimensions": dimensions, "max_future_s": max_future_s}
+        self._rules = {"dimensions": dimensions, **rules}
         self.dimensions = {name: collections.Counter() for name in dimensions}
         self.minutes = collections.Counter()
         self.rejected = collections.Counter()
@@ -122,7 +251,8 @@ class Expected:
     def add(self, record):
         """Adds one record, which must follow the earlier ones of its partition."""
         try:
-            login = judge(record.value, record.timestamp_ms, **self._rules)
+            login = judge(record.value, record.timestamp_ms, headers=record.headers,
+                          **self._rules)
         except Rejected as reason:
             self.rejected[str(reason)] += 1
             self.refused[record.partition].append((record, str(reason)))

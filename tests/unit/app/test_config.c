@@ -27,7 +27,8 @@ static void without_any_source_the_defaults_hold(void **state) {
         "1000\n\n"
         "[producer]\ntransaction.timeout.ms = 10000\n\n"
         "[instance]\n# random: id = 00000000\nshards = 2\nmemory_mb = 256\n\n"
-        "[input]\ntopic = user-login\nstart = earliest\non_gap = fail\n\n"
+        "[input]\ntopic = user-login\ntimestamp = timestamp\ntimestamp_format = s\nkey = user_id\n"
+        "framing = none\nstart = earliest\non_gap = fail\n\n"
         "[output]\ntopic = processed-user-login\nrejected_topic = user-login-rejected\n"
         "guarantee = exactly_once\ncommit_ms = 100\n\n"
         "[aggregate]\ndimensions = device_type,locale\nmax_values = 10000\nmax_days = 4000\n"
@@ -66,6 +67,8 @@ static void each_key_is_read_into_its_place(void **state) {
                       "[consumer]\ngroup.id = g\nfetch.min.bytes = 2 ; and another\n"
                       "[instance]\n  id = i-1\n  shards = 3\n  memory_mb = 512\n"
                       "[input]\ntopic = in\nstart = latest\non_gap = continue\n"
+                      "timestamp = /context/ts\ntimestamp_format = rfc3339\nkey = /user/id\n"
+                      "framing = confluent\n"
                       "[output]\ntopic = out\nrejected_topic =\nguarantee = at_least_once\n"
                       "commit_ms = 50\n"
                       "[aggregate]\ndimensions = a , b.c,d_e-F\nmax_values = 5\n"
@@ -85,6 +88,10 @@ static void each_key_is_read_into_its_place(void **state) {
     assert_string_equal(config->source.topic, "in");
     assert_int_equal(config->ingest.policy.start, CURSOR_START_LATEST);
     assert_int_equal(config->ingest.policy.on_gap, CURSOR_GAP_CONTINUE);
+    assert_string_equal(config->login.timestamp, "/context/ts");
+    assert_int_equal(config->login.timestamp_format, INSTANT_RFC3339);
+    assert_string_equal(config->login.key, "/user/id");
+    assert_int_equal(config->login.framing, LOGIN_FRAMING_CONFLUENT);
     assert_string_equal(config->sink.topic, "out");
     assert_string_equal(config->sink.rejected_topic, "");
     assert_int_equal(config->sink.guarantee, KAFKA_SINK_AT_LEAST_ONCE);
@@ -238,11 +245,13 @@ static void a_url_is_shown_without_its_password(void **state) {
 static void print_shows_all_but_secrets_and_can_be_read_again(void **state) {
     (void)state;
     struct config *config = TAKEN(.file = "[instance]\nid = i\n[kafka]\nsasl.password = "
-                                          "hunter2\n[redis]\nurl = redis://u:hunter2@h\n",
+                                          "hunter2\n[redis]\nurl = redis://u:hunter2@h\n"
+                                          "[dimension.locale]\ndefault = \"; none\"\n",
                                   X("consumer.fetch.min.bytes=7", "kafka.client.id=a #b \"c\"",
                                     "producer.linger.ms=9", "redis.prefix=\"p\\"));
     char *text = printed(config);
     assert_null(strstr(text, "hunter2"));
+    assert_non_null(strstr(text, "[dimension.locale]\nfrom = locale\ndefault = \"; none\"\n"));
     assert_non_null(strstr(text, "sasl.password = ***\n"));
     assert_non_null(strstr(text, "url = redis://u:***@h:6379/0\n"));
     struct config *again = TAKEN(.file = text);

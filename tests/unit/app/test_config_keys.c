@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "core/path.h"
 
 static struct config config;
 
@@ -48,7 +49,9 @@ static void check_text(struct config_key key) {
     memset(value, 'x', (size_t)key.setting->max + 1);
     value[key.setting->max + 1] = '\0';
     refused(key, value, "allowed are");
-    refused(key, "a b", "wrong form");
+    const bool is_path =
+        key.setting->is_right == path_is_member || key.setting->is_right == path_is_field;
+    if (!is_path) refused(key, "a b", "wrong form");
     refused(key, "\x01", "wrong form");
     if (key.setting->min > 0) refused(key, "", "allowed are");
 }

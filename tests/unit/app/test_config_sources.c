@@ -52,6 +52,72 @@ static void an_unknown_section_names_its_place_and_the_nearest(void **state) {
     REFUSED("%f:1: a key before any [section]", .file = "prefix = a\n");
 }
 
+static void sections_with_a_name_are_read_from_file_and_overrides(void **state) {
+    (void)state;
+    struct config *config =
+        TAKEN(.file = "[dimension.b.c]\nfrom = /x/y ; a comment\ndefault = unknown\n"
+                      "[aggregate]\ndimensions = a, b.c, d\n[dimension.d]\n",
+              X("dimension.b.c.accept=scalar", "dimension.b.c.from=header:h",
+                "dimension.a.default=-"));
+    const struct login_dimension_settings *dimensions = config->login.dimensions;
+    assert_int_equal(config->login.dimension_count, 3);
+    assert_string_equal(dimensions[0].name, "b.c");
+    assert_string_equal(dimensions[0].from, "header:h");
+    assert_string_equal(dimensions[0].fallback, "unknown");
+    assert_int_equal(dimensions[0].accept, LOGIN_ACCEPT_SCALAR);
+    assert_string_equal(dimensions[1].name, "d");
+    assert_string_equal(dimensions[1].from, "d");
+    assert_string_equal(dimensions[1].fallback, "");
+    assert_int_equal(dimensions[1].accept, LOGIN_ACCEPT_STRING);
+    assert_string_equal(dimensions[2].name, "a");
+    assert_string_equal(dimensions[2].fallback, "-");
+    struct login_rules rules;
+    login_rules_init(&rules, &config->login, &config->aggregate.dimensions);
+    assert_string_equal(rules.dimensions[0].fallback, "-");
+    assert_string_equal(rules.dimensions[1].from, "header:h");
+    assert_null(rules.dimensions[2].fallback);
+    config_destroy(&config);
+}
+
+static void a_wrong_section_with_a_name_names_its_place_and_the_nearest(void **state) {
+    (void)state;
+    REFUSED("%f:2: |unknown key dimension.locale.form|did you mean dimension.locale.from?",
+            .file = "[dimension.locale]\nform = /x\n");
+    REFUSED("-X dimension.locale.form: |did you mean dimension.locale.from?",
+            X("dimension.locale.form=/x"));
+    REFUSED("%f:1: |[dimension.locales]: locales is not in aggregate.dimensions|did you mean "
+            "[dimension.locale]?",
+            .file = "[dimension.locales]\n");
+    REFUSED(
+        "-X dimension.nothing.from: [dimension.nothing]: nothing is not in aggregate.dimensions",
+        X("dimension.nothing.from=/x"));
+    REFUSED("%f:1: |unknown section [dimensions.locale]; did you mean [dimension.locale]?",
+            .file = "[dimensions.locale]\n");
+    REFUSED("%f:1: |unknown section [dimension]; did you mean [dimension.NAME]?",
+            .file = "[dimension]\n");
+    REFUSED("%f:1: |unknown section [dimension.]; did you mean [dimension.NAME]?",
+            .file = "[dimension.]\n");
+    REFUSED("-X dimension.from: |unknown section [dimension]", X("dimension.from=/x"));
+    REFUSED("environment variable ROLLCALL_DIMENSION_LOCALE_FROM: |set in the file or by -X",
+            ENV("ROLLCALL_DIMENSION_LOCALE_FROM=/x"));
+    REFUSED("%f:3: dimension.locale.from is set twice, first at ",
+            .file = "[dimension.locale]\nfrom = /x\nfrom = /y\n");
+    REFUSED("%f:2: dimension.locale.from: |\"/a~2\" has the wrong form",
+            .file = "[dimension.locale]\nfrom = /a~2\n");
+    REFUSED("%f:2: dimension.locale.from: |out of range", .file = "[dimension.locale]\nfrom =\n");
+    REFUSED("dimension.locale.accept: |string, scalar", X("dimension.locale.accept=number"));
+    REFUSED("dimension.locale.default: |wrong form", X("dimension.locale.default=\xff"));
+    REFUSED("dimension.locale.default: |129 bytes are out of range",
+            X("dimension.locale.default=0123456789012345678901234567890123456789012345678901234567"
+              "89012345678901234567890123456789012345678901234567890123456789012345678"));
+    REFUSED("more than 8 sections [dimension.NAME]",
+            .file = "[dimension.a]\n[dimension.b]\n[dimension.c]\n[dimension.d]\n[dimension.e]\n"
+                    "[dimension.f]\n[dimension.g]\n[dimension.h]\n[dimension.i]\n");
+    REFUSED("input.key: |wrong form", X("input.key=header:h"));
+    REFUSED("input.timestamp_format: |s, ms, us, ns, rfc3339, auto", X("input.timestamp_format=h"));
+    REFUSED("input.framing: |none, confluent", X("input.framing=avro"));
+}
+
 static void a_malformed_source_is_refused(void **state) {
     (void)state;
     REFUSED("%f:2: neither [section], key = value nor a comment", .file = "[redis]\nprefix\n");
@@ -291,6 +357,8 @@ int main(void) {
         cmocka_unit_test(a_later_source_wins),
         cmocka_unit_test(an_unknown_key_names_its_place_and_the_nearest),
         cmocka_unit_test(an_unknown_section_names_its_place_and_the_nearest),
+        cmocka_unit_test(sections_with_a_name_are_read_from_file_and_overrides),
+        cmocka_unit_test(a_wrong_section_with_a_name_names_its_place_and_the_nearest),
         cmocka_unit_test(a_malformed_source_is_refused),
         cmocka_unit_test(a_file_has_comments_blanks_and_either_separator),
         cmocka_unit_test(both_characters_begin_a_comment_after_a_blank_and_quotes_keep_them),

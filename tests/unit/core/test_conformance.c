@@ -1,6 +1,7 @@
-/* JSONTestSuite: each of its texts as a member of a login, first and last. What it says must be
- * accepted is accepted, what it says must be rejected is not_json, without an exception; and with
- * the fast decoder or without, the verdict is the same on all. */
+/* JSONTestSuite: each of its texts as a member of a login, first and last, and where what the rules
+ * look at is 0, 1 and 3 levels deep also beside that. What the suite says must be accepted is
+ * accepted, what it says must be rejected is not_json, without an exception; and with the fast
+ * decoder or without, the verdict is the same on all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,10 +19,34 @@ static const char path[] = "core/json_test_suite.txt";
 
 enum { ACCEPTED_CASES = 95, REJECTED_CASES = 188, OTHER_CASES = 35, LINE_BYTES = 4096 };
 
-static const struct login_rules rules = {
-    .dimensions = {"device_type", "locale"},
-    .dimension_count = 2,
-    .max_future_s = 3600,
+/* What is around a text: the rules look for their members at some depth, and it is at another. */
+static const struct place {
+    const char *name;
+    struct login_rules rules;
+    const char *head, *tail;
+} places[] = {
+#define RULES(path)                                                                                \
+    {                                                                                              \
+        .dimensions = {{"device_type", path "/device_type"}, {"locale", path "/locale"}},          \
+        .dimension_count = 2, .max_future_s = 3600, .timestamp = path "/timestamp",                \
+        .key = path "/user_id",                                                                    \
+    }
+    {"the first member", RULES(""),
+     "{\"x\": ", ", \"device_type\": \"ios\", \"locale\": \"PA\", \"timestamp\": 1720622216}"},
+    {"the last member", RULES(""),
+     "{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", "}"},
+    {"deeper than what is wanted", RULES(""),
+     "{\"device_type\":\"ios\",\"a\":{\"b\":[{\"c\":", "}]},\"locale\":\"PA\",\"timestamp\":60}"},
+    {"beside what is at depth 1", RULES("/a"),
+     "{\"a\":{\"device_type\":\"ios\",\"locale\":\"PA\",\"x\":", ",\"timestamp\":60}}"},
+    {"above what is at depth 1", RULES("/a"),
+     "{\"x\":", ",\"a\":{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60}}"},
+    {"beside what is at depth 3", RULES("/a/0/b"),
+     "{\"a\":[{\"b\":{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", "}}]}"},
+    {"above what is at depth 3", RULES("/a/1/b"), "{\"a\":[",
+     ",{\"b\":{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60}}]}"},
+    {"where the last of a repeated key is not", RULES("/a"),
+     "{\"a\":", ",\"a\":{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60}}"},
 };
 
 struct record {
@@ -61,24 +86,26 @@ static struct record embed(const char *head, const char *text, size_t length, si
     return record;
 }
 
-static enum login_reason judge(struct record record, bool is_scan_off) {
-    struct login_judge *judge = login_judge_create(&rules);
+static enum login_reason judge(const struct login_rules *rules, struct record record,
+                               bool is_scan_off) {
+    struct login_judge *judge = login_judge_create(rules);
     struct login login;
     if (is_scan_off) login_judge_distrust_scan(judge);
-    login_judge_record(judge, record.bytes, record.length, -1, &login);
+    const struct login_record judged = {{record.bytes, record.length}, -1, NULL};
+    login_judge_record(judge, &judged, &login);
     login_judge_destroy(&judge);
     return login.reason;
 }
 
 /* Answers whether the record got the verdict that the name of its case asks for. */
-static bool is_right(const char *name, const char *where, struct record record) {
-    const enum login_reason reason = judge(record, false);
-    const enum login_reason slow_reason = judge(record, true);
+static bool is_right(const char *name, const struct place *place, struct record record) {
+    const enum login_reason reason = judge(&place->rules, record, false);
+    const enum login_reason slow_reason = judge(&place->rules, record, true);
     bool right = reason == slow_reason;
     if (name[0] == 'y') right &= reason == LOGIN_ACCEPTED;
     if (name[0] == 'n') right &= reason == LOGIN_NOT_JSON;
     if (!right) {
-        print_error("%s as the %s member: %s, and %s without scan\n", name, where,
+        print_error("%s, %s: %s, and %s without scan\n", name, place->name,
                     login_reason_name(reason), login_reason_name(slow_reason));
     }
     free(record.bytes);
@@ -86,15 +113,12 @@ static bool is_right(const char *name, const char *where, struct record record) 
 }
 
 static bool case_is_right(const char *name, size_t times, const char *text, size_t length) {
-    const bool first = is_right(
-        name, "first",
-        embed("{\"x\": ", text, length, times,
-              ", \"device_type\": \"ios\", \"locale\": \"PA\", \"timestamp\": 1720622216}"));
-    const bool last =
-        is_right(name, "last",
-                 embed("{\"device_type\":\"ios\",\"locale\":\"PA\",\"timestamp\":60,\"x\":", text,
-                       length, times, "}"));
-    return first && last;
+    bool right = true;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const struct place *place = &places[i];
+        right &= is_right(name, place, embed(place->head, text, length, times, place->tail));
+    }
+    return right;
 }
 
 static void every_case_has_the_verdict_of_its_name(void **state) {

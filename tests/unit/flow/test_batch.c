@@ -136,7 +136,7 @@ static void assert_is(struct slice bytes, const char *text) {
 /* A record that is accepted: `text` becomes the key of one that has none. */
 static void keep(struct batch *batch, int64_t offset, const char *key, const char *value,
                  const char *text) {
-    const struct login login = {.detail = "", .user_id = text_of(text)};
+    const struct login login = {.detail = "", .key = text_of(text)};
     const struct kafka_record record = {
         .offset = offset, .timestamp_ms = -1, .key = text_of(key), .value = text_of(value)};
     batch_keep(batch, &record, &login);

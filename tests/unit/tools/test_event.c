@@ -67,7 +67,7 @@ static void seed_1_is_this_login_for_ever(void **state) {
 static void login_judges_each_event_as_it_says(void **state) {
     (void)state;
     const struct login_rules rules = {
-        .dimensions = {"device_type", "locale"}, .dimension_count = 2, .max_future_s = 3600};
+        .dimensions = {{"device_type"}, {"locale"}}, .dimension_count = 2, .max_future_s = 3600};
     struct login_judge *judge = login_judge_create(&rules);
     struct event_source *source = event_source_create(&usual);
     int counts[LOGIN_REASON_COUNT] = {0};
@@ -75,7 +75,9 @@ static void login_judges_each_event_as_it_says(void **state) {
         struct event event;
         struct login login;
         event_next(source, &event);
-        login_judge_record(judge, event.value, event.value_bytes, event.timestamp_ms, &login);
+        const struct login_record record = {
+            {event.value, event.value_bytes}, event.timestamp_ms, NULL};
+        login_judge_record(judge, &record, &login);
         if (login.reason != event.reason) {
             fail_msg("%s instead of %s: %.*s", login_reason_name(login.reason),
                      login_reason_name(event.reason), (int)event.value_bytes, event.value);
@@ -87,7 +89,7 @@ static void login_judges_each_event_as_it_says(void **state) {
         assert_memory_equal(login.values[0].bytes, event.device_type, login.values[0].length);
         assert_int_equal(login.values[1].length, strlen(event.locale));
         assert_memory_equal(login.values[1].bytes, event.locale, login.values[1].length);
-        assert_int_equal(login.user_id.length, 36);
+        assert_int_equal(login.key.length, 36);
     }
     for (int reason = 1; reason < LOGIN_REASON_COUNT; reason++) {
         assert_in_range(counts[reason], 2300, 2700); /* 30 % in six reasons */
