@@ -13,10 +13,10 @@ The exit status is 0 if every survivor has a verdict, and none of them is `close
 import argparse
 import concurrent.futures
 import glob
+import hashlib
 import json
 import os
 import queue
-import random
 import re
 import subprocess
 import sys
@@ -70,7 +70,8 @@ def parse(arguments):
 
 
 def draw(found, options):
-    """The mutants to try, in order; more than --sample asks for, as some do not compile."""
+    """The mutants to try, in order; more than --sample asks for, as some do not compile. Each has a
+    place of its own in the order, so that an edit does not make another sample."""
     if options.layer:
         found = [m for m in found if m.layer in options.layer]
     if options.only:
@@ -80,7 +81,7 @@ def draw(found, options):
         if not found:
             raise SystemExit(f"no mutants at {options.only}")
     else:
-        random.Random(options.seed).shuffle(found)
+        found.sort(key=lambda m: hashlib.sha256(f"{options.seed} {m.key}".encode()).digest())
     options.sample = min(options.sample or len(found), len(found))
     return found
 

@@ -1,0 +1,222 @@
+/* check: against an in-process Kafka and a real Redis, the lines for what is right and wrong. */
+#include <dlfcn.h>
+#include <signal.h>
+
+#include "app/captured.h"
+#include "app/commands.h"
+#include "app/config.h"
+#include "base/error.h"
+#include "edge/broker.h"
+#include "redis_server.h"
+
+enum { QUICK_MS = 20 };
+
+static struct broker broker;
+static struct redis_server redis;
+static const char *library = "2.15.1";
+
+/* Stands in front of librdkafka's own. */
+const char *rd_kafka_version_str(void) {
+    return library;
+}
+
+/* The same: the in-process cluster never answers what the admin client asks about rights. */
+rd_kafka_event_t *rd_kafka_queue_poll(rd_kafka_queue_t *queue, int timeout_ms) {
+    rd_kafka_event_t *(*real)(rd_kafka_queue_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_queue_poll");
+    return real(queue, timeout_ms < QUICK_MS ? timeout_ms : QUICK_MS);
+}
+
+static int start(void **state) {
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    broker_start(&broker, 1);
+    broker_topic(&broker, "user-login", 2);
+    broker_topic(&broker, "processed-user-login", 2);
+    broker_topic(&broker, "user-login-rejected", 5);
+    return redis_server_start(&redis) ? 0 : -1;
+}
+
+static int stop(void **state) {
+    (void)state;
+    broker_stop(&broker);
+    return redis_server_stop(&redis);
+}
+
+static void run(const char *command) {
+    struct error error = {""};
+    struct redis_link *link =
+        redis_link_create(&(struct redis_settings){.url = redis.url, .timeout_ms = 5000}, &error);
+    assert_true(redis_link_open(link, &error));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-security"
+    struct redis_reply *reply = redis_link_call(link, &error, command);
+#pragma GCC diagnostic pop
+    assert_non_null(reply);
+    assert_int_not_equal(redis_reply_kind(reply), REDIS_ERROR);
+    redis_reply_destroy(&reply);
+    redis_link_destroy(&link);
+}
+
+/* The exit status of check with two more settings. */
+static int check_with(const char *first, const char *second, bool is_verbose) {
+    char servers[256], url[128];
+    struct error error = {""};
+    snprintf(servers, sizeof servers, "kafka.bootstrap.servers=%s",
+             rd_kafka_mock_cluster_bootstraps(broker.cluster));
+    snprintf(url, sizeof url, "redis.url=%s", redis.url);
+    struct options options = {.is_verbose = is_verbose, .overrides = {servers, url, first, second}};
+    options.override_count = first == NULL ? 2 : second == NULL ? 3 : 4;
+    char *envp[] = {NULL};
+    struct config *config = config_create(&options, envp, &error);
+    if (config == NULL) fail_msg("%s", error.text);
+    capture_begin();
+    const int status = command_check.run(config, &options);
+    capture_end();
+    config_destroy(&config);
+    return status;
+}
+
+static void all_is_well(void **state) {
+    (void)state;
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    assert_int_equal(
+        strncmp(captured, "ok  the configuration is valid\nok  librdkafka 2.15.1\n", 50), 0);
+    shows("ok  Kafka at 127.0.0.1:");
+    shows("ok  input topic user-login has 2 partitions\n");
+    shows("ok  output topic processed-user-login has 2 partitions\n");
+    shows("ok  output topic user-login-rejected has 5 partitions, not as many as the input: "
+          "records go by key\n");
+    shows("ok  transactional ids rollcall-rollcall-... may be used\n");
+    shows("is fit for the prefix {user-login}");
+    shows("\nok  Redis ");
+    shows("ok  partition 0: log 0..0, published nothing, counted nothing\n");
+    shows("ok  partition 1: log 0..0, published nothing, counted nothing\n");
+    shows_not("partition 2");
+    shows_not("bad ");
+    shows_not("[instance]");
+    assert_int_equal(check_with(NULL, NULL, true), 0);
+    shows("[instance]");
+}
+
+static void topics_that_are_missing_are_named(void **state) {
+    (void)state;
+    assert_int_equal(check_with("input.topic=nowhere", "output.rejected_topic=", false), 1);
+    shows("bad input topic nowhere is missing: create it with kafka-topics.sh --create --topic "
+          "nowhere");
+    shows_not("user-login-rejected");
+    shows_not("partition 0");
+    assert_int_equal(check_with("output.topic=later", NULL, false), 0);
+    shows("ok  output topic later is missing: run creates it");
+}
+
+static void a_given_instance_id_is_not_tried(void **state) {
+    (void)state;
+    rd_kafka_mock_start_request_tracking(broker.cluster);
+    assert_int_equal(check_with("instance.id=one", NULL, false), 0);
+    shows("ok  transactional id rollcall-rollcall-one is not tried");
+    assert_int_equal(check_with("output.guarantee=at_least_once", NULL, false), 0);
+    shows_not("transactional");
+    assert_int_equal(broker_requests(&broker, API_INIT_PRODUCER_ID), 0);
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    assert_int_equal(broker_requests(&broker, API_INIT_PRODUCER_ID), 1);
+    rd_kafka_mock_push_request_errors(broker.cluster, API_INIT_PRODUCER_ID, 1,
+                                      RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    shows("bad Kafka denies access");
+    shows("--transactional-id rollcall-rollcall-check");
+}
+
+static void an_input_that_may_not_be_seen_is_named(void **state) {
+    (void)state;
+    rd_kafka_mock_topic_set_error(broker.cluster, "user-login",
+                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    shows("bad input: ");
+    shows("Describe and Read");
+    shows("output topic processed-user-login has 2 partitions"); /* the rest is looked at */
+    rd_kafka_mock_topic_set_error(broker.cluster, "user-login", RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_mock_topic_set_error(broker.cluster, "processed-user-login",
+                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    shows("bad output: ");
+    rd_kafka_mock_topic_set_error(broker.cluster, "processed-user-login",
+                                  RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+/* Each watermark, in a log of three records. */
+static void watermarks_are_compared_with_the_log(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        broker_write(&broker, "user-login", 0, "{}");
+    run("HSET {user-login}:meta schema 1 group rollcall topic user-login checkpoints 1 seal 1");
+    run("HSET {user-login}:offsets 0 2");
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    shows("ok  partition 0: log 0..3, published nothing, counted to 2\n");
+    shows("ok  partition 1: log 0..0, published nothing, counted nothing\n");
+    run("HSET {user-login}:offsets 0 3");
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    run("HSET {user-login}:offsets 0 4");
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    shows("bad partition 0: log 0..3, published nothing, counted to 4: the log lost its end");
+    run("HSET {user-login}:offsets 0 x");
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    run("FLUSHALL");
+}
+
+static void a_redis_that_is_away_or_belongs_to_others_is_named(void **state) {
+    (void)state;
+    run("HSET {user-login}:meta schema 1 group other topic user-login checkpoints 1 seal 1");
+    run("HSET {user-login}:offsets 0 2");
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    shows("other");
+    shows("partition 0: log "); /* that can be seen without */
+    shows("counted unknown");
+    shows_not("start Redis");
+    run("FLUSHALL");
+    assert_int_equal(check_with("redis.url=redis://127.0.0.1:1", NULL, false), 1);
+    shows("; start Redis, or set redis.url\n");
+    shows("counted unknown");
+}
+
+static void a_kafka_that_does_not_answer_is_not_asked_more(void **state) {
+    (void)state;
+    assert_int_equal(check_with("kafka.bootstrap.servers=127.0.0.1:1", NULL, false), 1);
+    shows("bad Kafka at 127.0.0.1:1 does not answer (");
+    shows_not("output topic");
+    shows_not("partition");
+    shows("is fit for the prefix");
+}
+
+static void versions_with_faults_are_bad(void **state) {
+    (void)state;
+    static const struct {
+        const char *version;
+        bool is_good;
+    } cases[] = {{"2.8.0", true},  {"2.7.9", false}, {"2.10.0", false}, {"2.10.1", true},
+                 {"1.9.0", false}, {"3.0.0", true},  {"3", true},       {"2.15.1-RC1", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[64];
+        library = cases[i].version;
+        assert_int_equal(check_with(NULL, NULL, false), cases[i].is_good ? 0 : 1);
+        snprintf(expected, sizeof expected, "%s librdkafka %s", cases[i].is_good ? "ok " : "bad",
+                 cases[i].version);
+        shows(expected);
+    }
+    library = "2.15.1";
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_is_well),
+        cmocka_unit_test(topics_that_are_missing_are_named),
+        cmocka_unit_test(a_given_instance_id_is_not_tried),
+        cmocka_unit_test(an_input_that_may_not_be_seen_is_named),
+        cmocka_unit_test(watermarks_are_compared_with_the_log),
+        cmocka_unit_test(a_redis_that_is_away_or_belongs_to_others_is_named),
+        cmocka_unit_test(a_kafka_that_does_not_answer_is_not_asked_more),
+        cmocka_unit_test(versions_with_faults_are_bad),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
