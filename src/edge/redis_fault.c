@@ -71,8 +71,10 @@ static void grant(const char *text, const char *where, const char *prefix, struc
               where, text, rule);
 }
 
+/* Outside of a script; in one up to Redis 7.0; and in one since 7.2. */
 static bool is_denied(const char *text) {
-    return strncmp(text, "NOPERM", 6) == 0 || strstr(text, "executing the script can't") != NULL;
+    return strncmp(text, "NOPERM", 6) == 0 || strstr(text, "executing the script can't") != NULL ||
+           strstr(text, "ACL failure in script") != NULL;
 }
 
 enum redis_fault redis_fault_judge(const char *text, const char *where, const char *prefix,

@@ -197,7 +197,7 @@ class Workshop:
             for path in sorted(glob.glob(os.path.join(self.tree, folder, "**"), recursive=True)):
                 if os.path.isfile(path) and not path.endswith("output.txt"):
                     with open(path, "rb") as file:
-                        digest.update(path.encode() + file.read())
+                        digest.update(os.path.relpath(path, self.tree).encode() + file.read())
         return digest.hexdigest()
 
 

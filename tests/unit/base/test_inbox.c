@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -72,6 +73,53 @@ static void all_arrive_in_each_senders_order_and_no_wake_is_lost(void **state) {
     free(inbox);
 }
 
+/* A receiver that sleeps, and says so in the alarm's word. */
+struct sleeper {
+    struct inbox *inbox;
+    struct alarm *alarm;
+    atomic_int received;
+};
+
+enum { ASLEEP = 2, NIGHTS = 300, SOON_MS = 10000 };
+
+static void *sleep_and_take(void *context) {
+    struct sleeper *sleeper = context;
+    while (atomic_load(&sleeper->received) < NIGHTS) {
+        alarm_arm(sleeper->alarm);
+        if (inbox_take(sleeper->inbox) == NULL) {
+            alarm_wait(sleeper->alarm, clock_ms() + LONG_MS);
+            continue;
+        }
+        atomic_fetch_add(&sleeper->received, 1);
+    }
+    return NULL;
+}
+
+/* One post to a receiver that is certainly asleep, again and again: nobody else would wake it. */
+static void one_post_wakes_the_receiver_that_sleeps(void **state) {
+    (void)state;
+    struct inbox *inbox = memory_create(sizeof *inbox);
+    struct alarm alarm = {0};
+    struct sleeper sleeper = {.inbox = inbox, .alarm = &alarm};
+    struct letter *letters = calloc(NIGHTS, sizeof *letters);
+    const int64_t until_ms = clock_ms() + SOON_MS;
+    pthread_t thread;
+    inbox_init(inbox, &alarm);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_and_take, &sleeper), 0);
+    for (int night = 0; night < NIGHTS; night++) {
+        while (atomic_load(&alarm.word) != ASLEEP)
+            assert_true(clock_ms() < until_ms);
+        if (night % 10 == 0) clock_sleep_ms(2); /* by then in the kernel, too */
+        inbox_post(inbox, &letters[night].item, 1);
+        while (atomic_load(&sleeper.received) <= night)
+            assert_true(clock_ms() < until_ms);
+    }
+    pthread_join(thread, NULL);
+    inbox_fini(inbox);
+    free(letters);
+    free(inbox);
+}
+
 static void a_post_rings_the_alarm_that_was_armed_before(void **state) {
     (void)state;
     struct inbox *inbox = memory_create(sizeof *inbox);
@@ -113,6 +161,7 @@ static void a_quiet_inbox_does_not_ring_until_it_is_to(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_arrive_in_each_senders_order_and_no_wake_is_lost),
+        cmocka_unit_test(one_post_wakes_the_receiver_that_sleeps),
         cmocka_unit_test(a_post_rings_the_alarm_that_was_armed_before),
         cmocka_unit_test(a_quiet_inbox_does_not_ring_until_it_is_to),
     };

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+
 static const int64_t july_ms = 1720622216042; /* 2024-07-10T14:36:56.042Z */
 
 static const char *render_line(struct log_line line) {
@@ -338,6 +340,51 @@ static void a_reader_that_stopped_costs_a_deadline_not_the_thread(void **state) 
     assert_in_range(end.tv_sec - start.tv_sec, 0, 5);
 }
 
+/* With several threads, too, one line costs a thread one wait for the others and one for the
+ * reader. */
+static void *write_in_vain(void *took_ms) {
+    const int64_t begin_ms = clock_ms();
+    log_warn("nobody reads these", log_int("thread", 1));
+    *(int64_t *)took_ms = clock_ms() - begin_ms;
+    return NULL;
+}
+
+enum { WRITERS = 4 };
+
+static void a_reader_that_stopped_costs_each_of_many_threads_no_more(void **state) {
+    (void)state;
+    int ends[2];
+    int64_t took_ms[WRITERS];
+    pthread_t threads[WRITERS];
+    static char fill[65536 + 1];
+    assert_int_equal(pipe(ends), 0);
+    const int saved = dup(STDERR_FILENO);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    while (write(ends[1], fill, 4096) > 0)
+        continue;
+    fcntl(ends[1], F_SETFL, 0);
+    dup2(ends[1], STDERR_FILENO);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_create(&threads[i], NULL, write_in_vain, &took_ms[i]);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    while (read(ends[0], fill, 65536) == 65536) {
+        int left = 0;
+        if (ioctl(ends[0], FIONREAD, &left) == 0 && left == 0) break;
+    }
+    log_warn("all is read");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[1]);
+    const ssize_t count = read(ends[0], fill, 65536);
+    close(ends[0]);
+    assert_true(count > 0);
+    fill[count] = '\0';
+    assert_non_null(strstr(fill, "msg=\"all is read\" dropped=4\n"));
+    for (int i = 0; i < WRITERS; i++)
+        assert_in_range(took_ms[i], LOG_WAIT_MS - 1, 2 * LOG_WAIT_MS + 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_carries_time_level_message_and_fields),
@@ -355,6 +402,7 @@ int main(void) {
         cmocka_unit_test(a_newer_error_stays_the_last_line),
         cmocka_unit_test(lines_of_many_threads_never_mix),
         cmocka_unit_test(a_reader_that_stopped_costs_a_deadline_not_the_thread),
+        cmocka_unit_test(a_reader_that_stopped_costs_each_of_many_threads_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,33 @@ static void a_histogram_counts_up_to_and_with_each_bound(void **state) {
     }
 }
 
+/* Each bound takes what is equal to it and leaves what is one more to the next. */
+static void each_bucket_ends_with_its_bound(void **state) {
+    struct harness *harness = *state;
+    static const struct {
+        int64_t us;
+        const char *name;
+    } bounds[] = {{1000, "0.001"},  {2500, "0.0025"}, {5000, "0.005"},  {10000, "0.01"},
+                  {25000, "0.025"}, {50000, "0.05"},  {100000, "0.1"},  {250000, "0.25"},
+                  {500000, "0.5"},  {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},
+                  {10000000, "10"}, {30000000, "30"}, {60000000, "60"}};
+    enum { BOUNDS = sizeof bounds / sizeof *bounds };
+    struct metric_cell *cell =
+        metric_cell(metrics_add(harness->metrics, METRIC_HISTOGRAM, "s", "S.", NULL), NULL);
+    for (int i = 0; i < BOUNDS; i++) {
+        metric_observe_us(cell, bounds[i].us);
+        metric_observe_us(cell, bounds[i].us + 1);
+    }
+    const char *page = render(harness);
+    char line[64];
+    for (int i = 0; i < BOUNDS; i++) {
+        snprintf(line, sizeof line, "\ns_bucket{le=\"%s\"} %d\n", bounds[i].name, 2 * i + 1);
+        if (strstr(page, line) == NULL) fail_msg("no %s in\n%s", line, page);
+    }
+    snprintf(line, sizeof line, "\ns_bucket{le=\"+Inf\"} %d\n", 2 * BOUNDS);
+    assert_non_null(strstr(page, line));
+}
+
 enum { THREADS = 4, ROUNDS = 50000 };
 
 struct race {
@@ -261,6 +288,7 @@ int main(void) {
         TEST(a_histogram_counts_up_to_and_with_each_bound),
         TEST(times_are_in_ms_and_rendered_in_seconds),
         TEST(an_age_and_what_is_left_are_those_of_the_scrape),
+        TEST(each_bucket_ends_with_its_bound),
         TEST(nothing_is_lost_while_threads_count_and_a_page_is_rendered),
         TEST(promtool_accepts_the_page),
     };

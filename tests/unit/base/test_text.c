@@ -20,6 +20,22 @@ static void an_empty_text_is_an_empty_string(void **state) {
     text_release(&text);
 }
 
+static void a_format_may_come_to_nothing(void **state) {
+    (void)state;
+    struct text text = {0};
+    text_format(&text, "%s", "");
+    assert_string_equal(text_string(&text), "");
+    assert_int_equal(text.length, 0);
+    assert_false(text.is_broken);
+    text_add(&text, "ab");
+    text_format(&text, "%.0s", "c");
+    text_format(&text, "%s", "");
+    assert_string_equal(text_string(&text), "ab");
+    assert_int_equal(text.length, 2);
+    assert_false(text.is_broken);
+    text_release(&text);
+}
+
 static void pieces_follow_each_other_however_long(void **state) {
     (void)state;
     struct text text = {0};
@@ -147,6 +163,7 @@ static void trimming_cuts_both_ends(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_text_is_an_empty_string),
+        cmocka_unit_test(a_format_may_come_to_nothing),
         cmocka_unit_test(pieces_follow_each_other_however_long),
         cmocka_unit_test(bytes_may_be_nul),
         cmocka_unit_test(json_strings_are_escaped),

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -582,6 +583,25 @@ static void a_port_in_use_is_an_error_that_names_it(void **state) {
     assert_has(error.text, "Address already in use; stop the program that listens there");
 }
 
+static int count_descriptors(void) {
+    int count = 0;
+    for (int i = 0; i < 1024; i++)
+        count += fcntl(i, F_GETFD) >= 0;
+    return count;
+}
+
+static void what_cannot_be_listened_on_leaves_no_descriptor(void **state) {
+    char in_use[32];
+    snprintf(in_use, sizeof in_use, "127.0.0.1:%u", http_server_port(*state));
+    const char *const wrong[] = {in_use, "192.0.2.1:0", "no-such-host.invalid:0", "nothing"};
+    const int before = count_descriptors();
+    for (size_t i = 0; i < 4 * sizeof wrong / sizeof *wrong; i++) {
+        struct error error = {0};
+        assert_null(http_server_create(wrong[i % 4], &options, &error));
+        assert_int_equal(count_descriptors(), before);
+    }
+}
+
 static void an_address_of_elsewhere_is_an_error_that_names_the_mend(void **state) {
     (void)state;
     struct error error = {0};
@@ -649,6 +669,7 @@ int main(void) {
         TEST(a_client_that_does_not_read_leaves_the_lane),
         cmocka_unit_test(it_ends_while_lanes_are_busy),
         cmocka_unit_test(it_ends_while_connections_are_open),
+        TEST(what_cannot_be_listened_on_leaves_no_descriptor),
         TEST(a_port_in_use_is_an_error_that_names_it),
         cmocka_unit_test(an_address_of_elsewhere_is_an_error_that_names_the_mend),
         cmocka_unit_test(what_is_no_address_is_an_error_with_an_example),

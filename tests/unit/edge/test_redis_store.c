@@ -37,9 +37,10 @@ struct fake {
     pthread_mutex_t lock;
     char answer[ANSWER_BYTES]; /* guarded by lock, as the rest */
     size_t answer_bytes;
-    bool spoils_all; /* `answer` to whatever comes */
-    bool drips;      /* sends `answer` byte by byte */
-    bool stays;      /* leaves the connection open behind it */
+    bool spoils_all;  /* `answer` to whatever comes */
+    bool drips;       /* sends `answer` byte by byte */
+    bool stays;       /* leaves the connection open behind it */
+    const char *days; /* what ZRANGE is answered; NULL: `answer` */
 };
 
 static bool send_all(int socket, const char *bytes, size_t count) {
@@ -58,6 +59,8 @@ static bool serve(struct fake *fake, int socket) {
         goes_on = send_all(socket, "+PONG\r\n", 7);
     } else if (!fake->spoils_all && strstr(command, "\r\nINFO\r\n") != NULL) {
         goes_on = send_all(socket, INFO, sizeof INFO - 1);
+    } else if (fake->days != NULL && strstr(command, "\r\nZRANGE\r\n") != NULL) {
+        goes_on = send_all(socket, fake->days, strlen(fake->days));
     } else if (fake->drips) {
         for (size_t i = 0; goes_on && i < fake->answer_bytes; i++) {
             goes_on = send_all(socket, fake->answer + i, 1);
@@ -264,6 +267,9 @@ static void error_replies_say_how_to_mend_them(void **state) {
         {"ERR The user executing the script can't run this command or subcommand script: 2, on "
          "@user_script:24.",
          "+hincrby", STORE_REFUSED, STORE_RETRY},
+        {"ERR ACL failure in script: User u has no permissions to run the 'hmget' command script: "
+         "2, on @user_script:71.",
+         "ACL SETUSER <user> '+hmget'", STORE_REFUSED, STORE_RETRY},
         {"ERR something new", "something new", STORE_RETRY, STORE_RETRY},
         {"", "answered", STORE_RETRY, STORE_RETRY},
     };
@@ -501,8 +507,89 @@ static void days_that_are_needed_again_and_again_are_given_up(void **state) {
     if (strstr(error.text, "change too often") == NULL) fail_msg("%s", error.text);
 }
 
+/* --- the snapshot ----------------------------------------------------------------------------- */
+
+/* The verdict on a snapshot for which the list of days, then the script are answered so. */
+static enum store_verdict snapshot_of(const char *days, const char *answer, struct text *json,
+                                      struct error *error) {
+    struct fake *fake = fake_create();
+    struct redis_settings settings = {.url = fake->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    struct redis_link *link = redis_link_create(&settings, error);
+    fake->days = days;
+    fake_say(fake, answer, strlen(answer), true);
+    const enum store_verdict verdict = redis_snapshot_read(link, prefix, &aggregates, json, error);
+    redis_link_destroy(&link);
+    fake_destroy(fake);
+    return verdict;
+}
+
+#define NO_DAYS "*0\r\n"
+#define PA_3 "*2\r\n$2\r\nPA\r\n$1\r\n3\r\n"
+
+static void a_snapshot_of_the_right_form_is_read(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct text json = {0};
+    assert_int_equal(snapshot_of("*1\r\n$10\r\n2024-07-10\r\n",
+                                 "*3\r\n" PA_3 "*4\r\n$1\r\nd\r\n*2\r\n$5\r\n00:07\r\n$1\r\n2\r\n"
+                                 "$0\r\n\r\n*2\r\n$1\r\nx\r\n$1\r\n1\r\n*0\r\n",
+                                 &json, &error),
+                     STORE_OK);
+    assert_string_equal(text_string(&json),
+                        "{\"Logins by Locale\": {\"PA\": 3},\n"
+                        " \"Logins Over Time\": {\"d 00:07\": 2, \"x\": 1},\n \"Rejected\": {}}");
+    text_release(&json);
+}
+
+static void a_snapshot_of_another_form_is_asked_for_again(void **state) {
+    (void)state;
+    static const struct {
+        const char *days, *answer, *says;
+        enum store_verdict verdict;
+    } cases[] = {
+        {NO_DAYS, "*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, ":1\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, "+OK\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, "*-1\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, "*2\r\n*0\r\n*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, "*4\r\n*0\r\n*0\r\n*0\r\n*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, "*3\r\n:1\r\n*0\r\n*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
+        {NO_DAYS, "*3\r\n$2\r\nPA\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*1\r\n$2\r\nPA\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*2\r\n$2\r\nPA\r\n:3\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*2\r\n:3\r\n$2\r\nPA\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*2\r\n$2\r\nPA\r\n$-1\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*0\r\n:1\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*0\r\n*1\r\n$1\r\nd\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*0\r\n*2\r\n:1\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*0\r\n*2\r\n$1\r\nd\r\n:1\r\n*0\r\n", "odd answer", STORE_RETRY},
+        {NO_DAYS, "*3\r\n*0\r\n*2\r\n$1\r\nd\r\n*1\r\n$1\r\nx\r\n*0\r\n", "odd answer",
+         STORE_RETRY},
+        {NO_DAYS, "*3\r\n*0\r\n*0\r\n*1\r\n$1\r\nx\r\n", "odd answer", STORE_RETRY},
+        {":1\r\n", "*3\r\n*0\r\n*0\r\n*0\r\n", "odd answer to ZRANGE", STORE_RETRY},
+        {"*1\r\n:1\r\n", "*3\r\n*0\r\n*0\r\n*0\r\n", "odd answer to ZRANGE", STORE_RETRY},
+        {"-WRONGTYPE Operation against a key\r\n", "*0\r\n", "{p}", STORE_REFUSED},
+        {NO_DAYS, "-LOADING Redis is loading\r\n", "oading", STORE_RETRY},
+        {NO_DAYS, "-NOPERM this user has no permissions to run the 'eval' command\r\n", "eval",
+         STORE_REFUSED},
+        {NO_DAYS, "$5\r\nagain\r\n", "new days come too often", STORE_RETRY},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error = {""};
+        struct text json = {0};
+        const enum store_verdict verdict =
+            snapshot_of(cases[i].days, cases[i].answer, &json, &error);
+        if (verdict != cases[i].verdict || strstr(error.text, cases[i].says) == NULL)
+            fail_msg("case %zu: %d, %s", i, (int)verdict, error.text);
+        assert_int_equal(json.length, 0); /* nothing of it is shown */
+        text_release(&json);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_snapshot_of_the_right_form_is_read, aggregates_set_up),
+        cmocka_unit_test_setup(a_snapshot_of_another_form_is_asked_for_again, aggregates_set_up),
         cmocka_unit_test(the_documented_rights_are_those_that_are_needed),
         cmocka_unit_test(an_unnamed_right_is_one_of_all),
         cmocka_unit_test(a_refusal_is_reported_before_what_may_pass),

@@ -59,6 +59,10 @@ static void each_option_is_read_into_its_place(void **state) {
     assert_int_equal(own->event.seed, 8);
     assert_int_equal(own->event.start_ms, INT64_C(1720622216000));
     assert_int_equal(plan_at(0).event.rate, 6);
+    taken("generate --seed 0 --start 0");
+    assert_int_equal(own->event.seed, 0);
+    assert_int_equal(plan_at(5).event.seed, 0);
+    assert_int_equal(plan_at(5).event.start_ms, 0); /* 0 is a time, and not none */
 }
 
 static void defaults_differ_where_commands_do(void **state) {
@@ -107,6 +111,11 @@ static void start_is_unix_seconds_or_iso_8601(void **state) {
     assert_wrong("demo --start -5", "is neither");
     assert_wrong("demo --start yesterday", "neither seconds");
     assert_wrong("demo --start 99999999999", "allowed are");
+    /* not cut to what would be a time */
+    assert_wrong("demo --start 2024-07-10T14:36:56.00000000000000000000000000000000000000x",
+                 "is neither");
+    assert_wrong("demo --start 2024-07-10T14:36:56.000000000000000000000000000000000000000000Z0000",
+                 "is neither");
     assert_wrong("demo --start 1960-07-10T14:36:56Z", "neither seconds");
 }
 
