@@ -61,6 +61,9 @@ def parse(arguments):
                         help="let the system tests meet what survives")
     parser.add_argument("--schedules", type=int, default=10000, metavar="N",
                         help="of the simulation (default: %(default)s)")
+    parser.add_argument("--budget", type=int, default=60, metavar="S",
+                        help="seconds that the unit tests of a mutant may take, the module's own "
+                        "and the simulation apart (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N",
                         help="mutants at a time (default: %(default)s)")
     parser.add_argument("--resume", action="store_true",
@@ -89,9 +92,10 @@ def draw(found, options):
 class Trial:
     """Tries mutants in one workshop."""
 
-    def __init__(self, bench, reach):
+    def __init__(self, bench, reach, budget_s):
         self.bench = bench
         self.reach = reach
+        self.budget_s = budget_s
         self.objects = {}
 
     def object_of(self, file):
@@ -122,7 +126,7 @@ class Trial:
                     return "equivalent", "the same object code"
             except subprocess.CalledProcessError:
                 return "broken", "does not compile"
-        names = workshop.choose(self.reach, mutant)
+        names = workshop.choose(self.reach, mutant, self.budget_s)
         for name in names:
             build = self.bench.build_unit([self.bench.target(name)])
             limit = max(SECONDS_MIN, SLOWER * self.reach[name]["seconds"])
@@ -281,7 +285,7 @@ def main():
     reach = benches[0].learn_reach()
     for bench in benches[1:]:
         bench.find_tests(bench.build_unit())
-    trials = [Trial(bench, reach) for bench in benches]
+    trials = [Trial(bench, reach, options.budget) for bench in benches]
     sample = try_all(drawn, options, trials, results, reviewed)
     if options.system:
         left = [m for m in sample if results.known.get(m.key, ("",))[0] == "survived"]

@@ -5,6 +5,7 @@ of bounds is noticed; `reach`, with coverage, used once to learn which functions
 `plain`, the program for the system tests.
 """
 
+import concurrent.futures
 import glob
 import hashlib
 import json
@@ -174,21 +175,35 @@ class Workshop:
         coverage = self.build("reach", ["all", "meson-test-prereq"], [
             "-Dtests=true", "--buildtype=debug", "-Doptimization=0", "-Db_coverage=true",
             "-Dc_args=-fprofile-update=atomic"])
-        tests = {}
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            times = pool.submit(self.time_tests, build)
+            reaches = pool.submit(self.cover_tests, coverage)
+            tests = {name: {"seconds": seconds, "reaches": reaches.result()[name]}
+                     for name, seconds in times.result().items()}
+        with open(kept, "w", encoding="utf-8") as file:
+            json.dump({"stamp": stamp, "tests": tests}, file)
+        return tests
+
+    def time_tests(self, build):
+        """How long each test takes; without those that fail though there is no mutant."""
+        times = {}
+        for name in self.tests:
+            begun = time.monotonic()
+            if self.run_test(name, build, 600) == 0:
+                times[name] = time.monotonic() - begun
+            else:
+                print(f"mutate: {name} fails without a mutant: left out", flush=True)
+        return times
+
+    def cover_tests(self, coverage):
+        """What each test runs."""
+        reaches = {}
         for name in self.tests:
             for old in glob.glob(coverage + "/**/*.gcda", recursive=True):
                 os.unlink(old)
             self.run_test(name, coverage, 600)
-            reaches = read_coverage(coverage, self.tree)
-            begun = time.monotonic()
-            status = self.run_test(name, build, 600)
-            if status != 0:
-                print(f"mutate: {name} fails without a mutant: left out", flush=True)
-                continue
-            tests[name] = {"seconds": time.monotonic() - begun, "reaches": reaches}
-        with open(kept, "w", encoding="utf-8") as file:
-            json.dump({"stamp": stamp, "tests": tests}, file)
-        return tests
+            reaches[name] = read_coverage(coverage, self.tree)
+        return reaches
 
     def stamp(self):
         """A hash of everything that the unit tests and the simulation are made from."""
@@ -222,8 +237,9 @@ def read_coverage(build, tree):
     return reaches
 
 
-def choose(reach, mutant):
-    """The tests that run the mutant, those first that are most likely to notice."""
+def choose(reach, mutant, budget_s):
+    """The tests that run the mutant, those first that are most likely to notice; no more than take
+    so many seconds, but for the module's own and the simulation."""
     module = os.path.splitext(os.path.basename(mutant.file))[0]
     layer = mutant.file.split("/")[1]
     file, function = SCRIPT_CALLERS.get(mutant.file, (mutant.file, mutant.function))
@@ -238,4 +254,9 @@ def choose(reach, mutant):
         return (not name.startswith(f"{layer}/{module}"), name == "simulation",
                 not name.startswith(layer + "/"), reach[name]["seconds"])
 
-    return sorted(filter(sees, reach), key=likely)
+    chosen, seconds = [], 0
+    for name in sorted(filter(sees, reach), key=likely):
+        seconds += reach[name]["seconds"]
+        if seconds <= budget_s or name.startswith(f"{layer}/{module}") or name == "simulation":
+            chosen.append(name)
+    return chosen
