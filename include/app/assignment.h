@@ -64,6 +64,10 @@ bool assignment_has_drained(const struct assignment *assignment);
 /* Ends threads that still run, without draining. */
 void assignment_end(struct assignment *assignment);
 
+/* Calls visit for each running ingest, in the order of partitions. From any thread. */
+void assignment_visit(const struct assignment *assignment,
+                      void (*visit)(void *context, const struct ingest *ingest), void *context);
+
 /* How many running threads are stuck at now_ms (of clock_ms). */
 int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_ms);
 

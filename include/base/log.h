@@ -30,6 +30,8 @@ enum {
     LOG_WINDOW_MS = 10000,
     LOG_WAIT_MS = 100,
     LOG_MESSAGES_MAX = 128, /* told apart by the limit */
+    LOG_RECENT_LINES = 50,
+    LOG_RECENT_BYTES = 1024, /* of each; the rest is cut off */
 };
 
 /* log.* */
@@ -67,6 +69,10 @@ void log_write(enum log_level level, const char *message, const struct log_field
 /* Writes the newest error line that the limit held back, if no error was written since. Call it
  * last before the program ends. */
 void log_flush(void);
+
+/* Lends `visit` the last LOG_RECENT_LINES warnings and errors that were written, in their order and
+ * without their newlines. It must not log. */
+void log_recent(void (*visit)(void *context, const char *line, size_t length), void *context);
 
 /* log_error("message", log_int("name", value), ...): fields are evaluated only if written. */
 #define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)

@@ -52,6 +52,9 @@ void text_format(struct text *text, const char *format, ...) __attribute__((form
  * neither is what is added. */
 void text_add_json(struct text *text, const char *bytes, size_t length);
 
+/* The same of any bytes: what is not UTF-8 becomes U+FFFD. */
+void text_add_clean_json(struct text *text, const char *bytes, size_t length);
+
 /* The text as a C string, "" when there is none. Good until the text changes. */
 const char *text_string(const struct text *text);
 

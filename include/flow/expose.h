@@ -12,6 +12,7 @@
  *     /readyz    200 "ok", or 503 and why: not joined, Redis unreachable
  *     /counts    the snapshot as JSON, or 503 and {"error": why}; ?scope=instance: this instance's
  *                own totals since its start
+ *     /status.json  what this instance knows of itself (app/status)
  *     /          the list of these
  */
 #ifndef FLOW_EXPOSE_H
@@ -51,6 +52,9 @@ struct expose_view {
     /* Adds the counts to `json`, one JSON object, which is passed on to the client as it grows; or
      * answers false and adds to `why`. Ends early if json is broken: the client has gone. */
     bool (*counts)(void *context, enum expose_scope scope, struct text *json, struct text *why);
+
+    /* Adds the status, one JSON object. */
+    void (*status)(void *context, struct text *json);
 };
 
 struct expose;

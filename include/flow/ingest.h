@@ -99,6 +99,9 @@ bool ingest_is_drained(const struct ingest *ingest, bool store_is_reachable);
 struct kafka_stream *ingest_stop(struct ingest *ingest);
 bool ingest_is_running(const struct ingest *ingest);
 
+int32_t ingest_partition(const struct ingest *ingest);
+/* How far it is. From any thread. */
+struct lag_figures ingest_lag(const struct ingest *ingest);
 const struct worker *ingest_worker(const struct ingest *ingest);
 
 #endif

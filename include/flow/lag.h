@@ -56,6 +56,14 @@ struct lag {
     } shown;
 };
 
+/* What others see of it. -1: not known. */
+struct lag_figures {
+    int64_t end, published, counted;
+    int64_t published_oldest_ms, counted_oldest_ms; /* or BACKLOG_NONE */
+};
+
+struct lag_figures lag_read(const struct lag *lag);
+
 /* Keeps metrics and retention_ms. */
 void lag_init(struct lag *lag, int32_t partition, const struct lag_metrics *metrics,
               const atomic_int_fast64_t *retention_ms);

@@ -42,6 +42,7 @@ struct rejections_noted {
 struct rejections {
     pthread_mutex_t lock; /* guards all but has_noted */
     struct rejections_noted sum;
+    struct rejections_example last[LOGIN_REASON_COUNT]; /* the newest of each reason */
     int64_t begin_ms; /* when the first record of sum was noticed, 0: not yet */
     int64_t next_ms;  /* when to look next, 0: at nothing yet */
     atomic_bool has_noted;
@@ -56,6 +57,10 @@ void rejections_note(struct rejections_noted *noted, const struct login *login, 
 
 /* Adds what was noted, and empties it. */
 void rejections_add(struct rejections *rejections, struct rejections_noted *noted);
+
+/* The newest example of each reason since the start; count 0: none. */
+void rejections_last(struct rejections *rejections,
+                     struct rejections_example last[LOGIN_REASON_COUNT]);
 
 /* True if a line is due: then what was added since the last look is moved to sum. Cheap while
  * nothing was added. */

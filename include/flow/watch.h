@@ -1,7 +1,7 @@
 /* watch: the thread that asks Kafka and Redis, every few seconds, for what is only looked at.
  *
- * Place:    next to the flow, which does not need it: whether both answer, and the input topic's
- *           retention.
+ * Place:    next to the flow, which does not need it: whether both answer, the input topic's
+ *           retention, and a few of the counts.
  * Threads:  create, start, join, stop and destroy from the pipeline's thread; watch_step on its
  *           worker alone; the rest from any.
  * Owns:     a connection to Redis.
@@ -19,6 +19,7 @@
 #include "base/metric.h"
 #include "base/worker.h"
 #include "edge/kafka_source.h"
+#include "edge/redis_glance.h"
 #include "edge/redis_link.h"
 
 enum {
@@ -38,8 +39,11 @@ extern const struct metric_row watch_metric_table[];
 struct watch_options {
     const struct redis_settings *redis;
     const char *topic;
+    const struct aggregates *aggregates;
     const struct watch_metrics *metrics;
-    atomic_int_fast64_t *retention_ms; /* written, as edge/kafka_topics has it */
+    atomic_int_fast64_t *retention_ms;           /* written, as edge/kafka_topics has it */
+    void (*tick)(void *context, int64_t now_ms); /* called about every second; NULL: nothing */
+    void *context;
 };
 
 /* Whether one of the two answers. */
@@ -62,6 +66,9 @@ void watch_join(struct watch *watch, struct kafka_source *source);
 
 worker_step watch_step;
 const struct worker *watch_worker(const struct watch *watch);
+
+/* The counts as they were read last. Returns when, as wall time; 0: not yet. */
+int64_t watch_glance(struct watch *watch, struct redis_glance *glance);
 
 void watch_kafka(struct watch *watch, struct watch_target *kafka);
 void watch_redis(struct watch *watch, struct watch_target *redis);

@@ -257,6 +257,14 @@ void assignment_end(struct assignment *assignment) {
     show_assigned(assignment);
 }
 
+void assignment_visit(const struct assignment *assignment,
+                      void (*visit)(void *context, const struct ingest *ingest), void *context) {
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
+        const struct ingest *ingest = running(assignment, p);
+        if (ingest != NULL) visit(context, ingest);
+    }
+}
+
 int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_ms) {
     int64_t count = 0;
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {

@@ -40,16 +40,24 @@ static struct redis_store *make_store(struct pipeline *pipeline, struct error *e
     return redis_store_create(&options, error);
 }
 
+static void tick(void *context, int64_t now_ms) {
+    status_tick(context, now_ms);
+}
+
 static bool make_expose(struct pipeline *pipeline, struct error *error) {
     const char *listen = pipeline->config->expose.listen;
     const struct expose_view view = pipeline_view(pipeline);
     const struct watch_options watch = {
         .redis = &pipeline->redis,
         .topic = pipeline->config->source.topic,
+        .aggregates = &pipeline->aggregates,
         .metrics = &pipeline->stats.watch,
         .retention_ms = &pipeline->retention_ms,
+        .tick = tick,
+        .context = pipeline,
     };
     if (*listen == '\0') return true;
+    status_init(&pipeline->status, pipeline);
     pipeline->watch = watch_create(&watch, error);
     if (pipeline->watch == NULL) return false;
     if (!watch_start(pipeline->watch)) return error_set(error, "the system has no thread to give");
@@ -285,6 +293,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     struct pipeline *p = *pipeline;
     expose_destroy(&p->expose);
     watch_destroy(&p->watch);
+    status_fini(&p->status);
     preflight_destroy(&p->preflight);
     if (p->assignment != NULL) assignment_end(p->assignment);
     if (p->publish != NULL) publish_stop(p->publish);

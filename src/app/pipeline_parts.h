@@ -12,6 +12,7 @@
 #include "app/pipeline.h"
 #include "app/preflight.h"
 #include "app/stats.h"
+#include "app/status.h"
 #include "base/fence.h"
 #include "edge/kafka_topics.h"
 #include "edge/redis_link.h"
@@ -48,7 +49,8 @@ struct pipeline {
     struct inbox *shard_inboxes[BATCH_SHARDS_MAX];
     struct publish *publish;
     struct assignment *assignment;
-    struct watch *watch; /* NULL: without HTTP nobody would see what it finds */
+    struct watch *watch;  /* NULL: without HTTP nobody would see what it finds */
+    struct status status; /* ready if there is a watch */
     struct expose *expose;
     atomic_int_fast64_t retention_ms; /* of the input topic; written by WATCH */
     struct budget in_hand;            /* of all partitions' batches */

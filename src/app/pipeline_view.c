@@ -100,6 +100,10 @@ static void refresh(void *context) {
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
 }
 
+static void show_status(void *context, struct text *json) {
+    status_json(context, json);
+}
+
 bool pipeline_is_alive(struct pipeline *pipeline, struct text *why) {
     return is_alive(pipeline, why);
 }
@@ -116,5 +120,6 @@ struct expose_view pipeline_view(struct pipeline *pipeline) {
         .is_alive = is_alive,
         .is_ready = is_ready,
         .counts = show_counts,
+        .status = show_status,
     };
 }

@@ -1,7 +1,8 @@
-/* Two short locks. `limit_lock` guards the rate limit and the held-back error line, and is held for
- * a table look-up and at most one copy. `write_lock` keeps the look whether stderr takes a line and
- * the write of it together, and is only ever waited for with a deadline, so a reader of stderr
- * that has stopped costs a thread LOG_WAIT_MS a line, and never stops it. */
+/* Three short locks. `recent_lock` is held for a copy, or for as long as a page is made of the
+ * lines. `limit_lock` guards the rate limit and the held-back error line, and is held for a
+ * table look-up and at most one copy. `write_lock` keeps the look whether stderr takes a line
+ * and the write of it together, and is only ever waited for with a deadline, so a reader of
+ * stderr that has stopped costs a thread LOG_WAIT_MS a line, and never stops it. */
 #include "base/log.h"
 
 #include <assert.h>
@@ -30,6 +31,14 @@ static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct log_limit messages;
 static char held_line[LOG_LINE_BYTES]; /* the newest error that was held back */
 static size_t held_bytes;              /* 0: none, or a newer error was written */
+
+/* guarded by recent_lock */
+static pthread_mutex_t recent_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    char bytes[LOG_RECENT_BYTES];
+    size_t length;
+} recent[LOG_RECENT_LINES];
+static size_t recent_count; /* so far; the oldest ones are overwritten */
 
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -228,11 +237,42 @@ static bool write_line(const char *line, size_t count) {
     return is_written;
 }
 
+/* Whole characters of the line, without its newline. */
+static size_t cut_line(const char *line, size_t count) {
+    size_t length = 0;
+    if (count > 0 && line[count - 1] == '\n') count--;
+    while (length < count) {
+        const size_t next = utf8_length(line + length, count - length);
+        if (length + (next == 0 ? 1 : next) > LOG_RECENT_BYTES) break;
+        length += next == 0 ? 1 : next;
+    }
+    return length;
+}
+
+static void remember(const char *line, size_t count) {
+    pthread_mutex_lock(&recent_lock);
+    const size_t at = recent_count++ % LOG_RECENT_LINES;
+    recent[at].length = cut_line(line, count);
+    memcpy(recent[at].bytes, line, recent[at].length);
+    pthread_mutex_unlock(&recent_lock);
+}
+
+void log_recent(void (*visit)(void *context, const char *line, size_t length), void *context) {
+    pthread_mutex_lock(&recent_lock);
+    size_t at = recent_count > LOG_RECENT_LINES ? recent_count - LOG_RECENT_LINES : 0;
+    for (; at < recent_count; at++) {
+        const size_t place = at % LOG_RECENT_LINES;
+        visit(context, recent[place].bytes, recent[place].length);
+    }
+    pthread_mutex_unlock(&recent_lock);
+}
+
 /* Writes a line that reports the dropped ones before it, or is itself dropped. */
 static void emit(struct log_line *line) {
     char text[LOG_LINE_BYTES];
     line->dropped_count = atomic_exchange_explicit(&dropped_count, 0, memory_order_relaxed);
     const size_t count = log_render(line, text);
+    if (line->level <= LOG_WARN) remember(text, count);
     if (write_line(text, count)) return;
     atomic_fetch_add_explicit(&dropped_count, line->dropped_count + 1, memory_order_relaxed);
 }

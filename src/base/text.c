@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum { FIRST_CAPACITY = 256 };
 
 struct text text_within(char *buffer, size_t capacity) {
@@ -92,6 +94,21 @@ void text_add_json(struct text *text, const char *bytes, size_t length) {
     }
     if (length > plain) text_add_bytes(text, bytes + plain, length - plain);
     text_add_bytes(text, "\"", 1);
+}
+
+void text_add_clean_json(struct text *text, const char *bytes, size_t length) {
+    struct text clean = {0};
+    for (size_t i = 0; i < length;) {
+        const size_t taken = utf8_length(bytes + i, length - i);
+        if (taken == 0)
+            text_add(&clean, "\xEF\xBF\xBD");
+        else
+            text_add_bytes(&clean, bytes + i, taken);
+        i += taken == 0 ? 1 : taken;
+    }
+    text_add_json(text, text_string(&clean), clean.length);
+    text->is_broken |= clean.is_broken;
+    text_release(&clean);
 }
 
 const char *text_string(const struct text *text) {

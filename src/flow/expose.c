@@ -53,6 +53,13 @@ static void give_metrics(void *context, const struct http_request *request,
     metrics_render(view->metrics, &reply->body);
 }
 
+static void give_status(void *context, const struct http_request *request,
+                        struct http_reply *reply) {
+    const struct expose_view *view = context;
+    (void)request;
+    view->status(view->context, &reply->body);
+}
+
 static void give_health(void *context, const struct http_request *request,
                         struct http_reply *reply) {
     const struct expose_view *view = context;
@@ -111,6 +118,7 @@ static const struct http_page pages[] = {
     {"/healthz", HTTP_PLAIN, give_health},
     {"/readyz", HTTP_PLAIN, give_readiness},
     {"/counts", HTTP_JSON, give_counts},
+    {"/status.json", HTTP_JSON, give_status},
     {NULL, HTTP_PLAIN, list_pages_instead},
 };
 

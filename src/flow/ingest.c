@@ -126,6 +126,14 @@ bool ingest_is_running(const struct ingest *ingest) {
     return ingest->is_running;
 }
 
+int32_t ingest_partition(const struct ingest *ingest) {
+    return ingest->partition;
+}
+
+struct lag_figures ingest_lag(const struct ingest *ingest) {
+    return lag_read(&ingest->lag);
+}
+
 const struct worker *ingest_worker(const struct ingest *ingest) {
     return &ingest->worker;
 }

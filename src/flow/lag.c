@@ -200,3 +200,17 @@ void lag_show(struct lag *lag, const struct cursor *cursor, const struct kafka_s
     publish(&lag->shown.published_oldest_ms, to_publish);
     publish(&lag->shown.counted_oldest_ms, to_count);
 }
+
+static int64_t seen(const atomic_int_fast64_t *shown) {
+    return atomic_load_explicit(shown, memory_order_relaxed);
+}
+
+struct lag_figures lag_read(const struct lag *lag) {
+    return (struct lag_figures){
+        .end = seen(&lag->shown.end),
+        .published = seen(&lag->shown.published),
+        .counted = seen(&lag->shown.counted),
+        .published_oldest_ms = seen(&lag->shown.published_oldest_ms),
+        .counted_oldest_ms = seen(&lag->shown.counted_oldest_ms),
+    };
+}

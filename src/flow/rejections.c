@@ -1,6 +1,7 @@
 #include "flow/rejections.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -33,12 +34,20 @@ void rejections_add(struct rejections *rejections, struct rejections_noted *note
         const int64_t before = sum->reasons[r].count;
         if (before == 0) sum->reasons[r] = noted->reasons[r];
         sum->reasons[r].count = before + noted->reasons[r].count;
+        rejections->last[r] = noted->reasons[r];
         noted->reasons[r].count = 0;
     }
     pthread_mutex_unlock(&rejections->lock);
     noted->judged = 0;
     noted->has_rejected = false;
     atomic_store_explicit(&rejections->has_noted, true, memory_order_relaxed);
+}
+
+void rejections_last(struct rejections *rejections,
+                     struct rejections_example last[LOGIN_REASON_COUNT]) {
+    pthread_mutex_lock(&rejections->lock);
+    memcpy(last, rejections->last, sizeof rejections->last);
+    pthread_mutex_unlock(&rejections->lock);
 }
 
 static bool is_nearly_all(const struct rejections_noted *sum) {

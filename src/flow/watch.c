@@ -20,9 +20,12 @@ struct watch {
     bool is_retention_denied; /* was reported */
 
     _Atomic(struct kafka_source *) source;
-    atomic_bool must_ask; /* at once */
-    pthread_mutex_t lock; /* guards what follows */
+    atomic_bool must_ask;      /* at once */
+    struct redis_glance fresh; /* the worker's: is being read */
+    pthread_mutex_t lock;      /* guards what follows */
     struct watch_target kafka, redis;
+    struct redis_glance glance;
+    int64_t glance_ms; /* when it was read; 0: never */
 };
 
 static const char *const target_names[] = {"kafka", "redis", NULL};
@@ -94,6 +97,14 @@ void watch_redis(struct watch *watch, struct watch_target *redis) {
     copy(watch, &watch->redis, redis);
 }
 
+int64_t watch_glance(struct watch *watch, struct redis_glance *glance) {
+    pthread_mutex_lock(&watch->lock);
+    const int64_t glance_ms = watch->glance_ms;
+    *glance = watch->glance;
+    pthread_mutex_unlock(&watch->lock);
+    return glance_ms;
+}
+
 /* --- the thread ------------------------------------------------------------------------------- */
 
 /* `version`, unless it is NULL, replaces the one that is known. */
@@ -133,6 +144,21 @@ static void ask_redis(struct watch *watch) {
     note(watch, &watch->redis, watch->redis_up, is_up, is_up && !was_up ? version : NULL, &why);
 }
 
+static void read_counts(struct watch *watch) {
+    struct error why = {""};
+    if (!watch->redis.is_up) return;
+    const int64_t begin_ms = clock_wall_ms();
+    if (!redis_glance_read(watch->link, watch->settings.prefix, watch->options.aggregates,
+                           &watch->fresh, &why)) {
+        log_debug("The status shows older counts", log_text("reason", why.text));
+        return;
+    }
+    pthread_mutex_lock(&watch->lock);
+    watch->glance = watch->fresh;
+    watch->glance_ms = begin_ms;
+    pthread_mutex_unlock(&watch->lock);
+}
+
 static void ask_retention(struct watch *watch, int64_t now_ms) {
     struct error why = {""};
     int64_t retention_ms = TOPICS_KEEP_UNKNOWN;
@@ -158,10 +184,12 @@ static void ask_retention(struct watch *watch, int64_t now_ms) {
 
 int64_t watch_step(void *context, int64_t now_ms) {
     struct watch *watch = context;
+    if (watch->options.tick != NULL) watch->options.tick(watch->options.context, now_ms);
     if (!atomic_exchange(&watch->must_ask, false) && now_ms < watch->next_ms) return watch->next_ms;
     watch->next_ms = now_ms + WATCH_EVERY_MS;
     ask_kafka(watch);
     ask_redis(watch);
+    read_counts(watch);
     ask_retention(watch, now_ms);
     return watch->next_ms;
 }

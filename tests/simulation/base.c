@@ -93,4 +93,9 @@ void log_write(enum log_level level, const char *message, const struct log_field
 void log_flush(void) {
 }
 
+void log_recent(void (*visit)(void *context, const char *line, size_t length), void *context) {
+    (void)visit;
+    (void)context;
+}
+
 const struct setting log_setting_table[] = {SETTING_END};

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "broker.h"
+#include "edge/redis_glance.h"
 #include "edge/redis_link.h"
 #include "edge/redis_master.h"
 #include "edge/redis_snapshot.h"
@@ -365,4 +366,15 @@ bool redis_link_info(struct redis_link *link, const char *field, char *out, size
     (void)out_bytes;
     (void)error;
     return false;
+}
+
+bool redis_glance_read(struct redis_link *link, const char *prefix,
+                       const struct aggregates *aggregates, struct redis_glance *glance,
+                       struct error *error) {
+    (void)link;
+    (void)prefix;
+    (void)aggregates;
+    *glance = (struct redis_glance){.minute_count = roll(GLANCE_MINUTES)};
+    call_lets_others();
+    return !one_in(4) || error_set(error, "Redis does not answer");
 }

@@ -63,7 +63,8 @@ enum store_verdict redis_snapshot_read(struct redis_link *link, const char *pref
 }
 
 void pages_ask(struct process *process) {
-    static const char *const paths[] = {"/", "/metrics", "/healthz", "/readyz", "/counts"};
+    static const char *const paths[] = {"/",       "/metrics", "/healthz",
+                                        "/readyz", "/counts",  "/status.json"};
     if (process->pages == NULL) return;
     struct http_request request = {.path = paths[roll(sizeof paths / sizeof *paths)]};
     if (one_in(2)) {

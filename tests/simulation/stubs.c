@@ -2,6 +2,8 @@
 #include <urcu-bp.h>
 #include <urcu/rculfhash.h>
 
+#include "app/status.h"
+#include "base/memory.h"
 #include "edge/kafka_conf.h"
 #include "edge/kafka_names.h"
 
@@ -12,6 +14,11 @@ const char *kafka_conf_get(const struct properties *properties, const char *name
 
 const char *kafka_names_version(void) {
     return "none";
+}
+
+char *status_settings(const struct config *config) {
+    (void)config;
+    return memory_text("{}");
 }
 
 /* A table that is never resized needs no thread for that, whose start costs more than a

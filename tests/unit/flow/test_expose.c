@@ -130,11 +130,12 @@ static void counts_are_json_of_the_scope_or_503_and_why(void **state) {
 }
 
 static void the_root_lists_all_pages_and_so_does_a_404(void **state) {
-    assert_page(*state, "/", 200, plain, "/\n/metrics\n/healthz\n/readyz\n/counts\n");
+    assert_page(*state, "/", 200, plain, "/\n/metrics\n/healthz\n/readyz\n/counts\n/status.json\n");
     static const char *const wrong[] = {"/count", "/counts/", "/counts/../counts", "/Counts"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_page(*state, wrong[i], 404, plain,
-                    "there is no such page; there are:\n/\n/metrics\n/healthz\n/readyz\n/counts\n");
+                    "there is no such page; there "
+                    "are:\n/\n/metrics\n/healthz\n/readyz\n/counts\n/status.json\n");
     }
 }
 
