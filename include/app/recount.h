@@ -16,7 +16,8 @@
 
 struct recount_partition {
     int64_t log_begin, log_end;
-    struct delta *delta; /* what was counted and not yet taken; all partitions may share one */
+    struct lineage lineage; /* of the log below its range's next */
+    struct delta *delta;    /* what was counted and not yet taken; all partitions may share one */
 };
 
 struct recount {

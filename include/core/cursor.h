@@ -16,12 +16,16 @@
  * I4  the counted watermark is first stored only after the published one exists, so "absent in
  *     Redis, present in Kafka" always means that Redis lost it or never had it, never that Kafka
  *     did.
+ * I5  nothing is taken for a track before the last record below its `next` was seen again, and has
+ *     the epoch that it had, as far as that is known and the log still has it.
  */
 #ifndef CORE_CURSOR_H
 #define CORE_CURSOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "core/lineage.h"
 
 enum cursor_start { CURSOR_START_EARLIEST, CURSOR_START_LATEST };
 enum cursor_on_gap { CURSOR_GAP_FAIL, CURSOR_GAP_CONTINUE };
@@ -50,9 +54,23 @@ enum cursor_cause {
     CURSOR_CAUSE_COUNT
 };
 
+/* A search for the offset at which the log that is there departs from the one that was read. */
+struct cursor_search {
+    enum { CURSOR_TRUSTED, CURSOR_SEARCHING, CURSOR_FOUND } state;
+    int64_t low, high;        /* it lies in [low, high]; equal when it is found */
+    int64_t limit;            /* what high was at first */
+    int64_t empty;            /* from here to the limit there is no record */
+    struct lineage_span same; /* the last record that was found to be the same */
+    bool is_begun;            /* something was asked */
+};
+
 struct cursor_track {
-    int64_t stored; /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
-    int64_t next;   /* first offset not yet taken; meaningless while stored is CURSOR_UNKNOWN */
+    int64_t stored;        /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
+    int32_t stored_branch; /* that of its lineage */
+    int64_t next; /* first offset not yet taken; meaningless while stored is CURSOR_UNKNOWN */
+    struct lineage lineage; /* of the log below next */
+    bool is_anchored;       /* I5 */
+    struct cursor_search search;
     uint64_t generation; /* rises with each rewind and each assignment */
 };
 
@@ -62,6 +80,9 @@ struct cursor {
     int64_t origin;   /* where the group began on this partition, or CURSOR_ABSENT if not known */
     int64_t position; /* the offset to read next */
     int64_t cut_end;  /* end of the checkpoint in flight, or CURSOR_ABSENT */
+    int32_t cut_branch;
+    bool has_strayed;        /* cursor_take met a record that does not follow those before */
+    int32_t strayed_epoch;   /* its epoch */
     enum cursor_cause cause; /* of the last rewind */
 };
 
@@ -84,7 +105,7 @@ struct cursor_finding {
         CURSOR_REBUILDS,  /* absent in Redis alone: counted again from the earliest record held */
         CURSOR_ADOPTS,    /* absent in Kafka alone: publishes from the counted watermark */
         CURSOR_GAP,       /* a watermark lies below the log: what it wants was deleted */
-        CURSOR_TRUNCATED, /* a watermark lies above the log, which lost its end */
+        CURSOR_TRUNCATED, /* the log lost its end, and with it what lies below a watermark */
         CURSOR_WAITS, /* absent in Kafka and unknown in Redis: do not read until Redis answers */
     } what;
     int64_t wanted;       /* CURSOR_GAP, CURSOR_TRUNCATED: the watermark that cannot be reached */
@@ -100,19 +121,34 @@ struct cursor_finding {
 void cursor_init(struct cursor *cursor, uint64_t generation);
 
 /* Takes the watermarks found at assignment: an offset, CURSOR_ABSENT, or (counted only)
- * CURSOR_UNKNOWN when Redis did not answer. `origin` as kept with the committed offset. */
-void cursor_found(struct cursor *cursor, int64_t counted, int64_t published, int64_t origin);
+ * CURSOR_UNKNOWN when Redis did not answer. `lineage` and `origin` as kept with the committed
+ * offset. Wherever a lineage is passed, it is borrowed, and NULL is one of which nothing is
+ * known. */
+void cursor_found(struct cursor *cursor, int64_t counted, int64_t published,
+                  const struct lineage *lineage, int64_t origin);
 
-/* Decides, after cursor_found or a CURSOR_REWIND, where reading continues; on return the caller
- * seeks to cursor->position. May be called again with other bounds. */
+/* Where the log may not be the one that was read, only its records can tell. To be called with the
+ * bounds before cursor_resume: cursor_look begins a search if there is reason for one; while
+ * cursor_asks is true, the caller passes to cursor_told the first record at or behind `offset`,
+ * also if it was aborted, or INT64_MAX if there is none. About 2 + log2(log.end - log.begin)
+ * questions, and usually one. */
+void cursor_look(struct cursor *cursor, struct cursor_log log);
+bool cursor_asks(struct cursor *cursor, int64_t *offset);
+void cursor_told(struct cursor *cursor, int64_t offset, int32_t epoch);
+
+/* Decides, after cursor_found, a CURSOR_REWIND or a stray record, where reading continues; on
+ * return the caller seeks to cursor->position. May be called again with other bounds. */
 struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
                                     struct cursor_policy policy);
 
-/* The record at `offset` was read. Says which tracks take it, and advances them. */
+/* The record at `offset` was read, which a leader of `epoch` wrote. Says which tracks take it, and
+ * advances them. A stray one shows that the log lost its end below: nothing was taken, and the
+ * place to read has to be found again. */
 struct cursor_taken {
     bool count;
     bool publish;
-} cursor_take(struct cursor *cursor, int64_t offset);
+    bool is_stray;
+} cursor_take(struct cursor *cursor, int64_t offset, int32_t epoch);
 
 /* True if a commit is due even without records: the first one of all, or one that takes the
  * watermark back to where the log was truncated. */
@@ -120,7 +156,8 @@ bool cursor_must_publish(const struct cursor *cursor);
 
 /* The log holds no further record below `offset`, up to which reading has come: what lies
  * between is taken for both tracks. Returns whether `published` moved, which must then be
- * committed though no record goes with it. An offset behind the position changes nothing. */
+ * committed though no record goes with it. An offset behind the position changes nothing. May find
+ * what a stray record shows, as has_strayed then says. */
 bool cursor_reach(struct cursor *cursor, int64_t offset);
 
 /* True if a checkpoint may be cut now: none is in flight and I4 holds. */
@@ -136,20 +173,25 @@ struct cursor_cut {
     uint64_t generation;
     int64_t base;
     int64_t end;
+    int32_t base_branch;    /* what must be stored besides base */
+    struct lineage lineage; /* of the log below end */
 } cursor_cut(struct cursor *cursor);
 
 /* The store's answer to the cut of `generation`: the offset that is stored now, or
  * CURSOR_ABSENT. */
-enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored);
+enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
+                                   const struct lineage *lineage);
 
 /* The transaction that carried [.., end) of this partition was committed. */
-enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end);
+enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end,
+                                     const struct lineage *lineage);
 
 /* What was handed over under `generation` was not published; the group's committed offset is
  * `committed` (CURSOR_ABSENT if none), with its `origin`. If another owner began the partition
  * elsewhere meanwhile, its origin is taken over; counting that has not begun begins there too. */
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
-                                       int64_t committed, int64_t origin);
+                                       int64_t committed, const struct lineage *lineage,
+                                       int64_t origin);
 
 /* True if everything taken is stored on both sides (a drained partition). */
 bool cursor_is_settled(const struct cursor *cursor);

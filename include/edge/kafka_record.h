@@ -16,6 +16,7 @@
 struct kafka_record {
     int64_t offset;
     int64_t timestamp_ms; /* since 1970; -1: it has none */
+    int32_t leader_epoch; /* of the leader that wrote it; -1: it has none (before Kafka 0.11) */
     struct slice key, value;
     void *message; /* the edge's own */
 };

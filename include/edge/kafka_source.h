@@ -22,6 +22,7 @@
 #include "base/alarm.h"
 #include "base/error.h"
 #include "base/setting.h"
+#include "core/lineage.h"
 #include "edge/kafka_conf.h"
 #include "edge/kafka_stream.h"
 
@@ -44,11 +45,12 @@ struct kafka_source_options {
     int partition_count;   /* over which it is divided */
 };
 
-/* A committed offset of the group, with the origin from its metadata. */
+/* A committed offset of the group, with what is kept in its metadata. */
 struct kafka_committed {
     int32_t partition;
-    int64_t offset; /* -1: none */
-    int64_t origin; /* where the group began; -1: not known */
+    int64_t offset;         /* -1: none */
+    int64_t origin;         /* where the group began; -1: not known */
+    struct lineage lineage; /* of the log below offset */
 };
 
 /* What the group wants. */

@@ -65,12 +65,15 @@ struct store_call {
     int32_t partition;
     int64_t base;
     int64_t end;
+    int32_t base_branch;
+    struct lineage lineage;            /* of end */
     const struct delta *const *deltas; /* no key is in two of them */
     size_t delta_count;
 
     /* the answer */
     enum store_verdict verdict;
-    int64_t stored;       /* STORE_OK: the offset that is stored now */
+    int64_t stored;                /* STORE_OK: the offset that is stored now, */
+    struct lineage stored_lineage; /* and its lineage */
     size_t anomaly_count; /* all; the first REDIS_STORE_ANOMALIES_MAX of them are in `anomalies` */
     struct store_anomaly {
         char minute[24]; /* YYYY-MM-DD HH:MM */

@@ -68,8 +68,9 @@ struct batch {
     struct cursor_cut cut;
     bool has_publish; /* the published watermark is to move to publish_end, behind the records */
     int64_t publish_end;
-    int64_t origin; /* kept with the committed offset */
-    bool is_urgent; /* publish at once: the partition is given away */
+    int64_t origin;         /* kept with the committed offset */
+    struct lineage lineage; /* the same; of the log below publish_end */
+    bool is_urgent;         /* publish at once: the partition is given away */
     size_t record_count;
     size_t record_bytes, record_capacity;
     size_t header_bytes; /* about: what the records' headers take */
@@ -131,12 +132,12 @@ struct notice {
     enum notice_kind kind;
     uint64_t generation;
     int64_t offset;
-    int64_t origin; /* NOTICE_UNPUBLISHED: what is kept with the committed offset */
+    struct lineage lineage; /* of the log below offset */
+    int64_t origin;         /* NOTICE_UNPUBLISHED: what is kept with the committed offset */
 };
 
-/* Sends a notice that the receiver frees. */
-void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset,
-                 int64_t origin);
+/* Sends a copy of the notice, which the receiver frees. */
+void notice_post(struct inbox *to, const struct notice *notice);
 
 /* One shard's share of an epoch of one partition. */
 struct epoch_part {

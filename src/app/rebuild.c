@@ -64,11 +64,13 @@ static size_t make_calls(struct rebuild *rebuild) {
         const int64_t next = rebuild->recount->ranges[p].next;
         if (rebuild->stored[p] == next) continue;
         rebuild->deltas[count] = rebuild->recount->partitions[p].delta;
-        rebuild->calls[count] = (struct store_call){.partition = (int32_t)p,
-                                                    .base = rebuild->stored[p],
-                                                    .end = next,
-                                                    .deltas = &rebuild->deltas[count],
-                                                    .delta_count = 1};
+        rebuild->calls[count] =
+            (struct store_call){.partition = (int32_t)p,
+                                .base = rebuild->stored[p],
+                                .end = next,
+                                .lineage = rebuild->recount->partitions[p].lineage,
+                                .deltas = &rebuild->deltas[count],
+                                .delta_count = 1};
         count++;
     }
     return count;

@@ -145,6 +145,8 @@ static void take(void *context, struct kafka_range *range, const struct kafka_re
     struct login login;
     judge_record(recount->judge, record, &login);
     batch_count(recount->batches[range->partition], recount->seed, recount->aggregates, &login);
+    lineage_add(&recount->partitions[range->partition].lineage, record->offset,
+                record->leader_epoch);
     recount->record_count++;
     if (recount->seen != NULL) recount->seen(recount->context, &login, record->timestamp_ms);
 }

@@ -9,6 +9,15 @@
  *
  * I2 holds because every assignment to a `next` is followed by cursor_resume, which sets the
  * position to the lower gate, and because cursor_take moves a gate only to position + 1.
+ *
+ * A log that lost its end and has grown again since looks like the one that was read. So with each
+ * watermark goes the lineage of the log below it, and reading begins with the last record below
+ * the gate: this record, the anchor, must have the epoch that it had. If it has, the log is the
+ * same up to there (a leader writes an offset once, and its followers copy it). The same holds if
+ * a later record has that epoch, where the anchor itself was compacted away. If it has not, then
+ * there is an offset below which all records have the epochs of the lineage, and from which on
+ * none has: it is found by bisection, and from there on all records are new. What the lineage does
+ * not reach back to is taken for the same as long as epochs are not higher than its first.
  */
 #include "core/cursor.h"
 
@@ -21,8 +30,8 @@ static bool is_offset(int64_t offset) {
 
 void cursor_init(struct cursor *cursor, uint64_t generation) {
     *cursor = (struct cursor){
-        .counted = {CURSOR_UNKNOWN, CURSOR_UNKNOWN, generation},
-        .published = {CURSOR_ABSENT, CURSOR_ABSENT, generation},
+        .counted = {.stored = CURSOR_UNKNOWN, .next = CURSOR_UNKNOWN, .generation = generation},
+        .published = {.stored = CURSOR_ABSENT, .next = CURSOR_ABSENT, .generation = generation},
         .origin = CURSOR_ABSENT,
         .position = CURSOR_ABSENT,
         .cut_end = CURSOR_ABSENT,
@@ -30,15 +39,97 @@ void cursor_init(struct cursor *cursor, uint64_t generation) {
     };
 }
 
-void cursor_found(struct cursor *cursor, int64_t counted, int64_t published, int64_t origin) {
-    cursor->counted.stored = cursor->counted.next = counted;
-    cursor->published.stored = cursor->published.next = published;
+static void track_place(struct cursor_track *track, int64_t stored, const struct lineage *lineage) {
+    track->stored = track->next = stored;
+    track->lineage = lineage == NULL ? (struct lineage){0} : *lineage;
+    track->stored_branch = track->lineage.branch;
+    track->is_anchored = false;
+}
+
+/* The same as the other one. */
+static void track_follow(struct cursor_track *track, const struct cursor_track *other) {
+    track->lineage = other->lineage;
+    track->is_anchored = other->is_anchored;
+    track->search = other->search;
+}
+
+void cursor_found(struct cursor *cursor, int64_t counted, int64_t published,
+                  const struct lineage *lineage, int64_t origin) {
+    track_place(&cursor->counted, counted, NULL);
+    track_place(&cursor->published, published, lineage);
     cursor->origin = origin;
 }
 
 static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* --- the search ------------------------------------------------------------------------------- */
+
+static void look(struct cursor_track *track, struct cursor_log log, bool has_strayed) {
+    const bool is_in_doubt = has_strayed || track->next > log.end;
+    track->search.state = CURSOR_TRUSTED;
+    if (!is_in_doubt || track->lineage.count == 0 || track->next <= log.begin) return;
+    const int64_t limit = smaller(track->next, log.end);
+    track->search = (struct cursor_search){
+        .state = CURSOR_SEARCHING,
+        .low = log.begin,
+        .high = limit,
+        .limit = limit,
+        .empty = limit,
+        .same = {-1, LINEAGE_NO_EPOCH},
+    };
+}
+
+void cursor_look(struct cursor *cursor, struct cursor_log log) {
+    look(&cursor->counted, log, cursor->has_strayed);
+    look(&cursor->published, log, cursor->has_strayed);
+}
+
+/* Usually nothing is missing but what the log lost, and the first answer shows that. */
+static int64_t asked(const struct cursor_track *track) {
+    const struct cursor_search *search = &track->search;
+    return search->is_begun ? search->low + (search->high - search->low) / 2
+                            : larger(search->low, smaller(track->lineage.last, search->high - 1));
+}
+
+static struct cursor_track *searching(struct cursor *cursor) {
+    if (cursor->counted.search.state == CURSOR_SEARCHING) return &cursor->counted;
+    return cursor->published.search.state == CURSOR_SEARCHING ? &cursor->published : NULL;
+}
+
+bool cursor_asks(struct cursor *cursor, int64_t *offset) {
+    struct cursor_track *track;
+    while ((track = searching(cursor)) != NULL) {
+        struct cursor_search *search = &track->search;
+        *offset = asked(track);
+        if (search->low < search->high) return true;
+        /* Where no record is, none departs. */
+        if (search->high >= search->empty) search->high = search->limit;
+        search->state = CURSOR_FOUND;
+    }
+    return false;
+}
+
+void cursor_told(struct cursor *cursor, int64_t offset, int32_t epoch) {
+    struct cursor_track *track = searching(cursor);
+    struct cursor_search *search = &track->search;
+    const int64_t at = asked(track);
+    search->is_begun = true;
+    if (offset >= search->limit) search->empty = at;
+    if (offset < search->high && lineage_matches(&track->lineage, offset, epoch)) {
+        search->low = offset + 1;
+        search->same = (struct lineage_span){offset, epoch};
+    } else {
+        search->high = at;
+    }
+}
+
+/* --- where to read ---------------------------------------------------------------------------- */
 
 /* Gives a place to the tracks that the outside knows nothing of. */
 static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_log log,
@@ -52,6 +143,7 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
         /* Not from where the counts have got to since: by I4 the stored offset stays where it is
          * until the first commit, and an abort before that must publish the same again. */
         published->next = is_offset(counted->stored) ? counted->stored : counted->next;
+        track_follow(published, counted);
         finding.what = CURSOR_ADOPTS;
     } else if (published->next == CURSOR_ABSENT && counted->next == CURSOR_UNKNOWN) {
         finding.what = CURSOR_WAITS;
@@ -70,27 +162,63 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
     return finding;
 }
 
-/* Where a gate that lies outside the log goes; notes the worst of it. */
-static int64_t place_in(struct cursor_log log, const struct cursor *cursor,
-                        const struct cursor_track *track, struct cursor_finding *finding) {
-    const int64_t next = track->next;
-    if (!is_offset(next)) return next;
-    if (next > log.end) {
-        /* What was cut off below the origin had been neither counted nor published. */
-        const int64_t cut = track->stored - larger(log.end, cursor->origin);
-        if (finding->what != CURSOR_TRUNCATED || next > finding->wanted) finding->wanted = next;
-        finding->cut_records = larger(finding->cut_records, cut);
-        finding->cut_at = log.end;
-        finding->what = CURSOR_TRUNCATED;
-        return log.end;
-    }
-    if (next >= log.begin) return next;
+/* The log lost its end at `at`, below the gate. Notes the worst of it. */
+static int64_t place_cut(const struct cursor *cursor, const struct cursor_track *track, int64_t at,
+                         struct cursor_finding *finding) {
+    /* What was cut off below the origin had been neither counted nor published. */
+    const int64_t cut = is_offset(track->stored) ? track->next - larger(at, cursor->origin) : 0;
+    if (finding->what != CURSOR_TRUNCATED || track->next > finding->wanted)
+        finding->wanted = track->next;
+    finding->cut_at = finding->what == CURSOR_TRUNCATED ? smaller(at, finding->cut_at) : at;
+    finding->cut_records = larger(finding->cut_records, cut);
+    finding->what = CURSOR_TRUNCATED;
+    return at;
+}
+
+/* The log begins above the gate. Notes the worst of it. */
+static int64_t place_begin(const struct cursor_track *track, struct cursor_log log,
+                           struct cursor_finding *finding) {
     if (finding->what != CURSOR_TRUNCATED) {
-        if (log.begin - next > finding->lost_records) finding->wanted = next;
+        if (log.begin - track->next > finding->lost_records) finding->wanted = track->next;
         finding->what = CURSOR_GAP;
     }
-    finding->lost_records = larger(finding->lost_records, log.begin - next);
+    finding->lost_records = larger(finding->lost_records, log.begin - track->next);
     return log.begin;
+}
+
+/* Where a gate must go, if the log does not have what it wants. */
+static int64_t place_in(struct cursor_log log, const struct cursor *cursor,
+                        const struct cursor_track *track, struct cursor_finding *finding) {
+    const struct cursor_track *other =
+        track == &cursor->counted ? &cursor->published : &cursor->counted;
+    if (!is_offset(track->next)) return track->next;
+    if (track->next < log.begin) return place_begin(track, log, finding);
+    int64_t at = smaller(track->next, log.end);
+    if (track->search.state == CURSOR_FOUND) {
+        at = track->search.high;
+    } else if (track->lineage.count == 0 && other->search.state == CURSOR_FOUND &&
+               other->search.high < other->next) { /* both are of one log */
+        at = smaller(at, other->search.high);
+    }
+    return at < track->next ? place_cut(cursor, track, at, finding) : at;
+}
+
+/* Moves the gate, and returns where reading must begin for it. */
+static int64_t track_resume(struct cursor_track *track, const struct cursor *cursor, int64_t next,
+                            struct cursor_log log) {
+    if (next < track->next) {
+        const struct lineage_span *same = &track->search.same;
+        const bool is_found = track->search.state == CURSOR_FOUND;
+        lineage_cut(&track->lineage, is_found ? same->begin : -1, same->epoch);
+    } else if (next > track->next ||
+               (cursor->has_strayed && lineage_epoch(&track->lineage) > cursor->strayed_epoch)) {
+        lineage_forget(&track->lineage);
+    }
+    track->is_anchored |= track->search.state == CURSOR_FOUND || next != track->next ||
+                          track->lineage.count == 0 || track->lineage.last < log.begin;
+    track->search.state = CURSOR_TRUSTED;
+    track->next = next;
+    return track->is_anchored || !is_offset(next) ? next : track->lineage.last;
 }
 
 struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log,
@@ -101,42 +229,72 @@ struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log
 
     const int64_t counted = place_in(log, cursor, &cursor->counted, &finding);
     const int64_t published = place_in(log, cursor, &cursor->published, &finding);
-    if ((finding.what == CURSOR_GAP || finding.what == CURSOR_TRUNCATED) &&
-        policy.on_gap == CURSOR_GAP_FAIL) {
+    const bool is_truncated = finding.what == CURSOR_TRUNCATED;
+    if ((finding.what == CURSOR_GAP || is_truncated) && policy.on_gap == CURSOR_GAP_FAIL) {
         finding.must_stop = true;
         return finding;
     }
-    cursor->counted.next = counted;
-    cursor->published.next = published;
-    if (cursor->origin > log.end) cursor->origin = log.end; /* what comes there is the group's */
-
-    cursor->position = cursor->published.next;
-    if (is_offset(cursor->counted.next) && cursor->counted.next < cursor->position) {
-        cursor->position = cursor->counted.next;
-    }
+    const int64_t counted_from = track_resume(&cursor->counted, cursor, counted, log);
+    cursor->position = track_resume(&cursor->published, cursor, published, log);
+    if (is_offset(counted_from)) cursor->position = smaller(counted_from, cursor->position);
+    /* What comes where the log was cut off is the group's. */
+    cursor->origin = smaller(cursor->origin, is_truncated ? finding.cut_at : log.end);
+    cursor->has_strayed = false;
     return finding;
 }
 
-static bool track_take(struct cursor_track *track, int64_t offset) {
+/* Whether the record does not follow those that are below the gate. */
+static bool track_strays(struct cursor_track *track, int64_t offset, int32_t epoch) {
+    const struct lineage *lineage = &track->lineage;
+    if (!is_offset(track->next) || lineage->count == 0 || epoch == LINEAGE_NO_EPOCH) return false;
+    if (track->is_anchored) return offset >= track->next && epoch < lineage_epoch(lineage);
+    track->is_anchored = offset >= lineage->last && epoch == lineage_epoch(lineage);
+    return offset >= lineage->last && !track->is_anchored;
+}
+
+static bool track_take(struct cursor_track *track, int64_t offset, int32_t epoch) {
     if (!is_offset(track->next) || offset < track->next) return false;
     track->next = offset + 1;
+    lineage_add(&track->lineage, offset, epoch);
     return true;
 }
 
-struct cursor_taken cursor_take(struct cursor *cursor, int64_t offset) {
+static struct cursor_taken stray(struct cursor *cursor, int32_t epoch) {
+    cursor->has_strayed = true;
+    cursor->strayed_epoch = epoch;
+    return (struct cursor_taken){.is_stray = true};
+}
+
+struct cursor_taken cursor_take(struct cursor *cursor, int64_t offset, int32_t epoch) {
     assert(is_offset(cursor->position) && is_offset(offset));
-    if (offset < cursor->position) return (struct cursor_taken){false, false};
+    if (offset < cursor->position) return (struct cursor_taken){false, false, false};
+    if (track_strays(&cursor->counted, offset, epoch) ||
+        track_strays(&cursor->published, offset, epoch)) {
+        return stray(cursor, epoch);
+    }
     cursor->position = offset + 1;
     return (struct cursor_taken){
-        .count = track_take(&cursor->counted, offset),
-        .publish = track_take(&cursor->published, offset),
+        .count = track_take(&cursor->counted, offset, epoch),
+        .publish = track_take(&cursor->published, offset, epoch),
     };
+}
+
+/* Whether all that was taken is stored. */
+static bool track_is_stored(const struct cursor_track *track) {
+    return track->stored == track->next && track->stored_branch == track->lineage.branch;
 }
 
 bool cursor_must_publish(const struct cursor *cursor) {
     const struct cursor_track *published = &cursor->published;
-    return is_offset(published->next) &&
-           (published->stored == CURSOR_ABSENT || published->stored > published->next);
+    return is_offset(published->next) && (published->stored == CURSOR_ABSENT ||
+                                          (is_offset(published->stored) &&
+                                           published->stored_branch != published->lineage.branch));
+}
+
+/* Whether the record that must be below the gate is not there. */
+static bool track_misses(const struct cursor_track *track, int64_t offset) {
+    return is_offset(track->next) && track->lineage.count > 0 && !track->is_anchored &&
+           offset > track->lineage.last;
 }
 
 static bool track_reach(struct cursor_track *track, int64_t offset) {
@@ -147,7 +305,11 @@ static bool track_reach(struct cursor_track *track, int64_t offset) {
 
 bool cursor_reach(struct cursor *cursor, int64_t offset) {
     assert(is_offset(cursor->position));
-    if (offset <= cursor->position) return false;
+    if (offset <= cursor->position || cursor->has_strayed) return false;
+    if (track_misses(&cursor->counted, offset) || track_misses(&cursor->published, offset)) {
+        stray(cursor, INT32_MAX);
+        return false;
+    }
     cursor->position = offset;
     track_reach(&cursor->counted, offset);
     return track_reach(&cursor->published, offset);
@@ -161,32 +323,42 @@ bool cursor_can_cut(const struct cursor *cursor) {
 }
 
 bool cursor_has_uncounted(const struct cursor *cursor) {
-    return cursor->counted.next != cursor->counted.stored;
+    return !track_is_stored(&cursor->counted);
 }
 
 struct cursor_cut cursor_cut(struct cursor *cursor) {
     assert(cursor_can_cut(cursor));
     cursor->cut_end = cursor->counted.next;
+    cursor->cut_branch = cursor->counted.lineage.branch;
     return (struct cursor_cut){
         .generation = cursor->counted.generation,
         .base = cursor->counted.stored,
         .end = cursor->counted.next,
+        .base_branch = cursor->counted.stored_branch,
+        .lineage = cursor->counted.lineage,
     };
 }
 
-static void track_rewind(struct cursor_track *track, int64_t stored) {
-    track->stored = track->next = stored;
+static void track_rewind(struct cursor_track *track, int64_t stored,
+                         const struct lineage *lineage) {
+    track_place(track, stored, lineage);
     track->generation++;
 }
 
-enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored) {
+static int32_t branch_of(const struct lineage *lineage) {
+    return lineage == NULL ? 0 : lineage->branch;
+}
+
+enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
+                                   const struct lineage *lineage) {
     struct cursor_track *counted = &cursor->counted;
     if (generation != counted->generation || cursor->cut_end == CURSOR_ABSENT) return CURSOR_STALE;
 
     int64_t base = counted->stored, end = cursor->cut_end;
     cursor->cut_end = CURSOR_ABSENT;
-    if (stored == end && is_offset(end)) {
+    if (stored == end && is_offset(end) && branch_of(lineage) == cursor->cut_branch) {
         counted->stored = stored;
+        counted->stored_branch = cursor->cut_branch;
         return CURSOR_GO_ON;
     }
     if (base == CURSOR_UNKNOWN) {
@@ -194,42 +366,47 @@ enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, i
     } else if (stored == CURSOR_ABSENT) {
         cursor->cause = CURSOR_VANISHED;
     } else {
-        cursor->cause = stored > base ? CURSOR_OVERTAKEN : CURSOR_ROLLED_BACK;
+        const int32_t branch = branch_of(lineage), ours = counted->stored_branch;
+        const bool is_ahead = branch == ours ? stored > base : branch > ours;
+        cursor->cause = is_ahead ? CURSOR_OVERTAKEN : CURSOR_ROLLED_BACK;
     }
-    track_rewind(counted, stored);
+    track_rewind(counted, stored, lineage);
     return CURSOR_REWIND;
 }
 
-enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end) {
+enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end,
+                                     const struct lineage *lineage) {
     if (generation != cursor->published.generation) return CURSOR_STALE;
     cursor->published.stored = end;
+    cursor->published.stored_branch = branch_of(lineage);
     return CURSOR_GO_ON;
 }
 
 enum cursor_verdict cursor_unpublished(struct cursor *cursor, uint64_t generation,
-                                       int64_t committed, int64_t origin) {
+                                       int64_t committed, const struct lineage *lineage,
+                                       int64_t origin) {
     if (generation != cursor->published.generation) return CURSOR_STALE;
     cursor->cause = CURSOR_ABORTED;
     if (committed != CURSOR_ABSENT && cursor->origin != origin) {
         if (cursor->counted.stored == CURSOR_ABSENT) { /* so must the counts begin there */
             cursor->cut_end = CURSOR_ABSENT;
-            track_rewind(&cursor->counted, CURSOR_ABSENT);
+            track_rewind(&cursor->counted, CURSOR_ABSENT, NULL);
             cursor->origin = origin;
         } else if (origin != CURSOR_ABSENT) { /* for a Redis that vanishes later */
             cursor->origin = origin;
         }
     }
-    track_rewind(&cursor->published, committed);
+    track_rewind(&cursor->published, committed, lineage);
     return CURSOR_REWIND;
 }
 
 bool cursor_is_published(const struct cursor *cursor) {
-    return cursor->published.stored == cursor->published.next;
+    return track_is_stored(&cursor->published);
 }
 
 bool cursor_is_settled(const struct cursor *cursor) {
     return cursor_is_published(cursor) && cursor->cut_end == CURSOR_ABSENT &&
-           cursor->counted.stored == cursor->counted.next;
+           track_is_stored(&cursor->counted);
 }
 
 static const char *const cause_names[CURSOR_CAUSE_COUNT + 1] = {

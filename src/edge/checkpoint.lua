@@ -2,12 +2,12 @@
 -- nothing. Everything that can fail because of what is stored, or of a right that is missing, is
 -- looked at before the first write. No key is touched that is not in KEYS.
 --
--- KEYS     offsets, meta, then the keys of each section
+-- KEYS     offsets, meta, lineages, then the keys of each section
 -- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group,
---          topic, topic id ('' if not known), then the sections: kind, number of keys, number of
---          arguments, and the arguments
+--          topic, topic id ('' if not known), branch of base, lineage of goal, then the sections:
+--          kind, number of keys, number of arguments, and the arguments
 -- Returns  {'stored', offset, minute, count, ...}  the offset equals goal now; each new anomaly
---          {'kept', offset | 'none'}               the offset was another one
+--          {'kept', offset | 'none', lineage}      the offset, or its branch, was another one
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
 --          {'partial', key}                        this key is gone while its sister is there
@@ -24,10 +24,11 @@
 --   within a script's writes drops them, but leaves them in the file; its next start runs them
 --   together with what follows. By then `checkpoints` is incremented once more than when the
 --   following seals were computed, and no later checkpoint makes the two equal.
-local OFFSETS, META, FIRST_SECTION = 1, 2, 8
+local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 10
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
+local base_branch, goal_lineage = ARGV[8], ARGV[9]
 
 local call = redis.call
 if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
@@ -63,7 +64,7 @@ end
 -- write() cannot fail. A section s has its first key, the number of its keys, and its first and last
 -- argument.
 
--- Keys: offsets, meta.
+-- Keys: offsets, meta, lineages.
 local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
 
 function head.look()
@@ -82,12 +83,22 @@ function head.look()
     if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then
         return {'odd', KEYS[OFFSETS], partition, stored}
     end
+    -- A lineage names the offset that it belongs to: an rollcall that knows of none leaves it behind.
+    local lineage = call('HGET', KEYS[LINEAGES], partition) or ''
+    if lineage ~= '' and not string.find(lineage, '^%d+ %d+:[%d@,:]*$') then
+        return {'odd', KEYS[LINEAGES], partition, lineage}
+    end
+    local of, rest = string.match(lineage, '^(%d+) (.*)$')
+    lineage = of == stored and rest or '0:'
     if meta.checkpoints ~= meta.seal then return {'torn', meta.checkpoints or '0'} end
     if not add(meta.checkpoints, 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
     end
-    if (stored or 'none') ~= base then return {'kept', stored or 'none'} end
-    if base == goal then return answer end
+    local branch = string.match(lineage, '^%d+')
+    if (stored or 'none') ~= base or branch ~= base_branch then
+        return {'kept', stored or 'none', lineage}
+    end
+    if base == goal and branch == string.match(goal_lineage, '^%d+') then return answer end
 end
 
 function head.write()
@@ -97,6 +108,7 @@ function head.write()
              ARGV[7])
     end
     call('HSET', KEYS[OFFSETS], partition, goal)
+    call('HSET', KEYS[LINEAGES], partition, goal .. ' ' .. goal_lineage)
 end
 
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
@@ -257,7 +269,7 @@ function days.write(s)
 end
 
 local kinds = {values = values, names = names, days = days}
-local sections = {{kind = head, key = 1, key_count = 2, last = FIRST_SECTION - 1}}
+local sections = {{kind = head, key = 1, key_count = 3, last = FIRST_SECTION - 1}}
 while sections[#sections].last < #ARGV do
     local before = sections[#sections]
     local i = before.last + 1

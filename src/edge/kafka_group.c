@@ -14,7 +14,7 @@
  * librdkafka ends the process by an assertion if the group's coordinator goes away meanwhile (up to
  * 2.15.1; its issue 4605). But only the latter reports rights, so `check` uses it.
  *
- * Offsets: the origin of a committed one is kept in its metadata. */
+ * Offsets: the origin and the lineage of a committed one are kept in its metadata. */
 #include "kafka_private.h"
 
 #include <assert.h>
@@ -173,26 +173,39 @@ bool kafka_group_may_read(rd_kafka_t *client, const char *group, int timeout_ms)
     return is_allowed;
 }
 
-static const char origin_prefix[] = "origin=";
+static const char origin_prefix[] = "origin=", lineage_prefix[] = "lineage=";
 
-static void put_origin(rd_kafka_topic_partition_t *place, int64_t origin) {
-    char text[40];
-    place->metadata_size =
-        (size_t)snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)origin);
+/* The metadata, and the epoch where other tools look for it (KIP-320). */
+static void put_metadata(rd_kafka_topic_partition_t *place, const struct kafka_committed *item) {
+    char lineage[LINEAGE_TEXT_BYTES], text[48 + LINEAGE_TEXT_BYTES];
+    int length = 0;
+    if (item->origin >= 0)
+        length = snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)item->origin);
+    if (item->lineage.count > 0 || item->lineage.branch > 0) {
+        lineage_format(&item->lineage, lineage);
+        length += snprintf(text + length, sizeof text - (size_t)length, "%s%s%s",
+                           length > 0 ? " " : "", lineage_prefix, lineage);
+    }
+    rd_kafka_topic_partition_set_leader_epoch(place, lineage_epoch(&item->lineage));
+    if (length == 0) return;
     place->metadata = memory_text(text); /* librdkafka frees it with the list */
+    place->metadata_size = (size_t)length;
 }
 
-/* The origin in the metadata of a committed offset, -1 if there is none. */
-static int64_t origin_of(const rd_kafka_topic_partition_t *place) {
-    const size_t prefix_bytes = sizeof origin_prefix - 1;
-    char text[32] = "";
-    if (place->metadata == NULL || place->metadata_size <= prefix_bytes ||
-        place->metadata_size - prefix_bytes >= sizeof text ||
-        memcmp(place->metadata, origin_prefix, prefix_bytes) != 0) {
-        return -1;
+/* What is not there, or written by somebody else, is not known. */
+static void get_metadata(const rd_kafka_topic_partition_t *place, struct kafka_committed *item) {
+    char text[48 + LINEAGE_TEXT_BYTES] = "", *rest = NULL;
+    item->origin = -1;
+    item->lineage = (struct lineage){0};
+    if (place->metadata == NULL || place->metadata_size >= sizeof text) return;
+    memcpy(text, place->metadata, place->metadata_size);
+    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        const char *origin = word + sizeof origin_prefix - 1;
+        if (strncmp(word, origin_prefix, sizeof origin_prefix - 1) == 0)
+            item->origin = *origin == '\0' ? -1 : strtoll(origin, NULL, 10);
+        else if (strncmp(word, lineage_prefix, sizeof lineage_prefix - 1) == 0)
+            lineage_parse(word + sizeof lineage_prefix - 1, &item->lineage);
     }
-    memcpy(text, (const char *)place->metadata + prefix_bytes, place->metadata_size - prefix_bytes);
-    return strtoll(text, NULL, 10);
 }
 
 rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
@@ -204,7 +217,7 @@ rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *so
         rd_kafka_topic_partition_t *place =
             rd_kafka_topic_partition_list_add(list, settings->topic, items[i].partition);
         place->offset = items[i].offset;
-        if (items[i].origin >= 0) put_origin(place, items[i].origin);
+        put_metadata(place, &items[i]);
     }
     return list;
 }
@@ -224,7 +237,7 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
         assert(item->partition == items[i].partition);
         err = item->err;
         items[i].offset = item->offset >= 0 ? item->offset : -1;
-        items[i].origin = origin_of(item);
+        get_metadata(item, &items[i]);
     }
     rd_kafka_topic_partition_list_destroy(list);
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ||

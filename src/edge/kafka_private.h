@@ -35,6 +35,17 @@ void kafka_conf_own_number(rd_kafka_conf_t *conf, const char *name, long long va
 void kafka_conf_default(rd_kafka_conf_t *conf, const struct properties *kafka,
                         const struct properties *own, const char *name, long long value);
 
+/* ---- kafka_consumer: configurations of consumers; the caller owns them. NULL with an error. */
+
+/* Of the member of the group. */
+rd_kafka_conf_t *kafka_consumer_conf(const struct kafka_source_options *options,
+                                     struct error *error);
+
+/* For rd_kafka_consume_start: it joins no group, sees records of all transactions, and the end of a
+ * partition. */
+rd_kafka_conf_t *kafka_consumer_conf_of_probe(const struct kafka_source_options *options,
+                                              struct error *error);
+
 /* ---- kafka_client: a client, where its log lines go, and that it finds its brokers again */
 
 struct kafka_client {
@@ -121,6 +132,10 @@ rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
 void kafka_source_return(struct kafka_source *source);
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source);
+
+/* Another consumer with the same properties (kafka_consumer_conf_of_probe). NULL with an error. */
+struct kafka_client *kafka_source_make_probe(const struct kafka_source *source,
+                                             struct error *error);
 
 /* True as long as the group knows this process by the member id to which it gave the partitions. */
 bool kafka_source_is_same_member(struct kafka_source *source);

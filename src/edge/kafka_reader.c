@@ -71,6 +71,7 @@ static void on_record(struct kafka_reader *reader, struct kafka_range *range,
     const struct kafka_record record = {
         .offset = message->offset,
         .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
+        .leader_epoch = rd_kafka_message_leader_epoch(message),
         .key = {message->key, message->key_len},
         .value = {message->payload, message->len},
         .message = message,

@@ -16,7 +16,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -162,48 +161,20 @@ void kafka_source_answer(struct kafka_source *source) {
     alarm_ring(source->alarm); /* for what waits in the queue */
 }
 
-/* What rollcall owns, and its own defaults for what the user left open. */
-static void configure(const struct kafka_source_options *options, rd_kafka_conf_t *conf) {
-    const struct properties *kafka = options->kafka, *own = options->consumer;
-    long long share_kb = (long long)(options->queue_bytes / 1024);
-    if (options->partition_count > 0) share_kb /= options->partition_count;
-    /* A short message takes about 1 KB in the queue, of which librdkafka counts only the payload:
-     * so the number of messages bounds the memory, and for long ones their bytes. Beyond either
-     * bound there is at most one fetch. */
-    const long long messages = clamp(share_kb, 100, 2000);
-    const long long fetch_bytes = clamp(share_kb / 4, 16, 256) * 1024;
-
-    kafka_conf_own(conf, "group.id", options->settings->group);
-    kafka_conf_own(conf, "enable.auto.commit", "false");
-    kafka_conf_own(conf, "enable.auto.offset.store", "false");
-    kafka_conf_own(conf, "auto.offset.reset", "error");
-    kafka_conf_own(conf, "isolation.level", "read_committed");
-    kafka_conf_own(conf, "enable.partition.eof", "true"); /* see kafka_stream_reached */
-    kafka_conf_own(conf, "allow.auto.create.topics", "false");
-    if (kafka_conf_is_classic(kafka, own)) {
-        kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
-        /* Not in the consumer protocol (KIP-848): librdkafka (seen up to 2.15.1) fails permanently
-         * if the group still knows a static member that was killed, or one that missed a
-         * heartbeat. */
-        if (options->static_id != NULL) {
-            kafka_conf_own(conf, "group.instance.id", options->static_id);
-        }
-    }
-    kafka_conf_default(conf, kafka, own, "queued.max.messages.kbytes", clamp(share_kb, 64, 8192));
-    kafka_conf_default(conf, kafka, own, "queued.min.messages", messages);
-    kafka_conf_default(conf, kafka, own, "fetch.queue.backoff.ms", 10);
-    kafka_conf_default(conf, kafka, own, "fetch.message.max.bytes", fetch_bytes);
-    kafka_conf_default(conf, kafka, own, "topic.metadata.refresh.interval.ms", 10000);
-}
-
 static struct kafka_client *make_consumer(struct kafka_source *source, struct error *error) {
     const struct kafka_source_options *options = &source->options;
-    rd_kafka_conf_t *conf =
-        kafka_conf_build(options->kafka, options->consumer, KAFKA_CONSUMER, error);
+    rd_kafka_conf_t *conf = kafka_consumer_conf(options, error);
     if (conf == NULL) return NULL;
-    configure(options, conf);
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
+}
+
+struct kafka_client *kafka_source_make_probe(const struct kafka_source *source,
+                                             struct error *error) {
+    const struct kafka_source_options *options = &source->options;
+    rd_kafka_conf_t *conf = kafka_consumer_conf_of_probe(options, error);
+    if (conf == NULL) return NULL;
     return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
 }
 

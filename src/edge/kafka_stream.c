@@ -100,6 +100,7 @@ static bool on_record(struct reading *reading, rd_kafka_message_t *message) {
     const struct kafka_record record = {
         .offset = message->offset,
         .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
+        .leader_epoch = rd_kafka_message_leader_epoch(message),
         .key = {message->key, message->key_len},
         .value = {message->payload, message->len},
         .message = message,

@@ -198,9 +198,11 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
                            const struct store_call *checkpoint, bool by_text,
                            const struct redis_days *needed) {
     const struct aggregates *aggregates = options->aggregates;
+    char lineage[LINEAGE_TEXT_BYTES];
     redis_call_clear(call, options->redis->prefix);
     redis_command_put_key(&call->keys, call->prefix, "offsets", NULL);
     redis_command_put_key(&call->keys, call->prefix, "meta", NULL);
+    redis_command_put_key(&call->keys, call->prefix, "lineages", NULL);
     redis_command_put_int(&call->arguments, checkpoint->partition);
     put_offset(&call->arguments, checkpoint->base);
     put_offset(&call->arguments, checkpoint->end);
@@ -208,6 +210,9 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
     redis_command_put_text(&call->arguments, options->group);
     redis_command_put_text(&call->arguments, options->topic);
     redis_command_put_text(&call->arguments, options->topic_id);
+    redis_command_put_int(&call->arguments, checkpoint->base_branch);
+    lineage_format(&checkpoint->lineage, lineage);
+    redis_command_put_text(&call->arguments, lineage);
     for (unsigned field = 0; field < aggregates->count; field++) {
         redis_call_begin(call, &aggregates->items[field]);
         put_section(call, aggregates->settings, checkpoint, field, needed);

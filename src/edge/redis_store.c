@@ -232,6 +232,9 @@ static enum demand take_answer(struct redis_store *store, struct store_call *cal
                            call->stored == call->end && read_anomalies(reply, call);
     const bool is_kept = strcmp(kind, "kept") == 0 &&
                          (strcmp(offset.bytes, "none") == 0 || read_offset(offset, &call->stored));
+    call->stored_lineage = call->lineage;
+    /* What cannot be read is not known: the script rejects what is foreign. */
+    if (is_kept) lineage_parse(word_of(reply, 2).bytes, &call->stored_lineage);
     call->verdict = is_stored || is_kept ? STORE_OK : refuse_answer(store, reply, error);
     return DEMAND_NONE;
 }

@@ -111,6 +111,7 @@ static void add_known(struct names *names, const struct aggregates *aggregates) 
     struct text other = {0};
     names_add(names, "offsets");
     names_add(names, "meta");
+    names_add(names, "lineages");
     for (unsigned i = 0; i < aggregates->count; i++) {
         const struct aggregate *aggregate = &aggregates->items[i];
         if (aggregate->kind != AGGREGATE_DAYS) {

@@ -189,12 +189,8 @@ void batch_release(struct batch *batch) {
     }
 }
 
-void notice_post(struct inbox *to, enum notice_kind kind, uint64_t generation, int64_t offset,
-                 int64_t origin) {
-    struct notice *notice = memory_grow(NULL, sizeof *notice);
-    notice->kind = kind;
-    notice->generation = generation;
-    notice->offset = offset;
-    notice->origin = origin;
-    inbox_post(to, &notice->item, ITEM_NOTICE);
+void notice_post(struct inbox *to, const struct notice *notice) {
+    struct notice *copy = memory_grow(NULL, sizeof *copy);
+    *copy = *notice;
+    inbox_post(to, &copy->item, ITEM_NOTICE);
 }

@@ -166,11 +166,15 @@ static void report_anomalies(const struct checkpoint *checkpoint, const struct s
 /* One answered call: its counts are in Redis, or were dropped permanently. */
 static void conclude(struct checkpoint *checkpoint, const struct store_call *call) {
     struct epoch *epoch = checkpoint->epochs[call->partition];
-    bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN;
+    bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN &&
+                     call->stored_lineage.branch == call->lineage.branch;
     if (is_stored) show_stored(checkpoint, epoch);
     report_anomalies(checkpoint, call);
-    notice_post(epoch->parts[0]->ingest, NOTICE_COUNTED, epoch->generation, call->stored,
-                CURSOR_ABSENT);
+    notice_post(epoch->parts[0]->ingest, &(struct notice){.kind = NOTICE_COUNTED,
+                                                          .generation = epoch->generation,
+                                                          .offset = call->stored,
+                                                          .lineage = call->stored_lineage,
+                                                          .origin = CURSOR_ABSENT});
     close_epoch(checkpoint, call->partition, is_stored);
 }
 
@@ -190,6 +194,8 @@ static void store_ready(struct checkpoint *checkpoint) {
             .partition = checkpoint->ready[i],
             .base = epoch->parts[0]->cut.base,
             .end = epoch->parts[0]->cut.end,
+            .base_branch = epoch->parts[0]->cut.base_branch,
+            .lineage = epoch->parts[0]->cut.lineage,
             .deltas = epoch->deltas,
             .delta_count = epoch->part_count,
         };

@@ -20,7 +20,6 @@ enum {
     TICK_MS = 200,          /* longest sleep */
     VERIFY_MS = 3000,       /* an idle partition asks whether Redis still knows it */
     FIRST_ANSWER_MS = 1000, /* after an assignment, that reading waits for Redis at most */
-    PLACE_TIMEOUT_MS = 3000,
     PLACE_RETRY_MS = 500,
 };
 
@@ -160,11 +159,11 @@ static void report(struct ingest *ingest, const struct cursor_finding *finding,
     ingest_finding_log(ingest->partition, &ingest->cursor, finding, log);
 }
 
-/* Asks the log for its bounds, decides, and seeks there. False if Kafka is to be asked again. */
+/* Asks the log, decides, and seeks there. False if Kafka is to be asked again. */
 static bool find_place(struct ingest *ingest, struct error *error) {
     struct cursor_log log;
-    if (!kafka_source_bounds(ingest->options->source, ingest->partition, &log.begin, &log.end,
-                             PLACE_TIMEOUT_MS, error)) {
+    if (!ingest_finding_ask(ingest->options->source, ingest->partition, &ingest->cursor, &log,
+                            error)) {
         return false;
     }
     struct cursor_finding finding =
@@ -209,21 +208,9 @@ static void rewind_to_stored(struct ingest *ingest) {
 }
 
 static void take_notice(struct ingest *ingest, const struct notice *notice) {
-    enum cursor_verdict verdict = CURSOR_STALE;
-    switch (notice->kind) {
-    case NOTICE_COUNTED:
-        verdict = cursor_counted(&ingest->cursor, notice->generation, notice->offset);
-        break;
-    case NOTICE_PUBLISHED:
-        verdict = cursor_published(&ingest->cursor, notice->generation, notice->offset);
-        break;
-    case NOTICE_UNPUBLISHED:
-        verdict =
-            cursor_unpublished(&ingest->cursor, notice->generation, notice->offset, notice->origin);
-        if (verdict == CURSOR_REWIND) ingest->is_begin_sent = false;
-        break;
-    }
-    if (verdict == CURSOR_REWIND) rewind_to_stored(ingest);
+    if (ingest_finding_tell(&ingest->cursor, notice) != CURSOR_REWIND) return;
+    if (notice->kind == NOTICE_UNPUBLISHED) ingest->is_begin_sent = false;
+    rewind_to_stored(ingest);
 }
 
 static void take_mail(struct ingest *ingest) {
@@ -267,25 +254,27 @@ static bool is_batch_full(const struct ingest *ingest) {
            (int64_t)batch_bytes(ingest->reading) >= ingest->options->batch_bytes;
 }
 
-/* Gates, judges, counts and keeps one record. False if the batch is full. */
+/* Gates, judges, counts and keeps one record. False if the batch is full, or the record is not one
+ * that can come here. */
 static bool take_record(void *context, const struct kafka_record *record) {
     struct ingest *ingest = context;
     struct batch *batch = ingest->reading;
+    const struct cursor_taken taken =
+        cursor_take(&ingest->cursor, record->offset, record->leader_epoch);
+    if (taken.is_stray) return false;
+    if (!taken.count && !taken.publish) return true; /* an anchor */
+    struct login login;
     ingest->read_count++;
-    const struct cursor_taken taken = cursor_take(&ingest->cursor, record->offset);
-    if (taken.count || taken.publish) {
-        struct login login;
-        judge_record(ingest->judge, record, &login);
-        if (taken.count) {
-            batch_count(batch, ingest->options->seed, ingest->options->aggregates, &login);
-            ingest->noted.judged++;
-            if (login.reason != LOGIN_ACCEPTED) note_rejected(ingest, &login, record->offset);
-        }
-        if (taken.publish)
-            batch_keep(batch, record, &login);
-        else
-            lag_unkept(&ingest->lag, record->timestamp_ms);
+    judge_record(ingest->judge, record, &login);
+    if (taken.count) {
+        batch_count(batch, ingest->options->seed, ingest->options->aggregates, &login);
+        ingest->noted.judged++;
+        if (login.reason != LOGIN_ACCEPTED) note_rejected(ingest, &login, record->offset);
     }
+    if (taken.publish)
+        batch_keep(batch, record, &login);
+    else
+        lag_unkept(&ingest->lag, record->timestamp_ms);
     return !is_batch_full(ingest);
 }
 
@@ -295,12 +284,16 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
     lag_before(&ingest->lag, &ingest->cursor);
     do {
         verdict = kafka_stream_read(ingest->stream, take_record, ingest);
-    } while (verdict == STREAM_RECORDS && !is_batch_full(ingest));
+    } while (verdict == STREAM_RECORDS && !is_batch_full(ingest) && !ingest->cursor.has_strayed);
     if (verdict == STREAM_UNREADABLE) ingest->is_placed = false;
     lag_after(&ingest->lag, &ingest->cursor, batch);
     /* Behind what was just read there may be transaction markers alone: both sides pass them. */
     if (cursor_reach(&ingest->cursor, kafka_stream_reached(ingest->stream)))
         batch->has_publish = true;
+    if (ingest->cursor.has_strayed) {
+        ingest->is_placed = false;
+        ingest->place_after_ms = 0;
+    }
     batch->is_in_hand = true;
     budget_take(ingest->options->in_hand, (int64_t)batch_bytes(batch));
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
@@ -330,6 +323,7 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
     }
     batch->published_generation = cursor->published.generation;
     batch->publish_end = cursor->published.next;
+    batch->lineage = cursor->published.lineage;
     batch->origin = cursor->origin;
     batch->is_urgent = is_draining;
     batch->counted_generation = cursor->counted.generation;
@@ -407,7 +401,8 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     atomic_store(&ingest->is_published, false);
     atomic_store(&ingest->is_settled, false);
     cursor_init(&ingest->cursor, start->generation);
-    cursor_found(&ingest->cursor, CURSOR_UNKNOWN, start->committed.offset, start->committed.origin);
+    cursor_found(&ingest->cursor, CURSOR_UNKNOWN, start->committed.offset,
+                 &start->committed.lineage, start->committed.origin);
     kafka_stream_watch(ingest->stream, &ingest->worker.alarm);
     atomic_store(&ingest->is_running, worker_start(&ingest->worker));
     if (!ingest->is_running) {

@@ -1,6 +1,45 @@
 #include "ingest_finding.h"
 
 #include "base/log.h"
+#include "edge/kafka_probe.h"
+
+enum { BOUNDS_TIMEOUT_MS = 3000, PROBE_TIMEOUT_MS = 10000 };
+
+static bool search(struct kafka_source *source, int32_t partition, struct cursor *cursor,
+                   int64_t offset, struct error *error) {
+    struct kafka_probe *probe = kafka_probe_open(source, partition, error);
+    bool is_good = probe != NULL;
+    while (is_good && cursor_asks(cursor, &offset)) {
+        struct kafka_probe_record found;
+        is_good = kafka_probe_look(probe, offset, &found, PROBE_TIMEOUT_MS, error);
+        if (is_good) cursor_told(cursor, found.offset, found.leader_epoch);
+    }
+    kafka_probe_close(&probe);
+    return is_good;
+}
+
+bool ingest_finding_ask(struct kafka_source *source, int32_t partition, struct cursor *cursor,
+                        struct cursor_log *log, struct error *error) {
+    int64_t offset;
+    if (!kafka_source_bounds(source, partition, &log->begin, &log->end, BOUNDS_TIMEOUT_MS, error)) {
+        return false;
+    }
+    cursor_look(cursor, *log);
+    return !cursor_asks(cursor, &offset) || search(source, partition, cursor, offset, error);
+}
+
+enum cursor_verdict ingest_finding_tell(struct cursor *cursor, const struct notice *notice) {
+    switch (notice->kind) {
+    case NOTICE_COUNTED:
+        return cursor_counted(cursor, notice->generation, notice->offset, &notice->lineage);
+    case NOTICE_PUBLISHED:
+        return cursor_published(cursor, notice->generation, notice->offset, &notice->lineage);
+    case NOTICE_UNPUBLISHED:
+        return cursor_unpublished(cursor, notice->generation, notice->offset, &notice->lineage,
+                                  notice->origin);
+    }
+    return CURSOR_STALE;
+}
 
 void ingest_finding_explain(const char *topic, int32_t partition,
                             const struct cursor_finding *finding, struct cursor_log log,

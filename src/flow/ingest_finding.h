@@ -1,12 +1,24 @@
-/* ingest_finding: what cursor_resume found, in words. Used by ingest alone.
+/* ingest_finding: where a partition continues: what cursor_resume needs to know of the log, and
+ * what it found, in words. Used by ingest alone.
  *
  * Threads:  any.
+ * Waits:    in ingest_finding_ask alone, a few seconds for each answer of Kafka.
  */
 #ifndef FLOW_INGEST_FINDING_H
 #define FLOW_INGEST_FINDING_H
 
 #include "base/error.h"
 #include "core/cursor.h"
+#include "edge/kafka_source.h"
+#include "flow/batch.h"
+
+/* Asks Kafka for the bounds of the log, and for as many of its records as the cursor wants to see.
+ * False with an error if Kafka does not answer. Borrows all. */
+bool ingest_finding_ask(struct kafka_source *source, int32_t partition, struct cursor *cursor,
+                        struct cursor_log *log, struct error *error);
+
+/* Passes a notice on to the cursor. Borrows both. */
+enum cursor_verdict ingest_finding_tell(struct cursor *cursor, const struct notice *notice);
 
 /* Why the program must stop, and the fix: for a finding with must_stop. Borrows all. */
 void ingest_finding_explain(const char *topic, int32_t partition,

@@ -217,8 +217,7 @@ static void ask_group(struct publish *publish) {
     for (size_t i = 0; i < publish->shares.member_count; i++) {
         struct share *share = shares_of_member(&publish->shares, i);
         share->lowest = share->generation + 1;
-        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation, members[i].offset,
-                    members[i].origin);
+        shares_notify(share, NOTICE_UNPUBLISHED, &members[i]);
     }
     forget_transaction(publish);
     go_to(publish, READY);
@@ -243,6 +242,7 @@ static void commit(struct publish *publish) {
     for (size_t i = 0; i < shares->member_count; i++) {
         const struct share *share = shares_of_member(shares, i);
         shares->members[i].offset = share->end;
+        shares->members[i].lineage = share->lineage;
         shares->members[i].origin = share->origin;
     }
     const enum sink_verdict verdict =
@@ -259,7 +259,7 @@ static void commit(struct publish *publish) {
     if (publish->record_count > 0) shares_judge(shares, false);
     for (size_t i = 0; i < shares->member_count; i++) {
         const struct share *share = shares_of_member(shares, i);
-        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, share->origin);
+        shares_notify(share, NOTICE_PUBLISHED, &shares->members[i]);
     }
     metric_add(publish->options.metrics->published, publish->record_count);
     metric_observe_us(publish->options.metrics->seconds, (clock_ms() - publish->since_ms) * 1000);

@@ -38,6 +38,16 @@ void shares_join(struct shares *shares, const struct batch *batch) {
     share->ingest = batch->home;
     share->end = batch->publish_end;
     share->origin = batch->origin;
+    share->lineage = batch->lineage;
+}
+
+void shares_notify(const struct share *share, enum notice_kind kind,
+                   const struct kafka_committed *committed) {
+    notice_post(share->ingest, &(struct notice){.kind = kind,
+                                                .generation = share->generation,
+                                                .offset = committed->offset,
+                                                .lineage = committed->lineage,
+                                                .origin = committed->origin});
 }
 
 void shares_leave(struct shares *shares) {

@@ -19,6 +19,7 @@ struct share {
     uint64_t generation; /* of the batches in the open transaction, or in the last one */
     uint64_t lowest;     /* generations below it were notified that they are not published */
     int64_t end, origin;
+    struct lineage lineage; /* of the log below end */
     struct inbox *ingest;
     bool is_in;
     bool has_failed; /* its last transaction with records did */
@@ -37,6 +38,10 @@ struct share *shares_of_member(struct shares *shares, size_t member);
 
 /* The batch's partition takes part in the transaction from now on. */
 void shares_join(struct shares *shares, const struct batch *batch);
+
+/* Notifies the partition of what was committed, or of what the group has committed instead. */
+void shares_notify(const struct share *share, enum notice_kind kind,
+                   const struct kafka_committed *committed);
 
 /* No partition takes part any more. */
 void shares_leave(struct shares *shares);

@@ -26,10 +26,15 @@ void broker_begin(void) {
     for (int p = 0; p < world.plan.partition_count; p++) {
         for (int i = 0; i < world.plan.last_end[p]; i++)
             broker.log[p][i] = choose_kind(p);
-        broker.log_end[p] =
-            one_in(4) ? world.plan.log_end[p] : (int64_t)roll((uint32_t)world.plan.log_end[p]);
-        broker.committed[p] = (struct committed){-1, -1};
+        broker_grow(p, one_in(4) ? world.plan.log_end[p]
+                                 : (int64_t)roll((uint32_t)world.plan.log_end[p]));
+        broker.committed[p] = (struct committed){.offset = -1, .origin = -1};
     }
+}
+
+void broker_grow(int partition, int64_t end) {
+    while (broker.log_end[partition] < end)
+        broker.epochs[partition][broker.log_end[partition]++] = broker.epoch[partition];
 }
 
 void broker_tick(void) {

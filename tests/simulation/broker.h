@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/lineage.h"
 #include "core/login.h"
 #include "world.h"
 
@@ -48,6 +49,7 @@ struct group {
 /* Where the group is in a partition; -1 is none. */
 struct committed {
     int64_t offset, origin;
+    struct lineage lineage;
 };
 
 /* A transactional id. */
@@ -74,8 +76,10 @@ struct output {
 };
 
 struct broker {
-    int8_t log[PARTITIONS_MAX][LOG_MAX]; /* kinds of records */
+    int8_t log[PARTITIONS_MAX][LOG_MAX];     /* kinds of records */
+    int32_t epochs[PARTITIONS_MAX][LOG_MAX]; /* of the leaders that wrote them */
     int64_t log_begin[PARTITIONS_MAX], log_end[PARTITIONS_MAX];
+    int32_t epoch[PARTITIONS_MAX]; /* of the present leader */
     struct group group;
     struct committed committed[PARTITIONS_MAX];
     int producer_count;
@@ -90,6 +94,8 @@ struct broker {
 extern struct broker broker;
 
 void broker_begin(void);
+/* Records arrive, up to an offset. */
+void broker_grow(int partition, int64_t end);
 void broker_tick(void);       /* what time brings: sessions, rebalances, transactions that end */
 int64_t broker_next_us(void); /* when it next brings something */
 bool broker_is_quiet(void);   /* nothing is under way */

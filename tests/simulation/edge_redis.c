@@ -25,6 +25,8 @@ enum {
 struct call {
     int partition; /* -1: none */
     int64_t base, end, at_us;
+    int32_t base_branch;
+    struct lineage lineage;
     struct counts counts;
 };
 
@@ -70,11 +72,14 @@ static void add(struct counts *into, const struct counts *counts) {
 /* checkpoint.lua. Returns what is stored afterwards. */
 static int64_t apply(const struct call *call) {
     struct stored *stored = &redis.partitions[call->partition];
-    const bool is_base = stored->offset == call->base ||
-                         (simulation_options.mutant == NO_COMPARE && call->base != CURSOR_UNKNOWN);
-    if (!is_base || call->base == call->end) return stored->offset;
+    const bool is_base =
+        (stored->offset == call->base && stored->lineage.branch == call->base_branch) ||
+        (simulation_options.mutant == NO_COMPARE && call->base != CURSOR_UNKNOWN);
+    const bool is_empty = call->base == call->end && call->base_branch == call->lineage.branch;
+    if (!is_base || is_empty) return stored->offset;
     add(&stored->counts, &call->counts);
     stored->offset = call->end;
+    stored->lineage = call->lineage;
     judge_counts(call->partition);
     return stored->offset;
 }
@@ -104,7 +109,11 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
 }
 
 static struct call call_of(const struct aggregates *aggregates, const struct store_call *from) {
-    struct call call = {.partition = from->partition, .base = from->base, .end = from->end};
+    struct call call = {.partition = from->partition,
+                        .base = from->base,
+                        .end = from->end,
+                        .base_branch = from->base_branch,
+                        .lineage = from->lineage};
     size_t keys = 0;
     for (size_t i = 0; i < from->delta_count; i++) {
         add_delta(&call, aggregates, from->deltas[i]);
@@ -236,6 +245,7 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
 static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
+    call->stored_lineage = redis.partitions[call->partition].lineage;
     if (stored == call->end && one_in(16)) {
         call->anomalies[0] = (struct store_anomaly){"2024-07-10 14:36", 11};
         call->anomaly_count = 1;

@@ -201,7 +201,8 @@ static enum sink_verdict send_offsets(struct kafka_sink *sink, struct kafka_sour
     bool is_moved[PARTITIONS_MAX] = {false};
     for (size_t i = 0; i < count; i++) {
         is_moved[offsets[i].partition] = true;
-        moved[offsets[i].partition] = (struct committed){offsets[i].offset, offsets[i].origin};
+        moved[offsets[i].partition] =
+            (struct committed){offsets[i].offset, offsets[i].origin, offsets[i].lineage};
     }
     const bool is_first = simulation_options.mutant == FENCE_FIRST;
     const bool may_first = is_first && may_commit(context);

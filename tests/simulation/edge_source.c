@@ -353,6 +353,7 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     for (size_t i = 0; i < count; i++) {
         items[i].offset = broker.committed[items[i].partition].offset;
         items[i].origin = broker.committed[items[i].partition].origin;
+        items[i].lineage = broker.committed[items[i].partition].lineage;
         trace("reads committed p%d: %lld", items[i].partition, (long long)items[i].offset);
     }
     return kafka_trip(deadline_us) || error_set(error, "the committed offsets cannot be read");

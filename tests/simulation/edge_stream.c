@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "broker.h"
 #include "client.h"
+#include "edge/kafka_probe.h"
 #include "process.h"
 #include "records.h"
 
@@ -46,6 +47,7 @@ kafka_stream_read(struct kafka_stream *stream,
         const struct kafka_record lent = {
             .offset = offset,
             .timestamp_ms = record->timestamp_ms,
+            .leader_epoch = broker.epochs[stream->partition][offset],
             .key = record->key,
             .value = record->value,
             .message = (void *)record,
@@ -87,6 +89,44 @@ int64_t kafka_stream_reached(const struct kafka_stream *stream) {
 
 int64_t kafka_stream_end(const struct kafka_stream *stream) {
     return stream->position < 0 ? -1 : broker.log_end[stream->partition];
+}
+
+/* --- kafka_probe ------------------------------------------------------------------------------ */
+
+struct kafka_probe {
+    int partition;
+};
+
+struct kafka_probe *kafka_probe_open(struct kafka_source *source, int32_t partition,
+                                     struct error *error) {
+    (void)source;
+    (void)error;
+    struct kafka_probe *probe = memory_create(sizeof *probe);
+    probe->partition = partition;
+    current->handle_count++;
+    return probe;
+}
+
+void kafka_probe_close(struct kafka_probe **probe) {
+    if (*probe != NULL) current->handle_count--;
+    free(*probe);
+    *probe = NULL;
+}
+
+bool kafka_probe_look(struct kafka_probe *probe, int64_t offset, struct kafka_probe_record *found,
+                      int timeout_ms, struct error *error) {
+    const int p = probe->partition;
+    const int64_t deadline_us = world.now_us + timeout_ms * (int64_t)MS_US;
+    error_set(error, "a record of p%d cannot be read", p);
+    if (!kafka_trip(deadline_us)) return false;
+    if (offset < broker.log_begin[p] || offset > broker.log_end[p]) return false;
+    while (offset < broker.log_end[p] && record_at(p, offset) == NULL)
+        offset++;
+    *found = (struct kafka_probe_record){INT64_MAX, LINEAGE_NO_EPOCH};
+    if (offset < broker.log_end[p])
+        *found = (struct kafka_probe_record){offset, broker.epochs[p][offset]};
+    trace("looks at p%d: %lld has epoch %d", p, (long long)found->offset, found->leader_epoch);
+    return kafka_trip(deadline_us);
 }
 
 /* --- kafka_record ----------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 static void produce(void) {
     const int p = (int)roll((uint32_t)world.plan.partition_count);
     const int64_t left = world.plan.log_end[p] - broker.log_end[p];
-    if (left > 0) broker.log_end[p] += 1 + roll((uint32_t)(left < 6 ? left : 6));
+    if (left > 0) broker_grow(p, broker.log_end[p] + 1 + roll((uint32_t)(left < 6 ? left : 6)));
 }
 
 /* Kafka deletes the oldest records, read or not. */

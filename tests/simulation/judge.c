@@ -186,7 +186,7 @@ static void describe(void) {
 
 static void end_faults(void) {
     for (int p = 0; p < world.plan.partition_count; p++)
-        broker.log_end[p] = world.plan.log_end[p];
+        broker_grow(p, world.plan.log_end[p]);
     broker.back_us = redis.back_us = 0;
     for (struct process *process = processes; process < processes + PROCESSES; process++) {
         process->paused_us = process->cut_us = 0;
@@ -231,7 +231,7 @@ static void get_busy(void) {
         return;
     }
     for (int p = 0; p < world.plan.partition_count; p++)
-        broker.log_end[p] = world.plan.last_end[p];
+        broker_grow(p, world.plan.last_end[p]);
     enter(STAGE_BUSY);
 }
 

@@ -25,11 +25,11 @@ TARGET = "tests/simulation/test_simulation"
 MUTANTS = {
     # the gates and watermarks
     "a_rewind_goes_on_where_it_is": ("core/cursor.c", (
-        "    track_rewind(counted, stored);\n    return CURSOR_REWIND;",
+        "    track_rewind(counted, stored, lineage);\n    return CURSOR_REWIND;",
         "    counted->stored = stored;\n    counted->generation++;\n    return CURSOR_GO_ON;")),
     "what_is_read_again_is_counted_again": ("core/cursor.c", (
-        ".count = track_take(&cursor->counted, offset),",
-        ".count = track_take(&cursor->counted, offset) || true,")),
+        ".count = track_take(&cursor->counted, offset, epoch),",
+        ".count = track_take(&cursor->counted, offset, epoch) || true,")),
     "counted_before_the_first_commit": ("core/cursor.c", (
         "(is_offset(cursor->counted.next) && cursor->published.stored != CURSOR_ABSENT)",
         "is_offset(cursor->counted.next)")),
@@ -44,17 +44,17 @@ MUTANTS = {
         "    if (committed != CURSOR_ABSENT && cursor->origin > origin + LLONG_MAX / 2) {"), (
         "#include <assert.h>", "#include <assert.h>\n#include <limits.h>")),
     "an_end_of_before_the_last_record_counts": ("core/cursor.c", (
-        "    if (offset <= cursor->position) return false;\n    cursor->position = offset;",
-        "    if (offset <= cursor->position) offset = cursor->position + 1;\n"
-        "    cursor->position = offset;")),
+        "    if (offset <= cursor->position || cursor->has_strayed) return false;",
+        "    if (offset <= cursor->position) offset = cursor->position + 1;")),
     "an_end_is_not_committed": ("flow/ingest.c", (
-        "        batch->has_publish = true;\n    batch->is_in_hand", "        (void)0;\n    batch->is_in_hand")),
+        "        batch->has_publish = true;\n    if (ingest->cursor.has_strayed)",
+        "        (void)0;\n    if (ingest->cursor.has_strayed)")),
     # ingest
     "judged_by_the_clock": ("flow/judge.c", (
         '#include "flow/judge.h"', '#include "flow/judge.h"\n#include "base/clock.h"'), (
             "record->timestamp_ms, headers", "clock_wall_ms(), headers")),
     "the_first_commit_is_sent_once": ("flow/ingest.c", (
-        "        if (verdict == CURSOR_REWIND) ingest->is_begin_sent = false;", "")),
+        "    if (notice->kind == NOTICE_UNPUBLISHED) ingest->is_begin_sent = false;", "")),
     "a_cut_without_records_is_not_passed_on": ("flow/ingest.c", (
         "        batch->has_cut = true;", "        batch->has_cut = batch->record_count > 0;")),
     "counts_keep_the_generation_of_the_first_batch": ("flow/ingest.c", (
@@ -81,8 +81,7 @@ MUTANTS = {
         "    part->partition")),
     # checkpoint
     "what_was_kept_is_taken_for_stored": ("flow/checkpoint.c", (
-        "bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN;",
-        "bool is_stored = true;")),
+        "bool is_stored = call->stored == call->end &&", "bool is_stored = true ||")),
     "an_epoch_that_was_overtaken_stays": ("flow/checkpoint.c", (
         "        close_epoch(checkpoint, part->partition, false);\n        epoch->generation",
         "        epoch->generation")),
@@ -104,11 +103,9 @@ MUTANTS = {
     "the_generation_that_failed_is_not_void": ("flow/publish.c", (
         "share->lowest = share->generation + 1;", "share->lowest = share->generation;")),
     "a_failure_is_not_reported": ("flow/publish.c", (
-        "        notice_post(share->ingest, NOTICE_UNPUBLISHED, share->generation, "
-        "members[i].offset,\n                    members[i].origin);", "")),
+        "        shares_notify(share, NOTICE_UNPUBLISHED, &members[i]);", "")),
     "a_commit_is_not_reported": ("flow/publish.c", (
-        "        notice_post(share->ingest, NOTICE_PUBLISHED, share->generation, share->end, "
-        "share->origin);", "        (void)share;")),
+        "        shares_notify(share, NOTICE_PUBLISHED, &shares->members[i]);", "        (void)share;")),
     "a_published_watermark_never_goes_back": ("flow/shares.c", (
         "    share->end = batch->publish_end;",
         "    if (share->end < batch->publish_end) share->end = batch->publish_end;")),

@@ -22,6 +22,7 @@ struct counts {
 
 struct stored {
     int64_t offset; /* CURSOR_ABSENT: none */
+    struct lineage lineage;
     struct counts counts;
 };
 

@@ -2,6 +2,7 @@
 
 import re
 
+import verify
 import wait
 
 
@@ -73,3 +74,77 @@ def test_a_watermark_above_the_end_continues_where_it_was_cut_off(world):
     third.wait_assigned(1)
     assert third.metric("rollcall_records_truncated_total") == 0
     third.stop()
+
+
+def _regrow(world, load, cut, count):
+    """Cuts the log while nobody reads it, and writes more records than it has lost."""
+    load.produce(1)  # of the first leader, so that the log has two
+    _produce_one_by_one(load, 20)
+    first = world.run()
+    world.wait_quiet()
+    first.stop()
+    new_end, old_end = _cut(world, load, {0: cut})[0]
+    load = world.make_load(1)
+    load.produce(count)
+    return new_end, old_end
+
+
+def test_a_log_that_has_grown_past_the_watermark_stops_with_the_number(world):
+    load = world.make_load(1)
+    _regrow(world, load, 5, 20)
+    before = world.place.counted()
+    second = world.run(input__on_gap="fail")
+    assert second.wait_exit() == 1
+    last = second.log().splitlines()[-1]
+    assert "lost its end" in last and "5 records that were counted or published" in last, last
+    assert world.place.counted() == before == world.place.published()
+
+
+def test_a_log_that_has_grown_past_the_watermark_continues_where_it_departs(world):
+    load = world.make_load(1)
+    new_end, old_end = _regrow(world, load, 5, 20)
+    second = world.run(input__on_gap="continue")
+    world.wait_quiet()
+    assert world.place.counted() == {0: new_end + 20}
+    assert _counted_all(world) == old_end + 20
+    assert second.metric("rollcall_records_truncated_total") == 5
+    assert len(_published(world)) == old_end + 20
+    second.stop()
+
+
+def test_both_watermarks_have_a_lineage(world):
+    load = world.make_load(1)
+    load.produce(20)
+    first = world.run()
+    world.wait_quiet()
+    first.stop()
+    with world.redis_server.client() as client:
+        found = client.hgetall(f"{world.prefix}:lineages")
+    lineage = found[b"0"].decode()
+    assert re.fullmatch(r"20 0:19:\d+@0", lineage), lineage
+    epoch = int(lineage.split(":")[2].split("@")[0])
+    metadata, leader_epoch = world.broker.committed_metadata(world.group, world.topic, 0)
+    assert metadata == f"origin=0 lineage=0:19:{epoch}@0"
+    assert leader_epoch == epoch
+
+
+def test_a_redis_without_lineages_is_accepted(world):
+    """As an earlier version left it."""
+    load = world.make_load(1)
+    load.produce(20)
+    first = world.run()
+    world.wait_quiet()
+    first.stop()
+    with world.redis_server.client() as client:
+        client.delete(f"{world.prefix}:lineages")
+    load.produce(20)
+    second = world.run()
+    world.verify(load, second)
+    assert second.metric("rollcall_rewinds_total", cause="rolled_back") == 0
+    second.stop()
+
+
+def _published(world):
+    """The committed records of both output topics."""
+    return (verify.read_committed(world.broker, world.output) +
+            verify.read_committed(world.broker, world.rejected))

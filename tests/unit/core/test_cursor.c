@@ -14,7 +14,7 @@ static const struct cursor_policy earliest = {CURSOR_START_EARLIEST, CURSOR_GAP_
 static struct cursor found(int64_t counted, int64_t published, int64_t origin) {
     struct cursor cursor;
     cursor_init(&cursor, 7);
-    cursor_found(&cursor, counted, published, origin);
+    cursor_found(&cursor, counted, published, NULL, origin);
     return cursor;
 }
 
@@ -23,7 +23,7 @@ static struct cursor with_cut(struct cursor_cut *cut) {
     struct cursor cursor = found(10, 10, 0);
     cursor_resume(&cursor, whole, earliest);
     for (int64_t offset = 10; offset < 15; offset++)
-        cursor_take(&cursor, offset);
+        cursor_take(&cursor, offset, -1);
     *cut = cursor_cut(&cursor);
     return cursor;
 }
@@ -34,7 +34,7 @@ static void stored_at_end_goes_on(void **state) {
     struct cursor cursor = with_cut(&cut);
     assert_int_equal(cut.base, 10);
     assert_int_equal(cut.end, 15);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_GO_ON);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL), CURSOR_GO_ON);
     assert_int_equal(cursor.counted.stored, 15);
     assert_int_equal(cursor.counted.generation, 7);
 }
@@ -42,7 +42,7 @@ static void stored_at_end_goes_on(void **state) {
 static void expect_rewind(int64_t stored, enum cursor_cause cause, int64_t position) {
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, stored), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, stored, NULL), CURSOR_REWIND);
     assert_int_equal(cursor.cause, cause);
     assert_int_equal(cursor.counted.generation, 8);
     assert_int_equal(cursor.published.generation, 7); /* the other side goes on */
@@ -62,10 +62,10 @@ static void an_answer_to_an_old_generation_is_stale(void **state) {
     (void)state;
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
-    cursor_counted(&cursor, cut.generation, 3);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_STALE);
-    assert_int_equal(cursor_published(&cursor, 6, 99), CURSOR_STALE);
-    assert_int_equal(cursor_unpublished(&cursor, 6, 0, 0), CURSOR_STALE);
+    cursor_counted(&cursor, cut.generation, 3, NULL);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL), CURSOR_STALE);
+    assert_int_equal(cursor_published(&cursor, 6, 99, NULL), CURSOR_STALE);
+    assert_int_equal(cursor_unpublished(&cursor, 6, 0, NULL, 0), CURSOR_STALE);
     assert_int_equal(cursor.published.stored, 10);
 }
 
@@ -73,14 +73,14 @@ static void a_late_answer_does_not_end_the_next_checkpoint(void **state) {
     (void)state;
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
-    cursor_counted(&cursor, cut.generation, 3);
+    cursor_counted(&cursor, cut.generation, 3, NULL);
     cursor_resume(&cursor, whole, earliest);
-    cursor_take(&cursor, 3);
+    cursor_take(&cursor, 3, -1);
     struct cursor_cut next = cursor_cut(&cursor);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 15), CURSOR_STALE);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL), CURSOR_STALE);
     assert_int_equal(cursor.counted.stored, 3);
     assert_false(cursor_can_cut(&cursor));
-    assert_int_equal(cursor_counted(&cursor, next.generation, 4), CURSOR_GO_ON);
+    assert_int_equal(cursor_counted(&cursor, next.generation, 4, NULL), CURSOR_GO_ON);
 }
 
 static void i1_each_side_takes_only_what_lies_at_or_above_its_own(void **state) {
@@ -89,11 +89,12 @@ static void i1_each_side_takes_only_what_lies_at_or_above_its_own(void **state) 
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 5);
     for (int64_t offset = 5; offset < 12; offset++) {
-        struct cursor_taken taken = cursor_take(&cursor, offset);
+        struct cursor_taken taken = cursor_take(&cursor, offset, -1);
         assert_true(taken.count);
         assert_int_equal(taken.publish, offset >= 8);
     }
-    struct cursor_taken again = cursor_take(&cursor, 6); /* below the position: fetched too early */
+    struct cursor_taken again =
+        cursor_take(&cursor, 6, -1); /* below the position: fetched too early */
     assert_false(again.count || again.publish);
 }
 
@@ -102,7 +103,7 @@ static void both_sides_pass_an_end_without_records(void **state) {
     struct cursor cursor = found(10, 20, 0);
     cursor_resume(&cursor, whole, earliest);
     for (int64_t offset = 10; offset < 15; offset++)
-        cursor_take(&cursor, offset);
+        cursor_take(&cursor, offset, -1);
     assert_false(cursor_reach(&cursor, 15)); /* known already */
     assert_int_equal(cursor.counted.next, 15);
     assert_false(cursor_reach(&cursor, 18)); /* of publishing's, which is ahead, nothing is new */
@@ -113,11 +114,11 @@ static void both_sides_pass_an_end_without_records(void **state) {
     assert_int_equal(cursor.counted.next, 22);
     assert_int_equal(cursor.published.next, 22);
     assert_false(cursor_is_published(&cursor));
-    cursor_published(&cursor, 7, 22);
+    cursor_published(&cursor, 7, 22, NULL);
     assert_true(cursor_is_published(&cursor));
     assert_false(cursor_reach(&cursor, 12)); /* reported before records that came since */
     assert_int_equal(cursor.position, 22);
-    const struct cursor_taken taken = cursor_take(&cursor, 22);
+    const struct cursor_taken taken = cursor_take(&cursor, 22, -1);
     assert_true(taken.count && taken.publish);
 }
 
@@ -135,7 +136,7 @@ static void i3_one_checkpoint_at_a_time(void **state) {
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
     assert_false(cursor_can_cut(&cursor));
-    cursor_counted(&cursor, cut.generation, 15);
+    cursor_counted(&cursor, cut.generation, 15, NULL);
     assert_true(cursor_can_cut(&cursor));
     assert_false(cursor_has_uncounted(&cursor));
 }
@@ -144,9 +145,9 @@ static void i4_nothing_is_counted_before_the_first_commit(void **state) {
     (void)state;
     struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
     assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_BEGUN);
-    cursor_take(&cursor, 0);
+    cursor_take(&cursor, 0, -1);
     assert_false(cursor_can_cut(&cursor));
-    cursor_published(&cursor, 7, 1);
+    cursor_published(&cursor, 7, 1, NULL);
     assert_true(cursor_can_cut(&cursor));
 }
 
@@ -184,11 +185,11 @@ static void who_adopted_learns_the_origin_from_a_refused_commit(void **state) {
     const struct cursor_policy latest = {CURSOR_START_LATEST, CURSOR_GAP_FAIL};
     struct cursor cursor = found(50, CURSOR_ABSENT, CURSOR_ABSENT); /* between the two it slept */
     assert_int_equal(cursor_resume(&cursor, whole, latest).what, CURSOR_ADOPTS);
-    assert_int_equal(cursor_unpublished(&cursor, 7, 60, 40), CURSOR_REWIND);
+    assert_int_equal(cursor_unpublished(&cursor, 7, 60, NULL, 40), CURSOR_REWIND);
     cursor_resume(&cursor, whole, latest);
     struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.base, 50);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, CURSOR_ABSENT), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, CURSOR_ABSENT, NULL), CURSOR_REWIND);
     cursor_resume(&cursor, whole, latest);
     assert_int_equal(cursor.counted.next, 40);
 }
@@ -198,11 +199,12 @@ static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **stat
     struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
     cursor_resume(&cursor, whole, earliest);
     for (int64_t offset = 0; offset < 5; offset++)
-        cursor_take(&cursor, offset);
-    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT, CURSOR_ABSENT), CURSOR_REWIND);
+        cursor_take(&cursor, offset, -1);
+    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT, NULL, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 0);
-    struct cursor_taken taken = cursor_take(&cursor, 0);
+    struct cursor_taken taken = cursor_take(&cursor, 0, -1);
     assert_true(taken.publish);
     assert_false(taken.count);
 }
@@ -213,11 +215,12 @@ static void an_abort_before_the_first_commit_goes_back_to_what_was_adopted(void 
     struct cursor cursor = found(50, CURSOR_ABSENT, CURSOR_ABSENT);
     assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_ADOPTS);
     for (int64_t offset = 50; offset < 55; offset++)
-        cursor_take(&cursor, offset);
-    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT, CURSOR_ABSENT), CURSOR_REWIND);
+        cursor_take(&cursor, offset, -1);
+    assert_int_equal(cursor_unpublished(&cursor, 7, CURSOR_ABSENT, NULL, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     assert_int_equal(cursor_resume(&cursor, whole, earliest).what, CURSOR_ADOPTS);
     assert_int_equal(cursor.position, 50);
-    struct cursor_taken taken = cursor_take(&cursor, 50);
+    struct cursor_taken taken = cursor_take(&cursor, 50, -1);
     assert_true(taken.publish);
     assert_false(taken.count);
 }
@@ -227,11 +230,11 @@ static void a_group_that_another_owner_began_elsewhere_is_counted_from_there(voi
     const struct cursor_policy latest = {CURSOR_START_LATEST, CURSOR_GAP_FAIL};
     struct cursor cursor = found(CURSOR_ABSENT, CURSOR_ABSENT, CURSOR_ABSENT);
     cursor_resume(&cursor, (struct cursor_log){0, 50}, latest);
-    cursor_take(&cursor, 50);
-    assert_int_equal(cursor_unpublished(&cursor, 7, 90, 80), CURSOR_REWIND);
+    cursor_take(&cursor, 50, -1);
+    assert_int_equal(cursor_unpublished(&cursor, 7, 90, NULL, 80), CURSOR_REWIND);
     cursor_resume(&cursor, whole, latest);
     assert_int_equal(cursor.position, 80);
-    assert_true(cursor_take(&cursor, 80).count);
+    assert_true(cursor_take(&cursor, 80, -1).count);
     struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.base, CURSOR_ABSENT);
     assert_int_equal(cut.generation, 8); /* what was counted from 50 on is void */
@@ -242,10 +245,10 @@ static void unknown_in_redis_publishes_first_and_counts_when_told(void **state) 
     struct cursor cursor = found(CURSOR_UNKNOWN, 50, 0);
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 50);
-    assert_false(cursor_take(&cursor, 50).count);
+    assert_false(cursor_take(&cursor, 50, -1).count);
     struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.base, CURSOR_UNKNOWN);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 40), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 40, NULL), CURSOR_REWIND);
     assert_int_equal(cursor.cause, CURSOR_FIRST_READ);
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 40);
@@ -300,13 +303,14 @@ static void reading_continues_where_the_log_was_cut_off(void **state) {
     assert_int_equal(finding.cut_records, 10);
     assert_int_equal(cursor.position, 50);
     assert_true(cursor_must_publish(&cursor)); /* also if nothing ever comes */
-    struct cursor_taken taken = cursor_take(&cursor, 50);
+    struct cursor_taken taken = cursor_take(&cursor, 50, -1);
     assert_true(taken.count && taken.publish);
     struct cursor_cut checkpoint = cursor_cut(&cursor);
     assert_int_equal(checkpoint.base, 60); /* of which the counts stay */
     assert_int_equal(checkpoint.end, 51);
-    assert_int_equal(cursor_counted(&cursor, checkpoint.generation, 51), CURSOR_GO_ON);
-    cursor_published(&cursor, 7, 51);
+    assert_int_equal(cursor_counted(&cursor, checkpoint.generation, 51, &checkpoint.lineage),
+                     CURSOR_GO_ON);
+    cursor_published(&cursor, 7, 51, &cursor.published.lineage);
     assert_false(cursor_must_publish(&cursor));
     assert_true(cursor_is_settled(&cursor));
     assert_int_equal(cursor_resume(&cursor, (struct cursor_log){0, 51}, continues).what,
@@ -329,8 +333,8 @@ static void only_one_side_may_have_got_so_far(void **state) {
     cursor_resume(&cursor, (struct cursor_log){0, 50}, continues);
     assert_int_equal(cursor.position, 40);
     for (int64_t offset = 40; offset < 50; offset++)
-        assert_false(cursor_take(&cursor, offset).publish);
-    assert_true(cursor_take(&cursor, 50).publish);
+        assert_false(cursor_take(&cursor, offset, -1).publish);
+    assert_true(cursor_take(&cursor, 50, -1).publish);
 }
 
 static void a_log_may_lose_both_ends(void **state) {
@@ -352,7 +356,261 @@ static void a_log_may_be_cut_off_below_the_origin(void **state) {
     assert_int_equal(finding.cut_records, 5);
     assert_int_equal(cursor.position, 50);
     assert_int_equal(cursor.origin, 50);
-    assert_true(cursor_take(&cursor, 50).count);
+    assert_true(cursor_take(&cursor, 50, -1).count);
+}
+
+/* --- logs that have grown again --- */
+
+enum { LOG_END = 100 };
+
+/* A log by the epochs of its records. -1: no record. */
+static int32_t log_epochs[LOG_END];
+
+static void write_log(int64_t from, int64_t to, int32_t epoch) {
+    for (int64_t i = from; i < to; i++)
+        log_epochs[i] = epoch;
+}
+
+/* Asks as INGEST does. Returns how many questions that took. */
+static int ask(struct cursor *cursor, struct cursor_log log) {
+    int count = 0;
+    int64_t offset;
+    cursor_look(cursor, log);
+    for (; cursor_asks(cursor, &offset); count++) {
+        assert_true(offset >= log.begin && offset < log.end && count < 40);
+        while (offset < log.end && log_epochs[offset] < 0)
+            offset++;
+        cursor_told(cursor, offset < log.end ? offset : INT64_MAX,
+                    offset < log.end ? log_epochs[offset] : LINEAGE_NO_EPOCH);
+    }
+    return count;
+}
+
+/* Published up to the offset, and counted by an answer of the store. */
+static struct cursor found_with(const char *lineage, int64_t counted, int64_t published) {
+    struct cursor cursor;
+    struct lineage of;
+    assert_true(lineage_parse(lineage, &of));
+    cursor_init(&cursor, 7);
+    cursor_found(&cursor, CURSOR_UNKNOWN, published, &of, 0);
+    const struct cursor_cut cut = cursor_cut(&cursor);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, counted, &of), CURSOR_REWIND);
+    return cursor;
+}
+
+/* Reads up to the end, or to a stray record. Returns how many records were counted. */
+static int read_all(struct cursor *cursor, struct cursor_log log, bool *is_stray) {
+    int count = 0;
+    *is_stray = false;
+    for (int64_t i = cursor->position; i < log.end && !*is_stray; i++) {
+        if (log_epochs[i] < 0) continue;
+        const struct cursor_taken taken = cursor_take(cursor, i, log_epochs[i]);
+        *is_stray = taken.is_stray;
+        count += taken.count;
+    }
+    return count;
+}
+
+static void reading_begins_with_a_record_that_is_known(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 80, 3);
+    bool is_stray;
+    const struct cursor_log log = {0, 80};
+    assert_int_equal(ask(&cursor, log), 0); /* there is no reason */
+    cursor_resume(&cursor, log, earliest);
+    assert_int_equal(cursor.position, 59);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 20);
+    assert_false(is_stray);
+    assert_int_equal(cursor.counted.lineage.count, 1);
+}
+
+static void a_log_that_has_grown_past_the_watermark_is_another_one(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 55, 3);
+    write_log(55, 70, 4);
+    bool is_stray;
+    const struct cursor_log log = {0, 70};
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).what, CURSOR_RESUMED);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 0);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    const struct cursor_finding finding = cursor_resume(&cursor, log, continues);
+    assert_int_equal(finding.what, CURSOR_TRUNCATED);
+    assert_int_equal(finding.cut_at, 55);
+    assert_int_equal(finding.cut_records, 5);
+    assert_int_equal(cursor.position, 55);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 15);
+    assert_false(is_stray);
+    /* The same offset may be that of another log. */
+    assert_int_equal(cursor.counted.next, 70);
+    const struct cursor_cut cut = cursor_cut(&cursor);
+    assert_int_equal(cut.base_branch, 0);
+    assert_int_equal(cut.lineage.branch, 1);
+}
+
+/* As with what is found, so with where: whatever was written since, and wherever it was cut. */
+static void the_point_of_departure_is_found_exactly(void **state) {
+    (void)state;
+    for (int64_t at = 0; at <= 60; at++) {
+        for (int64_t end = at; end <= LOG_END; end += 3) {
+            struct cursor cursor = found_with("0:59:2@0,3@20,7@50", 60, 60);
+            write_log(0, 20, 2);
+            write_log(20, 50, 3);
+            write_log(50, LOG_END, 7);
+            write_log(at, LOG_END, 8);
+            bool is_stray;
+            const struct cursor_log log = {0, end};
+            ask(&cursor, log);
+            cursor_resume(&cursor, log, continues);
+            read_all(&cursor, log, &is_stray);
+            if (is_stray) {
+                ask(&cursor, log);
+                cursor_resume(&cursor, log, continues);
+                read_all(&cursor, log, &is_stray);
+            }
+            assert_false(is_stray);
+            assert_int_equal(cursor.counted.next, at < 60 || end > 60 ? end : 60);
+            if (end > 60 && at < 60) assert_int_equal(cursor.counted.lineage.branch, 1);
+            if (end > 60 && at == 60) assert_int_equal(cursor.counted.lineage.branch, 0);
+        }
+    }
+}
+
+/* A replica that was left behind leads again, with records that the group has never seen. */
+static void epochs_that_were_never_read_are_another_log(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:2@0,7@30", 60, 60);
+    write_log(0, 30, 2);
+    write_log(30, 70, 5);
+    bool is_stray;
+    const struct cursor_log log = {0, 70};
+    ask(&cursor, log);
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 30);
+}
+
+static void an_anchor_that_was_compacted_away_is_no_loss(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 50, 3);
+    write_log(50, 65, -1);
+    write_log(65, 70, 4);
+    bool is_stray;
+    const struct cursor_log log = {0, 70};
+    ask(&cursor, log);
+    cursor_resume(&cursor, log, earliest);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray); /* it might be one */
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, earliest).what, CURSOR_RESUMED);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 5);
+    assert_false(is_stray);
+}
+
+/* Markers of transactions are no records: the anchor is the last record before them. */
+static void markers_below_the_watermark_are_no_doubt(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:56:3@0", 60, 60);
+    write_log(0, 57, 3);
+    write_log(57, 63, -1);
+    bool is_stray;
+    const struct cursor_log log = {0, 63};
+    cursor_resume(&cursor, log, earliest);
+    assert_int_equal(cursor.position, 56);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 0);
+    assert_false(is_stray);
+    assert_true(cursor_reach(&cursor, 63));
+    assert_int_equal(cursor.counted.next, 63);
+    assert_int_equal(cursor.counted.lineage.last, 56);
+}
+
+/* What has come since may be markers alone, and end where a record was. */
+static void an_end_without_the_anchor_is_a_doubt(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 50, 3);
+    write_log(50, 58, 4);
+    write_log(58, 70, -1);
+    bool is_stray;
+    const struct cursor_log log = {0, 70};
+    cursor_resume(&cursor, log, continues);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 0);
+    assert_false(is_stray);
+    assert_false(cursor_reach(&cursor, 70));
+    assert_true(cursor.has_strayed);
+    assert_int_equal(cursor.counted.next, 60);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 50);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 8);
+    assert_true(cursor_reach(&cursor, 70));
+}
+
+static void without_a_lineage_the_end_of_the_log_is_the_best_guess(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:", 60, 60);
+    const struct cursor_log log = {0, 50};
+    assert_int_equal(ask(&cursor, log), 0);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 50);
+}
+
+/* As an earlier version left it: one side is known, and both are of one log. */
+static void one_lineage_is_enough_for_both_sides(void **state) {
+    (void)state;
+    struct lineage of;
+    struct cursor cursor = found(55, CURSOR_ABSENT, 0);
+    lineage_parse("0:59:3@0", &of);
+    cursor_found(&cursor, 60, 60, &of, 0);
+    write_log(0, 50, 3);
+    write_log(50, 70, 4);
+    bool is_stray;
+    const struct cursor_log log = {0, 70};
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    cursor_resume(&cursor, log, continues);
+    assert_int_equal(cursor.counted.next, 50);
+    assert_int_equal(cursor.published.next, 50);
+}
+
+static void a_log_without_its_end_is_asked_once(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 50, 3);
+    const struct cursor_log log = {0, 50};
+    assert_int_equal(ask(&cursor, log), 2); /* for each track */
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 50);
+}
+
+/* All that is left is one record, and it is the one that is known next time. */
+static void what_is_left_is_the_next_anchor(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:7@30", 60, 60);
+    write_log(0, 20, 5);
+    write_log(20, 25, 8);
+    const struct cursor_log log = {0, 25};
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 20);
+    assert_int_equal(lineage_epoch(&cursor.counted.lineage), 5);
+}
+
+static void another_branch_at_the_same_offset_is_another_place(void **state) {
+    (void)state;
+    struct lineage other;
+    struct cursor cursor = found_with("1:59:3@0", 60, 60);
+    cursor_resume(&cursor, (struct cursor_log){0, 80}, earliest);
+    struct cursor_cut cut = cursor_cut(&cursor); /* verifies only */
+    assert_int_equal(cut.base_branch, 1);
+    lineage_parse("2:59:3@0,4@55", &other);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 60, &other), CURSOR_REWIND);
+    assert_int_equal(cursor.cause, CURSOR_OVERTAKEN);
+    assert_int_equal(lineage_epoch(&cursor.counted.lineage), 4);
 }
 
 static void settled_means_both_sides_hold_all_that_was_taken(void **state) {
@@ -360,9 +618,9 @@ static void settled_means_both_sides_hold_all_that_was_taken(void **state) {
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
     assert_false(cursor_is_settled(&cursor));
-    cursor_counted(&cursor, cut.generation, 15);
+    cursor_counted(&cursor, cut.generation, 15, NULL);
     assert_false(cursor_is_settled(&cursor));
-    cursor_published(&cursor, 7, 15);
+    cursor_published(&cursor, 7, 15, NULL);
     assert_true(cursor_is_settled(&cursor));
 }
 
@@ -392,6 +650,18 @@ int main(void) {
         cmocka_unit_test(only_one_side_may_have_got_so_far),
         cmocka_unit_test(a_log_may_lose_both_ends),
         cmocka_unit_test(a_log_may_be_cut_off_below_the_origin),
+        cmocka_unit_test(reading_begins_with_a_record_that_is_known),
+        cmocka_unit_test(a_log_that_has_grown_past_the_watermark_is_another_one),
+        cmocka_unit_test(the_point_of_departure_is_found_exactly),
+        cmocka_unit_test(epochs_that_were_never_read_are_another_log),
+        cmocka_unit_test(an_anchor_that_was_compacted_away_is_no_loss),
+        cmocka_unit_test(markers_below_the_watermark_are_no_doubt),
+        cmocka_unit_test(an_end_without_the_anchor_is_a_doubt),
+        cmocka_unit_test(without_a_lineage_the_end_of_the_log_is_the_best_guess),
+        cmocka_unit_test(a_log_without_its_end_is_asked_once),
+        cmocka_unit_test(one_lineage_is_enough_for_both_sides),
+        cmocka_unit_test(what_is_left_is_the_next_anchor),
+        cmocka_unit_test(another_branch_at_the_same_offset_is_another_place),
         cmocka_unit_test(settled_means_both_sides_hold_all_that_was_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

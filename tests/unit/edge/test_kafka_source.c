@@ -384,7 +384,8 @@ static void metadata_of_others_is_no_origin(void **state) {
                  {"origin=5", 5},
                  {"origin=1234567890123456789", 1234567890123456789},
                  {"origin=1234567890123456789012345678901", INT64_MAX},
-                 {"origin=12345678901234567890123456789012", -1}};
+                 {"lineage=0:9:3@5", -1},
+                 {"origin=5 lineage=0:99:3@5,8@70", 5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
         rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, "logins", 0);
@@ -400,6 +401,8 @@ static void metadata_of_others_is_no_origin(void **state) {
         assert_int_equal(found.offset, 3);
         if (found.origin != cases[i].origin)
             fail_msg("\"%s\": %lld", cases[i].metadata, (long long)found.origin);
+        const bool has_lineage = strstr(cases[i].metadata, "lineage=") != NULL;
+        assert_int_equal(found.lineage.count > 0, has_lineage);
     }
 }
 

@@ -372,6 +372,8 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
          "last-generated-id"},
         {{"DEL {p}:meta", "SET {p}:meta x"}, "{p}:meta in"},
         {{"DEL {p}:offsets", "SET {p}:offsets x"}, "{p}:offsets in"},
+        {{"DEL {p}:lineages", "SET {p}:lineages x"}, "{p}:lineages in"},
+        {{"HSET {p}:lineages 0 x"}, "holds \"x\" for 0"},
         {{"DEL {p}:device_type_counts", "SET {p}:device_type_counts x"}, "is a string"},
         {{"DEL {p}:locale_counts", "HSET {p}:locale_counts x 1"}, "is a hash"},
         {{"DEL {p}:rejected_counts", "ZADD {p}:rejected_counts 1 x"}, "is a zset"},
@@ -398,6 +400,71 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         dump(after, sizeof after);
         if (strcmp(before, after) != 0) fail_msg("%s: something was written", cases[i].damage[0]);
     }
+}
+
+/* One call that adds a login; base_branch and lineage as the cursor would have them. */
+static struct store_call apply_branch(int64_t base, int32_t base_branch, int64_t end,
+                                      const char *lineage) {
+    struct error error = {""};
+    struct delta delta = some(0, 1);
+    const struct delta *const deltas[] = {&delta};
+    struct store_call call = {
+        .base = base, .end = end, .base_branch = base_branch, .deltas = deltas, .delta_count = 1};
+    struct redis_store *store = open_store(url);
+    assert_true(lineage_parse(lineage, &call.lineage));
+    redis_store_apply(store, &call, 1, &error);
+    redis_store_destroy(&store);
+    delta_release(&delta);
+    if (call.verdict != STORE_OK) fail_msg("%s", error.text);
+    return call;
+}
+
+static void the_lineage_moves_with_the_offset(void **state) {
+    (void)state;
+    apply_branch(CURSOR_ABSENT, 0, 10, "0:9:3@0,7@8");
+    assert_redis("10 0:9:3@0,7@8", "HGET {p}:lineages 0");
+    const struct store_call call = apply_branch(9, 0, 20, "0:19:9@9");
+    assert_int_equal(call.stored, 10);
+    assert_int_equal(call.stored_lineage.count, 2);
+    assert_int_equal(lineage_epoch(&call.stored_lineage), 7);
+    assert_redis("10 0:9:3@0,7@8", "HGET {p}:lineages 0");
+    assert_redis("14:36 1", "HGETALL {p}:login_counts:2024-07-10");
+}
+
+/* Else a call of somebody who slept meanwhile would be applied once more, when the watermark has
+ * gone back to where it began. */
+static void an_offset_of_another_branch_is_another_one(void **state) {
+    (void)state;
+    apply_branch(CURSOR_ABSENT, 0, 20, "0:19:3@0");
+    apply_branch(20, 0, 10, "1:9:3@0"); /* the log was cut off there */
+    assert_redis("10", "HGET {p}:offsets 0");
+    const struct store_call late = apply_branch(10, 0, 20, "0:19:3@0");
+    assert_int_equal(late.stored, 10);
+    assert_int_equal(late.stored_lineage.branch, 1);
+    assert_redis("14:36 2", "HGETALL {p}:login_counts:2024-07-10");
+    assert_int_equal(apply_branch(10, 1, 20, "1:19:3@0,4@10").stored, 20);
+    assert_redis("14:36 3", "HGETALL {p}:login_counts:2024-07-10");
+}
+
+/* What was cut off may have been replaced by as many records. */
+static void a_call_may_end_where_it_began_on_another_branch(void **state) {
+    (void)state;
+    apply_branch(CURSOR_ABSENT, 0, 20, "0:19:3@0");
+    assert_int_equal(apply_branch(20, 0, 20, "1:19:3@0,4@15").stored, 20);
+    assert_redis("14:36 2", "HGETALL {p}:login_counts:2024-07-10");
+    assert_redis("20 1:19:3@0,4@15", "HGET {p}:lineages 0");
+}
+
+/* A version that knows of no lineages moves the offset alone. */
+static void the_lineage_of_another_offset_is_ignored(void **state) {
+    (void)state;
+    apply_branch(CURSOR_ABSENT, 0, 10, "0:19:3@0");
+    run("HSET {p}:offsets 0 15");
+    const struct store_call call = apply_branch(10, 0, 20, "0:19:3@0");
+    assert_int_equal(call.stored, 15);
+    assert_int_equal(call.stored_lineage.count, 0);
+    assert_int_equal(apply_branch(15, 0, 20, "0:19:4@15").stored, 20);
+    assert_redis("20 0:19:4@15", "HGET {p}:lineages 0");
 }
 
 /* The same, undamaged: so it is the damage that was refused. */
@@ -590,6 +657,10 @@ int main(void) {
         cmocka_unit_test_setup(redis_that_forgot_the_script_gets_it_again, begin),
         cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
         cmocka_unit_test_setup(what_is_not_odd_is_counted, begin),
+        cmocka_unit_test_setup(the_lineage_moves_with_the_offset, begin),
+        cmocka_unit_test_setup(an_offset_of_another_branch_is_another_one, begin),
+        cmocka_unit_test_setup(a_call_may_end_where_it_began_on_another_branch, begin),
+        cmocka_unit_test_setup(the_lineage_of_another_offset_is_ignored, begin),
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
         cmocka_unit_test_setup(scripts_touch_declared_keys_alone, begin),
         cmocka_unit_test_setup(a_snapshot_shows_all_in_order, begin),
