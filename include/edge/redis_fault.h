@@ -10,7 +10,7 @@
 
 enum redis_fault {
     REDIS_FAULT_PASSING, /* may end by itself: the same again, later */
-    REDIS_FAULT_REPLICA, /* the same again, on a new connection */
+    REDIS_FAULT_REPLICA, /* not the one to talk to: the same again, on a new connection */
     REDIS_FAULT_SETUP,   /* Redis or redis.url must be set up differently: a reason not to start */
     REDIS_FAULT_DATA,    /* what is stored is not what rollcall writes */
 };

@@ -53,9 +53,12 @@ void redis_link_close(struct redis_link *link);
 const char *redis_link_name(const struct redis_link *link);
 
 /* True if connected to the master, authenticated and in the right database, now or after trying
- * once. Leaves a server that has answered that it is not the master (READONLY, MASTERDOWN), or that
- * the Sentinels no longer name. */
+ * once. Leaves a server that has answered that it is not the one to talk to (READONLY, MASTERDOWN,
+ * MOVED, ASK, CLUSTERDOWN), or that the Sentinels or the cluster no longer name. */
 bool redis_link_open(struct redis_link *link, struct error *error);
+
+/* Whether redis.url leads to a cluster, in which keys may move. */
+bool redis_link_is_cluster(const struct redis_link *link);
 
 /* Which connection it is; rises with each that was opened. */
 unsigned redis_link_serial(const struct redis_link *link);

@@ -4,7 +4,7 @@
  *           back to what another has left.
  * Threads:  create and destroy from the owner's, when no link uses it; the rest from any.
  * Owns:     what knows the master: the Sentinels' threads, or the map of a cluster.
- * Waits:    redis_master_find alone: as redis_sentinel does.
+ * Waits:    redis_master_find alone: SENTINEL_ASK_MS, or twice CLUSTER_ASK_MS.
  */
 #ifndef EDGE_REDIS_MASTER_H
 #define EDGE_REDIS_MASTER_H
@@ -26,10 +26,16 @@ struct redis_master *redis_master_create(const struct redis_settings *settings,
                                          struct error *error);
 void redis_master_destroy(struct redis_master **master);
 
-/* Where to connect now; means nothing with a unix socket. False: that is not known at present, with
- * *is_refused if the user must change something. */
-bool redis_master_find(struct redis_master *master, struct redis_address *address, unsigned *turn,
-                       bool *is_refused, struct error *error);
+/* Where to connect now; means nothing with a unix socket. User and password (NULL: none) are for
+ * the nodes of a cluster. False: that is not known at present, with *is_refused if the user must
+ * change something. Borrows all. */
+bool redis_master_find(struct redis_master *master, const char *user, const char *password,
+                       struct redis_address *address, unsigned *turn, bool *is_refused,
+                       struct error *error);
+
+/* A server has answered that the keys are at another address: the next one to be found, unless much
+ * time passes before. Borrows address. */
+void redis_master_moved(struct redis_master *master, const struct redis_address *address);
 
 /* The turn of the present master: it differs from that of redis_master_find once there is another
  * one. NULL: there is never another one. */

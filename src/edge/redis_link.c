@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "edge/redis_fault.h"
 #include "edge/redis_master.h"
+#include "redis_cluster.h"
 #include "redis_url.h"
 #include "redis_wire.h"
 
@@ -24,14 +25,19 @@ struct redis_link {
     unsigned serial; /* of the connection */
     bool is_refused;
     bool is_stale; /* this server is not, or no longer, the one to talk to */
+    /* In a cluster, or in a node of one at a plain address. */
+    bool is_asking;               /* each command goes behind an ASKING */
+    struct redis_address asked;   /* where ASK led, for the next connection; port 0: nowhere */
+    struct redis_address present; /* of the connection */
     struct redis_wire wire;
 };
 
 const struct setting redis_setting_table[] = {
     SETTING_TEXT(struct redis_settings, url, "redis", "url", 1, 4096, "redis://localhost:6379/0",
                  setting_is_printable, SETTING_PRINTABLE_RULE, SETTING_SECRET,
-                 "redis://[user:password@]host[:port][/db], rediss:// (TLS), "
-                 "unix://[user:password@]/path[?db=N] or "
+                 "redis://[user:password@]host[:port][/db] (rediss:// with TLS), "
+                 "unix://[user:password@]/path[?db=N], "
+                 "redis+cluster://[user:password@]host[:port],... or "
                  "redis+sentinel://[user:password@]host[:port],.../MASTER[/db]"),
     SETTING_TEXT(struct redis_settings, prefix, "redis", "prefix", 1, 200, "{user-login}",
                  setting_is_printable, SETTING_PRINTABLE_RULE, 0,
@@ -160,12 +166,13 @@ static bool introduce(struct redis_link *link, struct error *error) {
 }
 
 /* In messages, a master that was found is called by its address. */
-static void name_found(struct redis_link *link, const struct redis_address *address) {
+static void name_found(struct redis_link *link) {
     char where[REDIS_HOST_BYTES + 16];
     const struct redis_url *url = redis_master_url(link->master);
-    redis_address_show(address, where);
+    redis_address_show(&link->present, where);
     snprintf(link->wire.name, sizeof link->wire.name, "%s://%.220s/%d (%.40s)",
-             url->is_tls ? "rediss" : "redis", where, url->database, url->master);
+             url->is_tls ? "rediss" : "redis", where, url->database,
+             url->kind == REDIS_URL_SENTINEL ? url->master : "cluster");
 }
 
 static bool is_open(const struct redis_link *link) {
@@ -173,18 +180,30 @@ static bool is_open(const struct redis_link *link) {
            (link->wire.turn == NULL || atomic_load(link->wire.turn) == link->wire.seen);
 }
 
+/* Writes where to connect into `present`. */
+static bool find(struct redis_link *link, struct error *error) {
+    link->is_asking = link->asked.port != 0;
+    if (link->is_asking) {
+        link->present = link->asked;
+        link->asked.port = 0;
+        link->is_refused = false;
+        if (link->wire.turn != NULL) link->wire.seen = atomic_load(link->wire.turn);
+    } else if (!redis_master_find(link->master, link->user, link->password, &link->present,
+                                  &link->wire.seen, &link->is_refused, error)) {
+        return false;
+    }
+    if (link->wire.turn != NULL) name_found(link);
+    return true;
+}
+
 bool redis_link_open(struct redis_link *link, struct error *error) {
-    struct redis_address address;
     if (is_open(link)) return true;
     redis_link_close(link);
     read_login_again(link);
-    if (!redis_master_find(link->master, &address, &link->wire.seen, &link->is_refused, error)) {
-        return false;
-    }
+    if (!find(link, error)) return false;
     const struct redis_url *url = redis_master_url(link->master);
-    if (link->wire.turn != NULL) name_found(link, &address);
     const struct redis_wire_target target = {
-        .address = url->kind == REDIS_URL_PATH ? NULL : &address,
+        .address = url->kind == REDIS_URL_PATH ? NULL : &link->present,
         .path = url->path,
         .user = link->user,
         .password = link->password,
@@ -198,6 +217,10 @@ bool redis_link_open(struct redis_link *link, struct error *error) {
     return is_good;
 }
 
+bool redis_link_is_cluster(const struct redis_link *link) {
+    return redis_master_url(link->master)->kind == REDIS_URL_CLUSTER;
+}
+
 unsigned redis_link_serial(const struct redis_link *link) {
     return link->serial;
 }
@@ -206,17 +229,39 @@ bool redis_link_is_refused(const struct redis_link *link) {
     return link->is_refused;
 }
 
+/* What is sent to a node that is receiving the slot, but does not own it yet. */
+static bool put_asking(struct redis_link *link, struct error *error) {
+    return !link->is_asking || redis_wire_put(&link->wire, error, "ASKING");
+}
+
 bool redis_link_send(struct redis_link *link, const struct redis_command *command,
                      struct error *error) {
-    return redis_wire_send(&link->wire, command, error);
+    return put_asking(link, error) && redis_wire_send(&link->wire, command, error);
+}
+
+/* An error reply: does it lead elsewhere? */
+static void follow(struct redis_link *link, const char *text) {
+    struct redis_address to;
+    const bool is_moved = strncmp(text, "MOVED ", 6) == 0, is_ask = strncmp(text, "ASK ", 4) == 0;
+    link->is_stale |= redis_fault_judge(text, "", "", NULL) == REDIS_FAULT_REPLICA;
+    /* Of the keys some are here, some are not: the owner knows what has become of them. */
+    link->is_stale |= link->is_asking && strncmp(text, "TRYAGAIN", 8) == 0;
+    if (redis_master_url(link->master)->kind == REDIS_URL_PATH) return; /* to no other place */
+    if (!(is_moved || is_ask) || !redis_cluster_redirect(text, &link->present, &to)) return;
+    if (is_moved) redis_master_moved(link->master, &to);
+    if (is_ask) link->asked = to;
 }
 
 struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error) {
-    struct redis_reply *reply = redis_wire_receive(&link->wire, error);
-    if (reply != NULL && redis_reply_kind(reply) == REDIS_ERROR) {
-        link->is_stale |=
-            redis_fault_judge(redis_reply_text(reply).bytes, "", "", NULL) == REDIS_FAULT_REPLICA;
+    struct redis_reply *reply = NULL;
+    if (link->is_asking) {
+        reply = redis_wire_receive(&link->wire, error);
+        if (reply == NULL) return NULL;
+        redis_reply_destroy(&reply);
     }
+    reply = redis_wire_receive(&link->wire, error);
+    if (reply != NULL && redis_reply_kind(reply) == REDIS_ERROR)
+        follow(link, redis_reply_text(reply).bytes);
     return reply;
 }
 
@@ -224,6 +269,7 @@ struct redis_reply *redis_link_call(struct redis_link *link, struct error *error
                                     const char *format, ...) {
     va_list args;
     assert(link->wire.context != NULL);
+    if (!put_asking(link, error)) return NULL;
     va_start(args, format);
     const bool is_put = redis_wire_vput(&link->wire, error, format, args);
     va_end(args);

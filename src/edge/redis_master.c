@@ -1,19 +1,34 @@
 #include "edge/redis_master.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/worker.h"
+#include "redis_cluster.h"
 #include "redis_sentinel.h"
 #include "redis_tls.h"
 #include "redis_url.h"
 
+enum { HINT_MS = 1000 }; /* how long a redirection is good for a new connection */
+
 struct redis_master {
+    /* fixed after create */
     struct redis_url url;
     struct redis_tls *tls;                   /* NULL: none */
     char *sentinel_user, *sentinel_password; /* NULL: none */
     struct redis_sentinel *sentinel;         /* NULL: none */
+    struct redis_cluster *cluster;           /* NULL: none */
+    /* shared: of a cluster; written under the lock, read by any */
+    atomic_uint turn;
+    pthread_mutex_t lock;
+    /* guarded by the lock */
+    struct redis_address owner; /* of a cluster, as last found; port 0: not yet */
+    struct redis_address hint;  /* where a server said that the keys are */
+    int64_t hint_until_ms;
 };
 
 /* NULL for an empty setting. */
@@ -59,12 +74,17 @@ static bool make(struct redis_master *master, const struct redis_settings *setti
             redis_sentinel_create(&master->url, master->sentinel_user, master->sentinel_password,
                                   master->tls, settings->timeout_ms);
     }
+    if (master->url.kind == REDIS_URL_CLUSTER) {
+        master->cluster =
+            redis_cluster_create(&master->url, settings->prefix, master->tls, settings->timeout_ms);
+    }
     return true;
 }
 
 struct redis_master *redis_master_create(const struct redis_settings *settings,
                                          struct error *error) {
     struct redis_master *master = memory_create(sizeof *master);
+    pthread_mutex_init(&master->lock, NULL);
     if (!make(master, settings, error)) redis_master_destroy(&master);
     return master;
 }
@@ -72,6 +92,8 @@ struct redis_master *redis_master_create(const struct redis_settings *settings,
 void redis_master_destroy(struct redis_master **master) {
     if (*master == NULL) return;
     redis_sentinel_destroy(&(*master)->sentinel);
+    redis_cluster_destroy(&(*master)->cluster);
+    pthread_mutex_destroy(&(*master)->lock);
     redis_tls_destroy(&(*master)->tls);
     free((*master)->sentinel_user);
     if ((*master)->sentinel_password != NULL)
@@ -82,11 +104,52 @@ void redis_master_destroy(struct redis_master **master) {
     *master = NULL;
 }
 
-bool redis_master_find(struct redis_master *master, struct redis_address *address, unsigned *turn,
-                       bool *is_refused, struct error *error) {
+/* With the lock held. */
+static bool take_hint(struct redis_master *master, struct redis_address *address) {
+    const bool is_good = clock_ms() < master->hint_until_ms;
+    if (is_good) *address = master->hint;
+    return is_good;
+}
+
+/* With the lock held. Another owner means another turn, so that all links leave the one before. */
+static void keep_owner(struct redis_master *master, const struct redis_address *address) {
+    char where[REDIS_HOST_BYTES + 16];
+    const struct redis_address before = master->owner;
+    if (before.port == address->port && strcmp(before.host, address->host) == 0) return;
+    master->owner = *address;
+    if (before.port == 0) return;
+    atomic_fetch_add(&master->turn, 1);
+    redis_address_show(address, where);
+    log_info("The keys are on another node of the cluster", log_text("address", where));
+}
+
+static bool find_owner(struct redis_master *master, const char *user, const char *password,
+                       struct redis_address *address, unsigned *turn, bool *is_refused,
+                       struct error *error) {
+    pthread_mutex_lock(&master->lock);
+    bool is_found = take_hint(master, address);
+    pthread_mutex_unlock(&master->lock);
+    if (!is_found) {
+        is_found = redis_cluster_find(master->cluster, user, password, address, is_refused, error);
+    }
+    pthread_mutex_lock(&master->lock);
+    if (is_found) keep_owner(master, address);
+    *turn = atomic_load(&master->turn);
+    pthread_mutex_unlock(&master->lock);
+    return is_found;
+}
+
+bool redis_master_find(struct redis_master *master, const char *user, const char *password,
+                       struct redis_address *address, unsigned *turn, bool *is_refused,
+                       struct error *error) {
     *is_refused = false;
+    if (master->cluster != NULL)
+        return find_owner(master, user, password, address, turn, is_refused, error);
     if (master->sentinel == NULL) {
         *address = master->url.hosts[0];
+        pthread_mutex_lock(&master->lock);
+        take_hint(master, address);
+        pthread_mutex_unlock(&master->lock);
         return true;
     }
     worker_call_begins(SENTINEL_ASK_MS);
@@ -95,7 +158,16 @@ bool redis_master_find(struct redis_master *master, struct redis_address *addres
     return is_found;
 }
 
+void redis_master_moved(struct redis_master *master, const struct redis_address *address) {
+    pthread_mutex_lock(&master->lock);
+    master->hint = *address;
+    master->hint_until_ms = clock_ms() + HINT_MS;
+    if (master->cluster != NULL) keep_owner(master, address);
+    pthread_mutex_unlock(&master->lock);
+}
+
 const atomic_uint *redis_master_turn(const struct redis_master *master) {
+    if (master->cluster != NULL) return &master->turn;
     return master->sentinel == NULL ? NULL : redis_sentinel_turn(master->sentinel);
 }
 

@@ -53,8 +53,15 @@ const char *redis_store_name(const struct redis_store *store) {
 /* An error reply, turned into what the caller must do. */
 static enum store_verdict judge_error(struct redis_store *store, const struct redis_reply *reply,
                                       struct error *error) {
-    store->fault = redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(store->link),
-                                     store->options.redis->prefix, error);
+    const char *text = redis_reply_text(reply).bytes, *where = redis_link_name(store->link);
+    store->fault = redis_fault_judge(text, where, store->options.redis->prefix, error);
+    if (strncmp(text, "MOVED ", 6) == 0 && !redis_link_is_cluster(store->link)) {
+        error_set(error,
+                  "Redis at %s is a node of a cluster and answered: %.300s; set redis.url to "
+                  "redis+cluster://host:port,... with some of its nodes",
+                  where, text);
+        store->fault = REDIS_FAULT_SETUP;
+    }
     return store->fault == REDIS_FAULT_DATA ? STORE_REFUSED : STORE_RETRY;
 }
 
