@@ -12,7 +12,7 @@
 #include "core/fields.h"
 #include "core/login.h"
 
-enum { PARSE_DETAIL_BYTES = 512 };
+enum { PARSE_DETAIL_BYTES = 512, PARSE_VISIT_LEVELS = 8, PARSE_VISIT_ELEMENTS = 2 };
 
 struct parse {
     const struct wanted *wanted;
@@ -26,6 +26,14 @@ void parse_release(struct parse *parse);
  * LOGIN_NOT_OBJECT and says in detail why. Borrows everything. */
 enum login_reason parse_record(struct parse *parse, const char *value, size_t bytes,
                                struct fields *fields, char detail[PARSE_DETAIL_BYTES]);
+
+/* Calls visit for each scalar of a record, with its path as a JSON Pointer: PARSE_VISIT_LEVELS
+ * deep, and of an array the first PARSE_VISIT_ELEMENTS. Lends path and field. Answers as
+ * parse_record. After a parse_init. */
+enum login_reason parse_visit(const char *value, size_t bytes,
+                              void (*visit)(void *context, const char *path,
+                                            const struct field *field),
+                              void *context, char detail[PARSE_DETAIL_BYTES]);
 
 /* The version of the JSON library that is in use. */
 const char *parse_library_version(void);

@@ -31,6 +31,10 @@ bool kafka_record_header(const struct kafka_record *record, const char *name, st
 /* Takes the record's headers, which outlive it and its consumer; NULL: it has none. */
 struct kafka_headers *kafka_record_take_headers(const struct kafka_record *record);
 
+/* A header by its place; its value has bytes NULL if it is null. False: no more. Lends both. */
+bool kafka_headers_at(const struct kafka_headers *headers, size_t place, const char **name,
+                      struct slice *value);
+
 /* Of names and values together; 0 for NULL. */
 size_t kafka_headers_bytes(const struct kafka_headers *headers);
 

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/check_sample.h"
 #include "app/config.h"
 #include "app/pipeline.h"
+#include "app/sample.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "edge/kafka_names.h"
@@ -277,14 +279,25 @@ static void check_kafka_and_redis(struct check *check) {
     kafka_source_destroy(&check->source);
 }
 
+struct check_options {
+    int64_t sample; /* 0: not asked for */
+};
+
 static int run(const struct config *config, const struct options *options) {
     struct check check = {.config = config};
+    const struct check_options *own = (const void *)options->own;
     if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
+    if (own->sample > 0) return check_sample(config, (size_t)own->sample);
     check_librdkafka(&check);
     check_kafka_and_redis(&check);
     return check.bad_count == 0 ? 0 : 1;
 }
+
+static const struct option_row option_rows[] = {
+    OPTION_NUMBER(struct check_options, sample, "sample", "N", 0, SAMPLE_RECORDS_MAX, "0",
+                  "judge the newest N records of the input instead, and propose settings; 0: none"),
+    OPTION_END};
 
 const struct command command_check = {
     .name = "check",
@@ -293,6 +306,11 @@ const struct command command_check = {
         "Reads the configuration, connects to Kafka and Redis, looks at topics, ACLs, versions\n"
         "and watermarks, and reports what is wrong and how to fix it. Changes nothing but the\n"
         "transactional id rollcall-<group.id>-check, which it tries where instance.id is not\n"
-        "set. With -v it begins with every setting in effect, secrets as ***.\n",
+        "set. With -v it begins with every setting in effect, secrets as ***.\n"
+        "\n"
+        "With --sample N it reads the newest N records of the input instead, without joining the\n"
+        "group: how many would be accepted, how many rejected and why, each with an example, and\n"
+        "settings found in the records under which more would be. Exit status 0 if all would.\n",
+    .options = option_rows,
     .run = run,
 };

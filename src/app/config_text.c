@@ -7,8 +7,7 @@
 #include "edge/kafka_names.h"
 #include "edge/redis_link.h"
 
-/* In quotes where a file would be read otherwise. */
-static void print_text(const char *text, FILE *out) {
+void config_print_text(const char *text, FILE *out) {
     const size_t length = strlen(text);
     bool is_plain = length == 0 ||
                     (strchr("\"#; \t", text[0]) == NULL && strchr(" \t", text[length - 1]) == NULL);
@@ -31,7 +30,7 @@ static void print_key(const struct config *config, const struct config_key *key,
     const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
     fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
     if (key->setting->type == SETTING_TYPE_TEXT && (key->setting->flags & SETTING_SECRET) == 0) {
-        print_text(*text, out);
+        config_print_text(*text, out);
     } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
     } else if (text != (const void *)&config->redis.url) {
@@ -70,7 +69,7 @@ void config_print(const struct config *config, FILE *out) {
         for (size_t i = 0; i < properties->count; i++) {
             const struct property *property = &properties->items[i];
             fprintf(out, "%s = ", property->name);
-            print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
+            config_print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
             fputc('\n', out);
         }
     }

@@ -24,6 +24,7 @@
 
 #include "base/memory.h"
 #include "core/number.h"
+#include "core/path.h"
 
 static const size_t json_flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
 
@@ -296,6 +297,87 @@ enum login_reason parse_record(struct parse *parse, const char *value, size_t by
     if (reason != LOGIN_ACCEPTED) return reason;
     const char *end = value + bytes;
     read_value(parse, fields, WANTED_ROOT, skip_space(value, end), end);
+    return LOGIN_ACCEPTED;
+}
+
+/* --- all of it: p .. end is valid JSON -------------------------------------------------------- */
+
+struct walk {
+    const char *end;
+    void (*visit)(void *context, const char *path, const struct field *field);
+    void *context;
+    char path[PATH_BYTES_MAX + 1]; /* of the value under way */
+};
+
+/* Adds a step to the path; false: it becomes too long. */
+static bool push_step(struct walk *walk, size_t length, const char *name, size_t bytes) {
+    char *to = walk->path + length, *const limit = walk->path + PATH_BYTES_MAX - 1;
+    *to++ = '/';
+    for (size_t i = 0; i < bytes && to < limit; i++) {
+        const bool is_special = name[i] == '~' || name[i] == '/';
+        if (is_special) *to++ = '~';
+        *to++ = name[i] == '~' ? '0' : name[i] == '/' ? '1' : name[i];
+    }
+    *to = '\0';
+    return to < limit;
+}
+
+/* The same for a member whose name is between two quotes. */
+static bool push_member(struct walk *walk, size_t length, const char *name, const char *close) {
+    const size_t bytes = (size_t)(close - name);
+    if (memchr(name, '\\', bytes) == NULL) return push_step(walk, length, name, bytes);
+    json_t *text = load_token(name - 1, close + 1);
+    const bool is_right =
+        text != NULL &&
+        push_step(walk, length, json_string_value(text), json_string_length(text)) &&
+        memchr(json_string_value(text), '\0', json_string_length(text)) == NULL;
+    json_decref(text);
+    return is_right;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): PARSE_VISIT_LEVELS */
+static const char *visit_value(struct walk *walk, const char *p, int level) {
+    const bool is_array = *p == '[';
+    const size_t length = strlen(walk->path);
+    if (*p != '{' && !is_array) {
+        const char *close = end_of_value(p, walk->end);
+        json_t *kept = NULL;
+        const struct field field = read_scalar(p, close, &kept);
+        walk->visit(walk->context, walk->path, &field);
+        json_decref(kept);
+        return close;
+    }
+    if (level == PARSE_VISIT_LEVELS) return end_of_value(p, walk->end);
+    p = skip_space(p + 1, walk->end);
+    for (int index = 0; *p != '}' && *p != ']'; index++) {
+        bool is_visited;
+        if (*p == ',') p = skip_space(p + 1, walk->end);
+        if (is_array) {
+            char name[16];
+            snprintf(name, sizeof name, "%d", index);
+            is_visited =
+                index < PARSE_VISIT_ELEMENTS && push_step(walk, length, name, strlen(name));
+        } else {
+            const char *close = end_of_string(p + 1, walk->end);
+            is_visited = push_member(walk, length, p + 1, close);
+            p = skip_space(close + 1, walk->end);
+            p = skip_space(p + 1, walk->end); /* the colon */
+        }
+        p = is_visited ? visit_value(walk, p, level + 1) : end_of_value(p, walk->end);
+        walk->path[length] = '\0';
+        p = skip_space(p, walk->end);
+    }
+    return p + 1;
+}
+
+enum login_reason parse_visit(const char *value, size_t bytes,
+                              void (*visit)(void *context, const char *path,
+                                            const struct field *field),
+                              void *context, char detail[PARSE_DETAIL_BYTES]) {
+    const enum login_reason reason = validate(value, bytes, detail);
+    if (reason != LOGIN_ACCEPTED) return reason;
+    struct walk walk = {.end = value + bytes, .visit = visit, .context = context};
+    visit_value(&walk, skip_space(value, walk.end), 0);
     return LOGIN_ACCEPTED;
 }
 

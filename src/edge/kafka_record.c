@@ -57,6 +57,17 @@ struct kafka_headers *kafka_record_take_headers(const struct kafka_record *recor
     return (struct kafka_headers *)headers;
 }
 
+bool kafka_headers_at(const struct kafka_headers *headers, size_t place, const char **name,
+                      struct slice *value) {
+    const void *bytes;
+    if (headers == NULL ||
+        rd_kafka_header_get_all((const rd_kafka_headers_t *)headers, place, name, &bytes,
+                                &value->length) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    value->bytes = bytes;
+    return true;
+}
+
 size_t kafka_headers_bytes(const struct kafka_headers *headers) {
     size_t sum = 0, bytes;
     const char *name;

@@ -1,0 +1,138 @@
+"""`rollcall check --sample`: what it says of the newest records, and which settings it proposes."""
+
+import os
+import random
+import re
+
+import pytest
+
+import oracle
+import shapes
+
+_NOW_MS = 1720622216000
+_GOOD = b'{"device_type":"tv","locale":"PA","timestamp":1720622216}'
+
+
+def _fill(world, records):
+    """Sends (value, headers, timestamp in ms), in turn to all partitions."""
+    load_ = world.make_load()
+    for n, (value, headers, time_ms) in enumerate(records):
+        load_.send(n % 4, None, value, time_ms, headers)
+    load_.flush()
+    return load_
+
+
+def _proposed(text, folder, name="proposed.ini"):
+    """The path of a file with the lines that were proposed, or None."""
+    begin = text.find("\n; with these settings")
+    if begin < 0:
+        return None
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text[begin + 1:])
+    return path
+
+
+def test_all_accepted_is_status_0(world):
+    _fill(world, [(_GOOD, [], _NOW_MS)] * 20)
+    done = world.execute("check", "--sample", "100")
+    assert done.returncode == 0, done.stdout
+    assert "ok  20 of the newest 20 records" in done.stdout
+    assert "[input]" not in done.stdout
+
+
+def test_an_empty_topic_is_named(world):
+    world.create_input()
+    done = world.execute("check", "--sample", "5")
+    assert done.returncode == 0 and "holds no record" in done.stdout, done.stdout
+
+
+def test_reasons_come_with_their_number_and_an_example(world):
+    bad = [(None, "empty"), (b"{", "not_json"), (b"[]", "not_object"), (b"{}", "missing_field"),
+           (_GOOD.replace(b'"tv"', b"[]"), "bad_value"),
+           (_GOOD.replace(b"1720622216", b'"soon"'), "bad_timestamp")]
+    load_ = _fill(world, [(_GOOD, [], _NOW_MS)] * 30 +
+                  [(value, [], _NOW_MS) for value, _ in bad for _ in range(2)])
+    done = world.execute("check", "--sample", "1000")
+    assert done.returncode == 1
+    assert "bad 30 of the newest 42 records" in done.stdout, done.stdout
+    places = {(record.partition, record.offset): oracle.verdict(record) for record in load_.records}
+    for _, reason in bad:
+        found = re.search(rf"bad {reason}: 2 records, for example partition (\d+), offset (\d+): .",
+                          done.stdout)
+        assert found, (reason, done.stdout)
+        assert places[int(found[1]), int(found[2])] == reason
+
+
+def test_the_newest_are_those_of_the_latest_kafka_timestamps(world):
+    """The newest records may all be in one partition."""
+    load_ = world.make_load()
+    for n in range(40):
+        load_.send(0, None, _GOOD, _NOW_MS + 1000 + n)
+        load_.send(1 + n % 3, None, b"{}", _NOW_MS + n)
+    load_.flush()
+    done = world.execute("check", "--sample", "40")
+    assert done.returncode == 0 and "ok  40 of the newest 40 records" in done.stdout, done.stdout
+    done = world.execute("check", "--sample", "41")
+    assert done.returncode == 1 and "bad 40 of the newest 41 records" in done.stdout, done.stdout
+
+
+def test_it_joins_no_group_and_changes_nothing(world):
+    _fill(world, [(b"{}", [], _NOW_MS)] * 5)
+    world.execute("check", "--sample", "5")
+    assert all(offset < 0 for offset in world.place.published().values())
+    assert world.broker.partition_count(world.output) == 0
+    with world.redis_server.client() as client:
+        assert client.keys("*") == []
+
+
+@pytest.mark.parametrize("shape", shapes.ACCEPTED, ids=lambda shape: shape.__name__)
+def test_what_is_proposed_accepts_all_valid_events(world, shape, tmp_path):
+    """Also with a few events among them that nothing can help."""
+    rng = random.Random(shape.__name__)
+    records = []
+    for n in range(300):
+        time_ms = _NOW_MS - rng.randrange(5 * 86400000)
+        records.append((*shape(rng, time_ms), time_ms + 150))
+        if n % 30 == 0:
+            records.append((rng.choice([b"{", b"null", b'"x"']), [], time_ms))
+    _fill(world, records)
+    first = world.execute("check", "--sample", "1000")
+    assert first.returncode == 1
+    path = _proposed(first.stdout, tmp_path)
+    assert path, first.stdout
+    second = world.execute("check", "--sample", "1000", "-c", path)
+    assert "bad 300 of the newest 310 records" in second.stdout, first.stdout + second.stdout
+    assert "kafka" not in open(path, encoding="utf-8").read(), first.stdout
+
+
+@pytest.mark.parametrize("shape, word", [(shapes.several, "several objects"),
+                                         (shapes.gzipped, "gzip")], ids=lambda x: str(x)[:20])
+def test_what_no_setting_can_help_is_named(world, shape, word):
+    rng = random.Random(1)
+    _fill(world, [(*shape(rng, _NOW_MS), _NOW_MS) for _ in range(40)])
+    done = world.execute("check", "--sample", "100")
+    assert done.returncode == 1
+    assert re.search(rf"bad 40 records hold .*{word}|bad 40 records hold {word}", done.stdout), done.stdout
+    assert "no settings were found" in done.stdout and "\n[" not in done.stdout
+
+
+def test_the_paths_are_those_of_the_format(world):
+    """What is meant, not just anything that fits."""
+    rng = random.Random(5)
+    _fill(world, [(*shapes.segment(rng, _NOW_MS), _NOW_MS) for _ in range(100)])
+    done = world.execute("check", "--sample", "100")
+    for line in ("[input]", "timestamp = timestamp", "timestamp_format = rfc3339", "key = userId",
+                 "[dimension.device_type]", "from = /context/device/type", "default = unknown",
+                 "[dimension.locale]", "from = /context/locale"):
+        assert f"\n{line}\n" in done.stdout, (line, done.stdout)
+
+
+def test_a_time_without_an_offset_is_explained(world, tmp_path):
+    _fill(world, [(b'{"device_type":"tv","locale":"PA","timestamp":"2024-07-10T14:36:56"}', [],
+                   _NOW_MS)] * 20)
+    done = world.execute("check", "--sample", "100")
+    assert "without its offset" in done.stdout or "not of digits" in done.stdout, done.stdout
+    assert "\ntimestamp = kafka\n" in done.stdout
+    second = world.execute("check", "--sample", "100", "-c", _proposed(done.stdout, tmp_path))
+    assert second.returncode == 0, second.stdout
