@@ -39,6 +39,7 @@ struct redis_store_options {
     const char *group;
     const char *topic;
     const char *topic_id; /* "" if not known */
+    const char *rules;    /* of core/rules; NULL: not compared */
 };
 
 struct redis_store;
@@ -52,7 +53,8 @@ void redis_store_destroy(struct redis_store **store);
 const char *redis_store_name(const struct redis_store *store);
 
 /* Checks all that could make counting wrong: reach, login, eviction policy, types of the keys,
- * rights, owner of the prefix. `warning` names what could not be checked, or is "". */
+ * rights, owner of the prefix, and the rules that its counts were made under. `warning` names what
+ * could not be checked, and dimensions that come or go; or it is "". */
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
                                      struct error *error);
 

@@ -11,6 +11,7 @@
 #include "app/sample.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "core/rules.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_sink.h"
 #include "edge/kafka_source.h"
@@ -30,6 +31,7 @@ struct check {
     struct redis_store *store; /* NULL while Redis is not usable */
     struct topic_facts input;
     int bad_count;
+    char rules[RULES_BYTES];
     struct error error; /* of the call that was made last */
 };
 
@@ -164,7 +166,9 @@ static void check_redis(struct check *check) {
                                                 .aggregates = &check->aggregates,
                                                 .group = config->source.group,
                                                 .topic = config->source.topic,
-                                                .topic_id = check->input.id};
+                                                .topic_id = check->input.id,
+                                                .rules = check->rules};
+    rules_of_settings(&config->login, &config->aggregate, check->rules);
     aggregates_init(&check->aggregates, &config->aggregate);
     check->store = redis_store_create(&options, &check->error);
     enum store_verdict verdict = STORE_REFUSED;

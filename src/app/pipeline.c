@@ -36,6 +36,7 @@ static struct redis_store *make_store(struct pipeline *pipeline, struct error *e
         .group = pipeline->config->source.group,
         .topic = pipeline->config->source.topic,
         .topic_id = pipeline->input.id, /* once preflight has it */
+        .rules = pipeline->rules,
     };
     return redis_store_create(&options, error);
 }
@@ -73,6 +74,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     pipeline->seed = seed;
     stats_create(&pipeline->stats, config);
     aggregates_init(&pipeline->aggregates, &config->aggregate);
+    rules_of_settings(&config->login, &config->aggregate, pipeline->rules);
     budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
     rejections_init(&pipeline->rejections);
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",

@@ -17,6 +17,7 @@
 #include "edge/kafka_topics.h"
 #include "edge/redis_link.h"
 #include "edge/redis_store.h"
+#include "core/rules.h"
 #include "flow/checkpoint.h"
 #include "flow/count.h"
 #include "flow/expose.h"
@@ -35,6 +36,7 @@ struct pipeline {
 
     struct stats stats;
     struct aggregates aggregates;
+    char rules[RULES_BYTES]; /* of the settings, as text */
 
     struct fence fence;
     struct preflight *preflight;

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "core/rules.h"
 #include "edge/redis_store.h"
 #include "edge/redis_swap.h"
 
@@ -43,6 +44,7 @@ struct rebuild {
     int64_t next_store_ms;
     int64_t end_ms; /* when everything was read for the first time; 0: not yet */
     struct progress progress;
+    char rules[RULES_BYTES];
     struct error error;
 };
 
@@ -178,7 +180,8 @@ static bool open_rebuild(struct rebuild *rebuild) {
                                                 .aggregates = &rebuild->aggregates,
                                                 .group = config->source.group,
                                                 .topic = config->source.topic,
-                                                .topic_id = rebuild->recount->topic_id};
+                                                .topic_id = rebuild->recount->topic_id,
+                                                .rules = rebuild->rules};
     struct error warning = {""};
     size_t leftovers;
     rebuild->store = redis_store_create(&options, &rebuild->error);
@@ -254,6 +257,7 @@ static int run(const struct config *config, const struct options *options) {
     snprintf(prefix, sizeof prefix, "%s:" REDIS_SWAP_REBUILT, config->redis.prefix);
     rebuild.redis.prefix = prefix;
     aggregates_init(&rebuild.aggregates, &config->aggregate);
+    rules_of_settings(&config->login, &config->aggregate, rebuild.rules);
     commands_catch_signals(true);
     rebuild.link = redis_link_create(&config->redis, &rebuild.error);
     const bool is_done =

@@ -4,12 +4,14 @@
 --
 -- KEYS     offsets, meta, lineages, then the keys of each section
 -- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group,
---          topic, topic id ('' if not known), branch of base, lineage of goal, then the sections:
---          kind, number of keys, number of arguments, and the arguments
+--          topic, topic id ('' if not known), branch of base, lineage of goal, our rules ('' if not
+--          known), those that may be stored instead, 1 if ours are to replace them, then the
+--          sections: kind, number of keys, number of arguments, and the arguments
 -- Returns  {'stored', offset, minute, count, ...}  the offset equals goal now; each new anomaly
 --          {'kept', offset | 'none', lineage}      the offset, or its branch, was another one
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
+--          {'rules', theirs}                       the counts were made under these
 --          {'partial', key}                        this key is gone while its sister is there
 --          {'wrongtype', key, type}
 --          {'odd', key, field, value}              nothing that a checkpoint writes
@@ -24,11 +26,12 @@
 --   within a script's writes drops them, but leaves them in the file; its next start runs them
 --   together with what follows. By then `checkpoints` is incremented once more than when the
 --   following seals were computed, and no later checkpoint makes the two equal.
-local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 10
+local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 13
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 local base_branch, goal_lineage = ARGV[8], ARGV[9]
+local our_rules = ARGV[10]
 
 local call = redis.call
 if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
@@ -67,8 +70,16 @@ end
 -- Keys: offsets, meta, lineages.
 local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
 
+-- Counts from before there were rules get those under which they are continued.
+local function put_rules()
+    if our_rules == '' or meta.rules == our_rules then return end
+    if meta.rules and ARGV[12] ~= '1' then return end
+    call('HSET', KEYS[META], 'rules', our_rules)
+end
+
 function head.look()
-    local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon'}
+    local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon',
+                    'rules'}
     local found = call('HMGET', KEYS[META], unpack(fields))
     for i, field in ipairs(fields) do
         local theirs, ours = found[i], i <= 4 and ARGV[3 + i] or ''
@@ -90,6 +101,9 @@ function head.look()
     end
     local of, rest = string.match(lineage, '^(%d+) (.*)$')
     lineage = of == stored and rest or '0:'
+    if meta.rules and our_rules ~= '' and meta.rules ~= our_rules and meta.rules ~= ARGV[11] then
+        return {'rules', meta.rules}
+    end
     if meta.checkpoints ~= meta.seal then return {'torn', meta.checkpoints or '0'} end
     if not add(meta.checkpoints, 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
@@ -98,7 +112,10 @@ function head.look()
     if (stored or 'none') ~= base or branch ~= base_branch then
         return {'kept', stored or 'none', lineage}
     end
-    if base == goal and branch == string.match(goal_lineage, '^%d+') then return answer end
+    if base == goal and branch == string.match(goal_lineage, '^%d+') then
+        if meta.schema then put_rules() end
+        return answer
+    end
 end
 
 function head.write()
@@ -107,6 +124,7 @@ function head.write()
         call('HSET', KEYS[META], 'schema', ARGV[4], 'group', ARGV[5], 'topic', ARGV[6], 'topic_id',
              ARGV[7])
     end
+    put_rules()
     call('HSET', KEYS[OFFSETS], partition, goal)
     call('HSET', KEYS[LINEAGES], partition, goal .. ' ' .. goal_lineage)
 end

@@ -195,8 +195,8 @@ static void put_offset(struct redis_command *command, int64_t offset) {
 }
 
 void redis_call_checkpoint(struct redis_call *call, const struct redis_store_options *options,
-                           const struct store_call *checkpoint, bool by_text,
-                           const struct redis_days *needed) {
+                           const struct redis_rules *rules, const struct store_call *checkpoint,
+                           bool by_text, const struct redis_days *needed) {
     const struct aggregates *aggregates = options->aggregates;
     char lineage[LINEAGE_TEXT_BYTES];
     redis_call_clear(call, options->redis->prefix);
@@ -213,6 +213,9 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
     redis_command_put_int(&call->arguments, checkpoint->base_branch);
     lineage_format(&checkpoint->lineage, lineage);
     redis_command_put_text(&call->arguments, lineage);
+    redis_command_put_text(&call->arguments, options->rules == NULL ? "" : options->rules);
+    redis_command_put_text(&call->arguments, rules->accepted == NULL ? "" : rules->accepted);
+    redis_command_put_int(&call->arguments, rules->is_ours_next);
     for (unsigned field = 0; field < aggregates->count; field++) {
         redis_call_begin(call, &aggregates->items[field]);
         put_section(call, aggregates->settings, checkpoint, field, needed);

@@ -64,10 +64,16 @@ struct redis_days {
     size_t count, capacity;
 };
 
+/* How the rules are compared. */
+struct redis_rules {
+    char *accepted;    /* what may be stored instead of our own; NULL: nothing else */
+    bool is_ours_next; /* and is replaced by our own */
+};
+
 /* Makes one call of redis_store_apply, by the script's text or by its SHA-1. The hashes of `needed`
  * are declared, too. Borrows all. */
 void redis_call_checkpoint(struct redis_call *call, const struct redis_store_options *options,
-                           const struct store_call *checkpoint, bool by_text,
-                           const struct redis_days *needed);
+                           const struct redis_rules *rules, const struct store_call *checkpoint,
+                           bool by_text, const struct redis_days *needed);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "core/rules.h"
 #include "edge/redis_fault.h"
 #include "redis_call.h"
 #include "redis_fitness.h"
@@ -23,15 +24,18 @@ struct redis_store {
     enum redis_fault fault;   /* of the last answer; REDIS_FAULT_PASSING is none too */
     struct redis_call call;   /* the one being made; its memory is used again */
     struct redis_days needed; /* what the last answer asked for */
+    struct redis_rules rules;
+    char news[RULES_DIFFERENCE_BYTES]; /* dimensions that come or go, not yet reported; or "" */
 };
 
 /* What an answer asks for. */
-enum demand { DEMAND_NONE, DEMAND_TEXT, DEMAND_DAYS };
+enum demand { DEMAND_NONE, DEMAND_TEXT, DEMAND_DAYS, DEMAND_RULES };
 
 struct redis_store *redis_store_create(const struct redis_store_options *options,
                                        struct error *error) {
     struct redis_store *store = memory_create(sizeof *store);
     store->options = *options;
+    store->rules.is_ours_next = true;
     store->link = redis_link_create(options->redis, error);
     if (store->link == NULL) redis_store_destroy(&store);
     return store;
@@ -42,6 +46,7 @@ void redis_store_destroy(struct redis_store **store) {
     redis_link_destroy(&(*store)->link);
     redis_call_release(&(*store)->call);
     free((*store)->needed.names);
+    free((*store)->rules.accepted);
     free(*store);
     *store = NULL;
 }
@@ -224,6 +229,32 @@ static bool read_days(struct redis_days *needed, const struct redis_reply *reply
     return count > 0;
 }
 
+/* Other rules are stored. Such that differ only in which dimensions there are, are accepted; our
+ * own replace them with the first checkpoint, so that the last instance that started is the one
+ * whose rules are stored. */
+static enum demand take_rules(struct redis_store *store, struct store_call *call,
+                              struct slice theirs, struct error *error) {
+    char difference[RULES_DIFFERENCE_BYTES];
+    const char *prefix = store->options.redis->prefix;
+    const enum rules_verdict verdict =
+        rules_compare(theirs.bytes, store->options.rules, difference);
+    if (verdict == RULES_OTHER) {
+        error_set(
+            error,
+            "the counts under \"%s\" in Redis at %s were made under other rules: %s. Set them "
+            "back; or stop all instances, run `rollcall rebuild` with the new settings and "
+            "start them with these; or choose another redis.prefix and consumer.group.id",
+            prefix, redis_link_name(store->link), difference);
+        call->verdict = STORE_REFUSED;
+        return DEMAND_NONE;
+    }
+    if (verdict == RULES_OTHER_DIMENSIONS)
+        snprintf(store->news, sizeof store->news, "%s", difference);
+    free(store->rules.accepted);
+    store->rules.accepted = memory_text(theirs.bytes);
+    return DEMAND_RULES;
+}
+
 /* Takes an answer of checkpoint.lua. */
 static enum demand take_answer(struct redis_store *store, struct store_call *call,
                                const struct redis_reply *reply, struct error *error) {
@@ -234,6 +265,8 @@ static enum demand take_answer(struct redis_store *store, struct store_call *cal
                   store->options.redis->prefix, redis_link_name(store->link));
         return DEMAND_DAYS;
     }
+    if (strcmp(kind, "rules") == 0 && redis_reply_count(reply) == 2 && store->options.rules != NULL)
+        return take_rules(store, call, word_of(reply, 1), error);
     call->stored = CURSOR_ABSENT;
     const bool is_stored = strcmp(kind, "stored") == 0 && read_offset(offset, &call->stored) &&
                            call->stored == call->end && read_anomalies(reply, call);
@@ -242,6 +275,7 @@ static enum demand take_answer(struct redis_store *store, struct store_call *cal
     call->stored_lineage = call->lineage;
     /* What cannot be read is not known: the script rejects what is foreign. */
     if (is_kept) lineage_parse(word_of(reply, 2).bytes, &call->stored_lineage);
+    if (is_stored) store->rules.is_ours_next = false;
     call->verdict = is_stored || is_kept ? STORE_OK : refuse_answer(store, reply, error);
     return DEMAND_NONE;
 }
@@ -266,7 +300,7 @@ static enum demand read_answer(struct redis_store *store, struct store_call *cal
 static bool send_call(struct redis_store *store, const struct store_call *call, enum demand demand,
                       struct error *error) {
     if (demand != DEMAND_DAYS) store->needed.count = 0;
-    redis_call_checkpoint(&store->call, &store->options, call, demand == DEMAND_TEXT,
+    redis_call_checkpoint(&store->call, &store->options, &store->rules, call, demand == DEMAND_TEXT,
                           &store->needed);
     return redis_link_send(store->link, &store->call.command, error);
 }
@@ -326,6 +360,15 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     /* A call that never applies still looks at types, rights and owner. */
     struct store_call probe = {.partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN};
     redis_store_apply(store, &probe, 1, error);
+    if (probe.verdict == STORE_OK && store->news[0] != '\0') {
+        const struct error doubt = *warning;
+        error_set(
+            warning,
+            "%.300s%s%s: what is new is counted from now on, and what is gone stays as it is, "
+            "until `rollcall rebuild` counts all from the beginning",
+            doubt.text, doubt.text[0] == '\0' ? "" : "; ", store->news);
+        store->news[0] = '\0';
+    }
     return probe.verdict == STORE_RETRY ? refuse_setup(store) : probe.verdict;
 }
 

@@ -1,0 +1,154 @@
+/* The rules as a text: all of them are in it, and a difference is found and put into words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/path.h"
+#include "core/rules.h"
+
+static const struct aggregate_settings aggregate = {.max_values = 10000, .max_days = 4000};
+
+static struct login_rules usual(void) {
+    return (struct login_rules){
+        .dimensions = {{"device_type"}, {"locale", "/context/locale", "unknown"}},
+        .dimension_count = 2,
+        .timestamp = "timestamp",
+        .key = "user_id",
+        .max_future_s = 3600,
+    };
+}
+
+static enum rules_verdict compare(const struct login_rules *theirs, const struct login_rules *ours,
+                                  const char *words) {
+    char a[RULES_BYTES], b[RULES_BYTES], difference[RULES_DIFFERENCE_BYTES];
+    rules_print(theirs, &aggregate, a);
+    rules_print(ours, &aggregate, b);
+    const enum rules_verdict verdict = rules_compare(a, b, difference);
+    assert_string_equal(difference, words);
+    return verdict;
+}
+
+static void the_text_has_every_rule(void **state) {
+    (void)state;
+    char text[RULES_BYTES];
+    const struct login_rules rules = usual();
+    rules_print(&rules, &aggregate, text);
+    assert_string_equal(text, "input.timestamp = timestamp\ninput.timestamp_format = s\n"
+                              "input.key = user_id\ninput.framing = none\n"
+                              "aggregate.max_future_s = 3600\naggregate.max_values = 10000\n"
+                              "aggregate.max_days = 4000\n"
+                              "dimension.device_type.from = device_type\n"
+                              "dimension.device_type.default = \n"
+                              "dimension.device_type.accept = string\n"
+                              "dimension.locale.from = /context/locale\n"
+                              "dimension.locale.default = unknown\n"
+                              "dimension.locale.accept = string\n");
+}
+
+static void the_order_of_dimensions_is_no_difference(void **state) {
+    (void)state;
+    const struct login_rules rules = usual();
+    struct login_rules other = usual();
+    other.dimensions[0] = rules.dimensions[1];
+    other.dimensions[1] = rules.dimensions[0];
+    assert_int_equal(compare(&rules, &rules, ""), RULES_SAME);
+    assert_int_equal(compare(&rules, &other, ""), RULES_SAME);
+}
+
+static void each_other_rule_is_named_with_both_values(void **state) {
+    (void)state;
+    const struct login_rules rules = usual();
+    struct login_rules other = usual();
+    other.timestamp_format = INSTANT_MS;
+    assert_int_equal(
+        compare(&rules, &other, "input.timestamp_format is \"s\" there and \"ms\" here"),
+        RULES_OTHER);
+    other.dimensions[1].fallback = NULL;
+    assert_int_equal(compare(&rules, &other,
+                             "input.timestamp_format is \"s\" there and \"ms\" here, and "
+                             "dimension.locale.default is \"unknown\" there and \"\" here"),
+                     RULES_OTHER);
+    other = usual();
+    other.timestamp = "/ts";
+    other.key = "/id";
+    other.framing = LOGIN_FRAMING_CONFLUENT;
+    other.max_future_s = 1;
+    other.dimensions[0].accept = LOGIN_ACCEPT_SCALAR;
+    assert_int_equal(
+        compare(&rules, &other,
+                "input.timestamp is \"timestamp\" there and \"/ts\" here, and "
+                "input.key is \"user_id\" there and \"/id\" here, and input.framing is "
+                "\"none\" there and \"confluent\" here, and aggregate.max_future_s is "
+                "\"3600\" there and \"1\" here, and dimension.device_type.accept is "
+                "\"string\" there and \"scalar\" here"),
+        RULES_OTHER);
+}
+
+static void dimensions_may_come_and_go(void **state) {
+    (void)state;
+    const struct login_rules rules = usual();
+    struct login_rules other = usual();
+    other.dimensions[2] = (struct login_dimension){.name = "country"};
+    other.dimension_count = 3;
+    assert_int_equal(compare(&rules, &other, "dimension.country is new"), RULES_OTHER_DIMENSIONS);
+    assert_int_equal(compare(&other, &rules, "dimension.country is no longer counted"),
+                     RULES_OTHER_DIMENSIONS);
+    other.dimensions[0] = (struct login_dimension){.name = "a.b"};
+    assert_int_equal(compare(&rules, &other,
+                             "dimension.a.b is new, and dimension.country is new, and "
+                             "dimension.device_type is no longer counted"),
+                     RULES_OTHER_DIMENSIONS);
+    other.max_future_s = 1;
+    assert_int_equal(compare(&rules, &other,
+                             "aggregate.max_future_s is \"3600\" there and \"1\" here, and "
+                             "dimension.a.b is new, and dimension.country is new, and "
+                             "dimension.device_type is no longer counted"),
+                     RULES_OTHER);
+}
+
+static void any_stored_text_is_compared(void **state) {
+    (void)state;
+    static const char *const texts[] = {"",     "\n",   "x",          " = ",
+                                        "a =b", "a = ", "dimension.", "dimension.x = 1\n"};
+    char text[RULES_BYTES], difference[RULES_DIFFERENCE_BYTES];
+    const struct login_rules rules = usual();
+    rules_print(&rules, &aggregate, text);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_int_equal(rules_compare(texts[i], text, difference), RULES_OTHER);
+}
+
+static void the_longest_rules_have_room(void **state) {
+    (void)state;
+    static char path[PATH_BYTES_MAX + 1], value[LOGIN_VALUE_BYTES_MAX + 1], names[8][65];
+    char text[RULES_BYTES];
+    struct login_rules rules = {.timestamp = path, .key = path, .max_future_s = INT64_MAX};
+    const struct aggregate_settings largest = {.max_values = INT32_MAX, .max_days = INT32_MAX};
+    memset(path, 'p', PATH_BYTES_MAX);
+    memset(value, 'v', LOGIN_VALUE_BYTES_MAX);
+    for (; rules.dimension_count < LOGIN_DIMENSIONS_MAX; rules.dimension_count++) {
+        char *name = names[rules.dimension_count];
+        memset(name, 'a' + (int)rules.dimension_count, 64);
+        rules.dimensions[rules.dimension_count] =
+            (struct login_dimension){name, path, value, LOGIN_ACCEPT_SCALAR};
+    }
+    rules_print(&rules, &largest, text);
+    assert_true(strlen(text) > 6000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_text_has_every_rule),
+        cmocka_unit_test(the_order_of_dimensions_is_no_difference),
+        cmocka_unit_test(each_other_rule_is_named_with_both_values),
+        cmocka_unit_test(dimensions_may_come_and_go),
+        cmocka_unit_test(any_stored_text_is_compared),
+        cmocka_unit_test(the_longest_rules_have_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
