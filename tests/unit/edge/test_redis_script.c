@@ -86,6 +86,8 @@ static void dump(char *out, size_t bytes) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
+static const char *store_rules; /* of the stores that are opened; NULL: not compared */
+
 /* An empty Redis, small bounds, and no counts yet. */
 static int begin(void **state) {
     (void)state;
@@ -96,6 +98,7 @@ static int begin(void **state) {
                                            .retention_days = 1,
                                            .threshold = THRESHOLD};
     aggregates_init(&aggregates, &settings);
+    store_rules = NULL;
     run("FLUSHALL");
     return 0;
 }
@@ -111,7 +114,8 @@ static struct redis_store *open_store(const char *store_url) {
                                                 .aggregates = &aggregates,
                                                 .group = "group",
                                                 .topic = "topic",
-                                                .topic_id = "id"};
+                                                .topic_id = "id",
+                                                .rules = store_rules};
     struct redis_store *store = redis_store_create(&options, &error);
     if (store == NULL) fail_msg("%s", error.text);
     return store;
@@ -643,8 +647,87 @@ static void a_snapshot_shows_all_in_order(void **state) {
     text_release(&json);
 }
 
+#define RULES_A "input.key = a\ndimension.x.from = x\n"
+#define RULES_B "input.key = b\ndimension.x.from = x\n"
+#define RULES_A_AND_Y RULES_A "dimension.y.from = y\n"
+
+static void check_rules(const char *rules, enum store_verdict verdict, const char *words) {
+    struct error warning = {""}, error = {""};
+    store_rules = rules;
+    struct redis_store *store = open_store(url);
+    assert_int_equal(redis_store_check(store, &warning, &error), verdict);
+    const char *said = verdict == STORE_OK ? warning.text : error.text;
+    if (strstr(said, words) == NULL) fail_msg("\"%s\" does not say: %s", said, words);
+    if (words[0] == '\0') assert_string_equal(said, "");
+    redis_store_destroy(&store);
+}
+
+static void counts_are_continued_only_under_their_rules(void **state) {
+    (void)state;
+    char before[64], after[64];
+    struct error error = {""};
+    store_rules = RULES_A;
+    struct delta delta = some(0, 1);
+    apply(CURSOR_ABSENT, 10, &delta);
+    assert_redis(RULES_A, "HGET {p}:meta rules");
+    check_rules(RULES_A, STORE_OK, "");
+    dump(before, sizeof before);
+    check_rules(RULES_B, STORE_REFUSED, "input.key is \"a\" there and \"b\" here");
+    delta = some(0, 1);
+    const struct store_call call = apply_as(url, 10, 20, &delta, &error);
+    assert_int_equal(call.verdict, STORE_REFUSED);
+    check_rules(RULES_A_AND_Y, STORE_OK, "dimension.y is new");
+    dump(after, sizeof after);
+    assert_string_equal(after, before); /* nothing was written so far */
+}
+
+static void rules_of_other_dimensions_replace_those_that_are_stored_once(void **state) {
+    (void)state;
+    store_rules = RULES_A;
+    struct delta delta = some(0, 1);
+    apply(CURSOR_ABSENT, 10, &delta);
+    store_rules = RULES_A_AND_Y;
+    delta = some(0, 1);
+    assert_int_equal(apply(10, 20, &delta).stored, 20);
+    assert_redis(RULES_A_AND_Y, "HGET {p}:meta rules");
+
+    /* An older instance goes on, and leaves what the newer one has stored. */
+    struct error error = {""};
+    struct redis_store *newer = open_store(url);
+    store_rules = RULES_A;
+    struct redis_store *older = open_store(url);
+    struct redis_store *turns[] = {older, newer, older, newer};
+    int64_t offset = 20;
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++, offset += 10) {
+        struct store_call call = {.base = offset, .end = offset + 10};
+        redis_store_apply(turns[i], &call, 1, &error);
+        assert_int_equal(call.verdict, STORE_OK);
+        assert_int_equal(call.stored, offset + 10);
+        assert_redis(i == 0 ? RULES_A : RULES_A_AND_Y, "HGET {p}:meta rules");
+    }
+    redis_store_destroy(&older);
+    redis_store_destroy(&newer);
+}
+
+static void counts_without_rules_get_those_that_continue_them(void **state) {
+    (void)state;
+    struct delta delta = some(0, 1);
+    apply(CURSOR_ABSENT, 10, &delta);
+    assert_redis("", "HGET {p}:meta rules");
+    check_rules(RULES_B, STORE_OK, "");
+    assert_redis("", "HGET {p}:meta rules");
+    delta_init(&delta);
+    apply(10, 10, &delta); /* an idle partition's */
+    assert_redis(RULES_B, "HGET {p}:meta rules");
+    check_rules(RULES_A, STORE_REFUSED, "input.key");
+    check_rules(NULL, STORE_OK, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(counts_without_rules_get_those_that_continue_them, begin),
+        cmocka_unit_test_setup(rules_of_other_dimensions_replace_those_that_are_stored_once, begin),
+        cmocka_unit_test_setup(counts_are_continued_only_under_their_rules, begin),
         cmocka_unit_test_setup(a_call_counts_all_kinds_and_moves_the_offset, begin),
         cmocka_unit_test_setup(a_repeated_call_changes_nothing, begin),
         cmocka_unit_test_setup(an_anomaly_is_the_call_that_lifts_a_minute_over_the_threshold,
