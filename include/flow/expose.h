@@ -13,7 +13,7 @@
  *     /counts    the snapshot as JSON, or 503 and {"error": why}; ?scope=instance: this instance's
  *                own totals since its start
  *     /status.json  what this instance knows of itself (app/status)
- *     /          the list of these
+ *     /          the status page; /status.css and /status.js belong to it
  */
 #ifndef FLOW_EXPOSE_H
 #define FLOW_EXPOSE_H
@@ -55,6 +55,10 @@ struct expose_view {
 
     /* Adds the status, one JSON object. */
     void (*status)(void *context, struct text *json);
+
+    /* Adds the status page; and what it loads. */
+    void (*page)(void *context, struct text *html);
+    const char *style, *script;
 };
 
 struct expose;

@@ -1,5 +1,6 @@
 /* What HTTP shows of a pipeline. All of it is read from atomics, or behind locks that nobody holds
  * while waiting; but for the counts of the group, which are read from Redis. */
+#include "app/page.h"
 #include "app/totals.h"
 #include "base/clock.h"
 #include "edge/redis_snapshot.h"
@@ -104,6 +105,14 @@ static void show_status(void *context, struct text *json) {
     status_json(context, json);
 }
 
+static void show_page(void *context, struct text *html) {
+    struct text json = {0};
+    status_json(context, &json);
+    page_html(text_string(&json), html);
+    html->is_broken |= json.is_broken;
+    text_release(&json);
+}
+
 bool pipeline_is_alive(struct pipeline *pipeline, struct text *why) {
     return is_alive(pipeline, why);
 }
@@ -121,5 +130,8 @@ struct expose_view pipeline_view(struct pipeline *pipeline) {
         .is_ready = is_ready,
         .counts = show_counts,
         .status = show_status,
+        .page = show_page,
+        .style = page_style(),
+        .script = page_script(),
     };
 }

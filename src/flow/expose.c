@@ -31,7 +31,7 @@ const struct setting expose_setting_table[] = {
 
 /* --- pages --- */
 
-static http_handler list_pages, list_pages_instead;
+static http_handler list_pages;
 
 /* "ok", or 503 and what `is_fine` wrote. */
 static void reply_state(bool (*is_fine)(void *context, struct text *why), void *context,
@@ -58,6 +58,26 @@ static void give_status(void *context, const struct http_request *request,
     const struct expose_view *view = context;
     (void)request;
     view->status(view->context, &reply->body);
+}
+
+static void give_page(void *context, const struct http_request *request, struct http_reply *reply) {
+    const struct expose_view *view = context;
+    (void)request;
+    view->page(view->context, &reply->body);
+}
+
+static void give_style(void *context, const struct http_request *request,
+                       struct http_reply *reply) {
+    const struct expose_view *view = context;
+    (void)request;
+    text_add(&reply->body, view->style);
+}
+
+static void give_script(void *context, const struct http_request *request,
+                        struct http_reply *reply) {
+    const struct expose_view *view = context;
+    (void)request;
+    text_add(&reply->body, view->script);
 }
 
 static void give_health(void *context, const struct http_request *request,
@@ -113,28 +133,26 @@ static void give_counts(void *context, const struct http_request *request,
 }
 
 static const struct http_page pages[] = {
-    {"/", HTTP_PLAIN, list_pages},
+    {"/", "text/html; charset=utf-8", give_page},
+    {"/status.css", "text/css; charset=utf-8", give_style},
+    {"/status.js", "text/javascript; charset=utf-8", give_script},
     {"/metrics", "text/plain; version=0.0.4; charset=utf-8", give_metrics},
     {"/healthz", HTTP_PLAIN, give_health},
     {"/readyz", HTTP_PLAIN, give_readiness},
     {"/counts", HTTP_JSON, give_counts},
     {"/status.json", HTTP_JSON, give_status},
-    {NULL, HTTP_PLAIN, list_pages_instead},
+    {NULL, HTTP_PLAIN, list_pages},
 };
 
+/* For all other paths. */
 static void list_pages(void *context, const struct http_request *request,
                        struct http_reply *reply) {
     (void)context;
     (void)request;
-    for (const struct http_page *page = pages; page->path != NULL; page++)
-        text_format(&reply->body, "%s\n", page->path);
-}
-
-static void list_pages_instead(void *context, const struct http_request *request,
-                               struct http_reply *reply) {
     reply->status = 404;
     text_add(&reply->body, "there is no such page; there are:\n");
-    list_pages(context, request, reply);
+    for (const struct http_page *page = pages; page->path != NULL; page++)
+        text_format(&reply->body, "%s\n", page->path);
 }
 
 /* --- the server --- */

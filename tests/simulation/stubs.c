@@ -2,6 +2,7 @@
 #include <urcu-bp.h>
 #include <urcu/rculfhash.h>
 
+#include "app/page.h"
 #include "app/status.h"
 #include "base/memory.h"
 #include "edge/kafka_conf.h"
@@ -14,6 +15,18 @@ const char *kafka_conf_get(const struct properties *properties, const char *name
 
 const char *kafka_names_version(void) {
     return "none";
+}
+
+void page_html(const char *json, struct text *html) {
+    text_add(html, json);
+}
+
+const char *page_style(void) {
+    return "";
+}
+
+const char *page_script(void) {
+    return "";
 }
 
 char *status_settings(const struct config *config) {

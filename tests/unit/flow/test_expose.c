@@ -38,6 +38,16 @@ static bool counts(void *context, enum expose_scope scope, struct text *json, st
     return ((struct harness *)context)->is_fine;
 }
 
+static void status(void *context, struct text *json) {
+    (void)context;
+    text_add(json, "{\"version\": \"1\"}\n");
+}
+
+static void page(void *context, struct text *html) {
+    (void)context;
+    text_add(html, "<!DOCTYPE html>\n");
+}
+
 static int set_up(void **state) {
     struct harness *harness = calloc(1, sizeof *harness);
     harness->metrics = metrics_create();
@@ -48,7 +58,11 @@ static int set_up(void **state) {
                                      .refresh = refresh,
                                      .is_alive = is_fine,
                                      .is_ready = is_fine,
-                                     .counts = counts};
+                                     .counts = counts,
+                                     .status = status,
+                                     .page = page,
+                                     .style = "p {}\n",
+                                     .script = "show();\n"};
     struct error error = {0};
     harness->expose = expose_create("127.0.0.1:0", &view, &error);
     if (harness->expose == NULL) print_error("%s\n", error.text);
@@ -129,13 +143,19 @@ static void counts_are_json_of_the_scope_or_503_and_why(void **state) {
     assert_page(harness, "/counts", 503, json, "{\"error\": \"Redis said \\\"no\\\"\"}\n");
 }
 
-static void the_root_lists_all_pages_and_so_does_a_404(void **state) {
-    assert_page(*state, "/", 200, plain, "/\n/metrics\n/healthz\n/readyz\n/counts\n/status.json\n");
+static void the_root_is_the_status_page_and_loads_what_is_there(void **state) {
+    assert_page(*state, "/", 200, "text/html; charset=utf-8", "<!DOCTYPE html>\n");
+    assert_page(*state, "/status.css", 200, "text/css; charset=utf-8", "p {}\n");
+    assert_page(*state, "/status.js", 200, "text/javascript; charset=utf-8", "show();\n");
+    assert_page(*state, "/status.json", 200, json, "{\"version\": \"1\"}\n");
+}
+
+static void a_404_lists_all_pages(void **state) {
     static const char *const wrong[] = {"/count", "/counts/", "/counts/../counts", "/Counts"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_page(*state, wrong[i], 404, plain,
-                    "there is no such page; there "
-                    "are:\n/\n/metrics\n/healthz\n/readyz\n/counts\n/status.json\n");
+                    "there is no such page; there are:\n/\n/status.css\n/status.js\n/metrics\n"
+                    "/healthz\n/readyz\n/counts\n/status.json\n");
     }
 }
 
@@ -153,7 +173,8 @@ int main(void) {
         TEST(metrics_are_refreshed_before_each_scrape),
         TEST(health_is_ok_or_503_and_why),
         TEST(counts_are_json_of_the_scope_or_503_and_why),
-        TEST(the_root_lists_all_pages_and_so_does_a_404),
+        TEST(the_root_is_the_status_page_and_loads_what_is_there),
+        TEST(a_404_lists_all_pages),
         cmocka_unit_test(what_cannot_be_listened_on_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

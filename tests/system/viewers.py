@@ -1,0 +1,91 @@
+"""Measures what viewers of the status page cost: many partitions, several viewers.
+
+usage: viewers.py [PARTITIONS [VIEWERS [SECONDS]]]   (4096, 10, 60)
+
+Prints the percentiles of the time for /status.json, and the CPU that the instance takes with and
+without viewers. Fails if the 99th percentile is 50 ms or more.
+"""
+
+import http.client
+import os
+import sys
+import tempfile
+import threading
+import time
+
+import kafka
+import redis_server
+import rollcall
+
+EVERY_S = 2  # as the page asks
+LIMIT_MS = 50
+
+
+def view(port, until, took):
+    """Asks as a page does, on one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    while time.monotonic() < until:
+        began = time.monotonic()
+        connection.request("GET", "/status.json")
+        answer = connection.getresponse()
+        size = len(answer.read())
+        took.append((time.monotonic() - began, answer.status, size))
+        time.sleep(max(0, began + EVERY_S - time.monotonic()))
+
+
+def cpu_s(instance):
+    """CPU seconds that the process has used."""
+    with open(f"/proc/{instance.pid()}/stat", encoding="utf-8") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(instance, viewers, seconds):
+    """Returns (CPU share, all answers)."""
+    took = []
+    began, used = time.monotonic(), cpu_s(instance)
+    threads = [threading.Thread(target=view, args=(instance.http_port, began + seconds, took))
+               for _ in range(viewers)]
+    for n, thread in enumerate(threads):
+        thread.start()
+        time.sleep(EVERY_S / max(1, viewers) * (n < viewers))
+    time.sleep(max(0, began + seconds - time.monotonic()))
+    for thread in threads:
+        thread.join()
+    return (cpu_s(instance) - used) / (time.monotonic() - began), took
+
+
+def main():
+    """Starts everything and measures."""
+    given = [int(argument) for argument in sys.argv[1:]]
+    partitions, viewers, seconds = given + [4096, 10, 60][len(given):]
+    with tempfile.TemporaryDirectory(prefix="rollcall-viewers-") as folder:
+        broker = kafka.Kafka(os.path.join(folder, "kafka"), heap_mb=1024).start()
+        redis = redis_server.RedisServer(os.path.join(folder, "redis"))
+        redis.start()
+        instance = None
+        try:
+            broker.create_topic("user-login", partitions)
+            instance = rollcall.Instance(folder, "one", {
+                "kafka.bootstrap.servers": broker.address, "redis.url": redis.url(),
+                "output.rejected_topic": "", "instance.memory_mb": 2048})
+            instance.wait_ready(300)
+            instance.wait_assigned(partitions, 300)
+            time.sleep(10)
+            alone, _ = measure(instance, 0, seconds)
+            watched, took = measure(instance, viewers, seconds)
+        finally:
+            for server in (instance, broker, redis):
+                if server is not None:
+                    server.kill()
+    times = sorted(1000 * second for second, _, _ in took)
+    assert {code for _, code, _ in took} == {200}
+    rank = {p: times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 99)}
+    print(f"{partitions} partitions, {viewers} viewers, {len(took)} answers of "
+          f"{took[-1][2] / 1e6:.2f} MB: p50 {rank[50]:.1f} ms, p99 {rank[99]:.1f} ms; "
+          f"CPU {100 * alone:.2f} % of a core without viewers, {100 * watched:.2f} % with")
+    sys.exit(0 if rank[99] < LIMIT_MS else 1)
+
+
+if __name__ == "__main__":
+    main()
