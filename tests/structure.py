@@ -27,7 +27,7 @@ EXCEPTIONS = {
 #: Headers of other projects, and the files that may include them.
 FOREIGN = {
     r"librdkafka/|hiredis/|openssl/": r"src/edge/",
-    r"jansson\.h": r"src/core/parse\.c",
+    r"jansson\.h": r"src/core/(parse|tree)\.c",
 }
 FOREIGN_NAMES = r"\b(rd_kafka_\w+|redis(Reply|Context|SSL\w*|Reader)\b|SSL(_CTX)?\b)"
 

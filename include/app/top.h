@@ -1,32 +1,30 @@
-/* top: the figures of one instance, read from its page /metrics, as `rollcall top` shows them.
+/* top: how `rollcall top` shows an instance's /status.json.
  *
- * Threads:  pure; any thread.
- * Limits:   FENCE_PARTITIONS_MAX partitions; the page is not trusted.
+ * Threads:  one.
+ * Limits:   the document is not trusted: whatever is in it, only text comes out.
  */
 #ifndef APP_TOP_H
 #define APP_TOP_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "base/fence.h"
+#include "app/screen.h"
+#include "base/error.h"
 
-enum { TOP_COUNTERS = 5 }; /* consumed, counted, published, rejected, anomalies */
+enum { TOP_ADDRESS_BYTES = 256, TOP_PATH_BYTES = 512 };
 
-struct top_lag {
-    int partition;
-    int64_t to_publish, to_count; /* records; 0 while it is not known */
+/* Where an instance's status is. */
+struct top_place {
+    char listen_on[TOP_ADDRESS_BYTES]; /* HOST:PORT */
+    char path[TOP_PATH_BYTES];         /* "/status.json", perhaps behind a prefix */
 };
 
-struct top_figures {
-    int64_t totals[TOP_COUNTERS];              /* since the instance's start, over all labels */
-    int64_t assigned_count;                    /* partitions */
-    struct top_lag lags[FENCE_PARTITIONS_MAX]; /* the largest first */
-    size_t lag_count;
-};
+/* Takes http://HOST[:PORT][/PREFIX], of which the port is 80 if it is missing. False with an error.
+ * Borrows all. */
+bool top_find(const char *url, struct top_place *place, struct error *error);
 
-/* Reads a page. False if it is not that of an instance. Borrows both. */
-bool top_read(struct top_figures *figures, const char *page);
+/* Adds the lines of a document to the view. False if it is not an instance's. Borrows all. */
+bool top_show(struct screen *screen, const char *document);
 
 #endif

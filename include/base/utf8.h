@@ -22,4 +22,9 @@ uint32_t utf8_code(const void *bytes, size_t length);
  * bytes. */
 bool utf8_is_control(const void *bytes, size_t length);
 
+/* How many columns of a terminal a character takes: 2 for East Asian wide ones and emoji, 0 for
+ * what combines with the character before, else 1. After Unicode 15, EastAsianWidth (W, F) and
+ * the general categories Mn, Me and Cf; an unknown character counts as 1. */
+int utf8_columns(uint32_t code);
+
 #endif

@@ -1,5 +1,5 @@
-/* Lines are not wrapped by the terminal either while a view is written (DECAWM is off): a character
- * counts as one column here, and some take two. */
+/* Lines are not wrapped by the terminal either while a view is written (DECAWM is off): where it
+ * counts the columns of a character in another way, nothing breaks. */
 #include "app/screen.h"
 
 #include <limits.h>
@@ -45,7 +45,7 @@ static size_t put_character(struct text *out, const char *bytes, size_t count, i
         text_add_bytes(out, bytes, length);
     else
         text_format(out, "\\x%02x", (unsigned)(unsigned char)*bytes);
-    *columns += is_shown ? 1 : 4;
+    *columns += is_shown ? utf8_columns(utf8_code(bytes, length)) : 4;
     return is_shown ? length : 1;
 }
 

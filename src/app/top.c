@@ -1,5 +1,5 @@
-/* rollcall top: what one instance reports over HTTP, and what Redis holds. Neither needs the other;
- * an unreachable one is reported where its figures would be, and retried in the next turn. */
+/* rollcall top: what an instance reports of itself and of the counts, in its /status.json. An
+ * unreachable one is reported where its figures would be, and retried in the next turn. */
 #include "app/top.h"
 
 #include <inttypes.h>
@@ -11,270 +11,283 @@
 
 #include "app/commands.h"
 #include "app/config.h"
-#include "app/screen.h"
 #include "base/clamp.h"
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "core/aggregate.h"
+#include "core/tree.h"
 #include "edge/http_client.h"
-#include "edge/redis_fault.h"
-#include "edge/redis_link.h"
 
-enum { VALUES_SHOWN = 10, ANOMALIES_SHOWN = 5, HTTP_WAIT_MS = 3000, NAP_MS = 100 };
+enum { ANOMALIES_SHOWN = 5, WARNINGS_SHOWN = 3, HTTP_WAIT_MS = 3000, NAP_MS = 100 };
 
 struct top_options {
     int64_t every_s; /* between two views */
     int64_t count;   /* views; 0 is forever */
+    const char *url; /* "": http.listen */
 };
 
-struct top {
-    const struct config *config;
-    struct aggregates aggregates;
-    struct redis_link *link;
-    struct screen screen;
-    struct text line, reply;
-    struct top_figures now;
-    int64_t before[TOP_COUNTERS]; /* totals of the turn before */
-    int64_t before_us;            /* when; 0: there are none */
-};
+/* --- where it is ------------------------------------------------------------------------------ */
 
-/* --- the page of an instance ------------------------------------------------------------------ */
-
-static const char *const counter_names[TOP_COUNTERS] = {
-    "rollcall_records_consumed_total", "rollcall_records_counted_total",
-    "rollcall_records_published_total", "rollcall_records_rejected_total",
-    "rollcall_anomalies_total"};
-
-static bool is_named(const char *line, const char *name) {
-    const size_t length = strlen(name);
-    return strncmp(line, name, length) == 0 && (line[length] == ' ' || line[length] == '{');
-}
-
-/* Each partition has its own place until all are there, so a page may name them in any order. What
- * follows a line's first quote is its partition. */
-static struct top_lag *lag_of(struct top_figures *figures, const char *line, size_t length) {
-    static struct top_lag nowhere;
-    const char *quote = memchr(line, '"', length);
-    const int64_t partition = quote == NULL ? -1 : strtoll(quote + 1, NULL, 10);
-    if (partition < 0 || partition >= FENCE_PARTITIONS_MAX) return &nowhere;
-    figures->lags[partition].partition = (int)partition;
-    return &figures->lags[partition];
-}
-
-static void read_line(struct top_figures *figures, const char *line, size_t length) {
-    const char *space = memrchr(line, ' ', length);
-    const int64_t value = space == NULL ? 0 : strtoll(space, NULL, 10);
-    for (int i = 0; i < TOP_COUNTERS; i++) {
-        if (is_named(line, counter_names[i])) figures->totals[i] += value;
+bool top_find(const char *url, struct top_place *place, struct error *error) {
+    static const char scheme[] = "http://";
+    const char *host = url + sizeof scheme - 1;
+    const bool is_http = strncmp(url, scheme, sizeof scheme - 1) == 0;
+    const size_t length = is_http ? strcspn(host, "/?#") : 0;
+    size_t prefix = is_http ? strcspn(host + length, "?#") : 0;
+    const bool has_port =
+        length > 0 && memrchr(host, ':', length) != NULL && host[length - 1] != ']';
+    while (prefix > 0 && host[length + prefix - 1] == '/')
+        prefix--;
+    if (length == 0 || host[length + prefix + strspn(host + length + prefix, "/")] != '\0' ||
+        memchr(host, '@', length) != NULL || length + 4 > sizeof place->listen_on ||
+        prefix + sizeof "/status.json" > sizeof place->path ||
+        strcspn(url, " \t\r\n") != strlen(url)) {
+        return error_set(error,
+                         "--url %s is not http://HOST:PORT or http://HOST:PORT/PREFIX; for example "
+                         "http://localhost:9464",
+                         url);
     }
-    if (is_named(line, "rollcall_assigned_partitions")) figures->assigned_count = value;
-    if (is_named(line, "rollcall_lag_records")) lag_of(figures, line, length)->to_publish = value;
-    if (is_named(line, "rollcall_counted_lag_records"))
-        lag_of(figures, line, length)->to_count = value;
-}
-
-static int compare_lags(const void *a, const void *b) {
-    const struct top_lag *left = a, *right = b;
-    const int64_t l = left->to_publish > left->to_count ? left->to_publish : left->to_count;
-    const int64_t r = right->to_publish > right->to_count ? right->to_publish : right->to_count;
-    return l != r ? (l < r ? 1 : -1) : left->partition - right->partition;
-}
-
-bool top_read(struct top_figures *figures, const char *page) {
-    *figures = (struct top_figures){.assigned_count = -1};
-    for (size_t i = 0; i < FENCE_PARTITIONS_MAX; i++)
-        figures->lags[i].partition = -1;
-    while (*page != '\0') {
-        const size_t length = strcspn(page, "\n");
-        read_line(figures, page, length);
-        page += length + (page[length] == '\n');
-    }
-    for (size_t i = 0; i < FENCE_PARTITIONS_MAX; i++) {
-        if (figures->lags[i].partition >= 0) figures->lags[figures->lag_count++] = figures->lags[i];
-    }
-    qsort(figures->lags, figures->lag_count, sizeof *figures->lags, compare_lags);
-    return figures->assigned_count >= 0;
+    snprintf(place->listen_on, sizeof place->listen_on, "%.*s%s", (int)length, host,
+             has_port ? "" : ":80");
+    snprintf(place->path, sizeof place->path, "%.*s/status.json", (int)prefix, host + length);
+    return true;
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-/* Adds the last words of a line, and shows it. */
-#define say(top, ...) (text_format(&(top)->line, __VA_ARGS__), end_line(top))
+struct view {
+    struct screen *screen;
+    const struct tree_value *document;
+    struct text line;
+};
 
-static void end_line(struct top *top) {
-    screen_line(&top->screen, &top->line);
+/* Adds the last words of a line, and shows it. */
+#define say(view, ...) (text_format(&(view)->line, __VA_ARGS__), end_line(view))
+
+static void end_line(struct view *view) {
+    screen_line(view->screen, &view->line);
 }
 
-static void say_head(struct top *top) {
-    const time_t now = clock_wall_ms() / 1000;
-    struct tm utc = {0};
-    char text[32];
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &utc));
-    say(top, "rollcall top  %s  %s  %s %s", text, top->config->expose.listen,
-        redis_link_name(top->link), top->config->redis.prefix);
+static const char *text_of(const struct view *view, const char *name) {
+    return tree_text(tree_member(view->document, name));
+}
+
+static void say_head(struct view *view) {
+    say(view, "rollcall top  %s  instance %s  group %s  topic %s  version %s  up %.0f s",
+        text_of(view, "now"), text_of(view, "instance"), text_of(view, "group"),
+        text_of(view, "topic"), text_of(view, "version"),
+        tree_real(tree_member(view->document, "uptime_s")));
+}
+
+static void say_state(struct view *view) {
+    const struct tree_value *state = tree_member(view->document, "state");
+    const struct tree_value *reasons = tree_member(state, "reasons");
+    for (size_t i = 0; i < tree_count(reasons); i++) {
+        text_format(&view->line, "! %s", tree_text(tree_at(reasons, i)));
+        screen_sentence(view->screen, &view->line);
+    }
+    if (tree_count(reasons) == 0)
+        say(view, "%s", tree_is_true(tree_member(state, "is_ready")) ? "ready" : "! not ready");
 }
 
 /* --- the instance ----------------------------------------------------------------------------- */
 
-static void say_counters(struct top *top) {
-    const int64_t now_us = clock_us(), *now = top->now.totals;
-    const double seconds = (double)(now_us - top->before_us) / 1e6;
-    bool has_rates = top->before_us != 0;
-    for (int i = 0; i < TOP_COUNTERS; i++)
-        has_rates = has_rates && now[i] >= top->before[i]; /* else it was restarted */
-    say(top, "%-9s%14s%14s%14s%14s%14s", "", "consumed", "counted", "published", "rejected",
-        "anomalies");
-    say(top, "%-9s%14" PRId64 "%14" PRId64 "%14" PRId64 "%14" PRId64 "%14" PRId64, "total", now[0],
-        now[1], now[2], now[3], now[4]);
-    text_add(&top->line, "a second ");
-    for (int i = 0; i < TOP_COUNTERS; i++) {
-        if (has_rates)
-            text_format(&top->line, "%14.1f", (double)(now[i] - top->before[i]) / seconds);
-        else
-            text_format(&top->line, "%14s", "-");
-    }
-    end_line(top);
-    memcpy(top->before, now, sizeof top->before);
-    top->before_us = now_us;
+static void add_sum(void *context, const char *name, const struct tree_value *value) {
+    (void)name;
+    *(double *)context += tree_real(value);
 }
 
-/* The lags from the given one on, together. */
-static struct top_lag sum_of(const struct top_figures *figures, size_t first) {
-    struct top_lag sum = {0};
-    for (size_t i = first; i < figures->lag_count; i++) {
-        sum.to_publish += figures->lags[i].to_publish;
-        sum.to_count += figures->lags[i].to_count;
+/* Of a number, or of an object's numbers. */
+static double total_of(const struct tree_value *value) {
+    double sum = tree_real(value);
+    tree_visit(value, add_sum, &sum);
+    return sum;
+}
+
+static void say_totals(struct view *view) {
+    static const char *const names[] = {"consumed", "counted", "published", "rejected",
+                                        "anomalies"};
+    const struct tree_value *totals = tree_member(view->document, "totals");
+    const struct tree_value *rates = tree_member(view->document, "rates");
+    text_format(&view->line, "%-9s", "");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        text_format(&view->line, "%14s", names[i]);
+    end_line(view);
+    text_format(&view->line, "%-9s", "total");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        text_format(&view->line, "%14.0f", total_of(tree_member(totals, names[i])));
+    end_line(view);
+    text_format(&view->line, "%-9s", "a second");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        text_format(&view->line, "%14.1f", total_of(tree_member(rates, names[i])));
+    end_line(view);
+}
+
+struct top_lag {
+    int64_t partition;
+    double to_publish, to_count, publish_s, count_s; /* 0 while it is not known */
+};
+
+static struct top_lag lag_of(const struct tree_value *partition) {
+    return (struct top_lag){
+        .partition = tree_integer(tree_member(partition, "partition")),
+        .to_publish = tree_real(tree_member(partition, "lag_records")),
+        .to_count = tree_real(tree_member(partition, "counted_lag_records")),
+        .publish_s = tree_real(tree_member(partition, "lag_seconds")),
+        .count_s = tree_real(tree_member(partition, "counted_lag_seconds")),
+    };
+}
+
+/* The largest first. */
+static int compare_lags(const void *a, const void *b) {
+    const struct top_lag *left = a, *right = b;
+    const double l = left->to_publish > left->to_count ? left->to_publish : left->to_count;
+    const double r = right->to_publish > right->to_count ? right->to_publish : right->to_count;
+    if (l < r || l > r) return l < r ? 1 : -1;
+    return left->partition < right->partition ? -1 : 1;
+}
+
+/* The lags from the given one on: their sum in records, and the highest in seconds. */
+static struct top_lag sum_of(const struct top_lag *lags, size_t first, size_t count) {
+    struct top_lag sum = {.partition = 0};
+    for (size_t i = first; i < count; i++) {
+        sum.to_publish += lags[i].to_publish;
+        sum.to_count += lags[i].to_count;
+        if (lags[i].publish_s > sum.publish_s) sum.publish_s = lags[i].publish_s;
+        if (lags[i].count_s > sum.count_s) sum.count_s = lags[i].count_s;
     }
     return sum;
 }
 
-/* False: it is unreachable, and the reason was shown. */
-static bool say_instance(struct top *top) {
-    const char *listen_on = top->config->expose.listen;
-    struct error error = {""};
-    const char *page = http_client_get(listen_on, "/metrics", HTTP_WAIT_MS, &top->reply, &error);
-    const bool is_read =
-        page != NULL && (top_read(&top->now, page) ||
-                         error_set(&error, "%s is not an instance of rollcall", listen_on));
-    if (!is_read) {
-        top->before_us = 0;
-        text_format(&top->line,
-                    "no figures of the instance: %s; start `rollcall run`, or set http.listen as "
-                    "the instance has it",
-                    error.text);
-        screen_sentence(&top->screen, &top->line);
-        return false;
-    }
-    say_counters(top);
-    const struct top_lag all = sum_of(&top->now, 0);
-    say(top, "%-9s%" PRId64 " to publish, %" PRId64 " to count, in %" PRId64 " partitions", "lag",
-        all.to_publish, all.to_count, top->now.assigned_count);
-    return true;
-}
-
-static void say_lag(struct top *top, const char *name, struct top_lag lag) {
-    say(top, "%-9s%14" PRId64 "%14" PRId64, name, lag.to_publish, lag.to_count);
+static void say_lag(struct view *view, const char *name, struct top_lag lag) {
+    say(view, "%-9s%14.0f%14.0f%16.1f%14.1f", name, lag.to_publish, lag.to_count, lag.publish_s,
+        lag.count_s);
 }
 
 /* As many partitions as there is room for, and the sum of the others. */
-static void say_partitions(struct top *top) {
-    const size_t count = top->now.lag_count;
-    const int rows_left = top->screen.rows - top->screen.used_rows;
+static void say_partitions(struct view *view, const struct top_lag *lags, size_t count) {
+    const int rows_left = view->screen->rows - view->screen->used_rows;
     const size_t room = rows_left > 2 ? (size_t)rows_left - 2 : 0;
     if (count == 0 || room == 0) return;
     const size_t shown = count <= room ? count : room - 1;
     char name[32];
-    end_line(top);
-    say(top, "%-9s%14s%14s", "partition", "to publish", "to count");
+    end_line(view);
+    say(view, "%-9s%14s%14s%16s%14s", "partition", "to publish", "to count", "to publish, s",
+        "to count, s");
     for (size_t i = 0; i < shown; i++) {
-        snprintf(name, sizeof name, "%d", top->now.lags[i].partition);
-        say_lag(top, name, top->now.lags[i]);
+        snprintf(name, sizeof name, "%" PRId64, lags[i].partition);
+        say_lag(view, name, lags[i]);
     }
     snprintf(name, sizeof name, "%zu more", count - shown);
-    if (shown < count) say_lag(top, name, sum_of(&top->now, shown));
+    if (shown < count) say_lag(view, name, sum_of(lags, shown, count));
 }
 
-/* --- Redis ------------------------------------------------------------------------------------ */
+/* --- the counts, and the log ------------------------------------------------------------------ */
 
-/* The reply to a command if it is a list; else NULL, and the error contains a fix. */
-#define ask(top, error, ...) list_of(top, redis_link_call((top)->link, error, __VA_ARGS__), error)
-
-/* Takes the reply. */
-static struct redis_reply *list_of(const struct top *top, struct redis_reply *reply,
-                                   struct error *error) {
-    if (reply == NULL || redis_reply_kind(reply) == REDIS_LIST) return reply;
-    redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(top->link),
-                      top->config->redis.prefix, error);
-    redis_reply_destroy(&reply);
-    return NULL;
+static void say_values(void *context, const char *name, const struct tree_value *values) {
+    struct view *view = context;
+    if (strcmp(name, "read_at") == 0) return;
+    text_format(&view->line, "%-11s", name);
+    for (size_t i = 0; i < tree_count(values); i++) {
+        const struct tree_value *pair = tree_at(values, i);
+        text_add(&view->line, "  ");
+        text_add(&view->line, tree_text(tree_at(pair, 0)));
+        text_format(&view->line, " %" PRId64, tree_integer(tree_at(pair, 1)));
+    }
+    end_line(view);
 }
 
-/* Adds name, value, name, value, ... */
-static void add_pairs(struct top *top, const struct redis_reply *pairs) {
-    for (size_t i = 0; i < redis_reply_count(pairs); i++) {
-        const struct slice word = redis_reply_text(redis_reply_at(pairs, i));
-        text_add(&top->line, i % 2 == 0 ? "  " : " ");
-        text_add_bytes(&top->line, word.bytes, word.length);
+static void say_counts(struct view *view) {
+    const struct tree_value *top = tree_member(view->document, "top");
+    const struct tree_value *anomalies = tree_member(view->document, "anomalies");
+    const size_t count = tree_count(anomalies);
+    const char *read_at = tree_text(tree_member(top, "read_at"));
+    say(view, "%s%s", *read_at == '\0' ? "counts in Redis: not read yet" : "counts in Redis at ",
+        read_at);
+    tree_visit(top, say_values, view);
+    if (count == 0) say(view, "%-11s  none", "anomalies");
+    for (size_t i = 0; i < count && i < ANOMALIES_SHOWN; i++) {
+        const struct tree_value *anomaly = tree_at(anomalies, i);
+        say(view, "%-11s  minute %s  count %" PRId64 "  threshold %" PRId64,
+            i == 0 ? "anomalies" : "", tree_text(tree_member(anomaly, "minute")),
+            tree_integer(tree_member(anomaly, "count")),
+            tree_integer(tree_member(anomaly, "threshold")));
     }
 }
 
-static bool say_values(struct top *top, unsigned dimension, struct error *error) {
-    struct redis_reply *reply =
-        ask(top, error, "ZREVRANGE %s:%s 0 %d WITHSCORES", top->config->redis.prefix,
-            top->aggregates.items[dimension].key, VALUES_SHOWN - 1);
-    if (reply == NULL) return false;
-    text_format(&top->line, "%-11s", top->config->aggregate.dimensions.items[dimension]);
-    add_pairs(top, reply);
-    end_line(top);
-    redis_reply_destroy(&reply);
-    return true;
+static void say_recent(struct view *view) {
+    const struct tree_value *recent = tree_member(view->document, "recent");
+    const size_t count = tree_count(recent);
+    for (size_t i = 0; i < count && i < WARNINGS_SHOWN; i++)
+        say(view, "%-11s  %s", i == 0 ? "warnings" : "", tree_text(tree_at(recent, count - 1 - i)));
 }
 
-static bool say_anomalies(struct top *top, const struct aggregate *aggregate, struct error *error) {
-    struct redis_reply *reply =
-        ask(top, error, "XREVRANGE %s:%s + - COUNT %d", top->config->redis.prefix,
-            aggregate->anomalies_key, ANOMALIES_SHOWN);
-    if (reply == NULL) return false;
-    if (redis_reply_count(reply) == 0) say(top, "%-11s  none", "anomalies");
-    for (size_t i = 0; i < redis_reply_count(reply); i++) {
-        const struct redis_reply *entry = redis_reply_at(reply, i); /* its id, and its fields */
-        text_format(&top->line, "%-11s", i == 0 ? "anomalies" : "");
-        if (redis_reply_count(entry) == 2) add_pairs(top, redis_reply_at(entry, 1));
-        end_line(top);
-    }
-    redis_reply_destroy(&reply);
-    return true;
+static void show(struct view *view) {
+    const struct tree_value *partitions = tree_member(view->document, "partitions");
+    const size_t count = tree_count(partitions);
+    struct top_lag *lags = memory_create((count + 1) * sizeof *lags);
+    for (size_t i = 0; i < count; i++)
+        lags[i] = lag_of(tree_at(partitions, i));
+    qsort(lags, count, sizeof *lags, compare_lags);
+    const struct top_lag all = sum_of(lags, 0, count);
+    say_head(view);
+    say_state(view);
+    end_line(view);
+    say_totals(view);
+    say(view, "%-9s%.0f to publish, %.0f to count, in %zu partitions; the oldest %.1f s and %.1f s",
+        "lag", all.to_publish, all.to_count, count, all.publish_s, all.count_s);
+    end_line(view);
+    say_counts(view);
+    say_recent(view);
+    say_partitions(view, lags, count);
+    free(lags);
 }
 
-static void say_redis(struct top *top) {
-    struct error error = {""};
-    bool is_good = redis_link_open(top->link, &error);
-    const bool is_open = is_good;
-    for (unsigned i = 0; is_good && i < top->aggregates.count; i++) {
-        const struct aggregate *aggregate = &top->aggregates.items[i];
-        if (aggregate->source == AGGREGATE_DIMENSION)
-            is_good = say_values(top, i, &error);
-        else if (aggregate->kind == AGGREGATE_DAYS)
-            is_good = say_anomalies(top, aggregate, &error);
-    }
-    if (is_good) return;
-    text_format(&top->line, "no figures of Redis: %s%s", error.text,
-                is_open ? "" : "; start Redis, or set redis.url");
-    screen_sentence(&top->screen, &top->line);
+bool top_show(struct screen *screen, const char *document) {
+    struct tree_value *root = tree_read(document);
+    struct view view = {.screen = screen, .document = root};
+    const bool is_status = tree_member(root, "totals") != NULL && tree_member(root, "top") != NULL;
+    if (is_status) show(&view);
+    text_release(&view.line);
+    tree_destroy(&root);
+    return is_status;
 }
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
+struct top {
+    struct top_place place;
+    const char *fix; /* of an instance that does not answer */
+    struct screen screen;
+    struct text reply;
+};
+
+static void say_missing(struct top *top, const char *why) {
+    struct text line = {0};
+    char text[32];
+    const time_t now = clock_wall_ms() / 1000;
+    struct tm utc = {0};
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    text_format(&line, "rollcall top  %s  http://%s%s", text, top->place.listen_on,
+                top->place.path);
+    screen_line(&top->screen, &line);
+    screen_line(&top->screen, &line);
+    text_format(&line, "no figures of the instance: %s; %s", why, top->fix);
+    screen_sentence(&top->screen, &line);
+    text_release(&line);
+}
+
 static bool take_turn(struct top *top) {
+    struct error error = {""};
     screen_begin(&top->screen);
-    say_head(top);
-    end_line(top);
-    const bool has_instance = say_instance(top);
-    end_line(top);
-    say_redis(top);
-    if (has_instance) say_partitions(top);
+    const char *document =
+        http_client_get(top->place.listen_on, top->place.path, HTTP_WAIT_MS, &top->reply, &error);
+    if (document == NULL) {
+        say_missing(top, error.text);
+    } else if (!top_show(&top->screen, document)) {
+        error_set(&error, "%s is not an instance of rollcall", top->place.listen_on);
+        say_missing(top, error.text);
+    }
     return commands_are_stopped() || screen_show(&top->screen);
 }
 
@@ -293,27 +306,45 @@ static void watch(struct top *top, const struct top_options *options) {
     }
 }
 
+static bool find(const struct config *config, const struct top_options *options, struct top *top,
+                 struct error *error) {
+    const char *listen = config->expose.listen;
+    if (*options->url != '\0') {
+        top->fix = "start `rollcall run`, or correct --url";
+        return top_find(options->url, &top->place, error);
+    }
+    top->fix = "start `rollcall run`, or set http.listen as the instance has it, or --url";
+    snprintf(top->place.listen_on, sizeof top->place.listen_on, "%s", listen);
+    snprintf(top->place.path, sizeof top->place.path, "/status.json");
+    return *listen != '\0' ||
+           error_set(error,
+                     "http.listen is empty: top asks a running instance over HTTP, so set it "
+                     "as that instance has it, or give --url");
+}
+
 static int run(const struct config *config, const struct options *options) {
-    struct error error = {"http.listen is empty: top asks a running instance over HTTP, so set it "
-                          "as that instance has it"};
+    struct error error;
+    const struct top_options *own = (const void *)options->own;
     struct top *top = memory_create(sizeof *top);
-    top->config = config;
-    aggregates_init(&top->aggregates, &config->aggregate);
-    if (config->expose.listen[0] != '\0') top->link = redis_link_create(&config->redis, &error);
-    const bool is_right = top->link != NULL;
+    const bool is_right = find(config, own, top, &error);
     if (is_right) {
         commands_catch_signals(true);
-        signal(SIGPIPE, SIG_IGN); /* hiredis writes to connections that Redis has closed */
-        watch(top, (const void *)options->own);
+        signal(SIGPIPE, SIG_IGN); /* a closed standard output is reported */
+        watch(top, own);
     } else {
         log_error(error.text);
     }
     screen_release(&top->screen);
-    text_release(&top->line);
     text_release(&top->reply);
-    redis_link_destroy(&top->link);
     free(top);
     return is_right ? 0 : 2;
+}
+
+static bool keep_url(const struct option_row *row, const char *text, void *member,
+                     struct error *error) {
+    (void)error;
+    *(const char **)member = text == row->fallback ? "" : text;
+    return true;
 }
 
 static const struct option_row own_options[] = {
@@ -321,15 +352,18 @@ static const struct option_row own_options[] = {
                   "between two views"),
     OPTION_NUMBER(struct top_options, count, "count", "N", 0, 1000000000000, "0",
                   "views; 0: forever"),
+    OPTION_OTHER(struct top_options, url, "url", "URL", 0, 0, keep_url, "http.listen",
+                 "of the instance, for example http://localhost:9464"),
     OPTION_END};
 
 const struct command command_top = {
     .name = "top",
-    .summary = "watch an instance and the counts in the terminal: rates, lag, top values",
-    .help = "Shows totals and rates of the instance at http.listen, its lag by partition, the\n"
-            "largest counts in Redis and the newest anomalies, until SIGINT or SIGTERM. On a\n"
-            "terminal each view takes the place of the one before. An unreachable instance or\n"
-            "Redis is reported where the figures would be, and retried in the next view.\n",
+    .summary = "watch an instance in the terminal: state, rates, lag, top values",
+    .help =
+        "Shows what the instance at --url or http.listen reports in /status.json: its state,\n"
+        "totals and rates, the largest counts in Redis, the newest anomalies and warnings, and\n"
+        "lag by partition, until SIGINT or SIGTERM. On a terminal each view takes the place of\n"
+        "the one before. An unreachable instance is reported, and retried in the next view.\n",
     .options = own_options,
     .run = run,
 };

@@ -87,6 +87,22 @@ static void a_view_on_a_terminal_fits_its_window(void **state) {
     close_terminal();
 }
 
+static void wide_characters_take_two_columns_and_marks_none(void **state) {
+    (void)state;
+    open_terminal(4, 20);
+    add("\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5"); /* just fits */
+    add("\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5x");
+    add("e\u0301e\u0301345678901234567890");
+    add("\U0001f4f1\U0001f4f1567890123456789\u65e5"); /* half of the last one would not fit */
+    assert_string_equal(text_string(&screen.out),
+                        "\033[?7l\033[H"
+                        "\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\033[K\n"
+                        "\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e>\033[K\n"
+                        "e\u0301e\u0301345678901234567890\033[K\n"
+                        "\U0001f4f1\U0001f4f1567890123456789>\033[K");
+    close_terminal();
+}
+
 static void a_window_has_a_least_width_and_a_usual_size(void **state) {
     (void)state;
     open_terminal(1, 5);
@@ -161,6 +177,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_stand_one_below_the_other),
         cmocka_unit_test(a_view_on_a_terminal_fits_its_window),
+        cmocka_unit_test(wide_characters_take_two_columns_and_marks_none),
         cmocka_unit_test(a_window_has_a_least_width_and_a_usual_size),
         cmocka_unit_test(nothing_steers_the_terminal),
         cmocka_unit_test(a_sentence_is_broken_between_words),
