@@ -85,7 +85,11 @@ static void add_bool(struct text *out, bool is_true) {
 }
 
 static void add_seconds(struct text *out, int64_t ms) {
-    text_format(out, "%lld.%03d", (long long)ms / 1000, (int)(ms % 1000));
+    const int rest = (int)(ms % 1000);
+    const char digits[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+                           (char)('0' + rest % 10)};
+    text_add_integer(out, ms / 1000);
+    text_add_bytes(out, digits, sizeof digits);
 }
 
 /* `begin` holds everything up to the value: comma, name, colon. */
@@ -217,10 +221,11 @@ struct list {
 };
 
 static void add_offset(struct text *out, const char *begin, int64_t offset) {
+    text_add(out, begin);
     if (offset < 0)
-        text_format(out, "%snull", begin);
+        text_add(out, "null");
     else
-        text_format(out, "%s%lld", begin, (long long)offset);
+        text_add_integer(out, offset);
 }
 
 static void add_lag(struct text *out, const char *begin, int64_t end, int64_t stored) {
@@ -240,7 +245,8 @@ static void add_age(const struct list *list, const char *begin, int64_t stored, 
 static void add_partition(void *context, const struct ingest *ingest) {
     struct list *list = context;
     const struct lag_figures lag = ingest_lag(ingest);
-    text_format(list->out, "%s{\"partition\": %d", list->separator, ingest_partition(ingest));
+    text_add(list->out, list->separator);
+    add_offset(list->out, "{\"partition\": ", ingest_partition(ingest));
     add_offset(list->out, ", \"end\": ", lag.end);
     add_offset(list->out, ", \"published\": ", lag.published);
     add_offset(list->out, ", \"counted\": ", lag.counted);
@@ -255,7 +261,10 @@ static void add_partition(void *context, const struct ingest *ingest) {
 static void add_thread(struct list *list, const struct worker *worker, int32_t partition) {
     const int64_t idle_ms =
         list->now_ms - atomic_load_explicit(&worker->heartbeat_ms, memory_order_relaxed);
-    text_format(list->out, "%s{\"name\": \"%s\"", list->separator, worker->name);
+    text_add(list->out, list->separator);
+    text_add(list->out, "{\"name\": \"");
+    text_add(list->out, worker->name);
+    text_add(list->out, "\"");
     add_offset(list->out, ", \"partition\": ", partition);
     text_add(list->out, ", \"idle_s\": ");
     add_seconds(list->out, idle_ms > 0 ? idle_ms : 0);

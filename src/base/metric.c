@@ -38,8 +38,9 @@ struct metric_cell {
 static_assert(sizeof(struct metric_cell) % CACHE_LINE_BYTES == 0, "cells do not share lines");
 
 struct metric {
-    struct metric_cell *cells; /* guarded by lock */
-    size_t cell_count;         /* guarded by lock */
+    struct metric_cell *cells;  /* guarded by lock */
+    struct metric_cell *newest; /* guarded by lock; inserted last: labels often come in order */
+    size_t cell_count;          /* guarded by lock */
     /* fixed after metrics_add */
     enum metric_kind kind;
     const char *name;
@@ -97,7 +98,8 @@ void metric_add_label(struct text *labels, const char *name, const char *value) 
 /* The link that leads to label_value, or to where it belongs. Numbers in the label are ordered by
  * value: 2 before 10. */
 static struct metric_cell **find_link(struct metric *metric, const char *label_value) {
-    struct metric_cell **link = &metric->cells;
+    struct metric_cell **link = &metric->cells, *newest = metric->newest;
+    if (newest != NULL && strverscmp(newest->label_value, label_value) < 0) link = &newest->next;
     while (*link != NULL && strverscmp((*link)->label_value, label_value) < 0)
         link = &(*link)->next;
     return link;
@@ -116,7 +118,7 @@ static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell
     cell->label_value = memory_text(label_value);
     cell->labels = memory_text(text_string(&labels));
     cell->next = *link;
-    *link = cell;
+    *link = metric->newest = cell;
     metric->cell_count++;
     text_release(&labels);
     return cell;

@@ -96,6 +96,18 @@ void text_add_json(struct text *text, const char *bytes, size_t length) {
     text_add_bytes(text, "\"", 1);
 }
 
+void text_add_integer(struct text *text, int64_t number) {
+    char digits[20]; /* of 2^63, and its sign */
+    char *at = digits + sizeof digits;
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0) *--at = '-';
+    text_add_bytes(text, at, (size_t)(digits + sizeof digits - at));
+}
+
 void text_add_clean_json(struct text *text, const char *bytes, size_t length) {
     struct text clean = {0};
     for (size_t i = 0; i < length;) {

@@ -160,6 +160,28 @@ static void trimming_cuts_both_ends(void **state) {
     assert_string_equal(text_trim(none), "");
 }
 
+static void integers_are_as_printf_has_them(void **state) {
+    (void)state;
+    static const int64_t numbers[] = {0, 7, -1, 10, 1000000, INT64_MAX, INT64_MIN, -90};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct text text = {0};
+        char expected[32];
+        snprintf(expected, sizeof expected, "x%lld", (long long)numbers[i]);
+        text_add(&text, "x");
+        text_add_integer(&text, numbers[i]);
+        assert_string_equal(text_string(&text), expected);
+        text_release(&text);
+    }
+}
+
+static void bytes_that_are_not_utf8_are_replaced(void **state) {
+    (void)state;
+    struct text text = {0};
+    text_add_clean_json(&text, "a\xff\"\xc3\xa9\0z", 7);
+    assert_string_equal(text_string(&text), "\"a\xEF\xBF\xBD\\\"\xc3\xa9\\u0000z\"");
+    text_release(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_text_is_an_empty_string),
@@ -167,6 +189,8 @@ int main(void) {
         cmocka_unit_test(pieces_follow_each_other_however_long),
         cmocka_unit_test(bytes_may_be_nul),
         cmocka_unit_test(json_strings_are_escaped),
+        cmocka_unit_test(integers_are_as_printf_has_them),
+        cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(past_the_limit_it_is_broken_until_cleared),
         cmocka_unit_test(what_is_passed_on_is_the_same_text),
         cmocka_unit_test(a_text_that_nobody_takes_is_broken),
