@@ -11,10 +11,12 @@
 
 #include "base/utf8.h"
 
-/* ANSI: to the first line; and what is left of the line, or of the screen, erased. */
+/* ANSI: to the first line; and the line, or all lines from here on, erased. A line is erased before
+ * it is written: behind one that fills the window the cursor still stands on its last character. */
 #define TO_BEGIN "\033[?7l\033[H"
-#define TO_LINE_END "\033[K"
-#define TO_END "\033[J\033[?7h"
+#define ERASE_LINE "\033[K"
+#define ERASE_BELOW "\n\033[J"
+#define TO_END "\033[?7h"
 
 enum { COLUMNS_MIN = 20 };
 
@@ -53,7 +55,8 @@ void screen_line(struct screen *screen, struct text *line) {
     struct text *out = &screen->out;
     if (screen->used_rows < screen->rows) {
         int columns = 0;
-        if (screen->is_terminal && screen->used_rows > 0) text_add(out, "\n");
+        if (screen->is_terminal)
+            text_add(out, screen->used_rows > 0 ? "\n" ERASE_LINE : ERASE_LINE);
         size_t mark = out->length; /* where the '>' would stand */
         for (size_t i = 0; i < line->length;) {
             i += put_character(out, line->bytes + i, line->length - i, &columns);
@@ -63,7 +66,7 @@ void screen_line(struct screen *screen, struct text *line) {
             text_add(out, ">");
             break;
         }
-        text_add(out, screen->is_terminal ? TO_LINE_END : "\n");
+        if (!screen->is_terminal) text_add(out, "\n");
         screen->used_rows++;
     }
     text_clear(line);
@@ -86,6 +89,8 @@ void screen_sentence(struct screen *screen, struct text *sentence) {
 }
 
 bool screen_show(struct screen *screen) {
+    if (screen->is_terminal && screen->used_rows < screen->rows)
+        text_add(&screen->out, ERASE_BELOW);
     if (screen->is_terminal) text_add(&screen->out, TO_END);
     fwrite(text_string(&screen->out), 1, screen->out.length, stdout);
     return fflush(stdout) == 0 && !ferror(stdout);

@@ -78,11 +78,11 @@ static void a_view_on_a_terminal_fits_its_window(void **state) {
     add("\xc3\xa4\xc3\xa4"
         "345678901234567890");
     add("left out");
-    assert_string_equal(text_string(&screen.out), "\033[?7l\033[H"
-                                                  "12345678901234567890\033[K\n"
-                                                  "1234567890123456789>\033[K\n"
-                                                  "\xc3\xa4\xc3\xa4"
-                                                  "345678901234567890\033[K");
+    assert_string_equal(text_string(&screen.out), "\033[?7l\033[H\033[K"
+                                                  "12345678901234567890\n"
+                                                  "\033[K1234567890123456789>\n"
+                                                  "\033[K\xc3\xa4\xc3\xa4"
+                                                  "345678901234567890");
     assert_int_equal(screen.used_rows, 3);
     close_terminal();
 }
@@ -95,11 +95,11 @@ static void wide_characters_take_two_columns_and_marks_none(void **state) {
     add("e\u0301e\u0301345678901234567890");
     add("\U0001f4f1\U0001f4f1567890123456789\u65e5"); /* half of the last one would not fit */
     assert_string_equal(text_string(&screen.out),
-                        "\033[?7l\033[H"
-                        "\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\033[K\n"
-                        "\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e>\033[K\n"
-                        "e\u0301e\u0301345678901234567890\033[K\n"
-                        "\U0001f4f1\U0001f4f1567890123456789>\033[K");
+                        "\033[?7l\033[H\033[K"
+                        "\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\n"
+                        "\033[K\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e\u65e5\u672c\u8a9e>\n"
+                        "\033[Ke\u0301e\u0301345678901234567890\n"
+                        "\033[K\U0001f4f1\U0001f4f1567890123456789>");
     close_terminal();
 }
 
@@ -120,9 +120,9 @@ static void nothing_steers_the_terminal(void **state) {
     open_terminal(5, 20);
     add("a\033[2Jb\xff\x7f");
     add("123456789012345678\001"); /* four columns for one byte do not fit */
-    assert_string_equal(text_string(&screen.out), "\033[?7l\033[H"
-                                                  "a\\x1b[2Jb\\xff\\x7f\033[K\n"
-                                                  "123456789012345678>\033[K");
+    assert_string_equal(text_string(&screen.out), "\033[?7l\033[H\033[K"
+                                                  "a\\x1b[2Jb\\xff\\x7f\n"
+                                                  "\033[K123456789012345678>");
     close_terminal();
 }
 
@@ -130,12 +130,12 @@ static void a_sentence_is_broken_between_words(void **state) {
     (void)state;
     open_terminal(9, 20);
     add_sentence("seventeen letters is too long for a line of aaaaaaaaaaaaaaaaaaaaaaaaa");
-    assert_string_equal(text_string(&screen.out), "\033[?7l\033[H"
-                                                  "seventeen letters is\033[K\n"
-                                                  "too long for a line\033[K\n"
-                                                  "of\033[K\n"
-                                                  "aaaaaaaaaaaaaaaaaaaa\033[K\n"
-                                                  "aaaaa\033[K");
+    assert_string_equal(text_string(&screen.out), "\033[?7l\033[H\033[K"
+                                                  "seventeen letters is\n"
+                                                  "\033[Ktoo long for a line\n"
+                                                  "\033[Kof\n"
+                                                  "\033[Kaaaaaaaaaaaaaaaaaaaa\n"
+                                                  "\033[Kaaaaa");
     assert_int_equal(screen.used_rows, 5);
     close_terminal();
 }
@@ -152,7 +152,7 @@ static void a_view_takes_the_place_of_the_one_before(void **state) {
     screen_release(&screen);
     capture_off();
     assert_true(read(terminal, shown, sizeof shown - 1) > 0);
-    assert_string_equal(shown, "\033[?7l\033[Hx\033[K\033[J\033[?7h\r\n");
+    assert_string_equal(shown, "\033[?7l\033[H\033[Kx\r\n\033[J\033[?7h\r\n");
     close(terminal);
     close(screen_side);
     screen = (struct screen){.rows = 0};

@@ -234,9 +234,10 @@ static void partitions_fill_the_window_and_no_more(void **state) {
         unsigned short rows;
         const char *last, *left_out;
     } cases[] = {
-        {20, "\n0                    10             1", "more"},
-        {19, "\n2 more              210             1             7.5", "\n0  "},
-        {18, "\n3 more              215          3001             7.5          65.1", "\n2  "},
+        {20, "\n\033[K0                    10             1", "more"},
+        {19, "\n\033[K2 more              210             1             7.5", "\n\033[K0  "},
+        {18, "\n\033[K3 more              215          3001             7.5          65.1",
+         "\n\033[K2  "},
         {17, "older", "to publish, s"}};
     snprintf(page, sizeof page, "%s", DOCUMENT("", COUNTS));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
