@@ -1,0 +1,257 @@
+/* audit and rebuild, over what run has counted. */
+#include "app/running.h"
+
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+
+/* The exit status of a command; what it says is in captured. extra: one more setting, or NULL. */
+static int execute(const struct command *command, const char *extra, bool has_flag) {
+    static char settings[2][160];
+    struct error error = {""};
+    snprintf(settings[0], 160, "kafka.bootstrap.servers=%s",
+             rd_kafka_mock_cluster_bootstraps(broker.cluster));
+    snprintf(settings[1], 160, "redis.url=%s", redis.url);
+    struct options options = {.overrides = {settings[0], settings[1], extra},
+                              .override_count = extra == NULL ? 2 : 3};
+    memcpy(options.own, &has_flag, sizeof has_flag);
+    char *envp[] = {NULL};
+    struct config *own = config_create(&options, envp, &error);
+    if (own == NULL) fail_msg("%s", error.text);
+    struct sigaction caught[3]; /* by the program, if it runs */
+    for (int i = 0; i < 3; i++)
+        sigaction(signals[i], NULL, &caught[i]);
+    capture_begin();
+    const int result = command->run(own, &options);
+    capture_end();
+    for (int i = 0; i < 3; i++)
+        sigaction(signals[i], &caught[i], NULL);
+    config_destroy(&own);
+    return result;
+}
+
+static int audit(const char *extra) {
+    return execute(&command_audit, extra, false);
+}
+
+static int rebuild(void) {
+    return execute(&command_rebuild, NULL, false);
+}
+
+static int forget(void) {
+    return execute(&command_rebuild, NULL, true);
+}
+
+/* All records are counted, and the program has ended. */
+static int begin_counted(void **state) {
+    if (begin(state) != 0) return -1;
+    write_records();
+    start("at_least_once"); /* of a transaction the in-process cluster keeps no offsets */
+    await("rollcall_records_counted_total", ALL);
+    await("rollcall_records_published_total", ALL);
+    assert_int_equal(stop(SIGTERM), 0);
+    return 0;
+}
+
+static void damage(void) {
+    in_redis("25 ", "ZINCRBY {user-login}:locale_counts 5 PA");
+    in_redis("1 ", "ZADD {user-login}:locale_counts 3 foreign");
+    in_redis("8 ", "HINCRBY {user-login}:rejected_counts bad_value 7");
+    in_redis("1 ", "HDEL {user-login}:rejected_counts empty");
+    in_redis("21 ", "HINCRBY {user-login}:login_counts:2024-07-10 14:36 1");
+    in_redis("1 ", "HDEL {user-login}:login_counts:2024-07-10 14:38");
+}
+
+/* --- audit ------------------------------------------------------------------------------------ */
+
+static void right_counts_have_no_difference(void **state) {
+    (void)state;
+    assert_int_equal(audit(NULL), 0);
+    assert_string_equal(captured, "67 records counted again: 0 differences\n");
+    redis_holds_all();
+}
+
+static void each_difference_is_named(void **state) {
+    (void)state;
+    damage();
+    in_redis("1 ", "HSET {user-login}:login_counts:2024-07-10 noon 5");
+    in_redis("1 ", "HSET {user-login}:login_counts:2024-07-10 23:59 9");
+    in_redis("1 ", "HSET {user-login}:rejected_counts strange 4");
+    in_redis("0 ", "HSET {user-login}:rejected_counts not_json 0");
+    in_redis("1 ", "HSET {user-login}:login_counts:__other__ __other__ 6");
+    assert_int_equal(audit(NULL), 1);
+    static const char *const lines[] = {
+        "{user-login}:locale_counts \"PA\": counted 20, stored 25\n",
+        "{user-login}:locale_counts \"foreign\": counted 0, stored 3\n",
+        "{user-login}:rejected_counts \"bad_value\": counted 1, stored 8\n",
+        "{user-login}:rejected_counts \"empty\": counted 2, stored 0\n",
+        "{user-login}:rejected_counts \"strange\": counted 0, stored 4\n",
+        "{user-login}:rejected_counts \"not_json\": counted 0, stored 0\n",
+        "{user-login}:rejected_counts \"not_json\": counted 1, stored 0\n",
+        "{user-login}:login_counts:2024-07-10 \"14:36\": counted 20, stored 21\n",
+        "{user-login}:login_counts:2024-07-10 \"14:38\": counted 1, stored 0\n",
+        "{user-login}:login_counts:2024-07-10 \"noon\": counted 0, stored 5\n",
+        "{user-login}:login_counts:2024-07-10 \"23:59\": counted 0, stored 9\n",
+        "{user-login}:login_counts:__other__ \"__other__\": counted 0, stored 6\n",
+        "67 records counted again: 12 differences\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        shows(lines[i]);
+    shows_not("device_type");
+    shows_not("\"US\"");
+}
+
+static void what_may_have_expired_is_no_difference(void **state) {
+    (void)state;
+    in_redis("1 ", "DEL {user-login}:login_counts:2024-07-10");
+    in_redis("1 ", "ZREM {user-login}:login_days 2024-07-10");
+    in_redis("1 ", "ZADD {user-login}:login_days 9999999999 2024-07-12"); /* with Redis's time */
+    assert_int_equal(audit(NULL), 0);
+    shows("67 records counted again: 0 differences\n"
+          "60 logins are of days that aggregate.retention_days lets expire, and were not compared "
+          "by minute\n");
+    assert_int_equal(audit("aggregate.retention_days=4000"), 1); /* it should be there then */
+    shows("{user-login}:login_counts:2024-07-10 \"14:36\": counted 20, stored 0\n");
+}
+
+static void only_what_was_counted_is_compared(void **state) {
+    (void)state;
+    in_redis("0 ", "HSET {user-login}:offsets 1 0");
+    assert_int_equal(audit(NULL), 1);
+    shows("30 records counted again: ");
+    in_redis("1 ", "HDEL {user-login}:offsets 1");
+    assert_int_equal(audit(NULL), 1);
+    shows("30 records counted again: ");
+    in_redis("1 ", "HSET {user-login}:offsets 1 37");
+    in_redis("3 ", "HSET {user-login}:offsets 2 1 x 1 -1 1");
+    assert_int_equal(audit(NULL), 1);
+    shows("{user-login}:offsets \"2\": is not an offset of the topic's 2 partitions\n");
+    shows("{user-login}:offsets \"x\": is not an offset of the topic's 2 partitions\n");
+    shows("{user-login}:offsets \"-1\": is not an offset of the topic's 2 partitions\n");
+    shows("67 records counted again: 3 differences\n");
+}
+
+static void what_kafka_no_longer_holds_cannot_be_compared(void **state) {
+    (void)state;
+    in_redis("0 ", "HSET {user-login}:offsets 1 40");
+    assert_int_equal(audit(NULL), 1);
+    assert_string_equal(captured, "");
+    in_redis("0 ", "HSET {user-login}:offsets 1 37");
+    assert_int_equal(audit("input.topic=nowhere"), 1);
+    assert_string_equal(captured, "");
+    assert_int_equal(rd_kafka_mock_partition_delete_records(broker.cluster, "user-login", 0, 4), 0);
+    assert_int_equal(audit(NULL), 1);
+    assert_string_equal(captured, "");
+}
+
+static void values_past_the_limit_are_compared_together(void **state) {
+    begin(state);
+    write_records();
+    start_with("at_least_once", "aggregate.max_values=1");
+    await("rollcall_records_counted_total", ALL);
+    assert_int_equal(stop(SIGTERM), 0);
+    in_redis("1 ", "EXISTS {user-login}:locale_counts");
+    assert_int_equal(audit("aggregate.max_values=1"), 0);
+    shows("67 records counted again: 0 differences\n");
+    struct error error = {""};
+    struct redis_reply *answer =
+        redis_link_call(admin, &error, "ZINCRBY {user-login}:locale_counts 1 __other__");
+    redis_reply_destroy(&answer);
+    assert_int_equal(audit("aggregate.max_values=1"), 1);
+    shows("{user-login}:locale_counts \"__other__\": counted ");
+    shows("67 records counted again: 1 differences\n");
+}
+
+/* --- rebuild ---------------------------------------------------------------------------------- */
+
+static void a_rebuild_takes_the_place_of_wrong_counts(void **state) {
+    (void)state;
+    damage();
+    assert_int_equal(rebuild(), 0);
+    shows("67 records counted; the counts before are under {user-login}:before:*");
+    redis_holds_all();
+    in_redis("3 ", "ZSCORE {user-login}:before:locale_counts foreign");
+    in_redis("8 ", "HGET {user-login}:before:rejected_counts bad_value");
+    in_redis("21 ", "HGET {user-login}:before:login_counts:2024-07-10 14:36");
+    in_redis("", "KEYS {user-login}:rebuild:*");
+    assert_int_equal(audit(NULL), 0);
+    assert_int_equal(rebuild(), 1); /* the old ones are still there */
+    assert_string_equal(captured, "");
+    redis_holds_all();
+    assert_int_equal(forget(), 0);
+    shows("8 keys deleted\n");
+    in_redis("", "KEYS {user-login}:before:*");
+    redis_holds_all();
+    assert_int_equal(forget(), 0);
+    assert_string_equal(captured, "0 keys deleted\n");
+    assert_int_equal(rebuild(), 0);
+    redis_holds_all();
+}
+
+/* Keys of others are not moved, though their names begin as ours do. */
+static void a_rebuild_leaves_the_keys_of_others(void **state) {
+    (void)state;
+    in_redis("OK ", "SET {user-login}2:locale_counts x");
+    in_redis("OK ", "SET {user-login}:else:locale_counts x");
+    in_redis("OK ", "SET {user-login}:old_counts x"); /* of settings that rollcall had once */
+    in_redis("1 ", "ZADD {user-login}:rebuild:locale_counts 5 half"); /* of one that was killed */
+    assert_int_equal(rebuild(), 0);
+    redis_holds_all();
+    in_redis("x ", "GET {user-login}2:locale_counts");
+    in_redis("x ", "GET {user-login}:else:locale_counts");
+    in_redis("x ", "GET {user-login}:before:old_counts");
+    in_redis("0 ", "EXISTS {user-login}:old_counts");
+}
+
+static void a_rebuild_of_another_group_is_refused(void **state) {
+    (void)state;
+    in_redis("0 ", "HSET {user-login}:meta group other");
+    assert_int_equal(rebuild(), 1);
+    in_redis("other ", "HGET {user-login}:meta group");
+    in_redis("20 ", "ZSCORE {user-login}:locale_counts PA");
+    in_redis("", "KEYS {user-login}:before:*");
+}
+
+static void an_instance_goes_on_from_the_rebuilt_counts(void **state) {
+    (void)state;
+    static const char *const more[] = {
+        "{\"locale\": \"XX\", \"device_type\": \"ios\", \"timestamp\": 1720622216}"};
+    start("at_least_once");
+    await("rollcall_assigned_partitions", PARTITIONS);
+    damage();
+    assert_int_equal(rebuild(), 0);
+    redis_holds_all();
+    write_all(0, more, 1);
+    await("rollcall_records_counted_total", 1);
+    in_redis("1 ", "ZSCORE {user-login}:locale_counts XX");
+    in_redis("21 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
+    in_redis("31 ", "HGET {user-login}:offsets 0");
+    assert_int_equal(stop(SIGTERM), 0);
+    assert_int_equal(audit(NULL), 0);
+}
+
+static void a_rebuild_without_all_records_needs_consent(void **state) {
+    (void)state;
+    assert_int_equal(rd_kafka_mock_partition_delete_records(broker.cluster, "user-login", 0, 4), 0);
+    assert_int_equal(rebuild(), 1);
+    redis_holds_all();
+    assert_int_equal(execute(&command_rebuild, "input.on_gap=continue", false), 0);
+    shows("63 records counted");
+    in_redis("16 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_counted, end)
+        TEST(right_counts_have_no_difference),
+        TEST(each_difference_is_named),
+        TEST(what_may_have_expired_is_no_difference),
+        TEST(only_what_was_counted_is_compared),
+        TEST(what_kafka_no_longer_holds_cannot_be_compared),
+        cmocka_unit_test_teardown(values_past_the_limit_are_compared_together, end),
+        TEST(a_rebuild_takes_the_place_of_wrong_counts),
+        TEST(a_rebuild_leaves_the_keys_of_others),
+        TEST(a_rebuild_of_another_group_is_refused),
+        TEST(an_instance_goes_on_from_the_rebuilt_counts),
+        TEST(a_rebuild_without_all_records_needs_consent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
