@@ -56,6 +56,7 @@ static inline void open_admin(void) {
 static inline int begin(void **state) {
     (void)state;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_DFL); /* nohup has it ignored, and then it stays so */
     broker_start(&broker, 1);
     broker_topic(&broker, "user-login", PARTITIONS);
     broker_topic(&broker, "processed-user-login", PARTITIONS);
@@ -110,10 +111,17 @@ static inline void start(const char *guarantee) {
     start_with(guarantee, NULL);
 }
 
+static inline void await_program(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    assert_int_equal(pthread_timedjoin_np(program, NULL, &until), 0);
+}
+
 /* Ends it by a signal; returns its exit status. */
 static inline int stop(int signal_number) {
     pthread_kill(program, signal_number);
-    pthread_join(program, NULL);
+    await_program();
     alarm(0);
     config_destroy(&config);
     return status;

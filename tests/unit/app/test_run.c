@@ -118,7 +118,7 @@ static void counts_of_another_topic_are_not_touched(void **state) {
     in_redis("4 ", "HSET {user-login}:meta schema 1 group other topic user-login seal 1");
     in_redis("1 ", "HSET {user-login}:offsets 0 5");
     start("exactly_once");
-    pthread_join(program, NULL);
+    await_program();
     alarm(0);
     config_destroy(&config);
     assert_int_equal(status, 1);
