@@ -162,7 +162,8 @@ class Workshop:
     # --- which tests run which functions ----------------------------------------------------------
 
     def learn_reach(self):
-        """{test: {"seconds": n, "reaches": {file: [function ...]}}}, kept until the tree changes."""
+        """What is known of each test, kept until the tree changes: "seconds", "links" to these files,
+        "reaches" by file these functions."""
         build = self.build_unit()
         self.find_tests(build)
         stamp = self.stamp()
@@ -178,7 +179,8 @@ class Workshop:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             times = pool.submit(self.time_tests, build)
             reaches = pool.submit(self.cover_tests, coverage)
-            tests = {name: {"seconds": seconds, "reaches": reaches.result()[name]}
+            tests = {name: {"seconds": seconds, "reaches": reaches.result()[name],
+                            "links": read_links(self.tests[name]["cmd"][0])}
                      for name, seconds in times.result().items()}
         with open(kept, "w", encoding="utf-8") as file:
             json.dump({"stamp": stamp, "tests": tests}, file)
@@ -216,6 +218,14 @@ class Workshop:
         return digest.hexdigest()
 
 
+def read_links(program):
+    """The names of the sources in a program: what has tables has no function to run."""
+    symbols = subprocess.run(["nm", "--debug-syms", program], capture_output=True, text=True,
+                             check=True).stdout
+    return sorted({line.split()[-1] for line in symbols.splitlines()
+                   if " a " in line and line.endswith(".c")})
+
+
 def read_coverage(build, tree):
     """{file: [function ...]} of what has been run, from the counters in a build."""
     counters = glob.glob(build + "/**/*.gcda", recursive=True)
@@ -247,8 +257,9 @@ def choose(reach, mutant, budget_s):
     def sees(name):
         if name == f"{layer}/{module}":
             return True
-        functions = reach[name]["reaches"].get(file, [])
-        return bool(functions) and (function == "" or function in functions)
+        if function == "":
+            return os.path.basename(file) in reach[name]["links"]
+        return function in reach[name]["reaches"].get(file, [])
 
     def likely(name):
         return (not name.startswith(f"{layer}/{module}"), name == "simulation",
