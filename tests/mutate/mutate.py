@@ -32,8 +32,8 @@ LAYERS = ("base", "core", "edge", "lua", "flow", "app")
 SECONDS_MIN = 20
 SLOWER = 10
 
-#: The system tests that see most in the least time; the others meet only what these let through.
-SYSTEM_FIRST = ["tests/system/test_commands.py", "tests/system/test_refusals.py"]
+#: The system tests, in two parts: the few short ones that see most, and the rest.
+SYSTEM = {"first": ["-m", "sanitizer"], "rest": ["-m", "not sanitizer"]}
 
 
 def all_mutants(root):
@@ -57,8 +57,9 @@ def parse(arguments):
                         help="of the sample (default: %(default)s)")
     parser.add_argument("--layer", action="append", choices=LAYERS, help="only of this layer")
     parser.add_argument("--only", metavar="FILE[:LINE]", help="only, and all, of this file or line")
-    parser.add_argument("--system", action="store_true",
-                        help="let the system tests meet what survives")
+    parser.add_argument("--system", choices=("first", "all"), nargs="?", const="all",
+                        help="let the system tests meet what survives: the short ones, or all, "
+                        "which takes many minutes each (default: all)")
     parser.add_argument("--schedules", type=int, default=10000, metavar="N",
                         help="of the simulation (default: %(default)s)")
     parser.add_argument("--budget", type=int, default=60, metavar="S",
@@ -135,15 +136,15 @@ class Trial:
                 return ("timeout" if status is None else "killed"), name
         return "survived", f"{len(names)} tests" if names else "reached by no test"
 
-    def system(self, mutant):
-        """The system tests, the chosen ones first."""
+    def system(self, mutant, which):
+        """The system tests: the first alone, or all."""
         build = self.bench.build_plain()
         environment = {"RC_BINARY": os.path.join(build, "rollcall")}
         pytest = [sys.executable if not os.environ.get("RC_PYTHON") else os.environ["RC_PYTHON"],
                   "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-        later = [f"--deselect={path}" for path in SYSTEM_FIRST]
-        for words in (SYSTEM_FIRST, ["tests/system", *later]):
-            status = workshop.run([*pytest, *words], self.bench.tree, 1800, **environment)
+        for part in ("first", "rest") if which == "all" else ("first",):
+            status = workshop.run([*pytest, "tests/system", *SYSTEM[part]], self.bench.tree, 3600,
+                                  **environment)
             if status is None:
                 return "timeout", "system"
             if status != 0:
@@ -290,7 +291,8 @@ def main():
     if options.system:
         left = [m for m in sample if results.known.get(m.key, ("",))[0] == "survived"]
         for mutant, (outcome, by) in in_parallel(trials[:1], left,
-                                                 lambda trial, m: trial.meet(m, trial.system)):
+                                                 lambda trial, m: trial.meet(
+                                                     m, lambda m: trial.system(m, options.system))):
             results.add(mutant, outcome, by, "system")
             print(f"mutate: {mutant.file}:{mutant.line}: {outcome} ({by})", flush=True)
     return report(sample, results, reviewed, options.system, folder)
