@@ -46,6 +46,19 @@ static void the_nearest_name_wins_and_the_first_of_equals(void **state) {
     assert_string_equal(nearest.name, "ax");
 }
 
+/* A third of what was typed, and one: so far a name may be off. */
+static void what_is_too_far_off_is_not_offered(void **state) {
+    (void)state;
+    struct nearest nearest = nearest_to("abc");
+    nearest_offer(&nearest, "abcxyz");
+    assert_null(nearest.name);
+    nearest_offer(&nearest, "abcxy");
+    assert_string_equal(nearest.name, "abcxy");
+    nearest = nearest_to("ab");
+    nearest_offer(&nearest, "xy");
+    assert_null(nearest.name);
+}
+
 static void a_hint_ends_an_error(void **state) {
     (void)state;
     struct nearest nearest = nearest_to("cuont");
@@ -60,6 +73,7 @@ int main(void) {
         cmocka_unit_test(distance_counts_edits_and_swaps),
         cmocka_unit_test(a_name_too_long_is_near_to_nothing),
         cmocka_unit_test(the_nearest_name_wins_and_the_first_of_equals),
+        cmocka_unit_test(what_is_too_far_off_is_not_offered),
         cmocka_unit_test(a_hint_ends_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

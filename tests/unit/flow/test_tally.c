@@ -1,6 +1,8 @@
 /* Running totals: bounded, exact in sum, and readable while they change. */
 #include "flow/tally.h"
 
+#include <urcu-bp.h>
+
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,6 +69,7 @@ static void visit(void *context, struct delta_key key, int64_t total) {
 static struct found look(struct tally *tally, const char *wanted) {
     struct found found = {.tally = tally, .wanted = wanted, .total = -1};
     tally_visit(tally, visit, &found);
+    assert_int_equal(urcu_bp_read_ongoing(), 0); /* else nobody could wait for readers any more */
     return found;
 }
 
