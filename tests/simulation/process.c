@@ -101,9 +101,13 @@ void process_start(struct process *process) {
     worker_init(&process->main, "main", main_step, process);
     stop_init(&process->stop, &process->main.alarm);
     process->pipeline = pipeline_create(&process->config, &process->stop, roll(UINT32_MAX), &error);
-    if (process->pipeline == NULL) broken("a pipeline cannot be made: %s", error.text);
-    worker_start(&process->main);
     world.processes++;
+    if (process->pipeline != NULL) {
+        worker_start(&process->main);
+    } else { /* for want of a thread, then: run ends with this error */
+        judge_failure(error.text);
+        end(process);
+    }
     current = NULL;
 }
 
