@@ -226,7 +226,8 @@ def c_body_changes(tokens, kind, first, last, silent):
             continue
         end = next(k for k in range(i, last + 1) if tokens[k].text in (";", "{", "}"))
         if tokens[end].text == "{":  # a compound literal within a statement
-            end = next((k for k in range(matching(tokens, end), last) if tokens[k].text == ";"), end)
+            close = matching(tokens, end)
+            end = next((k for k in range(close, last) if tokens[k].text == ";"), end)
         if tokens[end].text == ";" and is_statement(tokens, i):
             yield "statement", token.start, tokens[end].end, ";"
 

@@ -1,10 +1,10 @@
 """Changes the program in one point and looks whether the tests notice: `./dev mutate`.
 
 A seeded sample of all mutants of base, core, edge, flow and app (C, and the Lua scripts) is built
-and tried in copies of the tree. Each mutant meets the unit tests that run the function it is in, the
-module's own first, then the simulation with few schedules; with --system, the system tests meet
-what survives. What a test run or a build with sanitizers takes for an error kills a mutant; so does
-a test that takes ten times as long as it did. A mutant whose object code is the same at -O2 is
+and tried in copies of the tree. Each mutant meets the unit tests that run the function it is in,
+the module's own first, then the simulation with few schedules; with --system, the system tests meet
+what survives. Tests run with ASan and UBSan: what these find kills a mutant too, and so does a test
+that takes ten times as long as it did. A mutant whose object code is the same at -O2 is
 equivalent; otherwise verdicts.txt says what a reviewer made of it.
 
 The exit status is 0 if every survivor has a verdict, and none of them is `closed`.

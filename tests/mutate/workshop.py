@@ -1,7 +1,7 @@
 """A copy of the tree in which mutants are built and tried, and what its tests reach.
 
-Each workshop has three builds of its copy: `unit`, with ASan and UBSan, so that a leak or a read out
-of bounds is noticed; `reach`, with coverage, used once to learn which functions each test runs; and
+Each workshop has three builds of its copy: `unit`, with ASan and UBSan, so that a leak or a read
+out of bounds is noticed; `reach`, with coverage, used once to learn which functions each test runs; and
 `plain`, the program for the system tests.
 """
 
@@ -103,7 +103,8 @@ class Workshop:
     def build_unit(self, targets=("all", "meson-test-prereq")):
         """Builds with the sanitizers."""
         return self.build("unit", targets, [
-            "-Dtests=true", "--buildtype=debug", "-Doptimization=1", "-Db_sanitize=address,undefined"])
+            "-Dtests=true", "--buildtype=debug", "-Doptimization=1",
+            "-Db_sanitize=address,undefined"])
 
     def build_plain(self):
         """Builds the program as it is tested by the system tests."""
@@ -140,8 +141,9 @@ class Workshop:
 
     def object_hash(self, file):
         """A hash of the object code that the compiler makes of a file, in each of its variants."""
-        with open(os.path.join(self.folder, "unit", "compile_commands.json"), encoding="utf-8") as f:
-            command = next(c for c in json.load(f)
+        commands = os.path.join(self.folder, "unit", "compile_commands.json")
+        with open(commands, encoding="utf-8") as built:
+            command = next(c for c in json.load(built)
                            if os.path.samefile(os.path.join(c["directory"], c["file"]),
                                                os.path.join(self.tree, file)))
         words = [w for w in shlex.split(command["command"])
@@ -162,8 +164,8 @@ class Workshop:
     # --- which tests run which functions ----------------------------------------------------------
 
     def learn_reach(self):
-        """What is known of each test, kept until the tree changes: "seconds", "links" to these files,
-        "reaches" by file these functions."""
+        """What is known of each test, kept until the tree changes: "seconds", the files that it
+        "links", the functions that it "reaches" by file."""
         build = self.build_unit()
         self.find_tests(build)
         stamp = self.stamp()
