@@ -1,4 +1,4 @@
-/* audit and rebuild, over what run has counted. */
+/* audit, snapshot and rebuild, over what run has counted. */
 #include "app/running.h"
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -164,6 +164,19 @@ static void values_past_the_limit_are_compared_together(void **state) {
     shows("67 records counted again: 1 differences\n");
 }
 
+/* --- snapshot --------------------------------------------------------------------------------- */
+
+static void a_snapshot_is_one_json_object(void **state) {
+    (void)state;
+    assert_int_equal(execute(&command_snapshot, NULL, false), 0);
+    assert_int_equal(captured[0], '{');
+    shows("\"Logins by Locale\": {\"US\": 40, \"PA\": 20}");
+    shows("\"2024-07-10 14:36\": 20");
+    assert_string_equal(captured + strlen(captured) - 3, "}}\n");
+    assert_int_equal(execute(&command_snapshot, "redis.url=redis://127.0.0.1:1", false), 1);
+    assert_string_equal(captured, "");
+}
+
 /* --- rebuild ---------------------------------------------------------------------------------- */
 
 static void a_rebuild_takes_the_place_of_wrong_counts(void **state) {
@@ -247,6 +260,7 @@ static void a_rebuild_without_all_records_needs_consent(void **state) {
  * but for the last. */
 static void audits(void **state) {
     right_counts_have_no_difference(state);
+    a_snapshot_is_one_json_object(state);
     only_what_was_counted_is_compared(state);
     each_difference_is_named(state);
     what_may_have_expired_is_no_difference(state);
