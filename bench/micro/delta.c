@@ -17,7 +17,7 @@ struct count {
     struct aggregates aggregates;
     struct alarm alarm;
     struct inbox home;
-    atomic_size_t pending_entries;
+    atomic_size_t pending_bytes;
     struct batch *batch;
     struct delta shards[SHARDS];
     struct login logins[RECORDS_COUNT];
@@ -39,7 +39,7 @@ static void *set_up_count(void) {
     if (count == NULL || source == NULL) micro_fail("out of memory");
     aggregates_init(&count->aggregates, &settings);
     inbox_init(&count->home, &count->alarm);
-    count->batch = batch_create(0, SHARDS, 1 << 20, &count->home, &count->pending_entries);
+    count->batch = batch_create(0, SHARDS, 1 << 20, &count->home, &count->pending_bytes);
     if (count->batch == NULL) micro_fail("out of memory");
     for (int i = 0; i < RECORDS_COUNT; i++) {
         struct event event;

@@ -15,7 +15,7 @@
 
 #include "core/aggregate.h"
 
-enum { DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX };
+enum { DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX, DELTA_REQUEST_BYTES = 64 };
 
 /* A key: which aggregate (an index into the table), and the bytes of a value or of an int64_t. It
  * fits into two registers: it goes along with every record, and through memory it cost more than
@@ -63,6 +63,12 @@ size_t delta_merge(struct delta *into, const struct delta *from);
 
 /* The key of an entry; its bytes live until the delta changes. */
 struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry);
+
+/* About what its counts take in a command to Redis: each value or name and its count, a little
+ * more; a minute may come with the name of its day and that of the day's key. */
+static inline size_t delta_request_bytes(const struct delta *delta) {
+    return delta->key_bytes + (size_t)DELTA_REQUEST_BYTES * delta->entry_count;
+}
 
 /* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Borrows
  * the value, or `number`. */

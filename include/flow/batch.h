@@ -26,7 +26,7 @@
 #include "edge/kafka_record.h"
 #include "edge/kafka_sink.h"
 
-enum { BATCH_RECORDS_MAX = 1024, BATCH_SHARDS_MAX = 64 };
+enum { BATCH_RECORDS_MAX = 1024, BATCH_SHARDS_MAX = 64, BATCH_COUNT_BYTES = 96 << 10 };
 
 /* Kinds of items between the threads. */
 enum {
@@ -56,7 +56,8 @@ struct batch_part {
 struct batch {
     /* fixed after batch_create */
     struct inbox *home;
-    atomic_size_t *pending_entries; /* of the partition: keys that wait in COUNT, all shards */
+    atomic_size_t *pending_bytes; /* of the partition: delta_request_bytes of what was sent to COUNT
+                                     and has not left it yet, all shards */
     int32_t partition;
     unsigned shard_count;
     size_t first_bytes; /* of `records`, as soon as there is one */
@@ -71,6 +72,7 @@ struct batch {
     int64_t origin;         /* kept with the committed offset */
     struct lineage lineage; /* the same; of the log below publish_end */
     bool is_urgent;         /* publish at once: the partition is given away */
+    size_t count_bytes;     /* delta_request_bytes of all parts */
     size_t record_count;
     size_t record_bytes, record_capacity;
     size_t header_bytes; /* about: what the records' headers take */
@@ -85,10 +87,10 @@ struct batch {
     struct batch_part parts[]; /* one a shard */
 };
 
-/* Keeps home and pending_entries. Has memory for records from the first one kept to batch_clear, at
+/* Keeps home and pending_bytes. Has memory for records from the first one kept to batch_clear, at
  * first of `bytes`. */
 struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
-                           struct inbox *home, atomic_size_t *pending_entries);
+                           struct inbox *home, atomic_size_t *pending_bytes);
 void batch_destroy(struct batch **batch);
 
 /* Empties it for the next use. */
@@ -97,6 +99,11 @@ void batch_clear(struct batch *batch);
 /* What its records take, headers included. */
 static inline size_t batch_bytes(const struct batch *batch) {
     return batch->record_bytes + batch->header_bytes;
+}
+
+/* Whether a command to Redis has enough of its counts. */
+static inline bool batch_has_many_counts(const struct batch *batch) {
+    return batch->count_bytes >= BATCH_COUNT_BYTES;
 }
 
 /* Adds what one record counts to the parts of the shards that own its keys: this is where records

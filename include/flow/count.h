@@ -4,7 +4,7 @@
  * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox from any;
  *           count_tally's readers from any. count_step on its worker alone.
  * Owns:     for each partition the counts since its last mark; the running totals of its keys.
- * Limits:   keys of one partition's epoch: INGEST stops at ingest_options.pending_max.
+ * Limits:   counts of one partition's epoch: INGEST stops at ingest_options.pending_max.
  * Waits:    never.
  *
  * I1  Counts of a generation are dropped when a later one arrives, and never leave under another.

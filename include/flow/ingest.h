@@ -4,9 +4,9 @@
  * Threads:  create, start, drain, stop and destroy from the pipeline's thread; everything between
  *           start and stop happens on the partition's own worker, which alone owns the cursor.
  * Owns:     its cursor, its BATCHES batches, the stream while it runs.
- * Limits:   BATCHES batches of BATCH_RECORDS_MAX records and options.batch_bytes bytes; pending_max
- *           keys of one epoch, over all shards; with all other partitions what in_hand allows in
- *           batches.
+ * Limits:   BATCHES batches of BATCH_RECORDS_MAX records and options.batch_bytes bytes; an epoch's
+ *           command to Redis of 1 MB, by pending_max; with all other partitions what in_hand allows
+ *           in batches.
  * Waits:    inside kafka_source_bounds and kafka_stream_seek alone, when it looks for its place.
  *           Before the first time it sleeps until its first checkpoint has told it the counted
  *           offset, a second at most; then it starts without, and only publishes until it has.
@@ -65,7 +65,7 @@ struct ingest_options {
     struct rejections *rejections; /* shared by all partitions */
     int64_t batch_bytes;
     struct budget *in_hand; /* shared by all partitions: the bytes of their batches' records */
-    int64_t pending_max;
+    int64_t pending_max; /* delta_request_bytes that wait in COUNT, from which on nothing is read */
     const atomic_int_fast64_t *retention_ms; /* of the topic, as edge/kafka_topics has it */
     struct alarm *drained;                   /* rung when ingest_is_drained may have become true */
     struct stop *stop;                       /* gets the reason when a partition cannot continue */

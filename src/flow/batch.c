@@ -9,11 +9,11 @@
 enum { HEADERS_BYTES = 256 }; /* about what librdkafka keeps besides a record's headers */
 
 struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
-                           struct inbox *home, atomic_size_t *pending_entries) {
+                           struct inbox *home, atomic_size_t *pending_bytes) {
     assert(shard_count >= 1 && shard_count <= BATCH_SHARDS_MAX);
     struct batch *batch = memory_create(sizeof *batch + shard_count * sizeof batch->parts[0]);
     batch->home = home;
-    batch->pending_entries = pending_entries;
+    batch->pending_bytes = pending_bytes;
     batch->partition = partition;
     batch->shard_count = shard_count;
     batch->first_bytes = bytes;
@@ -52,12 +52,13 @@ void batch_clear(struct batch *batch) {
     free(batch->records);
     batch->records = NULL;
     batch->record_capacity = 0;
-    batch->record_count = batch->record_bytes = batch->header_bytes = 0;
+    batch->record_count = batch->record_bytes = batch->header_bytes = batch->count_bytes = 0;
     batch->has_cut = batch->has_publish = batch->is_urgent = false;
 }
 
 static void count_key(struct batch *batch, struct delta_key key) {
-    delta_add(&batch->parts[delta_shard(key.hash, batch->shard_count)].delta, key, 1);
+    struct delta *delta = &batch->parts[delta_shard(key.hash, batch->shard_count)].delta;
+    if (delta_add(delta, key, 1)) batch->count_bytes += key.length + (size_t)DELTA_REQUEST_BYTES;
 }
 
 void batch_count(struct batch *batch, uint64_t seed, const struct aggregates *aggregates,
@@ -175,6 +176,7 @@ bool batch_send(struct batch *batch, struct inbox *const *shards, struct inbox *
         has_counts[s] = batch->has_cut || delta->entry_count > 0 || delta->records > 0;
         holders += has_counts[s];
     }
+    atomic_fetch_add_explicit(batch->pending_bytes, batch->count_bytes, memory_order_relaxed);
     atomic_store_explicit(&batch->holders, holders, memory_order_relaxed); /* posts release it */
     for (unsigned s = 0; s < shard_count; s++) {
         if (has_counts[s]) inbox_post(shards[s], &batch->parts[s].item, ITEM_PART);

@@ -53,15 +53,16 @@ static struct pending *pending_of(struct count *count, int32_t partition) {
     return *place;
 }
 
-static void drop(struct pending *pending, atomic_size_t *pending_entries) {
-    atomic_fetch_sub_explicit(pending_entries, pending->delta.entry_count, memory_order_relaxed);
+static void drop(struct pending *pending, atomic_size_t *pending_bytes) {
+    atomic_fetch_sub_explicit(pending_bytes, delta_request_bytes(&pending->delta),
+                              memory_order_relaxed);
     delta_clear(&pending->delta);
 }
 
 /* The mark: what has gathered leaves whole, and the next epoch starts empty. */
 static void detach(struct count *count, struct pending *pending, const struct batch *batch) {
     struct epoch_part *part = memory_create(sizeof *part);
-    atomic_fetch_sub_explicit(batch->pending_entries, pending->delta.entry_count,
+    atomic_fetch_sub_explicit(batch->pending_bytes, delta_request_bytes(&pending->delta),
                               memory_order_relaxed);
     part->partition = batch->partition;
     part->shard = count->options.shard;
@@ -76,15 +77,20 @@ static void detach(struct count *count, struct pending *pending, const struct ba
 static void merge(struct count *count, struct batch_part *part) {
     struct batch *batch = part->batch;
     struct pending *pending = pending_of(count, batch->partition);
+    const size_t part_bytes = delta_request_bytes(&part->delta);
     if (batch->counted_generation > pending->generation) { /* I1 */
-        drop(pending, batch->pending_entries);
+        drop(pending, batch->pending_bytes);
         pending->generation = batch->counted_generation;
     }
     if (batch->counted_generation == pending->generation) {
-        size_t new_count = delta_merge(&pending->delta, &part->delta);
-        atomic_fetch_add_explicit(batch->pending_entries, new_count, memory_order_relaxed);
+        const size_t before = delta_request_bytes(&pending->delta);
+        delta_merge(&pending->delta, &part->delta);
+        atomic_fetch_add_explicit(batch->pending_bytes,
+                                  delta_request_bytes(&pending->delta) - before,
+                                  memory_order_relaxed);
         if (batch->has_cut) detach(count, pending, batch);
     }
+    atomic_fetch_sub_explicit(batch->pending_bytes, part_bytes, memory_order_relaxed);
     batch_release(batch);
 }
 

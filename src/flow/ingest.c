@@ -57,7 +57,7 @@ struct ingest {
     _Alignas(CACHE_LINE_BYTES) atomic_bool is_published;
     atomic_bool is_settled;
     /* shared; written by the shards, read by the worker */
-    _Alignas(CACHE_LINE_BYTES) atomic_size_t pending_entries;
+    _Alignas(CACHE_LINE_BYTES) atomic_size_t pending_bytes;
 
     struct inbox inbox;
 };
@@ -102,7 +102,7 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     for (unsigned i = 0; i < BATCHES; i++) {
         ingest->batches[i] =
             batch_create(partition, options->shard_count, (size_t)options->batch_bytes,
-                         &ingest->inbox, &ingest->pending_entries);
+                         &ingest->inbox, &ingest->pending_bytes);
         ingest->free_batches[ingest->free_count++] = ingest->batches[i];
     }
     return ingest;
@@ -251,7 +251,8 @@ static void note_rejected(struct ingest *ingest, const struct login *login, int6
 
 static bool is_batch_full(const struct ingest *ingest) {
     return ingest->read_count >= BATCH_RECORDS_MAX ||
-           (int64_t)batch_bytes(ingest->reading) >= ingest->options->batch_bytes;
+           (int64_t)batch_bytes(ingest->reading) >= ingest->options->batch_bytes ||
+           batch_has_many_counts(ingest->reading);
 }
 
 /* Gates, judges, counts and keeps one record. False if the batch is full, or the record is not one
@@ -301,7 +302,7 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
 }
 
 static bool is_full(const struct ingest *ingest) {
-    return (int64_t)atomic_load_explicit(&ingest->pending_entries, memory_order_relaxed) >
+    return (int64_t)atomic_load_explicit(&ingest->pending_bytes, memory_order_relaxed) >
            ingest->options->pending_max;
 }
 

@@ -18,7 +18,7 @@
 enum {
     SAVED = 2,
     LATE = 6,
-    PENDING_MAX = 256, /* keys of an epoch, from which on INGEST stops */
+    PENDING_MAX = 200, /* about the keys of an epoch, from which on INGEST stops */
 };
 
 /* A call on its way: what it would add. */

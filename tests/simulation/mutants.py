@@ -74,9 +74,9 @@ MUTANTS = {
         "    budget_give_back(ingest->options->in_hand, (int64_t)batch_bytes(batch));", "")),
     # count
     "counts_of_an_old_generation_stay": ("flow/count.c", (
-        "        drop(pending, batch->pending_entries);\n", "")),
+        "        drop(pending, batch->pending_bytes);\n", "")),
     "an_epoch_that_left_still_fills_the_limit": ("flow/count.c", (
-        "    atomic_fetch_sub_explicit(batch->pending_entries, pending->delta.entry_count,\n"
+        "    atomic_fetch_sub_explicit(batch->pending_bytes, delta_request_bytes(&pending->delta),\n"
         "                              memory_order_relaxed);\n    part->partition",
         "    part->partition")),
     # checkpoint

@@ -17,7 +17,7 @@ struct harness {
     struct aggregates aggregates;
     struct alarm alarm;
     struct inbox home;
-    atomic_size_t pending_entries;
+    atomic_size_t pending_bytes;
     struct batch *batch;
 };
 
@@ -27,7 +27,7 @@ static int set_up(void **state) {
         (struct setting_names){{(char *)"device_type", (char *)"locale"}, 2};
     aggregates_init(&harness.aggregates, &harness.settings);
     inbox_init(&harness.home, &harness.alarm);
-    harness.batch = batch_create(5, SHARDS, BYTES, &harness.home, &harness.pending_entries);
+    harness.batch = batch_create(5, SHARDS, BYTES, &harness.home, &harness.pending_bytes);
     *state = &harness;
     return harness.batch == NULL;
 }
