@@ -16,7 +16,7 @@
 #include "edge/kafka_sink.h"
 #include "edge/kafka_source.h"
 #include "edge/kafka_topics.h"
-#include "edge/redis_link.h"
+#include "edge/redis_survey.h"
 #include "edge/redis_store.h"
 
 enum {
@@ -148,15 +148,12 @@ static void check_transactions(struct check *check) {
     kafka_sink_destroy(&sink);
 }
 
-static void check_redis_version(struct check *check) {
-    char version[32];
-    const struct redis_settings *redis = &check->config->redis;
-    struct redis_link *link = redis_link_create(redis, &check->error);
-    const bool is_known =
-        link != NULL && redis_link_open(link, &check->error) &&
-        redis_link_info(link, "redis_version:", version, sizeof version, &check->error);
-    if (is_known) say_ok("Redis %s", version);
-    redis_link_destroy(&link);
+static void say_found(void *context, bool is_good, const char *line) {
+    struct check *check = context;
+    if (is_good)
+        say_ok("%s", line);
+    else
+        say_bad(check, "%s", line);
 }
 
 static void check_redis(struct check *check) {
@@ -176,7 +173,7 @@ static void check_redis(struct check *check) {
     if (verdict == STORE_OK) {
         say_ok("Redis at %s is fit for the prefix %s%s%s", redis_store_name(check->store),
                config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
-        check_redis_version(check);
+        redis_survey(&config->redis, say_found, check);
     } else {
         say_bad(check, "%s%s", check->error.text,
                 verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");

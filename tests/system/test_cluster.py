@@ -109,7 +109,12 @@ def test_a_node_at_a_plain_address(world, cluster):
     home = cluster.master
     away = next(node for node in cluster.masters() if node is not home)
     plain = f"redis://127.0.0.1:{home.port}/0"
-    refused(world.run(redis__url=f"redis://127.0.0.1:{away.port}/0"), "redis+cluster://")
+    wrong = f"redis://127.0.0.1:{away.port}/0"
+    refused(world.run(redis__url=wrong), "redis+cluster://")
+    checked = world.execute("check", redis__url=wrong)
+    assert checked.returncode == 1 and "redis+cluster://" in checked.stdout, checked.stdout
+    assert "redis+cluster://" in world.execute("check", redis__url=plain).stdout
+    assert f"slot {cluster.slot}" in world.execute("check").stdout
     instance = world.run(redis__url=plain)
     world.wait_counted(200)
     cluster.move_slot(home, away)
