@@ -25,6 +25,7 @@ struct redis_settings {
     char *prefix;   /* of all keys */
     char *url_file; /* that holds the url, NULL: none; read again at each connection */
     int timeout_ms;
+    int min_replicas; /* that must have a checkpoint (WAIT); 0: none */
     char *sentinel_user, *sentinel_password; /* these and the following: "" or NULL is none */
     char *ca_file, *cert_file, *key_file;
     struct redis_master *master; /* that the links of a process share; NULL: each has its own */
@@ -59,6 +60,9 @@ bool redis_link_open(struct redis_link *link, struct error *error);
 
 /* Whether redis.url leads to a cluster, in which keys may move. */
 bool redis_link_is_cluster(const struct redis_link *link);
+
+/* What finds the server for it; lives as long as the link. */
+struct redis_master *redis_link_master(const struct redis_link *link);
 
 /* Which connection it is; rises with each that was opened. */
 unsigned redis_link_serial(const struct redis_link *link);

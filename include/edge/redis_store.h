@@ -76,7 +76,8 @@ struct store_call {
     enum store_verdict verdict;
     int64_t stored;                /* STORE_OK: the offset that is stored now, */
     struct lineage stored_lineage; /* and its lineage */
-    size_t anomaly_count; /* all; the first REDIS_STORE_ANOMALIES_MAX of them are in `anomalies` */
+    size_t anomaly_count; /* all; the first REDIS_STORE_ANOMALIES_MAX of them are in `anomalies`;
+                             with STORE_RETRY too, if nothing but replicas is missing */
     struct store_anomaly {
         char minute[24]; /* YYYY-MM-DD HH:MM */
         int64_t count;

@@ -44,6 +44,8 @@ const struct setting redis_setting_table[] = {
                  "what all keys begin with; the braces keep them on one slot of a cluster"),
     SETTING_NUMBER(struct redis_settings, timeout_ms, "redis", "timeout_ms", 100, 600000, "5000", 0,
                    "longest wait for a connection or a reply, in ms"),
+    SETTING_NUMBER(struct redis_settings, min_replicas, "redis", "min_replicas", 0, 16, "0", 0,
+                   "how many replicas must have a checkpoint before it counts as done"),
     SETTING_TEXT(struct redis_settings, sentinel_user, "redis", "sentinel_user", 0, 255, "",
                  setting_is_printable, SETTING_PRINTABLE_RULE, 0,
                  "user of the Sentinels, which need not be that of Redis"),
@@ -219,6 +221,10 @@ bool redis_link_open(struct redis_link *link, struct error *error) {
 
 bool redis_link_is_cluster(const struct redis_link *link) {
     return redis_master_url(link->master)->kind == REDIS_URL_CLUSTER;
+}
+
+struct redis_master *redis_link_master(const struct redis_link *link) {
+    return link->master;
 }
 
 unsigned redis_link_serial(const struct redis_link *link) {

@@ -14,7 +14,10 @@
 #include "redis_call.h"
 #include "redis_fitness.h"
 
-enum { ROUNDS_MAX = 8 }; /* of one call, until Redis knows the script and all days are declared */
+enum {
+    ROUNDS_MAX = 8, /* of one call, until Redis knows the script and all days are declared */
+    WAIT_MS_MAX = 1000,
+};
 
 struct redis_store {
     struct redis_store_options options;
@@ -324,8 +327,8 @@ static void keep_worst(enum store_verdict *worst, enum store_verdict verdict,
     *error = *own;
 }
 
-void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
-                       struct error *error) {
+static void apply_all(struct redis_store *store, struct store_call *calls, size_t count,
+                      struct error *error) {
     struct error own = {""};
     enum store_verdict worst = STORE_OK;
     for (size_t i = 0; i < count; i++)
@@ -349,6 +352,49 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
         if (calls[i].verdict != STORE_RETRY) continue;
         is_connected = send_alone(store, &calls[i], &own);
         keep_worst(&worst, calls[i].verdict, &own, error);
+    }
+}
+
+/* Whether as many replicas as must have what this connection has written. */
+static bool is_replicated(struct redis_store *store, struct error *error) {
+    const int wanted = store->options.redis->min_replicas;
+    const int half_ms = store->options.redis->timeout_ms / 2;
+    const int wait_ms = half_ms < WAIT_MS_MAX ? half_ms : WAIT_MS_MAX;
+    struct redis_reply *reply = redis_link_call(store->link, error, "WAIT %d %d", wanted, wait_ms);
+    if (reply == NULL) return false;
+    const int64_t found = redis_reply_integer(reply);
+    if (redis_reply_kind(reply) == REDIS_ERROR) {
+        judge_error(store, reply, error);
+    } else if (found < wanted) {
+        error_set(error,
+                  "of %d replicas that must have a checkpoint (redis.min_replicas), %d of Redis at "
+                  "%s had it after %d ms: start more, or lower redis.min_replicas",
+                  wanted, (int)found, redis_link_name(store->link), wait_ms);
+    }
+    redis_reply_destroy(&reply);
+    return found >= wanted;
+}
+
+static bool is_applied(const struct store_call *call) {
+    return call->verdict == STORE_OK && call->stored == call->end;
+}
+
+/* A call that is not on the replicas yet is made again: it is found to be applied, and waited
+ * for. */
+void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
+                       struct error *error) {
+    struct error own = {""};
+    bool is_any_good = false, is_refused = false;
+    apply_all(store, calls, count, error);
+    if (store->options.redis->min_replicas == 0) return;
+    for (size_t i = 0; i < count; i++) {
+        is_any_good |= is_applied(&calls[i]);
+        is_refused |= calls[i].verdict == STORE_REFUSED;
+    }
+    if (!is_any_good || is_replicated(store, &own)) return;
+    if (!is_refused) *error = own;
+    for (size_t i = 0; i < count; i++) {
+        if (is_applied(&calls[i])) calls[i].verdict = STORE_RETRY;
     }
 }
 

@@ -209,6 +209,7 @@ static void store_ready(struct checkpoint *checkpoint) {
             conclude(checkpoint, call);
             continue;
         }
+        report_anomalies(checkpoint, call); /* the next answer does not have them any more */
         is_good = false;
         if (call->verdict == STORE_REFUSED && !checkpoint->has_given_up) {
             checkpoint->has_given_up = true;

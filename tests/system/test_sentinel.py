@@ -224,6 +224,34 @@ def test_a_new_master_without_the_user_is_waited_for(world, watched):
     world.verify(load, instance)
 
 
+@pytest.mark.timeout(240)
+def test_what_was_counted_does_not_step_back_with_replicas(world, watched):
+    load = world.make_load()
+    with load.feed(RATE) as feed:
+        instance = world.run(redis__min_replicas=1)
+        world.wait_counted(3000)
+        old = watched.master
+        replicas = [server for server in watched.servers if server is not old]
+        for replica in replicas:
+            replica.pause()
+        instance.wait_log("redis.min_replicas")
+        counted = instance.metric("rollcall_records_counted_total")
+        published = instance.metric("rollcall_records_published_total")
+        wait.until(lambda: instance.metric("rollcall_records_published_total") > published + 1000,
+                   20, "publishing to continue")
+        assert instance.metric("rollcall_records_counted_total") == counted
+        for replica in replicas:
+            replica.resume()
+        wait.until(lambda: instance.metric("rollcall_records_counted_total") > counted, 20,
+                   "counting to continue")
+        feed.wait_for_more(500)
+        old.kill()
+        watched.wait_promoted(old)
+        feed.wait_for_more(500)
+    world.verify(load, instance)
+    assert instance.metric("rollcall_rewinds_total", cause="rolled_back") == 0
+
+
 def test_sentinels_and_redis_have_logins_of_their_own(world, tmp_path):
     world.redis_server.kill()
     watched = _move(world, sentinels.Sentinels(str(tmp_path / "watched"), password="redis-7",
@@ -239,6 +267,22 @@ def test_sentinels_and_redis_have_logins_of_their_own(world, tmp_path):
     assert "sentinel-8" not in checked.stdout + instance.log()
     refused(world.run(redis__url=watched.url().replace(sentinels.NAME, "other"),
                       redis__sentinel_password="sentinel-8"), "other", "SENTINEL MASTERS")
+
+
+def test_check_shows_the_sentinels_and_recognises_one(world, watched):
+    world.create_input()
+    checked = world.execute("check")
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count("names 127.0.0.1:%d" % watched.master.port) == 3
+    assert "quorum: OK 3 usable" in checked.stdout and "lag=" in checked.stdout
+    form = f"redis+sentinel://127.0.0.1:{watched.sentinels[0].port}/{sentinels.NAME}"
+    plain = f"redis://127.0.0.1:{watched.sentinels[0].port}/0"
+    checked = world.execute("check", redis__url=plain)
+    assert checked.returncode == 1 and form in checked.stdout, checked.stdout
+    refused(world.run(redis__url=plain), form)
+    watched.sentinels[2].kill()
+    checked = world.execute("check")
+    assert checked.returncode == 1 and "names nobody" in checked.stdout, checked.stdout
 
 
 def test_without_a_master_the_start_ends_in_time(world, watched):
