@@ -3,7 +3,7 @@
  * Later sources win: default, file (-c), environment (ROLLCALL_<SECTION>_<KEY>), -X.
  * In place of a secret `<secret>_file` names a file that holds it.
  *
- * Threads:  filled by the main thread; then nobody writes, and all may read.
+ * Threads:  filled by the main thread; then nobody writes but app/reload, and all may read.
  * Owns:     its strings, until config_destroy.
  * Limits:   the modules' tables have the range of every key (base/setting.h).
  */
@@ -60,7 +60,8 @@ struct config {
     struct log_settings log;
 
     /* What follows from the rest. */
-    bool is_static; /* instance.id was set: static membership, stable transactional id */
+    bool is_static;  /* instance.id was set: static membership, stable transactional id */
+    bool has_shards; /* instance.shards was set */
     int drain_ms; /* for giving partitions back or shutting down: half the session timeout, at most
                    * 10000 */
 };

@@ -97,6 +97,16 @@ void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES])
 
 void setting_release(const struct setting *setting, void *module);
 
+/* The value of a number or choice that may change while rollcall runs. Any thread. */
+static inline int setting_now(const int *member) {
+    return __atomic_load_n(member, __ATOMIC_RELAXED);
+}
+
+/* Gives such a member the value of another one, which nobody else writes. One thread. */
+static inline void setting_replace(void *member, const void *other) {
+    __atomic_store_n((int *)member, *(const int *)other, __ATOMIC_RELAXED);
+}
+
 /* A whole number from min to max. False: the error is why. Borrows text and error. */
 bool setting_parse_number(const char *text, int64_t min, int64_t max, int64_t *number,
                           struct error *error);

@@ -15,13 +15,15 @@
 #include "edge/kafka_names.h"
 
 struct error;
+struct secret;
 
 enum { KAFKA_CONF_VALUE_BYTES = 64 * 1024 };
 
 struct property {
     char *name; /* as its source wrote it; aliases are one property */
     char *value;
-    char *file; /* that the value was read from, NULL: none */
+    char *file;            /* that the value was read from, NULL: none */
+    struct secret *latest; /* of sasl.password: the value, which a reload may replace; else NULL */
 };
 
 /* All zero is empty. Owns its items. */
@@ -45,6 +47,10 @@ void kafka_conf_put_file(struct properties *properties, const char *name, const 
 /* The file that holds a client's property, NULL if it is not from a file. Lives as long as both. */
 const char *kafka_conf_file(const struct properties *kafka, const struct properties *own,
                             const char *name);
+
+/* The same for the value that a reload may replace. */
+struct secret *kafka_conf_latest(const struct properties *kafka, const struct properties *own,
+                                 const char *name);
 
 /* A property's value, also if it was set under an alias, or NULL. */
 const char *kafka_conf_get(const struct properties *properties, const char *name);

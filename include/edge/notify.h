@@ -37,7 +37,8 @@ struct notify_state {
 /* Sends what is new. Borrows state. Does nothing if notify is NULL. */
 void notify_report(struct notify *notify, const struct notify_state *state, int64_t now_ms);
 
-/* The configuration is being read again: RELOADING=1. The next report ends that by READY=1. */
+/* The configuration is being read again: RELOADING=1. The next report ends that by READY=1 in any
+ * state. Does nothing before the first READY=1. */
 void notify_reload(struct notify *notify);
 
 #endif

@@ -19,11 +19,14 @@
 #include "base/setting.h"
 #include "edge/redis_reply.h"
 
+struct secret;
+
 /* [redis], except what other modules have there */
 struct redis_settings {
-    char *url;      /* may hold a password: show redis_link_name instead */
-    char *prefix;   /* of all keys */
-    char *url_file; /* that holds the url, NULL: none; read again at each connection */
+    char *url;             /* may hold a password: show redis_link_name instead */
+    char *prefix;          /* of all keys */
+    char *url_file;        /* that holds the url, NULL: none; read again at each connection */
+    struct secret *latest; /* the url as last reloaded, for when it has no file; NULL: it has not */
     int timeout_ms;
     int min_replicas; /* that must have a checkpoint (WAIT); 0: none */
     char *sentinel_user, *sentinel_password; /* these and the following: "" or NULL is none */
@@ -42,7 +45,8 @@ struct redis_command;
  * if the URL is none of these, or the settings contradict each other. Borrows settings; keeps
  * settings->master.
  *
- * With a url_file, each new connection takes the user and password that the file holds by then. */
+ * With a url_file, each new connection takes the user and password that the file holds by then;
+ * else those of `latest`, which it keeps. */
 struct redis_link *redis_link_create(const struct redis_settings *settings, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 
@@ -52,6 +56,9 @@ void redis_link_close(struct redis_link *link);
 /* Where it leads, without secrets: for messages. Lives as long as the link; another master changes
  * what it says. */
 const char *redis_link_name(const struct redis_link *link);
+
+/* Whether both URLs lead to one place, whatever their user and password. Borrows both. */
+bool redis_link_is_same_place(const struct redis_link *one, const struct redis_link *other);
 
 /* True if connected to the master, authenticated and in the right database, now or after trying
  * once. Leaves a server that has answered that it is not the one to talk to (READONLY, MASTERDOWN,

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
+#include "base/secret.h"
 #include "config_private.h"
 #include "edge/redis_link.h"
 
@@ -131,7 +132,8 @@ static bool fill_rest(struct config *config, const struct options *options, stru
         snprintf(text, sizeof text, "%08x", id);
         config->instance.id = memory_text(text);
     }
-    if (config->instance.shards == 0) {
+    config->has_shards = config->instance.shards != 0;
+    if (!config->has_shards) {
         config->instance.shards = (int)clamp(cores_usable(), 1, SHARDS_MAX);
     }
     for (int i = 0; i < config->login.dimension_count; i++) {
@@ -290,6 +292,7 @@ struct config *config_create(const struct options *options, char **envp, struct 
     const bool is_right = config_sources_read(&sources, config, options, envp, error) &&
                           fill_rest(config, options, error) && check(&sources, error);
     config_sources_close(&sources);
+    if (is_right) config->redis.latest = secret_create(config->redis.url);
     if (!is_right) config_destroy(&config);
     return config;
 }
@@ -302,6 +305,7 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->producer);
     free((*config)->redis.url_file);
     config_named_release(*config);
+    secret_destroy(&(*config)->redis.latest);
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);

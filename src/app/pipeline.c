@@ -245,10 +245,7 @@ static int64_t flow_step(struct pipeline *pipeline, int64_t now_ms) {
 /* The end was asked for: of what was made, partitions are given back and the group is left. */
 static void begin_end(struct pipeline *pipeline) {
     const int signal = atomic_load(&pipeline->stop->signal);
-    const char *name = signal == SIGTERM  ? "SIGTERM"
-                       : signal == SIGINT ? "SIGINT"
-                       : signal == SIGHUP ? "SIGHUP"
-                                          : "an error";
+    const char *name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "an error";
     preflight_destroy(&pipeline->preflight);
     pipeline->state = pipeline->assignment != NULL ? DRAINS : ENDED;
     if (pipeline->source == NULL) return;

@@ -1,6 +1,6 @@
-/* `rollcall run`: the pipeline until a signal. The first SIGTERM, SIGINT or SIGHUP asks for an
- * orderly end, a second one ends at once, and so does a watchdog if the orderly end takes too long.
- * SIGHUP is never one of two: service managers and terminals send it along with another signal. */
+/* `rollcall run`: the pipeline until a signal. The first SIGTERM or SIGINT asks for an orderly end,
+ * a second one ends at once, and so does a watchdog if the orderly end takes too long. SIGHUP has
+ * the configuration read again. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "app/commands.h"
 #include "app/config.h"
 #include "app/pipeline.h"
+#include "app/reload.h"
 #include "base/stop.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,8 +23,9 @@ enum { WATCHDOG_SLACK_S = 20 };
 /* What a signal handler can reach. */
 static struct alarm main_alarm;
 static struct stop stop;
+static atomic_bool must_reload;
 static unsigned watchdog_s;
-static int log_format;
+static volatile sig_atomic_t log_format;
 
 /* By log.format, since a signal handler cannot make a log line. */
 #define HURRY "second signal: ending at once"
@@ -40,11 +42,15 @@ static void end_at_once(const char *line) {
 }
 
 static void on_signal(int signal_number) {
-    const int before = atomic_load(&stop.signal);
-    if (before != 0 && signal_number == SIGHUP) return;
-    if (before != 0 && before != SIGHUP) end_at_once(hurry[log_format]);
+    if (atomic_load(&stop.signal) != 0) end_at_once(hurry[log_format]);
     stop_ask(&stop, signal_number);
-    if (before == 0) alarm(watchdog_s);
+    alarm(watchdog_s);
+}
+
+static void on_hangup(int signal_number) {
+    (void)signal_number;
+    atomic_store(&must_reload, true);
+    alarm_ring(&main_alarm);
 }
 
 static void on_alarm(int signal_number) {
@@ -57,10 +63,19 @@ static void catch_signals(const struct config *config) {
     log_format = config->log.format;
     watchdog_s = (unsigned)(config->drain_ms / 1000) + WATCHDOG_SLACK_S;
     commands_catch(&action);
+    action.sa_handler = on_hangup;
+    sigaction(SIGHUP, &action, NULL);
     action.sa_handler = on_alarm;
     sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
+
+struct running {
+    const struct config *config;
+    const struct options *options;
+    struct pipeline *pipeline;
+    struct notify *notify;
+};
 
 static void report(struct notify *notify, struct pipeline *pipeline, int64_t now_ms) {
     char why[200] = "";
@@ -74,10 +89,30 @@ static void report(struct notify *notify, struct pipeline *pipeline, int64_t now
     notify_report(notify, &state, now_ms);
 }
 
+/* Between two steps. The configuration was made by main, and is const for everybody else. */
+static void reload(struct running *running) {
+    struct config *config = (struct config *)running->config;
+    struct text changed = {0};
+    struct error error;
+    notify_reload(running->notify);
+    if (!reload_apply(config, running->options, environ, &changed, &error))
+        log_error("The configuration was not reloaded: nothing has changed",
+                  log_text("reason", error.text));
+    else if (changed.length == 0)
+        log_info("The configuration was read again: nothing is new");
+    else
+        log_info("The configuration was reloaded", log_text("changed", text_string(&changed)));
+    log_format = config->log.format;
+    text_release(&changed);
+}
+
 /* The main thread is a worker too. */
-static void take_steps(struct pipeline *pipeline, struct notify *notify) {
+static void take_steps(struct running *running) {
+    struct pipeline *pipeline = running->pipeline;
+    struct notify *notify = running->notify;
     for (;;) {
         alarm_arm(&main_alarm);
+        if (atomic_exchange(&must_reload, false)) reload(running);
         const int64_t now_ms = clock_ms();
         const int64_t until_ms = pipeline_step(pipeline, now_ms);
         const bool has_ended = pipeline_has_ended(pipeline);
@@ -89,7 +124,6 @@ static void take_steps(struct pipeline *pipeline, struct notify *notify) {
 }
 
 static int run(const struct config *config, const struct options *options) {
-    (void)options;
     struct error error = {""};
     stop_init(&stop, &main_alarm);
     catch_signals(config);
@@ -97,7 +131,7 @@ static int run(const struct config *config, const struct options *options) {
     struct notify *notify = notify_create(getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
     bool has_failed = pipeline == NULL;
     if (!has_failed) {
-        take_steps(pipeline, notify);
+        take_steps(&(struct running){config, options, pipeline, notify});
         if (atomic_load(&stop.signal) == 0) alarm(watchdog_s); /* else it has run since then */
         has_failed = pipeline_has_failed(pipeline, &error);
         pipeline_destroy(&pipeline);
@@ -112,10 +146,11 @@ static int run(const struct config *config, const struct options *options) {
 
 const struct command command_run = {
     .name = "run",
-    .summary = "process until SIGTERM, SIGINT or SIGHUP, then drain and leave",
+    .summary = "process until SIGTERM or SIGINT, then drain and leave",
     .help = "Reads logins from input.topic, counts them in Redis and publishes them to\n"
-            "output.topic, each exactly once, until SIGTERM, SIGINT or SIGHUP; then drains,\n"
-            "commits, leaves the group and exits 0. A second SIGTERM or SIGINT ends it at once.\n"
+            "output.topic, each exactly once, until SIGTERM or SIGINT; then drains, commits,\n"
+            "leaves the group and exits 0. A second SIGTERM or SIGINT ends it at once. SIGHUP\n"
+            "has the configuration read again.\n"
             "Start as many as you like: they share the partitions.\n",
     .run = run,
 };

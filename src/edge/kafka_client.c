@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/secret.h"
 
 /* Also limits how often brokers are added: librdkafka keeps each list that it was ever given. */
 enum { LOOK_MS = 5000 };
@@ -98,19 +99,20 @@ static bool use_password(rd_kafka_t *handle, const char *password, struct error 
 
 void kafka_client_read_password(struct kafka_client *client) {
     struct error why = {""};
-    if (client->password_file == NULL) return;
-    char *password = file_read_secret(client->password_file, &why);
+    if (client->latest == NULL) return;
+    char *password = client->password_file == NULL ? secret_copy(client->latest)
+                                                   : file_read_secret(client->password_file, &why);
     if (password != NULL && client->password != NULL && strcmp(password, client->password) == 0) {
-        free(password);
+        secret_forget(password);
         return;
     }
     if (password == NULL || !use_password(client->handle, password, &why)) {
-        log_warn("sasl.password_file cannot be read again: the password before it is kept",
+        log_warn("sasl.password cannot be read again: the one before it is kept",
                  log_text("reason", why.text));
-        free(password);
+        secret_forget(password);
     } else {
-        log_info("The password in sasl.password_file has changed: new connections use it");
-        free(client->password);
+        log_info("sasl.password has changed: new connections use it");
+        secret_forget(client->password);
         client->password = password;
     }
 }
@@ -134,9 +136,11 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
     struct kafka_client *client = memory_create(sizeof *client);
     client->handle = handle;
     client->look_ms = clock_ms() + LOOK_MS;
-    if (password_file != NULL) {
-        client->password_file = memory_text(password_file);
+    client->latest = kafka_conf_latest(kafka, own, "sasl.password");
+    if (password_file != NULL) client->password_file = memory_text(password_file);
+    if (client->latest != NULL) {
         client->password = get_text(handle, "sasl.password");
+        kafka_client_read_password(client); /* made again after a reload */
     }
     worker_init(&client->brokers, "brokers", look_after_brokers, client);
     if (!worker_start(&client->brokers)) {
@@ -151,7 +155,7 @@ void kafka_client_destroy(struct kafka_client **client) {
     worker_stop(&(*client)->brokers);
     rd_kafka_destroy((*client)->handle);
     free((*client)->password_file);
-    free((*client)->password);
+    secret_forget((*client)->password);
     free(*client);
     *client = NULL;
 }

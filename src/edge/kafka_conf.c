@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/nearest.h"
+#include "base/secret.h"
 #include "kafka_private.h"
 
 /* Before, KIP-848 is an early access feature and cannot hand partitions over one by one. */
@@ -135,10 +136,12 @@ static void release(struct property *property) {
     free(property->name);
     free(property->value);
     free(property->file);
+    secret_destroy(&property->latest);
 }
 
 void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
-    const struct property new = {memory_text(name), memory_text(value), NULL};
+    struct property new = {.name = memory_text(name), .value = memory_text(value)};
+    if (kafka_names_is_same(name, "sasl.password")) new.latest = secret_create(value);
     struct property *property = find(properties, name);
     if (property != NULL) {
         release(property);
@@ -156,11 +159,22 @@ void kafka_conf_put_file(struct properties *properties, const char *name, const 
     property->file = memory_text(path);
 }
 
+static const struct property *find_either(const struct properties *kafka,
+                                          const struct properties *own, const char *name) {
+    const struct property *property = find(own, name);
+    return property == NULL ? find(kafka, name) : property;
+}
+
 const char *kafka_conf_file(const struct properties *kafka, const struct properties *own,
                             const char *name) {
-    const struct property *property = find(own, name);
-    if (property == NULL) property = find(kafka, name);
+    const struct property *property = find_either(kafka, own, name);
     return property == NULL ? NULL : property->file;
+}
+
+struct secret *kafka_conf_latest(const struct properties *kafka, const struct properties *own,
+                                 const char *name) {
+    const struct property *property = find_either(kafka, own, name);
+    return property == NULL ? NULL : property->latest;
 }
 
 const char *kafka_conf_get(const struct properties *properties, const char *name) {

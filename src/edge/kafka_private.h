@@ -53,6 +53,7 @@ struct kafka_client {
     struct worker brokers; /* looks after them */
     int64_t look_ms;       /* the worker's: when to look next */
     char *password_file;   /* sasl.password_file, NULL: none */
+    struct secret *latest; /* borrowed: sasl.password, as last reloaded; NULL: none */
     char *password;        /* the worker's: as it was read last */
 };
 

@@ -25,7 +25,7 @@ struct notify {
     bool has_watchdog;
     int64_t every_ms, next_ms;
     /* as last reported */
-    bool is_ready, is_stopping;
+    bool is_ready, is_stopping, is_reloading;
     char status[STATUS_BYTES];
 };
 
@@ -82,7 +82,7 @@ void notify_report(struct notify *notify, const struct notify_state *state, int6
     struct text line = text_within(status, sizeof status);
     text_format(&line, "%.*s", (int)clamp((int64_t)length, 0, STATUS_BYTES - 1), state->status);
     const bool is_new = strcmp(status, notify->status) != 0;
-    const bool is_ready = state->is_ready && !notify->is_ready;
+    const bool is_ready = (state->is_ready && !notify->is_ready) || notify->is_reloading;
     const bool is_stopping = state->is_stopping && !notify->is_stopping;
     if (is_ready) text_add(&message, "READY=1\n");
     if (is_stopping) text_add(&message, "STOPPING=1\n");
@@ -90,6 +90,7 @@ void notify_report(struct notify *notify, const struct notify_state *state, int6
     if (notify->has_watchdog && state->is_alive) text_add(&message, "WATCHDOG=1\n");
     if (message.length == 0 || !send_text(notify, &message)) return;
     notify->is_ready |= is_ready;
+    notify->is_reloading = false;
     notify->is_stopping |= is_stopping;
     memcpy(notify->status, status, sizeof status);
 }
@@ -97,9 +98,9 @@ void notify_report(struct notify *notify, const struct notify_state *state, int6
 void notify_reload(struct notify *notify) {
     char buffer[MESSAGE_BYTES];
     struct text message = text_within(buffer, sizeof buffer);
-    if (notify == NULL) return;
+    if (notify == NULL || !notify->is_ready) return;
     text_format(&message, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n", clock_us());
     if (!send_text(notify, &message)) return;
-    notify->is_ready = false;
+    notify->is_reloading = true;
     notify->next_ms = 0;
 }

@@ -168,9 +168,10 @@ static void put_section(struct redis_call *call, const struct aggregate_settings
     size_t count;
     struct counted *items = collect(checkpoint, field, &count);
     if (call->aggregate->kind == AGGREGATE_DAYS) {
-        redis_command_put_int(&call->section, settings->threshold);
+        redis_command_put_int(&call->section, setting_now(&settings->threshold));
         redis_command_put_int(&call->section, settings->max_days);
-        redis_command_put_int(&call->section, (int64_t)settings->retention_days * 24 * 3600);
+        redis_command_put_int(&call->section,
+                              (int64_t)setting_now(&settings->retention_days) * 24 * 3600);
         put_days(call, items, count);
         for (size_t i = 0; i < needed->count; i++) {
             redis_call_put_day(call, needed->names[i]);

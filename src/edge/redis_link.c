@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "edge/redis_fault.h"
 #include "edge/redis_master.h"
 #include "redis_cluster.h"
@@ -19,10 +20,11 @@
 struct redis_link {
     struct redis_master *own; /* NULL: it shares one */
     struct redis_master *master;
-    char *user;      /* NULL: none */
-    char *password;  /* NULL: none */
-    char *url_file;  /* NULL: the URL is not in a file */
-    unsigned serial; /* of the connection */
+    char *user;            /* NULL: none */
+    char *password;        /* NULL: none */
+    char *url_file;        /* NULL: the URL is not in a file */
+    struct secret *latest; /* borrowed; NULL: the URL cannot be reloaded */
+    unsigned serial;       /* of the connection */
     bool is_refused;
     bool is_stale; /* this server is not, or no longer, the one to talk to */
     /* In a cluster, or in a node of one at a plain address. */
@@ -79,6 +81,7 @@ struct redis_link *redis_link_create(const struct redis_settings *settings, stru
     link->user = copy(url->user);
     link->password = copy(url->password);
     link->url_file = copy(settings->url_file);
+    link->latest = settings->latest;
     link->wire.timeout_ms = settings->timeout_ms;
     link->wire.turn = redis_master_turn(link->master);
     snprintf(link->wire.name, sizeof link->wire.name, "%s", url->name);
@@ -111,12 +114,28 @@ const char *redis_link_name(const struct redis_link *link) {
     return link->wire.name;
 }
 
-/* A rotated secret: user and password are those that the file holds now. Where Redis is stays as it
- * was at start, since the counts are there. */
+static bool is_same(const char *one, const char *other) {
+    return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
+bool redis_link_is_same_place(const struct redis_link *one, const struct redis_link *other) {
+    const struct redis_url *a = redis_master_url(one->master), *b = redis_master_url(other->master);
+    bool is_equal = a->kind == b->kind && a->is_tls == b->is_tls && a->database == b->database &&
+                    a->host_count == b->host_count && is_same(a->path, b->path) &&
+                    is_same(a->master, b->master);
+    for (int i = 0; is_equal && i < a->host_count; i++)
+        is_equal =
+            is_same(a->hosts[i].host, b->hosts[i].host) && a->hosts[i].port == b->hosts[i].port;
+    return is_equal;
+}
+
+/* A rotated secret: user and password are those that the file holds now, or that the last reload
+ * had. Where Redis is stays as it was at start, since the counts are there. */
 static void read_login_again(struct redis_link *link) {
     struct error why;
     struct redis_url fresh = {0};
-    char *url = link->url_file == NULL ? NULL : file_read_secret(link->url_file, &why);
+    char *url =
+        link->url_file == NULL ? secret_copy(link->latest) : file_read_secret(link->url_file, &why);
     const bool is_read =
         url != NULL && setting_is_printable(url) && redis_url_parse(&fresh, url, &why);
     if (url != NULL && !setting_is_printable(url)) error_set(&why, "redis.url: no spaces");
@@ -129,8 +148,7 @@ static void read_login_again(struct redis_link *link) {
                  log_text("reason", why.text));
     }
     redis_url_release(&fresh);
-    if (url != NULL) explicit_bzero(url, strlen(url));
-    free(url);
+    secret_forget(url);
 }
 
 /* What a Sentinel says may be late, or a replica may have been promoted by hand. */

@@ -154,7 +154,8 @@ static void report_anomalies(const struct checkpoint *checkpoint, const struct s
         log_warn(message, log_text("kind", "threshold"),
                  log_text("minute", call->anomalies[i].minute),
                  log_int("count", call->anomalies[i].count),
-                 log_int("threshold", checkpoint->options.aggregates->settings->threshold));
+                 log_int("threshold",
+                         setting_now(&checkpoint->options.aggregates->settings->threshold)));
     }
     if (count > REDIS_STORE_ANOMALIES_MAX) {
         log_warn("More anomalies than are logged for one checkpoint: all are in Redis",

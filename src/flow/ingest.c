@@ -331,7 +331,7 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
     if (is_cut_due(ingest, now_ms, is_draining)) {
         batch->has_cut = true;
         batch->cut = cursor_cut(cursor);
-        ingest->next_cut_ms = now_ms + ingest->options->settings->checkpoint_ms;
+        ingest->next_cut_ms = now_ms + setting_now(&ingest->options->settings->checkpoint_ms);
         ingest->next_verify_ms = now_ms + VERIFY_MS;
     }
 }

@@ -358,7 +358,7 @@ static void send_batch(struct publish *publish) {
 }
 
 static int64_t due_ms(const struct publish *publish) {
-    return publish->since_ms + publish->options.settings->commit_ms;
+    return publish->since_ms + setting_now(&publish->options.settings->commit_ms);
 }
 
 static bool is_commit_due(const struct publish *publish) {

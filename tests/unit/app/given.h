@@ -19,19 +19,19 @@
 static char file_path[] = "/tmp/test_config_XXXXXX";
 static char secret_path[] = "/tmp/test_secret_XXXXXX";
 
-static int make_files(void **state) {
+static inline int make_files(void **state) {
     (void)state;
     const int file = mkstemp(file_path);
     const int secret = mkstemp(secret_path);
     return file < 0 || secret < 0 || close(file) != 0 || close(secret) != 0;
 }
 
-static int remove_files(void **state) {
+static inline int remove_files(void **state) {
     (void)state;
     return unlink(file_path) != 0 || unlink(secret_path) != 0;
 }
 
-static void write_bytes(const char *path, const char *bytes, size_t count) {
+static inline void write_bytes(const char *path, const char *bytes, size_t count) {
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, count, file), count);
@@ -47,7 +47,7 @@ struct given {
     const char *overrides[4];
 };
 
-static struct config *create(const struct given *given, struct error *error) {
+static inline struct config *create(const struct given *given, struct error *error) {
     static struct options options;
     options = (struct options){
         .config_path = given->path, .is_verbose = given->is_verbose, .is_quiet = given->is_quiet};
@@ -64,7 +64,7 @@ static struct config *create(const struct given *given, struct error *error) {
     return config_create(&options, envp, error);
 }
 
-static struct config *taken(struct given given) {
+static inline struct config *taken(struct given given) {
     struct error error = {""};
     struct config *config = create(&given, &error);
     if (config == NULL) fail_msg("%s", error.text);
@@ -72,7 +72,7 @@ static struct config *taken(struct given given) {
 }
 
 /* The error says all of the words, which are separated by '|'; %f stands for the file's path. */
-static void refused(struct given given, const char *words) {
+static inline void refused(struct given given, const char *words) {
     struct error error = {""};
     struct config *config = create(&given, &error);
     if (config != NULL) fail_msg("taken, though it should say: %s", words);

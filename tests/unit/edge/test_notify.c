@@ -121,14 +121,18 @@ static void a_reload_ends_with_ready(void **state) {
     (void)state;
     long long usec = 0;
     struct notify *notify = notify_create(path, NULL);
+    notify_reload(notify);
+    assert_string_equal(received(), "");
     report(notify, (struct notify_state){.is_ready = true, .status = ""}, 0);
     assert_string_equal(received(), "READY=1\n");
     notify_reload(notify);
     assert_int_equal(sscanf(received(), "RELOADING=1\nMONOTONIC_USEC=%lld\n", &usec), 1);
     assert_true(usec > 0);
     assert_true(notify_is_due(notify, 0));
-    report(notify, (struct notify_state){.is_ready = true, .status = ""}, 0);
+    report(notify, (struct notify_state){.is_ready = false, .status = ""}, 0);
     assert_string_equal(received(), "READY=1\n");
+    report(notify, (struct notify_state){.is_ready = true, .status = ""}, 1000);
+    assert_string_equal(received(), "");
     notify_destroy(&notify);
 }
 

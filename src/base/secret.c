@@ -1,0 +1,49 @@
+#include "base/secret.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+struct secret {
+    pthread_mutex_t lock;
+    char *text; /* guarded by lock */
+};
+
+struct secret *secret_create(const char *text) {
+    struct secret *secret = memory_create(sizeof *secret);
+    pthread_mutex_init(&secret->lock, NULL);
+    secret->text = memory_text(text);
+    return secret;
+}
+
+void secret_forget(char *text) {
+    if (text != NULL) explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+void secret_destroy(struct secret **secret) {
+    if (*secret == NULL) return;
+    secret_forget((*secret)->text);
+    pthread_mutex_destroy(&(*secret)->lock);
+    free(*secret);
+    *secret = NULL;
+}
+
+void secret_set(struct secret *secret, const char *text) {
+    char *fresh = memory_text(text);
+    pthread_mutex_lock(&secret->lock);
+    char *old = secret->text;
+    secret->text = fresh;
+    pthread_mutex_unlock(&secret->lock);
+    secret_forget(old);
+}
+
+char *secret_copy(struct secret *secret) {
+    if (secret == NULL) return NULL;
+    pthread_mutex_lock(&secret->lock);
+    char *copy = memory_text(secret->text);
+    pthread_mutex_unlock(&secret->lock);
+    return copy;
+}
