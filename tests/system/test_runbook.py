@@ -26,16 +26,25 @@ KAFKA_PROGRAMS = {
 
 #: The modules whose errors can end `rollcall run` with status 1.
 MODULES = ("src/app/pipeline.c", "src/app/preflight.c", "src/app/assignment.c", "src/app/run.c",
-           "src/edge/http_server.c", "src/edge/kafka_conf.c",
-           "src/edge/kafka_sink.c", "src/edge/kafka_source.c", "src/edge/kafka_topics.c",
-           "src/edge/redis_fault.c", "src/edge/redis_link.c", "src/edge/redis_store.c",
+           "src/edge/http_listen.c", "src/edge/kafka_conf.c", "src/edge/kafka_sink.c",
+           "src/edge/kafka_source.c", "src/edge/kafka_topics.c", "src/edge/redis_fault.c",
+           "src/edge/redis_link.c", "src/edge/redis_master.c", "src/edge/redis_sentinel.c",
+           "src/edge/redis_store.c", "src/edge/redis_url.c", "src/edge/redis_wire.c",
            "src/edge/redis_tls.c", "src/flow/checkpoint.c", "src/flow/ingest.c",
            "src/flow/ingest_finding.c", "src/flow/publish.c")
 
 #: Errors of these modules that end nothing: words of each, and why.
 NO_EXIT = {
     # of the configuration: status 2
-    "redis.url is not redis://": "status 2",
+    "redis.url is not redis": "status 2",
+    'redis.url has "@/" twice': "status 2",
+    "redis.sentinel_user and redis.sentinel_password are for": "status 2",
+    "redis.ca_file, redis.cert_file and redis.key_file are for": "status 2",
+    "redis.ca_file %s": "status 2",
+    "redis.cert_file": "status 2",
+    "redis.key_file %s": "status 2",
+    "cannot be set up by this OpenSSL": "status 2",
+    "thread or descriptor for a Sentinel": "status 2",
     "redis.url has a raw '/'": "status 2",
     "redis.url holds %%00": "status 2",
     "redis.url: no spaces": "status 2",
@@ -63,6 +72,9 @@ NO_EXIT = {
     "counting waits for Redis": "waits for Redis",
     "Redis at %s cannot be reached": "waits for Redis; at start with more words",
     "the connection to Redis at %s": "the same",
+    "is named by the Sentinels as the master": "the same",
+    "Sentinel at %s changes too fast": "the same",
+    "is not the master any more": "the same",
     "did not answer within": "the same",
     "answers with more than %d MB": "the same",
     "out of memory for a command": "the same",
@@ -79,6 +91,8 @@ NO_EXIT = {
     "allow this user": "follows \"Kafka denies access\"",
     "add the ACL Read on the group": "the same",
     "%s: %s (%s)": "begins with what failed: \"a transaction cannot begin\" and so on",
+    "Sentinel: %.900s": "begins a reason, which is one of the others",
+    "(of Sentinels these are": "ends one",
     "no answer in time": "follows \"TLS with Redis\"",
     "out of memory": "hiredis has no memory for a connection: it is tried again",
 }
