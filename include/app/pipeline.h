@@ -41,6 +41,9 @@ bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error);
 bool pipeline_is_alive(struct pipeline *pipeline, struct text *why);
 bool pipeline_is_ready(struct pipeline *pipeline, struct text *why);
 
+/* Counts a reload of the configuration. */
+void pipeline_reloaded(struct pipeline *pipeline, bool is_taken);
+
 /* How many partitions it has. */
 int64_t pipeline_partitions(const struct pipeline *pipeline);
 

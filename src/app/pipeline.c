@@ -284,6 +284,10 @@ bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error) {
     return stop_has_failed(pipeline->stop, error);
 }
 
+void pipeline_reloaded(struct pipeline *pipeline, bool is_taken) {
+    metric_add(metric_cell(pipeline->stats.vitals.reloads, is_taken ? "ok" : "refused"), 1);
+}
+
 int64_t pipeline_partitions(const struct pipeline *pipeline) {
     return metric_get(pipeline->stats.assignment.assigned);
 }

@@ -27,6 +27,9 @@ static bool is_equal(const struct setting *setting, const void *one, const void 
     char *texts[2] = {NULL, NULL};
     size_t bytes;
     const void *modules[2] = {one, other};
+    if (setting->type == SETTING_TYPE_TEXT) /* which may be none */
+        return is_equal_text(*(char *const *)((const char *)one + setting->offset),
+                             *(char *const *)((const char *)other + setting->offset));
     for (int i = 0; i < 2; i++) {
         FILE *out = open_memstream(&texts[i], &bytes);
         if (out == NULL) memory_none();

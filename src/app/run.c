@@ -95,7 +95,9 @@ static void reload(struct running *running) {
     struct text changed = {0};
     struct error error;
     notify_reload(running->notify);
-    if (!reload_apply(config, running->options, environ, &changed, &error))
+    const bool is_taken = reload_apply(config, running->options, environ, &changed, &error);
+    pipeline_reloaded(running->pipeline, is_taken);
+    if (!is_taken)
         log_error("The configuration was not reloaded: nothing has changed",
                   log_text("reason", error.text));
     else if (changed.length == 0)

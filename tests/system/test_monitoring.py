@@ -18,19 +18,9 @@ WITHOUT_PANEL = {}
 #: Metrics that are in the rules or on the dashboard before rollcall has them, and what they wait
 #: for.
 PENDING = {
-    "rollcall_config_reloads_total": "reload by SIGHUP",
-    "rollcall_counted_lag_seconds": "lag in seconds",
-    "rollcall_dependency_up": "lag in seconds",
-    "rollcall_lag_seconds": "lag in seconds",
-    "rollcall_record_age_seconds": "lag in seconds",
-    "rollcall_records_truncated_total": "truncated logs",
-    "rollcall_redis_memory_bytes": "the status page",
-    "rollcall_redis_memory_max_bytes": "the status page",
-    "rollcall_retention_headroom_seconds": "lag in seconds",
-    "rollcall_threads_stuck": "lag in seconds",
-    "process_cpu_seconds_total": "the status page",
-    "process_resident_memory_bytes": "the status page",
-    "process_start_time_seconds": "the status page",
+    "rollcall_record_age_seconds": "the next commit",
+    "rollcall_redis_memory_bytes": "the next commit",
+    "rollcall_redis_memory_max_bytes": "the next commit",
 }
 
 

@@ -104,11 +104,15 @@ def test_what_cannot_change_is_named_and_then_nothing_changes(world, configured)
     assert "http.listen" in line and "consumer.fetch.min.bytes" in line
     assert "commit_ms" not in line
     assert instance.get("/healthz")[0] == 200
+    assert instance.metric("rollcall_config_reloads_total", result="refused") == 1
+    assert instance.metric("rollcall_config_reloads_total", result="ok") == 0
     line = instance.reload(http__listen=f"127.0.0.1:{instance.http_port}",
                            consumer__fetch__min__bytes=None, output__commit_ms="soon")
     assert "rollcall.ini:" in line and "output.commit_ms" in line
     line = instance.reload(output__commit_ms=20)
     assert json.loads(line)["changed"] == "output.commit_ms, log.format"
+    assert instance.metric("rollcall_config_reloads_total", result="refused") == 2
+    assert instance.metric("rollcall_config_reloads_total", result="ok") == 1
     load.produce(500)
     world.verify(load, instance)
     instance.stop()

@@ -118,6 +118,20 @@ static void of_the_properties_only_the_password_may_change(void **state) {
     config_destroy(&fresh);
 }
 
+static void sections_with_a_name_are_compared(void **state) {
+    (void)state;
+    expect("dimension.locale.from=/a", "",
+           "dimension.locale.from, dimension.locale.default, dimension.locale.accept");
+    struct config *running = TAKEN(X("dimension.locale.from=/a"));
+    struct config *fresh = TAKEN(X("dimension.locale.from=/a", "dimension.locale.default=x"));
+    compare(running, running);
+    assert_string_equal(text_string(&fixed), "");
+    compare(running, fresh);
+    assert_string_equal(text_string(&fixed), "dimension.locale.default");
+    config_destroy(&running);
+    config_destroy(&fresh);
+}
+
 static bool apply(struct config *running, const char *const *overrides, size_t count,
                   struct error *error) {
     struct options options = {.override_count = (int)count};
@@ -182,6 +196,7 @@ int main(void) {
         cmocka_unit_test(what_was_chosen_at_start_is_not_compared),
         cmocka_unit_test(of_the_url_only_user_and_password_may_change),
         cmocka_unit_test(of_the_properties_only_the_password_may_change),
+        cmocka_unit_test(sections_with_a_name_are_compared),
         cmocka_unit_test(all_is_applied_or_nothing),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
