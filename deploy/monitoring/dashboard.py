@@ -131,12 +131,16 @@ ROWS = [
         ("Resident memory", "timeseries", 6, "bytes",
          "instance.memory_mb bounds it, and it may exceed that by a quarter.",
          [(f"process_resident_memory_bytes{{{ONE}}}", "{{instance}}")]),
+        ("Open files", "timeseries", 6, "none",
+         "Connections, mostly; and how many each instance may have.",
+         [(f"process_open_fds{{{ONE}}}", "{{instance}}"),
+          (f"process_max_fds{{{ONE}}}", "limit of {{instance}}")]),
         ("Reloads of the configuration", "timeseries", 6, "none",
          "By SIGHUP. A refused one changed nothing; the log says why.",
          [("sum by (instance, result) "
            f"(increase(rollcall_config_reloads_total{{{ONE}}}[$__rate_interval]))",
            "{{result}}, {{instance}}")]),
-        ("Running since", "stat", 12, "dateTimeAsIso", "When each instance was started.",
+        ("Running since", "stat", 6, "dateTimeAsIso", "When each instance was started.",
          [(f"process_start_time_seconds{{{ONE}}} * 1000", "{{instance}}")]),
         ("Versions", "stat", 6, "none", "Instances by version of rollcall and of librdkafka.",
          [(f"count by (version, librdkafka) (rollcall_build_info{{{ONE}}})",
@@ -151,7 +155,8 @@ def panel(number, x, y, row):
     title, kind, width, unit, description, queries = row
     return {
         "id": number, "type": kind, "title": title, "description": description,
-        "datasource": SOURCE, "gridPos": {"x": x, "y": y, "w": width, "h": 4 if kind == "stat" else 8},
+        "datasource": SOURCE,
+        "gridPos": {"x": x, "y": y, "w": width, "h": 4 if kind == "stat" else 8},
         "fieldConfig": {"defaults": {"unit": unit, "min": 0 if kind == "timeseries" else None},
                         "overrides": []},
         "options": {"legend": {"displayMode": "list", "placement": "bottom"},

@@ -108,7 +108,7 @@ static void compare_properties(const char *section, const struct properties *one
     }
 }
 
-/* --- sections with a name: none of it may change ------------------------------------------------ */
+/* --- sections with a name: none of it may change ---------------------------------------------- */
 
 /* Those of `one` that `other` lacks; unless is_back, also settings that differ. */
 static void compare_named(const struct config *one, const struct config *other, bool is_back,
