@@ -94,6 +94,9 @@ int64_t metric_get(const struct metric_cell *cell);
 /* Histogram: one duration in microseconds; below 0 is taken for 0. */
 void metric_observe_us(struct metric_cell *cell, int64_t duration_us);
 
+/* The same for `times` of one duration at once. */
+void metric_observe_times(struct metric_cell *cell, int64_t duration_us, int64_t times);
+
 /* Adds all metrics in the text format 0.0.4: in the order of metrics_add, series in the order of
  * their labels, numbers by value. Borrows page; its is_broken says whether memory sufficed. */
 void metrics_render(struct metrics *metrics, struct text *page);

@@ -20,7 +20,7 @@ enum { BACKLOG_RUNS_MAX = 32 };
 enum { BACKLOG_NONE = 0 };
 
 struct backlog {
-    int64_t done; /* the watermark: nothing below it is waited for */
+    int64_t done; /* the watermark: nothing below it is waited for; below 0: not known */
     unsigned count;
     struct backlog_run {
         int64_t end;           /* the offset behind the last record */
@@ -34,6 +34,10 @@ void backlog_clear(struct backlog *backlog);
 /* Records up to `end` were handed over, the first of them written at written_at_ms. What does
  * not end above all that was added before is known already. */
 void backlog_add(struct backlog *backlog, int64_t end, int64_t written_at_ms);
+
+/* How many offsets of a run the watermark passes on its way to `stored`: those above where it was.
+ * 0 before it was anywhere. */
+int64_t backlog_passes(const struct backlog *backlog, unsigned run, int64_t stored);
 
 /* The watermark is at `stored` now. */
 void backlog_finish(struct backlog *backlog, int64_t stored);

@@ -26,7 +26,7 @@
 enum { LAG_UNREAD_MS = 1000 }; /* longer than a fetch waits to find that nothing follows */
 
 struct lag_metrics {
-    struct metric *records, *counted_records, *seconds, *counted_seconds, *headroom;
+    struct metric *records, *counted_records, *seconds, *counted_seconds, *headroom, *age;
 };
 
 extern const struct metric_row lag_metric_table[];
@@ -42,6 +42,7 @@ struct lag {
         struct backlog backlog;
         int64_t unread_since_ms;               /* of the wall clock; 0: nothing is unread */
         struct metric_cell *records, *seconds; /* NULL until there is something to show */
+        struct metric_cell *age;               /* of all partitions */
     } published, counted;
     struct metric_cell *headroom;
     int64_t gate;            /* counted.next before the present batch */

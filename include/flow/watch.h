@@ -25,6 +25,7 @@
 enum {
     WATCH_EVERY_MS = 2000,
     WATCH_CALL_MS = 2000,
+    WATCH_MEMORY_MS = 10000,    /* between two looks at the memory of Redis */
     WATCH_RETENTION_MS = 60000, /* between two looks at the topic's configuration */
 };
 
@@ -32,6 +33,7 @@ struct watch;
 
 struct watch_metrics {
     struct metric *up;
+    struct metric_cell *memory, *memory_max;
 };
 
 extern const struct metric_row watch_metric_table[];

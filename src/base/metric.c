@@ -192,12 +192,16 @@ int64_t metric_get(const struct metric_cell *cell) {
 }
 
 void metric_observe_us(struct metric_cell *cell, int64_t duration_us) {
+    metric_observe_times(cell, duration_us, 1);
+}
+
+void metric_observe_times(struct metric_cell *cell, int64_t duration_us, int64_t times) {
     if (duration_us < 0) duration_us = 0;
     size_t i = 0;
     while (duration_us > bounds_us[i])
         i++;
-    atomic_fetch_add_explicit(&cell->counts[i], 1, memory_order_relaxed);
-    metric_add(cell, duration_us);
+    atomic_fetch_add_explicit(&cell->counts[i], times, memory_order_relaxed);
+    metric_add(cell, duration_us * times);
 }
 
 /* --- rendering --- */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 void backlog_clear(struct backlog *backlog) {
-    backlog->done = 0;
+    backlog->done = -1;
     backlog->count = 0;
 }
 
@@ -20,6 +20,13 @@ void backlog_add(struct backlog *backlog, int64_t end, int64_t written_at_ms) {
     if (backlog->count == BACKLOG_RUNS_MAX) halve(backlog);
     if (written_at_ms < 1) written_at_ms = 1;
     backlog->runs[backlog->count++] = (struct backlog_run){end, written_at_ms};
+}
+
+int64_t backlog_passes(const struct backlog *backlog, unsigned run, int64_t stored) {
+    const int64_t before = run == 0 ? 0 : backlog->runs[run - 1].end;
+    const int64_t begin = before > backlog->done ? before : backlog->done;
+    const int64_t end = backlog->runs[run].end < stored ? backlog->runs[run].end : stored;
+    return backlog->done >= 0 && end > begin ? end - begin : 0;
 }
 
 void backlog_finish(struct backlog *backlog, int64_t stored) {

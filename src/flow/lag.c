@@ -2,12 +2,23 @@
 
 #include <stdio.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "edge/kafka_topics.h"
 
-enum { LOOK_MS = 200 };
+enum {
+    LOOK_MS = 200,
+    AGE_MAX_MS = 100000, /* a sum of larger ones would overflow, after a long backlog */
+};
+
+static const char *const watermark_names[] = {"published", "counted", NULL};
+static const char *const *const watermarks = watermark_names;
 
 const struct metric_row lag_metric_table[] = {
+    METRIC_LABELLED_ROW(struct lag_metrics, age, METRIC_HISTOGRAM, "rollcall_record_age_seconds",
+                        "Age of records, by their Kafka timestamp, when a watermark passed them: "
+                        "that of the oldest of a batch for all of it, and at most 100 s.",
+                        "watermark", &watermarks),
     METRIC_LABELLED_ROW(struct lag_metrics, records, METRIC_GAUGE, "rollcall_lag_records",
                         "Offsets between the end of the log and the published watermark.",
                         "partition", NULL),
@@ -35,6 +46,8 @@ void lag_init(struct lag *lag, int32_t partition, const struct lag_metrics *metr
               const atomic_int_fast64_t *retention_ms) {
     lag->metrics = metrics;
     lag->retention_ms = retention_ms;
+    lag->published.age = metric_cell(metrics->age, "published");
+    lag->counted.age = metric_cell(metrics->age, "counted");
     snprintf(lag->label, sizeof lag->label, "%d", partition);
 }
 
@@ -132,8 +145,21 @@ void lag_rewind(struct lag *lag, const struct cursor *cursor) {
 
 /* --- what is shown ---------------------------------------------------------------------------- */
 
+/* What the watermark has passed is done, and as old as it is now. */
+static void observe(const struct lag_track *lag, int64_t stored) {
+    const struct backlog *backlog = &lag->backlog;
+    int64_t now_ms = 0, count;
+    for (unsigned i = 0; i < backlog->count; i++) {
+        if ((count = backlog_passes(backlog, i, stored)) == 0) continue;
+        if (now_ms == 0) now_ms = clock_wall_ms();
+        const int64_t age_ms = clamp(now_ms - backlog->runs[i].written_at_ms, 0, AGE_MAX_MS);
+        metric_observe_times(lag->age, age_ms * 1000, count);
+    }
+}
+
 static int64_t oldest_ms(struct lag_track *lag, const struct cursor_track *track, int64_t from,
                          int64_t end) {
+    observe(lag, from);
     backlog_finish(&lag->backlog, from);
     const int64_t known_ms = backlog_oldest_ms(&lag->backlog);
     const bool is_unread =

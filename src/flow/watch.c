@@ -16,7 +16,7 @@ struct watch {
     struct redis_settings settings; /* those of options, with less patience */
     struct redis_link *link;
     struct metric_cell *kafka_up, *redis_up;
-    int64_t next_ms, retention_next_ms;
+    int64_t next_ms, retention_next_ms, memory_next_ms;
     bool is_retention_denied; /* was reported */
 
     _Atomic(struct kafka_source *) source;
@@ -35,6 +35,10 @@ const struct metric_row watch_metric_table[] = {
     METRIC_LABELLED_ROW(struct watch_metrics, up, METRIC_GAUGE, "rollcall_dependency_up",
                         "1 if it answered when it was last asked, which is every two seconds.",
                         "target", &targets),
+    METRIC_ROW(struct watch_metrics, memory, METRIC_GAUGE, "rollcall_redis_memory_bytes",
+               "Memory that Redis uses, for all of its data; 0: not known."),
+    METRIC_ROW(struct watch_metrics, memory_max, METRIC_GAUGE, "rollcall_redis_memory_max_bytes",
+               "Its maxmemory, or without one the memory of its machine; 0: not known."),
     METRIC_END,
 };
 
@@ -159,6 +163,27 @@ static void read_counts(struct watch *watch) {
     pthread_mutex_unlock(&watch->lock);
 }
 
+/* False: Redis does not say. */
+static bool ask_bytes(struct watch *watch, const char *field, int64_t *bytes) {
+    char text[32];
+    struct error why;
+    return redis_link_info(watch->link, field, text, sizeof text, &why) &&
+           setting_parse_number(text, 1, INT64_MAX, bytes, &why);
+}
+
+static void ask_memory(struct watch *watch, int64_t now_ms) {
+    int64_t used, max;
+    if (!watch->redis.is_up || now_ms < watch->memory_next_ms) return;
+    watch->memory_next_ms = now_ms + WATCH_MEMORY_MS;
+    if (!ask_bytes(watch, "used_memory:", &used) ||
+        (!ask_bytes(watch, "maxmemory:", &max) &&
+         !ask_bytes(watch, "total_system_memory:", &max))) {
+        return;
+    }
+    metric_set(watch->options.metrics->memory, used);
+    metric_set(watch->options.metrics->memory_max, max);
+}
+
 static void ask_retention(struct watch *watch, int64_t now_ms) {
     struct error why = {""};
     int64_t retention_ms = TOPICS_KEEP_UNKNOWN;
@@ -190,6 +215,7 @@ int64_t watch_step(void *context, int64_t now_ms) {
     ask_kafka(watch);
     ask_redis(watch);
     read_counts(watch);
+    ask_memory(watch, now_ms);
     ask_retention(watch, now_ms);
     return watch->next_ms;
 }

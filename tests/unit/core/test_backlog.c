@@ -82,6 +82,40 @@ static void beyond_the_limit_the_answer_is_never_too_young(void **state) {
     assert_int_equal(backlog_oldest_ms(&backlog), BACKLOG_NONE);
 }
 
+static void each_offset_is_passed_once(void **state) {
+    (void)state;
+    for (int64_t step = 1; step <= 30; step++) {
+        struct backlog backlog = of_three();
+        int64_t passed[3] = {0};
+        for (int64_t stored = 5; stored < 30 + step; stored += step) {
+            int64_t at_once = 0;
+            for (unsigned i = 0; i < backlog.count; i++) {
+                const int64_t count = backlog_passes(&backlog, i, stored);
+                passed[backlog.runs[i].written_at_ms - 1001] += count;
+                at_once += count;
+            }
+            assert_true(at_once <= step);
+            backlog_finish(&backlog, stored);
+        }
+        assert_int_equal(passed[0], 5);
+        assert_int_equal(passed[1], 10);
+        assert_int_equal(passed[2], 10);
+    }
+}
+
+static void nothing_is_passed_before_the_watermark_is_known(void **state) {
+    (void)state;
+    struct backlog backlog;
+    backlog_clear(&backlog);
+    backlog_add(&backlog, 10, 1000);
+    assert_int_equal(backlog_passes(&backlog, 0, 10), 0);
+    backlog_finish(&backlog, 0);
+    assert_int_equal(backlog_passes(&backlog, 0, 10), 10);
+    backlog_rewind(&backlog, 7);
+    backlog_add(&backlog, 10, 1000);
+    assert_int_equal(backlog_passes(&backlog, 0, 10), 3);
+}
+
 static void a_time_of_1970_is_not_none(void **state) {
     (void)state;
     struct backlog backlog;
@@ -96,6 +130,8 @@ int main(void) {
         cmocka_unit_test(what_goes_back_to_the_watermark_keeps_its_time),
         cmocka_unit_test(what_goes_elsewhere_is_not_known_until_it_is_read),
         cmocka_unit_test(beyond_the_limit_the_answer_is_never_too_young),
+        cmocka_unit_test(each_offset_is_passed_once),
+        cmocka_unit_test(nothing_is_passed_before_the_watermark_is_known),
         cmocka_unit_test(a_time_of_1970_is_not_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
