@@ -18,6 +18,9 @@
 void reload_compare(const struct config *running, const struct config *fresh, struct text *changed,
                     struct text *fixed);
 
+/* Whether a reload takes a change of "section.key". */
+bool reload_takes(const char *key);
+
 /* Reads all sources again, and puts into `running` what they change; adds these keys to `changed`.
  * False: nothing has changed, and the error names the setting that is wrong, or those that need a
  * restart. Borrows all. */

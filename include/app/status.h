@@ -37,12 +37,12 @@ struct status_totals {
 };
 
 struct status {       /* all zero before status_init */
-    char *settings;   /* JSON: the effective ones, without secrets */
     int64_t start_ms; /* of the process, as wall time */
     struct text json; /* made at made_ms */
     int64_t made_ms;
 
     pthread_mutex_t lock; /* guards what follows */
+    char *settings;       /* JSON: the effective ones, without secrets */
     struct status_sample {
         int64_t at_ms; /* of clock_ms; 0: none */
         struct status_totals totals;
@@ -53,6 +53,9 @@ struct status {       /* all zero before status_init */
 /* Borrows the pipeline, of which only the configuration need be there. */
 void status_init(struct status *status, const struct pipeline *pipeline);
 void status_fini(struct status *status);
+
+/* The configuration was reloaded: shows the settings that it has now. */
+void status_reload(struct status *status, const struct pipeline *pipeline);
 
 /* The effective settings as a JSON object of "section.key": value, without secrets; the caller
  * frees it. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/check_reload.h"
 #include "app/commands.h"
 #include "app/check_sample.h"
 #include "app/config.h"
@@ -282,11 +283,13 @@ static void check_kafka_and_redis(struct check *check) {
 
 struct check_options {
     int64_t sample; /* 0: not asked for */
+    bool reload;
 };
 
 static int run(const struct config *config, const struct options *options) {
     struct check check = {.config = config};
     const struct check_options *own = (const void *)options->own;
+    if (own->reload) return check_reload(config);
     if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
     if (own->sample > 0) return check_sample(config, (size_t)own->sample);
@@ -298,6 +301,9 @@ static int run(const struct config *config, const struct options *options) {
 static const struct option_row option_rows[] = {
     OPTION_NUMBER(struct check_options, sample, "sample", "N", 0, SAMPLE_RECORDS_MAX, "0",
                   "judge the newest N records of the input instead, and propose settings; 0: none"),
+    OPTION_FLAG(
+        struct check_options, reload, "reload",
+        "what SIGHUP would change in the running instance at http.listen,\nor be refused for"),
     OPTION_END};
 
 const struct command command_check = {

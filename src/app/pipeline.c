@@ -285,6 +285,7 @@ bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error) {
 }
 
 void pipeline_reloaded(struct pipeline *pipeline, bool is_taken) {
+    if (is_taken) status_reload(&pipeline->status, pipeline);
     metric_add(metric_cell(pipeline->stats.vitals.reloads, is_taken ? "ok" : "refused"), 1);
 }
 

@@ -154,6 +154,15 @@ void reload_compare(const struct config *running, const struct config *fresh, st
     }
 }
 
+bool reload_takes(const char *key) {
+    char section[NAME_BYTES];
+    const char *name = strchr(key, '.');
+    if (name == NULL) return false;
+    snprintf(section, sizeof section, "%.*s", (int)(name - key), key);
+    const struct config_key found = config_key_find(section, name + 1);
+    return found.setting != NULL && (found.setting->flags & SETTING_RELOADABLE) != 0;
+}
+
 /* --- the change ------------------------------------------------------------------------------- */
 
 static void take_over(struct config *running, const struct config *fresh) {

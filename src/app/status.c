@@ -388,7 +388,9 @@ static void make(struct pipeline *pipeline, int64_t now_ms, struct text *out) {
     struct list list = {out, "", 0, 0};
     text_add(out, ",\n\"recent\": [");
     log_recent(add_line, &list);
+    pthread_mutex_lock(&status->lock);
     text_format(out, "],\n\"settings\": %s}\n", status->settings);
+    pthread_mutex_unlock(&status->lock);
 }
 
 void status_json(struct pipeline *pipeline, struct text *out) {
@@ -407,6 +409,15 @@ void status_init(struct status *status, const struct pipeline *pipeline) {
     pthread_mutex_init(&status->lock, NULL);
     status->start_ms = vitals_start_ms();
     status->settings = status_settings(pipeline->config);
+}
+
+void status_reload(struct status *status, const struct pipeline *pipeline) {
+    char *fresh = status_settings(pipeline->config);
+    pthread_mutex_lock(&status->lock);
+    char *old = status->settings;
+    status->settings = fresh;
+    pthread_mutex_unlock(&status->lock);
+    free(old);
 }
 
 void status_fini(struct status *status) {

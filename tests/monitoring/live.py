@@ -21,6 +21,7 @@ import traceback
 import xml.sax.saxutils
 
 import confluent_kafka
+from confluent_kafka import admin
 
 import kafka
 import monitoring
@@ -319,9 +320,10 @@ def records_deleted(world):
        "RollcallPartitionStuck", "RollcallLateRecords")
 def retention_ends(world):
     """Redis is away, and the topic keeps its records for an hour."""
-    resource = confluent_kafka.admin.ConfigResource("topic", world.topic)
-    resource.set_config("retention.ms", "3600000")
-    world.broker.admin().alter_configs([resource])[resource].result(30)
+    entry = admin.ConfigEntry("retention.ms", "3600000",
+                              incremental_operation=admin.AlterConfigOpType.SET)
+    resource = admin.ConfigResource("topic", world.topic, incremental_configs=[entry])
+    world.broker.admin().incremental_alter_configs([resource])[resource].result(30)
     world.redis.kill()
     yield
     world.redis.start()

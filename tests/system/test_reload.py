@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -116,6 +117,34 @@ def test_what_cannot_change_is_named_and_then_nothing_changes(world, configured)
     load.produce(500)
     world.verify(load, instance)
     instance.stop()
+
+
+def test_check_says_what_a_reload_would_do(world, configured):
+    world.create_input()
+    instance = configured()
+
+    def check():
+        done = subprocess.run([rollcall.BINARY, "check", "--reload", "-c", str(instance.path)],
+                              capture_output=True, text=True, timeout=30)
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    status, text = check()
+    assert status == 0 and "ok   a reload changes nothing\n" in text, text
+    instance.write(output__commit_ms=20, anomaly__threshold=11)
+    status, text = check()
+    assert status == 0 and "a reload changes output.commit_ms, anomaly.threshold\n" in text, text
+    assert "changed=\"output.commit_ms, anomaly.threshold\"" in instance.reload()
+    status, text = check()
+    assert status == 0 and "a reload changes nothing\n" in text, text
+    instance.write(output__commit_ms=30, consumer__fetch__min__bytes=2, input__on_gap="continue")
+    status, text = check()
+    assert status == 1 and "a reload changes" not in text, text
+    assert "a reload is refused: input.on_gap, consumer.fetch.min.bytes cannot change" in text, text
+    assert "level=error" in instance.reload()
+    instance.stop()
+    status, text = check()
+    assert status == 1 and "does not show its settings" in text and "refused" in text, text
 
 
 def test_a_reload_keeps_what_wins_over_the_file(world, configured):

@@ -199,7 +199,7 @@ def test_commands_run(world, tmp_path):
     load.produce(500)
     instance = world.run(instance__id="runbook").wait_ready()
     world.wait_quiet()
-    write_ini(tmp_path / "rollcall.ini", {**instance.options, "instance.id": "runbook-check"})
+    write_ini(tmp_path / "rollcall.ini", instance.options)
     make_programs(tmp_path / "programs", instance)
     names = {"INI": tmp_path / "rollcall.ini", "HTTP": f"http://127.0.0.1:{instance.http_port}",
              "REDIS": world.redis_server.url(), "PREFIX": world.prefix,
