@@ -163,11 +163,12 @@ static void read_counts(struct watch *watch) {
     pthread_mutex_unlock(&watch->lock);
 }
 
-/* False: Redis does not say. */
+/* False: Redis does not say. The connection may have broken with the question before. */
 static bool ask_bytes(struct watch *watch, const char *field, int64_t *bytes) {
     char text[32];
     struct error why;
-    return redis_link_info(watch->link, field, text, sizeof text, &why) &&
+    return redis_link_open(watch->link, &why) &&
+           redis_link_info(watch->link, field, text, sizeof text, &why) &&
            setting_parse_number(text, 1, INT64_MAX, bytes, &why);
 }
 

@@ -319,13 +319,17 @@ def records_deleted(world):
 @fault("RollcallHeadroomLow", "RollcallCheckpointsFailing", "RollcallDependencyDown",
        "RollcallPartitionStuck", "RollcallLateRecords")
 def retention_ends(world):
-    """Redis is away, and the topic keeps its records for an hour."""
-    entry = admin.ConfigEntry("retention.ms", "3600000",
-                              incremental_operation=admin.AlterConfigOpType.SET)
-    resource = admin.ConfigResource("topic", world.topic, incremental_configs=[entry])
-    world.broker.admin().incremental_alter_configs([resource])[resource].result(30)
+    """Redis is away, and the topic keeps its records for an hour; then for a month."""
+    def keep(hours):
+        entry = admin.ConfigEntry("retention.ms", str(hours * 3600000),
+                                  incremental_operation=admin.AlterConfigOpType.SET)
+        resource = admin.ConfigResource("topic", world.topic, incremental_configs=[entry])
+        world.broker.admin().incremental_alter_configs([resource])[resource].result(30)
+
+    keep(1)
     world.redis.kill()
     yield
+    keep(720)  # rollcall asks once a minute
     world.redis.start()
 
 

@@ -110,7 +110,7 @@ static void a_second_run_goes_on_where_the_first_ended(void **state) {
     is("rollcall_records_consumed_total", 1);
     in_redis("1 ", "ZSCORE {user-login}:locale_counts XX");
     in_redis("20 ", "ZSCORE {user-login}:locale_counts PA");
-    assert_int_equal(stop(SIGHUP), 0);
+    assert_int_equal(stop(SIGINT), 0);
 }
 
 static void counts_of_another_topic_are_not_touched(void **state) {
