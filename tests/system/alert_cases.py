@@ -44,9 +44,9 @@ def _late(percent, steps, healthy):
     }
 
 
-def _stands(prefix, records):
+def _stands(prefix, records, steps=29):
     """A partition that is done, then stands for half an hour, then is done again."""
-    return {series(f"{prefix}_seconds", partition="3"): "0x5 0+60x29 0x40",
+    return {series(f"{prefix}_seconds", partition="3"): f"0x5 0+60x{steps} 0x40",
             series(f"{prefix}_records", partition="3"): f"0x5 {records} 0x40"}
 
 
@@ -57,8 +57,8 @@ def _rejected(percent):
                 f"0+1x300 {300 + percent}+{percent}x59 {301 + 60 * percent}+1x80"}
 
 
-def _share(failures, successes, failed):
-    return {series(failures): f"0+{failed}x20 {failed * 20}x30",
+def _share(failures, successes, failed, steps=20):
+    return {series(failures): f"0+{failed}x{steps} {failed * steps}x{50 - steps}",
             series(successes): "0+90x50"}
 
 
@@ -103,6 +103,9 @@ CASES = [
          # moving, but slower than records come in: that is for the objective to judge
          {series("rollcall_counted_lag_seconds", partition="3"): "0x5 0+40x29 0x40",
           series("rollcall_counted_lag_records", partition="3"): "0x5 0+10x29 0x40"}, 20, 60),
+    # for some minutes only: a broker that was restarted
+    Case("RollcallPartitionStuck", _stands("rollcall_lag", "5x29"),
+         _stands("rollcall_lag", "5x8", 8), 20, 60),
     Case("RollcallLateRecords", _late(20, 60, 60), _late(14, 60, 60), 14, 100, "1h"),
     # a counted watermark that stands altogether: nothing is done late, all of it is overdue
     Case("RollcallLateRecords",
@@ -137,29 +140,43 @@ CASES = [
          {series("rollcall_retention_headroom_seconds", partition="2"): "21600x20 90000x40",
           series("rollcall_retention_headroom_seconds", partition="3"): "100x3 90000x40"}, 10, 50),
     Case("RollcallCheckpointsFailing",
-         _share("rollcall_checkpoint_failures_total", "rollcall_checkpoint_seconds_count", 20),
+         _share("rollcall_checkpoint_failures_total", "rollcall_checkpoint_seconds_count", 11),
          _share("rollcall_checkpoint_failures_total", "rollcall_checkpoint_seconds_count", 9),
          15, 45),
     Case("RollcallTransactionsAborted",
-         _share("rollcall_transactions_aborted_total", "rollcall_transaction_seconds_count", 20),
+         _share("rollcall_transactions_aborted_total", "rollcall_transaction_seconds_count", 11),
          _share("rollcall_transactions_aborted_total", "rollcall_transaction_seconds_count", 9),
          15, 45),
+    # for some minutes only: Redis was restarted
+    Case("RollcallCheckpointsFailing",
+         _share("rollcall_checkpoint_failures_total", "rollcall_checkpoint_seconds_count", 50),
+         _share("rollcall_checkpoint_failures_total", "rollcall_checkpoint_seconds_count", 15, 3),
+         15, 45),
+    Case("RollcallTransactionsAborted",
+         _share("rollcall_transactions_aborted_total", "rollcall_transaction_seconds_count", 50),
+         _share("rollcall_transactions_aborted_total", "rollcall_transaction_seconds_count", 15, 3),
+         15, 45),
     Case("RollcallRewindStorm",
-         {series("rollcall_rewinds_total", cause="rolled_back"): "0x5 0+3x10 30x60",
+         {series("rollcall_rewinds_total", cause="rolled_back"): "0x5 0+1.4x10 14x60",
           series("rollcall_input_partitions"): "4x80"},
-         # one for each partition: a Redis that came back older
-         {series("rollcall_rewinds_total", cause="rolled_back"): "0x5 4x70",
-          series("rollcall_input_partitions"): "4x80"}, 16, 60),
-    Case("RollcallRejectedShareHigh", _rejected(10), _rejected(3), 330, 410),
+         {series("rollcall_rewinds_total", cause="rolled_back"): "0x5 0+1.1x10 11x60",
+          series("rollcall_input_partitions"): "4x80"}, 18, 60),
+    Case("RollcallRejectedShareHigh", _rejected(4.6), _rejected(3.6), 330, 410),
     Case("RollcallNothingAccepted",
          {series("rollcall_records_counted_total"): "0+10x80",
           series("rollcall_records_rejected_total", reason="empty"): "0+10x20 200+1x60"},
          {series("rollcall_records_counted_total"): "0+10x80",
           series("rollcall_records_rejected_total", reason="empty"): "0+9.9x80"}, 15, 50),
+    Case("RollcallNothingAccepted",
+         {series("rollcall_records_counted_total"): "0+2.5x20 50+10x60",
+          series("rollcall_records_rejected_total", reason="empty"): "0+2.5x20 50+1x60"},
+         # all are rejected, but few come
+         {series("rollcall_records_counted_total"): "0+1.9x80",
+          series("rollcall_records_rejected_total", reason="empty"): "0+1.9x80"}, 18, 50),
     Case("RollcallInputSilent",
-         {series("rollcall_records_consumed_total"): "0+100x1010 101000x20 101100+100x20"},
-         # as silent as a week ago
-         {series("rollcall_records_consumed_total"): "0x1010 0x20 0+100x20"},
+         {series("rollcall_records_consumed_total"): "0+40x1010 40400x20 40440+40x20"},
+         # nearly as silent as a week ago
+         {series("rollcall_records_consumed_total"): "0+30x1010 30300x20 30330+30x20"},
          1020, 1045, step_m=10),
     Case("RollcallRedisMemoryHigh",
          {series("rollcall_redis_memory_bytes"): "91x15 50x40",
@@ -168,6 +185,11 @@ CASES = [
           series("rollcall_redis_memory_max_bytes"): "100x55",
           series("rollcall_redis_memory_bytes", B): "90x55",
           series("rollcall_redis_memory_max_bytes", B): "0x55"}, 10, 45),
+    Case("RollcallRedisMemoryHigh",
+         {series("rollcall_redis_memory_bytes"): "91x15 50x40",
+          series("rollcall_redis_memory_max_bytes"): "100x55"},
+         {series("rollcall_redis_memory_bytes"): "50x5 95x3 50x45",
+          series("rollcall_redis_memory_max_bytes"): "100x55"}, 10, 45),
     Case("RollcallReloadFailed",
          {series("rollcall_config_reloads_total", result="refused"): "0x5 1x50"},
          {series("rollcall_config_reloads_total", result="refused"): "2x50",
