@@ -317,7 +317,10 @@ const struct command command_check = {
         "\n"
         "With --sample N it reads the newest N records of the input instead, without joining the\n"
         "group: how many would be accepted, how many rejected and why, each with an example, and\n"
-        "settings found in the records under which more would be. Exit status 0 if all would.\n",
+        "settings found in the records under which more would be. Exit status 0 if all would.\n"
+        "\n"
+        "With --reload it asks the instance at http.listen for its settings instead: what SIGHUP\n"
+        "would change, or be refused for. Exit status 0 if it would be taken.\n",
     .options = option_rows,
     .run = run,
 };
