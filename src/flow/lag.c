@@ -213,6 +213,7 @@ void lag_show(struct lag *lag, const struct cursor *cursor, const struct kafka_s
     const int64_t published = watermark(cursor, &cursor->published);
     const int64_t counted = watermark(cursor, &cursor->counted);
     look(lag, stream, now_ms);
+    if (cursor->position > lag->end) lag->end = cursor->position; /* read since that look */
     const int64_t to_publish = show_track(lag, &lag->published, published, &cursor->published,
                                           metrics->records, metrics->seconds);
     const int64_t to_count = show_track(lag, &lag->counted, counted, &cursor->counted,
