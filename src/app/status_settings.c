@@ -19,7 +19,8 @@ static void add_settings(const char *lines, struct text *out) {
         if (*line == '[') {
             snprintf(section, sizeof section, "%.*s", (int)strcspn(line + 1, "]\n"), line + 1);
         } else if (equals != NULL) {
-            const char *name = *line == '#' ? memchr(line, ':', length) + 2 : line;
+            const char *comment = *line == '#' ? memchr(line, ':', length) : NULL;
+            const char *name = comment != NULL ? comment + 2 : line;
             struct text key = {0};
             text_format(&key, "%s.%.*s", section, (int)(equals - name), name);
             text_add(out, separator);
@@ -38,9 +39,8 @@ char *status_settings(const struct config *config) {
     char *lines = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&lines, &bytes);
-    if (file == NULL) memory_none();
-    config_print(config, file);
-    if (fclose(file) != 0) memory_none();
+    if (file != NULL) config_print(config, file);
+    if (file == NULL || fclose(file) != 0) memory_none();
     add_settings(lines, &json);
     free(lines);
     char *settings = memory_text(text_string(&json));

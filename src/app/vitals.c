@@ -2,7 +2,9 @@
 #include "app/vitals.h"
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -30,39 +32,42 @@ const struct metric_row vitals_metric_table[] = {
     METRIC_END,
 };
 
-/* The fields of /proc/self/stat behind the name, of which the first is number 3. */
-static int read_stat(unsigned long long *start_ticks, long long *virtual_bytes,
-                     long long *resident_pages) {
-    char line[1024];
-    FILE *file = fopen("/proc/self/stat", "re");
-    if (file == NULL) return 0;
-    const char *read = fgets(line, sizeof line, file);
+/* Reads the first line of a file that begins so; false if there is none. */
+static bool read_line(const char *path, const char *begin, char *line, size_t bytes) {
+    FILE *file = fopen(path, "re");
+    bool is_found = false;
+    if (file == NULL) return false;
+    while (!is_found && fgets(line, (int)bytes, file) != NULL)
+        is_found = strncmp(line, begin, strlen(begin)) == 0;
     fclose(file);
-    const char *rest = read == NULL ? NULL : strrchr(line, ')');
-    if (rest == NULL) return 0;
-    return sscanf(rest + 1,
-                  " %*s %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-                  "%llu %lld %lld",
-                  start_ticks, virtual_bytes, resident_pages);
+    return is_found;
+}
+
+enum { FIELD_START = 22, FIELD_VIRTUAL = 23, FIELD_RESIDENT = 24 };
+
+/* A field of /proc/self/stat, by its number in proc(5), at least 4; -1 if it cannot be read. */
+static int64_t stat_field(int number) {
+    char line[1024];
+    if (!read_line("/proc/self/stat", "", line, sizeof line)) return -1;
+    const char *at = strrchr(line, ')'); /* the end of field 2, which may hold anything */
+    for (int i = 2; at != NULL && i < number; i++)
+        at = strchr(at + 1, ' ');
+    return at == NULL ? -1 : strtoll(at + 1, NULL, 10);
 }
 
 int64_t vitals_start_ms(void) {
-    unsigned long long ticks, boot_s = 0;
-    long long unused;
+    static const char boot[] = "btime ";
     char line[256];
-    FILE *file = fopen("/proc/stat", "re");
-    if (file == NULL) return 0;
-    while (boot_s == 0 && fgets(line, sizeof line, file) != NULL)
-        (void)!sscanf(line, "btime %llu", &boot_s);
-    fclose(file);
-    if (boot_s == 0 || read_stat(&ticks, &unused, &unused) != 3) return 0;
-    return (int64_t)(boot_s * 1000 + ticks * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK));
+    const int64_t ticks = stat_field(FIELD_START);
+    if (ticks < 0 || !read_line("/proc/stat", boot, line, sizeof line)) return 0;
+    return strtoll(line + sizeof boot - 1, NULL, 10) * 1000 + ticks * 1000 / sysconf(_SC_CLK_TCK);
 }
 
 static int64_t count_descriptors(void) {
     DIR *folder = opendir("/proc/self/fd");
     int64_t count = -3; /* . and .. and the folder's own */
     if (folder == NULL) return -1;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is this call's own */
     while (readdir(folder) != NULL)
         count++;
     closedir(folder);
@@ -76,15 +81,13 @@ static int64_t ms_of(struct timeval time) {
 void vitals_refresh(const struct vitals *vitals) {
     struct rusage usage;
     struct rlimit limit;
-    unsigned long long ticks;
-    long long virtual_bytes, resident_pages;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         metric_set(vitals->cpu, ms_of(usage.ru_utime) + ms_of(usage.ru_stime));
     if (metric_get(vitals->start) == 0) metric_set(vitals->start, vitals_start_ms());
-    if (read_stat(&ticks, &virtual_bytes, &resident_pages) == 3) {
-        metric_set(vitals->virtual, virtual_bytes);
-        metric_set(vitals->resident, resident_pages * sysconf(_SC_PAGESIZE));
-    }
+    const int64_t virtual_bytes = stat_field(FIELD_VIRTUAL);
+    const int64_t resident_pages = stat_field(FIELD_RESIDENT);
+    if (virtual_bytes >= 0) metric_set(vitals->virtual, virtual_bytes);
+    if (resident_pages >= 0) metric_set(vitals->resident, resident_pages * sysconf(_SC_PAGESIZE));
     const int64_t open_fds = count_descriptors();
     if (open_fds >= 0) metric_set(vitals->open_fds, open_fds);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) metric_set(vitals->max_fds, (int64_t)limit.rlim_cur);
