@@ -62,7 +62,7 @@ def parse(arguments):
                         "which takes many minutes each (default: all)")
     parser.add_argument("--schedules", type=int, default=10000, metavar="N",
                         help="of the simulation (default: %(default)s)")
-    parser.add_argument("--budget", type=int, default=60, metavar="S",
+    parser.add_argument("--budget", type=int, default=120, metavar="S",
                         help="seconds that the unit tests of a mutant may take, the module's own "
                         "and the simulation apart (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N",
