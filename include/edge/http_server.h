@@ -36,6 +36,7 @@ enum {
     HTTP_PIECE_BYTES = 32 * 1024,
     HTTP_PIECE_MS = 5000,
     HTTP_LANE_MS = 60000,
+    HTTP_FIELD_BYTES = 320,
 };
 
 #define HTTP_PLAIN "text/plain; charset=utf-8"
@@ -50,13 +51,15 @@ typedef void http_handler(void *context, const struct http_request *request,
 /* In a lane the body goes to the client in pieces, as it grows; what a handler adds to it may wait
  * for the client. Once passed_bytes is above 0, status and type can no longer change. */
 struct http_reply {
-    unsigned status;          /* 200, unless the handler sets another */
-    const char *content_type; /* the page's, unless the handler sets another; static */
-    unsigned retry_after_s;   /* 0: does not say */
-    struct text body;         /* empty at first. If it is_broken in the end, the status is 500, or
+    unsigned status;                    /* 200, unless the handler sets another */
+    const char *content_type;           /* the page's, unless the handler sets another; static */
+    unsigned retry_after_s;             /* 0: does not say */
+    const char *field;                  /* the name of one more header field; NULL: none */
+    char field_value[HTTP_FIELD_BYTES]; /* without line breaks; "" when the head is sent: none */
+    struct text body;    /* empty at first. If it is_broken in the end, the status is 500, or
                                  the connection ends in the middle of the answer */
-    http_handler *later;      /* set by a page that leaves the answer to a lane: called there */
-    unsigned lane;            /* which */
+    http_handler *later; /* set by a page that leaves the answer to a lane: called there */
+    unsigned lane;       /* which */
 };
 
 /* Makes it a reply with this status and nothing but this text, which it borrows; as {"error": why}

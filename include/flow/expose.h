@@ -11,7 +11,9 @@
  *     /healthz   200 "ok", or 503 and why: a thread is stuck
  *     /readyz    200 "ok", or 503 and why: not joined, Redis unreachable
  *     /counts    the snapshot as JSON, or 503 and {"error": why}; ?scope=instance: this instance's
- *                own totals since its start
+ *                own totals since its start; ?from=YYYY-MM-DD, ?to=YYYY-MM-DD: only the minutes of
+ *                these days, and all other totals. The header Rollcall-Replica names the replica
+ *                that they come from, if any
  *     /status.json  what this instance knows of itself (app/status)
  *     /          the status page; /status.css and /status.js belong to it
  */
@@ -25,6 +27,7 @@
 #include "base/metric.h"
 #include "base/setting.h"
 #include "base/text.h"
+#include "core/days.h"
 
 /* http.listen */
 struct expose_settings {
@@ -38,6 +41,21 @@ enum expose_scope {
     EXPOSE_INSTANCE, /* what this instance counted since its start */
 };
 
+enum { EXPOSE_REPLICA_BYTES = 320 };
+
+/* A request for counts. */
+struct expose_counts {
+    enum expose_scope scope;
+    struct days days; /* of the minutes that are asked for */
+
+    /* the answer */
+    struct text *json; /* one JSON object, which is passed on to the client as it grows. When it is
+                          broken the client has gone: no need to go on */
+    char *replica;   /* EXPOSE_REPLICA_BYTES, "" at first: the name of a replica that they are read
+                          from. Set before anything is added to json */
+    struct text why; /* they cannot be had */
+};
+
 struct expose_view {
     struct metrics *metrics;
     void *context; /* of the functions */
@@ -49,9 +67,8 @@ struct expose_view {
     bool (*is_alive)(void *context, struct text *why);
     bool (*is_ready)(void *context, struct text *why);
 
-    /* Adds the counts to `json`, one JSON object, which is passed on to the client as it grows; or
-     * answers false and adds to `why`. Ends early if json is broken: the client has gone. */
-    bool (*counts)(void *context, enum expose_scope scope, struct text *json, struct text *why);
+    /* Answers true and the counts, or false and why. */
+    bool (*counts)(void *context, struct expose_counts *counts);
 
     /* Adds the status, one JSON object. */
     void (*status)(void *context, struct text *json);

@@ -1,10 +1,14 @@
 /* What HTTP shows of a pipeline. All of it is read from atomics, or behind locks that nobody holds
  * while waiting; but for the counts of the group, which are read from Redis. */
+#include <assert.h>
+
 #include "app/page.h"
 #include "app/totals.h"
 #include "base/clock.h"
 #include "edge/redis_snapshot.h"
 #include "pipeline_parts.h"
+
+static_assert((int)EXPOSE_REPLICA_BYTES == REDIS_SNAPSHOT_NAME_BYTES, "it is a Redis' name");
 
 enum { UNANSWERED_MS = 3000 }; /* a call that waits as long for its answer is reported */
 
@@ -61,27 +65,34 @@ static bool is_ready(void *context, struct text *why) {
     return missing == NULL;
 }
 
-static bool show_counts(void *context, enum expose_scope scope, struct text *json,
-                        struct text *why) {
-    struct pipeline *pipeline = context;
-    const struct config *config = pipeline->config;
-    if (scope == EXPOSE_INSTANCE) {
-        struct tally *tallies[BATCH_SHARDS_MAX];
-        if (!atomic_load(&pipeline->is_flowing)) {
-            text_add(why, "not started");
-            return false;
-        }
-        for (int s = 0; s < config->instance.shards; s++)
-            tallies[s] = count_tally(pipeline->counts[s]);
-        totals_render(tallies, (unsigned)config->instance.shards, &pipeline->aggregates, json);
-        return true;
+static bool show_totals(struct pipeline *pipeline, struct expose_counts *counts) {
+    struct tally *tallies[BATCH_SHARDS_MAX];
+    if (!atomic_load(&pipeline->is_flowing)) {
+        text_add(&counts->why, "not started");
+        return false;
     }
+    for (int s = 0; s < pipeline->config->instance.shards; s++)
+        tallies[s] = count_tally(pipeline->counts[s]);
+    totals_render(tallies, (unsigned)pipeline->config->instance.shards, &pipeline->aggregates,
+                  counts->json);
+    return true;
+}
+
+static bool show_counts(void *context, struct expose_counts *counts) {
+    struct pipeline *pipeline = context;
+    const struct redis_snapshot_options snapshot = {
+        .prefix = pipeline->config->redis.prefix,
+        .aggregates = &pipeline->aggregates,
+        .days = &counts->days,
+        .reply_bytes_max = ((size_t)pipeline->config->instance.memory_mb << 20) / 16,
+    };
     struct error error;
-    if (redis_snapshot_read(pipeline->page_link, config->redis.prefix, &pipeline->aggregates, json,
+    if (counts->scope == EXPOSE_INSTANCE) return show_totals(pipeline, counts);
+    if (redis_snapshot_read(pipeline->page_link, &snapshot, counts->replica, counts->json,
                             &error) == STORE_OK) {
         return true;
     }
-    text_add(why, error.text);
+    text_add(&counts->why, error.text);
     return false;
 }
 

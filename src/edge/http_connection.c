@@ -83,6 +83,8 @@ void http_connection_put_head(struct http_connection *connection, const struct h
     text_add(&head, always);
     if (reply->status == 405) text_add(&head, "Allow: GET, HEAD\r\n");
     if (reply->retry_after_s > 0) text_format(&head, "Retry-After: %u\r\n", reply->retry_after_s);
+    if (reply->field_value[0] != '\0')
+        text_format(&head, "%s: %s\r\n", reply->field, reply->field_value);
     if (!connection->request.keeps_alive) text_add(&head, "Connection: close\r\n");
     text_add(&head, "\r\n");
     connection->head_bytes = head.length;

@@ -1,50 +1,66 @@
--- All counts at one moment. No key is touched that is not in KEYS.
+-- All counts at one moment, but of the days no more than a call has room for. No key is touched that
+-- is not in KEYS.
 --
 -- KEYS     the keys of each section, as for checkpoint.lua
--- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days the
---          names of those that have a hash, of others none
--- Returns  an entry for each section: {value, count, ...}, largest first; {name, count, ...}; of
---          days {day, {HH:MM, count, ...}, ...} in order, and last '', {'__other__', count}
---          'again': other days have a hash by now; ask for them, and call again
+-- ARGV     how many minutes may be read (the first day asked for always is), how many bytes may be
+--          answered, '1' if this is not the first call, then the sections: kind, number of keys,
+--          number of arguments, and the arguments, which nothing here needs
+-- Returns  what INFO has on replication ('' without the right to it), then for each section its
+--          counts, packed; largest first where they are values; of days
+--          {all days that have a hash, the sum of other days, the first day asked for, ...}, as many
+--          days as there was room for. The first two are '' unless this is the first call.
+--          {'large', bytes} if it would be more than may be answered
+--
+-- Packed counts are LENGTH NAME COUNT LENGTH NAME COUNT ..., between blanks. Names may have blanks.
+local minutes_left, bytes_left, is_first = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] ~= '1'
+local bytes = 0
 local kinds = {}
 
-function kinds.values(keys) return redis.call('ZREVRANGE', keys[1], 0, -1, 'WITHSCORES') end
+local function send(text)
+    bytes = bytes + #text
+    return text
+end
 
-function kinds.names(keys) return redis.call('HGETALL', keys[1]) end
+local function pack(pairs)
+    local words = {}
+    for i = 1, #pairs, 2 do
+        local n = #words
+        words[n + 1], words[n + 2], words[n + 3] = #pairs[i], pairs[i], pairs[i + 1]
+    end
+    return send(table.concat(words, ' '))
+end
+
+function kinds.values(keys)
+    return pack(redis.call('ZREVRANGE', keys[1], 0, -1, 'WITHSCORES'))
+end
+
+function kinds.names(keys) return pack(redis.call('HGETALL', keys[1])) end
 
 -- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the stream of
--- anomalies, the hashes of days.
-function kinds.days(keys, names)
-    local key_of, answer = {}, {}
-    for i, day in ipairs(names) do key_of[day] = keys[3 + i] end
-    local days = redis.call('ZRANGE', keys[1], 0, -1)
-    if #days ~= #names then return end
-    table.sort(days)
-    for _, day in ipairs(days) do
-        if not key_of[day] then return end
-        local minutes = redis.call('HGETALL', key_of[day])
-        if #minutes > 0 then
-            answer[#answer + 1] = day
-            answer[#answer + 1] = minutes
-        end
+-- anomalies, the hashes of the days asked for.
+function kinds.days(keys)
+    local answer = {'', ''}
+    if is_first then
+        answer[1] = send(table.concat(redis.call('ZRANGE', keys[1], 0, -1), ' '))
+        answer[2] = pack(redis.call('HGETALL', keys[2]))
     end
-    local others = redis.call('HGETALL', keys[2])
-    if #others > 0 then
-        answer[#answer + 1] = ''
-        answer[#answer + 1] = others
+    for i = 4, #keys do
+        local minutes = redis.call('HGETALL', keys[i])
+        minutes_left = minutes_left - #minutes / 2
+        if minutes_left < 0 and i > 4 then break end
+        answer[#answer + 1] = pack(minutes)
     end
     return answer
 end
 
-local answer, key, argument = {}, 1, 1
+local info = redis.pcall('INFO', 'replication')
+local answer, key, argument = {type(info) == 'string' and info or ''}, 1, 4
 while argument <= #ARGV do
     local key_count, count = tonumber(ARGV[argument + 1]), tonumber(ARGV[argument + 2])
-    local keys, arguments = {}, {}
+    local keys = {}
     for i = 1, key_count do keys[i] = KEYS[key + i - 1] end
-    for i = 1, count do arguments[i] = ARGV[argument + 2 + i] end
-    local counts = kinds[ARGV[argument]](keys, arguments)
-    if not counts then return 'again' end
-    answer[#answer + 1] = counts
+    answer[#answer + 1] = kinds[ARGV[argument]](keys)
+    if bytes > bytes_left then return {'large', tostring(bytes)} end
     key, argument = key + key_count, argument + 3 + count
 end
 return answer

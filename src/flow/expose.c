@@ -1,5 +1,6 @@
 #include "flow/expose.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@ struct expose {
 };
 
 enum { LANE_COUNTS, LANE_TOTALS };
+
+static_assert((int)EXPOSE_REPLICA_BYTES == HTTP_FIELD_BYTES, "it is a field's value");
 
 static bool is_address(const char *text) {
     if (text[0] == '\0') return true;
@@ -94,42 +97,46 @@ static void give_readiness(void *context, const struct http_request *request,
     reply_state(view->is_ready, view->context, reply);
 }
 
+/* What is asked for; false if it is nothing that there is. */
+static bool read_question(const struct http_request *request, struct expose_counts *counts,
+                          struct error *error) {
+    const char *scope = http_request_argument(request, "scope");
+    if (scope != NULL && strcmp(scope, "instance") != 0)
+        return error_set(error, "the only scope to ask for is \"instance\"");
+    counts->scope = scope == NULL ? EXPOSE_GROUP : EXPOSE_INSTANCE;
+    return days_set(&counts->days, http_request_argument(request, "from"),
+                    http_request_argument(request, "to"), error);
+}
+
 /* In a lane. */
-static void stream_counts(const struct expose_view *view, enum expose_scope scope,
+static void stream_counts(void *context, const struct http_request *request,
                           struct http_reply *reply) {
-    struct text why = {0};
-    if (!view->counts(view->context, scope, &reply->body, &why)) {
+    const struct expose_view *view = context;
+    struct expose_counts counts = {.json = &reply->body, .replica = reply->field_value};
+    struct error error;
+    (void)read_question(request, &counts, &error); /* it was right before */
+    reply->field = "Rollcall-Replica";
+    if (!view->counts(view->context, &counts)) {
         if (reply->body.passed_bytes == 0)
-            http_reply_error(reply, 503, text_string(&why));
+            http_reply_error(reply, 503, text_string(&counts.why));
         else
             reply->body.is_broken = true; /* a part must not be taken for the whole */
     }
-    text_release(&why);
-}
-
-static void stream_group(void *context, const struct http_request *request,
-                         struct http_reply *reply) {
-    (void)request;
-    stream_counts(context, EXPOSE_GROUP, reply);
-}
-
-static void stream_instance(void *context, const struct http_request *request,
-                            struct http_reply *reply) {
-    (void)request;
-    stream_counts(context, EXPOSE_INSTANCE, reply);
+    text_release(&counts.why);
 }
 
 /* Those of the group wait for Redis, those of the instance never do. */
 static void give_counts(void *context, const struct http_request *request,
                         struct http_reply *reply) {
+    struct expose_counts counts = {0};
+    struct error error;
     (void)context;
-    const char *scope = http_request_argument(request, "scope");
-    if (scope != NULL && strcmp(scope, "instance") != 0) {
-        http_reply_error(reply, 400, "the only scope to ask for is \"instance\"");
+    if (!read_question(request, &counts, &error)) {
+        http_reply_error(reply, 400, error.text);
         return;
     }
-    reply->lane = scope == NULL ? LANE_COUNTS : LANE_TOTALS;
-    reply->later = scope == NULL ? stream_group : stream_instance;
+    reply->lane = counts.scope == EXPOSE_GROUP ? LANE_COUNTS : LANE_TOTALS;
+    reply->later = stream_counts;
 }
 
 static const struct http_page pages[] = {

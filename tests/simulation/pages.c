@@ -48,12 +48,13 @@ void http_reply_error(struct http_reply *reply, unsigned status, const char *why
     text_add(&reply->body, why);
 }
 
-enum store_verdict redis_snapshot_read(struct redis_link *link, const char *prefix,
-                                       const struct aggregates *aggregates, struct text *json,
+enum store_verdict redis_snapshot_read(struct redis_link *link,
+                                       const struct redis_snapshot_options *options,
+                                       char replica[REDIS_SNAPSHOT_NAME_BYTES], struct text *json,
                                        struct error *error) {
     (void)link;
-    (void)prefix;
-    (void)aggregates;
+    (void)options;
+    replica[0] = '\0';
     if (one_in(2)) {
         error_set(error, "Redis does not answer");
         return STORE_RETRY;

@@ -77,6 +77,23 @@ def test_snapshot_of_nothing(world):
     assert json.loads(done.stdout) == oracle.Expected().snapshot()
 
 
+def test_snapshot_of_some_days(world):
+    with world.redis_server.client() as client:
+        for day in ("2024-07-10", "2024-07-11", "2024-07-12"):
+            client.zadd(f"{world.prefix}:login_days", {day: 9999999999})
+            client.hset(f"{world.prefix}:login_counts:{day}", "14:36", 3)
+    minutes = [f"2024-07-{day} 14:36" for day in (12, 11, 10)]
+    for arguments, expected in (([], minutes), (["--from", "2024-07-11"], minutes[:2]),
+                                (["--to", "2024-07-11"], minutes[1:]),
+                                (["--from", "2024-07-11", "--to", "2024-07-11"], minutes[1:2])):
+        done = world.execute("snapshot", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert list(json.loads(done.stdout)["Logins Over Time"]) == expected
+    for arguments in (["--from", "2024-02-30"], ["--from", "2024-07-12", "--to", "2024-07-11"]):
+        done = world.execute("snapshot", *arguments)
+        assert done.returncode == 2 and "2024-" in done.stderr and not done.stdout
+
+
 def test_snapshot_without_redis(world):
     world.redis_server.kill()
     done = world.execute("snapshot", redis__timeout_ms=500)

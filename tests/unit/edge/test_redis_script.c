@@ -579,7 +579,7 @@ static int look_at(const char *line) {
         if (strcmp(command, "EVAL") == 0 || strcmp(command, "EVALSHA") == 0) note_keys(line);
         return 0;
     }
-    if (strcasecmp(command, "TIME") == 0) return 0;
+    if (strcasecmp(command, "TIME") == 0 || strcasecmp(command, "INFO") == 0) return 0;
     assert_true(next_word(&line, key, sizeof key));
     if (strcasecmp(command, "XINFO") == 0) next_word(&line, key, sizeof key);
     for (int i = 0; i < declared_count; i++) {
@@ -587,6 +587,26 @@ static int look_at(const char *line) {
     }
     fail_msg("%s touches %s, which is not in KEYS", command, key);
     return 0;
+}
+
+static void assert_has(const char *text, const char *part) {
+    if (strstr(text, part) == NULL) fail_msg("has no %s: %s", part, text);
+}
+
+static struct error read_error;
+static char replica[REDIS_SNAPSHOT_NAME_BYTES];
+
+static enum store_verdict read_days(const char *from, const char *to, size_t bytes_max,
+                                    struct text *json) {
+    struct days days;
+    assert_true(days_set(&days, from, to, &read_error));
+    const struct redis_snapshot_options options = {
+        .prefix = prefix, .aggregates = &aggregates, .days = &days, .reply_bytes_max = bytes_max};
+    return redis_snapshot_read(admin, &options, replica, json, &read_error);
+}
+
+static enum store_verdict read_all(struct text *json) {
+    return read_days(NULL, NULL, 1 << 20, json);
 }
 
 static void scripts_touch_declared_keys_alone(void **state) {
@@ -602,7 +622,7 @@ static void scripts_touch_declared_keys_alone(void **state) {
     count_some();
     struct delta delta = some(9, 20);
     apply(30, 40, &delta);
-    assert_int_equal(redis_snapshot_read(admin, prefix, &aggregates, &json, &error), STORE_OK);
+    assert_int_equal(read_all(&json), STORE_OK);
     run("ECHO end");
     int touched = 0;
     for (bool is_end = false; !is_end;) {
@@ -621,7 +641,6 @@ static void scripts_touch_declared_keys_alone(void **state) {
 
 static void a_snapshot_shows_all_in_order(void **state) {
     (void)state;
-    struct error error = {""};
     struct text json = {0};
     count_some();
     struct delta delta;
@@ -630,17 +649,24 @@ static void a_snapshot_shows_all_in_order(void **state) {
     add_number(&delta, MINUTE, DAY + 2 * AGGREGATE_MINUTES_A_DAY, 1);
     add_number(&delta, REASON, LOGIN_EMPTY, 1);
     apply(30, 40, &delta);
-    assert_int_equal(redis_snapshot_read(admin, prefix, &aggregates, &json, &error), STORE_OK);
-    assert_string_equal(
-        text_string(&json),
-        "{\"Logins by Device Type\": {\"android\": 18},\n"
-        " \"Logins by Locale\": {\"quote\\\"d\": 30, \"PA\": 18},\n"
-        " \"Logins Over Time\": {\"2024-07-11 14:36\": 11, \"2024-07-12 00:00\": 1, "
-        "\"2024-07-12 14:36\": 4, \"__other__\": 3},\n"
-        " \"Rejected\": {\"bad_value\": 6, \"empty\": 1}}");
+    assert_int_equal(read_all(&json), STORE_OK);
+    assert_string_equal(text_string(&json),
+                        "{\"Logins by Device Type\": {\"android\": 18},\n"
+                        " \"Logins by Locale\": {\"quote\\\"d\": 30, \"PA\": 18},\n"
+                        " \"Logins Over Time\": {\"2024-07-12 00:00\": 1, \"2024-07-12 14:36\": 4, "
+                        "\"2024-07-11 14:36\": 11, \"__other__\": 3},\n"
+                        " \"Rejected\": {\"bad_value\": 6, \"empty\": 1}}");
+    assert_string_equal(replica, "");
+    text_clear(&json);
+    assert_int_equal(read_days("2024-07-11", "2024-07-11", 1 << 20, &json), STORE_OK);
+    assert_has(text_string(&json), "\"Logins Over Time\": {\"2024-07-11 14:36\": 11},\n");
+    assert_has(text_string(&json), "\"Logins by Device Type\": {\"android\": 18},\n");
+    text_clear(&json);
+    assert_int_equal(read_days("2024-07-13", NULL, 1 << 20, &json), STORE_OK);
+    assert_has(text_string(&json), "\"Logins Over Time\": {},\n");
     text_clear(&json);
     run("FLUSHALL");
-    assert_int_equal(redis_snapshot_read(admin, prefix, &aggregates, &json, &error), STORE_OK);
+    assert_int_equal(read_all(&json), STORE_OK);
     assert_string_equal(text_string(&json),
                         "{\"Logins by Device Type\": {},\n \"Logins by Locale\": {},\n "
                         "\"Logins Over Time\": {},\n \"Rejected\": {}}");
@@ -723,6 +749,114 @@ static void counts_without_rules_get_those_that_continue_them(void **state) {
     check_rules(NULL, STORE_OK, "");
 }
 
+/* A value with blanks, that looks like packed counts, or is a number. */
+static void names_may_be_anything(void **state) {
+    (void)state;
+    struct text json = {0};
+    redis_reply_destroy(&(struct redis_reply *){redis_link_call(
+        admin, &read_error, "ZADD %s:locale_counts 9 %s 8 %s 7 %s", prefix, "5 a b 5", "12", " ")});
+    redis_reply_destroy(&(struct redis_reply *){redis_link_call(
+        admin, &read_error, "HSET %s:rejected_counts %s 4 %s 5", prefix, "b c", "")});
+    assert_int_equal(read_all(&json), STORE_OK);
+    assert_has(text_string(&json),
+               "\"Logins by Locale\": {\"5 a b 5\": 9, \"12\": 8, \" \": 7},\n");
+    assert_has(text_string(&json), "\"Rejected\": {\"\": 5, \"b c\": 4}}");
+    text_release(&json);
+}
+
+struct pieces {
+    size_t bytes;
+    struct text whole;
+};
+
+static bool take_piece(void *context, const char *bytes, size_t length) {
+    struct pieces *pieces = context;
+    pieces->bytes += length;
+    text_add_bytes(&pieces->whole, bytes, length);
+    return true;
+}
+
+/* More minutes than the first call, and than each further one, has room for. */
+static void many_days_come_in_pieces_newest_first(void **state) {
+    (void)state;
+    enum { DAYS = 150 };
+    char buffer[4096];
+    struct pieces pieces = {0};
+    struct text json = text_through(buffer, sizeof buffer, take_piece, &pieces);
+    struct redis_reply *reply = redis_link_call(
+        admin, &read_error, "EVAL %s 0 %s",
+        "for d = 0, 149 do "
+        "  local day = string.format('2024-%02d-%02d', 1 + math.floor(d / 28), 1 + d % 28) "
+        "  redis.call('ZADD', ARGV[1] .. ':login_days', 9999999999, day) "
+        "  for m = 0, 1439 do "
+        "    redis.call('HSET', ARGV[1] .. ':login_counts:' .. day, "
+        "      string.format('%02d:%02d', math.floor(m / 60), m % 60), d + 1) end end",
+        prefix);
+    assert_non_null(reply);
+    redis_reply_destroy(&reply);
+    assert_int_equal(read_days(NULL, NULL, 4 << 20, &json), STORE_OK);
+    assert_true(text_flush(&json));
+    assert_true((uint64_t)DAYS * AGGREGATE_MINUTES_A_DAY >
+                REDIS_SNAPSHOT_FIRST_MINUTES + 2 * REDIS_SNAPSHOT_MINUTES);
+    const char *at = strstr(text_string(&pieces.whole), "Over Time");
+    assert_non_null(at);
+    char before[24] = "9999";
+    int count = 0;
+    for (; (at = strstr(at, "\"2024-")) != NULL; at++, count++) {
+        char name[24] = "";
+        int day, minute, d = -1;
+        memcpy(name, at + 1, 16);
+        assert_int_equal(sscanf(at + 1 + 16, "\": %d", &d), 1);
+        assert_int_equal(sscanf(name, "2024-%2d-%2d", &minute, &day), 2);
+        assert_int_equal(d, (minute - 1) * 28 + day);
+        const int order = strncmp(name, before, 10);
+        if (order > 0 || (order == 0 && strcmp(name, before) <= 0))
+            fail_msg("%s comes after %s", name, before);
+        memcpy(before, name, sizeof before);
+    }
+    assert_int_equal(count, DAYS * AGGREGATE_MINUTES_A_DAY);
+    text_release(&pieces.whole);
+}
+
+static void counts_that_are_too_many_at_once_are_refused(void **state) {
+    (void)state;
+    struct text json = {0};
+    count_some();
+    assert_int_equal(read_days(NULL, NULL, 10, &json), STORE_REFUSED);
+    assert_has(read_error.text, "raise instance.memory_mb");
+    assert_int_equal(json.length, 0);
+    text_release(&json);
+}
+
+/* As after `timeout` seconds in Redis' configuration. */
+static void a_connection_that_was_closed_is_renewed(void **state) {
+    (void)state;
+    struct text json = {0};
+    struct error error = {""};
+    count_some();
+    struct redis_link *other =
+        redis_link_create(&(struct redis_settings){.url = url, .timeout_ms = TIMEOUT_MS}, &error);
+    assert_int_equal(read_all(&json), STORE_OK);
+    assert_true(redis_link_open(other, &error));
+    struct redis_reply *reply = redis_link_call(other, &error, "CLIENT KILL TYPE normal");
+    assert_non_null(reply);
+    redis_reply_destroy(&reply);
+    redis_link_destroy(&other);
+    assert_int_equal(read_all(&json), STORE_OK);
+    text_release(&json);
+}
+
+static void a_replica_is_named(void **state) {
+    (void)state;
+    struct text json = {0};
+    run("REPLICAOF 127.0.0.1 1");
+    const enum store_verdict verdict = read_all(&json);
+    run("REPLICAOF NO ONE");
+    assert_int_equal(verdict, STORE_OK);
+    assert_string_equal(replica, redis_link_name(admin));
+    text_release(&json);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(counts_without_rules_get_those_that_continue_them, begin),
@@ -747,6 +881,11 @@ int main(void) {
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
         cmocka_unit_test_setup(scripts_touch_declared_keys_alone, begin),
         cmocka_unit_test_setup(a_snapshot_shows_all_in_order, begin),
+        cmocka_unit_test_setup(names_may_be_anything, begin),
+        cmocka_unit_test_setup(many_days_come_in_pieces_newest_first, begin),
+        cmocka_unit_test_setup(counts_that_are_too_many_at_once_are_refused, begin),
+        cmocka_unit_test_setup(a_connection_that_was_closed_is_renewed, begin),
+        cmocka_unit_test_setup(a_replica_is_named, begin),
     };
     redis_server_need();
     signal(SIGPIPE, SIG_IGN); /* as the program does */

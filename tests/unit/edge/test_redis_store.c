@@ -349,7 +349,11 @@ static void check_reads(struct redis_store *store, struct redis_link *link, unsi
         assert_true(offsets[0] >= 0 || offsets[0] == CURSOR_ABSENT);
         assert_true(offsets[1] >= 0 || offsets[1] == CURSOR_ABSENT);
     }
-    redis_snapshot_read(link, prefix, &aggregates, &json, &error);
+    char replica[REDIS_SNAPSHOT_NAME_BYTES];
+    const struct days days = {"", ""};
+    const struct redis_snapshot_options snapshot = {
+        .prefix = prefix, .aggregates = &aggregates, .days = &days, .reply_bytes_max = 1 << 20};
+    redis_snapshot_read(link, &snapshot, replica, &json, &error);
     redis_store_check(store, &warning, &error);
     text_release(&json);
 }
@@ -517,62 +521,85 @@ static enum store_verdict snapshot_of(const char *days, const char *answer, stru
     struct redis_link *link = redis_link_create(&settings, error);
     fake->days = days;
     fake_say(fake, answer, strlen(answer), true);
-    const enum store_verdict verdict = redis_snapshot_read(link, prefix, &aggregates, json, error);
+    char replica[REDIS_SNAPSHOT_NAME_BYTES];
+    const struct days all = {"", ""};
+    const struct redis_snapshot_options options = {
+        .prefix = prefix, .aggregates = &aggregates, .days = &all, .reply_bytes_max = 1 << 20};
+    const enum store_verdict verdict = redis_snapshot_read(link, &options, replica, json, error);
     redis_link_destroy(&link);
     fake_destroy(fake);
     return verdict;
 }
 
 #define NO_DAYS "*0\r\n"
-#define PA_3 "*2\r\n$2\r\nPA\r\n$1\r\n3\r\n"
+#define EMPTY "$0\r\n\r\n"
+#define NO_MINUTES "*2\r\n" EMPTY EMPTY
 
 static void a_snapshot_of_the_right_form_is_read(void **state) {
     (void)state;
     struct error error = {""};
     struct text json = {0};
     assert_int_equal(snapshot_of("*1\r\n$10\r\n2024-07-10\r\n",
-                                 "*3\r\n" PA_3 "*4\r\n$1\r\nd\r\n*2\r\n$5\r\n00:07\r\n$1\r\n2\r\n"
-                                 "$0\r\n\r\n*2\r\n$1\r\nx\r\n$1\r\n1\r\n*0\r\n",
+                                 "*4\r\n" EMPTY "$6\r\n2 PA 3\r\n"
+                                 "*3\r\n$10\r\n2024-07-10\r\n$5\r\n1 x 1\r\n"
+                                 "$19\r\n5 00:07 2 5 00:06 1\r\n" EMPTY,
                                  &json, &error),
                      STORE_OK);
     assert_string_equal(text_string(&json),
                         "{\"Logins by Locale\": {\"PA\": 3},\n"
-                        " \"Logins Over Time\": {\"d 00:07\": 2, \"x\": 1},\n \"Rejected\": {}}");
+                        " \"Logins Over Time\": {\"2024-07-10 00:06\": 1, "
+                        "\"2024-07-10 00:07\": 2, \"x\": 1},\n \"Rejected\": {}}");
     text_release(&json);
 }
 
 static void a_snapshot_of_another_form_is_asked_for_again(void **state) {
     (void)state;
+#define ODD "odd answer to snapshot.lua", STORE_RETRY
+#define VALUES(packed) "*4\r\n" EMPTY packed NO_MINUTES EMPTY
+#define MINUTES(answer) "*4\r\n" EMPTY EMPTY answer EMPTY
+#define ONE_DAY "*1\r\n$10\r\n2024-07-10\r\n"
+#define LISTED "$10\r\n2024-07-10\r\n" EMPTY
     static const struct {
         const char *days, *answer, *says;
         enum store_verdict verdict;
     } cases[] = {
-        {NO_DAYS, "*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, ":1\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, "+OK\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, "*-1\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, "*2\r\n*0\r\n*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, "*4\r\n*0\r\n*0\r\n*0\r\n*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, "*3\r\n:1\r\n*0\r\n*0\r\n", "odd answer to snapshot.lua", STORE_RETRY},
-        {NO_DAYS, "*3\r\n$2\r\nPA\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*1\r\n$2\r\nPA\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*2\r\n$2\r\nPA\r\n:3\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*2\r\n:3\r\n$2\r\nPA\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*2\r\n$2\r\nPA\r\n$-1\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*0\r\n:1\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*0\r\n*1\r\n$1\r\nd\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*0\r\n*2\r\n:1\r\n*0\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*0\r\n*2\r\n$1\r\nd\r\n:1\r\n*0\r\n", "odd answer", STORE_RETRY},
-        {NO_DAYS, "*3\r\n*0\r\n*2\r\n$1\r\nd\r\n*1\r\n$1\r\nx\r\n*0\r\n", "odd answer",
-         STORE_RETRY},
-        {NO_DAYS, "*3\r\n*0\r\n*0\r\n*1\r\n$1\r\nx\r\n", "odd answer", STORE_RETRY},
-        {":1\r\n", "*3\r\n*0\r\n*0\r\n*0\r\n", "odd answer to ZRANGE", STORE_RETRY},
-        {"*1\r\n:1\r\n", "*3\r\n*0\r\n*0\r\n*0\r\n", "odd answer to ZRANGE", STORE_RETRY},
+        {NO_DAYS, "*0\r\n", ODD},
+        {NO_DAYS, ":1\r\n", ODD},
+        {NO_DAYS, "+OK\r\n", ODD},
+        {NO_DAYS, "*-1\r\n", ODD},
+        {NO_DAYS, "*3\r\n" EMPTY EMPTY NO_MINUTES, ODD},
+        {NO_DAYS, "*5\r\n" EMPTY EMPTY NO_MINUTES EMPTY EMPTY, ODD},
+        {NO_DAYS, VALUES(":1\r\n"), ODD},
+        {NO_DAYS, VALUES("*0\r\n"), ODD},
+        {NO_DAYS, VALUES("$1\r\n2\r\n"), ODD},
+        {NO_DAYS, VALUES("$4\r\n2 PA\r\n"), ODD},
+        {NO_DAYS, VALUES("$5\r\n2 PA \r\n"), ODD},
+        {NO_DAYS, VALUES("$6\r\n3 PA 3\r\n"), ODD},
+        {NO_DAYS, VALUES("$6\r\n1 PA 3\r\n"), ODD},
+        {NO_DAYS, VALUES("$7\r\n99 PA 3\r\n"), ODD},
+        {NO_DAYS, VALUES("$6\r\n2 PA x\r\n"), ODD},
+        {NO_DAYS, VALUES("$7\r\n2 PA 3x\r\n"), ODD},
+        {NO_DAYS, VALUES("$7\r\nx2 PA 3\r\n"), ODD},
+        {NO_DAYS, VALUES("$23\r\n18446744073709551615 PA\r\n"), ODD},
+        {NO_DAYS, MINUTES(EMPTY), ODD},
+        {NO_DAYS, MINUTES("*1\r\n" EMPTY), ODD},
+        {NO_DAYS, MINUTES("*2\r\n" EMPTY ":1\r\n"), ODD},
+        {NO_DAYS, MINUTES("*2\r\n" EMPTY "$1\r\nx\r\n"), ODD},
+        {NO_DAYS, MINUTES("*3\r\n" EMPTY EMPTY EMPTY), ODD},
+        {ONE_DAY, MINUTES("*2\r\n" LISTED), ODD},
+        {ONE_DAY, MINUTES("*3\r\n" LISTED ":1\r\n"), ODD},
+        {ONE_DAY, MINUTES("*3\r\n" LISTED "$1\r\nx\r\n"), ODD},
+        {ONE_DAY, MINUTES("*4\r\n" LISTED EMPTY EMPTY), ODD},
+        {NO_DAYS, "*4\r\n" EMPTY EMPTY NO_MINUTES "$1\r\nx\r\n", ODD},
+        {":1\r\n", VALUES(EMPTY), "odd answer to ZRANGE", STORE_RETRY},
+        {"*1\r\n:1\r\n", VALUES(EMPTY), "odd answer to ZRANGE", STORE_RETRY},
         {"-WRONGTYPE Operation against a key\r\n", "*0\r\n", "{p}", STORE_REFUSED},
         {NO_DAYS, "-LOADING Redis is loading\r\n", "oading", STORE_RETRY},
         {NO_DAYS, "-NOPERM this user has no permissions to run the 'eval' command\r\n", "eval",
          STORE_REFUSED},
-        {NO_DAYS, "$5\r\nagain\r\n", "new days come too often", STORE_RETRY},
+        {NO_DAYS, MINUTES("*2\r\n" LISTED), "new days come too often", STORE_RETRY},
+        {ONE_DAY, MINUTES("*2\r\n" EMPTY EMPTY), "new days come too often", STORE_RETRY},
+        {NO_DAYS, "*2\r\n$5\r\nlarge\r\n$3\r\n999\r\n", "raise instance.memory_mb", STORE_REFUSED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error error = {""};

@@ -20,6 +20,7 @@ struct harness {
     struct metrics *metrics;
     struct expose *expose;
     bool is_fine;
+    char replica[32];
     char answer[64 * 1024];
 };
 
@@ -32,10 +33,13 @@ static bool is_fine(void *context, struct text *why) {
     return ((struct harness *)context)->is_fine;
 }
 
-static bool counts(void *context, enum expose_scope scope, struct text *json, struct text *why) {
-    text_format(json, "{\"scope\": %d}", (int)scope);
-    text_add(why, "Redis said \"no\"");
-    return ((struct harness *)context)->is_fine;
+static bool counts(void *context, struct expose_counts *counts) {
+    struct harness *harness = context;
+    snprintf(counts->replica, EXPOSE_REPLICA_BYTES, "%s", harness->replica);
+    text_format(counts->json, "{\"scope\": %d, \"days\": \"%s..%s\"}", (int)counts->scope,
+                counts->days.from, counts->days.to);
+    text_add(&counts->why, "Redis said \"no\"");
+    return harness->is_fine;
 }
 
 static void status(void *context, struct text *json) {
@@ -135,12 +139,43 @@ static void health_is_ok_or_503_and_why(void **state) {
 static void counts_are_json_of_the_scope_or_503_and_why(void **state) {
     struct harness *harness = *state;
     harness->is_fine = true;
-    assert_page(harness, "/counts", 200, json, "{\"scope\": 0}");
-    assert_page(harness, "/counts?scope=instance", 200, json, "{\"scope\": 1}");
+    assert_page(harness, "/counts", 200, json, "{\"scope\": 0, \"days\": \"..\"}");
+    assert_page(harness, "/counts?scope=instance", 200, json, "{\"scope\": 1, \"days\": \"..\"}");
     assert_page(harness, "/counts?scope=moon", 400, json,
                 "{\"error\": \"the only scope to ask for is \\\"instance\\\"\"}\n");
     harness->is_fine = false;
     assert_page(harness, "/counts", 503, json, "{\"error\": \"Redis said \\\"no\\\"\"}\n");
+}
+
+static void counts_are_of_the_days_that_are_asked_for(void **state) {
+    static const struct {
+        const char *query, *error;
+    } wrong[] = {
+        {"from=2024-7-1", "from: \\\"2024-7-1\\\" is not a day; write it as YYYY-MM-DD"},
+        {"to=", "to: \\\"\\\" is not a day; write it as YYYY-MM-DD"},
+        {"from=2024-02-30", "from: \\\"2024-02-30\\\" is not a day; write it as YYYY-MM-DD"},
+        {"from=2024-07-02&to=2024-07-01", "from: 2024-07-02 is later than to: 2024-07-01"},
+    };
+    struct harness *harness = *state;
+    harness->is_fine = true;
+    assert_page(harness, "/counts?from=2024-02-29", 200, json,
+                "{\"scope\": 0, \"days\": \"2024-02-29..\"}");
+    assert_page(harness, "/counts?to=2024-07-01&from=2024-07-01&scope=instance", 200, json,
+                "{\"scope\": 1, \"days\": \"2024-07-01..2024-07-01\"}");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char path[64], body[128];
+        snprintf(path, sizeof path, "/counts?%s", wrong[i].query);
+        snprintf(body, sizeof body, "{\"error\": \"%s\"}\n", wrong[i].error);
+        assert_page(harness, path, 400, json, body);
+    }
+}
+
+static void a_replica_is_named_in_a_header(void **state) {
+    struct harness *harness = *state;
+    harness->is_fine = true;
+    assert_null(strstr(get(harness, "/counts"), "Rollcall-Replica"));
+    strcpy(harness->replica, "redis://there");
+    assert_non_null(strstr(get(harness, "/counts"), "\r\nRollcall-Replica: redis://there\r\n"));
 }
 
 static void the_root_is_the_status_page_and_loads_what_is_there(void **state) {
@@ -173,6 +208,8 @@ int main(void) {
         TEST(metrics_are_refreshed_before_each_scrape),
         TEST(health_is_ok_or_503_and_why),
         TEST(counts_are_json_of_the_scope_or_503_and_why),
+        TEST(counts_are_of_the_days_that_are_asked_for),
+        TEST(a_replica_is_named_in_a_header),
         TEST(the_root_is_the_status_page_and_loads_what_is_there),
         TEST(a_404_lists_all_pages),
         cmocka_unit_test(what_cannot_be_listened_on_is_an_error),
