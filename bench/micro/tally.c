@@ -7,7 +7,7 @@
 
 enum { SEED = 42, KEYS = 1024, MINUTE = 0 };
 
-static const struct aggregate_settings settings = {.max_values = 10000};
+static const struct aggregate_settings settings = {.max_values = 10000, .max_days = 4000};
 
 struct totals {
     struct aggregates aggregates;
@@ -19,7 +19,11 @@ static void *set_up(void) {
     struct totals *totals = calloc(1, sizeof *totals);
     if (totals == NULL) micro_fail("out of memory");
     aggregates_init(&totals->aggregates, &settings);
-    totals->tally = tally_create(&totals->aggregates, SEED);
+    const struct tally_options options = {.aggregates = &totals->aggregates,
+                                          .seed = SEED,
+                                          .values_bytes = 1 << 24,
+                                          .minutes_bytes = 1 << 24};
+    totals->tally = tally_create(&options);
     if (totals->tally == NULL) micro_fail("out of memory");
     for (int64_t i = 0; i < KEYS; i++) {
         delta_add(&totals->delta, delta_number_key(SEED, MINUTE, &i), 1);

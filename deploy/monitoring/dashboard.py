@@ -88,6 +88,9 @@ ROWS = [
         ("Waiting before each stage", "timeseries", 6, "none",
          "Items in the queues between the threads.",
          [(f"sum by (stage) (rollcall_queue_depth{{{ONE}}})", "{{stage}}")]),
+        ("Memory by part", "timeseries", 6, "bytes",
+         "What parts of each instance hold; instance.memory_mb bounds it, with Kafka's queues.",
+         [(f"max by (module) (rollcall_memory_bytes{{{ONE}}})", "{{module}}")]),
     ]),
     ("Kafka and Redis", [
         ("Reachable", "timeseries", 6, "bool_yes_no", "Whether each instance reaches them.",

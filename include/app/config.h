@@ -28,6 +28,10 @@
 struct error;
 struct options;
 
+#ifndef CONFIG_MB_A_PARTITION /* the simulation has less, to meet the limits sooner */
+#define CONFIG_MB_A_PARTITION 2 /* of instance.memory_mb, for all of the input topic */
+#endif
+
 /* instance.* */
 struct instance_settings {
     char *id;      /* never empty; random unless config.is_static */

@@ -25,6 +25,7 @@ struct stats {
     struct watch_metrics watch;
     struct vitals vitals;
     struct metric *queue_depth;
+    struct metric *memory_bytes;
     struct metric_cell *input_partitions;
 };
 

@@ -41,6 +41,7 @@ void budget_fini(struct budget *budget);
 bool budget_ask(struct budget *budget, struct budget_waiter *waiter);
 void budget_give_up(struct budget *budget, struct budget_waiter *waiter);
 
+int64_t budget_taken(struct budget *budget); /* bytes, now; from any thread */
 void budget_take(struct budget *budget, int64_t bytes);
 void budget_give_back(struct budget *budget, int64_t bytes);
 

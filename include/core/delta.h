@@ -51,6 +51,9 @@ void delta_release(struct delta *delta);
 /* Empties it and keeps its memory. */
 void delta_clear(struct delta *delta);
 
+/* The memory that it has. */
+size_t delta_bytes(const struct delta *delta);
+
 /* Adds n >= 1 to the key; borrows key->bytes. True if the key is new in this delta. Ends the
  * process when there is no memory: counts are never dropped in silence. */
 bool delta_add(struct delta *delta, struct delta_key key, int64_t n);

@@ -34,8 +34,8 @@ enum {
     HTTP_LANES_MAX = 2,
     HTTP_WAITING_MAX = 16,
     HTTP_PIECE_BYTES = 32 * 1024,
-    HTTP_PIECE_MS = 5000,
-    HTTP_LANE_MS = 60000,
+    HTTP_PIECE_MS = 20000,
+    HTTP_LANE_MS = 300000,
     HTTP_FIELD_BYTES = 320,
 };
 
@@ -77,6 +77,7 @@ struct http_options {
     const struct http_page *pages;
     const char *lanes[HTTP_LANES_MAX]; /* the names of their threads; NULL: none */
     void *context;                     /* of the handlers */
+    int piece_ms;                      /* 0: HTTP_PIECE_MS */
 };
 
 struct http_server;
@@ -88,6 +89,9 @@ struct http_server *http_server_create(const char *listen_on, const struct http_
 
 /* Takes *server, which may be NULL, and nulls it. No handler runs after it. */
 void http_server_destroy(struct http_server **server);
+
+/* From any thread: what it holds for requests and answers, in bytes. */
+size_t http_server_bytes(const struct http_server *server);
 
 /* The port that it listens on. */
 uint16_t http_server_port(const struct http_server *server);

@@ -88,7 +88,7 @@ struct batch {
 };
 
 /* Keeps home and pending_bytes. Has memory for records from the first one kept to batch_clear, at
- * first of `bytes`. */
+ * first of `bytes`. Of memory for counts it keeps an eighth of that. */
 struct batch *batch_create(int32_t partition, unsigned shard_count, size_t bytes,
                            struct inbox *home, atomic_size_t *pending_bytes);
 void batch_destroy(struct batch **batch);
@@ -105,6 +105,9 @@ static inline size_t batch_bytes(const struct batch *batch) {
 static inline bool batch_has_many_counts(const struct batch *batch) {
     return batch->count_bytes >= BATCH_COUNT_BYTES;
 }
+
+/* The same, and its counts: those of many distinct values take more than the records. */
+size_t batch_held_bytes(const struct batch *batch);
 
 /* Adds what one record counts to the parts of the shards that own its keys: this is where records
  * become a few sums. `seed` as for delta_value_key. Borrows all. */

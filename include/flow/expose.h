@@ -88,6 +88,9 @@ struct expose *expose_create(const char *listen_on, const struct expose_view *vi
 /* Takes *expose, which may be NULL, and nulls it. The view is not called after it. */
 void expose_destroy(struct expose **expose);
 
+/* What requests and answers take now. From any thread. */
+size_t expose_bytes(const struct expose *expose);
+
 /* The port that it listens on; of interest where port 0 was asked for. */
 uint16_t expose_port(const struct expose *expose);
 

@@ -87,6 +87,11 @@ static bool check_input(struct check *check, const char *brokers) {
                 topic, topic);
     } else if (input->has_rights && !input->may_read) {
         say_bad(check, "input topic %s cannot be read by this user: add the ACL Read on it", topic);
+    } else if (check->config->instance.memory_mb < input->partition_count * CONFIG_MB_A_PARTITION) {
+        say_bad(check,
+                "instance.memory_mb is %d: set it to %d or more, %d MB for each partition of %s",
+                check->config->instance.memory_mb, input->partition_count * CONFIG_MB_A_PARTITION,
+                CONFIG_MB_A_PARTITION, topic);
     } else {
         say_ok("input topic %s has %d partitions", topic, input->partition_count);
     }

@@ -140,6 +140,14 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
         .metrics = &pipeline->stats.publish,
         .stop = pipeline->stop,
     };
+    const size_t memory_bytes = (size_t)config->instance.memory_mb << 20;
+    const struct tally_options tally = {
+        .aggregates = &pipeline->aggregates,
+        .seed = pipeline->seed,
+        .values_bytes = memory_bytes / 16,
+        .minutes_bytes = memory_bytes / 16,
+    };
+    pipeline->tally = tally_create(&tally);
     pipeline->checkpoint = checkpoint_create(&checkpoint);
     bool is_good = checkpoint_start(pipeline->checkpoint);
     for (int s = 0; is_good && s < config->instance.shards; s++) {
@@ -148,6 +156,7 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
             .seed = pipeline->seed,
             .aggregates = &pipeline->aggregates,
             .checkpoint = checkpoint_inbox(pipeline->checkpoint),
+            .tally = pipeline->tally,
         };
         pipeline->counts[s] = count_create(&count);
         pipeline->shard_inboxes[s] = count_inbox(pipeline->counts[s]);
@@ -308,6 +317,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     if (p->checkpoint != NULL) checkpoint_stop(p->checkpoint);
     for (int s = 0; s < BATCH_SHARDS_MAX; s++)
         count_destroy(&p->counts[s]);
+    tally_destroy(&p->tally);
     publish_destroy(&p->publish);
     checkpoint_destroy(&p->checkpoint);
     assignment_destroy(&p->assignment);

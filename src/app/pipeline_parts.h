@@ -23,6 +23,7 @@
 #include "flow/expose.h"
 #include "flow/ingest.h"
 #include "flow/publish.h"
+#include "flow/tally.h"
 #include "flow/watch.h"
 
 struct pipeline {
@@ -47,6 +48,7 @@ struct pipeline {
     struct kafka_source *source;
     struct kafka_sink *sink;
     struct checkpoint *checkpoint;
+    struct tally *tally; /* what has been stored, of all shards */
     struct count *counts[BATCH_SHARDS_MAX];
     struct inbox *shard_inboxes[BATCH_SHARDS_MAX];
     struct publish *publish;

@@ -66,15 +66,11 @@ static bool is_ready(void *context, struct text *why) {
 }
 
 static bool show_totals(struct pipeline *pipeline, struct expose_counts *counts) {
-    struct tally *tallies[BATCH_SHARDS_MAX];
     if (!atomic_load(&pipeline->is_flowing)) {
         text_add(&counts->why, "not started");
         return false;
     }
-    for (int s = 0; s < pipeline->config->instance.shards; s++)
-        tallies[s] = count_tally(pipeline->counts[s]);
-    totals_render(tallies, (unsigned)pipeline->config->instance.shards, &pipeline->aggregates,
-                  counts->json);
+    totals_render(pipeline->tally, &pipeline->aggregates, &counts->days, counts->json);
     return true;
 }
 
@@ -99,17 +95,24 @@ static bool show_counts(void *context, struct expose_counts *counts) {
 static void refresh(void *context) {
     struct pipeline *pipeline = context;
     struct metric *queue_depth = pipeline->stats.queue_depth;
+    struct metric *memory_bytes = pipeline->stats.memory_bytes;
     vitals_refresh(&pipeline->stats.vitals);
     if (!atomic_load(&pipeline->is_flowing)) return;
     metric_set(pipeline->stats.vitals.threads_stuck, count_stuck(pipeline));
-    size_t depth = 0;
-    for (int s = 0; s < pipeline->config->instance.shards; s++)
+    size_t depth = 0, counts_bytes = 0;
+    for (int s = 0; s < pipeline->config->instance.shards; s++) {
         depth += inbox_depth(count_inbox(pipeline->counts[s]));
+        counts_bytes += count_bytes(pipeline->counts[s]);
+    }
     metric_set(metric_cell(queue_depth, "aggregate"), (int64_t)depth);
     metric_set(metric_cell(queue_depth, "publish"),
                (int64_t)inbox_depth(publish_inbox(pipeline->publish)));
     metric_set(metric_cell(queue_depth, "checkpoint"),
                (int64_t)inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
+    metric_set(metric_cell(memory_bytes, "batches"), budget_taken(&pipeline->in_hand));
+    metric_set(metric_cell(memory_bytes, "counts"), (int64_t)counts_bytes);
+    metric_set(metric_cell(memory_bytes, "totals"), (int64_t)tally_bytes(pipeline->tally));
+    metric_set(metric_cell(memory_bytes, "http"), (int64_t)expose_bytes(pipeline->expose));
 }
 
 static void show_status(void *context, struct text *json) {

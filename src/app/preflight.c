@@ -106,6 +106,15 @@ static bool check_input(const struct preflight *preflight, struct error *error) 
         return error_set(error, "topic %s has %d partitions, and rollcall takes at most %d", topic,
                          input->partition_count, FENCE_PARTITIONS_MAX);
     }
+    const int needed_mb = input->partition_count * CONFIG_MB_A_PARTITION;
+    if (preflight->config->instance.memory_mb < needed_mb) {
+        return error_set(
+            error,
+            "instance.memory_mb is %d, and the %d partitions of topic %s, all of which "
+            "an instance may have to take, need %d MB each: set it to %d or more",
+            preflight->config->instance.memory_mb, input->partition_count, topic,
+            CONFIG_MB_A_PARTITION, needed_mb);
+    }
     return may_read(input, topic, error);
 }
 

@@ -5,7 +5,12 @@
 static const char *const stage_names[] = {"aggregate", "publish", "checkpoint", NULL};
 static const char *const *const stages = stage_names;
 
+static const char *const module_names[] = {"batches", "counts", "totals", "http", NULL};
+static const char *const *const modules = module_names;
+
 static const struct metric_row own_table[] = {
+    METRIC_LABELLED_ROW(struct stats, memory_bytes, METRIC_GAUGE, "rollcall_memory_bytes",
+                        "Memory that a part of the program holds now.", "module", &modules),
     METRIC_LABELLED_ROW(struct stats, queue_depth, METRIC_GAUGE, "rollcall_queue_depth",
                         "Items that wait before a stage.", "stage", &stages),
     METRIC_ROW(struct stats, input_partitions, METRIC_GAUGE, "rollcall_input_partitions",

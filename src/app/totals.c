@@ -1,64 +1,71 @@
 #include "app/totals.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 /* One member that is being added. */
 struct member {
     struct text *json;
     const struct aggregate *aggregate;
-    struct tally *tally; /* the one that is visited */
-    unsigned field;
-    bool has_entries;
-    int64_t other_total; /* of all shards: each has one of its own */
+    const char *separator;
 };
 
-static void add_name(const struct member *member, struct delta_key key) {
+static bool visit(void *context, struct delta_key key, int64_t total) {
+    struct member *member = context;
     char name[AGGREGATE_TEXT_BYTES];
+    text_add(member->json, member->separator);
+    member->separator = ", ";
     if (member->aggregate->source == AGGREGATE_DIMENSION) {
         text_add_json(member->json, key.bytes, key.length);
-        return;
-    }
-    const int64_t number = delta_number(key);
-    aggregate_name(member->aggregate, number, name);
-    if (member->aggregate->kind == AGGREGATE_DAYS) {
-        char day[LOGIN_DAY_BYTES];
-        login_day_format(number, day);
-        text_format(member->json, "\"%s %s\"", day, name);
     } else {
-        text_format(member->json, "\"%s\"", name);
+        aggregate_name(member->aggregate, delta_number(key), name);
+        text_add_json(member->json, name, strlen(name));
     }
-}
-
-static void visit(void *context, struct delta_key key, int64_t total) {
-    struct member *member = context;
-    if (key.field != member->field) return;
-    if (tally_is_other(member->tally, key)) {
-        member->other_total += total;
-        return;
-    }
-    if (member->has_entries) text_add(member->json, ", ");
-    member->has_entries = true;
-    add_name(member, key);
     text_format(member->json, ": %lld", (long long)total);
+    return !member->json->is_broken;
 }
 
-void totals_render(struct tally *const *tallies, unsigned shard_count,
-                   const struct aggregates *aggregates, struct text *json) {
+static void add_day(struct member *member, const struct tally_day *day, const char *name) {
+    for (int m = 0; m < AGGREGATE_MINUTES_A_DAY; m++) {
+        char minute[LOGIN_MINUTE_BYTES];
+        if (day->totals[m] == 0) continue;
+        login_minute_format(m, minute);
+        text_format(member->json, "%s\"%s %s\": %lld", member->separator, name, minute,
+                    (long long)day->totals[m]);
+        member->separator = ", ";
+    }
+}
+
+static void add_days(struct member *member, struct tally *tally, const struct days *days) {
+    struct tally_day *day = memory_create(sizeof *day);
+    for (int64_t before = INT64_MAX; !member->json->is_broken && tally_copy_day(tally, before, day);
+         before = day->day) {
+        char name[LOGIN_DAY_BYTES];
+        login_day_format(day->day * AGGREGATE_MINUTES_A_DAY, name);
+        if (days_have(days, name)) add_day(member, day, name);
+    }
+    free(day);
+    const int64_t older = tally_older(tally);
+    if (older > 0 && days_are_all(days))
+        text_format(member->json, "%s\"" AGGREGATE_OTHER "\": %lld", member->separator,
+                    (long long)older);
+}
+
+void totals_render(struct tally *tally, const struct aggregates *aggregates,
+                   const struct days *days, struct text *json) {
     text_add(json, "{");
-    for (unsigned i = 0; i < aggregates->count; i++) {
+    for (unsigned i = 0; i < aggregates->count && !json->is_broken; i++) {
         const struct aggregate *aggregate = &aggregates->items[i];
-        struct member member = {.json = json, .aggregate = aggregate, .field = i};
+        struct member member = {.json = json, .aggregate = aggregate, .separator = ""};
         if (i > 0) text_add(json, ", ");
         text_add_json(json, aggregate->title, strlen(aggregate->title));
         text_add(json, ": {");
-        for (unsigned s = 0; s < shard_count; s++) {
-            member.tally = tallies[s];
-            tally_visit(tallies[s], visit, &member);
-        }
-        if (member.other_total > 0) {
-            text_format(json, "%s\"" AGGREGATE_OTHER "\": %lld", member.has_entries ? ", " : "",
-                        (long long)member.other_total);
-        }
+        if (aggregate->kind == AGGREGATE_DAYS)
+            add_days(&member, tally, days);
+        else
+            tally_visit(tally, i, visit, &member);
         text_add(json, "}");
     }
     text_add(json, "}");

@@ -69,6 +69,10 @@ void budget_give_up(struct budget *budget, struct budget_waiter *waiter) {
     call_first(budget);
 }
 
+int64_t budget_taken(struct budget *budget) {
+    return atomic_load(&budget->taken_bytes);
+}
+
 void budget_take(struct budget *budget, int64_t bytes) {
     atomic_fetch_add(&budget->taken_bytes, bytes);
 }

@@ -22,6 +22,11 @@ void delta_release(struct delta *delta) {
     delta_init(delta);
 }
 
+size_t delta_bytes(const struct delta *delta) {
+    return delta->entry_capacity * sizeof *delta->entries +
+           delta->slot_count * sizeof *delta->slots + delta->key_capacity;
+}
+
 void delta_clear(struct delta *delta) {
     if (delta->entry_count > 0) memset(delta->slots, 0, delta->slot_count * sizeof *delta->slots);
     delta->entry_count = 0;

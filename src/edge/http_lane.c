@@ -18,6 +18,7 @@
 struct http_lane {
     struct worker worker;
     void *context;
+    int piece_ms;
     /* guarded by lock */
     pthread_mutex_t lock;
     struct http_connection *waiting[HTTP_WAITING_MAX];
@@ -33,11 +34,12 @@ struct stream {
     struct http_connection *connection;
     struct http_reply reply;
     int64_t until_ms;
+    int piece_ms;
 };
 
 /* False if the client did not take it in time. MSG_MORE: more follows at once. */
 static bool send_all(struct stream *stream, const char *bytes, size_t length, int more) {
-    const int64_t piece_ms = clock_ms() + HTTP_PIECE_MS;
+    const int64_t piece_ms = clock_ms() + stream->piece_ms;
     const int64_t until_ms = piece_ms < stream->until_ms ? piece_ms : stream->until_ms;
     const int descriptor = stream->connection->descriptor;
     while (length > 0) {
@@ -98,7 +100,9 @@ static void cut(struct http_connection *connection) {
 }
 
 static void answer(struct http_lane *lane, struct http_connection *connection) {
-    struct stream stream = {.connection = connection, .until_ms = clock_ms() + HTTP_LANE_MS};
+    struct stream stream = {.connection = connection,
+                            .until_ms = clock_ms() + HTTP_LANE_MS,
+                            .piece_ms = lane->piece_ms};
     struct http_reply *reply = &stream.reply;
     reply->status = 200;
     reply->content_type = connection->content_type;
@@ -148,8 +152,9 @@ static int64_t step(void *context, int64_t now_ms) {
     return now_ms;
 }
 
-struct http_lane *http_lane_create(const char *name, void *context) {
+struct http_lane *http_lane_create(const char *name, int piece_ms, void *context) {
     struct http_lane *lane = memory_create(sizeof *lane);
+    lane->piece_ms = piece_ms;
     lane->context = context;
     pthread_mutex_init(&lane->lock, NULL);
     worker_init(&lane->worker, name, step, lane);

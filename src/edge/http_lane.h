@@ -14,8 +14,9 @@
 
 struct http_lane;
 
-/* Keeps context, copies name. NULL: the system has no thread to give. */
-struct http_lane *http_lane_create(const char *name, void *context);
+/* piece_ms: for a client to take a piece. Keeps context, copies name. NULL: the system has no
+ * thread to give. */
+struct http_lane *http_lane_create(const char *name, int piece_ms, void *context);
 
 /* Takes *lane, which may be NULL, and nulls it. No handler runs after it. */
 void http_lane_destroy(struct http_lane **lane);

@@ -44,6 +44,8 @@ struct http_server {
     struct http_connection *connections[HTTP_CONNECTIONS_MAX];
     int64_t accept_ms; /* not before */
     uint64_t order;    /* the last one given */
+    /* shared: written by the thread, read by any */
+    atomic_size_t bytes; /* of the connections, when the thread went to sleep */
 };
 
 /* --- places ----------------------------------------------------------------------------------- */
@@ -246,6 +248,7 @@ static void accept_some(struct http_server *server, int64_t now_ms) {
 static nfds_t gather(struct http_server *server, struct pollfd *polled,
                      struct http_connection ***places, int64_t now_ms, int64_t *until_ms) {
     nfds_t count = 2;
+    size_t bytes = 0;
     const bool accepts = now_ms >= server->accept_ms;
     polled[0] = (struct pollfd){.fd = server->wake, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = accepts ? server->listener : -1, .events = POLLIN};
@@ -254,11 +257,13 @@ static nfds_t gather(struct http_server *server, struct pollfd *polled,
         const struct http_connection *connection = server->connections[i];
         if (connection == NULL) continue;
         const short events = connection->state == HTTP_WRITES ? POLLOUT : POLLIN;
+        bytes += sizeof *connection + connection->body.capacity;
         places[count] = &server->connections[i];
         polled[count++] = (struct pollfd){.fd = connection->descriptor, .events = events};
         const int64_t connection_ms = connection->must_go_on ? now_ms : connection->until_ms;
         if (connection_ms < *until_ms) *until_ms = connection_ms;
     }
+    atomic_store_explicit(&server->bytes, bytes, memory_order_relaxed);
     return count;
 }
 
@@ -294,9 +299,11 @@ static bool start(struct http_server *server) {
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int piece_ms = server->options.piece_ms > 0 ? server->options.piece_ms : HTTP_PIECE_MS;
     bool is_good = true;
     for (int i = 0; is_good && i < HTTP_LANES_MAX && server->options.lanes[i] != NULL; i++) {
-        server->lanes[i] = http_lane_create(server->options.lanes[i], server->options.context);
+        server->lanes[i] =
+            http_lane_create(server->options.lanes[i], piece_ms, server->options.context);
         is_good = server->lanes[i] != NULL;
     }
     server->is_running = is_good && pthread_create(&server->thread, NULL, run, server) == 0;
@@ -346,6 +353,10 @@ void http_server_destroy(struct http_server **server) {
     free(s->listen_on);
     free(s);
     *server = NULL;
+}
+
+size_t http_server_bytes(const struct http_server *server) {
+    return sizeof *server + atomic_load_explicit(&server->bytes, memory_order_relaxed);
 }
 
 uint16_t http_server_port(const struct http_server *server) {

@@ -45,10 +45,21 @@ void batch_destroy(struct batch **batch) {
     *batch = NULL;
 }
 
-void batch_clear(struct batch *batch) {
-    destroy_headers(batch);
+size_t batch_held_bytes(const struct batch *batch) {
+    size_t bytes = batch_bytes(batch);
     for (unsigned s = 0; s < batch->shard_count; s++)
-        delta_clear(&batch->parts[s].delta);
+        bytes += delta_bytes(&batch->parts[s].delta);
+    return bytes;
+}
+
+void batch_clear(struct batch *batch) {
+    const bool is_large = batch_held_bytes(batch) - batch_bytes(batch) > batch->first_bytes / 8;
+    destroy_headers(batch);
+    for (unsigned s = 0; s < batch->shard_count; s++) {
+        struct delta *delta = &batch->parts[s].delta;
+        if (is_large) delta_release(delta);
+        delta_clear(delta);
+    }
     free(batch->records);
     batch->records = NULL;
     batch->record_capacity = 0;

@@ -1,6 +1,7 @@
 #include "flow/count.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 #include "base/fence.h"
 #include "base/memory.h"
 #include "flow/batch.h"
+#include "flow/tally.h"
 
 /* What waits for the next mark of one partition. */
 struct pending {
@@ -18,8 +20,8 @@ struct pending {
 struct count {
     struct count_options options;
     struct worker worker;
-    struct tally *tally;
     struct pending *pending[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
+    atomic_size_t bytes; /* written by the worker: of deltas that are pending, or under way */
     struct inbox inbox;
 };
 
@@ -30,7 +32,6 @@ struct count *count_create(const struct count_options *options) {
     snprintf(name, sizeof name, "count-%u", options->shard);
     worker_init(&count->worker, name, count_step, count);
     inbox_init(&count->inbox, &count->worker.alarm);
-    count->tally = tally_create(options->aggregates, options->seed);
     return count;
 }
 
@@ -38,8 +39,8 @@ struct inbox *count_inbox(struct count *count) {
     return &count->inbox;
 }
 
-struct tally *count_tally(struct count *count) {
-    return count->tally;
+size_t count_bytes(const struct count *count) {
+    return atomic_load_explicit(&count->bytes, memory_order_relaxed);
 }
 
 const struct worker *count_worker(const struct count *count) {
@@ -51,6 +52,10 @@ static struct pending *pending_of(struct count *count, int32_t partition) {
     struct pending **place = &count->pending[partition];
     if (*place == NULL) *place = memory_create(sizeof **place);
     return *place;
+}
+
+static void add_bytes(struct count *count, size_t more, size_t less) {
+    if (more != less) atomic_fetch_add_explicit(&count->bytes, more - less, memory_order_relaxed);
 }
 
 static void drop(struct pending *pending, atomic_size_t *pending_bytes) {
@@ -83,8 +88,10 @@ static void merge(struct count *count, struct batch_part *part) {
         pending->generation = batch->counted_generation;
     }
     if (batch->counted_generation == pending->generation) {
+        const size_t held = delta_bytes(&pending->delta);
         const size_t before = delta_request_bytes(&pending->delta);
         delta_merge(&pending->delta, &part->delta);
+        add_bytes(count, delta_bytes(&pending->delta), held);
         atomic_fetch_add_explicit(batch->pending_bytes,
                                   delta_request_bytes(&pending->delta) - before,
                                   memory_order_relaxed);
@@ -103,7 +110,8 @@ static void take_mail(struct count *count) {
         }
         assert(item->kind == ITEM_EPOCH); /* come home */
         struct epoch_part *part = inbox_entry(item, struct epoch_part, item);
-        if (part->is_stored) tally_add(count->tally, &part->delta); /* I2 */
+        if (part->is_stored) tally_add(count->options.tally, &part->delta); /* I2 */
+        add_bytes(count, 0, delta_bytes(&part->delta));
         delta_release(&part->delta);
         free(part);
     }
@@ -132,7 +140,6 @@ void count_destroy(struct count **count) {
         delta_release(&(*count)->pending[p]->delta);
         free((*count)->pending[p]);
     }
-    tally_destroy(&(*count)->tally);
     inbox_fini(&(*count)->inbox);
     free(*count);
     *count = NULL;

@@ -182,6 +182,10 @@ void expose_destroy(struct expose **expose) {
     *expose = NULL;
 }
 
+size_t expose_bytes(const struct expose *expose) {
+    return http_server_bytes(expose->server);
+}
+
 uint16_t expose_port(const struct expose *expose) {
     return http_server_port(expose->server);
 }

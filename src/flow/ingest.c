@@ -111,7 +111,7 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
 static void forget_bytes(struct ingest *ingest, struct batch *batch) {
     if (!batch->is_in_hand) return;
     batch->is_in_hand = false;
-    budget_give_back(ingest->options->in_hand, (int64_t)batch_bytes(batch));
+    budget_give_back(ingest->options->in_hand, (int64_t)batch_held_bytes(batch));
 }
 
 /* A batch that is home, or never left it. */
@@ -296,7 +296,7 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
         ingest->place_after_ms = 0;
     }
     batch->is_in_hand = true;
-    budget_take(ingest->options->in_hand, (int64_t)batch_bytes(batch));
+    budget_take(ingest->options->in_hand, (int64_t)batch_held_bytes(batch));
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
     rejections_add(ingest->options->rejections, &ingest->noted);
 }

@@ -1,9 +1,13 @@
 /* Nodes are added and never removed before the end, so readers need RCU only against the table's
  * own resizing. A node is complete before it is linked: `is_ready` is stored with release order and
- * read with acquire order, which shows this to tools that cannot see into liburcu. */
+ * read with acquire order, which shows this to tools that cannot see into liburcu.
+ *
+ * Minutes are not in the table: a whole day of them, whichever shards they belong to, is one array,
+ * an eighth of the memory. They are added once a checkpoint, so a lock is cheap enough. */
 #include "flow/tally.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,30 +18,61 @@
 
 struct node {
     struct cds_lfht_node link;
-    atomic_bool is_ready;
+    _Atomic int64_t total;
+    uint32_t hash;
     uint8_t field;
     uint8_t length;
-    uint32_t hash;
-    _Atomic int64_t total;
+    atomic_bool is_ready;
     char bytes[];
 };
 
 struct tally {
+    /* fixed after tally_create */
+    struct tally_options options;
     struct cds_lfht *table;
-    const struct aggregates *aggregates;
-    uint64_t seed;
-    int64_t key_count[AGGREGATES_MAX];
+    size_t days_max;
+    struct node *others[AGGREGATES_MAX]; /* of each dimension; not in the table */
+    /* shared: written by all that add */
+    atomic_size_t bytes;
+    atomic_int_fast64_t key_count[AGGREGATES_MAX];
+    /* guarded by lock */
+    pthread_mutex_t lock;
+    struct tally_day **days; /* the oldest first */
+    size_t day_count;
+    int64_t older;
 };
 
-enum { FIRST_BUCKETS = 256, LARGEST_BUCKETS = 1 << 20 };
+enum {
+    FIRST_BUCKETS = 256,
+    LARGEST_BUCKETS = 1 << 20,
+    NODE_COST = 40, /* of malloc and the table, on average */
+};
 
-static const int64_t other_number = -1;
-static const struct slice other_value = {AGGREGATE_OTHER, sizeof AGGREGATE_OTHER - 1};
+static struct node *make_node(struct delta_key key) {
+    struct node *node = memory_grow(NULL, sizeof *node + key.length);
+    memset(node, 0, sizeof *node);
+    node->field = key.field;
+    node->length = key.length;
+    node->hash = key.hash;
+    memcpy(node->bytes, key.bytes, key.length);
+    atomic_store_explicit(&node->is_ready, true, memory_order_release); /* pairs with node_is */
+    return node;
+}
 
-struct tally *tally_create(const struct aggregates *aggregates, uint64_t seed) {
+struct tally *tally_create(const struct tally_options *options) {
+    static const struct slice other = {AGGREGATE_OTHER, sizeof AGGREGATE_OTHER - 1};
     struct tally *tally = memory_create(sizeof *tally);
-    tally->aggregates = aggregates;
-    tally->seed = seed;
+    const struct aggregates *aggregates = options->aggregates;
+    const size_t days = options->minutes_bytes / sizeof(struct tally_day);
+    const size_t max_days = (size_t)aggregates->settings->max_days;
+    tally->options = *options;
+    tally->days_max = days < 1 ? 1 : days < max_days ? days : max_days;
+    tally->days = memory_create(tally->days_max * sizeof(struct tally_day *));
+    pthread_mutex_init(&tally->lock, NULL);
+    for (unsigned i = 0; i < aggregates->count; i++) {
+        if (aggregates->items[i].source == AGGREGATE_DIMENSION)
+            tally->others[i] = make_node(delta_value_key(options->seed, i, other));
+    }
     tally->table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, LARGEST_BUCKETS,
                                        CDS_LFHT_AUTO_RESIZE, &urcu_bp_flavor, NULL);
     if (tally->table == NULL) memory_none();
@@ -46,20 +81,29 @@ struct tally *tally_create(const struct aggregates *aggregates, uint64_t seed) {
 
 void tally_destroy(struct tally **tally) {
     if (*tally == NULL) return;
+    struct tally *t = *tally;
     struct cds_lfht_iter place;
     struct cds_lfht_node *link;
     urcu_bp_read_lock();
-    cds_lfht_first((*tally)->table, &place);
+    cds_lfht_first(t->table, &place);
     while ((link = cds_lfht_iter_get_node(&place)) != NULL) {
-        cds_lfht_next((*tally)->table, &place);
-        cds_lfht_del((*tally)->table, link);
+        cds_lfht_next(t->table, &place);
+        cds_lfht_del(t->table, link);
         free(caa_container_of(link, struct node, link)); /* no reader is left */
     }
     urcu_bp_read_unlock();
-    cds_lfht_destroy((*tally)->table, NULL);
-    free(*tally);
+    cds_lfht_destroy(t->table, NULL);
+    for (unsigned i = 0; i < AGGREGATES_MAX; i++)
+        free(t->others[i]);
+    for (size_t d = 0; d < t->day_count; d++)
+        free(t->days[d]);
+    free(t->days);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
     *tally = NULL;
 }
+
+/* --- values and names ------------------------------------------------------------------------- */
 
 static int node_is(struct cds_lfht_node *link, const void *wanted) {
     const struct node *node = caa_container_of(link, struct node, link);
@@ -76,64 +120,162 @@ static struct node *find(struct tally *tally, struct delta_key key) {
     return link == NULL ? NULL : caa_container_of(link, struct node, link);
 }
 
-static struct node *insert(struct tally *tally, struct delta_key key) {
-    struct node *node = memory_create(sizeof *node + key.length);
-    node->field = key.field;
-    node->length = key.length;
-    node->hash = key.hash;
-    memcpy(node->bytes, key.bytes, key.length);
-    atomic_store_explicit(&node->is_ready, true, memory_order_release); /* pairs with node_is */
-    cds_lfht_node_init(&node->link);
-    cds_lfht_add(tally->table, (unsigned long)key.hash, &node->link);
-    tally->key_count[key.field]++;
-    return node;
-}
-
-static struct delta_key other_key(const struct tally *tally, unsigned field) {
-    return tally->aggregates->items[field].source == AGGREGATE_DIMENSION
-               ? delta_value_key(tally->seed, field, other_value)
-               : delta_number_key(tally->seed, field, &other_number);
-}
-
-bool tally_is_other(const struct tally *tally, struct delta_key key) {
-    const struct delta_key other = other_key(tally, key.field);
-    return key.length == other.length && memcmp(key.bytes, other.bytes, key.length) == 0;
-}
-
-static bool is_full(const struct tally *tally, unsigned field) {
-    return tally->aggregates->items[field].kind != AGGREGATE_NAMES &&
-           tally->key_count[field] >= tally->aggregates->settings->max_values;
-}
-
-static void add_entry(struct tally *tally, struct delta_key key, int64_t count) {
-    struct node *node = find(tally, key);
-    if (node == NULL && is_full(tally, key.field)) {
-        key = other_key(tally, key.field);
-        node = find(tally, key);
+/* Takes room for a new key; false if there is none. Those of others are never full. */
+static bool take_room(struct tally *tally, struct delta_key key) {
+    const size_t bytes = sizeof(struct node) + key.length + NODE_COST;
+    const bool is_bounded = tally->others[key.field] != NULL;
+    if (is_bounded &&
+        atomic_load_explicit(&tally->bytes, memory_order_relaxed) >= tally->options.values_bytes)
+        return false;
+    const int64_t before =
+        atomic_fetch_add_explicit(&tally->key_count[key.field], 1, memory_order_relaxed);
+    if (is_bounded && before >= tally->options.aggregates->settings->max_values) {
+        atomic_fetch_sub_explicit(&tally->key_count[key.field], 1, memory_order_relaxed);
+        return false;
     }
-    if (node == NULL) node = insert(tally, key);
+    atomic_fetch_add_explicit(&tally->bytes, bytes, memory_order_relaxed);
+    return true;
+}
+
+static bool is_other(const struct tally *tally, struct delta_key key) {
+    const struct node *other = tally->others[key.field];
+    return other != NULL && other->length == key.length &&
+           memcmp(other->bytes, key.bytes, key.length) == 0;
+}
+
+static void add_key(struct tally *tally, struct delta_key key, int64_t count) {
+    struct node *node =
+        is_other(tally, key) ? tally->others[key.field] : find(tally, key); /* a user may send it */
+    if (node == NULL && take_room(tally, key)) {
+        node = make_node(key);
+        cds_lfht_node_init(&node->link);
+        cds_lfht_add(tally->table, (unsigned long)key.hash, &node->link);
+    }
+    if (node == NULL) node = tally->others[key.field];
     atomic_fetch_add_explicit(&node->total, count, memory_order_relaxed);
 }
 
+void tally_visit(struct tally *tally, unsigned field,
+                 bool (*visit)(void *context, struct delta_key key, int64_t total), void *context) {
+    struct cds_lfht_iter place;
+    struct cds_lfht_node *link;
+    bool goes_on = true;
+    urcu_bp_read_lock();
+    cds_lfht_first(tally->table, &place);
+    while (goes_on && (link = cds_lfht_iter_get_node(&place)) != NULL) {
+        const struct node *node = caa_container_of(link, struct node, link);
+        if (atomic_load_explicit(&node->is_ready, memory_order_acquire) && node->field == field) {
+            const struct delta_key key = {node->bytes, node->hash, node->length, node->field};
+            goes_on = visit(context, key, atomic_load_explicit(&node->total, memory_order_relaxed));
+        }
+        cds_lfht_next(tally->table, &place);
+    }
+    urcu_bp_read_unlock();
+    const struct node *other = tally->others[field];
+    if (!goes_on || other == NULL) return;
+    const int64_t total = atomic_load_explicit(&other->total, memory_order_relaxed);
+    if (total > 0)
+        visit(context, (struct delta_key){other->bytes, other->hash, other->length, other->field},
+              total);
+}
+
+/* --- minutes ---------------------------------------------------------------------------------- */
+
+/* The place of a day, or where it would be. */
+static size_t place_of(const struct tally *tally, int64_t day) {
+    size_t low = 0, high = tally->day_count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (tally->days[middle]->day < day)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int64_t sum_of(const struct tally_day *day) {
+    int64_t sum = 0;
+    for (int m = 0; m < AGGREGATE_MINUTES_A_DAY; m++)
+        sum += day->totals[m];
+    return sum;
+}
+
+/* Makes a day, which is not there yet, at its place; NULL if it is older than all that are kept.
+ * Where there is no room, the oldest makes it. */
+static struct tally_day *make_day(struct tally *tally, int64_t day, size_t place) {
+    struct tally_day *made = NULL;
+    if (tally->day_count == tally->days_max) {
+        if (place == 0) return NULL;
+        made = tally->days[0];
+        tally->older += sum_of(made);
+        place--;
+        tally->day_count--;
+        memmove(tally->days, tally->days + 1, tally->day_count * sizeof(struct tally_day *));
+        memset(made, 0, sizeof *made);
+    } else {
+        made = memory_create(sizeof *made);
+        atomic_fetch_add_explicit(&tally->bytes, sizeof *made, memory_order_relaxed);
+    }
+    made->day = day;
+    memmove(tally->days + place + 1, tally->days + place,
+            (tally->day_count - place) * sizeof(struct tally_day *));
+    tally->days[place] = made;
+    tally->day_count++;
+    return made;
+}
+
+static void add_minute(struct tally *tally, int64_t minute, int64_t count) {
+    const int64_t day = minute / AGGREGATE_MINUTES_A_DAY;
+    const size_t place = place_of(tally, day);
+    struct tally_day *found = place < tally->day_count && tally->days[place]->day == day
+                                  ? tally->days[place]
+                                  : make_day(tally, day, place);
+    if (found == NULL)
+        tally->older += count;
+    else
+        found->totals[minute % AGGREGATE_MINUTES_A_DAY] += count;
+}
+
+bool tally_copy_day(struct tally *tally, int64_t before, struct tally_day *day) {
+    pthread_mutex_lock(&tally->lock);
+    const size_t place = place_of(tally, before);
+    if (place > 0) *day = *tally->days[place - 1];
+    pthread_mutex_unlock(&tally->lock);
+    return place > 0;
+}
+
+int64_t tally_older(struct tally *tally) {
+    pthread_mutex_lock(&tally->lock);
+    const int64_t older = tally->older;
+    pthread_mutex_unlock(&tally->lock);
+    return older;
+}
+
+/* --- both ------------------------------------------------------------------------------------- */
+
 void tally_add(struct tally *tally, const struct delta *delta) {
+    const struct aggregate *aggregates = tally->options.aggregates->items;
+    bool has_minutes = false;
     urcu_bp_read_lock();
     for (uint32_t e = 0; e < delta->entry_count; e++) {
         const struct delta_entry *entry = &delta->entries[e];
-        add_entry(tally, delta_key(delta, entry), entry->count);
+        if (aggregates[entry->field].kind == AGGREGATE_DAYS)
+            has_minutes = true;
+        else
+            add_key(tally, delta_key(delta, entry), entry->count);
     }
     urcu_bp_read_unlock();
+    if (!has_minutes) return;
+    pthread_mutex_lock(&tally->lock);
+    for (uint32_t e = 0; e < delta->entry_count; e++) {
+        const struct delta_entry *entry = &delta->entries[e];
+        if (aggregates[entry->field].kind == AGGREGATE_DAYS)
+            add_minute(tally, delta_number(delta_key(delta, entry)), entry->count);
+    }
+    pthread_mutex_unlock(&tally->lock);
 }
 
-void tally_visit(struct tally *tally,
-                 void (*visit)(void *context, struct delta_key key, int64_t total), void *context) {
-    struct cds_lfht_iter place;
-    struct cds_lfht_node *link;
-    urcu_bp_read_lock();
-    cds_lfht_for_each(tally->table, &place, link) {
-        const struct node *node = caa_container_of(link, struct node, link);
-        if (!atomic_load_explicit(&node->is_ready, memory_order_acquire)) continue;
-        const struct delta_key key = {node->bytes, node->hash, node->length, node->field};
-        visit(context, key, atomic_load_explicit(&node->total, memory_order_relaxed));
-    }
-    urcu_bp_read_unlock();
+size_t tally_bytes(struct tally *tally) {
+    return atomic_load_explicit(&tally->bytes, memory_order_relaxed);
 }

@@ -66,12 +66,11 @@ MUTANTS = {
     "an_idle_partition_is_not_verified": ("flow/ingest.c", (
         "return !is_draining && now_ms >= ingest->next_verify_ms;", "return false;")),
     "a_batch_comes_home_with_its_counts": ("flow/batch.c", (
-        "        delta_clear(&batch->parts[s].delta);\n    free(batch->records);",
-        "        if (s > 0) delta_clear(&batch->parts[s].delta);\n    free(batch->records);")),
+        "        delta_clear(delta);", "        if (s > 0) delta_clear(delta);")),
     "headers_stay_behind": ("flow/batch.c", (
         "    if (batch->header_bytes == 0) return;", "    return;")),
     "memory_in_hand_is_not_given_back": ("flow/ingest.c", (
-        "    budget_give_back(ingest->options->in_hand, (int64_t)batch_bytes(batch));", "")),
+        "    budget_give_back(ingest->options->in_hand, (int64_t)batch_held_bytes(batch));", "")),
     # count
     "counts_of_an_old_generation_stay": ("flow/count.c", (
         "        drop(pending, batch->pending_bytes);\n", "")),

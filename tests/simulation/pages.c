@@ -30,6 +30,11 @@ void http_server_destroy(struct http_server **server) {
     *server = NULL;
 }
 
+size_t http_server_bytes(const struct http_server *server) {
+    (void)server;
+    return 0;
+}
+
 uint16_t http_server_port(const struct http_server *server) {
     (void)server;
     return 80;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -192,6 +193,31 @@ static struct slice value_of(const struct batch *batch, const struct batch_recor
     return batch_sink_record(batch, record).value;
 }
 
+/* Memory for a few sums is used again; that for very many goes, or each batch would keep it. */
+static void a_batch_at_home_keeps_little_memory_for_counts(void **state) {
+    struct batch *batch = ((struct harness *)*state)->batch;
+    const struct aggregates *aggregates = &((struct harness *)*state)->aggregates;
+    batch->first_bytes = 64 << 10;
+    const struct login few = login_of("ios", "PA", 7);
+    batch_count(batch, SEED, aggregates, &few);
+    const size_t little = batch_held_bytes(batch);
+    assert_true(little > 0);
+    batch_clear(batch);
+    assert_int_equal(batch_held_bytes(batch), little);
+    for (int i = 0; i < 1000; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "v%d", i);
+        const struct login many = login_of(value, value, 7);
+        batch_count(batch, SEED, aggregates, &many);
+    }
+    assert_true(batch_held_bytes(batch) > batch->first_bytes);
+    batch_clear(batch);
+    assert_int_equal(batch_held_bytes(batch), 0);
+    assert_int_equal(entries_of(batch), 0);
+    batch_count(batch, SEED, aggregates, &few);
+    assert_int_equal(count_of_text(batch, 0, "ios"), 1);
+}
+
 static void a_batch_grows_for_a_record_and_keeps_nothing_at_home(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
     static char large[100 * BYTES];
@@ -220,6 +246,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_rejected_record_counts_its_reason_alone, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(records_are_kept_in_order_null_and_empty_told_apart, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_at_home_keeps_little_memory_for_counts, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_batch_grows_for_a_record_and_keeps_nothing_at_home,
                                         set_up, tear_down),
