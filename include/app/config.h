@@ -28,7 +28,7 @@
 struct error;
 struct options;
 
-#ifndef CONFIG_MB_A_PARTITION /* the simulation has less, to meet the limits sooner */
+#ifndef CONFIG_MB_A_PARTITION   /* the simulation has less, to meet the limits sooner */
 #define CONFIG_MB_A_PARTITION 2 /* of instance.memory_mb, for all of the input topic */
 #endif
 

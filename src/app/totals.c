@@ -14,12 +14,12 @@ struct member {
 
 static bool visit(void *context, struct delta_key key, int64_t total) {
     struct member *member = context;
-    char name[AGGREGATE_TEXT_BYTES];
     text_add(member->json, member->separator);
     member->separator = ", ";
     if (member->aggregate->source == AGGREGATE_DIMENSION) {
         text_add_json(member->json, key.bytes, key.length);
     } else {
+        char name[AGGREGATE_TEXT_BYTES];
         aggregate_name(member->aggregate, delta_number(key), name);
         text_add_json(member->json, name, strlen(name));
     }

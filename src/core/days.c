@@ -1,18 +1,19 @@
 /* Days are compared as texts: in this form their order is that of time. */
 #include "core/days.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_day(const char *text) {
-    static const unsigned days_of[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    static const unsigned long days_of[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     static const char digits[] = "0123456789";
-    unsigned year, month, day;
     if (strlen(text) != LOGIN_DAY_BYTES - 1 || strspn(text, digits) != 4 ||
-        strspn(text + 5, digits) != 2 || strspn(text + 8, digits) != 2 ||
-        sscanf(text, "%4u-%2u-%2u", &year, &month, &day) != 3) {
+        strspn(text + 5, digits) != 2 || strspn(text + 8, digits) != 2 || text[4] != '-' ||
+        text[7] != '-') {
         return false;
     }
+    const unsigned long year = strtoul(text, NULL, 10), month = strtoul(text + 5, NULL, 10),
+                        day = strtoul(text + 8, NULL, 10);
     const bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     return month >= 1 && month <= 12 && day >= 1 && day <= days_of[month - 1] &&
            (month != 2 || day < 29 || is_leap);

@@ -117,14 +117,14 @@ static void answer(struct http_lane *lane, struct http_connection *connection) {
         if (send_all(&stream, connection->head, connection->head_bytes, more))
             (void)send_all(&stream, reply->body.bytes, body_bytes, 0);
         end(connection);
-    } else if (text_flush(&reply->body) &&
-               (connection->request.is_1_0 || send_all(&stream, "0\r\n\r\n", 5, 0))) {
-        end(connection);
-    } else if (connection->request.is_head) {
-        end(connection);
-    } else {
-        cut(connection);
+        return;
     }
+    const bool is_whole = text_flush(&reply->body) &&
+                          (connection->request.is_1_0 || send_all(&stream, "0\r\n\r\n", 5, 0));
+    if (is_whole || connection->request.is_head)
+        end(connection);
+    else
+        cut(connection);
 }
 
 static struct http_connection *take(struct http_lane *lane) {

@@ -261,9 +261,8 @@ static enum store_verdict stream(struct snapshot *snapshot, const struct redis_r
         text_add(json, ": {");
         if (aggregate->kind == AGGREGATE_DAYS)
             verdict = stream_days(snapshot, own);
-        else if (redis_reply_kind(own) != REDIS_TEXT)
-            verdict = odd(snapshot, script);
-        else if (!(aggregate->kind == AGGREGATE_VALUES ? add_values(json, own)
+        else if (redis_reply_kind(own) != REDIS_TEXT ||
+                 !(aggregate->kind == AGGREGATE_VALUES ? add_values(json, own)
                                                        : add_sorted(json, "", own, &separator)))
             verdict = odd(snapshot, script);
         text_add(json, "}");

@@ -27,8 +27,7 @@ void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *memory, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
 
-static const char *const libraries[] = {"/libc.so", "/libjansson", "/libhiredis.so.1",
-                                        "/liburcu"};
+static const char *const libraries[] = {"/libc.so", "/libjansson", "/libhiredis.so.1", "/liburcu"};
 
 enum { SPANS_MAX = 64 };
 
