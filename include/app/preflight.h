@@ -12,6 +12,7 @@
 #define APP_PREFLIGHT_H
 
 #include "app/config.h"
+#include "base/trouble.h"
 #include "edge/kafka_topics.h"
 #include "edge/redis_store.h"
 
@@ -23,9 +24,10 @@ enum preflight_verdict {
     PREFLIGHT_FAILED, /* the error says why */
 };
 
-/* Keeps all; store points to the id in `input`, which is filled on the way. */
+/* Keeps all; store points to the id in `input`, which is filled on the way. `trouble` shows why
+ * Kafka does not let the client in. */
 struct preflight *preflight_create(const struct config *config, struct redis_store *store,
-                                   struct topic_facts *input);
+                                   struct topic_facts *input, struct trouble *trouble);
 /* Takes *preflight, which may be NULL, and nulls it. */
 void preflight_destroy(struct preflight **preflight);
 

@@ -1,7 +1,6 @@
 /* trouble: what is wrong at present, as one thread sees it and others show it.
  *
- * Threads:  init, fini from the owner's thread; set and clear from one thread at a time; show from
- *           any.
+ * Threads:  init, fini from the owner's thread; everything else from any.
  * Owns:     its text.
  * Waits:    never.
  */

@@ -56,6 +56,7 @@ struct kafka_sink_options {
     const char *transactional_id; /* not used with KAFKA_SINK_AT_LEAST_ONCE */
     const char *input_topic;
     size_t queue_bytes;
+    struct trouble *trouble; /* shows why brokers do not let it in; NULL: nobody looks */
 };
 
 /* A record to publish, as it came. Borrowed for the call. */
@@ -82,6 +83,9 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
 
 /* Ends what an earlier producer of this transactional id left open, and shuts it out. */
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error);
+
+/* True if kafka_sink_open was told that the brokers know no transactions: it returned SINK_STOP. */
+bool kafka_sink_lacks_transactions(const struct kafka_sink *sink);
 
 enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error);
 

@@ -22,6 +22,7 @@
 #include "base/alarm.h"
 #include "base/error.h"
 #include "base/setting.h"
+#include "base/trouble.h"
 #include "core/lineage.h"
 #include "edge/kafka_conf.h"
 #include "edge/kafka_stream.h"
@@ -40,9 +41,10 @@ struct kafka_source_options {
     const struct kafka_source_settings *settings;
     const struct properties *kafka;
     const struct properties *consumer;
-    const char *static_id; /* group.instance.id in the classic protocol, or NULL */
-    size_t queue_bytes;    /* default for what librdkafka holds, all partitions together */
-    int partition_count;   /* over which it is divided */
+    const char *static_id;   /* group.instance.id in the classic protocol, or NULL */
+    size_t queue_bytes;      /* default for what librdkafka holds, all partitions together */
+    int partition_count;     /* over which it is divided */
+    struct trouble *trouble; /* shows why brokers do not let it in; NULL: nobody looks */
 };
 
 /* A committed offset of the group, with what is kept in its metadata. */

@@ -10,8 +10,11 @@
 #include "app/config.h"
 #include "app/pipeline.h"
 #include "app/sample.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/text.h"
+#include "base/trouble.h"
 #include "core/rules.h"
 #include "edge/kafka_names.h"
 #include "edge/kafka_sink.h"
@@ -33,7 +36,8 @@ struct check {
     struct topic_facts input;
     int bad_count;
     char rules[RULES_BYTES];
-    struct error error; /* of the call that was made last */
+    struct trouble trouble; /* why Kafka does not let the client in */
+    struct error error;     /* of the call that was made last */
 };
 
 #define say_ok(...) (printf("ok  " __VA_ARGS__), putchar('\n'))
@@ -67,6 +71,13 @@ static bool check_input(struct check *check, const char *brokers) {
     const char *topic = check->config->source.topic;
     const struct topic_facts *input = &check->input;
     const enum topics_verdict verdict = look_at(check, topic, &check->input);
+    char room[ERROR_BYTES];
+    struct text denied = text_within(room, sizeof room);
+    if (verdict == TOPICS_RETRY && trouble_show(&check->trouble, clock_ms(), 0, &denied)) {
+        say_bad(check, "Kafka at %s does not let this client in: %s", brokers,
+                text_string(&denied));
+        return false;
+    }
     if (verdict == TOPICS_RETRY) {
         say_bad(check,
                 "Kafka at %s does not answer (%s): see that it runs, that "
@@ -124,19 +135,13 @@ static void check_group(struct check *check) {
 }
 
 /* Whether a transaction may be begun is only known from trying. That would end the one of a running
- * instance, so another id is tried, which the same prefixed ACL covers. */
+ * instance, so another id is tried, which the same prefixed ACL covers; with a fixed instance.id
+ * only to see whether the brokers know transactions at all. */
 static void check_transactions(struct check *check) {
     const struct config *config = check->config;
     char id[512];
     if (config->sink.guarantee != KAFKA_SINK_EXACTLY_ONCE) return;
-    snprintf(id, sizeof id, "rollcall-%s-%s", config->source.group,
-             config->is_static ? config->instance.id : "check");
-    if (config->is_static) {
-        say_ok("transactional id %s is not tried, as that would end a transaction of a running "
-               "instance: it needs the ACLs Write and Describe",
-               id);
-        return;
-    }
+    snprintf(id, sizeof id, "rollcall-%s-check", config->source.group);
     const struct kafka_sink_options options = {
         .settings = &config->sink,
         .kafka = &config->kafka,
@@ -146,7 +151,13 @@ static void check_transactions(struct check *check) {
         .queue_bytes = QUEUE_BYTES,
     };
     struct kafka_sink *sink = kafka_sink_create(&options, &check->error);
-    if (sink != NULL && kafka_sink_open(sink, KAFKA_WAIT_MS, &check->error) == SINK_OK) {
+    enum sink_verdict verdict = SINK_STOP;
+    if (sink != NULL) verdict = kafka_sink_open(sink, KAFKA_WAIT_MS, &check->error);
+    if (config->is_static && (sink == NULL || !kafka_sink_lacks_transactions(sink))) {
+        say_ok("transactional id rollcall-%s-%s is not tried, as that would end a transaction of a "
+               "running instance: it needs the ACLs Write and Describe",
+               config->source.group, config->instance.id);
+    } else if (verdict == SINK_OK) {
         say_ok("transactional ids rollcall-%s-... may be used", config->source.group);
     } else {
         say_bad(check, "%s", check->error.text);
@@ -269,6 +280,7 @@ static void check_kafka_and_redis(struct check *check) {
         .consumer = &config->consumer,
         .queue_bytes = QUEUE_BYTES,
         .partition_count = 1,
+        .trouble = &check->trouble,
     };
     check->source = kafka_source_create(&options, &check->error);
     if (check->source == NULL) say_bad(check, "%s", check->error.text);
@@ -298,8 +310,10 @@ static int run(const struct config *config, const struct options *options) {
     if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
     if (own->sample > 0) return check_sample(config, (size_t)own->sample);
+    trouble_init(&check.trouble);
     check_librdkafka(&check);
     check_kafka_and_redis(&check);
+    trouble_fini(&check.trouble);
     return check.bad_count == 0 ? 0 : 1;
 }
 

@@ -78,6 +78,8 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     rules_of_settings(&config->login, &config->aggregate, pipeline->rules);
     budget_init(&pipeline->in_hand, ((int64_t)config->instance.memory_mb << 20) / 16);
     rejections_init(&pipeline->rejections);
+    trouble_init(&pipeline->input_trouble);
+    trouble_init(&pipeline->output_trouble);
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->source.group, config->instance.id);
     pipeline->redis = config->redis;
@@ -92,7 +94,8 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
         pipeline_destroy(&pipeline);
         return NULL;
     }
-    pipeline->preflight = preflight_create(config, pipeline->start_store, &pipeline->input);
+    pipeline->preflight =
+        preflight_create(config, pipeline->start_store, &pipeline->input, &pipeline->input_trouble);
     return pipeline;
 }
 
@@ -104,6 +107,7 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
         .kafka = &config->kafka,
         .consumer = &config->consumer,
         .static_id = config->is_static ? config->instance.id : NULL,
+        .trouble = &pipeline->input_trouble,
         .queue_bytes = memory_bytes * 3 / 10,
         .partition_count = pipeline->input.partition_count,
     };
@@ -115,6 +119,7 @@ static bool make_edges(struct pipeline *pipeline, struct error *error) {
         .input_topic = config->source.topic,
         /* a commit comes first, unless it is made so rarely that the queue would be full by then */
         .queue_bytes = memory_bytes / 10,
+        .trouble = &pipeline->output_trouble,
     };
     pipeline->count_store = make_store(pipeline, error);
     if (pipeline->count_store != NULL) pipeline->source = kafka_source_create(&source, error);
@@ -330,6 +335,8 @@ void pipeline_destroy(struct pipeline **pipeline) {
     stats_destroy(&p->stats);
     budget_fini(&p->in_hand);
     rejections_fini(&p->rejections);
+    trouble_fini(&p->input_trouble);
+    trouble_fini(&p->output_trouble);
     free(p);
     *pipeline = NULL;
 }

@@ -14,6 +14,7 @@
 #include "app/stats.h"
 #include "app/status.h"
 #include "base/fence.h"
+#include "base/trouble.h"
 #include "edge/kafka_topics.h"
 #include "edge/redis_link.h"
 #include "edge/redis_store.h"
@@ -59,7 +60,8 @@ struct pipeline {
     atomic_int_fast64_t retention_ms; /* of the input topic; written by WATCH */
     struct budget in_hand;            /* of all partitions' batches */
     struct rejections rejections;
-    atomic_bool is_flowing; /* every part above is made and running */
+    atomic_bool is_flowing;                       /* every part above is made and running */
+    struct trouble input_trouble, output_trouble; /* why Kafka does not let a client in */
 };
 
 /* What HTTP shows of it. Keeps the pipeline. */

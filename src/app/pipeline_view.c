@@ -10,7 +10,10 @@
 
 static_assert((int)EXPOSE_REPLICA_BYTES == REDIS_SNAPSHOT_NAME_BYTES, "it is a Redis' name");
 
-enum { UNANSWERED_MS = 3000 }; /* a call that waits as long for its answer is reported */
+enum {
+    UNANSWERED_MS = 3000, /* a call that waits as long for its answer is reported */
+    DENIED_MS = 2000,     /* the same of a client that Kafka does not let in */
+};
 
 static bool moves(const struct worker *worker, struct text *why) {
     if (!worker_is_stuck(worker, clock_ms())) return true;
@@ -49,7 +52,10 @@ static bool is_answered(const struct worker *worker, const char *whom, struct te
 static bool is_ready(void *context, struct text *why) {
     struct pipeline *pipeline = context;
     const char *missing = NULL;
-    if (!atomic_load(&pipeline->is_flowing)) {
+    if (trouble_show(&pipeline->input_trouble, clock_ms(), DENIED_MS, why) ||
+        trouble_show(&pipeline->output_trouble, clock_ms(), DENIED_MS, why)) {
+        return false;
+    } else if (!atomic_load(&pipeline->is_flowing)) {
         missing = "not started: waiting for Kafka and Redis";
     } else if (stop_is_asked(pipeline->stop)) {
         missing = "stopping";

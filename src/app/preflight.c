@@ -22,6 +22,7 @@ struct preflight {
     const struct config *config;
     struct redis_store *store;
     struct topic_facts *input;
+    struct trouble *trouble;
     struct kafka_source *probe;
     enum { REDIS, INPUT, OUTPUT, REJECTED, REDIS_AGAIN, PASSED } stage;
     bool is_created;        /* the output topic of this stage: only its visibility is awaited */
@@ -30,11 +31,12 @@ struct preflight {
 };
 
 struct preflight *preflight_create(const struct config *config, struct redis_store *store,
-                                   struct topic_facts *input) {
+                                   struct topic_facts *input, struct trouble *trouble) {
     struct preflight *preflight = memory_create(sizeof *preflight);
     preflight->config = config;
     preflight->store = store;
     preflight->input = input;
+    preflight->trouble = trouble;
     return preflight;
 }
 
@@ -162,6 +164,7 @@ static bool make_probe(struct preflight *preflight, struct error *error) {
         .settings = &preflight->config->source,
         .kafka = &preflight->config->kafka,
         .consumer = &preflight->config->consumer,
+        .trouble = preflight->trouble,
     };
     if (preflight->probe == NULL) preflight->probe = kafka_source_create(&options, error);
     return preflight->probe != NULL;

@@ -12,9 +12,9 @@ void trouble_fini(struct trouble *trouble) {
 void trouble_set(struct trouble *trouble, int64_t now_ms, const char *what) {
     pthread_mutex_lock(&trouble->lock);
     error_set(&trouble->what, "%s", what);
-    pthread_mutex_unlock(&trouble->lock);
     if (atomic_load(&trouble->since_ms) == 0)
         atomic_store(&trouble->since_ms, now_ms < 1 ? 1 : now_ms);
+    pthread_mutex_unlock(&trouble->lock);
 }
 
 void trouble_clear(struct trouble *trouble) {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -22,6 +23,8 @@
 
 /* Also limits how often brokers are added: librdkafka keeps each list that it was ever given. */
 enum { LOOK_MS = 5000 };
+
+enum { SLICE_MS = 250 }; /* between looks whether waiting for the transaction coordinator is vain */
 
 /* librdkafka's levels are those of syslog(3), whose header has names in common with base/log.h. */
 enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 };
@@ -33,6 +36,8 @@ static void take_line(const rd_kafka_t *client, int level, const char *facility,
     const enum log_level ours = level <= SYSLOG_WARNING ? LOG_WARN
                                 : level < SYSLOG_DEBUG  ? LOG_INFO
                                                         : LOG_DEBUG;
+    struct kafka_client *owner = client == NULL ? NULL : kafka_client_of(client);
+    if (owner != NULL) kafka_access_note(&owner->access, facility, text);
     if (!log_is_enabled(ours)) return;
     char message[64];
     snprintf(message, sizeof message, "librdkafka %s", facility);
@@ -44,12 +49,15 @@ static void take_line(const rd_kafka_t *client, int level, const char *facility,
     log_write(ours, message, fields);
 }
 
+static int log_level(void) {
+    return log_is_enabled(LOG_DEBUG)  ? SYSLOG_DEBUG
+           : log_is_enabled(LOG_INFO) ? SYSLOG_INFO
+           : log_is_enabled(LOG_WARN) ? SYSLOG_WARNING
+                                      : SYSLOG_ERROR;
+}
+
 void kafka_client_log(rd_kafka_conf_t *conf) {
-    kafka_conf_own_number(conf, "log_level",
-                          log_is_enabled(LOG_DEBUG)  ? SYSLOG_DEBUG
-                          : log_is_enabled(LOG_INFO) ? SYSLOG_INFO
-                          : log_is_enabled(LOG_WARN) ? SYSLOG_WARNING
-                                                     : SYSLOG_ERROR);
+    kafka_conf_own_number(conf, "log_level", log_level());
     rd_kafka_conf_set_log_cb(conf, take_line);
 }
 
@@ -128,18 +136,28 @@ static int64_t look_after_brokers(void *context, int64_t now_ms) {
 
 struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
                                          const struct properties *kafka,
-                                         const struct properties *own, struct error *error) {
+                                         const struct properties *own, void *owner,
+                                         struct trouble *trouble, struct error *error) {
     const char *password_file = kafka_conf_file(kafka, own, "sasl.password");
-    kafka_client_log(conf);
-    rd_kafka_t *handle = kafka_conf_open(conf, role, error);
-    if (handle == NULL) return NULL;
     struct kafka_client *client = memory_create(sizeof *client);
-    client->handle = handle;
+    client->owner = owner;
+    kafka_client_log(conf);
+    rd_kafka_conf_set_opaque(conf, client);
+    kafka_access_init(&client->access, trouble, conf);
+    client->handle = kafka_conf_open(conf, role, error);
+    if (client->handle == NULL) {
+        kafka_access_fini(&client->access);
+        free(client);
+        return NULL;
+    }
     client->look_ms = clock_ms() + LOOK_MS;
+    const bool is_debugged =
+        kafka_conf_get(kafka, "debug") != NULL || kafka_conf_get(own, "debug") != NULL;
+    client->log_level = is_debugged ? SYSLOG_DEBUG : (int)clamp(log_level(), 0, SYSLOG_INFO);
     client->latest = kafka_conf_latest(kafka, own, "sasl.password");
     if (password_file != NULL) client->password_file = memory_text(password_file);
     if (client->latest != NULL) {
-        client->password = get_text(handle, "sasl.password");
+        client->password = get_text(client->handle, "sasl.password");
         kafka_client_read_password(client); /* made again after a reload */
     }
     worker_init(&client->brokers, "brokers", look_after_brokers, client);
@@ -150,10 +168,54 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
     return client;
 }
 
+struct kafka_client *kafka_client_of(const rd_kafka_t *handle) {
+    return rd_kafka_opaque(handle);
+}
+
+/* Whether brokers answer so to the first request of a transaction because they know none. */
+static bool is_unsupported(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR_INVALID_REQUEST ||
+           code == RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION ||
+           code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+}
+
+rd_kafka_error_t *kafka_client_init_transactions(struct kafka_client *client, int timeout_ms) {
+    const int64_t until_ms = clock_ms() + timeout_ms;
+    int64_t left_ms = timeout_ms;
+    rd_kafka_set_log_level(client->handle, SYSLOG_DEBUG);
+    for (;;) {
+        struct error why;
+        rd_kafka_error_t *failure =
+            rd_kafka_init_transactions(client->handle, (int)clamp(left_ms, 0, SLICE_MS));
+        rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
+        if (is_unsupported(code)) atomic_store(&client->access.lacks_transactions, true);
+        if (atomic_load(&client->access.lacks_transactions)) {
+            code = RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+            error_set(&why, "these Kafka brokers do not support transactions (they answer "
+                            "INVALID_REQUEST): set output.guarantee=at_least_once, or use brokers "
+                            "that do");
+        } else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT &&
+                   kafka_access_is_denied(&client->access, &why)) {
+            code = RD_KAFKA_RESP_ERR__AUTHENTICATION;
+        } else {
+            left_ms = until_ms - clock_ms();
+            if (failure == NULL) rd_kafka_set_log_level(client->handle, client->log_level);
+            const bool is_passing = code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                                    (failure != NULL && rd_kafka_error_is_retriable(failure));
+            if (!is_passing || left_ms <= 0) return failure;
+            rd_kafka_error_destroy(failure);
+            continue;
+        }
+        rd_kafka_error_destroy(failure);
+        return rd_kafka_error_new(code, "%s", why.text);
+    }
+}
+
 void kafka_client_destroy(struct kafka_client **client) {
     if (*client == NULL) return;
     worker_stop(&(*client)->brokers);
     rd_kafka_destroy((*client)->handle);
+    kafka_access_fini(&(*client)->access);
     free((*client)->password_file);
     secret_forget((*client)->password);
     free(*client);

@@ -21,7 +21,7 @@ struct kafka_feed {
 
 static void count_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque) {
     (void)client;
-    struct kafka_feed *feed = opaque;
+    struct kafka_feed *feed = ((struct kafka_client *)opaque)->owner;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         feed->delivered_count++;
     } else {
@@ -39,8 +39,7 @@ struct kafka_feed *kafka_feed_create(const struct properties *kafka,
     feed->topic = memory_text(topic);
     kafka_conf_own(conf, "enable.idempotence", "true");
     rd_kafka_conf_set_dr_msg_cb(conf, count_delivery);
-    rd_kafka_conf_set_opaque(conf, feed);
-    feed->client = kafka_client_create(KAFKA_PRODUCER, conf, kafka, producer, error);
+    feed->client = kafka_client_create(KAFKA_PRODUCER, conf, kafka, producer, feed, NULL, error);
     if (feed->client == NULL) kafka_feed_destroy(&feed);
     return feed;
 }

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/trouble.h"
 #include "base/worker.h"
 #include "edge/kafka_conf.h"
 #include "edge/kafka_record.h"
@@ -46,10 +47,41 @@ rd_kafka_conf_t *kafka_consumer_conf(const struct kafka_source_options *options,
 rd_kafka_conf_t *kafka_consumer_conf_of_probe(const struct kafka_source_options *options,
                                               struct error *error);
 
+/* ---- kafka_access: why brokers do not let a client in, or cannot do what it needs. From any
+ * thread, except init and fini. */
+
+struct kafka_access {
+    struct trouble *trouble; /* why; cleared by the first response of a broker that let it in */
+    struct trouble own;      /* where the client's owner has none to show */
+    atomic_bool lacks_transactions; /* a broker said that it knows none */
+};
+
+/* Of the client that is made with conf, whose opaque must be a struct kafka_client. Keeps trouble,
+ * which may be NULL, and conf keeps access. */
+void kafka_access_init(struct kafka_access *access, struct trouble *trouble, rd_kafka_conf_t *conf);
+/* To be called after the client was destroyed. */
+void kafka_access_fini(struct kafka_access *access);
+
+/* Takes note of a line of librdkafka's. Borrows it. */
+void kafka_access_note(struct kafka_access *access, const char *facility, const char *line);
+
+/* True, with the reason and the fix, if it is not let in at present. */
+bool kafka_access_is_denied(struct kafka_access *access, struct error *why);
+
+/* What a line of librdkafka's about a connection means, with the fix; false if it is none of this
+ * kind. */
+bool kafka_access_explain(const char *line, struct error *why);
+
+/* The same of OpenSSL's error code for a broker's certificate. */
+void kafka_access_explain_certificate(const char *broker, int code, struct error *why);
+
 /* ---- kafka_client: a client, where its log lines go, and that it finds its brokers again */
 
 struct kafka_client {
     rd_kafka_t *handle;
+    void *owner;   /* for callbacks */
+    int log_level; /* librdkafka's, once the producer is ready */
+    struct kafka_access access;
     struct worker brokers; /* looks after them */
     int64_t look_ms;       /* the worker's: when to look next */
     char *password_file;   /* sasl.password_file, NULL: none */
@@ -60,11 +92,21 @@ struct kafka_client {
 /* Sends the lines of a client of this configuration to base/log, as far as log.level allows. */
 void kafka_client_log(rd_kafka_conf_t *conf);
 
-/* The client of a configuration that was built of these properties. Takes conf; borrows the rest.
- * NULL with an error. */
+/* The client of a configuration that was built of these properties. Its opaque, which callbacks
+ * get, is the kafka_client. Takes conf; keeps owner and trouble (NULL: none), which shows why
+ * brokers do not let it in; borrows the rest. NULL with an error. */
 struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
                                          const struct properties *kafka,
-                                         const struct properties *own, struct error *error);
+                                         const struct properties *own, void *owner,
+                                         struct trouble *trouble, struct error *error);
+
+/* That of a handle, NULL if kafka_client_create did not make it. */
+struct kafka_client *kafka_client_of(const rd_kafka_t *handle);
+
+/* As rd_kafka_init_transactions, but returns early if brokers do not let the client in, or know no
+ * transactions: then the code is RD_KAFKA_RESP_ERR__AUTHENTICATION or __UNSUPPORTED_FEATURE, and
+ * the string is the whole reason, with the fix. Requires debug=eos. */
+rd_kafka_error_t *kafka_client_init_transactions(struct kafka_client *client, int timeout_ms);
 
 /* Reads sasl.password_file again; connections that authenticate from then on use what it holds. The
  * worker does it every few seconds. */

@@ -127,8 +127,8 @@ struct kafka_reader *kafka_reader_create(const struct kafka_source_options *opti
     reader->topic = options->settings->topic;
     reader->ranges = ranges;
     reader->count = count;
-    reader->client =
-        kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
+    reader->client = kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer,
+                                         NULL, options->trouble, error);
     if (reader->client == NULL) {
         free(reader);
         return NULL;

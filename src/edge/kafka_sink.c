@@ -76,7 +76,7 @@ static void on_too_large(struct kafka_sink *sink, const rd_kafka_message_t *mess
 
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque) {
     (void)producer;
-    struct kafka_sink *sink = opaque;
+    struct kafka_sink *sink = ((struct kafka_client *)opaque)->owner;
     const rd_kafka_resp_err_t err = message->err;
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
         err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
@@ -113,6 +113,7 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_own(conf, "partitioner", "murmur2_random");
     if (sink->is_transactional) {
         kafka_conf_own(conf, "transactional.id", sink->options.transactional_id);
+        kafka_conf_own(conf, "debug", "eos"); /* added to the user's; see kafka_access */
     }
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.messages", messages);
     kafka_conf_default(conf, kafka, own, "queue.buffering.max.kbytes", queue_kb);
@@ -129,7 +130,6 @@ static void configure(struct kafka_sink *sink, rd_kafka_conf_t *conf) {
     kafka_conf_default(conf, kafka, own, "linger.ms", LINGER_MS);
     /* Records without a key go to any partition, one by one. */
     kafka_conf_default(conf, kafka, own, "sticky.partitioning.linger.ms", 0);
-    rd_kafka_conf_set_opaque(conf, sink);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 }
 
@@ -151,8 +151,8 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
     configure(sink, conf);
     struct kafka_flight *flight = kafka_flight_create();
     kafka_flight_attach(flight, conf);
-    struct kafka_client *client =
-        kafka_client_create(KAFKA_PRODUCER, conf, options->kafka, options->producer, error);
+    struct kafka_client *client = kafka_client_create(
+        KAFKA_PRODUCER, conf, options->kafka, options->producer, sink, options->trouble, error);
     if (client == NULL) {
         kafka_flight_destroy(&flight);
         return false;
@@ -274,6 +274,10 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
         error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
                   fix.text);
         verdict = SINK_STOP;
+    } else if (code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE ||
+               code == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
+        error_set(error, "%s", rd_kafka_error_string(failure));
+        verdict = code == RD_KAFKA_RESP_ERR__AUTHENTICATION ? SINK_RETRY : SINK_STOP;
     } else if (code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
                code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH) {
         verdict = SINK_FENCED;
@@ -289,9 +293,13 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error) {
     if (!sink->is_transactional) return SINK_OK;
     worker_call_begins(timeout_ms);
-    rd_kafka_error_t *failure = rd_kafka_init_transactions(sink->client->handle, timeout_ms);
+    rd_kafka_error_t *failure = kafka_client_init_transactions(sink->client, timeout_ms);
     worker_call_ends();
     return judge(sink, failure, "the transactional producer cannot start", error);
+}
+
+bool kafka_sink_lacks_transactions(const struct kafka_sink *sink) {
+    return atomic_load(&sink->client->access.lacks_transactions);
 }
 
 enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error) {

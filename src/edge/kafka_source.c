@@ -97,7 +97,7 @@ static void open_taken(struct kafka_source *source, bool is_lost,
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque) {
-    struct kafka_source *source = opaque;
+    struct kafka_source *source = ((struct kafka_client *)opaque)->owner;
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         open_given(source, list);
     } else {
@@ -165,9 +165,9 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
     const struct kafka_source_options *options = &source->options;
     rd_kafka_conf_t *conf = kafka_consumer_conf(options, error);
     if (conf == NULL) return NULL;
-    rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, source,
+                               options->trouble, error);
 }
 
 struct kafka_client *kafka_source_make_probe(const struct kafka_source *source,
@@ -175,7 +175,8 @@ struct kafka_client *kafka_source_make_probe(const struct kafka_source *source,
     const struct kafka_source_options *options = &source->options;
     rd_kafka_conf_t *conf = kafka_consumer_conf_of_probe(options, error);
     if (conf == NULL) return NULL;
-    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, error);
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, NULL,
+                               options->trouble, error);
 }
 
 static void watch(struct kafka_source *source) {

@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "kafka_private.h"
+
+enum { SLICE_MS = 250 }; /* between looks whether waiting is vain */
 
 /* What an error of Kafka means for the caller, who sets the error. */
 static enum topics_verdict judge(rd_kafka_resp_err_t code) {
@@ -129,16 +133,40 @@ bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const 
                      topic, id, facts.id);
 }
 
+/* RD_KAFKA_RESP_ERR__AUTHENTICATION, and early, if brokers do not let the client in. */
+static rd_kafka_resp_err_t ask_metadata(rd_kafka_t *client, rd_kafka_topic_t *topic, int timeout_ms,
+                                        const struct rd_kafka_metadata **cluster,
+                                        struct error *why) {
+    struct kafka_client *owner = kafka_client_of(client);
+    const int64_t until_ms = clock_ms() + timeout_ms;
+    int64_t left_ms = timeout_ms;
+    for (;;) {
+        const rd_kafka_resp_err_t code =
+            rd_kafka_metadata(client, 0, topic, cluster, (int)clamp(left_ms, 0, SLICE_MS));
+        left_ms = until_ms - clock_ms();
+        if (code != RD_KAFKA_RESP_ERR__TIMED_OUT && code != RD_KAFKA_RESP_ERR__TRANSPORT)
+            return code;
+        if (owner != NULL && kafka_access_is_denied(&owner->access, why))
+            return RD_KAFKA_RESP_ERR__AUTHENTICATION;
+        if (left_ms <= 0) return code;
+    }
+}
+
 enum topics_verdict kafka_topics_look_with(rd_kafka_t *client, const char *topic, int timeout_ms,
                                            struct topic_facts *facts, struct error *error) {
     *facts = (struct topic_facts){.exists = false};
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
     if (handle == NULL) return fail_look(topic, rd_kafka_last_error(), error);
     const struct rd_kafka_metadata *cluster = NULL;
+    struct error denied;
     worker_call_begins(timeout_ms);
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle, &cluster, timeout_ms);
+    rd_kafka_resp_err_t code = ask_metadata(client, handle, timeout_ms, &cluster, &denied);
     worker_call_ends();
     rd_kafka_topic_destroy(handle);
+    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
+        error_set(error, "%s", denied.text);
+        return TOPICS_RETRY;
+    }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return fail_look(topic, code, error);
     code = cluster->topic_cnt == 1 ? cluster->topics[0].err : RD_KAFKA_RESP_ERR__FAIL;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {

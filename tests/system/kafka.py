@@ -32,13 +32,13 @@ process.roles=broker,controller
 node.id={node_id}
 controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
-PROXIED://127.0.0.1:{proxied_port},CONTROLLER://127.0.0.1:{controller_port}
+PROXIED://127.0.0.1:{proxied_port},CONTROLLER://127.0.0.1:{controller_port}{more_listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
-PROXIED://127.0.0.1:{advertised_port}
+PROXIED://127.0.0.1:{advertised_port}{more_listeners}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,\
-PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT{more_protocols}
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=\
 org.apache.kafka.common.security.plain.PlainLoginModule required \
@@ -272,11 +272,11 @@ class Kafka(Client):
     In a cluster, `controllers` maps every node id to its controller port, and `cluster_id` is the
     id of the cluster. `extra` is appended to server.properties and overrides earlier lines.
     `advertise` takes the port of a third listener and returns the port to advertise for it, that of
-    a proxy.
+    a proxy. `listeners` are further ones: name -> (port, security protocol).
     """
 
     def __init__(self, folder, node_id=1, controllers=None, cluster_id=None, heap_mb=512,
-                 extra="", advertise=None):
+                 extra="", advertise=None, listeners=None):
         self.folder = folder
         self.node_id = node_id
         self.port = process.free_port()
@@ -301,6 +301,10 @@ class Kafka(Client):
                 voters=",".join(f"{n}@127.0.0.1:{p}" for n, p in controllers.items()),
                 port=self.port, sasl_port=self.sasl_port, controller_port=self.controller_port,
                 proxied_port=self.proxied_port, advertised_port=advertised_port,
+                more_listeners="".join(f",{name}://127.0.0.1:{port}"
+                                       for name, (port, _) in (listeners or {}).items()),
+                more_protocols="".join(f",{name}:{protocol}"
+                                       for name, (_, protocol) in (listeners or {}).items()),
                 sasl_user=SASL_USER, sasl_password=SASL_PASSWORD,
                 data=os.path.join(folder, "data")) + extra)
         done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t",

@@ -11,6 +11,9 @@ Each route listens on a port and forwards to a target. Its mode can be changed a
                   WHICH is a list of API keys, otherwise a list of byte strings in the request
   blind           forwards, but removes all brokers from Kafka's metadata responses, as if every
                   broker of the cluster were fenced. Closes connections when it begins and ends
+  plain KEY       forwards, but answers requests of this Kafka API key about transactions with error
+                  42 (INVALID_REQUEST), as brokers do that know none: 10 (FindCoordinator) or
+                  22 (InitProducerId). Closes connections when it begins and ends
 """
 
 import asyncio
@@ -69,7 +72,7 @@ class _Route:
     def set(self, mode, argument):
         """Changes the mode, and forwards what a hole or a delay held back."""
         dropped, self.dropped = self.dropped, 0
-        closes = mode == "cut" or "blind" in (mode, self.mode)
+        closes = mode == "cut" or not _EDITORS.keys().isdisjoint((mode, self.mode))
         self.blinded.clear()
         self.mode, self.argument = mode, argument
         for pair in list(self.pairs):
@@ -103,7 +106,7 @@ class _Pair(asyncio.Protocol):
         self.client = self.server = None
         self.held = []  # (is_request, bytes) in order
         self.is_armed = False  # drop the next reply
-        self.blindfold = _Blindfold(route.blinded) if route.mode == "blind" else None
+        self.editor = _EDITORS[route.mode](route) if route.mode in _EDITORS else None
         self.is_closed = False
 
     def connection_made(self, transport):
@@ -175,7 +178,7 @@ class _Pair(asyncio.Protocol):
 
     def _forward(self, is_request, data):
         transport = self.server if is_request else self.client
-        transport.write(self.blindfold.pass_on(is_request, data) if self.blindfold else data)
+        transport.write(self.editor.pass_on(is_request, data) if self.editor else data)
 
     def connection_lost(self, _):
         self.close(abort=False)
@@ -207,15 +210,21 @@ class _Back(asyncio.Protocol):
         self._pair.close(abort=False)
 
 
-class _Blindfold:
-    """Removes the brokers from the metadata responses on a connection."""
+class _Editor:
+    """Changes some of the responses on a connection to Kafka."""
 
-    _METADATA, _FLEXIBLE = 3, 9  # the API key, and its first version with the flexible encoding
-
-    def __init__(self, blinded):
-        self._blinded = blinded
-        self._asked = {}  # correlation id -> client id, of metadata requests
+    def __init__(self, route):
+        self._route = route
+        self._asked = {}  # correlation id -> what note() returned
         self._halves = {True: b"", False: b""}  # by is_request: bytes of an incomplete frame
+
+    def note(self, key, version, frame):
+        """Returns what is to be known of a request whose response is to be changed, else None."""
+        raise NotImplementedError
+
+    def change(self, frame, noted):
+        """Returns the response to send instead."""
+        raise NotImplementedError
 
     def pass_on(self, is_request, data):
         """Returns the bytes to forward now in place of data."""
@@ -229,15 +238,59 @@ class _Blindfold:
 
     def _look(self, is_request, frame):
         if is_request:
-            key, version, correlation, length = struct.unpack(">hhih", frame[4:14])
-            if key == self._METADATA and version >= self._FLEXIBLE:
-                self._asked[correlation] = frame[14:14 + length].decode()
+            key, version, correlation = struct.unpack(">hhi", frame[4:12])
+            noted = self.note(key, version, frame)
+            if noted is not None:
+                self._asked[correlation] = noted
             return frame
-        client = self._asked.pop(int.from_bytes(frame[4:8], "big"), None)
-        if client is None:
-            return frame
-        self._blinded.add(client)
+        noted = self._asked.pop(int.from_bytes(frame[4:8], "big"), None)
+        return frame if noted is None else self.change(frame, noted)
+
+
+class _Blindfold(_Editor):
+    """Removes the brokers from metadata responses."""
+
+    _METADATA, _FLEXIBLE = 3, 9  # the API key, and its first version with the flexible encoding
+
+    def note(self, key, version, frame):
+        if key != self._METADATA or version < self._FLEXIBLE:
+            return None
+        return frame[14:14 + int.from_bytes(frame[12:14], "big")].decode()
+
+    def change(self, frame, noted):
+        self._route.blinded.add(noted)
         return _without_brokers(frame)
+
+
+class _Plain(_Editor):
+    """Answers as a broker that knows no transactions."""
+
+    _FIND_COORDINATOR, _INIT_PRODUCER = 10, 22
+    _FLEXIBLE = {_FIND_COORDINATOR: 3, _INIT_PRODUCER: 2}
+
+    def note(self, key, version, frame):
+        if key != self._route.argument:
+            return None
+        assert key != self._FIND_COORDINATOR or 0 < version < self._FLEXIBLE[key], version
+        at = 14 + int.from_bytes(frame[12:14], "big")  # behind the client id
+        if key == self._FIND_COORDINATOR:  # the name and the kind, 1 for a transactional id
+            return version if frame[-1] == 1 else None
+        is_flexible = version >= self._FLEXIBLE[key]
+        is_null = frame[at + 1] == 0 if is_flexible else frame[at:at + 2] == b"\xff\xff"
+        return None if is_null else version
+
+    def change(self, frame, noted):
+        key, error = self._route.argument, b"\x00\x2a"
+        tags = b"\0" if noted >= self._FLEXIBLE[key] else b""
+        body = frame[4:8] + tags + bytes(4) + error
+        if key == self._FIND_COORDINATOR:  # no message, no broker, no host, no port
+            body += b"\xff\xff" + b"\xff" * 4 + bytes(2) + b"\xff" * 4
+        else:
+            body += b"\xff" * 10 + tags
+        return len(body).to_bytes(4, "big") + body
+
+
+_EDITORS = {"blind": _Blindfold, "plain": _Plain}
 
 
 def _without_brokers(frame):

@@ -116,6 +116,7 @@ static void a_given_instance_id_is_not_tried(void **state) {
     rd_kafka_mock_start_request_tracking(broker.cluster);
     assert_int_equal(check_with("instance.id=one", NULL, false), 0);
     shows("ok  transactional id rollcall-rollcall-one is not tried");
+    rd_kafka_mock_clear_requests(broker.cluster);
     assert_int_equal(check_with("output.guarantee=at_least_once", NULL, false), 0);
     shows_not("transactional");
     assert_int_equal(broker_requests(&broker, API_INIT_PRODUCER_ID), 0);
@@ -126,6 +127,18 @@ static void a_given_instance_id_is_not_tried(void **state) {
     assert_int_equal(check_with(NULL, NULL, false), 1);
     shows("bad Kafka denies access");
     shows("--transactional-id rollcall-rollcall-check");
+}
+
+static void brokers_without_transactions_are_named(void **state) {
+    (void)state;
+    static const char *const settings[] = {NULL, "instance.id=one"};
+    for (int i = 0; i < 2; i++) {
+        rd_kafka_mock_push_request_errors(broker.cluster, API_INIT_PRODUCER_ID, 1,
+                                          RD_KAFKA_RESP_ERR_INVALID_REQUEST);
+        assert_int_equal(check_with(settings[i], NULL, false), 1);
+        shows("bad these Kafka brokers do not support transactions");
+        shows("output.guarantee=at_least_once");
+    }
 }
 
 static void an_input_that_may_not_be_seen_is_named(void **state) {
@@ -212,6 +225,7 @@ int main(void) {
         cmocka_unit_test(all_is_well),
         cmocka_unit_test(topics_that_are_missing_are_named),
         cmocka_unit_test(a_given_instance_id_is_not_tried),
+        cmocka_unit_test(brokers_without_transactions_are_named),
         cmocka_unit_test(an_input_that_may_not_be_seen_is_named),
         cmocka_unit_test(watermarks_are_compared_with_the_log),
         cmocka_unit_test(a_redis_that_is_away_or_belongs_to_others_is_named),

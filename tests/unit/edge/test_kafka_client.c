@@ -44,7 +44,8 @@ static void a_password_is_read_again_from_its_file(void **state) {
     kafka_conf_put(&kafka, "sasl.password", "old");
     kafka_conf_put_file(&kafka, "sasl.password", path);
     rd_kafka_conf_t *conf = kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &error);
-    struct kafka_client *client = kafka_client_create(KAFKA_PRODUCER, conf, &kafka, &own, &error);
+    struct kafka_client *client =
+        kafka_client_create(KAFKA_PRODUCER, conf, &kafka, &own, NULL, NULL, &error);
     if (client == NULL) fail_msg("%s", error.text);
     worker_stop(&client->brokers); /* from here on this is the only thread that reads it */
     write_password("\xEF\xBB\xBFnew 1\r\n");

@@ -1,0 +1,184 @@
+/* librdkafka tries again without end, and reports what went wrong in its log alone, in words. What
+ * it says of a certificate is only that it was not verified: the reason is OpenSSL's, and known to
+ * the callback that may overrule it. That a broker knows no transactions is said only in debug
+ * lines ("eos"), which are on until the producer is ready.
+ *
+ * Why a success clears what is wrong: a response other than those of the log-in itself comes only
+ * over a connection that was let in. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "kafka_private.h"
+
+/* Kafka's ApiKeys of the log-in, which is not over yet. */
+enum { SASL_HANDSHAKE = 17, API_VERSIONS = 18, SASL_AUTHENTICATE = 36 };
+
+/* OpenSSL's X509_V_ERR_..., which its documentation calls stable. */
+enum {
+    ISSUER_UNKNOWN = 2,
+    NOT_YET_VALID = 9,
+    EXPIRED = 10,
+    SELF_SIGNED = 18,
+    SELF_SIGNED_IN_CHAIN = 19,
+    ISSUER_UNKNOWN_HERE = 20,
+    LEAF_UNVERIFIED = 21,
+    OTHER_HOST = 62,
+    OTHER_ADDRESS = 64,
+};
+
+#define FIX_LOGIN                                                                                  \
+    "set sasl.username and sasl.password (or sasl.password_file) to what the broker knows, and "   \
+    "sasl.mechanisms to how it knows it"
+#define FIX_CLIENT_CERTIFICATE                                                                     \
+    "set ssl.certificate.location and ssl.key.location to a certificate that the broker trusts "   \
+    "and its key"
+
+/* In this order: the first that is in the line counts. */
+static const struct {
+    const char *words, *what, *fix;
+} known[] = {
+    {"certificate verify failed", NULL, NULL}, /* see on_certificate */
+    {"mechanism handshake failed", "authentication failed",
+     "set sasl.mechanisms to one that the broker supports"},
+    {"{\"status\":", "authentication failed", /* the form of OAUTHBEARER, RFC 7628 */
+     "the broker rejects the token: correct sasl.oauthbearer.* and see what issues the tokens"},
+    {"SASL authentication error", "authentication failed", FIX_LOGIN},
+    {"certificate required", "a certificate of this client is missing", FIX_CLIENT_CERTIFICATE},
+    {"bad certificate", "a certificate of this client is missing, or is not accepted",
+     FIX_CLIENT_CERTIFICATE},
+    {"alert unknown ca", "the certificate of this client is not accepted", FIX_CLIENT_CERTIFICATE},
+    {"alert certificate", "the certificate of this client is not accepted", FIX_CLIENT_CERTIFICATE},
+    {"wrong version number", "the listener does not speak TLS",
+     "set security.protocol to PLAINTEXT or SASL_PLAINTEXT, or lead kafka.bootstrap.servers to a "
+     "listener with TLS"},
+    {"in state SSL_HANDSHAKE", "the TLS handshake was broken off",
+     "if the listener does not speak TLS, set security.protocol to PLAINTEXT or SASL_PLAINTEXT, or "
+     "lead kafka.bootstrap.servers to a listener with TLS"},
+    {"incorrect security.protocol", "the listener may speak TLS, or is not Kafka's",
+     "set security.protocol to SSL or SASL_SSL, or correct kafka.bootstrap.servers"},
+    {"broker might require SASL", "the listener may want a user",
+     "set security.protocol to SASL_PLAINTEXT or SASL_SSL, and sasl.*"},
+};
+
+bool kafka_access_explain(const char *line, struct error *why) {
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strstr(line, known[i].words) == NULL) continue;
+        return known[i].what != NULL &&
+               !error_set(why, "Kafka: %s (%.600s): %s", known[i].what, line, known[i].fix);
+    }
+    return false;
+}
+
+void kafka_access_explain_certificate(const char *broker, int code, struct error *why) {
+    switch (code) {
+    case EXPIRED:
+        error_set(why,
+                  "the certificate of the Kafka broker %s, or of the authority that signed it, has "
+                  "expired: renew it there (or correct the clock of this machine)",
+                  broker);
+        break;
+    case NOT_YET_VALID:
+        error_set(why,
+                  "the certificate of the Kafka broker %s is not valid yet: correct the clock of "
+                  "this machine, or the certificate",
+                  broker);
+        break;
+    case ISSUER_UNKNOWN:
+    case SELF_SIGNED:
+    case SELF_SIGNED_IN_CHAIN:
+    case ISSUER_UNKNOWN_HERE:
+    case LEAF_UNVERIFIED:
+        error_set(why,
+                  "the certificate of the Kafka broker %s is signed by an authority that is not "
+                  "trusted here: set ssl.ca.location to the file of that authority's certificate",
+                  broker);
+        break;
+    case OTHER_HOST:
+    case OTHER_ADDRESS:
+        error_set(why,
+                  "the certificate of the Kafka broker %s is for another host name: use a name "
+                  "that is in it in kafka.bootstrap.servers and the broker's advertised.listeners, "
+                  "or give the broker a certificate for this one",
+                  broker);
+        break;
+    default:
+        error_set(why,
+                  "the certificate of the Kafka broker %s cannot be verified (OpenSSL's error %d): "
+                  "see the broker's certificate and ssl.ca.location",
+                  broker, code);
+        break;
+    }
+}
+
+static void deny(struct kafka_access *access, const struct error *why) {
+    trouble_set(access->trouble, clock_ms(), why->text);
+    log_error("Kafka does not let this client in", log_text("reason", why->text));
+}
+
+/* OpenSSL's verdict on one certificate of the chain, which is not overruled. */
+static int on_certificate(rd_kafka_t *client, const char *broker, int32_t broker_id, int *code,
+                          int depth, const char *certificate, size_t bytes, char *out,
+                          size_t out_bytes, void *opaque) {
+    (void)client, (void)broker_id, (void)depth, (void)certificate, (void)bytes;
+    struct error why;
+    if (*code == 0) return 1;
+    kafka_access_explain_certificate(broker, *code, &why);
+    deny(&((struct kafka_client *)opaque)->access, &why);
+    snprintf(out, out_bytes, "%s", why.text);
+    return 0;
+}
+
+static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const char *broker,
+                                       int32_t broker_id, int16_t api, int16_t version,
+                                       int32_t correlation, size_t bytes, int64_t round_trip_us,
+                                       rd_kafka_resp_err_t code, void *context) {
+    (void)client, (void)socket, (void)broker, (void)broker_id, (void)version;
+    (void)correlation, (void)bytes, (void)round_trip_us;
+    struct kafka_access *access = context;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && api != SASL_HANDSHAKE && api != API_VERSIONS &&
+        api != SASL_AUTHENTICATE)
+        trouble_clear(access->trouble);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *context,
+                                  char *why, size_t why_bytes) {
+    (void)conf, (void)why, (void)why_bytes;
+    rd_kafka_interceptor_add_on_response_received(client, "access", on_answered, context);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+void kafka_access_init(struct kafka_access *access, struct trouble *trouble,
+                       rd_kafka_conf_t *conf) {
+    trouble_init(&access->own);
+    access->trouble = trouble == NULL ? &access->own : trouble;
+    atomic_store(&access->lacks_transactions, false);
+    rd_kafka_conf_interceptor_add_on_new(conf, "access", on_new, access);
+    rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate); /* without TLS: no matter */
+}
+
+void kafka_access_fini(struct kafka_access *access) {
+    trouble_fini(&access->own);
+}
+
+void kafka_access_note(struct kafka_access *access, const char *facility, const char *line) {
+    struct error why;
+    if (strcmp(facility, "TXNCOORD") == 0) {
+        const char *name = strstr(line, "Failed to find transaction coordinator: ");
+        if (name != NULL && (strstr(name, ": INVALID_REQUEST") != NULL ||
+                             strstr(name, ": UNSUPPORTED_VERSION") != NULL))
+            atomic_store(&access->lacks_transactions, true);
+    } else if (strcmp(facility, "FAIL") == 0 && kafka_access_explain(line, &why)) {
+        deny(access, &why);
+    }
+}
+
+bool kafka_access_is_denied(struct kafka_access *access, struct error *why) {
+    char room[ERROR_BYTES];
+    struct text text = text_within(room, sizeof room);
+    if (!trouble_show(access->trouble, clock_ms(), 0, &text)) return false;
+    error_set(why, "%s", text_string(&text));
+    return true;
+}

@@ -1,0 +1,121 @@
+/* kafka_access: what librdkafka's lines and OpenSSL's codes mean. */
+#include "edge/kafka_private.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* As librdkafka 2.8.0 to 2.15.1 write them. */
+static const struct {
+    const char *line, *fix; /* NULL: it is of another kind */
+} lines[] = {
+    {"sasl_plaintext://h:1/bootstrap: SASL authentication error: Authentication failed: Invalid "
+     "username or password (after 5ms in state AUTH_REQ)",
+     "set sasl.username and sasl.password"},
+    {"sasl_plaintext://h:1/bootstrap: SASL authentication error: Authentication failed during "
+     "authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512",
+     "set sasl.username and sasl.password"},
+    {"SASL authentication error: {\"status\":\"invalid_token\"}", "correct sasl.oauthbearer.*"},
+    {"SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's "
+     "supported mechanisms: SCRAM-SHA-512",
+     "set sasl.mechanisms"},
+    {"Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert "
+     "number 116",
+     "set ssl.certificate.location"},
+    {"Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate",
+     "set ssl.certificate.location"},
+    {"SSL handshake failed: error:0A00010B:SSL routines::wrong version number",
+     "set security.protocol to PLAINTEXT"},
+    {"Disconnected: SSL connection closed by peer (after 0ms in state SSL_HANDSHAKE)",
+     "set security.protocol to PLAINTEXT"},
+    {"Disconnected: requesting ApiVersion: might be caused by incorrect security.protocol "
+     "configuration (connecting to a SSL listener?)",
+     "set security.protocol to SSL"},
+    {"SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker "
+     "certificate could not be verified (after 3ms in state SSL_HANDSHAKE)",
+     NULL},
+    {"Connect to ipv4#127.0.0.1:9092 failed: Connection refused", NULL},
+    {"Disconnected (after 30ms in state UP)", NULL},
+};
+
+static void lines_about_a_log_in_get_their_fix(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct error why = {""};
+        assert_int_equal(kafka_access_explain(lines[i].line, &why), lines[i].fix != NULL);
+        if (lines[i].fix == NULL) continue;
+        if (strstr(why.text, lines[i].fix) == NULL) fail_msg("%s", why.text);
+        assert_non_null(strstr(why.text, lines[i].line));
+    }
+}
+
+static const struct {
+    int code;
+    const char *words;
+} certificates[] = {
+    {9, "is not valid yet"},   {10, "has expired"},       {18, "ssl.ca.location"},
+    {19, "ssl.ca.location"},   {20, "ssl.ca.location"},   {21, "ssl.ca.location"},
+    {62, "another host name"}, {64, "another host name"}, {23, "OpenSSL's error 23"},
+};
+
+static void a_certificate_is_named_with_what_is_wrong(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof certificates / sizeof *certificates; i++) {
+        struct error why = {""};
+        kafka_access_explain_certificate("h:1", certificates[i].code, &why);
+        if (strstr(why.text, certificates[i].words) == NULL) fail_msg("%s", why.text);
+        assert_non_null(strstr(why.text, "broker h:1"));
+    }
+}
+
+static void what_was_noted_is_shown_and_cleared(void **state) {
+    (void)state;
+    struct error why = {""};
+    struct trouble shown;
+    struct kafka_access access;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    trouble_init(&shown);
+    kafka_access_init(&access, &shown, conf);
+    kafka_access_note(&access, "FAIL", lines[10].line);
+    kafka_access_note(&access, "INIT", lines[0].line);
+    assert_false(kafka_access_is_denied(&access, &why));
+    kafka_access_note(&access, "FAIL", lines[0].line);
+    assert_true(kafka_access_is_denied(&access, &why));
+    assert_non_null(strstr(why.text, "authentication failed"));
+    trouble_clear(&shown);
+    assert_false(kafka_access_is_denied(&access, &why));
+    kafka_access_fini(&access);
+    trouble_fini(&shown);
+    rd_kafka_conf_destroy(conf);
+}
+
+static void brokers_without_transactions_are_recognised(void **state) {
+    (void)state;
+    struct kafka_access access;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    kafka_access_init(&access, NULL, conf);
+    kafka_access_note(&access, "TXNCOORD", "Querying for transaction coordinator: Acquire PID");
+    kafka_access_note(&access, "TXNCOORD",
+                      "Failed to find transaction coordinator: COORDINATOR_NOT_AVAILABLE: Broker: "
+                      "Coordinator not available");
+    assert_false(atomic_load(&access.lacks_transactions));
+    kafka_access_note(&access, "TXNCOORD",
+                      "Failed to find transaction coordinator: INVALID_REQUEST: Broker: Invalid "
+                      "request");
+    assert_true(atomic_load(&access.lacks_transactions));
+    kafka_access_fini(&access);
+    rd_kafka_conf_destroy(conf);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_about_a_log_in_get_their_fix),
+        cmocka_unit_test(a_certificate_is_named_with_what_is_wrong),
+        cmocka_unit_test(what_was_noted_is_shown_and_cleared),
+        cmocka_unit_test(brokers_without_transactions_are_recognised),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
