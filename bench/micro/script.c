@@ -64,7 +64,8 @@ static void *set_up(void) {
                                                 .aggregates = &script->aggregates,
                                                 .group = "micro",
                                                 .topic = "micro",
-                                                .topic_id = ""};
+                                                .topic_id = "",
+                                                .instance = "micro"};
     script->store = redis_store_create(&options, &error);
     if (script->store == NULL) micro_fail(error.text);
     script->stored = CURSOR_ABSENT;

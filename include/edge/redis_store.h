@@ -10,7 +10,8 @@
  *
  * I1  A call moves the offset and adds its counts in one step of Redis, or does neither
  *     (src/edge/checkpoint.lua).
- * I2  A call may be repeated at will: only the first can find base.
+ * I2  A call may be repeated at will: only the first can find base, and until another one has found
+ *     anomalies in its partition, all are told those that the first found.
  * I3  Nothing is written on a connection before its server has been found fit (redis_fitness).
  */
 #ifndef EDGE_REDIS_STORE_H
@@ -40,6 +41,7 @@ struct redis_store_options {
     const char *topic;
     const char *topic_id; /* "" if not known */
     const char *rules;    /* of core/rules; NULL: not compared */
+    const char *instance; /* instance.id: a call that is repeated is known by it */
 };
 
 struct redis_store;

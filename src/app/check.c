@@ -181,6 +181,7 @@ static void check_redis(struct check *check) {
                                                 .group = config->source.group,
                                                 .topic = config->source.topic,
                                                 .topic_id = check->input.id,
+                                                .instance = config->instance.id,
                                                 .rules = check->rules};
     rules_of_settings(&config->login, &config->aggregate, check->rules);
     aggregates_init(&check->aggregates, &config->aggregate);

@@ -38,6 +38,7 @@ static struct redis_store *make_store(struct pipeline *pipeline, struct error *e
         .topic = pipeline->config->source.topic,
         .topic_id = pipeline->input.id, /* once preflight has it */
         .rules = pipeline->rules,
+        .instance = pipeline->config->instance.id,
     };
     return redis_store_create(&options, error);
 }

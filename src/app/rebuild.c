@@ -181,6 +181,7 @@ static bool open_rebuild(struct rebuild *rebuild) {
                                                 .group = config->source.group,
                                                 .topic = config->source.topic,
                                                 .topic_id = rebuild->recount->topic_id,
+                                                .instance = config->instance.id,
                                                 .rules = rebuild->rules};
     struct error warning = {""};
     size_t leftovers;

@@ -5,9 +5,10 @@
 -- KEYS     offsets, meta, lineages, then the keys of each section
 -- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group,
 --          topic, topic id ('' if not known), branch of base, lineage of goal, our rules ('' if not
---          known), those that may be stored instead, 1 if ours are to replace them, then the
---          sections: kind, number of keys, number of arguments, and the arguments
--- Returns  {'stored', offset, minute, count, ...}  the offset equals goal now; each new anomaly
+--          known), those that may be stored instead, 1 if ours are to replace them, instance, then
+--          the sections: kind, number of keys, number of arguments, and the arguments
+-- Returns  {'stored', offset, n, minute, count, ...}  the offset equals goal now; the number of new
+--                                                  anomalies, and the first of them
 --          {'kept', offset | 'none', lineage}      the offset, or its branch, was another one
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
@@ -26,18 +27,19 @@
 --   within a script's writes drops them, but leaves them in the file; its next start runs them
 --   together with what follows. By then `checkpoints` is incremented once more than when the
 --   following seals were computed, and no later checkpoint makes the two equal.
-local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 13
+local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 14
+local NAMED = 64 -- anomalies in an answer
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 local base_branch, goal_lineage = ARGV[8], ARGV[9]
-local our_rules = ARGV[10]
+local our_rules, instance = ARGV[10], ARGV[13]
 
 local call = redis.call
 if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
 local now_s = tonumber(call('TIME')[1])
 local types, meta = {}, {} -- of all keys; the fields of meta
-local answer = {'stored', goal}
+local answer = {'stored', goal, 0}
 
 -- A stored number (as text; false if there is none) and n. Nil if that is not whole, or too large.
 local function add(stored, n)
@@ -67,6 +69,31 @@ end
 -- write() cannot fail. A section s has its first key, the number of its keys, and its first and last
 -- argument.
 
+-- What a call found goes lost with its answer, if the connection breaks: so it is kept, for the same
+-- call when it is sent again. Only the last call of a partition with anomalies is.
+local function call_id()
+    local words = {base, goal, base_branch, goal_lineage, instance}
+    return redis.sha1hex(table.concat(words, '\n'))
+end
+
+local function remember()
+    local words = {call_id()}
+    for i = 3, #answer do words[i - 1] = tostring(answer[i]) end
+    call('HSET', KEYS[META], 'anomalies:' .. partition, table.concat(words, ','))
+end
+
+-- The answer that this call had when it was applied, or nil.
+local function remembered(text)
+    local words = {}
+    for word in string.gmatch(text or '', '[^,]+') do words[#words + 1] = word end
+    if words[1] ~= call_id() then return end
+    answer[3] = tonumber(words[2]) or 0
+    for i = 3, #words - 1, 2 do
+        answer[i + 1], answer[i + 2] = words[i], tonumber(words[i + 1]) or 0
+    end
+    return answer
+end
+
 -- Keys: offsets, meta, lineages.
 local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
 
@@ -79,7 +106,7 @@ end
 
 function head.look()
     local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon',
-                    'rules'}
+                    'rules', 'anomalies:' .. partition}
     local found = call('HMGET', KEYS[META], unpack(fields))
     for i, field in ipairs(fields) do
         local theirs, ours = found[i], i <= 4 and ARGV[3 + i] or ''
@@ -108,6 +135,8 @@ function head.look()
     if not add(meta.checkpoints, 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
     end
+    local again = stored == goal and base ~= goal and remembered(meta[fields[9]])
+    if again then return again end
     local branch = string.match(lineage, '^%d+')
     if (stored or 'none') ~= base or branch ~= base_branch then
         return {'kept', stored or 'none', lineage}
@@ -276,9 +305,13 @@ function days.write(s)
     for _, anomaly in ipairs(s.anomalies) do
         call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'kind', 'threshold', 'minute',
              anomaly.minute, 'count', anomaly.count, 'threshold', s.threshold)
-        answer[#answer + 1] = anomaly.minute
-        answer[#answer + 1] = anomaly.count
+        answer[3] = answer[3] + 1
+        if answer[3] <= NAMED then
+            answer[#answer + 1] = anomaly.minute
+            answer[#answer + 1] = anomaly.count
+        end
     end
+    if answer[3] > 0 then remember() end
     if s.other then
         call('HSET', other, OTHER, s.other)
         call('EXPIRE', other, s.retention_s)

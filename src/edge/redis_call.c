@@ -217,6 +217,7 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
     redis_command_put_text(&call->arguments, options->rules == NULL ? "" : options->rules);
     redis_command_put_text(&call->arguments, rules->accepted == NULL ? "" : rules->accepted);
     redis_command_put_int(&call->arguments, rules->is_ours_next);
+    redis_command_put_text(&call->arguments, options->instance);
     for (unsigned field = 0; field < aggregates->count; field++) {
         redis_call_begin(call, &aggregates->items[field]);
         put_section(call, aggregates->settings, checkpoint, field, needed);

@@ -196,24 +196,28 @@ static bool read_offset(struct slice text, int64_t *offset) {
     return true;
 }
 
-/* What follows the first two words of "stored": minute, count, ... */
+static bool read_count(const struct redis_reply *reply, size_t index, int64_t *count) {
+    if (index >= redis_reply_count(reply)) return false;
+    const struct redis_reply *number = redis_reply_at(reply, index);
+    if (redis_reply_kind(number) != REDIS_INTEGER) return false;
+    *count = redis_reply_integer(number);
+    return *count >= 0;
+}
+
+/* What follows the first two words of "stored": n, minute, count, ... */
 static bool read_anomalies(const struct redis_reply *reply, struct store_call *call) {
-    const size_t count = redis_reply_count(reply);
-    for (size_t i = 2; i < count; i += 2) {
-        const struct slice minute = word_of(reply, i);
-        if (minute.length == 0 || i + 1 == count ||
-            redis_reply_kind(redis_reply_at(reply, i + 1)) != REDIS_INTEGER) {
-            call->anomaly_count = 0;
-            return false;
-        }
-        if (call->anomaly_count >= REDIS_STORE_ANOMALIES_MAX) {
-            call->anomaly_count++;
-            continue;
-        }
-        struct store_anomaly *anomaly = &call->anomalies[call->anomaly_count++];
+    int64_t found = 0;
+    if (!read_count(reply, 2, &found)) return false;
+    const size_t named =
+        (size_t)found < REDIS_STORE_ANOMALIES_MAX ? (size_t)found : REDIS_STORE_ANOMALIES_MAX;
+    if (redis_reply_count(reply) != 3 + 2 * named) return false;
+    for (size_t i = 0; i < named; i++) {
+        struct store_anomaly *anomaly = &call->anomalies[i];
+        const struct slice minute = word_of(reply, 3 + 2 * i);
+        if (minute.length == 0 || !read_count(reply, 4 + 2 * i, &anomaly->count)) return false;
         snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute.bytes);
-        anomaly->count = redis_reply_integer(redis_reply_at(reply, i + 1));
     }
+    call->anomaly_count = (size_t)found;
     return true;
 }
 

@@ -9,7 +9,9 @@ import subprocess
 import pytest
 
 import oracle
+import proxy as proxies
 import verify
+import wait
 from load import DAY_0
 
 
@@ -223,6 +225,30 @@ def test_threshold_and_future(world):
     instance = world.run(anomaly__threshold=2, aggregate__max_future_s=0)
     world.verify(load, instance, threshold=2, max_future_s=0)
     instance.stop()
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_anomalies_whose_reply_is_lost_are_counted_and_logged_once(world, lost):
+    """The call is repeated, finds the offset where it wanted it, and is told what it had found."""
+    redis = proxies.Proxy()
+    port = redis.add(world.redis_server.port)
+    load = world.make_load(1)
+    instance = world.run(anomaly__threshold=1, redis__url=f"redis://127.0.0.1:{port}/0").wait_ready()
+    instance.wait_assigned(1)
+    redis.set(port, "reply", [b":login_counts:"])
+    for minute in range(20):
+        second = DAY_0 + 60 * minute
+        login = {"device_type": "web", "locale": "RU", "timestamp": second}
+        for _ in range(2):
+            load.send(0, b"key", json.dumps(login).encode(), second * 1000)
+    load.flush()
+    wait.until(lambda: instance.metric("rollcall_checkpoint_failures_total") >= lost, 20,
+               f"{lost} replies to be lost", every=0.001)
+    assert redis.set(port, "pass") >= lost
+    world.verify(load, instance, threshold=1)
+    assert instance.metric("rollcall_anomalies_total") == 20
+    instance.stop()
+    assert instance.log().count("Anomaly detected") == 20
 
 
 def test_all_anomalies_of_a_checkpoint_are_counted(world):

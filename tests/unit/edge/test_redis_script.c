@@ -23,6 +23,7 @@ enum { DEVICE_TYPE, LOCALE, MINUTE, REASON }; /* the table of aggregates here */
 #define DAY INT64_C(28676160)
 
 static char prefix[] = "{p}";
+static const char *instance = "instance";
 static struct redis_server server;
 static char *const url = server.url;
 static struct redis_link *admin;
@@ -115,6 +116,7 @@ static struct redis_store *open_store(const char *store_url) {
                                                 .group = "group",
                                                 .topic = "topic",
                                                 .topic_id = "id",
+                                                .instance = instance,
                                                 .rules = store_rules};
     struct redis_store *store = redis_store_create(&options, &error);
     if (store == NULL) fail_msg("%s", error.text);
@@ -129,22 +131,28 @@ static void add_number(struct delta *delta, unsigned field, int64_t number, int6
     delta_add(delta, delta_number_key(SEED, field, &number), n);
 }
 
-/* Applies one call of partition 0 and empties the delta. */
+/* Applies one call of partition 0. */
 static struct store_call apply_as(const char *store_url, int64_t base, int64_t end,
-                                  struct delta *delta, struct error *error) {
+                                  const struct delta *delta, struct error *error) {
     const struct delta *const deltas[] = {delta};
     struct store_call call = {.base = base, .end = end, .deltas = deltas, .delta_count = 1};
     struct redis_store *store = open_store(store_url);
     redis_store_apply(store, &call, 1, error);
     redis_store_destroy(&store);
-    delta_release(delta);
     return call;
 }
 
-static struct store_call apply(int64_t base, int64_t end, struct delta *delta) {
+static struct store_call apply_kept(int64_t base, int64_t end, const struct delta *delta) {
     struct error error = {""};
     const struct store_call call = apply_as(url, base, end, delta, &error);
     if (call.verdict != STORE_OK) fail_msg("%s", error.text);
+    return call;
+}
+
+/* The same, and empties the delta. */
+static struct store_call apply(int64_t base, int64_t end, struct delta *delta) {
+    const struct store_call call = apply_kept(base, end, delta);
+    delta_release(delta);
     return call;
 }
 
@@ -202,6 +210,49 @@ static void a_repeated_call_changes_nothing(void **state) {
     assert_int_equal(call.stored, 30);
     dump(after, sizeof after);
     assert_string_equal(before, after);
+}
+
+static void a_call_that_is_repeated_is_told_what_it_found(void **state) {
+    (void)state;
+    struct delta delta = some(0, THRESHOLD + 3);
+    for (int i = 1; i < 100; i++)
+        add_number(&delta, MINUTE, DAY + i, THRESHOLD + 4);
+    const struct store_call first = apply_kept(CURSOR_ABSENT, 7, &delta);
+    assert_int_equal(first.anomaly_count, 100);
+    for (int i = 0; i < 2; i++) {
+        const struct store_call again = apply_kept(CURSOR_ABSENT, 7, &delta);
+        assert_int_equal(again.verdict, STORE_OK);
+        assert_int_equal(again.stored, 7);
+        assert_int_equal(again.anomaly_count, 100);
+        assert_memory_equal(again.anomalies, first.anomalies, sizeof first.anomalies);
+    }
+    assert_redis("100", "XLEN {p}:anomalies");
+    assert_redis("1", "HGET {p}:meta checkpoints");
+
+    /* Others are not told, nor is it once the offset has moved on. */
+    instance = "another";
+    assert_int_equal(apply_kept(CURSOR_ABSENT, 7, &delta).anomaly_count, 0);
+    instance = "instance";
+    assert_int_equal(apply_kept(3, 7, &delta).anomaly_count, 0);
+    delta_clear(&delta);
+    assert_int_equal(apply_kept(7, 8, &delta).anomaly_count, 0);
+    assert_int_equal(apply_kept(7, 8, &delta).anomaly_count, 0);
+    assert_int_equal(apply_kept(CURSOR_ABSENT, 7, &delta).stored, 8);
+    delta_release(&delta);
+}
+
+static void what_a_call_found_is_not_read_from_what_others_wrote(void **state) {
+    (void)state;
+    static const char *const odd[] = {"x", ",", "1,2,3", "{}"};
+    struct delta delta = some(0, THRESHOLD + 1);
+    assert_int_equal(apply_kept(CURSOR_ABSENT, 7, &delta).anomaly_count, 1);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        run("HSET {p}:meta anomalies:0 %s", odd[i]);
+        const struct store_call again = apply_kept(CURSOR_ABSENT, 7, &delta);
+        assert_int_equal(again.verdict, STORE_OK);
+        assert_int_equal(again.anomaly_count, 0);
+    }
+    delta_release(&delta);
 }
 
 static void an_anomaly_is_the_call_that_lifts_a_minute_over_the_threshold(void **state) {
@@ -398,6 +449,7 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         struct delta delta = some(2, 20); /* an anomaly; and a new day, which pushes one out */
         add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
         const struct store_call call = apply_as(url, 30, 40, &delta, &error);
+        delta_release(&delta);
         if (call.verdict != STORE_REFUSED || strstr(error.text, cases[i].named) == NULL) {
             fail_msg("%s: %d, %s", cases[i].damage[0], (int)call.verdict, error.text);
         }
@@ -527,6 +579,7 @@ static void a_missing_right_is_named_and_nothing_is_written(void **state) {
         struct delta delta = some(2, 20);
         add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
         const struct store_call call = apply_as(user_url, 30, 40, &delta, &error);
+        delta_release(&delta);
         if (call.verdict != STORE_RETRY || strstr(error.text, right) == NULL) {
             fail_msg("%s: %d, %s", right, (int)call.verdict, error.text);
         }
@@ -540,6 +593,7 @@ static void a_missing_right_is_named_and_nothing_is_written(void **state) {
     struct delta delta = some(2, 20);
     add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
     if (apply_as(user_url, 30, 40, &delta, &error).verdict != STORE_OK) fail_msg("%s", error.text);
+    delta_release(&delta);
 }
 
 /* The next quoted word of a line of MONITOR, cut to bytes; false at its end. */
@@ -864,6 +918,8 @@ int main(void) {
         cmocka_unit_test_setup(counts_are_continued_only_under_their_rules, begin),
         cmocka_unit_test_setup(a_call_counts_all_kinds_and_moves_the_offset, begin),
         cmocka_unit_test_setup(a_repeated_call_changes_nothing, begin),
+        cmocka_unit_test_setup(a_call_that_is_repeated_is_told_what_it_found, begin),
+        cmocka_unit_test_setup(what_a_call_found_is_not_read_from_what_others_wrote, begin),
         cmocka_unit_test_setup(an_anomaly_is_the_call_that_lifts_a_minute_over_the_threshold,
                                begin),
         cmocka_unit_test_setup(values_past_the_bound_are_one_sum, begin),

@@ -27,7 +27,7 @@ enum { TIMEOUT_MS = 200, ANSWER_BYTES = 4096, FUZZ_ROUNDS = 4000 };
 static char prefix[] = "{p}";
 
 #define INFO "$27\r\nmaxmemory_policy:noeviction\r\n"
-#define STORED "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n:11\r\n"
+#define STORED "*5\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n$16\r\n2024-07-10 12:43\r\n:11\r\n"
 
 /* Answers +PONG to PING, INFO to INFO, and `answer` to what else comes. */
 struct fake {
@@ -143,7 +143,8 @@ static struct redis_store *open_store(struct fake *fake) {
                                                 .aggregates = &aggregates,
                                                 .group = "group",
                                                 .topic = "topic",
-                                                .topic_id = ""};
+                                                .topic_id = "",
+                                                .instance = "instance"};
     struct redis_store *store = redis_store_create(&options, &error);
     if (store == NULL) fail_msg("%s", error.text);
     return store;
@@ -188,8 +189,12 @@ static void answers_of_no_script_are_refused_and_said(void **state) {
         "*2\r\n$7\r\nforeign\r\n$5\r\ngroup\r\n", /* whose, it does not say */
         "*3\r\n$9\r\nwrongtype\r\n$3\r\nkey\r\n:7\r\n",
         "*2\r\n$5\r\nother\r\n$5\r\ngroup\r\n",
-        "*3\r\n$6\r\nstored\r\n$2\r\n10\r\n$16\r\n2024-07-10 12:43\r\n", /* half an anomaly */
-        "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n:2\r\n",
+        "*2\r\n$6\r\nstored\r\n$2\r\n10\r\n",
+        "*3\r\n$6\r\nstored\r\n$2\r\n10\r\n:-1\r\n",
+        "*3\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n",                            /* which one? */
+        "*4\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n$16\r\n2024-07-10 12:43\r\n", /* half of it */
+        "*5\r\n$6\r\nstored\r\n$2\r\n10\r\n:1\r\n:1\r\n:2\r\n",
+        "*5\r\n$6\r\nstored\r\n$2\r\n10\r\n:2\r\n$16\r\n2024-07-10 12:43\r\n:11\r\n",
         "*1\r\n$4\r\nneed\r\n",
         "*2\r\n$4\r\nneed\r\n$3\r\nday\r\n",
         "*2\r\n$4\r\nneed\r\n:1\r\n",
