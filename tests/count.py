@@ -5,8 +5,8 @@ usage: count.py [--broken NAME] ... DIRECTORY ...
 DIRECTORY is a build directory. Its results/ holds one file for each kind of test that was run:
 unit.json (the log of `meson test`), system.xml (JUnit XML from pytest), compose.json (from
 `go test -json`), and JUnit XML from tests/chaos, tests/coverage.py, tests/model, tests/fuzz and
-tests/tidy.py in chaos.xml, coverage.xml, model.xml, fuzz.xml and tidy.xml, also of tests/monitoring
-in monitoring.xml. NAME is a command that
+tests/tidy.py, tests/containers and tests/monitoring in chaos.xml, coverage.xml, model.xml, fuzz.xml,
+tidy.xml, containers.xml and monitoring.xml. NAME is a command that
 ended with an error. It counts as a failure unless some test already failed.
 The exit status is 0 if at least one test passed and none failed.
 """
@@ -80,7 +80,8 @@ def compose_results(path):
 
 READERS = {"unit.json": unit_results, "system.xml": junit_results, "chaos.xml": junit_results,
            "coverage.xml": junit_results, "model.xml": junit_results, "fuzz.xml": junit_results,
-           "tidy.xml": junit_results, "monitoring.xml": junit_results, "compose.json": compose_results}
+           "tidy.xml": junit_results, "containers.xml": junit_results,
+           "monitoring.xml": junit_results, "compose.json": compose_results}
 
 
 def results_of(directory):
