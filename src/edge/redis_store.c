@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "core/rules.h"
 #include "edge/redis_fault.h"
+#include "redis_answer.h"
 #include "redis_call.h"
 #include "redis_fitness.h"
 
@@ -128,24 +129,16 @@ static enum store_verdict refuse_value(const struct redis_store *store, const ch
     return STORE_REFUSED;
 }
 
-/* A text of an answer, "" if it has none there. */
-static struct slice word_of(const struct redis_reply *reply, size_t index) {
-    const struct redis_reply *word =
-        index < redis_reply_count(reply) ? redis_reply_at(reply, index) : NULL;
-    const bool is_text = word != NULL && redis_reply_kind(word) == REDIS_TEXT;
-    return is_text ? redis_reply_text(word) : (struct slice){"", 0};
-}
-
 /* An answer of checkpoint.lua that changed nothing, by what it reports. */
 static enum store_verdict refuse_answer(struct redis_store *store, const struct redis_reply *reply,
                                         struct error *error) {
     const struct redis_store_options *options = &store->options;
     const char *where = redis_link_name(store->link), *prefix = options->redis->prefix;
-    const char *kind = word_of(reply, 0).bytes, *what = word_of(reply, 1).bytes;
-    const char *theirs = word_of(reply, 2).bytes;
+    const char *kind = redis_answer_word(reply, 0).bytes, *what = redis_answer_word(reply, 1).bytes;
+    const char *theirs = redis_answer_word(reply, 2).bytes;
     const size_t count = redis_reply_is_texts(reply, 1) ? redis_reply_count(reply) : 0;
     if (count == 4 && strcmp(kind, "odd") == 0) {
-        return refuse_value(store, what, theirs, word_of(reply, 3).bytes, error);
+        return refuse_value(store, what, theirs, redis_answer_word(reply, 3).bytes, error);
     } else if (count == 2 && strcmp(kind, "torn") == 0) {
         error_set(error,
                   "half of a checkpoint was applied in Redis at %s, or one twice, so some counts "
@@ -187,55 +180,6 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
     return STORE_REFUSED;
 }
 
-/* Reads a whole number of 0 or more and nothing else. */
-static bool read_offset(struct slice text, int64_t *offset) {
-    if (text.length == 0 || text.length > 18 || strspn(text.bytes, "0123456789") != text.length) {
-        return false;
-    }
-    *offset = strtoll(text.bytes, NULL, 10);
-    return true;
-}
-
-static bool read_count(const struct redis_reply *reply, size_t index, int64_t *count) {
-    if (index >= redis_reply_count(reply)) return false;
-    const struct redis_reply *number = redis_reply_at(reply, index);
-    if (redis_reply_kind(number) != REDIS_INTEGER) return false;
-    *count = redis_reply_integer(number);
-    return *count >= 0;
-}
-
-/* What follows the first two words of "stored": n, minute, count, ... */
-static bool read_anomalies(const struct redis_reply *reply, struct store_call *call) {
-    int64_t found = 0;
-    if (!read_count(reply, 2, &found)) return false;
-    const size_t named =
-        (size_t)found < REDIS_STORE_ANOMALIES_MAX ? (size_t)found : REDIS_STORE_ANOMALIES_MAX;
-    if (redis_reply_count(reply) != 3 + 2 * named) return false;
-    for (size_t i = 0; i < named; i++) {
-        struct store_anomaly *anomaly = &call->anomalies[i];
-        const struct slice minute = word_of(reply, 3 + 2 * i);
-        if (minute.length == 0 || !read_count(reply, 4 + 2 * i, &anomaly->count)) return false;
-        snprintf(anomaly->minute, sizeof anomaly->minute, "%s", minute.bytes);
-    }
-    call->anomaly_count = (size_t)found;
-    return true;
-}
-
-/* What follows the first word of "need": days. */
-static bool read_days(struct redis_days *needed, const struct redis_reply *reply) {
-    const size_t count = redis_reply_count(reply) - 1;
-    if (count > needed->capacity) {
-        needed->capacity = count;
-        needed->names = memory_grow(needed->names, count * sizeof *needed->names);
-    }
-    for (needed->count = 0; needed->count < count; needed->count++) {
-        const char *day = word_of(reply, 1 + needed->count).bytes;
-        if (strlen(day) != LOGIN_DAY_BYTES - 1) return false;
-        memcpy(needed->names[needed->count], day, LOGIN_DAY_BYTES);
-    }
-    return count > 0;
-}
-
 /* Other rules are stored. Such that differ only in which dimensions there are, are accepted; our
  * own replace them with the first checkpoint, so that the last instance that started is the one
  * whose rules are stored. */
@@ -265,23 +209,24 @@ static enum demand take_rules(struct redis_store *store, struct store_call *call
 /* Takes an answer of checkpoint.lua. */
 static enum demand take_answer(struct redis_store *store, struct store_call *call,
                                const struct redis_reply *reply, struct error *error) {
-    const char *kind = word_of(reply, 0).bytes;
-    const struct slice offset = word_of(reply, 1);
-    if (strcmp(kind, "need") == 0 && read_days(&store->needed, reply)) {
+    const char *kind = redis_answer_word(reply, 0).bytes;
+    const struct slice offset = redis_answer_word(reply, 1);
+    if (strcmp(kind, "need") == 0 && redis_answer_days(&store->needed, reply)) {
         error_set(error, "the days under \"%s\" in Redis at %s change too often for a checkpoint",
                   store->options.redis->prefix, redis_link_name(store->link));
         return DEMAND_DAYS;
     }
     if (strcmp(kind, "rules") == 0 && redis_reply_count(reply) == 2 && store->options.rules != NULL)
-        return take_rules(store, call, word_of(reply, 1), error);
+        return take_rules(store, call, redis_answer_word(reply, 1), error);
     call->stored = CURSOR_ABSENT;
-    const bool is_stored = strcmp(kind, "stored") == 0 && read_offset(offset, &call->stored) &&
-                           call->stored == call->end && read_anomalies(reply, call);
-    const bool is_kept = strcmp(kind, "kept") == 0 &&
-                         (strcmp(offset.bytes, "none") == 0 || read_offset(offset, &call->stored));
+    const bool is_stored = strcmp(kind, "stored") == 0 &&
+                           redis_answer_offset(offset, &call->stored) &&
+                           call->stored == call->end && redis_answer_anomalies(reply, call);
+    const bool is_kept = strcmp(kind, "kept") == 0 && (strcmp(offset.bytes, "none") == 0 ||
+                                                       redis_answer_offset(offset, &call->stored));
     call->stored_lineage = call->lineage;
     /* What cannot be read is not known: the script rejects what is foreign. */
-    if (is_kept) lineage_parse(word_of(reply, 2).bytes, &call->stored_lineage);
+    if (is_kept) lineage_parse(redis_answer_word(reply, 2).bytes, &call->stored_lineage);
     if (is_stored) store->rules.is_ours_next = false;
     call->verdict = is_stored || is_kept ? STORE_OK : refuse_answer(store, reply, error);
     return DEMAND_NONE;
@@ -445,7 +390,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
         const struct redis_reply *found = redis_reply_at(reply, i);
         offsets[i] = CURSOR_ABSENT;
-        if (redis_reply_kind(found) == REDIS_NIL || read_offset(word_of(reply, i), &offsets[i])) {
+        if (redis_reply_kind(found) == REDIS_NIL ||
+            redis_answer_offset(redis_answer_word(reply, i), &offsets[i])) {
             continue;
         }
         char key[256], field[16];

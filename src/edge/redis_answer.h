@@ -1,0 +1,25 @@
+/* redis_answer: the parts of what checkpoint.lua answers.
+ *
+ * Place:    under redis_store.
+ * Threads:  any; borrows all.
+ */
+#ifndef EDGE_REDIS_ANSWER_H
+#define EDGE_REDIS_ANSWER_H
+
+#include "edge/redis_link.h"
+#include "edge/redis_store.h"
+#include "redis_call.h"
+
+/* A text of the answer, "" if it has none there. */
+struct slice redis_answer_word(const struct redis_reply *reply, size_t index);
+
+/* Reads a whole number of 0 or more and nothing else. */
+bool redis_answer_offset(struct slice text, int64_t *offset);
+
+/* What follows the first two words of "stored": n, minute, count, ... False if it is not that. */
+bool redis_answer_anomalies(const struct redis_reply *reply, struct store_call *call);
+
+/* What follows the first word of "need": days. False if it is not that. */
+bool redis_answer_days(struct redis_days *needed, const struct redis_reply *reply);
+
+#endif
