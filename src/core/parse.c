@@ -100,6 +100,7 @@ static void make_plain_string(char *p, const char *close, bool is_key) {
             p += 12;
             continue;
         }
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): six characters, and no NUL */
         if ((unit >= 0xD800 && unit < 0xE000) || (unit == 0 && is_key)) memcpy(p, "\\uffff", 6);
         p += *p == '\\' ? 2 : 1;
     }

@@ -48,6 +48,7 @@ static enum instant_verdict read_copy(enum instant_format format, const char *te
                                       struct instant *instant) {
     const size_t length = strlen(text);
     char *copy = malloc(length > 0 ? length : 1);
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): so it is meant */
     memcpy(copy, text, length);
     const struct slice slice = {copy, length};
     const enum instant_verdict verdict = format == INSTANT_RFC3339

@@ -34,8 +34,8 @@ static void check(const struct login_rules *rules, const struct login_record *re
                   const char *expected) {
     struct login_judge *fast = login_judge_create(rules), *slow = login_judge_create(rules);
     login_judge_distrust_scan(slow);
-    struct login_judge *judges[] = {fast, slow, fast};
-    for (size_t i = 0; i < sizeof judges / sizeof *judges; i++) {
+    struct login_judge *judges[3] = {fast, slow, fast};
+    for (size_t i = 0; i < 3; i++) {
         char text[VERDICT_BYTES];
         struct login login;
         memset(&login, 0xa5, sizeof login);
@@ -102,7 +102,7 @@ static void an_index_is_only_what_rfc_6901_calls_one(void **state) {
     (void)state;
     static const char *const none[] = {"/l/-",  "/l/01",  "/l/00", "/l/3",
                                        "/l/+1", "/l/1/x", "/l/",   "/l/4294967297"};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         const struct login_rules rules = {.dimensions = {{"d", none[i]}}, .dimension_count = 1};
         verdict(&rules, "{\"l\":[\"a\",\"b\",\"c\"],\"timestamp\":60}", "missing_field: d (");
     }

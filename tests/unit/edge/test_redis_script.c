@@ -776,9 +776,9 @@ static void rules_of_other_dimensions_replace_those_that_are_stored_once(void **
     struct redis_store *newer = open_store(url);
     store_rules = RULES_A;
     struct redis_store *older = open_store(url);
-    struct redis_store *turns[] = {older, newer, older, newer};
+    struct redis_store *turns[4] = {older, newer, older, newer};
     int64_t offset = 20;
-    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++, offset += 10) {
+    for (int i = 0; i < 4; i++, offset += 10) {
         struct store_call call = {.base = offset, .end = offset + 10};
         redis_store_apply(turns[i], &call, 1, &error);
         assert_int_equal(call.verdict, STORE_OK);
