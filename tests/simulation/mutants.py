@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-SCHEDULES = 100000
+SCHEDULES = 400000
 TIMEOUT_S = 600  # of wall time, on a machine that may be busy
 
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src")
