@@ -174,6 +174,11 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
 void kafka_source_return(struct kafka_source *source);
 
+/* Waits until few enough threads ask brokers something at the same time; false: not by until_ms.
+ * Thousands of partitions that ask at once would all run into their timeouts, again and again. */
+bool kafka_source_take_turn(struct kafka_source *source, int64_t until_ms);
+void kafka_source_end_turn(struct kafka_source *source);
+
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source);
 
 /* Another consumer with the same properties (kafka_consumer_conf_of_probe). NULL with an error. */
