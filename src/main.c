@@ -13,8 +13,8 @@
 enum { EXIT_FINE = 0, EXIT_STOPPED = 1, EXIT_WRONG = 2 };
 
 static const struct command *const commands[] = {
-    &command_run, &command_demo, &command_generate, &command_snapshot, &command_check,
-    &command_top, &command_audit, &command_rebuild, &command_ready, NULL,
+    &command_run, &command_demo,  &command_generate, &command_snapshot, &command_check,
+    &command_top, &command_audit, &command_rebuild,  &command_ready,    NULL,
 };
 
 static int reject(const struct error *error) {

@@ -28,7 +28,7 @@ struct redis_settings {
     char *url_file;        /* that holds the url, NULL: none; read again at each connection */
     struct secret *latest; /* the url as last reloaded, for when it has no file; NULL: it has not */
     int timeout_ms;
-    int min_replicas; /* that must have a checkpoint (WAIT); 0: none */
+    int min_replicas;                        /* that must have a checkpoint (WAIT); 0: none */
     char *sentinel_user, *sentinel_password; /* these and the following: "" or NULL is none */
     char *ca_file, *cert_file, *key_file;
     struct redis_master *master; /* that the links of a process share; NULL: each has its own */

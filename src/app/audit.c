@@ -83,11 +83,11 @@ static bool may_be_expired(const struct audit *audit, const struct day *day) {
 /* Days since 1970 of YYYY-MM-DD, -1 if it is none. Source: H. Hinnant, "chrono-Compatible
  * Low-Level Date Algorithms", days_from_civil. */
 static int64_t parse_day(struct slice text) {
-    int year, month, day, used = 0;
     char back[LOGIN_DAY_BYTES];
-    if (text.length != LOGIN_DAY_BYTES - 1 ||
-        sscanf(text.bytes, "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 || used != 10)
-        return -1;
+    if (text.length != LOGIN_DAY_BYTES - 1) return -1;
+    const int64_t year = strtol(text.bytes, NULL, 10);
+    const int64_t month = strtol(text.bytes + 5, NULL, 10);
+    const int64_t day = strtol(text.bytes + 8, NULL, 10);
     const int64_t y = year - (month <= 2);
     const int64_t era = y / 400, of_era = y - era * 400;
     const int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
@@ -123,14 +123,16 @@ static void differ_by_number(struct audit *audit, const struct aggregate *aggreg
 /* A count that is not as it should be. */
 static void differ_at(struct audit *audit, struct delta_key key, int64_t counted, int64_t stored) {
     const struct aggregate *aggregate = &audit->aggregates.items[key.field];
-    char name[AGGREGATE_TEXT_BYTES], day[LOGIN_DAY_BYTES] = "";
-    struct slice text = {key.bytes, key.length};
-    if (aggregate->source != AGGREGATE_DIMENSION) {
-        const int64_t number = delta_number(key);
-        aggregate_name(aggregate, number, name);
-        text = (struct slice){name, strlen(name)};
-        if (aggregate->source == AGGREGATE_MINUTE) login_day_format(number, day);
+    if (aggregate->source == AGGREGATE_DIMENSION) {
+        const struct slice value = {key.bytes, key.length};
+        differ_by_number(audit, aggregate, "", value, counted, stored);
+        return;
     }
+    char name[AGGREGATE_TEXT_BYTES], day[LOGIN_DAY_BYTES] = "";
+    const int64_t number = delta_number(key);
+    aggregate_name(aggregate, number, name);
+    if (aggregate->source == AGGREGATE_MINUTE) login_day_format(number, day);
+    const struct slice text = {name, strlen(name)};
     differ_by_number(audit, aggregate, day, text, counted, stored);
 }
 
@@ -169,7 +171,6 @@ static bool find_key(struct audit *audit, unsigned field, struct slice day, stru
                      int64_t *number, struct delta_key *key) {
     const struct aggregate *aggregate = &audit->aggregates.items[field];
     char back[AGGREGATE_TEXT_BYTES];
-    int hour, minute;
     switch (aggregate->source) {
     case AGGREGATE_DIMENSION:
         if (name.length == 0 || name.length > DELTA_KEY_BYTES_MAX) return false;
@@ -177,8 +178,9 @@ static bool find_key(struct audit *audit, unsigned field, struct slice day, stru
         return true;
     case AGGREGATE_MINUTE:
         *number = parse_day(day);
-        if (*number < 0 || sscanf(name.bytes, "%2d:%2d", &hour, &minute) != 2) return false;
-        *number = *number * AGGREGATE_MINUTES_A_DAY + hour * 60 + minute;
+        if (*number < 0 || name.length != LOGIN_MINUTE_BYTES - 1) return false;
+        *number = *number * AGGREGATE_MINUTES_A_DAY + strtol(name.bytes, NULL, 10) * 60 +
+                  strtol(name.bytes + 3, NULL, 10);
         break;
     case AGGREGATE_REASON:
         for (*number = 1; *number < LOGIN_REASON_COUNT; ++*number) {
@@ -318,12 +320,13 @@ static bool check_log(struct audit *audit) {
         const int64_t beyond = recount->ranges[p].end - recount->partitions[p].log_end;
         if (beyond > 0) cut_off += beyond;
     }
-    if (missing == 0 && cut_off == 0) return true;
+    const int64_t all = missing + cut_off;
+    if (all == 0) return true;
     return error_set(&audit->error,
                      "Kafka no longer holds %lld of the records that were counted (%lld deleted at "
                      "the beginning of the log, %lld cut off at its end), so the counts cannot be "
                      "compared",
-                     (long long)(missing + cut_off), (long long)missing, (long long)cut_off);
+                     (long long)all, (long long)missing, (long long)cut_off);
 }
 
 static bool count_again(struct audit *audit) {

@@ -55,7 +55,8 @@ static bool is_ready(void *context, struct text *why) {
     if (trouble_show(&pipeline->input_trouble, clock_ms(), DENIED_MS, why) ||
         trouble_show(&pipeline->output_trouble, clock_ms(), DENIED_MS, why)) {
         return false;
-    } else if (!atomic_load(&pipeline->is_flowing)) {
+    }
+    if (!atomic_load(&pipeline->is_flowing)) {
         missing = "not started: waiting for Kafka and Redis";
     } else if (stop_is_asked(pipeline->stop)) {
         missing = "stopping";

@@ -289,7 +289,7 @@ static void choose_time(struct proposal *proposal) {
         is_good(times_of(find(profile, rules->timestamp), rules->timestamp_format), most))
         return;
     proposal->changes_time = true;
-    if (most * 2 < profile->records) {
+    if (best == NULL || most * 2 < profile->records) {
         rules->timestamp = "kafka";
         rules->timestamp_format = INSTANT_S;
         proposal->time_note = "no member holds a time with its offset in most of the records";

@@ -231,7 +231,8 @@ static bool count_and_swap(struct rebuild *rebuild) {
 
 static bool run_rebuild(struct rebuild *rebuild) {
     const bool is_done = open_rebuild(rebuild) && count_and_swap(rebuild);
-    if (rebuild->recount != NULL) show(rebuild, true);
+    if (rebuild->recount == NULL) return false;
+    show(rebuild, true);
     if (is_done) {
         printf("%lld records counted; the counts before are under %s:" REDIS_SWAP_BEFORE
                ":* until `rollcall rebuild --forget`\n",

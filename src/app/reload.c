@@ -32,9 +32,12 @@ static bool is_equal(const struct setting *setting, const void *one, const void 
                              *(char *const *)((const char *)other + setting->offset));
     for (int i = 0; i < 2; i++) {
         FILE *out = open_memstream(&texts[i], &bytes);
-        if (out == NULL) memory_none();
-        setting_print(setting, modules[i], out);
-        fclose(out);
+        if (out != NULL) {
+            setting_print(setting, modules[i], out);
+            fclose(out);
+        } else {
+            memory_none();
+        }
     }
     const bool is_same = is_equal_text(texts[0], texts[1]);
     secret_forget(texts[0]);

@@ -130,6 +130,7 @@ static int run(const struct config *config, const struct options *options) {
     stop_init(&stop, &main_alarm);
     catch_signals(config);
     struct pipeline *pipeline = pipeline_create(config, &stop, commands_seed(), &error);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment */
     struct notify *notify = notify_create(getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"));
     bool has_failed = pipeline == NULL;
     if (!has_failed) {

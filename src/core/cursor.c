@@ -41,7 +41,8 @@ void cursor_init(struct cursor *cursor, uint64_t generation) {
 
 static void track_place(struct cursor_track *track, int64_t stored, const struct lineage *lineage) {
     track->stored = track->next = stored;
-    track->lineage = lineage == NULL ? (struct lineage){0} : *lineage;
+    track->lineage = (struct lineage){0};
+    if (lineage != NULL) track->lineage = *lineage;
     track->stored_branch = track->lineage.branch;
     track->is_anchored = false;
 }
@@ -117,6 +118,7 @@ bool cursor_asks(struct cursor *cursor, int64_t *offset) {
 
 void cursor_told(struct cursor *cursor, int64_t offset, int32_t epoch) {
     struct cursor_track *track = searching(cursor);
+    assert(track != NULL);
     struct cursor_search *search = &track->search;
     const int64_t at = asked(track);
     search->is_begun = true;

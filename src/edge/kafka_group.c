@@ -178,11 +178,12 @@ static const char origin_prefix[] = "origin=", lineage_prefix[] = "lineage=";
 
 /* The metadata, and the epoch where other tools look for it (KIP-320). */
 static void put_metadata(rd_kafka_topic_partition_t *place, const struct kafka_committed *item) {
-    char lineage[LINEAGE_TEXT_BYTES], text[48 + LINEAGE_TEXT_BYTES];
+    char text[48 + LINEAGE_TEXT_BYTES];
     int length = 0;
     if (item->origin >= 0)
         length = snprintf(text, sizeof text, "%s%lld", origin_prefix, (long long)item->origin);
     if (item->lineage.count > 0 || item->lineage.branch > 0) {
+        char lineage[LINEAGE_TEXT_BYTES];
         lineage_format(&item->lineage, lineage);
         length += snprintf(text + length, sizeof text - (size_t)length, "%s%s%s",
                            length > 0 ? " " : "", lineage_prefix, lineage);

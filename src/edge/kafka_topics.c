@@ -237,15 +237,15 @@ enum topics_verdict kafka_topics_create(struct kafka_source *source, const char 
     return judge(code);
 }
 
+/* Not rd_kafka_DescribeCluster, which would be meant for it: where a broker answers that there are
+ * no brokers, librdkafka fails an assertion (2.15.1, rd_kafka_admin_response_parse) and ends the
+ * process. */
 bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error) {
-    rd_kafka_t *client = kafka_source_borrow(source);
-    struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, timeout_ms);
-    rd_kafka_DescribeCluster(client, request.options, request.queue);
-    rd_kafka_event_t *event = close_request(&request, timeout_ms);
-    kafka_source_return(source);
+    const struct rd_kafka_metadata *cluster = NULL;
     const rd_kafka_resp_err_t code =
-        event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_event_error(event);
-    rd_kafka_event_destroy(event);
+        rd_kafka_metadata(kafka_source_borrow(source), 0, NULL, &cluster, timeout_ms);
+    kafka_source_return(source);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_metadata_destroy(cluster);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
            error_set(error, "Kafka does not answer: %s", rd_kafka_err2str(code));
 }

@@ -30,7 +30,7 @@ static bool read_count(const struct redis_reply *reply, size_t index, int64_t *c
 }
 
 bool redis_answer_anomalies(const struct redis_reply *reply, struct store_call *call) {
-    int64_t found = 0;
+    int64_t found;
     if (!read_count(reply, 2, &found)) return false;
     const size_t named =
         (size_t)found < REDIS_STORE_ANOMALIES_MAX ? (size_t)found : REDIS_STORE_ANOMALIES_MAX;

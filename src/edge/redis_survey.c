@@ -41,7 +41,7 @@ static void describe_server(const struct survey *survey, const char *info) {
     text_format(&line, "Redis %s at %s", find(info, "redis_version:", word),
                 redis_link_name(survey->link));
     text_format(&line, ", a %s", find(info, "\nrole:", word));
-    const int replicas = atoi(find(info, "connected_slaves:", word));
+    const int replicas = (int)strtol(find(info, "connected_slaves:", word), NULL, 10);
     text_format(&line, " with %d replica%s", replicas, replicas == 1 ? "" : "s");
     for (int i = 0; i < replicas && i < 16; i++) {
         snprintf(field, sizeof field, "slave%d:", i); /* ip=..,port=..,state=..,offset=..,lag=.. */

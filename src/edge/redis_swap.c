@@ -3,6 +3,7 @@
  * another prefix may begin with this one. */
 #include "edge/redis_swap.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ static void put_pattern(struct redis_command *command, const char *prefix, const
 /* Whether rollcall makes live keys of this name. */
 static bool is_live(const struct aggregates *aggregates, const char *name) {
     if (strchr(name, ':') == NULL) return true;
+    assert(aggregates != NULL);
     for (unsigned i = 0; i < aggregates->count; i++) {
         const char *key = aggregates->items[i].key;
         const size_t length = strlen(key);

@@ -148,9 +148,10 @@ void lag_rewind(struct lag *lag, const struct cursor *cursor) {
 /* What the watermark has passed is done, and as old as it is now. */
 static void observe(const struct lag_track *lag, int64_t stored) {
     const struct backlog *backlog = &lag->backlog;
-    int64_t now_ms = 0, count;
+    int64_t now_ms = 0;
     for (unsigned i = 0; i < backlog->count; i++) {
-        if ((count = backlog_passes(backlog, i, stored)) == 0) continue;
+        const int64_t count = backlog_passes(backlog, i, stored);
+        if (count == 0) continue;
         if (now_ms == 0) now_ms = clock_wall_ms();
         const int64_t age_ms = clamp(now_ms - backlog->runs[i].written_at_ms, 0, AGE_MAX_MS);
         metric_observe_times(lag->age, age_ms * 1000, count);

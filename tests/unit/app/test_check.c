@@ -49,8 +49,8 @@ static void run(const char *command) {
         redis_link_create(&(struct redis_settings){.url = redis.url, .timeout_ms = 5000}, &error);
     assert_true(redis_link_open(link, &error));
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-#pragma GCC diagnostic ignored "-Wformat-security"
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the words of the test itself */
+#pragma GCC diagnostic ignored "-Wformat-security" /* the same */
     struct redis_reply *reply = redis_link_call(link, &error, command);
 #pragma GCC diagnostic pop
     assert_non_null(reply);

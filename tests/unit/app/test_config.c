@@ -35,7 +35,8 @@ static void without_any_source_the_defaults_hold(void **state) {
         "retention_days = 400\nmax_future_s = 3600\n\n"
         "[anomaly]\nthreshold = 10\n\n"
         "[redis]\nurl = redis://localhost:6379/0\nprefix = {user-login}\ntimeout_ms = 5000\n"
-        "min_replicas = 0\nsentinel_user = \nsentinel_password = \nca_file = \ncert_file = \nkey_file = \n"
+        "min_replicas = 0\nsentinel_user = \nsentinel_password = \nca_file = \ncert_file = "
+        "\nkey_file = \n"
         "checkpoint_ms = 500\n\n"
         "[http]\nlisten = 127.0.0.1:9464\n\n"
         "[log]\nlevel = info\nformat = logfmt\n");
