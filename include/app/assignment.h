@@ -68,6 +68,9 @@ void assignment_end(struct assignment *assignment);
 void assignment_visit(const struct assignment *assignment,
                       void (*visit)(void *context, const struct ingest *ingest), void *context);
 
+/* False, with the reason added to why, if a running ingest makes no progress. From any thread. */
+bool assignment_is_ready(const struct assignment *assignment, struct text *why);
+
 /* How many running threads are stuck at now_ms (of clock_ms). */
 int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_ms);
 

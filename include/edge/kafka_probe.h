@@ -16,7 +16,8 @@
 
 struct kafka_probe;
 
-/* NULL with an error if a client cannot be made. Borrows the source. */
+/* NULL with an error if a client cannot be made, or another probe of this source is open. Keeps the
+ * source. */
 struct kafka_probe *kafka_probe_open(struct kafka_source *source, int32_t partition,
                                      struct error *error);
 
@@ -32,5 +33,8 @@ struct kafka_probe_record {
  * Requires an offset within the log. */
 bool kafka_probe_look(struct kafka_probe *probe, int64_t offset, struct kafka_probe_record *found,
                       int timeout_ms, struct error *error);
+
+/* Whether Kafka answers this client a question about the partition's log. */
+bool kafka_probe_answers(struct kafka_probe *probe, int timeout_ms);
 
 #endif

@@ -96,6 +96,10 @@ enum source_event kafka_source_poll(struct kafka_source *source, struct source_c
  * closed), taken ones are given away. Requires an event that is not answered yet. */
 void kafka_source_answer(struct kafka_source *source);
 
+/* Asks for a new consumer in place of one that no longer reads what it should; kafka_source_poll
+ * replaces it, once a minute at most, as if everything had been lost. From any thread. */
+void kafka_source_replace(struct kafka_source *source);
+
 /* Leaves the group, and answers what it still wants. Requires that no stream is open. */
 void kafka_source_leave(struct kafka_source *source);
 

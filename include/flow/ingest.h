@@ -90,6 +90,10 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start);
 
 worker_step ingest_step;
 
+/* False, with the reason added to why, while it makes no progress although its log does. From any
+ * thread. */
+bool ingest_is_ready(struct ingest *ingest, struct text *why);
+
 /* Asks the thread to read nothing more and to bring what it took to both sides. */
 void ingest_drain(struct ingest *ingest);
 /* True if nothing is left to do, or, with the store unreachable, nothing is left to publish. */

@@ -274,6 +274,14 @@ int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_
     return count;
 }
 
+bool assignment_is_ready(const struct assignment *assignment, struct text *why) {
+    for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
+        struct ingest *ingest = running(assignment, p);
+        if (ingest != NULL && !ingest_is_ready(ingest, why)) return false;
+    }
+    return true;
+}
+
 bool assignment_is_alive(const struct assignment *assignment, int64_t now_ms, struct text *why) {
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         const struct ingest *ingest = running(assignment, p);

@@ -65,7 +65,8 @@ static bool is_ready(void *context, struct text *why) {
     } else if (!publish_is_ready(pipeline->publish, why) ||
                !checkpoint_is_ready(pipeline->checkpoint, why) ||
                !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
-               !is_answered(publish_worker(pipeline->publish), "Kafka", why)) {
+               !is_answered(publish_worker(pipeline->publish), "Kafka", why) ||
+               !assignment_is_ready(pipeline->assignment, why)) {
         return false;
     }
     if (missing != NULL) text_add(why, missing);

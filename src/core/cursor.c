@@ -71,8 +71,11 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* --- the search ------------------------------------------------------------------------------- */
 
-static void look(struct cursor_track *track, struct cursor_log log, bool has_strayed) {
-    const bool is_in_doubt = has_strayed || track->next > log.end;
+static void look(struct cursor_track *track, const struct cursor_track *other,
+                 struct cursor_log log, bool has_strayed) {
+    /* A side of which nothing is known would take records before the other's anchor is seen. */
+    const bool is_alone = other->lineage.count == 0 && other->next != CURSOR_UNKNOWN;
+    const bool is_in_doubt = has_strayed || is_alone || track->next > log.end;
     track->search.state = CURSOR_TRUSTED;
     if (!is_in_doubt || track->lineage.count == 0 || track->next <= log.begin) return;
     const int64_t limit = smaller(track->next, log.end);
@@ -87,8 +90,8 @@ static void look(struct cursor_track *track, struct cursor_log log, bool has_str
 }
 
 void cursor_look(struct cursor *cursor, struct cursor_log log) {
-    look(&cursor->counted, log, cursor->has_strayed);
-    look(&cursor->published, log, cursor->has_strayed);
+    look(&cursor->counted, &cursor->published, log, cursor->has_strayed);
+    look(&cursor->published, &cursor->counted, log, cursor->has_strayed);
 }
 
 /* Usually nothing is missing but what the log lost, and the first answer shows that. */
@@ -167,8 +170,9 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
 /* The log lost its end at `at`, below the gate. Notes the worst of it. */
 static int64_t place_cut(const struct cursor *cursor, const struct cursor_track *track, int64_t at,
                          struct cursor_finding *finding) {
-    /* What was cut off below the origin had been neither counted nor published. */
-    const int64_t cut = is_offset(track->stored) ? track->next - larger(at, cursor->origin) : 0;
+    /* What was taken and is not stored yet will be. What was cut off below the origin was not
+     * taken. */
+    const int64_t cut = track->next - larger(at, cursor->origin);
     if (finding->what != CURSOR_TRUNCATED || track->next > finding->wanted)
         finding->wanted = track->next;
     finding->cut_at = finding->what == CURSOR_TRUNCATED ? smaller(at, finding->cut_at) : at;
@@ -216,8 +220,11 @@ static int64_t track_resume(struct cursor_track *track, const struct cursor *cur
                (cursor->has_strayed && lineage_epoch(&track->lineage) > cursor->strayed_epoch)) {
         lineage_forget(&track->lineage);
     }
-    track->is_anchored |= track->search.state == CURSOR_FOUND || next != track->next ||
-                          track->lineage.count == 0 || track->lineage.last < log.begin;
+    /* Each time anew, since the log may have changed meanwhile; and also what was just found: the
+     * client must have read the anchor to notice if the log is cut off again. */
+    const bool is_gone = track->search.state == CURSOR_FOUND &&
+                         track->search.same.begin != track->lineage.last; /* compacted away */
+    track->is_anchored = is_gone || track->lineage.count == 0 || track->lineage.last < log.begin;
     track->search.state = CURSOR_TRUSTED;
     track->next = next;
     return track->is_anchored || !is_offset(next) ? next : track->lineage.last;
@@ -245,13 +252,17 @@ struct cursor_finding cursor_resume(struct cursor *cursor, struct cursor_log log
     return finding;
 }
 
-/* Whether the record does not follow those that are below the gate. */
+/* Whether the record does not follow those that are below the gate. Between the last of them and
+ * the gate there was none. */
 static bool track_strays(struct cursor_track *track, int64_t offset, int32_t epoch) {
     const struct lineage *lineage = &track->lineage;
+    const int32_t last = lineage_epoch(lineage);
     if (!is_offset(track->next) || lineage->count == 0 || epoch == LINEAGE_NO_EPOCH) return false;
-    if (track->is_anchored) return offset >= track->next && epoch < lineage_epoch(lineage);
-    track->is_anchored = offset >= lineage->last && epoch == lineage_epoch(lineage);
-    return offset >= lineage->last && !track->is_anchored;
+    if (offset < lineage->last) return false;
+    const bool is_expected = epoch == last || (epoch > last && offset >= track->next);
+    const bool strays = track->is_anchored ? !is_expected && offset > lineage->last : epoch != last;
+    track->is_anchored |= !strays;
+    return strays;
 }
 
 static bool track_take(struct cursor_track *track, int64_t offset, int32_t epoch) {

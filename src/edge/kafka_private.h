@@ -181,9 +181,10 @@ void kafka_source_end_turn(struct kafka_source *source);
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source);
 
-/* Another consumer with the same properties (kafka_consumer_conf_of_probe). NULL with an error. */
-struct kafka_client *kafka_source_make_probe(const struct kafka_source *source,
-                                             struct error *error);
+/* Another consumer with the same properties (kafka_consumer_conf_of_probe), one at a time, up to
+ * kafka_source_end_probe. NULL with an error. */
+struct kafka_client *kafka_source_make_probe(struct kafka_source *source, struct error *error);
+void kafka_source_end_probe(struct kafka_source *source);
 
 /* True as long as the group knows this process by the member id to which it gave the partitions. */
 bool kafka_source_is_same_member(struct kafka_source *source);

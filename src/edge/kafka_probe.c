@@ -10,6 +10,7 @@
 #include "kafka_private.h"
 
 struct kafka_probe {
+    struct kafka_source *source;
     struct kafka_client *client;
     rd_kafka_topic_t *topic;
     int32_t partition;
@@ -20,6 +21,7 @@ struct kafka_probe *kafka_probe_open(struct kafka_source *source, int32_t partit
     struct kafka_client *client = kafka_source_make_probe(source, error);
     if (client == NULL) return NULL;
     struct kafka_probe *probe = memory_create(sizeof *probe);
+    probe->source = source;
     probe->client = client;
     probe->topic = rd_kafka_topic_new(client->handle, kafka_source_settings(source)->topic, NULL);
     probe->partition = partition;
@@ -35,6 +37,7 @@ void kafka_probe_close(struct kafka_probe **probe) {
     if (*probe == NULL) return;
     if ((*probe)->topic != NULL) rd_kafka_topic_destroy((*probe)->topic);
     kafka_client_destroy(&(*probe)->client);
+    kafka_source_end_probe((*probe)->source);
     free(*probe);
     *probe = NULL;
 }
@@ -74,4 +77,14 @@ bool kafka_probe_look(struct kafka_probe *probe, int64_t offset, struct kafka_pr
     return is_found || error_set(error, "the record at offset %lld of %s [%d] cannot be read: %s",
                                  (long long)offset, rd_kafka_topic_name(probe->topic),
                                  (int)probe->partition, rd_kafka_err2str(code));
+}
+
+bool kafka_probe_answers(struct kafka_probe *probe, int timeout_ms) {
+    int64_t begin, end;
+    worker_call_begins(timeout_ms);
+    const rd_kafka_resp_err_t err =
+        rd_kafka_query_watermark_offsets(probe->client->handle, rd_kafka_topic_name(probe->topic),
+                                         probe->partition, &begin, &end, timeout_ms);
+    worker_call_ends();
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR;
 }

@@ -60,7 +60,11 @@ struct kafka_source {
     int64_t assigned_ms;     /* when the last assignment was answered */
     int orphan_looks;        /* in a row that found partitions without an owner */
     bool is_rejoining;       /* gives everything up; until the next assignment */
+    bool is_replacing;       /* the same, and takes a new consumer then */
     atomic_bool is_stranded; /* a partition's position is no longer in the log; set by its reader */
+    atomic_bool
+        is_stalled; /* the consumer does not fetch what it should; set by kafka_source_replace */
+    atomic_bool has_probe;
     atomic_bool is_joined;
 };
 
@@ -103,6 +107,10 @@ static void open_taken(struct kafka_source *source, bool is_lost,
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *list, void *opaque) {
     struct kafka_source *source = ((struct kafka_client *)opaque)->owner;
+    if (consumer != source->client->handle) { /* it was replaced, and is being destroyed */
+        rd_kafka_error_destroy(rd_kafka_incremental_unassign(consumer, list));
+        return;
+    }
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         open_given(source, list);
     } else {
@@ -175,13 +183,23 @@ static struct kafka_client *make_consumer(struct kafka_source *source, struct er
                                options->trouble, error);
 }
 
-struct kafka_client *kafka_source_make_probe(const struct kafka_source *source,
-                                             struct error *error) {
+struct kafka_client *kafka_source_make_probe(struct kafka_source *source, struct error *error) {
     const struct kafka_source_options *options = &source->options;
+    if (atomic_exchange(&source->has_probe, true)) {
+        error_set(error, "another partition is looked at");
+        return NULL;
+    }
     rd_kafka_conf_t *conf = kafka_consumer_conf_of_probe(options, error);
-    if (conf == NULL) return NULL;
-    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, NULL,
-                               options->trouble, error);
+    struct kafka_client *client =
+        conf == NULL ? NULL
+                     : kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer,
+                                           NULL, options->trouble, error);
+    if (client == NULL) kafka_source_end_probe(source);
+    return client;
+}
+
+void kafka_source_end_probe(struct kafka_source *source) {
+    atomic_store(&source->has_probe, false);
 }
 
 static void watch(struct kafka_source *source) {
@@ -359,6 +377,8 @@ static bool renew(struct kafka_source *source, const char *why, struct error *er
         return true;
     }
     source->renewed_ms = now_ms;
+    source->is_replacing = false;
+    atomic_store(&source->is_stalled, false);
     struct kafka_client *client = make_consumer(source, error);
     if (client == NULL) return false;
     log_warn("The Kafka consumer failed: joining with a new one", log_text("reason", why));
@@ -370,6 +390,26 @@ static bool renew(struct kafka_source *source, const char *why, struct error *er
     kafka_client_destroy(&failed);
     source->is_rejoining = true;
     return join(source, error);
+}
+
+/* One that did not help is not replaced again at once. */
+static bool may_replace(const struct kafka_source *source) {
+    return atomic_load(&source->is_stalled) &&
+           (source->renewed_ms == 0 || clock_ms() >= source->renewed_ms + RENEWED_MS);
+}
+
+/* Gives up all partitions, in order, and joins with a new consumer. */
+static bool replace(struct kafka_source *source, struct error *error) {
+    if (source->held->cnt == 0) return renew(source, "a partition makes no progress", error);
+    if (source->is_replacing) return true;
+    source->is_replacing = source->is_rejoining = true;
+    rd_kafka_unsubscribe(source->client->handle);
+    return true;
+}
+
+void kafka_source_replace(struct kafka_source *source) {
+    atomic_store(&source->is_stalled, true);
+    alarm_ring(source->alarm);
 }
 
 /* Takes the message. False: only the user can fix it. */
@@ -400,6 +440,7 @@ static bool serve(struct kafka_source *source, struct error *error) {
     }
     if (source->event != SOURCE_QUIET) return true;
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(consumer, why, sizeof why);
+    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR && may_replace(source)) return replace(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_need_be(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         return error_set(error,

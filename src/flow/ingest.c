@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "flow/judge.h"
 #include "ingest_finding.h"
+#include "stall.h"
 
 enum {
     BATCHES = 4,
@@ -50,6 +51,7 @@ struct ingest {
     int64_t first_answer_ms; /* until when Redis may still say where to begin */
     int64_t place_after_ms, next_cut_ms, next_verify_ms;
     struct lag lag;
+    struct stall stall;
 
     /* shared; written by the pipeline, read by the worker */
     _Alignas(CACHE_LINE_BYTES) atomic_bool is_draining;
@@ -62,32 +64,6 @@ struct ingest {
     struct inbox inbox;
 };
 
-const struct setting ingest_setting_table[] = {
-    SETTING_CHOICE(struct ingest_settings, policy.start, "input", "start",
-                   SETTING_WORDS("earliest", "latest"), "earliest", 0,
-                   "where a new group begins to read"),
-    SETTING_CHOICE(struct ingest_settings, policy.on_gap, "input", "on_gap",
-                   SETTING_WORDS("fail", "continue"), "fail", 0,
-                   "what to do when Kafka no longer holds records that are needed"),
-    SETTING_NUMBER(struct ingest_settings, checkpoint_ms, "redis", "checkpoint_ms", 10, 60000,
-                   "500", SETTING_RELOADABLE, "time between two checkpoints of a partition, in ms"),
-    SETTING_END,
-};
-
-const struct metric_row ingest_metric_table[] = {
-    METRIC_ROW(struct ingest_metrics, consumed, METRIC_COUNTER, "rollcall_records_consumed_total",
-               "Records read from the input topic, including those read again."),
-    METRIC_LABELLED_ROW(struct ingest_metrics, rewinds, METRIC_COUNTER, "rollcall_rewinds_total",
-                        "Times a partition was read again, by cause.", "cause",
-                        &cursor_cause_names),
-    METRIC_ROW(struct ingest_metrics, lost, METRIC_COUNTER, "rollcall_records_lost_total",
-               "Records that Kafka no longer held when they were needed."),
-    METRIC_ROW(struct ingest_metrics, truncated, METRIC_COUNTER, "rollcall_records_truncated_total",
-               "Records that had been counted or published and that Kafka has lost since, because "
-               "a log lost its end."),
-    METRIC_END,
-};
-
 struct ingest *ingest_create(const struct ingest_options *options, int32_t partition) {
     struct ingest *ingest = memory_create(sizeof *ingest);
     ingest->options = options;
@@ -97,6 +73,7 @@ struct ingest *ingest_create(const struct ingest_options *options, int32_t parti
     snprintf(name, sizeof name, "ingest-%d", partition);
     worker_init(&ingest->worker, name, ingest_step, ingest);
     inbox_init(&ingest->inbox, &ingest->worker.alarm);
+    stall_init(&ingest->stall);
     ingest->hand_waiter.alarm = &ingest->worker.alarm;
     ingest->judge = login_judge_create(&options->rules);
     for (unsigned i = 0; i < BATCHES; i++) {
@@ -233,6 +210,7 @@ void ingest_destroy(struct ingest **ingest) {
     assert(!(*ingest)->is_running);
     take_mail(*ingest);
     assert((*ingest)->free_count == BATCHES);
+    stall_fini(&(*ingest)->stall);
     login_judge_destroy(&(*ingest)->judge);
     for (unsigned i = 0; i < BATCHES; i++)
         batch_destroy(&(*ingest)->batches[i]);
@@ -299,6 +277,22 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
     budget_take(ingest->options->in_hand, (int64_t)batch_held_bytes(batch));
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
     rejections_add(ingest->options->rejections, &ingest->noted);
+}
+
+/* Nothing came: whether that is right. */
+static void look_for_stall(struct ingest *ingest, int64_t now_ms) {
+    switch (stall_look(&ingest->stall, ingest->options->source, ingest->partition,
+                       ingest->cursor.position, now_ms)) {
+    case STALL_NONE:
+        break;
+    case STALL_BEYOND:
+        ingest->is_placed = false;
+        ingest->place_after_ms = 0;
+        break;
+    case STALL_FOUND:
+        kafka_source_replace(ingest->options->source);
+        break;
+    }
 }
 
 static bool is_full(const struct ingest *ingest) {
@@ -377,6 +371,13 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     ingest->read_count = 0;
     const bool is_reading = may_read(ingest, is_draining);
     if (is_reading) read_records(ingest, batch);
+    /* Whoever waits for something else, or has given up, does not stand still. */
+    const bool is_waiting = is_draining || ingest->has_given_up || is_full(ingest) ||
+                            (ingest->is_placed && !is_reading);
+    if (is_waiting || ingest->read_count > 0)
+        stall_rest(&ingest->stall, now_ms);
+    else
+        look_for_stall(ingest, now_ms);
     add_marks(ingest, batch, is_draining, now_ms);
     if (!batch_send(batch, ingest->options->shards, ingest->options->publish))
         take_back(ingest, batch);
@@ -397,6 +398,7 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     ingest->place_after_ms = ingest->next_cut_ms = 0;
     ingest->first_answer_ms = clock_ms() + FIRST_ANSWER_MS;
     lag_begin(&ingest->lag);
+    stall_rest(&ingest->stall, clock_ms());
     ingest->next_verify_ms = clock_ms() + VERIFY_MS;
     atomic_store(&ingest->is_draining, false);
     atomic_store(&ingest->is_published, false);
@@ -410,6 +412,10 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
         kafka_stream_close(&ingest->stream); /* ingest_stop is only for what runs */
         give_up(ingest, "a thread cannot be made for a partition");
     }
+}
+
+bool ingest_is_ready(struct ingest *ingest, struct text *why) {
+    return !stall_show(&ingest->stall, why);
 }
 
 void ingest_drain(struct ingest *ingest) {

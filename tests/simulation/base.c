@@ -51,7 +51,12 @@ static void hear(const char *message, const struct log_field *fields) {
         if (strcmp(cause->as_text, causes[i].cause) == 0) happens(causes[i].event);
     }
     world.is_drain_aborted |= cause != NULL && world.stage >= STAGE_BUSY;
-    if (lost != NULL) {
+    const struct log_field *cut = field(fields, "truncated_records");
+    if (cut != NULL) {
+        happens(EVENT_CUT_FOUND);
+        world.cut_records += cut->as_int;
+    }
+    if (lost != NULL && lost->as_int > 0) {
         happens(EVENT_GAP);
         world.lost_records += lost->as_int;
     }

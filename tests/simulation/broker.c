@@ -25,10 +25,24 @@ void broker_begin(void) {
         broker.topics_us[i] = world.plan.has_topics ? 0 : NEVER_US;
     for (int p = 0; p < world.plan.partition_count; p++) {
         for (int i = 0; i < world.plan.last_end[p]; i++)
-            broker.log[p][i] = choose_kind(p);
+            broker.log[p][0][i] = choose_kind(p);
         broker_grow(p, one_in(4) ? world.plan.log_end[p]
                                  : (int64_t)roll((uint32_t)world.plan.log_end[p]));
         broker.committed[p] = (struct committed){.offset = -1, .origin = -1};
+    }
+}
+
+void broker_cut(int partition, int64_t end) {
+    trace("broker: p%d is cut off at %lld, was %lld", partition, (long long)end,
+          (long long)broker.log_end[partition]);
+    broker.log_end[partition] = end;
+    broker.epoch[partition] += 1 + (int32_t)roll(2);
+    broker.is_cut[partition] = true;
+    for (int i = (int)end; i < world.plan.last_end[partition]; i++) {
+        int8_t *kind = &broker.log[partition][++broker.edition[partition][i]][i];
+        do { /* holes alone would be as if what was there had been compacted away */
+            *kind = choose_kind(partition);
+        } while (*kind == RECORD_HOLE);
     }
 }
 

@@ -70,14 +70,16 @@ struct producer {
 /* A record of an output topic, in the order of its log. */
 struct output {
     int16_t partition, offset, producer;
-    int8_t reason;
+    int8_t reason, edition;
     enum { OUTPUT_OPEN, OUTPUT_COMMITTED, OUTPUT_ABORTED } state;
     int serial;
 };
 
 struct broker {
-    int8_t log[PARTITIONS_MAX][LOG_MAX];     /* kinds of records */
-    int32_t epochs[PARTITIONS_MAX][LOG_MAX]; /* of the leaders that wrote them */
+    int8_t log[PARTITIONS_MAX][EDITIONS][LOG_MAX]; /* kinds of records */
+    int8_t edition[PARTITIONS_MAX][LOG_MAX];       /* that the log has of an offset */
+    bool is_cut[PARTITIONS_MAX];                   /* it lost its end once */
+    int32_t epochs[PARTITIONS_MAX][LOG_MAX];       /* of the leaders that wrote them */
     int64_t log_begin[PARTITIONS_MAX], log_end[PARTITIONS_MAX];
     int32_t epoch[PARTITIONS_MAX]; /* of the present leader */
     struct group group;
@@ -96,6 +98,8 @@ extern struct broker broker;
 void broker_begin(void);
 /* Records arrive, up to an offset. */
 void broker_grow(int partition, int64_t end);
+/* The log loses all from an offset on, and has another leader. */
+void broker_cut(int partition, int64_t end);
 void broker_tick(void);       /* what time brings: sessions, rebalances, transactions that end */
 int64_t broker_next_us(void); /* when it next brings something */
 bool broker_is_quiet(void);   /* nothing is under way */
@@ -123,7 +127,7 @@ enum answer { ANSWER_OK, ANSWER_FENCED, ANSWER_REFUSED };
 /* Its number, by which the others know it. */
 int producer_of(const char *id);
 void producer_open(int number, int *epoch);
-enum answer producer_send(int number, int epoch, int partition, int64_t offset,
+enum answer producer_send(int number, int epoch, int partition, int64_t offset, int edition,
                           enum login_reason reason);
 enum answer producer_send_offsets(int number, int epoch, const struct committed *offsets,
                                   const bool *has_offset, int member_id, int generation);

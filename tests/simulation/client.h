@@ -21,6 +21,9 @@ struct kafka_stream {
     int64_t reached;  /* where the end was last reported since the last seek; -1: nowhere */
     bool is_open;
     bool is_stranded; /* the log no longer has its position */
+    int32_t epoch;    /* of the last record lent since the last seek; -1: none */
+    int32_t leader;   /* the last epoch that it has heard of */
+    bool is_deaf;     /* fetches nothing any more, and does not tell */
     bool is_assigned;
     struct alarm *alarm;
 };
@@ -40,6 +43,7 @@ struct kafka_source {
     unsigned to_take, to_give;
     bool is_lost; /* the group expelled this member: all is to be dropped */
     bool is_starting_over;
+    bool must_replace;            /* by a new consumer */
     bool must_tell;               /* an assignment of nothing is reported too */
     enum source_event open_event; /* reported and not answered; SOURCE_QUIET: none */
     struct kafka_assigned items[PARTITIONS_MAX];

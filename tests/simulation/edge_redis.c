@@ -61,7 +61,7 @@ void redis_roll_back(void) {
 }
 
 static void add(struct counts *into, const struct counts *counts) {
-    for (int i = 0; i < LOG_MAX; i++)
+    for (int i = 0; i < EDITIONS * LOG_MAX; i++)
         into->minutes[i] = (int16_t)(into->minutes[i] + counts->minutes[i]);
     for (int i = 0; i < LOGIN_REASON_COUNT; i++)
         into->reasons[i] = (int16_t)(into->reasons[i] + counts->reasons[i]);
@@ -88,7 +88,7 @@ static int64_t apply(const struct call *call) {
 
 static void add_delta(struct call *call, const struct aggregates *aggregates,
                       const struct delta *delta) {
-    const int64_t first = record_first_minute() + record_index(call->partition, 0);
+    const int64_t first = record_first_minute() + record_index(call->partition, 0, 0);
     for (uint32_t i = 0; i < delta->entry_count; i++) {
         const struct delta_entry *entry = &delta->entries[i];
         const struct aggregate *aggregate = &aggregates->items[entry->field];
@@ -101,7 +101,7 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
             *reason = (int16_t)(*reason + entry->count);
         } else {
             const int64_t minute = delta_number(key) - first;
-            if (minute < 0 || minute >= LOG_MAX)
+            if (minute < 0 || minute >= EDITIONS * LOG_MAX)
                 broken("P1: p%d counts a minute that none of its records has", call->partition);
             call->counts.minutes[minute] = (int16_t)(call->counts.minutes[minute] + entry->count);
         }
@@ -246,12 +246,13 @@ static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
     call->stored_lineage = redis.partitions[call->partition].lineage;
-    if (stored == call->end && one_in(16)) {
+    const bool is_there =
+        stored == call->end && call->stored_lineage.branch == call->lineage.branch;
+    if (is_there && one_in(16)) {
         call->anomalies[0] = (struct store_anomaly){"2024-07-10 14:36", 11};
         call->anomaly_count = 1;
     }
-    for (size_t i = 0; stored == call->end && call->base != CURSOR_UNKNOWN && i < call->delta_count;
-         i++)
+    for (size_t i = 0; is_there && call->base != CURSOR_UNKNOWN && i < call->delta_count; i++)
         current->stored_sum += sum_of(call->deltas[i]);
     trace("stores p%d: %lld to %lld, and %lld is stored", call->partition, (long long)call->base,
           (long long)call->end, (long long)stored);

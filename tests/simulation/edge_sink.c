@@ -94,24 +94,28 @@ enum sink_verdict kafka_sink_begin(struct kafka_sink *sink, struct error *error)
     return SINK_OK;
 }
 
-/* What is sent must be what came. */
-static void compare(const struct sink_record *sent) {
-    const struct record *record = record_at(sent->partition, sent->offset);
-    if (record == NULL)
-        broken("p%d: there is no record at %lld", sent->partition, (long long)sent->offset);
-    const struct slice text = record->key.bytes == NULL ? record->user_id : (struct slice){NULL, 0};
-    const bool is_whole =
-        sent->value.length == record->value.length && sent->key.length == record->key.length &&
-        (sent->value.length == 0 ||
-         memcmp(sent->value.bytes, record->value.bytes, sent->value.length) == 0) &&
-        (sent->key.length == 0 ||
-         memcmp(sent->key.bytes, record->key.bytes, sent->key.length) == 0) &&
-        sent->timestamp_ms == record->timestamp_ms &&
-        (sent->headers == NULL ? !record->has_headers && !world.plan.is_heavy
-                               : sent->headers->record == record);
-    if (!is_whole)
-        broken("p%d: the record at %lld is published changed", sent->partition,
+static bool is_of(const struct sink_record *sent, const struct record *record) {
+    return record != NULL && sent->value.length == record->value.length &&
+           sent->key.length == record->key.length &&
+           (sent->value.length == 0 ||
+            memcmp(sent->value.bytes, record->value.bytes, sent->value.length) == 0) &&
+           (sent->key.length == 0 ||
+            memcmp(sent->key.bytes, record->key.bytes, sent->key.length) == 0) &&
+           sent->timestamp_ms == record->timestamp_ms &&
+           (sent->headers == NULL ? !record->has_headers && !world.plan.is_heavy
+                                  : sent->headers->record == record);
+}
+
+/* What is sent must be what came. Returns its edition. */
+static int compare(const struct sink_record *sent) {
+    const struct record *record = NULL;
+    int edition = broker.edition[sent->partition][sent->offset] + 1;
+    while (edition > 0 && !is_of(sent, record))
+        record = record_of_edition(sent->partition, --edition, sent->offset);
+    if (!is_of(sent, record))
+        broken("p%d: the record at %lld is published changed, or is none", sent->partition,
                (long long)sent->offset);
+    const struct slice text = record->key.bytes == NULL ? record->user_id : (struct slice){NULL, 0};
     if (sent->reason != record->reason) {
         broken("P2: p%d: the record at %lld is published as %s, and is %s", sent->partition,
                (long long)sent->offset, login_reason_name(sent->reason),
@@ -119,6 +123,7 @@ static void compare(const struct sink_record *sent) {
     }
     if (sent->reason == LOGIN_ACCEPTED && sent->text.length != text.length)
         broken("p%d: the record at %lld has another key", sent->partition, (long long)sent->offset);
+    return edition;
 }
 
 /* One line of the trace for records that follow each other. */
@@ -173,10 +178,10 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
         sink->is_undelivered = true;
     }
     if (fails(300)) return failed(sink, error, "a record cannot be sent");
-    compare(record);
+    const int edition = compare(record);
     note_sent(sink, record);
     if (sink->is_undelivered) return SINK_OK;
-    if (producer_send(sink->producer, sink->epoch, record->partition, record->offset,
+    if (producer_send(sink->producer, sink->epoch, record->partition, record->offset, edition,
                       record->reason) != ANSWER_OK) {
         sink->is_undelivered = true; /* the delivery report says so, and the commit */
     }

@@ -112,10 +112,26 @@ static void serve_group(struct kafka_source *source) {
     }
 }
 
+/* librdkafka's look when the leader has changed: where the records end that were written up to the
+ * epoch of the last one that was read. */
+static bool departs(struct kafka_stream *stream) {
+    const int p = stream->partition;
+    if (stream->leader == broker.epoch[p]) return false;
+    stream->leader = broker.epoch[p];
+    if (stream->epoch < 0) return false;
+    int64_t end = broker.log_begin[p];
+    while (end < broker.log_end[p] && broker.epochs[p][end] <= stream->epoch)
+        end++;
+    return end < stream->position;
+}
+
 static void fetch(struct kafka_stream *stream) {
     const int64_t end = broker.log_end[stream->partition];
-    if (!stream->is_open || !stream->is_assigned || stream->position < 0) return;
-    if (stream->fetched < broker.log_begin[stream->partition] || stream->fetched > end) {
+    if (!stream->is_open || !stream->is_assigned || stream->position < 0 || stream->is_deaf ||
+        stream->is_stranded)
+        return;
+    if (stream->fetched < broker.log_begin[stream->partition] || stream->fetched > end ||
+        departs(stream)) {
         if (!stream->is_stranded)
             trace("p%d: position %lld is not in the log", stream->partition,
                   (long long)stream->fetched);
@@ -223,6 +239,15 @@ static void start_over_if_need_be(struct kafka_source *source) {
         start_over(source, "a position is not in the log any more");
 }
 
+static void replace_if_need_be(struct kafka_source *source) {
+    if (!source->must_replace || is_busy(source) || source->is_lost) return;
+    source->must_replace = false;
+    happens(EVENT_REPLACED_CONSUMER);
+    if (source->static_id < 0) group_leave(source->member_id);
+    source->member_id = 0;
+    lose(source, "the consumer is replaced");
+}
+
 static void list(struct kafka_source *source, unsigned partitions, bool is_given) {
     source->item_count = 0;
     for (int p = 0; p < PARTITIONS_MAX; p++) {
@@ -252,6 +277,7 @@ enum source_event kafka_source_poll(struct kafka_source *source, struct source_c
         *error = source->failure;
         return SOURCE_FAILED;
     }
+    replace_if_need_be(source);
     start_over_if_need_be(source);
     if (source->open_event != SOURCE_QUIET) return SOURCE_QUIET;
     if (source->to_take != 0) {
@@ -311,6 +337,12 @@ void kafka_source_answer(struct kafka_source *source) {
     source->open_event = SOURCE_QUIET;
     if (source->is_lost) source->to_take = source->held; /* expelled meanwhile */
     if (source->to_take != 0) wants(source);
+}
+
+/* A new consumer, which joins as another member. */
+void kafka_source_replace(struct kafka_source *source) {
+    trace("is to be replaced");
+    source->must_replace = true;
 }
 
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {

@@ -53,11 +53,13 @@ kafka_stream_read(struct kafka_stream *stream,
             .message = (void *)record,
         };
         takes_more = take(context, &lent);
+        stream->epoch = lent.leader_epoch;
         world.records++;
         if (world.stage >= STAGE_BUSY) world.lent_end[stream->partition] = offset + 1;
         verdict = STREAM_RECORDS;
     }
-    if (stream->position == broker.log_end[stream->partition] && one_in(2)) {
+    if (stream->position == broker.log_end[stream->partition] && !stream->is_stranded &&
+        stream->leader == broker.epoch[stream->partition] && one_in(2)) {
         if (stream->reached < stream->position) {
             trace("p%d ends at %lld", stream->partition, (long long)stream->position);
         }
@@ -79,6 +81,8 @@ bool kafka_stream_seek(struct kafka_stream *stream, int64_t offset, struct error
     if (world.now_us > deadline_us) return error_set(error, "cannot seek p%d", stream->partition);
     trace("seeks p%d to %lld", stream->partition, (long long)offset);
     stream->position = stream->fetched = offset;
+    stream->epoch = LINEAGE_NO_EPOCH;
+    stream->leader = broker.epoch[stream->partition];
     stream->reached = -1;
     return true;
 }
@@ -127,6 +131,11 @@ bool kafka_probe_look(struct kafka_probe *probe, int64_t offset, struct kafka_pr
         *found = (struct kafka_probe_record){offset, broker.epochs[p][offset]};
     trace("looks at p%d: %lld has epoch %d", p, (long long)found->offset, found->leader_epoch);
     return kafka_trip(deadline_us);
+}
+
+bool kafka_probe_answers(struct kafka_probe *probe, int timeout_ms) {
+    (void)probe;
+    return kafka_round_trip(world.now_us + timeout_ms * (int64_t)MS_US);
 }
 
 /* --- kafka_record ----------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "client.h"
 #include "pages.h"
 #include "process.h"
+#include "records.h"
 #include "redis.h"
 #include "world.h"
 
@@ -21,6 +22,32 @@ static void lose_records(void) {
     if (!world.plan.loses_records || left == 0) return;
     broker.log_begin[p] += roll((uint32_t)(left + 1));
     trace("broker: p%d begins at %lld now", p, (long long)broker.log_begin[p]);
+}
+
+/* Kafka loses the newest records, read or not, and others may come in their place. */
+static void lose_end(void) {
+    const int p = (int)roll((uint32_t)world.plan.partition_count);
+    const int64_t left = broker.log_end[p] - broker.log_begin[p];
+    if (!world.plan.loses_ends || left == 0 || world.plan.is_wide) return;
+    const int64_t end = broker.log_begin[p] + roll((uint32_t)left);
+    for (int i = (int)end; i < LOG_MAX; i++) {
+        if (broker.edition[p][i] == EDITIONS - 1) return;
+    }
+    /* Below a log's first record there is no lineage, nor where a group began at the end. */
+    bool has_record = false;
+    for (int64_t i = 0; i < end; i++)
+        has_record |= record_at(p, i) != NULL;
+    if (!has_record || world.plan.policy.start == CURSOR_START_LATEST) return;
+    happens(EVENT_CUT);
+    broker_cut(p, end);
+    for (struct process *process = processes; process < processes + PROCESSES; process++) {
+        struct kafka_stream *stream = process->source == NULL ? NULL : &process->source->streams[p];
+        if (stream == NULL) continue;
+        stream->is_deaf = false;
+        if (stream->fetched <= end) continue;
+        stream->fetched = stream->position > end ? stream->position : end;
+    }
+    if (one_in(2)) broker_grow(p, end + roll((uint32_t)(world.plan.log_end[p] - end + 1)));
 }
 
 static void harm_process(struct process *process) {
@@ -76,8 +103,19 @@ static void harm_redis(void) {
     }
 }
 
+/* A client stops to fetch a partition, and does not tell. */
+static void harm_client(void) {
+    struct process *process = &processes[roll(PROCESSES)];
+    const int p = (int)roll((uint32_t)world.plan.partition_count);
+    if (process->source == NULL || !process->source->streams[p].is_open || broker.is_cut[p])
+        return; /* a log that has grown as far as it was would be as if nothing had happened */
+    trace("%s: p%d is fetched no more", process->name, p);
+    happens(EVENT_DEAF);
+    process->source->streams[p].is_deaf = true;
+}
+
 static void harm_broker(void) {
-    switch (roll(5)) {
+    switch (roll(7)) {
     case 0:
         broker.untaken_us = world.now_us + roll(20000) * (int64_t)MS_US;
         trace("broker: the output topics take nothing for %lld ms",
@@ -92,6 +130,12 @@ static void harm_broker(void) {
         break;
     case 3:
         lose_records();
+        break;
+    case 4:
+        harm_client();
+        break;
+    case 5:
+        lose_end();
         break;
     default:
         world.now_us += roll(3000) * (int64_t)MS_US; /* everybody is slow */

@@ -22,6 +22,36 @@ static bool is_gone(int partition, int64_t offset) {
     return offset < broker.log_begin[partition];
 }
 
+/* P1, where the log lost its end once: each record at most once, in each of its editions. That
+ * those which are still in the log were counted is judged at the end. */
+static void judge_counts_of_cut(int partition) {
+    const struct stored *stored = &redis.partitions[partition];
+    struct counts expected = {0};
+    for (int e = 0; e < EDITIONS; e++) {
+        for (int i = 0; i < LOG_MAX; i++) {
+            const bool is_made = e <= broker.edition[partition][i];
+            const struct record *record = is_made ? record_of_edition(partition, e, i) : NULL;
+            const bool is_accepted = record != NULL && record->reason == LOGIN_ACCEPTED;
+            const int count = stored->counts.minutes[e * LOG_MAX + i];
+            if (count > is_accepted)
+                broken("P1: p%d: the record at %d, edition %d, is counted %d times", partition, i,
+                       e, count);
+            if (record != NULL && !is_accepted) expected.reasons[record->reason]++;
+            for (int d = 0; count == 1 && d < LOGIN_DIMENSIONS_MAX; d++)
+                expected.weights[d] += record->weights[d];
+        }
+    }
+    for (int r = 0; r < LOGIN_REASON_COUNT; r++) {
+        if (stored->counts.reasons[r] > expected.reasons[r])
+            broken("P1: p%d: too many are counted as %s", partition,
+                   login_reason_name((enum login_reason)r));
+    }
+    for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++) {
+        if (stored->counts.weights[d] != expected.weights[d])
+            broken("P1: p%d: the values of dimension %d do not sum up", partition, d);
+    }
+}
+
 /* P1: each record from where the group began up to the stored offset once, and nothing else. What
  * Kafka had deleted may be missing; that it was reported is judged at the end. */
 void judge_counts(int partition) {
@@ -29,6 +59,10 @@ void judge_counts(int partition) {
     const int64_t origin = broker_decided(partition).origin;
     struct counts expected = {0}, gone = {0};
     if (stored->offset == CURSOR_ABSENT) return;
+    if (broker.is_cut[partition]) {
+        judge_counts_of_cut(partition);
+        return;
+    }
     if (origin < 0) broken("I4: p%d is counted before it has a committed offset", partition);
     for (int i = 0; i < LOG_MAX; i++) {
         const bool is_below = i >= origin && i < stored->offset;
@@ -65,17 +99,18 @@ void judge_failure(const char *why) {
     trace("ended: %s", why);
     world.is_drain_aborted |= world.stage >= STAGE_BUSY;
     happens(EVENT_FAILURE);
-    static const char *const reasons[] = {"records are gone", "same instance.id", "only the user",
-                                          "thread", "start Redis"};
+    static const char *const reasons[] = {"records are gone", "lost its end", "same instance.id",
+                                          "only the user",    "thread",       "start Redis"};
     bool is_known = false;
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         is_known |= strstr(why, reasons[i]) != NULL;
     if (!is_known) broken("a process could not continue, and no reason was given to it: %s", why);
-    if (strstr(why, "records are gone") == NULL) return;
-    happens(EVENT_GAP_STOP);
+    const bool is_cut = strstr(why, "lost its end") != NULL;
+    if (strstr(why, "records are gone") == NULL && !is_cut) return;
+    happens(is_cut ? EVENT_CUT_STOP : EVENT_GAP_STOP);
     bool has_gap = false;
     for (int p = 0; p < world.plan.partition_count; p++)
-        has_gap |= broker.log_begin[p] > 0;
+        has_gap |= is_cut ? broker.is_cut[p] : broker.log_begin[p] > 0;
     if (!has_gap) broken("P3: a gap is reported, and there is none: %s", why);
     world.is_gap_reported = true;
 }
@@ -92,6 +127,7 @@ static int64_t end_of(int partition) {
 /* P2, once more and for the whole: the committed records of a partition, in the order of the
  * output's log. Returns how many are missing. */
 static int judge_output(int partition, int64_t end) {
+    bool is_seen[EDITIONS][LOG_MAX] = {{false}};
     int64_t next = broker.committed[partition].origin;
     int missing = 0;
     for (int i = 0; i <= broker.output_count; i++) {
@@ -100,13 +136,23 @@ static int judge_output(int partition, int64_t end) {
             (output->partition != partition || output->state != OUTPUT_COMMITTED)) {
             continue;
         }
+        if (output != NULL && is_seen[output->edition][output->offset])
+            broken("P2: p%d: the record at %d is there twice", partition, output->offset);
+        if (output != NULL) is_seen[output->edition][output->offset] = true;
+        if (output != NULL && (output->edition != broker.edition[partition][output->offset] ||
+                               (broker.is_cut[partition] && output->offset < next))) {
+            if (output->edition == broker.edition[partition][output->offset] &&
+                output->offset >= broker.committed[partition].origin)
+                broken("P2: p%d: the record at %d is out of order", partition, output->offset);
+            continue; /* it was cut off since */
+        }
         const int64_t to = output != NULL ? output->offset : end;
         if (to < next)
             broken("P2: p%d: the record at %lld is out of order, or there twice", partition,
                    (long long)to);
         for (; next < to; next++) {
             if (record_at(partition, next) == NULL) continue;
-            if (!is_gone(partition, next))
+            if (!is_gone(partition, next) && !broker.is_cut[partition])
                 broken("P2: p%d: the record at %lld is missing", partition, (long long)next);
             missing++;
         }
@@ -120,8 +166,9 @@ static int judge_missing_counts(int partition, int64_t end) {
     judge_counts(partition);
     for (int64_t i = broker.committed[partition].origin; i < end; i++) {
         const struct record *record = record_at(partition, i);
+        const int minute = broker.edition[partition][i] * LOG_MAX + (int)i;
         if (record != NULL && record->reason == LOGIN_ACCEPTED)
-            missing += redis.partitions[partition].counts.minutes[i] == 0;
+            missing += redis.partitions[partition].counts.minutes[minute] == 0;
     }
     return missing;
 }
@@ -143,6 +190,25 @@ static int judge_all(void) {
     return missing;
 }
 
+/* P3: whether records were counted or published that are in no log any more. How many of them are
+ * reported is not judged: a log that is cut off twice may have been read in between by one side. */
+static bool has_cut(void) {
+    int count = 0;
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        bool is_out[EDITIONS][LOG_MAX] = {{false}};
+        for (int i = 0; i < broker.output_count; i++) {
+            const struct output *output = &broker.outputs[i];
+            if (output->partition == p && output->state == OUTPUT_COMMITTED)
+                is_out[output->edition][output->offset] = true;
+        }
+        for (int i = 0; i < LOG_MAX; i++) {
+            for (int e = 0; e < broker.edition[p][i]; e++)
+                count += is_out[e][i] || redis.partitions[p].counts.minutes[e * LOG_MAX + i] > 0;
+        }
+    }
+    return count > 0;
+}
+
 /* Both watermarks are where they must arrive, and nothing is under way that could move them. */
 static bool is_settled(void) {
     if (!broker_is_quiet() || !redis_is_quiet()) return false;
@@ -153,7 +219,7 @@ static bool is_settled(void) {
             return false;
         }
     }
-    return judge_all() <= world.lost_records;
+    return judge_all() <= world.lost_records && (world.cut_records > 0 || !has_cut());
 }
 
 /* What was read of the last records while they came must be stored on both sides: a process that is
@@ -298,6 +364,8 @@ static void judge_stage(void) {
             if (!world.is_gap_reported && !world.is_drain_aborted) judge_drain();
             if (!world.is_gap_reported && judge_all() > world.lost_records)
                 broken("P3: records are missing, and were not reported");
+            if (!world.is_gap_reported && world.cut_records == 0 && has_cut())
+                broken("P3: records were cut off, and that was not reported");
             enter(STAGE_OVER);
         } else if (steps > STOP_STEPS) {
             broken("a process does not end");

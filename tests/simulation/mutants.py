@@ -49,6 +49,12 @@ MUTANTS = {
     "an_end_is_not_committed": ("flow/ingest.c", (
         "        batch->has_publish = true;\n    if (ingest->cursor.has_strayed)",
         "        (void)0;\n    if (ingest->cursor.has_strayed)")),
+    # logs that lose their ends, and clients that stand still
+    "another_log_is_not_noticed": ("core/cursor.c", (
+        "    track->is_anchored |= !strays;\n    return strays;",
+        "    track->is_anchored |= !strays;\n    return false;")),
+    "a_partition_that_stands_still_stays_so": ("flow/ingest.c", (
+        "        kafka_source_replace(ingest->options->source);", "")),
     # ingest
     "judged_by_the_clock": ("flow/judge.c", (
         '#include "flow/judge.h"', '#include "flow/judge.h"\n#include "base/clock.h"'), (
@@ -104,7 +110,8 @@ MUTANTS = {
     "a_failure_is_not_reported": ("flow/publish.c", (
         "        shares_notify(share, NOTICE_UNPUBLISHED, &members[i]);", "")),
     "a_commit_is_not_reported": ("flow/publish.c", (
-        "        shares_notify(share, NOTICE_PUBLISHED, &shares->members[i]);", "        (void)share;")),
+        "        shares_notify(share, NOTICE_PUBLISHED, &shares->members[i]);",
+        "        (void)share;")),
     "a_published_watermark_never_goes_back": ("flow/shares.c", (
         "    share->end = batch->publish_end;",
         "    if (share->end < batch->publish_end) share->end = batch->publish_end;")),

@@ -7,7 +7,7 @@
 
 #include "broker.h"
 
-enum { INDEXES = PARTITIONS_MAX * LOG_MAX, VALUE_BYTES = 400 };
+enum { INDEXES = PARTITIONS_MAX * EDITIONS * LOG_MAX, VALUE_BYTES = 400 };
 
 #define FIRST_MINUTE INT64_C(28677000)
 
@@ -70,8 +70,8 @@ int64_t record_first_minute(void) {
     return FIRST_MINUTE;
 }
 
-int record_index(int partition, int64_t offset) {
-    return partition * LOG_MAX + (int)offset;
+int record_index(int partition, int edition, int64_t offset) {
+    return (partition * EDITIONS + edition) * LOG_MAX + (int)offset;
 }
 
 static int64_t login_s(int index) {
@@ -138,11 +138,12 @@ void records_init(void) {
     }
 }
 
-const struct record *record_of_kind(int kind, int partition, int64_t offset) {
+const struct record *record_of_edition(int partition, int edition, int64_t offset) {
     assert(offset >= 0 && offset < LOG_MAX);
-    return kind == RECORD_HOLE ? NULL : &table[kind][record_index(partition, offset)];
+    const int kind = broker.log[partition][edition][offset];
+    return kind == RECORD_HOLE ? NULL : &table[kind][record_index(partition, edition, offset)];
 }
 
 const struct record *record_at(int partition, int64_t offset) {
-    return record_of_kind(broker.log[partition][offset], partition, offset);
+    return record_of_edition(partition, broker.edition[partition][offset], offset);
 }

@@ -38,11 +38,11 @@ void records_init(void);
 
 /* The record at an offset of a partition, as its log has it, or NULL for a hole. */
 const struct record *record_at(int partition, int64_t offset);
-const struct record *record_of_kind(int kind, int partition, int64_t offset);
+const struct record *record_of_edition(int partition, int edition, int64_t offset);
 
-/* The first record's minute; that of the record at (partition, offset) is so many later. */
+/* The first record's minute; that of another one is so many later. */
 int64_t record_first_minute(void);
-int record_index(int partition, int64_t offset);
+int record_index(int partition, int edition, int64_t offset);
 
 /* A number for a value, by which sums over values can be compared. */
 int64_t record_weight(const char *bytes, size_t length);

@@ -15,7 +15,7 @@
 #include "world.h"
 
 struct counts {
-    int16_t minutes[LOG_MAX]; /* of the partition's own minutes: each is one record's */
+    int16_t minutes[EDITIONS * LOG_MAX]; /* of the partition's own: each is one record's */
     int16_t reasons[LOGIN_REASON_COUNT];
     int64_t weights[LOGIN_DIMENSIONS_MAX]; /* sums of record_weight */
 };

@@ -82,6 +82,7 @@ static void make_plan(struct plan *plan) {
         .has_pages = one_in(8),
         .has_topics = !one_in(4),
         .loses_records = one_in(8),
+        .loses_ends = one_in(6),
         .policy = {one_in(4) ? CURSOR_START_LATEST : CURSOR_START_EARLIEST,
                    one_in(2) ? CURSOR_GAP_FAIL : CURSOR_GAP_CONTINUE},
         .commit_ms = 10 + (int)roll(200),
@@ -90,7 +91,8 @@ static void make_plan(struct plan *plan) {
         .wait_odds = 1 + roll(8),
         .steps = steps[roll(3)],
     };
-    if (plan->is_wide) plan->partition_count = 2; /* with one, an epoch may have more keys */
+    if (plan->loses_records) plan->loses_ends = false; /* nobody could know where it was cut off */
+    if (plan->is_wide) plan->partition_count = 2;      /* with one, an epoch may have more keys */
     if (plan->is_wide) plan->checkpoint_ms += 1000;
     plan->has_twins = plan->is_static && one_in(3);
     for (int p = 0; p < plan->partition_count; p++)

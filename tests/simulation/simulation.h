@@ -86,8 +86,13 @@ struct simulation_options {
     X(REFUSED_EPOCH, "an old producer shut out")                                                   \
     X(UNREADABLE, "a record that cannot be read at once")                                          \
     X(STRANDED, "a position that is no longer in the log")                                         \
+    X(DEAF, "a partition that is no longer fetched")                                               \
+    X(REPLACED_CONSUMER, "a consumer replaced")                                                    \
     X(GAP, "records deleted before they were counted")                                             \
     X(GAP_STOP, "an instance stopped by a gap")                                                    \
+    X(CUT, "a log that lost its end")                                                              \
+    X(CUT_FOUND, "continued where a log was cut off")                                              \
+    X(CUT_STOP, "an instance stopped by a log that lost its end")                                  \
     X(OVERTAKEN, "rewound: overtaken")                                                             \
     X(ROLLED_BACK, "rewound: rolled_back")                                                         \
     X(VANISHED, "rewound: vanished")                                                               \

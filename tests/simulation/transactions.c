@@ -29,6 +29,8 @@ static void judge_commit(int number, int partition) {
     const struct committed *to = &producer->offsets[partition];
     const struct committed *from = &broker.committed[partition];
     int64_t next = from->offset >= 0 ? from->offset : to->origin;
+    if (broker.is_cut[partition])
+        return; /* its readers may have seen another log; see judge_output */
     if (to->origin < 0 && next < 0) broken("P2: p%d is committed without an origin", partition);
     for (int i = 0; i < broker.output_count; i++) {
         const struct output *output = &broker.outputs[i];
@@ -102,7 +104,7 @@ static void begin(struct producer *producer) {
     producer->since_us = world.now_us;
 }
 
-enum answer producer_send(int number, int epoch, int partition, int64_t offset,
+enum answer producer_send(int number, int epoch, int partition, int64_t offset, int edition,
                           enum login_reason reason) {
     struct producer *producer = &broker.producers[number];
     if (is_shut_out(producer, epoch)) return ANSWER_FENCED;
@@ -114,6 +116,7 @@ enum answer producer_send(int number, int epoch, int partition, int64_t offset,
         .offset = (int16_t)offset,
         .producer = (int16_t)number,
         .reason = (int8_t)reason,
+        .edition = (int8_t)edition,
         .serial = producer->serial,
     };
     return ANSWER_OK;

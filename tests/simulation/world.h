@@ -18,6 +18,7 @@
 enum {
     PARTITIONS_MAX = 3,
     LOG_MAX = 48, /* offsets of one partition's log */
+    EDITIONS = 3, /* of an offset: it may be cut off and written again */
     SECOND_US = 1000000,
     MS_US = 1000,
 };
@@ -39,6 +40,7 @@ struct plan {
     bool has_topics;    /* the output topics are there already */
     bool has_ticks;     /* a worker wakes up at least every WORKER_TICK_MS, as in production */
     bool loses_records; /* Kafka may delete what is still needed */
+    bool loses_ends;    /* and its logs may be cut off at their ends */
     struct cursor_policy policy;
     int commit_ms, checkpoint_ms;
     uint32_t calm;      /* one in so many faults happens */
@@ -65,6 +67,7 @@ struct world {
     uint64_t records;                 /* lent to instances */
     int processes;                    /* that were started */
     int64_t lost_records;             /* as reported by instances */
+    int64_t cut_records;              /* the same; that had been counted or published */
     int64_t lent_end[PARTITIONS_MAX]; /* behind the last record lent while busy */
     bool is_drain_aborted;            /* what was read must be read again: the next owner does */
     int header_count;                 /* taken, and not destroyed */

@@ -2,8 +2,18 @@
 
 import re
 
+import pytest
+
+import kafka
 import verify
 import wait
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """One of their own, whose disk they may damage."""
+    with kafka.running(tmp_path_factory) as server:
+        yield server
 
 
 def _cut(world, load, cuts):
@@ -148,3 +158,38 @@ def _published(world):
     """The committed records of both output topics."""
     return (verify.read_committed(world.broker, world.output) +
             verify.read_committed(world.broker, world.rejected))
+
+
+@pytest.mark.timeout(300)
+def test_a_broker_that_was_restored_from_an_older_copy(world):
+    """While an instance runs: its client has seen newer metadata than the broker has then."""
+    load = world.make_load(1)
+    load.produce(100)
+    first = world.run()
+    world.wait_quiet()
+    first.stop()
+    world.broker.stop()
+    copy = world.broker.save_copy()
+    world.broker.start()
+    load = world.make_load(1)
+    second = world.run(input__on_gap="continue")
+    second.wait_ready()
+    for _ in range(2):  # so that leaders have changed since the copy
+        load.produce(20)
+        world.wait_quiet()
+        world.broker.stop()
+        world.broker.start()
+    world.wait_quiet()
+    world.broker.stop()
+    world.broker.restore(copy)
+    world.broker.start()
+    second.wait_log("lost its end", 100)
+    load = world.make_load(1)
+    load.produce(30)
+    second.wait_log("makes no progress", 60)  # its client takes the broker's metadata for outdated
+    world.wait_quiet(60)
+    assert world.place.counted() == {0: 130}
+    assert _counted_all(world) == 170
+    assert second.metric("rollcall_records_truncated_total") == 40
+    wait.until(second.is_ready, 60, "the instance to be ready again")
+    second.stop()

@@ -441,7 +441,7 @@ static void a_log_that_has_grown_past_the_watermark_is_another_one(void **state)
     assert_int_equal(finding.what, CURSOR_TRUNCATED);
     assert_int_equal(finding.cut_at, 55);
     assert_int_equal(finding.cut_records, 5);
-    assert_int_equal(cursor.position, 55);
+    assert_int_equal(cursor.position, 54); /* the last that is the same */
     assert_int_equal(read_all(&cursor, log, &is_stray), 15);
     assert_false(is_stray);
     /* The same offset may be that of another log. */
@@ -449,6 +449,24 @@ static void a_log_that_has_grown_past_the_watermark_is_another_one(void **state)
     const struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.base_branch, 0);
     assert_int_equal(cut.lineage.branch, 1);
+}
+
+static void as_many_records_in_place_of_others_are_new(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 55, 3);
+    write_log(55, 60, 4);
+    bool is_stray;
+    const struct cursor_log log = {0, 60};
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    cursor_resume(&cursor, log, continues);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 5);
+    assert_int_equal(cursor.counted.next, cursor.counted.stored);
+    assert_true(cursor_has_uncounted(&cursor));
+    assert_false(cursor_is_published(&cursor));
 }
 
 /* As with what is found, so with where: whatever was written since, and wherever it was cut. */
@@ -528,6 +546,45 @@ static void markers_below_the_watermark_are_no_doubt(void **state) {
     assert_true(cursor_reach(&cursor, 63));
     assert_int_equal(cursor.counted.next, 63);
     assert_int_equal(cursor.counted.lineage.last, 56);
+}
+
+/* The markers may be what was lost, and records have come in their place. */
+static void a_record_where_there_were_markers_is_a_stray_one(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:56:3@0", 60, 60);
+    write_log(0, 57, 3);
+    write_log(57, 63, 4);
+    bool is_stray;
+    const struct cursor_log log = {0, 63};
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 57);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 6);
+    assert_false(is_stray);
+}
+
+/* One side is read again, and the log has changed since the other side got where it is. */
+static void the_side_that_is_ahead_is_compared_again(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    struct lineage of;
+    bool is_stray;
+    write_log(0, 70, 3);
+    cursor_resume(&cursor, (struct cursor_log){0, 70}, continues);
+    read_all(&cursor, (struct cursor_log){0, 70}, &is_stray);
+    write_log(65, 72, 4);
+    lineage_parse("0:59:3@0", &of);
+    assert_int_equal(cursor_unpublished(&cursor, 7, 60, &of, 0), CURSOR_REWIND);
+    const struct cursor_log log = {0, 72};
+    ask(&cursor, log);
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_at, 65);
+    assert_int_equal(cursor.counted.next, 65);
 }
 
 /* What has come since may be markers alone, and end where a record was. */
@@ -652,11 +709,14 @@ int main(void) {
         cmocka_unit_test(a_log_may_be_cut_off_below_the_origin),
         cmocka_unit_test(reading_begins_with_a_record_that_is_known),
         cmocka_unit_test(a_log_that_has_grown_past_the_watermark_is_another_one),
+        cmocka_unit_test(as_many_records_in_place_of_others_are_new),
         cmocka_unit_test(the_point_of_departure_is_found_exactly),
         cmocka_unit_test(epochs_that_were_never_read_are_another_log),
         cmocka_unit_test(an_anchor_that_was_compacted_away_is_no_loss),
         cmocka_unit_test(markers_below_the_watermark_are_no_doubt),
         cmocka_unit_test(an_end_without_the_anchor_is_a_doubt),
+        cmocka_unit_test(a_record_where_there_were_markers_is_a_stray_one),
+        cmocka_unit_test(the_side_that_is_ahead_is_compared_again),
         cmocka_unit_test(without_a_lineage_the_end_of_the_log_is_the_best_guess),
         cmocka_unit_test(a_log_without_its_end_is_asked_once),
         cmocka_unit_test(one_lineage_is_enough_for_both_sides),

@@ -1,0 +1,74 @@
+#include "stall.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "edge/kafka_probe.h"
+
+enum { BOUNDS_TIMEOUT_MS = 3000, PROBE_TIMEOUT_MS = 5000 };
+
+void stall_init(struct stall *stall) {
+    *stall = (struct stall){0};
+    trouble_init(&stall->trouble);
+}
+
+void stall_fini(struct stall *stall) {
+    trouble_fini(&stall->trouble);
+}
+
+void stall_rest(struct stall *stall, int64_t now_ms) {
+    stall->look_ms = now_ms + STALL_LOOK_MS;
+    stall->looks = 0;
+    trouble_clear(&stall->trouble);
+}
+
+bool stall_show(struct stall *stall, struct text *why) {
+    return trouble_show(&stall->trouble, clock_ms(), 0, why);
+}
+
+/* Whether Kafka answers another client, and so is not away. */
+static bool answers_others(struct kafka_source *source, int32_t partition) {
+    struct error error;
+    struct kafka_probe *probe = kafka_probe_open(source, partition, &error);
+    const bool answers = probe != NULL && kafka_probe_answers(probe, PROBE_TIMEOUT_MS);
+    kafka_probe_close(&probe);
+    return answers;
+}
+
+static enum stall_verdict find(struct stall *stall, int32_t partition, const char *what) {
+    struct error why;
+    error_set(&why,
+              "partition %d makes no progress: %s, and nothing was read for %d s; joining the "
+              "group with a new consumer",
+              (int)partition, what, STALL_LOOK_MS * STALL_LOOKS / 1000);
+    trouble_set(&stall->trouble, clock_ms(), why.text);
+    log_error("A partition makes no progress: joining with a new consumer",
+              log_int("partition", partition), log_text("reason", what));
+    stall->looks = 0;
+    return STALL_FOUND;
+}
+
+enum stall_verdict stall_look(struct stall *stall, struct kafka_source *source, int32_t partition,
+                              int64_t position, int64_t now_ms) {
+    struct error error, what;
+    int64_t begin, end;
+    if (now_ms < stall->look_ms) return STALL_NONE;
+    if (position != stall->position) stall->looks = 0;
+    stall->position = position;
+    const bool has_bounds =
+        kafka_source_bounds(source, partition, &begin, &end, BOUNDS_TIMEOUT_MS, &error);
+    stall->look_ms = clock_ms() + STALL_LOOK_MS;
+    if (has_bounds && (position < 0 || position == end)) {
+        stall_rest(stall, clock_ms()); /* there is nothing to read */
+        return STALL_NONE;
+    }
+    if (has_bounds && position > end) return STALL_BEYOND;
+    if (++stall->looks < STALL_LOOKS) return STALL_NONE;
+    if (has_bounds) {
+        error_set(&what, "Kafka holds records up to offset %lld, and reading stands at %lld",
+                  (long long)end, (long long)position);
+        return find(stall, partition, what.text);
+    }
+    if (!answers_others(source, partition)) return STALL_NONE; /* Kafka is away */
+    error_set(&what, "Kafka answers other clients, but not this one (%s)", error.text);
+    return find(stall, partition, what.text);
+}
