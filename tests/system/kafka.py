@@ -181,10 +181,10 @@ class Client:
             return {}
         return {part.partition: part.offset for part in found if part.offset >= 0}
 
-    def committed_metadata(self, group, topic, partition):
-        """Returns what is kept with the group's committed offset: (metadata, leader epoch)."""
-        found = self._asker_of(group).committed([TopicPartition(topic, partition)], timeout=10)[0]
-        return found.metadata, found.leader_epoch
+    def committed_epoch(self, group, topic, partition):
+        """Returns the leader epoch that is kept with the group's committed offset."""
+        asked = [TopicPartition(topic, partition)]
+        return self._asker_of(group).committed(asked, timeout=10)[0].leader_epoch
 
     def _asker_of(self, group):
         """Returns a consumer that never joins the group. The admin client cannot be used for this:
