@@ -114,7 +114,8 @@ def flow(tree):
         module = re.fullmatch(r"(?:include|src)/flow/(\w+)\.[ch]", path)
         other = re.fullmatch(r"flow/(\w+)\.h", included)
         if module and other and other.group(1) not in (
-                module.group(1), "batch", "judge", "lag", "tally", "rejections"):
+                module.group(1), module.group(1).removesuffix("_tables"), "batch", "judge", "lag",
+                "tally", "rejections"):
             yield path, number, f"includes {included}"
 
 

@@ -1,4 +1,4 @@
-/* What can be set of ingest, and what it counts. */
+/* What can be set of ingest, and what it counts: a part of ingest.c, which would be too long. */
 #include "flow/ingest.h"
 
 const struct setting ingest_setting_table[] = {
