@@ -65,8 +65,8 @@ struct cursor_search {
 };
 
 struct cursor_track {
-    int64_t stored;        /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
-    int32_t stored_branch; /* that of its lineage */
+    int64_t stored;                /* the watermark outside, CURSOR_ABSENT or CURSOR_UNKNOWN */
+    struct lineage_tip stored_tip; /* that of its lineage */
     int64_t next; /* first offset not yet taken; meaningless while stored is CURSOR_UNKNOWN */
     struct lineage lineage; /* of the log below next */
     bool is_anchored;       /* I5 */
@@ -80,10 +80,10 @@ struct cursor {
     int64_t origin;   /* where the group began on this partition, or CURSOR_ABSENT if not known */
     int64_t position; /* the offset to read next */
     int64_t cut_end;  /* end of the checkpoint in flight, or CURSOR_ABSENT */
-    int32_t cut_branch;
-    bool has_strayed;        /* cursor_take met a record that does not follow those before */
-    int32_t strayed_epoch;   /* its epoch */
-    enum cursor_cause cause; /* of the last rewind */
+    struct lineage_tip cut_tip; /* that of its lineage */
+    bool has_strayed;           /* cursor_take met a record that does not follow those before */
+    int32_t strayed_epoch;      /* its epoch */
+    enum cursor_cause cause;    /* of the last rewind */
 };
 
 /* The bounds of the partition's log: records of [begin, end) can be read. */
@@ -173,12 +173,12 @@ struct cursor_cut {
     uint64_t generation;
     int64_t base;
     int64_t end;
-    int32_t base_branch;    /* what must be stored besides base */
-    struct lineage lineage; /* of the log below end */
+    struct lineage_tip base_tip; /* what must be stored besides base */
+    struct lineage lineage;      /* of the log below end */
 } cursor_cut(struct cursor *cursor);
 
-/* The store's answer to the cut of `generation`: the offset that is stored now, or
- * CURSOR_ABSENT. */
+/* The store's answer to the cut of `generation`: the offset that is stored now, or CURSOR_ABSENT,
+ * and its lineage. */
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
                                    const struct lineage *lineage);
 

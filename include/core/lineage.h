@@ -20,6 +20,7 @@ enum {
     LINEAGE_SPANS_MAX = 8,
     LINEAGE_NO_EPOCH = -1, /* of a record in a format from before Kafka 0.11 */
     LINEAGE_TEXT_BYTES = 12 + 20 + LINEAGE_SPANS_MAX * 32,
+    LINEAGE_TIP_BYTES = 12 + 21 + 11,
 };
 
 struct lineage {
@@ -35,6 +36,28 @@ struct lineage {
 /* The epoch of the last record below the watermark, LINEAGE_NO_EPOCH if it is not known. */
 static inline int32_t lineage_epoch(const struct lineage *lineage) {
     return lineage->count == 0 ? LINEAGE_NO_EPOCH : lineage->spans[lineage->count - 1].epoch;
+}
+
+/* What tells one lineage of an offset from every other. The branch alone does not: those who read
+ * two logs from their beginning, or from the same watermark, have the same. Two logs with the same
+ * last record are the same. */
+struct lineage_tip {
+    int32_t branch;
+    bool is_known; /* the rest; else it is 0 */
+    int32_t epoch; /* of the last record */
+    int64_t last;  /* its offset */
+};
+
+static inline struct lineage_tip lineage_tip(const struct lineage *lineage) {
+    struct lineage_tip tip = {.branch = lineage->branch, .is_known = lineage->count > 0};
+    if (tip.is_known) tip.epoch = lineage_epoch(lineage);
+    if (tip.is_known) tip.last = lineage->last;
+    return tip;
+}
+
+static inline bool lineage_tip_equals(struct lineage_tip a, struct lineage_tip b) {
+    return a.branch == b.branch && a.is_known == b.is_known && a.epoch == b.epoch &&
+           a.last == b.last;
 }
 
 /* Adds the first record of another epoch. Requires a higher one. */
@@ -60,5 +83,8 @@ void lineage_forget(struct lineage *lineage);
 /* As a text without blanks, and back; false if the text is none, and then nothing is known. */
 void lineage_format(const struct lineage *lineage, char text[LINEAGE_TEXT_BYTES]);
 bool lineage_parse(const char *text, struct lineage *lineage);
+
+/* As a text: branch:last:epoch, or branch: if nothing else is known. */
+void lineage_tip_format(struct lineage_tip tip, char text[LINEAGE_TIP_BYTES]);
 
 #endif

@@ -69,7 +69,7 @@ struct store_call {
     int32_t partition;
     int64_t base;
     int64_t end;
-    int32_t base_branch;
+    struct lineage_tip base_tip;
     struct lineage lineage;            /* of end */
     const struct delta *const *deltas; /* no key is in two of them */
     size_t delta_count;
@@ -85,6 +85,12 @@ struct store_call {
         int64_t count;
     } anomalies[REDIS_STORE_ANOMALIES_MAX];
 };
+
+/* Whether what is stored now is what the call was to store, then or by an earlier attempt. */
+static inline bool store_call_is_stored(const struct store_call *call) {
+    return call->verdict == STORE_OK && call->stored == call->end &&
+           lineage_tip_equals(lineage_tip(&call->stored_lineage), lineage_tip(&call->lineage));
+}
 
 /* Sends all calls, then reads all answers: one round trip, and a few more for a call whose script
  * Redis does not know, or that pushes days out. Each call has its own verdict; `error` is about the

@@ -43,7 +43,7 @@ static void track_place(struct cursor_track *track, int64_t stored, const struct
     track->stored = track->next = stored;
     track->lineage = (struct lineage){0};
     if (lineage != NULL) track->lineage = *lineage;
-    track->stored_branch = track->lineage.branch;
+    track->stored_tip = lineage_tip(&track->lineage);
     track->is_anchored = false;
 }
 
@@ -294,14 +294,15 @@ struct cursor_taken cursor_take(struct cursor *cursor, int64_t offset, int32_t e
 
 /* Whether all that was taken is stored. */
 static bool track_is_stored(const struct cursor_track *track) {
-    return track->stored == track->next && track->stored_branch == track->lineage.branch;
+    return track->stored == track->next && track->stored_tip.branch == track->lineage.branch;
 }
 
 bool cursor_must_publish(const struct cursor *cursor) {
     const struct cursor_track *published = &cursor->published;
-    return is_offset(published->next) && (published->stored == CURSOR_ABSENT ||
-                                          (is_offset(published->stored) &&
-                                           published->stored_branch != published->lineage.branch));
+    return is_offset(published->next) &&
+           (published->stored == CURSOR_ABSENT ||
+            (is_offset(published->stored) &&
+             published->stored_tip.branch != published->lineage.branch));
 }
 
 /* Whether the record that must be below the gate is not there. */
@@ -342,12 +343,12 @@ bool cursor_has_uncounted(const struct cursor *cursor) {
 struct cursor_cut cursor_cut(struct cursor *cursor) {
     assert(cursor_can_cut(cursor));
     cursor->cut_end = cursor->counted.next;
-    cursor->cut_branch = cursor->counted.lineage.branch;
+    cursor->cut_tip = lineage_tip(&cursor->counted.lineage);
     return (struct cursor_cut){
         .generation = cursor->counted.generation,
         .base = cursor->counted.stored,
         .end = cursor->counted.next,
-        .base_branch = cursor->counted.stored_branch,
+        .base_tip = cursor->counted.stored_tip,
         .lineage = cursor->counted.lineage,
     };
 }
@@ -358,8 +359,8 @@ static void track_rewind(struct cursor_track *track, int64_t stored,
     track->generation++;
 }
 
-static int32_t branch_of(const struct lineage *lineage) {
-    return lineage == NULL ? 0 : lineage->branch;
+static struct lineage_tip tip_of(const struct lineage *lineage) {
+    return lineage_tip(lineage == NULL ? &(struct lineage){0} : lineage);
 }
 
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
@@ -367,11 +368,12 @@ enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, i
     struct cursor_track *counted = &cursor->counted;
     if (generation != counted->generation || cursor->cut_end == CURSOR_ABSENT) return CURSOR_STALE;
 
+    const struct lineage_tip tip = tip_of(lineage);
     int64_t base = counted->stored, end = cursor->cut_end;
     cursor->cut_end = CURSOR_ABSENT;
-    if (stored == end && is_offset(end) && branch_of(lineage) == cursor->cut_branch) {
+    if (stored == end && is_offset(end) && lineage_tip_equals(tip, cursor->cut_tip)) {
         counted->stored = stored;
-        counted->stored_branch = cursor->cut_branch;
+        counted->stored_tip = tip;
         return CURSOR_GO_ON;
     }
     if (base == CURSOR_UNKNOWN) {
@@ -379,8 +381,8 @@ enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, i
     } else if (stored == CURSOR_ABSENT) {
         cursor->cause = CURSOR_VANISHED;
     } else {
-        const int32_t branch = branch_of(lineage), ours = counted->stored_branch;
-        const bool is_ahead = branch == ours ? stored > base : branch > ours;
+        const int32_t ours = counted->stored_tip.branch;
+        const bool is_ahead = tip.branch == ours ? stored >= base : tip.branch > ours;
         cursor->cause = is_ahead ? CURSOR_OVERTAKEN : CURSOR_ROLLED_BACK;
     }
     track_rewind(counted, stored, lineage);
@@ -391,7 +393,7 @@ enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation,
                                      const struct lineage *lineage) {
     if (generation != cursor->published.generation) return CURSOR_STALE;
     cursor->published.stored = end;
-    cursor->published.stored_branch = branch_of(lineage);
+    cursor->published.stored_tip = tip_of(lineage);
     return CURSOR_GO_ON;
 }
 

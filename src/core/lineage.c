@@ -85,3 +85,10 @@ bool lineage_parse(const char *text, struct lineage *lineage) {
     if (!is_good) *lineage = (struct lineage){0};
     return is_good;
 }
+
+void lineage_tip_format(struct lineage_tip tip, char text[LINEAGE_TIP_BYTES]) {
+    const int length = snprintf(text, LINEAGE_TIP_BYTES, "%" PRId32 ":", tip.branch);
+    if (!tip.is_known) return;
+    snprintf(text + length, (size_t)(LINEAGE_TIP_BYTES - length), "%" PRId64 ":%" PRId32, tip.last,
+             tip.epoch);
+}

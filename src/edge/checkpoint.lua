@@ -4,12 +4,12 @@
 --
 -- KEYS     offsets, meta, lineages, then the keys of each section
 -- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group,
---          topic, topic id ('' if not known), branch of base, lineage of goal, our rules ('' if not
+--          topic, topic id ('' if not known), tip of base, lineage of goal, our rules ('' if not
 --          known), those that may be stored instead, 1 if ours are to replace them, instance, then
 --          the sections: kind, number of keys, number of arguments, and the arguments
 -- Returns  {'stored', offset, n, minute, count, ...}  the offset equals goal now; the number of new
 --                                                  anomalies, and the first of them
---          {'kept', offset | 'none', lineage}      the offset, or its branch, was another one
+--          {'kept', offset | 'none', lineage}      the offset, or its lineage, was another one
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
 --          {'rules', theirs}                       the counts were made under these
@@ -32,7 +32,7 @@ local NAMED = 64 -- anomalies in an answer
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
-local base_branch, goal_lineage = ARGV[8], ARGV[9]
+local base_tip, goal_lineage = ARGV[8], ARGV[9]
 local our_rules, instance = ARGV[10], ARGV[13]
 
 local call = redis.call
@@ -72,7 +72,7 @@ end
 -- What a call found goes lost with its answer, if the connection breaks: so it is kept, for the same
 -- call when it is sent again. Only the last call of a partition with anomalies is.
 local function call_id()
-    local words = {base, goal, base_branch, goal_lineage, instance}
+    local words = {base, goal, base_tip, goal_lineage, instance}
     return redis.sha1hex(table.concat(words, '\n'))
 end
 
@@ -92,6 +92,16 @@ local function remembered(text)
         answer[i + 1], answer[i + 2] = words[i], tonumber(words[i + 1]) or 0
     end
     return answer
+end
+
+-- What tells a lineage from every other one of the same offset, as core/lineage has it: the branch,
+-- and the last record with its epoch. Nil if the text is not a lineage.
+local function tip_of(lineage)
+    local branch = string.match(lineage, '^(%d+:)$')
+    if branch then return branch end
+    local last, epoch
+    branch, last, epoch = string.match(lineage, '^(%d+:)(%d+:)[%d@,]-(%d+)@%d+$')
+    return branch and branch .. last .. epoch
 end
 
 -- Keys: offsets, meta, lineages.
@@ -123,10 +133,10 @@ function head.look()
     end
     -- A lineage names the offset that it belongs to: an rollcall that knows of none leaves it behind.
     local lineage = call('HGET', KEYS[LINEAGES], partition) or ''
-    if lineage ~= '' and not string.find(lineage, '^%d+ %d+:[%d@,:]*$') then
+    local of, rest = string.match(lineage, '^(%d+) (.*)$')
+    if lineage ~= '' and not (rest and tip_of(rest)) then
         return {'odd', KEYS[LINEAGES], partition, lineage}
     end
-    local of, rest = string.match(lineage, '^(%d+) (.*)$')
     lineage = of == stored and rest or '0:'
     if meta.rules and our_rules ~= '' and meta.rules ~= our_rules and meta.rules ~= ARGV[11] then
         return {'rules', meta.rules}
@@ -135,13 +145,15 @@ function head.look()
     if not add(meta.checkpoints, 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
     end
-    local again = stored == goal and base ~= goal and remembered(meta[fields[9]])
+    local tip, goal_tip = tip_of(lineage), tip_of(goal_lineage)
+    local is_goal = stored == goal and tip == goal_tip
+    local is_move = base ~= goal or base_tip ~= goal_tip
+    local again = is_goal and is_move and remembered(meta[fields[9]])
     if again then return again end
-    local branch = string.match(lineage, '^%d+')
-    if (stored or 'none') ~= base or branch ~= base_branch then
+    if (stored or 'none') ~= base or tip ~= base_tip then
         return {'kept', stored or 'none', lineage}
     end
-    if base == goal and branch == string.match(goal_lineage, '^%d+') then
+    if not is_move then
         if meta.schema then put_rules() end
         return answer
     end

@@ -199,7 +199,7 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
                            const struct redis_rules *rules, const struct store_call *checkpoint,
                            bool by_text, const struct redis_days *needed) {
     const struct aggregates *aggregates = options->aggregates;
-    char lineage[LINEAGE_TEXT_BYTES];
+    char lineage[LINEAGE_TEXT_BYTES], base_tip[LINEAGE_TIP_BYTES];
     redis_call_clear(call, options->redis->prefix);
     redis_command_put_key(&call->keys, call->prefix, "offsets", NULL);
     redis_command_put_key(&call->keys, call->prefix, "meta", NULL);
@@ -211,7 +211,8 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
     redis_command_put_text(&call->arguments, options->group);
     redis_command_put_text(&call->arguments, options->topic);
     redis_command_put_text(&call->arguments, options->topic_id);
-    redis_command_put_int(&call->arguments, checkpoint->base_branch);
+    lineage_tip_format(checkpoint->base_tip, base_tip);
+    redis_command_put_text(&call->arguments, base_tip);
     lineage_format(&checkpoint->lineage, lineage);
     redis_command_put_text(&call->arguments, lineage);
     redis_command_put_text(&call->arguments, options->rules == NULL ? "" : options->rules);

@@ -129,6 +129,14 @@ static enum store_verdict refuse_value(const struct redis_store *store, const ch
     return STORE_REFUSED;
 }
 
+static enum store_verdict refuse_stored(const struct redis_store *store, const char *hash,
+                                        int32_t partition, const char *value, struct error *error) {
+    char key[256], field[16];
+    snprintf(key, sizeof key, "%s:%s", store->options.redis->prefix, hash);
+    snprintf(field, sizeof field, "%d", (int)partition);
+    return refuse_value(store, key, field, value, error);
+}
+
 /* An answer of checkpoint.lua that changed nothing, by what it reports. */
 static enum store_verdict refuse_answer(struct redis_store *store, const struct redis_reply *reply,
                                         struct error *error) {
@@ -225,10 +233,12 @@ static enum demand take_answer(struct redis_store *store, struct store_call *cal
     const bool is_kept = strcmp(kind, "kept") == 0 && (strcmp(offset.bytes, "none") == 0 ||
                                                        redis_answer_offset(offset, &call->stored));
     call->stored_lineage = call->lineage;
-    /* What cannot be read is not known: the script rejects what is foreign. */
-    if (is_kept) lineage_parse(redis_answer_word(reply, 2).bytes, &call->stored_lineage);
+    const char *lineage = redis_answer_word(reply, 2).bytes;
+    if (is_kept && !lineage_parse(lineage, &call->stored_lineage))
+        call->verdict = refuse_stored(store, "lineages", call->partition, lineage, error);
+    else
+        call->verdict = is_stored || is_kept ? STORE_OK : refuse_answer(store, reply, error);
     if (is_stored) store->rules.is_ours_next = false;
-    call->verdict = is_stored || is_kept ? STORE_OK : refuse_answer(store, reply, error);
     return DEMAND_NONE;
 }
 
@@ -324,10 +334,6 @@ static bool is_replicated(struct redis_store *store, struct error *error) {
     return found >= wanted;
 }
 
-static bool is_applied(const struct store_call *call) {
-    return call->verdict == STORE_OK && call->stored == call->end;
-}
-
 /* A call that is not on the replicas yet is made again: it is found to be applied, and waited
  * for. */
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
@@ -337,13 +343,13 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     apply_all(store, calls, count, error);
     if (store->options.redis->min_replicas == 0) return;
     for (size_t i = 0; i < count; i++) {
-        is_any_good |= is_applied(&calls[i]);
+        is_any_good |= store_call_is_stored(&calls[i]);
         is_refused |= calls[i].verdict == STORE_REFUSED;
     }
     if (!is_any_good || is_replicated(store, &own)) return;
     if (!is_refused) *error = own;
     for (size_t i = 0; i < count; i++) {
-        if (is_applied(&calls[i])) calls[i].verdict = STORE_RETRY;
+        if (store_call_is_stored(&calls[i])) calls[i].verdict = STORE_RETRY;
     }
 }
 
@@ -394,10 +400,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
             redis_answer_offset(redis_answer_word(reply, i), &offsets[i])) {
             continue;
         }
-        char key[256], field[16];
-        snprintf(key, sizeof key, "%s:offsets", prefix);
-        snprintf(field, sizeof field, "%d", (int)partitions[i]);
-        verdict = refuse_value(store, key, field, redis_reply_text(found).bytes, error);
+        verdict =
+            refuse_stored(store, "offsets", partitions[i], redis_reply_text(found).bytes, error);
     }
     redis_reply_destroy(&reply);
     return verdict;

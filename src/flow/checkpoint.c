@@ -167,8 +167,7 @@ static void report_anomalies(const struct checkpoint *checkpoint, const struct s
 /* One answered call: its counts are in Redis, or were dropped permanently. */
 static void conclude(struct checkpoint *checkpoint, const struct store_call *call) {
     struct epoch *epoch = checkpoint->epochs[call->partition];
-    bool is_stored = call->stored == call->end && call->base != CURSOR_UNKNOWN &&
-                     call->stored_lineage.branch == call->lineage.branch;
+    const bool is_stored = store_call_is_stored(call) && call->base != CURSOR_UNKNOWN;
     if (is_stored) show_stored(checkpoint, epoch);
     report_anomalies(checkpoint, call);
     notice_post(epoch->parts[0]->ingest, &(struct notice){.kind = NOTICE_COUNTED,
@@ -195,7 +194,7 @@ static void store_ready(struct checkpoint *checkpoint) {
             .partition = checkpoint->ready[i],
             .base = epoch->parts[0]->cut.base,
             .end = epoch->parts[0]->cut.end,
-            .base_branch = epoch->parts[0]->cut.base_branch,
+            .base_tip = epoch->parts[0]->cut.base_tip,
             .lineage = epoch->parts[0]->cut.lineage,
             .deltas = epoch->deltas,
             .delta_count = epoch->part_count,

@@ -25,7 +25,7 @@ enum {
 struct call {
     int partition; /* -1: none */
     int64_t base, end, at_us;
-    int32_t base_branch;
+    struct lineage_tip base_tip;
     struct lineage lineage;
     struct counts counts;
 };
@@ -72,10 +72,11 @@ static void add(struct counts *into, const struct counts *counts) {
 /* checkpoint.lua. Returns what is stored afterwards. */
 static int64_t apply(const struct call *call) {
     struct stored *stored = &redis.partitions[call->partition];
-    const bool is_base =
-        (stored->offset == call->base && stored->lineage.branch == call->base_branch) ||
-        (simulation_options.mutant == NO_COMPARE && call->base != CURSOR_UNKNOWN);
-    const bool is_empty = call->base == call->end && call->base_branch == call->lineage.branch;
+    const bool is_base = (stored->offset == call->base &&
+                          lineage_tip_equals(lineage_tip(&stored->lineage), call->base_tip)) ||
+                         (simulation_options.mutant == NO_COMPARE && call->base != CURSOR_UNKNOWN);
+    const bool is_empty =
+        call->base == call->end && lineage_tip_equals(call->base_tip, lineage_tip(&call->lineage));
     if (!is_base || is_empty) return stored->offset;
     add(&stored->counts, &call->counts);
     stored->offset = call->end;
@@ -112,7 +113,7 @@ static struct call call_of(const struct aggregates *aggregates, const struct sto
     struct call call = {.partition = from->partition,
                         .base = from->base,
                         .end = from->end,
-                        .base_branch = from->base_branch,
+                        .base_tip = from->base_tip,
                         .lineage = from->lineage};
     size_t keys = 0;
     for (size_t i = 0; i < from->delta_count; i++) {
@@ -246,8 +247,7 @@ static void take_answer(struct store_call *call, int64_t stored) {
     call->verdict = STORE_OK;
     call->stored = stored;
     call->stored_lineage = redis.partitions[call->partition].lineage;
-    const bool is_there =
-        stored == call->end && call->stored_lineage.branch == call->lineage.branch;
+    const bool is_there = store_call_is_stored(call);
     if (is_there && one_in(16)) {
         call->anomalies[0] = (struct store_anomaly){"2024-07-10 14:36", 11};
         call->anomaly_count = 1;

@@ -447,7 +447,7 @@ static void a_log_that_has_grown_past_the_watermark_is_another_one(void **state)
     /* The same offset may be that of another log. */
     assert_int_equal(cursor.counted.next, 70);
     const struct cursor_cut cut = cursor_cut(&cursor);
-    assert_int_equal(cut.base_branch, 0);
+    assert_int_equal(cut.base_tip.branch, 0);
     assert_int_equal(cut.lineage.branch, 1);
 }
 
@@ -663,11 +663,31 @@ static void another_branch_at_the_same_offset_is_another_place(void **state) {
     struct cursor cursor = found_with("1:59:3@0", 60, 60);
     cursor_resume(&cursor, (struct cursor_log){0, 80}, earliest);
     struct cursor_cut cut = cursor_cut(&cursor); /* verifies only */
-    assert_int_equal(cut.base_branch, 1);
+    assert_int_equal(cut.base_tip.branch, 1);
     lineage_parse("2:59:3@0,4@55", &other);
     assert_int_equal(cursor_counted(&cursor, cut.generation, 60, &other), CURSOR_REWIND);
     assert_int_equal(cursor.cause, CURSOR_OVERTAKEN);
     assert_int_equal(lineage_epoch(&cursor.counted.lineage), 4);
+}
+
+/* Of two that begin at the same watermark, one reads before the log is cut off, one afterwards. */
+static void another_log_on_the_same_branch_is_another_place(void **state) {
+    (void)state;
+    struct lineage other;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 80, 3);
+    bool is_stray;
+    cursor_resume(&cursor, (struct cursor_log){0, 80}, earliest);
+    read_all(&cursor, (struct cursor_log){0, 80}, &is_stray);
+    struct cursor_cut cut = cursor_cut(&cursor);
+    assert_int_equal(cut.end, 80);
+    lineage_parse("0:79:3@0,4@70", &other);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 80, &other), CURSOR_REWIND);
+    assert_int_equal(cursor.cause, CURSOR_OVERTAKEN);
+    assert_int_equal(lineage_epoch(&cursor.counted.lineage), 4);
+    cut = cursor_cut(&cursor);
+    assert_int_equal(cut.base_tip.epoch, 4);
+    assert_int_equal(cut.base_tip.last, 79);
 }
 
 static void settled_means_both_sides_hold_all_that_was_taken(void **state) {
@@ -722,6 +742,7 @@ int main(void) {
         cmocka_unit_test(one_lineage_is_enough_for_both_sides),
         cmocka_unit_test(what_is_left_is_the_next_anchor),
         cmocka_unit_test(another_branch_at_the_same_offset_is_another_place),
+        cmocka_unit_test(another_log_on_the_same_branch_is_another_place),
         cmocka_unit_test(settled_means_both_sides_hold_all_that_was_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

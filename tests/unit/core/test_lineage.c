@@ -124,9 +124,41 @@ static void the_largest_text_fits(void **state) {
     assert_memory_equal(&lineage, &found, sizeof found);
 }
 
+static void the_tip_is_the_branch_and_the_last_record(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"0:", "0:"},
+        {"7:", "7:"},
+        {"0:9:3@0", "0:9:3"},
+        {"2:19:3@0,14@8", "2:19:14"},
+        {"2147483647:9223372036854775807:2147483647@1",
+         "2147483647:9223372036854775807:2147483647"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lineage lineage, same;
+        char text[LINEAGE_TIP_BYTES];
+        assert_true(lineage_parse(cases[i][0], &lineage));
+        lineage_tip_format(lineage_tip(&lineage), text);
+        assert_string_equal(text, cases[i][1]);
+        for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
+            assert_true(lineage_parse(cases[j][0], &same));
+            assert_int_equal(lineage_tip_equals(lineage_tip(&lineage), lineage_tip(&same)), i == j);
+        }
+    }
+    /* From where one began to read says nothing about the log. */
+    struct lineage early, late;
+    lineage_parse("0:19:3@0,4@8", &early);
+    lineage_parse("0:19:4@15", &late);
+    assert_true(lineage_tip_equals(lineage_tip(&early), lineage_tip(&late)));
+    lineage_forget(&late); /* nor has what is forgotten a last record */
+    lineage_add(&late, 30, LINEAGE_NO_EPOCH);
+    assert_true(lineage_tip_equals(lineage_tip(&late), lineage_tip(&(struct lineage){0})));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_begins_where_it_is_first_seen),
+        cmocka_unit_test(the_tip_is_the_branch_and_the_last_record),
         cmocka_unit_test(records_without_an_epoch_say_nothing),
         cmocka_unit_test(the_newest_epochs_are_kept),
         cmocka_unit_test(an_offset_matches_by_its_epoch),

@@ -458,15 +458,17 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
     }
 }
 
-/* One call that adds a login; base_branch and lineage as the cursor would have them. */
-static struct store_call apply_branch(int64_t base, int32_t base_branch, int64_t end,
-                                      const char *lineage) {
+/* One call that adds logins; lineages as the cursor would have them. */
+static struct store_call apply_logins(int64_t base, const char *base_lineage, int64_t end,
+                                      const char *lineage, int64_t logins) {
     struct error error = {""};
-    struct delta delta = some(0, 1);
+    struct delta delta = some(0, logins);
     const struct delta *const deltas[] = {&delta};
-    struct store_call call = {
-        .base = base, .end = end, .base_branch = base_branch, .deltas = deltas, .delta_count = 1};
+    struct store_call call = {.base = base, .end = end, .deltas = deltas, .delta_count = 1};
+    struct lineage of_base;
     struct redis_store *store = open_store(url);
+    assert_true(lineage_parse(base_lineage, &of_base));
+    call.base_tip = lineage_tip(&of_base);
     assert_true(lineage_parse(lineage, &call.lineage));
     redis_store_apply(store, &call, 1, &error);
     redis_store_destroy(&store);
@@ -475,11 +477,16 @@ static struct store_call apply_branch(int64_t base, int32_t base_branch, int64_t
     return call;
 }
 
+static struct store_call apply_lineage(int64_t base, const char *base_lineage, int64_t end,
+                                       const char *lineage) {
+    return apply_logins(base, base_lineage, end, lineage, 1);
+}
+
 static void the_lineage_moves_with_the_offset(void **state) {
     (void)state;
-    apply_branch(CURSOR_ABSENT, 0, 10, "0:9:3@0,7@8");
+    apply_lineage(CURSOR_ABSENT, "0:", 10, "0:9:3@0,7@8");
     assert_redis("10 0:9:3@0,7@8", "HGET {p}:lineages 0");
-    const struct store_call call = apply_branch(9, 0, 20, "0:19:9@9");
+    const struct store_call call = apply_lineage(9, "0:8:3@0", 20, "0:19:9@9");
     assert_int_equal(call.stored, 10);
     assert_int_equal(call.stored_lineage.count, 2);
     assert_int_equal(lineage_epoch(&call.stored_lineage), 7);
@@ -491,35 +498,87 @@ static void the_lineage_moves_with_the_offset(void **state) {
  * gone back to where it began. */
 static void an_offset_of_another_branch_is_another_one(void **state) {
     (void)state;
-    apply_branch(CURSOR_ABSENT, 0, 20, "0:19:3@0");
-    apply_branch(20, 0, 10, "1:9:3@0"); /* the log was cut off there */
+    apply_lineage(CURSOR_ABSENT, "0:", 20, "0:19:3@0");
+    apply_lineage(20, "0:19:3@0", 10, "1:9:3@0"); /* the log was cut off there */
     assert_redis("10", "HGET {p}:offsets 0");
-    const struct store_call late = apply_branch(10, 0, 20, "0:19:3@0");
+    const struct store_call late = apply_lineage(10, "0:9:3@0", 20, "0:19:3@0");
     assert_int_equal(late.stored, 10);
     assert_int_equal(late.stored_lineage.branch, 1);
     assert_redis("14:36 2", "HGETALL {p}:login_counts:2024-07-10");
-    assert_int_equal(apply_branch(10, 1, 20, "1:19:3@0,4@10").stored, 20);
+    assert_int_equal(apply_lineage(10, "1:9:3@0", 20, "1:19:3@0,4@10").stored, 20);
     assert_redis("14:36 3", "HGETALL {p}:login_counts:2024-07-10");
+}
+
+/* Two began at the same watermark: one read before the log was cut off, and one afterwards. */
+static void an_offset_of_another_log_is_another_one(void **state) {
+    (void)state;
+    apply_lineage(CURSOR_ABSENT, "0:", 10, "0:9:3@0");
+    apply_lineage(10, "0:9:3@0", 20, "0:19:3@0,5@15");
+    struct store_call late = apply_lineage(10, "0:9:3@0", 20, "0:19:3@0");
+    assert_int_equal(late.stored, 20);
+    assert_false(store_call_is_stored(&late));
+    assert_int_equal(lineage_epoch(&late.stored_lineage), 5);
+    late = apply_lineage(20, "0:19:3@0", 20, "1:19:3@0,5@15");
+    assert_false(store_call_is_stored(&late));
+    assert_redis("14:36 2", "HGETALL {p}:login_counts:2024-07-10");
+    /* From where the epochs were read is all the same. */
+    late = apply_lineage(20, "0:19:5@17", 30, "0:29:5@17");
+    assert_true(store_call_is_stored(&late));
 }
 
 /* What was cut off may have been replaced by as many records. */
 static void a_call_may_end_where_it_began_on_another_branch(void **state) {
     (void)state;
-    apply_branch(CURSOR_ABSENT, 0, 20, "0:19:3@0");
-    assert_int_equal(apply_branch(20, 0, 20, "1:19:3@0,4@15").stored, 20);
+    apply_lineage(CURSOR_ABSENT, "0:", 20, "0:19:3@0");
+    assert_int_equal(apply_lineage(20, "0:19:3@0", 20, "1:19:3@0,4@15").stored, 20);
     assert_redis("14:36 2", "HGETALL {p}:login_counts:2024-07-10");
     assert_redis("20 1:19:3@0,4@15", "HGET {p}:lineages 0");
+}
+
+/* Not even if it is asked again, and found something that is kept for it. */
+static void a_repeated_call_is_not_taken_for_what_came_after_it(void **state) {
+    (void)state;
+    const int64_t many = THRESHOLD + 1;
+    apply_lineage(CURSOR_ABSENT, "0:", 10, "0:9:3@0");
+    struct store_call call = apply_logins(10, "0:9:3@0", 20, "0:19:3@0", many);
+    assert_int_equal(call.anomaly_count, 1);
+    call = apply_logins(10, "0:9:3@0", 20, "0:19:3@0", many);
+    assert_true(store_call_is_stored(&call));
+    assert_int_equal(call.anomaly_count, 1);
+    apply_lineage(20, "0:19:3@0", 20, "1:19:3@0,4@15"); /* another owner, after a cut */
+    call = apply_logins(10, "0:9:3@0", 20, "0:19:3@0", many);
+    assert_false(store_call_is_stored(&call));
+    assert_int_equal(call.stored_lineage.branch, 1);
+    assert_int_equal(call.anomaly_count, 0);
+}
+
+/* Else it would never be the base of a call. */
+static void a_lineage_that_cannot_be_read_is_refused(void **state) {
+    (void)state;
+    static const char *const texts[] = {"10 0:9:", "10 9:3@0", "10 0:9:3@4,3@6", "10 4294967296:"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct error error = {""};
+        begin(NULL);
+        apply_lineage(CURSOR_ABSENT, "0:", 10, "0:9:3@0");
+        run("HSET {p}:lineages 0 %s", texts[i]);
+        struct delta delta = some(0, 1);
+        const struct store_call call = apply_as(url, 10, 20, &delta, &error);
+        delta_release(&delta);
+        assert_int_equal(call.verdict, STORE_REFUSED);
+        if (strstr(error.text, "for 0, which rollcall does not write") == NULL)
+            fail_msg("%s: %s", texts[i], error.text);
+    }
 }
 
 /* A version that knows of no lineages moves the offset alone. */
 static void the_lineage_of_another_offset_is_ignored(void **state) {
     (void)state;
-    apply_branch(CURSOR_ABSENT, 0, 10, "0:19:3@0");
+    apply_lineage(CURSOR_ABSENT, "0:", 10, "0:19:3@0");
     run("HSET {p}:offsets 0 15");
-    const struct store_call call = apply_branch(10, 0, 20, "0:19:3@0");
+    const struct store_call call = apply_lineage(10, "0:9:3@0", 20, "0:19:3@0");
     assert_int_equal(call.stored, 15);
     assert_int_equal(call.stored_lineage.count, 0);
-    assert_int_equal(apply_branch(15, 0, 20, "0:19:4@15").stored, 20);
+    assert_int_equal(apply_lineage(15, "0:", 20, "0:19:4@15").stored, 20);
     assert_redis("20 0:19:4@15", "HGET {p}:lineages 0");
 }
 
@@ -932,6 +991,9 @@ int main(void) {
         cmocka_unit_test_setup(what_is_not_odd_is_counted, begin),
         cmocka_unit_test_setup(the_lineage_moves_with_the_offset, begin),
         cmocka_unit_test_setup(an_offset_of_another_branch_is_another_one, begin),
+        cmocka_unit_test_setup(an_offset_of_another_log_is_another_one, begin),
+        cmocka_unit_test_setup(a_repeated_call_is_not_taken_for_what_came_after_it, begin),
+        cmocka_unit_test_setup(a_lineage_that_cannot_be_read_is_refused, begin),
         cmocka_unit_test_setup(a_call_may_end_where_it_began_on_another_branch, begin),
         cmocka_unit_test_setup(the_lineage_of_another_offset_is_ignored, begin),
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),

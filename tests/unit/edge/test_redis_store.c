@@ -170,9 +170,17 @@ static void answers_of_the_script_are_taken(void **state) {
     assert_int_equal(call.stored, 10);
     assert_int_equal(call.anomaly_count, 1);
     assert_int_equal(call.anomalies[0].count, 11);
-    call = answered("*2\r\n$4\r\nkept\r\n$4\r\nnone\r\n", false, &error);
+    assert_true(store_call_is_stored(&call));
+    call = answered("*3\r\n$4\r\nkept\r\n$4\r\nnone\r\n$2\r\n0:\r\n", false, &error);
     assert_int_equal(call.verdict, STORE_OK);
     assert_int_equal(call.stored, CURSOR_ABSENT);
+    /* The offset alone does not make it ours. */
+    call = answered("*3\r\n$4\r\nkept\r\n$2\r\n10\r\n$7\r\n0:9:3@0\r\n", false, &error);
+    assert_int_equal(call.verdict, STORE_OK);
+    assert_int_equal(call.stored, 10);
+    assert_false(store_call_is_stored(&call));
+    call = answered("*3\r\n$4\r\nkept\r\n$2\r\n10\r\n$2\r\n0:\r\n", false, &error);
+    assert_true(store_call_is_stored(&call));
 }
 
 static void answers_of_no_script_are_refused_and_said(void **state) {
