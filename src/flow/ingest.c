@@ -140,7 +140,7 @@ static void report(struct ingest *ingest, const struct cursor_finding *finding,
 static bool find_place(struct ingest *ingest, struct error *error) {
     struct cursor_log log;
     if (!ingest_finding_ask(ingest->options->source, ingest->partition, &ingest->cursor, &log,
-                            error)) {
+                            &ingest->is_draining, error)) {
         return false;
     }
     struct cursor_finding finding =
@@ -166,7 +166,7 @@ static void look_for_place(struct ingest *ingest, int64_t now_ms) {
     if (ingest->has_given_up || now_ms < ingest->place_after_ms) return;
     if (waits && now_ms < ingest->first_answer_ms) return;
     ingest->place_after_ms = now_ms + PLACE_RETRY_MS;
-    if (find_place(ingest, &error)) return;
+    if (find_place(ingest, &error) || atomic_load(&ingest->is_draining)) return;
     log_warn("Waiting for Kafka", log_int("partition", ingest->partition),
              log_text("reason", error.text));
 }

@@ -3,15 +3,18 @@
 #include "base/log.h"
 #include "edge/kafka_probe.h"
 
-enum { BOUNDS_TIMEOUT_MS = 3000, PROBE_TIMEOUT_MS = 10000 };
+enum { BOUNDS_TIMEOUT_MS = 3000, PROBE_TIMEOUT_MS = 4000 };
 
 static bool search(struct kafka_source *source, int32_t partition, struct cursor *cursor,
-                   int64_t offset, struct error *error) {
+                   const atomic_bool *is_draining, struct error *error) {
+    int64_t offset;
     struct kafka_probe *probe = kafka_probe_open(source, partition, error);
     bool is_good = probe != NULL;
     while (is_good && cursor_asks(cursor, &offset)) {
         struct kafka_probe_record found;
-        is_good = kafka_probe_look(probe, offset, &found, PROBE_TIMEOUT_MS, error);
+        is_good = atomic_load(is_draining)
+                      ? error_set(error, "the partition is given back")
+                      : kafka_probe_look(probe, offset, &found, PROBE_TIMEOUT_MS, error);
         if (is_good) cursor_told(cursor, found.offset, found.leader_epoch);
     }
     kafka_probe_close(&probe);
@@ -19,13 +22,14 @@ static bool search(struct kafka_source *source, int32_t partition, struct cursor
 }
 
 bool ingest_finding_ask(struct kafka_source *source, int32_t partition, struct cursor *cursor,
-                        struct cursor_log *log, struct error *error) {
+                        struct cursor_log *log, const atomic_bool *is_draining,
+                        struct error *error) {
     int64_t offset;
     if (!kafka_source_bounds(source, partition, &log->begin, &log->end, BOUNDS_TIMEOUT_MS, error)) {
         return false;
     }
     cursor_look(cursor, *log);
-    return !cursor_asks(cursor, &offset) || search(source, partition, cursor, offset, error);
+    return !cursor_asks(cursor, &offset) || search(source, partition, cursor, is_draining, error);
 }
 
 enum cursor_verdict ingest_finding_tell(struct cursor *cursor, const struct notice *notice) {

@@ -2,10 +2,13 @@
  * what it found, in words. Used by ingest alone.
  *
  * Threads:  any.
- * Waits:    in ingest_finding_ask alone, a few seconds for each answer of Kafka.
+ * Waits:    in ingest_finding_ask alone, a few seconds for each answer of Kafka: each less than a
+ *           partition has to be drained.
  */
 #ifndef FLOW_INGEST_FINDING_H
 #define FLOW_INGEST_FINDING_H
+
+#include <stdatomic.h>
 
 #include "base/error.h"
 #include "core/cursor.h"
@@ -13,9 +16,11 @@
 #include "flow/batch.h"
 
 /* Asks Kafka for the bounds of the log, and for as many of its records as the cursor wants to see.
- * False with an error if Kafka does not answer. Borrows all. */
+ * False with an error if Kafka does not answer, or as soon as `is_draining` is true. Borrows
+ * all. */
 bool ingest_finding_ask(struct kafka_source *source, int32_t partition, struct cursor *cursor,
-                        struct cursor_log *log, struct error *error);
+                        struct cursor_log *log, const atomic_bool *is_draining,
+                        struct error *error);
 
 /* Passes a notice on to the cursor. Borrows both. */
 enum cursor_verdict ingest_finding_tell(struct cursor *cursor, const struct notice *notice);

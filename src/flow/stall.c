@@ -4,7 +4,8 @@
 #include "base/log.h"
 #include "edge/kafka_probe.h"
 
-enum { BOUNDS_TIMEOUT_MS = 3000, PROBE_TIMEOUT_MS = 5000 };
+/* Together less than a partition has to be drained. */
+enum { BOUNDS_TIMEOUT_MS = 2000, PROBE_TIMEOUT_MS = 2500 };
 
 void stall_init(struct stall *stall) {
     *stall = (struct stall){0};
