@@ -268,19 +268,26 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
                      rd_kafka_err2str(err));
 }
 
+bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
+    const char *group = kafka_source_settings(source)->group;
+    const bool may_join = kafka_group_may_read(kafka_source_borrow(source), group, timeout_ms);
+    kafka_source_return(source);
+    return may_join;
+}
+
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error) {
     const struct kafka_source_settings *settings = kafka_source_settings(source);
     const int64_t until_ms = clock_ms() + timeout_ms;
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
     worker_call_begins(timeout_ms);
-    if (kafka_source_take_turn(source, until_ms)) {
+    if (kafka_turns_take(kafka_source_turns(source), until_ms)) {
         const int64_t left_ms = until_ms - clock_ms();
         err =
             rd_kafka_query_watermark_offsets(kafka_source_borrow(source), settings->topic,
                                              partition, begin, end, left_ms > 0 ? (int)left_ms : 1);
         kafka_source_return(source);
-        kafka_source_end_turn(source);
+        kafka_turns_end(kafka_source_turns(source));
     }
     worker_call_ends();
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ||

@@ -8,6 +8,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/trouble.h"
@@ -118,6 +119,21 @@ void kafka_client_destroy(struct kafka_client **client);
 /* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
 void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
 
+/* ---- kafka_turns: how many threads may ask brokers something at the same time. Thousands of
+ * partitions that ask at once would all run into their timeouts, again and again. From any
+ * thread. */
+
+struct kafka_turns {
+    sem_t left;
+};
+
+void kafka_turns_init(struct kafka_turns *turns);
+void kafka_turns_fini(struct kafka_turns *turns);
+
+/* False if it was nobody's turn to end until then (clock_ms). */
+bool kafka_turns_take(struct kafka_turns *turns, int64_t until_ms);
+void kafka_turns_end(struct kafka_turns *turns);
+
 /* ---- kafka_group: under which id the group gave this process its partitions */
 
 struct kafka_member {
@@ -174,10 +190,7 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
 void kafka_source_return(struct kafka_source *source);
 
-/* Waits until few enough threads ask brokers something at the same time; false: not by until_ms.
- * Thousands of partitions that ask at once would all run into their timeouts, again and again. */
-bool kafka_source_take_turn(struct kafka_source *source, int64_t until_ms);
-void kafka_source_end_turn(struct kafka_source *source);
+struct kafka_turns *kafka_source_turns(struct kafka_source *source);
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source);
 

@@ -12,12 +12,9 @@
 #include "edge/kafka_source.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,7 +22,6 @@
 #include "kafka_private.h"
 
 enum {
-    TURNS = 32,         /* threads that may ask brokers at the same time */
     ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
     ORPHAN_LOOKS = 2,   /* in a row, before a group that seems at rest is disturbed */
     STRANDED_MS = 5000, /* after an assignment, before it is given up for a stranded partition */
@@ -43,8 +39,8 @@ const struct setting kafka_source_setting_table[] = {
 struct kafka_source {
     struct kafka_source_options options;
     const char *group, *topic;
-    struct alarm *alarm;      /* NULL before kafka_source_subscribe */
-    sem_t turns;              /* of kafka_source_take_turn */
+    struct alarm *alarm; /* NULL before kafka_source_subscribe */
+    struct kafka_turns turns;
     pthread_rwlock_t renewal; /* read: the consumer stays the same; write: it is replaced */
     struct kafka_client *client;
     rd_kafka_queue_t *empty; /* a queue of the consumer's that nothing ever comes into */
@@ -234,7 +230,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
         free(source);
         return NULL;
     }
-    sem_init(&source->turns, 0, TURNS);
+    kafka_turns_init(&source->turns);
     pthread_rwlock_init(&source->renewal, NULL);
     source->held = rd_kafka_topic_partition_list_new(0);
     open_consumer(source, client);
@@ -248,7 +244,7 @@ void kafka_source_destroy(struct kafka_source **source) {
     kafka_client_destroy(&client);
     rd_kafka_topic_partition_list_destroy((*source)->held);
     pthread_rwlock_destroy(&(*source)->renewal);
-    sem_destroy(&(*source)->turns);
+    kafka_turns_fini(&(*source)->turns);
     free(*source);
     *source = NULL;
 }
@@ -262,17 +258,8 @@ void kafka_source_return(struct kafka_source *source) {
     pthread_rwlock_unlock(&source->renewal);
 }
 
-bool kafka_source_take_turn(struct kafka_source *source, int64_t until_ms) {
-    const struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-    int result;
-    do {
-        result = sem_clockwait(&source->turns, CLOCK_MONOTONIC, &until);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
-}
-
-void kafka_source_end_turn(struct kafka_source *source) {
-    sem_post(&source->turns);
+struct kafka_turns *kafka_source_turns(struct kafka_source *source) {
+    return &source->turns;
 }
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source) {
@@ -281,13 +268,6 @@ const struct kafka_source_settings *kafka_source_settings(const struct kafka_sou
 
 bool kafka_source_is_joined(const struct kafka_source *source) {
     return atomic_load(&source->is_joined);
-}
-
-bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
-    const bool may_join =
-        kafka_group_may_read(kafka_source_borrow(source), source->group, timeout_ms);
-    kafka_source_return(source);
-    return may_join;
 }
 
 bool kafka_source_is_same_member(struct kafka_source *source) {
