@@ -31,6 +31,8 @@ enum {
     FENCED_MAX = 3,         /* by then another process has the same id, and it is no successor */
     FENCED_MS = 600000,     /* between two times, at most */
     FENCED_SOON_MS = 10000, /* after its begin Kafka itself ends no transaction, for its timeout */
+    SERIES = 4,             /* failures in a row, after which the producer is replaced: its metadata
+                               may be out of date for good, as after a broker was restored */
     ROOM_MS = 10,           /* longest wait for room in the producer's queue */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
@@ -165,7 +167,7 @@ static void fail(struct publish *publish, enum sink_verdict verdict, const struc
     if (publish->setback.count > 1) atomic_store(&publish->must_count, true); /* topics changed? */
     if (verdict == SINK_STOP)
         give_up(publish, why->text); /* publish_stop aborts */
-    else if (verdict == SINK_ABORT)
+    else if (verdict == SINK_ABORT && publish->setback.count % SERIES != 0)
         go_to(publish, ABORTS);
     else
         open_with(publish, true);
