@@ -1,6 +1,8 @@
 #include "app/config_named.h"
 
 #include <stdlib.h>
+#include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/error.h"
