@@ -21,15 +21,23 @@ static int listener;
 static pthread_t thread;
 static char listen_on[32], page[8192], request[1024];
 
+static pthread_mutex_t page_lock = PTHREAD_MUTEX_INITIALIZER;
+
+#define set_page(...)                                                                              \
+    (pthread_mutex_lock(&page_lock), snprintf(page, sizeof page, __VA_ARGS__),                     \
+     pthread_mutex_unlock(&page_lock))
+
 /* Answers every request with the page. */
 static void *serve(void *context) {
     (void)context;
     for (int client; (client = accept(listener, NULL, NULL)) >= 0;) {
         char head[128];
         (void)!read(client, request, sizeof request - 1);
+        pthread_mutex_lock(&page_lock);
         snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", strlen(page));
         (void)!write(client, head, strlen(head));
         (void)!write(client, page, strlen(page));
+        pthread_mutex_unlock(&page_lock);
         close(client);
     }
     return NULL;
@@ -102,7 +110,7 @@ static int watch(const char *listen, const char *url, int64_t count) {
 
 static void a_view_shows_the_whole_document(void **state) {
     (void)state;
-    snprintf(page, sizeof page, "%s", DOCUMENT("", COUNTS));
+    set_page("%s", DOCUMENT("", COUNTS));
     capture_begin();
     assert_int_equal(watch(listen_on, "", 1), 0);
     capture_end();
@@ -129,7 +137,7 @@ static void a_view_shows_the_whole_document(void **state) {
 
 static void what_is_wrong_comes_first(void **state) {
     (void)state;
-    snprintf(page, sizeof page, "%s",
+    set_page("%s",
              DOCUMENT("\"Redis does not answer; start it\", \"and more\"", "\"read_at\": null"));
     capture_begin();
     assert_int_equal(watch(listen_on, "", 1), 0);
@@ -143,7 +151,7 @@ static void what_is_no_status_is_reported(void **state) {
     (void)state;
     static const char *const others[] = {"<html>\n", "[]", "{\"totals\": {}}", "{\"top\": 1}", "{"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        snprintf(page, sizeof page, "%s", others[i]);
+        set_page("%s", others[i]);
         capture_begin();
         assert_int_equal(watch(listen_on, "", 1), 0);
         capture_end();
@@ -159,8 +167,8 @@ static void what_is_no_status_is_reported(void **state) {
 /* Members of another kind than one hopes for are shown as nothing. */
 static void an_odd_document_does_no_harm(void **state) {
     (void)state;
-    snprintf(
-        page, sizeof page, "%s",
+    set_page(
+        "%s",
         "{\"totals\": [1], \"rates\": \"x\", \"top\": {\"a\": {\"b\": 1}, \"c\": [[], [1], 2]},"
         "\"partitions\": [1, {}, {\"partition\": \"x\", \"lag_records\": -5}],"
         "\"anomalies\": [null], \"recent\": [3, \"\\u001b[2J\"], \"state\": []}");
@@ -175,7 +183,7 @@ static void an_odd_document_does_no_harm(void **state) {
 static void a_url_names_an_instance_too(void **state) {
     (void)state;
     char url[64];
-    snprintf(page, sizeof page, "%s", DOCUMENT("", COUNTS));
+    set_page("%s", DOCUMENT("", COUNTS));
     snprintf(url, sizeof url, "http://%s/some/where/", listen_on);
     capture_begin();
     assert_int_equal(watch("", url, 1), 0);
@@ -239,7 +247,7 @@ static void partitions_fill_the_window_and_no_more(void **state) {
         {18, "\n\033[K3 more              215          3001             7.5          65.1",
          "\n\033[K2  "},
         {17, "older", "to publish, s"}};
-    snprintf(page, sizeof page, "%s", DOCUMENT("", COUNTS));
+    set_page("%s", DOCUMENT("", COUNTS));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct winsize size = {.ws_row = cases[i].rows, .ws_col = 120};
         int master, slave;
