@@ -228,7 +228,7 @@ def log_end():
 
 def counted():
     """How many records Redis has counted, by device type and as rejected."""
-    with redis.Redis(port=6379, decode_responses=True) as client:
+    with redis.Redis(host="127.0.0.1", port=6379, decode_responses=True) as client:
         devices = client.zrange("{user-login}:device_type_counts", 0, -1, withscores=True)
         rejected = client.hvals("{user-login}:rejected_counts")
     return sum(int(count) for _, count in devices) + sum(map(int, rejected))
@@ -267,8 +267,8 @@ def test_nothing_runs_with_rights_that_it_does_not_need(stack):
         if service != "kafka":
             assert found["HostConfig"]["ReadonlyRootfs"], f"{service} may write to its root"
         assert "-m" in found["Config"]["CreateCommand"], f"{service} has no memory limit"
-        for bindings in found["HostConfig"]["PortBindings"].values():
-            assert all(binding["HostIp"] == "127.0.0.1" for binding in bindings), bindings
+        for bindings in (found["HostConfig"]["PortBindings"] or {}).values():
+            assert all(one["HostIp"] == "127.0.0.1" for one in bindings or []), bindings
 
 
 def test_health_check_notices(stack):
