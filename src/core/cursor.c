@@ -360,7 +360,8 @@ static void track_rewind(struct cursor_track *track, int64_t stored,
 }
 
 static struct lineage_tip tip_of(const struct lineage *lineage) {
-    return lineage_tip(lineage == NULL ? &(struct lineage){0} : lineage);
+    static const struct lineage none;
+    return lineage_tip(lineage == NULL ? &none : lineage);
 }
 
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,

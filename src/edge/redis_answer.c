@@ -32,8 +32,8 @@ static bool read_count(const struct redis_reply *reply, size_t index, int64_t *c
 bool redis_answer_anomalies(const struct redis_reply *reply, struct store_call *call) {
     int64_t found;
     if (!read_count(reply, 2, &found)) return false;
-    const size_t named =
-        (size_t)found < REDIS_STORE_ANOMALIES_MAX ? (size_t)found : REDIS_STORE_ANOMALIES_MAX;
+    size_t named = (size_t)found;
+    if (named > REDIS_STORE_ANOMALIES_MAX) named = REDIS_STORE_ANOMALIES_MAX;
     if (redis_reply_count(reply) != 3 + 2 * named) return false;
     for (size_t i = 0; i < named; i++) {
         struct store_anomaly *anomaly = &call->anomalies[i];

@@ -11,7 +11,7 @@ static bool search(struct kafka_source *source, int32_t partition, struct cursor
     struct kafka_probe *probe = kafka_probe_open(source, partition, error);
     bool is_good = probe != NULL;
     while (is_good && cursor_asks(cursor, &offset)) {
-        struct kafka_probe_record found;
+        struct kafka_probe_record found = {0};
         is_good = atomic_load(is_draining)
                       ? error_set(error, "the partition is given back")
                       : kafka_probe_look(probe, offset, &found, PROBE_TIMEOUT_MS, error);

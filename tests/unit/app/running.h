@@ -220,7 +220,7 @@ static inline void in_redis(const char *words, const char *command) {
     redis_link_open(admin, &error);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the words of the test itself */
-#pragma GCC diagnostic ignored "-Wformat-security" /* the same */
+#pragma GCC diagnostic ignored "-Wformat-security"   /* the same */
     struct redis_reply *answer = redis_link_call(admin, &error, command);
 #pragma GCC diagnostic pop
     if (answer == NULL) fail_msg("%s: %s", command, error.text);

@@ -50,7 +50,7 @@ static void run(const char *command) {
     assert_true(redis_link_open(link, &error));
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the words of the test itself */
-#pragma GCC diagnostic ignored "-Wformat-security" /* the same */
+#pragma GCC diagnostic ignored "-Wformat-security"   /* the same */
     struct redis_reply *reply = redis_link_call(link, &error, command);
 #pragma GCC diagnostic pop
     assert_non_null(reply);
