@@ -53,6 +53,10 @@ enum instant_verdict instant_read_number(struct slice number, enum instant_forma
 enum instant_verdict instant_read_digits(struct slice text, enum instant_format unit,
                                          struct instant *instant);
 
+/* A day of the calendar as YYYY-MM-DD: its number since 1970, also where it is out of range.
+ * Borrows text. */
+enum instant_verdict instant_read_day(struct slice text, int64_t *day);
+
 /* RFC 3339 with any offset; a space or t for T, z for Z; fractions of a second are dropped; second
  * 60 is 59. Borrows text. */
 enum instant_verdict instant_read_rfc3339(struct slice text, struct instant *instant);

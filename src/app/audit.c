@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "core/instant.h"
 #include "edge/redis_image.h"
 
 enum { STEP_MS = 100, NUMBER_BYTES = 24, SECONDS_A_DAY = 86400 };
@@ -80,22 +81,10 @@ static bool may_be_expired(const struct audit *audit, const struct day *day) {
     return !day->is_kept && day->last_ms / 1000 + kept_s <= audit->now_s;
 }
 
-/* Days since 1970 of YYYY-MM-DD, -1 if it is none. Source: H. Hinnant, "chrono-Compatible
- * Low-Level Date Algorithms", days_from_civil. */
+/* Days since 1970 of YYYY-MM-DD, -1 if it is none. */
 static int64_t parse_day(struct slice text) {
-    char back[LOGIN_DAY_BYTES];
-    if (text.length != LOGIN_DAY_BYTES - 1) return -1;
-    const int64_t year = strtol(text.bytes, NULL, 10);
-    const int64_t month = strtol(text.bytes + 5, NULL, 10);
-    const int64_t day = strtol(text.bytes + 8, NULL, 10);
-    const int64_t y = year - (month <= 2);
-    const int64_t era = y / 400, of_era = y - era * 400;
-    const int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    const int64_t number =
-        era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-    if (number < 0 || number > LOGIN_MINUTE_MAX / AGGREGATE_MINUTES_A_DAY) return -1;
-    login_day_format(number * AGGREGATE_MINUTES_A_DAY, back);
-    return memcmp(back, text.bytes, text.length) == 0 ? number : -1;
+    int64_t day;
+    return instant_read_day(text, &day) == INSTANT_OK ? day : -1;
 }
 
 /* --- differences ------------------------------------------------------------------------------ */

@@ -1,22 +1,13 @@
 /* Days are compared as texts: in this form their order is that of time. */
 #include "core/days.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/instant.h"
+
 static bool is_day(const char *text) {
-    static const unsigned long days_of[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    static const char digits[] = "0123456789";
-    if (strlen(text) != LOGIN_DAY_BYTES - 1 || strspn(text, digits) != 4 ||
-        strspn(text + 5, digits) != 2 || strspn(text + 8, digits) != 2 || text[4] != '-' ||
-        text[7] != '-') {
-        return false;
-    }
-    const unsigned long year = strtoul(text, NULL, 10), month = strtoul(text + 5, NULL, 10),
-                        day = strtoul(text + 8, NULL, 10);
-    const bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return month >= 1 && month <= 12 && day >= 1 && day <= days_of[month - 1] &&
-           (month != 2 || day < 29 || is_leap);
+    int64_t day;
+    return instant_read_day((struct slice){text, strlen(text)}, &day) != INSTANT_NO_TIME;
 }
 
 bool days_set(struct days *days, const char *from, const char *to, struct error *error) {

@@ -173,19 +173,34 @@ static enum instant_verdict take_offset(const char **p, const char *end, int *of
     return INSTANT_OK;
 }
 
+/* A date of the calendar: its days since 1970. */
+static bool take_date(const char **p, const char *end, int64_t *days) {
+    int year, month, day;
+    if (!take_digits(p, end, 4, &year) || !take_letter(p, end, "-") ||
+        !take_digits(p, end, 2, &month) || !take_letter(p, end, "-") ||
+        !take_digits(p, end, 2, &day) || month < 1 || month > 12 || day < 1 ||
+        day > days_of(year, month))
+        return false;
+    *days = days_since_1970(year, month, day);
+    return true;
+}
+
+enum instant_verdict instant_read_day(struct slice text, int64_t *day) {
+    const char *p = text.bytes, *const end = p + text.length;
+    if (!take_date(&p, end, day) || p != end) return INSTANT_NO_TIME;
+    return *day < 0 ? INSTANT_OUT_OF_RANGE : INSTANT_OK;
+}
+
 enum instant_verdict instant_read_rfc3339(struct slice text, struct instant *instant) {
     const char *p = text.bytes, *const end = p + text.length;
-    int year, month, day, hour, minute, second, digit, offset;
-    if (!take_digits(&p, end, 4, &year) || !take_letter(&p, end, "-") ||
-        !take_digits(&p, end, 2, &month) || !take_letter(&p, end, "-") ||
-        !take_digits(&p, end, 2, &day) || !take_letter(&p, end, "Tt ") ||
+    int64_t days;
+    int hour, minute, second, digit, offset;
+    if (!take_date(&p, end, &days) || !take_letter(&p, end, "Tt ") ||
         !take_digits(&p, end, 2, &hour) || !take_letter(&p, end, ":") ||
         !take_digits(&p, end, 2, &minute) || !take_letter(&p, end, ":") ||
         !take_digits(&p, end, 2, &second))
         return INSTANT_NO_TIME;
-    if (month < 1 || month > 12 || day < 1 || day > days_of(year, month) || hour > 23 ||
-        minute > 59 || second > 60)
-        return INSTANT_NO_TIME;
+    if (hour > 23 || minute > 59 || second > 60) return INSTANT_NO_TIME;
     if (take_letter(&p, end, ".")) {
         if (!take_digits(&p, end, 1, &digit)) return INSTANT_NO_TIME;
         while (take_digits(&p, end, 1, &digit)) {
@@ -195,7 +210,7 @@ enum instant_verdict instant_read_rfc3339(struct slice text, struct instant *ins
     if (verdict != INSTANT_OK) return verdict;
     if (p != end) return INSTANT_NO_TIME;
     if (second == 60) second = 59;
-    const int64_t minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - offset;
+    const int64_t minutes = (days * 24 + hour) * 60 + minute - offset;
     *instant = (struct instant){(minutes * 60 + second) * 1000, false};
     return instant->ms < 0 || instant->ms > INSTANT_MS_MAX ? INSTANT_OUT_OF_RANGE : INSTANT_OK;
 }
