@@ -213,6 +213,20 @@ struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, 
 
 /* ---- kafka_record */
 
+/* Lends what the message holds, as long as it lives. */
+static inline struct kafka_record kafka_record_of(rd_kafka_message_t *message) {
+    rd_kafka_timestamp_type_t type;
+    const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    return (struct kafka_record){
+        .offset = message->offset,
+        .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
+        .leader_epoch = rd_kafka_message_leader_epoch(message),
+        .key = {message->key, message->key_len},
+        .value = {message->payload, message->len},
+        .message = message,
+    };
+}
+
 /* Whether the message shows that it has no headers. It does if key and value lie where they were
  * read, in a record of Kafka's format 2 (since 0.11): the length of the value stands between them,
  * and the number of headers behind. False: it may have some; librdkafka knows. Source: KIP-98,

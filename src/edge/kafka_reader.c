@@ -66,16 +66,7 @@ static void move_to(struct kafka_reader *reader, struct kafka_range *range, int6
 
 static void on_record(struct kafka_reader *reader, struct kafka_range *range,
                       rd_kafka_message_t *message) {
-    rd_kafka_timestamp_type_t type;
-    const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    const struct kafka_record record = {
-        .offset = message->offset,
-        .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
-        .leader_epoch = rd_kafka_message_leader_epoch(message),
-        .key = {message->key, message->key_len},
-        .value = {message->payload, message->len},
-        .message = message,
-    };
+    const struct kafka_record record = kafka_record_of(message);
     reader->verdict = READER_RECORDS;
     reader->take(reader->context, range, &record);
     move_to(reader, range, record.offset + 1, false);

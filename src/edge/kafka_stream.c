@@ -95,16 +95,7 @@ static bool on_error(struct reading *reading, const rd_kafka_message_t *message)
 }
 
 static bool on_record(struct reading *reading, rd_kafka_message_t *message) {
-    rd_kafka_timestamp_type_t type;
-    const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    const struct kafka_record record = {
-        .offset = message->offset,
-        .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
-        .leader_epoch = rd_kafka_message_leader_epoch(message),
-        .key = {message->key, message->key_len},
-        .value = {message->payload, message->len},
-        .message = message,
-    };
+    const struct kafka_record record = kafka_record_of(message);
     reading->verdict = STREAM_RECORDS;
     return reading->take(reading->context, &record);
 }
