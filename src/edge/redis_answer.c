@@ -5,6 +5,24 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "edge/redis_fault.h"
+
+enum store_verdict redis_answer_judge(const struct redis_link *link, const char *prefix,
+                                      const struct redis_reply *reply, struct error *error) {
+    if (reply == NULL) return STORE_RETRY;
+    if (redis_reply_kind(reply) != REDIS_ERROR) return STORE_OK;
+    const enum redis_fault fault =
+        redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(link), prefix, error);
+    const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
+    return may_pass ? STORE_RETRY : STORE_REFUSED;
+}
+
+enum store_verdict redis_answer_odd(struct redis_link *link, const char *command,
+                                    struct error *error) {
+    error_set(error, "Redis at %s gave an odd answer to %s", redis_link_name(link), command);
+    redis_link_close(link);
+    return STORE_RETRY;
+}
 
 struct slice redis_answer_word(const struct redis_reply *reply, size_t index) {
     const struct redis_reply *word =

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edge/redis_fault.h"
 #include "image.h" /* made from image.lua */
+#include "redis_answer.h"
 #include "redis_call.h"
 
 enum { ROUNDS_MAX = 8, PARTS = 4 };
@@ -20,19 +20,10 @@ struct image {
 
 static enum store_verdict judge(const struct image *image, const struct redis_reply *reply,
                                 bool is_right, const char *command) {
-    if (reply == NULL) return STORE_RETRY;
-    if (redis_reply_kind(reply) == REDIS_ERROR) {
-        const enum redis_fault fault =
-            redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(image->link),
-                              image->prefix, image->error);
-        const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
-        return may_pass ? STORE_RETRY : STORE_REFUSED;
-    }
-    if (is_right) return STORE_OK;
-    error_set(image->error, "Redis at %s gave an odd answer to %s", redis_link_name(image->link),
-              command);
-    redis_link_close(image->link);
-    return STORE_RETRY;
+    const enum store_verdict verdict =
+        redis_answer_judge(image->link, image->prefix, reply, image->error);
+    if (verdict != STORE_OK || is_right) return verdict;
+    return redis_answer_odd(image->link, command, image->error);
 }
 
 static enum store_verdict put_days(const struct image *image, struct redis_call *call) {

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "edge/redis_fault.h"
+#include "redis_answer.h"
 #include "redis_call.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
@@ -36,23 +36,16 @@ struct snapshot {
 /* --- asking ----------------------------------------------------------------------------------- */
 
 static enum store_verdict odd(const struct snapshot *snapshot, const char *command) {
-    error_set(snapshot->error, "Redis at %s gave an odd answer to %s",
-              redis_link_name(snapshot->link), command);
-    redis_link_close(snapshot->link);
-    return STORE_RETRY;
+    return redis_answer_odd(snapshot->link, command, snapshot->error);
 }
 
 /* Judges a reply; STORE_OK if it is a list. */
 static enum store_verdict judge(const struct snapshot *snapshot, const struct redis_reply *reply,
                                 const char *command) {
-    if (reply == NULL) return STORE_RETRY;
-    if (redis_reply_kind(reply) == REDIS_LIST) return STORE_OK;
-    if (redis_reply_kind(reply) != REDIS_ERROR) return odd(snapshot, command);
-    const enum redis_fault fault =
-        redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(snapshot->link),
-                          snapshot->options->prefix, snapshot->error);
-    const bool may_pass = fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA;
-    return may_pass ? STORE_RETRY : STORE_REFUSED;
+    const enum store_verdict verdict =
+        redis_answer_judge(snapshot->link, snapshot->options->prefix, reply, snapshot->error);
+    if (verdict != STORE_OK || redis_reply_kind(reply) == REDIS_LIST) return verdict;
+    return odd(snapshot, command);
 }
 
 static int compare_days(const void *a, const void *b) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "edge/redis_fault.h"
+#include "redis_answer.h"
 #include "redis_call.h"
 #include "swap.h" /* made from swap.lua */
 
@@ -32,16 +32,6 @@ static void names_release(struct names *names) {
         free(names->items[i]);
     free(names->items);
     *names = (struct names){0};
-}
-
-static enum store_verdict judge(struct redis_link *link, const char *prefix,
-                                const struct redis_reply *reply, struct error *error) {
-    if (reply == NULL) return STORE_RETRY;
-    if (redis_reply_kind(reply) != REDIS_ERROR) return STORE_OK;
-    const enum redis_fault fault =
-        redis_fault_judge(redis_reply_text(reply).bytes, redis_link_name(link), prefix, error);
-    return fault == REDIS_FAULT_PASSING || fault == REDIS_FAULT_REPLICA ? STORE_RETRY
-                                                                        : STORE_REFUSED;
 }
 
 /* The pattern of SCAN for "prefix:*", or "prefix:part:*". */
@@ -87,7 +77,7 @@ static enum store_verdict find(struct redis_link *link, const char *prefix, cons
         struct redis_reply *reply = NULL;
         if (redis_link_open(link, error) && redis_link_send(link, &command, error))
             reply = redis_link_receive(link, error);
-        verdict = judge(link, prefix, reply, error);
+        verdict = redis_answer_judge(link, prefix, reply, error);
         if (verdict == STORE_OK && redis_reply_count(reply) == 2) {
             const struct redis_reply *found = redis_reply_at(reply, 1);
             const struct slice next = redis_reply_text(redis_reply_at(reply, 0));
@@ -99,8 +89,7 @@ static enum store_verdict find(struct redis_link *link, const char *prefix, cons
                 if (*part != '\0' || is_live(aggregates, name)) names_add(names, name);
             }
         } else if (verdict == STORE_OK) {
-            error_set(error, "Redis at %s gave an odd answer to SCAN", redis_link_name(link));
-            verdict = STORE_RETRY;
+            verdict = redis_answer_odd(link, "SCAN", error);
         }
         redis_reply_destroy(&reply);
     } while (verdict == STORE_OK && strcmp(cursor, "0") != 0);
@@ -220,7 +209,7 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
         put_call(&call, prefix, aggregates, must_be_as_far, &live, &rebuilt);
         struct redis_reply *reply =
             redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
-        verdict = swap_verdict_of(judge(link, prefix, reply, error));
+        verdict = swap_verdict_of(redis_answer_judge(link, prefix, reply, error));
         if (verdict == SWAP_DONE) verdict = take_answer(link, prefix, reply, error);
         redis_reply_destroy(&reply);
     }
@@ -246,7 +235,7 @@ enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix
     for (*count = 0; verdict == STORE_OK && *count < names.count; ++*count) {
         struct redis_reply *reply =
             redis_link_call(link, error, "UNLINK %s:%s:%s", prefix, part, names.items[*count]);
-        verdict = judge(link, prefix, reply, error);
+        verdict = redis_answer_judge(link, prefix, reply, error);
         redis_reply_destroy(&reply);
     }
     names_release(&names);
