@@ -2,8 +2,8 @@
  *
  * Place:    between kafka_source, whose events it answers, and the INGEST threads, which it starts
  *           and stops.
- * Threads:  everything from the main thread, except assignment_count_stuck and
- *           assignment_is_alive: from any.
+ * Threads:  everything from the main thread, except assignment_visit, assignment_is_ready,
+ *           assignment_count_stuck and assignment_is_alive: from any.
  * Owns:     the ingests; one lives as long as the assignment, also while its partition is
  *           elsewhere.
  * Limits:   FENCE_PARTITIONS_MAX partitions.
@@ -68,7 +68,8 @@ void assignment_end(struct assignment *assignment);
 void assignment_visit(const struct assignment *assignment,
                       void (*visit)(void *context, const struct ingest *ingest), void *context);
 
-/* False, with the reason added to why, if a running ingest makes no progress. From any thread. */
+/* False, with the reason added to why, while an assigned partition is not started, has no place in
+ * its log yet, or makes no progress. From any thread. */
 bool assignment_is_ready(const struct assignment *assignment, struct text *why);
 
 /* How many running threads are stuck at now_ms (of clock_ms). */

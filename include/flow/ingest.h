@@ -90,7 +90,8 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start);
 
 worker_step ingest_step;
 
-/* False, with the reason added to why, while it makes no progress although its log does. From any
+/* False, with the reason added to why, until it is placed in its log (with input.start=latest what
+ * comes before that is not read), and while it makes no progress although its log does. From any
  * thread. */
 bool ingest_is_ready(struct ingest *ingest, struct text *why);
 

@@ -10,6 +10,7 @@
  * A partition is given away in this order: drained, fenced, stopped, closed, answered. */
 #include "app/assignment.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/backoff.h"
@@ -24,6 +25,7 @@ struct assignment {
     struct assignment_options options;
     _Atomic(struct ingest *) ingests[FENCE_PARTITIONS_MAX]; /* set by the main thread */
     enum { IDLE, GIVES, TAKES } state;
+    atomic_bool is_giving;       /* GIVES, and until its threads have started; read by anybody */
     struct source_change change; /* of the open event */
     bool is_ending;              /* all are given back; no event is answered any more, but LOST */
     int64_t drain_until_ms;      /* TAKES, and while all are given back; 0: not begun */
@@ -155,6 +157,7 @@ static void give_step(struct assignment *assignment, int64_t now_ms) {
         return;
     }
     if (!is_taken) answer(assignment);
+    atomic_store(&assignment->is_giving, false);
     log_info("Partitions assigned", log_uint("count", count));
 }
 
@@ -215,6 +218,7 @@ static void take_event(struct assignment *assignment) {
         break;
     case SOURCE_GIVEN:
         assignment->state = GIVES;
+        atomic_store(&assignment->is_giving, true);
         break;
     case SOURCE_TAKEN:
         assignment->state = TAKES;
@@ -275,6 +279,10 @@ int64_t assignment_count_stuck(const struct assignment *assignment, int64_t now_
 }
 
 bool assignment_is_ready(const struct assignment *assignment, struct text *why) {
+    if (atomic_load(&assignment->is_giving)) {
+        text_add(why, "partitions were assigned, and are not being read yet");
+        return false;
+    }
     for (int p = 0; p < FENCE_PARTITIONS_MAX; p++) {
         struct ingest *ingest = running(assignment, p);
         if (ingest != NULL && !ingest_is_ready(ingest, why)) return false;

@@ -58,6 +58,7 @@ struct ingest {
     /* shared; written by the worker, read by the pipeline */
     _Alignas(CACHE_LINE_BYTES) atomic_bool is_published;
     atomic_bool is_settled;
+    atomic_bool has_begun; /* was placed since its start; read by anybody */
     /* shared; written by the shards, read by the worker */
     _Alignas(CACHE_LINE_BYTES) atomic_size_t pending_bytes;
 
@@ -153,6 +154,7 @@ static bool find_place(struct ingest *ingest, struct error *error) {
     if (!kafka_stream_seek(ingest->stream, ingest->cursor.position, error)) return false;
     if (!is_loss) report(ingest, &finding, log);
     ingest->is_placed = true;
+    atomic_store(&ingest->has_begun, true);
     return true;
 }
 
@@ -403,6 +405,7 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     atomic_store(&ingest->is_draining, false);
     atomic_store(&ingest->is_published, false);
     atomic_store(&ingest->is_settled, false);
+    atomic_store(&ingest->has_begun, false);
     cursor_init(&ingest->cursor, start->generation);
     cursor_found(&ingest->cursor, CURSOR_UNKNOWN, start->committed.offset,
                  &start->committed.lineage, start->committed.origin);
@@ -415,7 +418,10 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
 }
 
 bool ingest_is_ready(struct ingest *ingest, struct text *why) {
-    return !stall_show(&ingest->stall, why);
+    if (stall_show(&ingest->stall, why)) return false;
+    if (atomic_load(&ingest->has_begun)) return true;
+    text_format(why, "partition %d has no place to begin at yet", (int)ingest->partition);
+    return false;
 }
 
 void ingest_drain(struct ingest *ingest) {

@@ -4,9 +4,10 @@ import pytest
 
 import kafka
 import proxy as proxies
+import verify
 import wait
 
-DELAY_S = 0.1  # of each request and each reply, in the test that needs a slow Kafka
+DELAY_S = 0.1  # of each request and each reply, in the tests that need a slow Kafka
 
 
 @pytest.fixture(scope="module")
@@ -72,4 +73,20 @@ def test_many_partitions_start_at_once(world, proxy):
     proxy.set(int(address.split(":")[1]), "pass")
     world.verify(load, instance)
     assert instance.metric("rollcall_rewinds_total") == 0
+    instance.stop()
+
+
+def test_what_comes_once_it_is_ready_is_read(world, proxy):
+    """Also where a group begins at the latest record, and Kafka takes its time to say which."""
+    load = world.make_load()
+    load.produce(500)
+    before = len(load.records)
+    address = world.broker.proxied_address
+    proxy.set(int(address.split(":")[1]), "delay", DELAY_S)
+    instance = world.run(input__start="latest", kafka__bootstrap__servers=address)
+    instance.wait_ready()
+    load.produce(600)
+    proxy.set(int(address.split(":")[1]), "pass")
+    world.wait_quiet()
+    verify.check_all(world.place, load.records[before:], instance)
     instance.stop()
