@@ -4,6 +4,7 @@
 
 #include "app/commands.h"
 #include "app/config.h"
+#include "app/document.h"
 #include "app/options.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -49,11 +50,8 @@ int main(int argc, char **argv) {
     case OPTIONS_HELP:
         options_help(commands, options.command, stdout);
         break;
-    case OPTIONS_SETTINGS:
-        config_help(stdout);
-        break;
-    case OPTIONS_MARKDOWN:
-        config_markdown(stdout);
+    case OPTIONS_DOCUMENT:
+        document_write(options.document, commands, stdout);
         break;
     case OPTIONS_VERSION:
         commands_print_version(stdout);

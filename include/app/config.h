@@ -89,12 +89,29 @@ bool config_has_section(const char *section);
 /* The kafka_role of a section of librdkafka's properties, -1 for another section. */
 int config_role(const char *section);
 
+/* What is called for every section, and for every setting in it: those of the modules, and
+ * librdkafka's properties that have another default here. A section with a name of its own is given
+ * as "dimension.NAME". */
+struct config_writer {
+    void (*section)(const char *section, FILE *out);
+    void (*setting)(const char *section, const struct setting *setting, FILE *out);
+};
+
+/* Calls them in the order in which settings are shown. Borrows both. */
+void config_write(const struct config_writer *writer, FILE *out);
+
 /* `rollcall help settings`: all of them, for the terminal. */
 void config_help(FILE *out);
 
 /* What docs/configuration.md has from this heading on; what is above is written by hand. */
 #define CONFIG_HEADING "## Settings\n"
 void config_markdown(FILE *out);
+
+/* A configuration file that has every setting with its default, as a comment. */
+void config_file(FILE *out);
+
+/* What is to know about a setting beyond its range, after what it is: "; a secret", or "". */
+const char *config_remark(const struct setting *setting);
 
 /* --- the configuration of this process --- */
 

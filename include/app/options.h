@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 struct config;
+struct document;
 struct error;
 struct options;
 
@@ -63,6 +64,7 @@ struct command {
 
 struct options {
     const struct command *command;                /* NULL: none was named */
+    const struct document *document;              /* of OPTIONS_DOCUMENT */
     const char *config_path;                      /* -c, or NULL */
     const char *overrides[OPTIONS_OVERRIDES_MAX]; /* -X, as given */
     int override_count;
@@ -74,8 +76,7 @@ struct options {
 enum options_verdict {
     OPTIONS_GO_ON,    /* run the command */
     OPTIONS_HELP,     /* options_help, exit 0 */
-    OPTIONS_SETTINGS, /* config_help, exit 0 */
-    OPTIONS_MARKDOWN, /* config_markdown, exit 0 */
+    OPTIONS_DOCUMENT, /* document_write, exit 0 */
     OPTIONS_VERSION,  /* commands_print_version, exit 0 */
     OPTIONS_WRONG,    /* the error has the reason, exit 2 */
 };
@@ -83,6 +84,15 @@ enum options_verdict {
 /* Reads the command line into options, which keep argv's strings. `commands` ends in NULL. */
 enum options_verdict options_parse(int argc, char **argv, const struct command *const *commands,
                                    struct options *options, struct error *error);
+
+/* The options of every command, in a table. */
+extern const struct option_row options_common[];
+
+/* Paragraphs of `rollcall --help`: what rollcall does; where settings come from, and the exit
+ * status. Whole lines. */
+extern const char options_purpose[];
+extern const char options_sources[];
+extern const char options_exit_status[];
 
 /* `rollcall --help`, or with a command `rollcall COMMAND --help`. */
 void options_help(const struct command *const *commands, const struct command *command, FILE *out);

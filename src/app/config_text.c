@@ -1,4 +1,5 @@
-/* What config shows of itself: the effective values, the help, and docs/configuration.md. */
+/* What config shows of itself: the effective values, the help, docs/configuration.md, and a
+ * configuration file to begin with. */
 #include <string.h>
 
 #include "app/config.h"
@@ -76,25 +77,42 @@ void config_print(const struct config *config, FILE *out) {
     print_named(config, out);
 }
 
-/* Calls `print` for each key of the section, and each property that has another default here. */
-static void each_key(const char *section, void (*print)(const struct setting *setting, FILE *out),
-                     FILE *out) {
+/* --- every setting ---------------------------------------------------------------------------- */
+
+void config_write(const struct config_writer *writer, FILE *out) {
+    const char *section;
     struct config_key key;
-    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, section) == 0) print(key.setting, out);
+    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
+        writer->section(section, out);
+        for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
+            if (strcmp(key.setting->section, section) == 0)
+                writer->setting(section, key.setting, out);
+        }
+        for (const struct setting *item = config_properties; item->section != NULL; item++) {
+            if (strcmp(item->section, section) == 0) writer->setting(section, item, out);
+        }
     }
-    for (const struct setting *item = config_properties; item->section != NULL; item++) {
-        if (strcmp(item->section, section) == 0) print(item, out);
+    for (size_t k = 0; config_kind_at(k).prefix != NULL; k++) {
+        char named[64];
+        snprintf(named, sizeof named, "%s.NAME", config_kind_at(k).prefix);
+        writer->section(named, out);
+        for (const struct setting *row = config_kind_at(k).table; row->section != NULL; row++)
+            writer->setting(named, row, out);
     }
 }
 
-static void each_named(const struct setting *table,
-                       void (*print)(const struct setting *setting, FILE *out), FILE *out) {
-    for (; table->section != NULL; table++)
-        print(table, out);
+const char *config_remark(const struct setting *setting) {
+    if ((setting->flags & SETTING_SECRET) != 0) return "; a secret";
+    if ((setting->flags & CONFIG_CLASSIC_ONLY) != 0) return "; only with group.protocol=classic";
+    return "";
 }
 
-static void print_setting(const struct setting *setting, FILE *out) {
+static void print_heading(const char *section, FILE *out) {
+    fprintf(out, "\n[%s]\n", section);
+}
+
+static void print_setting(const char *section, const struct setting *setting, FILE *out) {
+    (void)section;
     char range[SETTING_RANGE_BYTES];
     setting_range(setting, range);
     fprintf(out, "  %s", setting->name);
@@ -105,18 +123,10 @@ static void print_setting(const struct setting *setting, FILE *out) {
 }
 
 void config_help(FILE *out) {
-    const char *section;
     fputs("Each setting with its default. [kafka] takes any other property of librdkafka too, for\n"
           "both clients, [consumer] and [producer] any of that client.\n",
           out);
-    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
-        fprintf(out, "\n[%s]\n", section);
-        each_key(section, print_setting, out);
-    }
-    for (size_t k = 0; config_kind_at(k).prefix != NULL; k++) {
-        fprintf(out, "\n[%s.NAME]\n", config_kind_at(k).prefix);
-        each_named(config_kind_at(k).table, print_setting, out);
-    }
+    config_write(&(struct config_writer){print_heading, print_setting}, out);
 }
 
 static void put_escaped(const char *text, FILE *out) {
@@ -126,7 +136,16 @@ static void put_escaped(const char *text, FILE *out) {
     }
 }
 
-static void print_row(const struct setting *setting, FILE *out) {
+static void print_table(const char *section, FILE *out) {
+    fprintf(out,
+            "\n### [%s]\n\n"
+            "| key | default | allowed | reloadable | |\n"
+            "| --- | --- | --- | --- | --- |\n",
+            section);
+}
+
+static void print_row(const char *section, const struct setting *setting, FILE *out) {
+    (void)section;
     char range[SETTING_RANGE_BYTES];
     setting_range(setting, range);
     fprintf(out, "| `%s` | ", setting->name);
@@ -135,25 +154,32 @@ static void print_row(const struct setting *setting, FILE *out) {
     put_escaped(range, out);
     fputs((setting->flags & SETTING_RELOADABLE) != 0 ? " | yes | " : " | | ", out);
     put_escaped(setting->help, out);
-    if ((setting->flags & SETTING_SECRET) != 0) fputs("; a secret", out);
-    if ((setting->flags & CONFIG_CLASSIC_ONLY) != 0)
-        fputs("; only with group.protocol=classic", out);
-    fputs(" |\n", out);
+    fprintf(out, "%s |\n", config_remark(setting));
 }
 
-static const char table_heading[] = "\n### [%s%s]\n\n"
-                                    "| key | default | allowed | reloadable | |\n"
-                                    "| --- | --- | --- | --- | --- |\n";
-
 void config_markdown(FILE *out) {
-    const char *section;
     fputs(CONFIG_HEADING, out);
-    for (size_t s = 0; (section = config_sections[s]) != NULL; s++) {
-        fprintf(out, table_heading, section, "");
-        each_key(section, print_row, out);
+    config_write(&(struct config_writer){print_table, print_row}, out);
+}
+
+/* A section with a name of its own is a comment too: without a name it would be a mistake. */
+static void print_section(const char *section, FILE *out) {
+    fprintf(out, "\n%s[%s]\n", strchr(section, '.') != NULL ? "#" : "", section);
+}
+
+static void print_comment(const char *section, const struct setting *setting, FILE *out) {
+    (void)section;
+    fprintf(out, "# %s%s\n#%s =", setting->help, config_remark(setting), setting->name);
+    if (setting->fallback != NULL && setting->fallback[0] != '\0') {
+        fputc(' ', out);
+        config_print_text(setting->fallback, out);
     }
-    for (size_t k = 0; config_kind_at(k).prefix != NULL; k++) {
-        fprintf(out, table_heading, config_kind_at(k).prefix, ".NAME");
-        each_named(config_kind_at(k).table, print_row, out);
-    }
+    fputc('\n', out);
+}
+
+void config_file(FILE *out) {
+    fputs("# The configuration of rollcall: every setting with its default, as a comment.\n"
+          "# `man rollcall.ini` has what each may be; `rollcall check -c FILE` tries this file.\n",
+          out);
+    config_write(&(struct config_writer){print_section, print_comment}, out);
 }

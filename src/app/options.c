@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/document.h"
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/setting.h"
@@ -14,7 +15,7 @@
 
 enum { FIRST_LONG = 256 }; /* above every letter; a command's own option is this plus its place */
 
-static const struct option_row common_options[] = {
+const struct option_row options_common[] = {
     {'c', NULL, "FILE", "read settings from an INI file"},
     {'X', NULL, "SECTION.KEY=VALUE", "set one: -X kafka.bootstrap.servers=broker:9092; repeatable"},
     {'v', NULL, NULL, "log more: log.level=debug"},
@@ -52,7 +53,7 @@ static void prepare(struct line *line) {
     struct option *next = &line->longs[line->own_count];
     char *letter = line->letters;
     *letter++ = ':';
-    for (const struct option_row *row = common_options; row->letter != 0; row++) {
+    for (const struct option_row *row = options_common; row->letter != 0; row++) {
         assert(letter < line->letters + sizeof line->letters - 3);
         assert(next < line->longs + OPTIONS_NAMES_MAX);
         *letter++ = row->letter;
@@ -145,13 +146,13 @@ static enum options_verdict verdict(bool is_right, enum options_verdict what) {
     return is_right ? what : OPTIONS_WRONG;
 }
 
-/* `rollcall help WORD`; what makes docs/configuration.md is not for users, and not in any help. */
+/* `rollcall help WORD`. */
 static enum options_verdict parse_help(const struct line *line, char **words,
                                        struct options *options, struct error *error) {
     if (words[0] == NULL) return OPTIONS_HELP;
     if (words[1] != NULL) return verdict(error_set(error, "help takes one argument"), OPTIONS_HELP);
-    if (strcmp(words[0], "settings") == 0) return OPTIONS_SETTINGS;
-    if (strcmp(words[0], "configuration.md") == 0) return OPTIONS_MARKDOWN;
+    options->document = document_find(words[0]);
+    if (options->document != NULL) return OPTIONS_DOCUMENT;
     return verdict(find_command(line, words[0], options, error), OPTIONS_HELP);
 }
 
@@ -207,19 +208,16 @@ enum options_verdict options_parse(int argc, char **argv, const struct command *
 
 /* --- help ------------------------------------------------------------------------------------- */
 
-static const char overview[] =
+const char options_purpose[] =
     "rollcall counts logins: it reads them from Kafka, publishes the accepted ones to\n"
-    "another topic, and keeps the counts in Redis, each record exactly once.\n"
-    "\n"
-    "usage: rollcall COMMAND [OPTION]...\n"
-    "\n";
+    "another topic, and keeps the counts in Redis, each record exactly once.\n";
 
-static const char sources[] =
-    "\n"
+const char options_sources[] =
     "A setting comes from -X, else from the environment (ROLLCALL_KAFKA_BOOTSTRAP_SERVERS),\n"
     "else from the file, else it has its default. A secret can be in a file of its own\n"
-    "(redis.url_file). `rollcall help settings` lists all settings.\n"
-    "\n"
+    "(redis.url_file). `rollcall help settings` lists all settings.\n";
+
+const char options_exit_status[] =
     "Exit status: 0 fine; 1 it had to stop (the last log line has the reason); 2 wrong usage\n"
     "or configuration, and nothing was touched.\n";
 
@@ -244,7 +242,7 @@ static void print_options(const struct option_row *row, FILE *out) {
 
 void options_help(const struct command *const *commands, const struct command *command, FILE *out) {
     if (command == NULL) {
-        fputs(overview, out);
+        fprintf(out, "%s\nusage: rollcall COMMAND [OPTION]...\n\n", options_purpose);
         for (; *commands != NULL; commands++)
             fprintf(out, "  %-10s%s\n", (*commands)->name, (*commands)->summary);
         fputs("\n`rollcall COMMAND --help` explains one.\n\n", out);
@@ -252,6 +250,6 @@ void options_help(const struct command *const *commands, const struct command *c
         fprintf(out, "usage: rollcall %s [OPTION]...\n\n%s\n", command->name, command->help);
         if (command->options != NULL) print_options(command->options, out);
     }
-    print_options(common_options, out);
-    fputs(sources, out);
+    print_options(options_common, out);
+    fprintf(out, "\n%s\n%s", options_sources, options_exit_status);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "app/document.h"
 #include "base/error.h"
 
 struct walk_options {
@@ -152,7 +153,8 @@ static void help_and_version_need_nothing_else(void **state) {
     assert_ptr_equal(options.command, &walk);
     assert_int_equal(parse("help walk"), OPTIONS_HELP);
     assert_ptr_equal(options.command, &walk);
-    assert_int_equal(parse("help settings"), OPTIONS_SETTINGS);
+    assert_int_equal(parse("help settings"), OPTIONS_DOCUMENT);
+    assert_ptr_equal(options.document, document_find("settings"));
     assert_int_equal(parse("--version"), OPTIONS_VERSION);
     assert_int_equal(parse("rest --version"), OPTIONS_VERSION);
     assert_wrong("wlak --help", "did you mean walk?");

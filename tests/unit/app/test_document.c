@@ -1,0 +1,92 @@
+/* document: what is written of commands made up for it. */
+#include "app/document.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "app/options.h"
+
+static const struct option_row odd_table[] = {{.name = "odd",
+                                               .argument = "Sh",
+                                               .help = "it's a [colon]: \\ and\nmore",
+                                               .fallback = "a \"b\""},
+                                              OPTION_END};
+static const struct command odd = {
+    .name = "odd",
+    .summary = "don't",
+    .help = "The first. The second,\n.Sh NOT A HEADING\n'it begins with a quote: a\\b.\n",
+    .options = odd_table,
+};
+static const struct command *const commands[] = {&odd, NULL};
+
+/* To be freed. */
+static char *write_document(const char *name) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    const struct document *document = document_find(name);
+    assert_non_null(document);
+    document_write(document, commands, out);
+    fclose(out);
+    return text;
+}
+
+static void assert_has(const char *text, const char *part) {
+    if (strstr(text, part) == NULL) fail_msg("\"%s\" is not in:\n%s", part, text);
+}
+
+static void every_document_is_found_by_its_name(void **state) {
+    (void)state;
+    const char *name;
+    size_t i = 0;
+    for (; (name = document_name(i)) != NULL; i++) {
+        char *text = write_document(name);
+        assert_in_range(strlen(text), 100, 1 << 20);
+        assert_int_equal(text[strlen(text) - 1], '\n');
+        for (const char *p = text; *p != '\0'; p++)
+            assert_true(*p == '\n' || (*p >= ' ' && *p <= '~'));
+        free(text);
+    }
+    assert_int_equal(i, 8);
+    assert_null(document_find("Settings"));
+    assert_null(document_find(""));
+}
+
+static void a_text_is_never_a_macro_of_the_manual(void **state) {
+    (void)state;
+    char *text = write_document("rollcall.1");
+    assert_has(text, "The first.\nThe second,\n\\&.Sh NOT A HEADING\n"
+                     "\\&'it begins with a quote:\na\\eb.\n");
+    assert_has(text, ".It Fl Fl odd Ar \"\\&Sh\"\n");
+    assert_has(text, ".Ql \"\\&a \"\"b\"\"\" )\n");
+    free(text);
+}
+
+static void quotes_of_a_text_do_not_end_those_of_the_shell(void **state) {
+    (void)state;
+    char *text = write_document("zsh");
+    assert_has(text, "'odd:don'\\''t'\n");
+    assert_has(text, "'--odd=[it'\\''s a \\[colon\\]\\: \\\\ and]:Sh: '\n");
+    free(text);
+    text = write_document("fish");
+    assert_has(text, "-a odd -d 'don'\\''t'\n");
+    free(text);
+    text = write_document("bash");
+    assert_has(text, "odd) words=' --odd' ;;\n");
+    free(text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_document_is_found_by_its_name),
+        cmocka_unit_test(a_text_is_never_a_macro_of_the_manual),
+        cmocka_unit_test(quotes_of_a_text_do_not_end_those_of_the_shell),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
