@@ -19,21 +19,24 @@
 #include <stdint.h>
 
 #include "base/setting.h"
+#include "core/declared.h"
 #include "core/login.h"
 
 enum {
-    AGGREGATES_MAX = LOGIN_DIMENSIONS_MAX + 2,
+    AGGREGATES_MAX = LOGIN_DIMENSIONS_MAX + 2 + DECLARED_MAX,
     AGGREGATE_TEXT_BYTES = 96,
     AGGREGATE_MINUTES_A_DAY = 24 * 60,
 };
 
-/* aggregate.* and anomaly.* */
+/* aggregate.*, anomaly.* and [count.NAME] */
 struct aggregate_settings {
     struct setting_names dimensions; /* at least one */
     int max_values;                  /* of a dimension; further ones count under AGGREGATE_OTHER */
     int max_days;                    /* that have minutes of their own; older ones are one sum */
     int retention_days;              /* of minutes, from the last write to their day */
     int threshold;                   /* logins in a minute, above which it is an anomaly */
+    struct declared_settings counts[DECLARED_MAX];
+    int count_count;
 };
 
 extern const struct setting aggregate_setting_table[];
@@ -44,14 +47,18 @@ enum aggregate_source {
                             that in login.values */
     AGGREGATE_MINUTE,    /* its minute since 1970, if it is accepted */
     AGGREGATE_REASON,    /* why it was rejected, if it was */
+    AGGREGATE_DECLARED,  /* its bucket and values, if it is accepted: as core/declared has them */
 };
 
 /* How Redis holds it, and with that what bounds it. */
 enum aggregate_kind {
-    AGGREGATE_VALUES, /* a sorted set: value, count; bounded by max_values */
-    AGGREGATE_DAYS,   /* minutes: for each UTC day a hash: HH:MM, count; bounded by max_days and
+    AGGREGATE_VALUES,  /* a sorted set: value, count; bounded by max_values */
+    AGGREGATE_DAYS,    /* minutes: for each UTC day a hash: HH:MM, count; bounded by max_days and
                          retention_days; a minute above the threshold is an anomaly */
-    AGGREGATE_NAMES,  /* a hash: name, count; there are only so many names */
+    AGGREGATE_NAMES,   /* a hash: name, count; there are only so many names */
+    AGGREGATE_BUCKETS, /* of a declared count: for each bucket a sorted set: value, count */
+    AGGREGATE_TIMES,   /* of one by no dimension: for each UTC day a hash: 14 or 14:36, count */
+    AGGREGATE_DATES,   /* the same for each day: a hash: day, count */
 };
 
 /* Where counts beyond a bound go. */
@@ -60,11 +67,14 @@ enum aggregate_kind {
 struct aggregate {
     enum aggregate_source source;
     enum aggregate_kind kind;
-    char key[AGGREGATE_TEXT_BYTES];   /* in Redis, after the prefix and a colon; AGGREGATE_DAYS: and
-                                         before another colon and the day */
-    char title[AGGREGATE_TEXT_BYTES]; /* as a member of a snapshot: "Logins by Device Type" */
-    const char *days_key;             /* AGGREGATE_DAYS: the sorted set of days that have a hash */
-    const char *anomalies_key;        /* AGGREGATE_DAYS: the stream of anomalies */
+    char key[AGGREGATE_TEXT_BYTES];   /* in Redis, after the prefix and a colon; where days or
+                                         buckets have a key: and before another colon and those */
+    char title[AGGREGATE_TEXT_BYTES]; /* as a member of a snapshot: "Logins by Device Type"; of a
+                                         declared count its name */
+    char index_key[AGGREGATE_TEXT_BYTES]; /* the sorted set of days or buckets that there are, by
+                                             when they expire; "": it has none */
+    const char *anomalies_key;            /* AGGREGATE_DAYS: the stream of anomalies */
+    struct declared declared;             /* AGGREGATE_DECLARED */
 };
 
 struct error;
@@ -72,6 +82,7 @@ struct error;
 struct aggregates {
     struct aggregate items[AGGREGATES_MAX]; /* an index here is a delta's field */
     unsigned count;
+    unsigned first_declared; /* those from here on are AGGREGATE_DECLARED, all before are not */
     const struct aggregate_settings *settings;
 };
 
@@ -79,7 +90,7 @@ struct aggregates {
  * Borrows both. */
 bool aggregates_check(const struct aggregate_settings *settings, struct error *error);
 
-/* Fills the table: the dimensions, then all others. Keeps settings. */
+/* Fills the table: the dimensions, then the others, then what is declared. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);
 
 /* The number that a record adds one to. False if it adds to none, or to a text. */
@@ -94,9 +105,16 @@ static inline bool aggregate_number(const struct aggregate *aggregate, const str
         *number = login->reason;
         return !is_accepted;
     case AGGREGATE_DIMENSION:
+    case AGGREGATE_DECLARED:
         break;
     }
     return false;
+}
+
+/* Whether each day or bucket has a key of its own. */
+static inline bool aggregate_has_buckets(const struct aggregate *aggregate) {
+    return aggregate->kind == AGGREGATE_DAYS || aggregate->kind == AGGREGATE_BUCKETS ||
+           aggregate->kind == AGGREGATE_TIMES;
 }
 
 /* The text of a number, as it is a field in Redis: "14:36", "bad_value". */

@@ -15,15 +15,15 @@
 
 #include "core/aggregate.h"
 
-enum { DELTA_KEY_BYTES_MAX = LOGIN_VALUE_BYTES_MAX, DELTA_REQUEST_BYTES = 64 };
+enum { DELTA_KEY_BYTES_MAX = DECLARED_KEY_BYTES, DELTA_REQUEST_BYTES = 64 };
 
-/* A key: which aggregate (an index into the table), and the bytes of a value or of an int64_t. It
- * fits into two registers: it goes along with every record, and through memory it cost more than
- * all the rest. */
+/* A key: which aggregate (an index into the table), and the bytes of a value, of an int64_t, or of
+ * core/declared's. It fits into two registers: it goes along with every record, and through memory
+ * it cost more than all the rest. */
 struct delta_key {
     const char *bytes;
     uint32_t hash; /* of field and bytes */
-    uint8_t length;
+    uint16_t length;
     uint8_t field;
 };
 
@@ -31,7 +31,7 @@ struct delta_entry {
     int64_t count;
     uint32_t hash;
     uint32_t key_offset;
-    uint8_t length;
+    uint16_t length;
     uint8_t field;
 };
 

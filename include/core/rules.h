@@ -11,7 +11,7 @@
 #include "core/aggregate.h"
 #include "core/login.h"
 
-enum { RULES_BYTES = 16384, RULES_DIFFERENCE_BYTES = 640 };
+enum { RULES_BYTES = 32768, RULES_DIFFERENCE_BYTES = 640 };
 
 void rules_print(const struct login_rules *login, const struct aggregate_settings *aggregate,
                  char text[RULES_BYTES]);
@@ -22,8 +22,9 @@ void rules_of_settings(const struct login_settings *login,
 
 enum rules_verdict {
     RULES_SAME,
-    RULES_OTHER_DIMENSIONS, /* some are new, or no longer there; all else is the same */
-    RULES_OTHER,            /* counts made under them do not add up */
+    RULES_OTHER_COUNTS, /* dimensions or declared counts are new, or no longer there; all else is
+                           the same */
+    RULES_OTHER,        /* counts made under them do not add up */
 };
 
 /* Compares what is stored with our own; unless they are the same the difference is put into words.

@@ -161,6 +161,8 @@ static bool find_key(struct audit *audit, unsigned field, struct slice day, stru
     const struct aggregate *aggregate = &audit->aggregates.items[field];
     char back[AGGREGATE_TEXT_BYTES];
     switch (aggregate->source) {
+    case AGGREGATE_DECLARED:
+        return false;
     case AGGREGATE_DIMENSION:
         if (name.length == 0 || name.length > DELTA_KEY_BYTES_MAX) return false;
         *key = delta_value_key(audit->seed, field, name);
@@ -283,6 +285,10 @@ static void compare(struct audit *audit) {
             break;
         case AGGREGATE_NAMES:
             compare_names(audit, counted, field);
+            break;
+        case AGGREGATE_BUCKETS:
+        case AGGREGATE_TIMES:
+        case AGGREGATE_DATES:
             break;
         }
     }

@@ -196,6 +196,20 @@ static bool check_named_dimensions(const struct config_sources *sources, struct 
     return true;
 }
 
+static bool check_counts(const struct config_sources *sources, struct error *error) {
+    const struct aggregate_settings *settings = &sources->config->aggregate;
+    for (int i = 0; i < settings->count_count; i++) {
+        const struct declared_settings *count = &settings->counts[i];
+        char section[160];
+        struct error why;
+        if (declared_check(count, &settings->dimensions, &why)) continue;
+        snprintf(section, sizeof section, "count.%s", count->name);
+        const char *place = config_sources_place_section(sources, section);
+        return error_set(error, "%s: %s", place == NULL ? "[count.NAME]" : place, why.text);
+    }
+    return true;
+}
+
 static bool check_topics(const struct config_sources *sources, struct error *error) {
     const char *input = sources->config->source.topic;
     const struct kafka_sink_settings *sink = &sources->config->sink;
@@ -280,9 +294,10 @@ static bool check_client(const struct config_sources *sources, enum kafka_role r
 
 static bool check(const struct config_sources *sources, struct error *error) {
     return check_topics(sources, error) && check_dimensions(sources, error) &&
-           check_named_dimensions(sources, error) && check_transaction(sources, error) &&
-           check_drain(sources, error) && check_heartbeat(sources, error) &&
-           check_redis(sources, error) && check_client(sources, KAFKA_CONSUMER, error) &&
+           check_named_dimensions(sources, error) && check_counts(sources, error) &&
+           check_transaction(sources, error) && check_drain(sources, error) &&
+           check_heartbeat(sources, error) && check_redis(sources, error) &&
+           check_client(sources, KAFKA_CONSUMER, error) &&
            check_client(sources, KAFKA_PRODUCER, error);
 }
 

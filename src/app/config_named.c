@@ -12,10 +12,14 @@ static const struct config_kind kinds[] = {
     {"dimension", login_dimension_setting_table, offsetof(struct config, login.dimensions),
      sizeof(struct login_dimension_settings), offsetof(struct config, login.dimension_count),
      LOGIN_DIMENSIONS_MAX},
+    {"count", declared_setting_table, offsetof(struct config, aggregate.counts),
+     sizeof(struct declared_settings), offsetof(struct config, aggregate.count_count),
+     DECLARED_MAX},
     {.prefix = NULL},
 };
 
 static_assert(offsetof(struct login_dimension_settings, name) == 0, "what all kinds begin with");
+static_assert(offsetof(struct declared_settings, name) == 0, "what all kinds begin with");
 
 struct config_kind config_kind_at(size_t index) {
     return kinds[index];

@@ -56,7 +56,7 @@ static void add_days(struct member *member, struct tally *tally, const struct da
 void totals_render(struct tally *tally, const struct aggregates *aggregates,
                    const struct days *days, struct text *json) {
     text_add(json, "{");
-    for (unsigned i = 0; i < aggregates->count && !json->is_broken; i++) {
+    for (unsigned i = 0; i < aggregates->first_declared && !json->is_broken; i++) {
         const struct aggregate *aggregate = &aggregates->items[i];
         struct member member = {.json = json, .aggregate = aggregate, .separator = ""};
         if (i > 0) text_add(json, ", ");

@@ -75,6 +75,7 @@ static void release_names(struct setting_names *names) {
 static bool add_name(const struct setting *setting, struct setting_names *names, const char *name,
                      struct error *error) {
     if (!check_form(setting, name, error)) return false;
+    if (*name == '\0') return error_set(error, "a name between commas is empty");
     if (names->count == SETTING_NAMES_MAX) {
         return error_set(error, "more than %d names", SETTING_NAMES_MAX);
     }
@@ -94,6 +95,7 @@ static bool set_names(const struct setting *setting, struct setting_names *names
     char *rest = copy;
     bool is_right = true;
     release_names(names);
+    if (setting->min == 0 && *text_trim(copy) == '\0') rest = NULL;
     for (char *name; is_right && (name = strsep(&rest, ",")) != NULL;) {
         is_right = add_name(setting, names, text_trim(name), error);
     }

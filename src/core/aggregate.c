@@ -15,7 +15,7 @@ static const struct aggregate others[] = {
      .kind = AGGREGATE_DAYS,
      .key = "login_counts",
      .title = "Logins Over Time",
-     .days_key = "login_days",
+     .index_key = "login_days",
      .anomalies_key = "anomalies"},
     {.source = AGGREGATE_REASON,
      .kind = AGGREGATE_NAMES,
@@ -25,7 +25,8 @@ static const struct aggregate others[] = {
 
 enum { OTHER_COUNT = sizeof others / sizeof *others };
 
-static_assert((int)OTHER_COUNT + LOGIN_DIMENSIONS_MAX == AGGREGATES_MAX, "each has a place");
+static_assert((int)OTHER_COUNT + LOGIN_DIMENSIONS_MAX + DECLARED_MAX == AGGREGATES_MAX,
+              "each has a place");
 static_assert((int)SETTING_NAMES_MAX == LOGIN_DIMENSIONS_MAX, "as many names as dimensions");
 
 /* The name of a field, whose counts have a key of their own in Redis. Those of days end in a
@@ -94,6 +95,18 @@ bool aggregates_check(const struct aggregate_settings *settings, struct error *e
     return true;
 }
 
+static void add_declared(struct aggregates *aggregates, const struct declared_settings *settings) {
+    struct aggregate *aggregate = &aggregates->items[aggregates->count++];
+    *aggregate = (struct aggregate){.source = AGGREGATE_DECLARED, .kind = AGGREGATE_BUCKETS};
+    if (settings->by.count == 0)
+        aggregate->kind = settings->every == DECLARED_DAY ? AGGREGATE_DATES : AGGREGATE_TIMES;
+    declared_init(&aggregate->declared, settings, &aggregates->settings->dimensions);
+    snprintf(aggregate->key, sizeof aggregate->key, "count:%s", settings->name);
+    snprintf(aggregate->title, sizeof aggregate->title, "%s", settings->name);
+    snprintf(aggregate->index_key, sizeof aggregate->index_key, "%s:%s",
+             aggregate->kind == AGGREGATE_DATES ? "count_days" : "count_buckets", settings->name);
+}
+
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings) {
     *aggregates = (struct aggregates){.settings = settings};
     assert(settings->dimensions.count <= LOGIN_DIMENSIONS_MAX);
@@ -107,6 +120,9 @@ void aggregates_init(struct aggregates *aggregates, const struct aggregate_setti
     }
     memcpy(&aggregates->items[aggregates->count], others, sizeof others);
     aggregates->count += OTHER_COUNT;
+    aggregates->first_declared = aggregates->count;
+    for (int i = 0; i < settings->count_count; i++)
+        add_declared(aggregates, &settings->counts[i]);
 }
 
 void aggregate_name(const struct aggregate *aggregate, int64_t number,
@@ -119,6 +135,7 @@ void aggregate_name(const struct aggregate *aggregate, int64_t number,
         snprintf(name, AGGREGATE_TEXT_BYTES, "%s", login_reason_name((enum login_reason)number));
         return;
     case AGGREGATE_DIMENSION:
+    case AGGREGATE_DECLARED:
         break;
     }
     assert(!"a number");

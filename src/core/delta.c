@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 
-enum { FIRST_SLOTS = 64 };
+enum { FIRST_SLOTS = 64, FIRST_KEY_BYTES = 512 };
 
 void delta_init(struct delta *delta) {
     *delta = (struct delta){0};
@@ -105,8 +105,10 @@ bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
         delta->entries =
             memory_grow(delta->entries, delta->entry_capacity * sizeof *delta->entries);
     }
-    if (delta->key_bytes + key.length > delta->key_capacity) {
-        delta->key_capacity = delta->key_capacity * 2 + DELTA_KEY_BYTES_MAX * 4;
+    const uint32_t key_end = delta->key_bytes + key.length;
+    if (key_end > delta->key_capacity) {
+        delta->key_capacity = delta->key_capacity * 2 + FIRST_KEY_BYTES;
+        if (key_end > delta->key_capacity) delta->key_capacity = key_end;
         delta->keys = memory_grow(delta->keys, delta->key_capacity);
     }
     memcpy(delta->keys + delta->key_bytes, key.bytes, key.length);
@@ -117,7 +119,7 @@ bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
         .length = key.length,
         .field = key.field,
     };
-    delta->key_bytes += key.length;
+    delta->key_bytes = key_end;
     *slot = delta->entry_count;
     return true;
 }
@@ -161,7 +163,7 @@ static uint32_t hash_bytes(uint64_t seed, unsigned field, const char *bytes, siz
 struct delta_key delta_value_key(uint64_t seed, unsigned field, struct slice value) {
     assert(value.length <= DELTA_KEY_BYTES_MAX);
     return (struct delta_key){value.bytes, hash_bytes(seed, field, value.bytes, value.length),
-                              (uint8_t)value.length, (uint8_t)field};
+                              (uint16_t)value.length, (uint8_t)field};
 }
 
 struct delta_key delta_number_key(uint64_t seed, unsigned field, const int64_t *number) {

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char dimension_prefix[] = "dimension.";
+/* What a line begins with that is about one of several of a kind. */
+static const char dimension_prefix[] = "dimension.", count_prefix[] = "count.";
 
 __attribute__((format(printf, 3, 4))) static void put(char text[RULES_BYTES], size_t *used,
                                                       const char *format, ...) {
@@ -14,6 +15,18 @@ __attribute__((format(printf, 3, 4))) static void put(char text[RULES_BYTES], si
     *used += (size_t)vsnprintf(text + *used, RULES_BYTES - *used, format, values);
     va_end(values);
     assert(*used < RULES_BYTES);
+}
+
+static void print_count(const struct declared_settings *count, char text[RULES_BYTES],
+                        size_t *used) {
+    static const char *const everies[] = {"none", "day", "hour", "minute"};
+    put(text, used, "%s%s.by = ", count_prefix, count->name);
+    for (int i = 0; i < count->by.count; i++)
+        put(text, used, "%s%s", i == 0 ? "" : ",", count->by.items[i]);
+    put(text, used, "\n%s%s.every = %s\n", count_prefix, count->name, everies[count->every]);
+    put(text, used, "%s%s.max_values = %d\n", count_prefix, count->name, count->max_values);
+    put(text, used, "%s%s.unique = %s\n", count_prefix, count->name,
+        count->unique == NULL ? "" : count->unique);
 }
 
 void rules_print(const struct login_rules *login, const struct aggregate_settings *aggregate,
@@ -38,6 +51,8 @@ void rules_print(const struct login_rules *login, const struct aggregate_setting
         put(text, &used, "%s%s.accept = %s\n", dimension_prefix, dimension->name,
             accepts[dimension->accept]);
     }
+    for (int i = 0; i < aggregate->count_count; i++)
+        print_count(&aggregate->counts[i], text, &used);
 }
 
 void rules_of_settings(const struct login_settings *login,
@@ -76,13 +91,18 @@ static bool find(const char *text, struct slice key, struct line *line) {
     return false;
 }
 
-static bool is_dimension(struct slice key) {
-    const size_t length = strlen(dimension_prefix);
-    return key.length > length && memcmp(key.bytes, dimension_prefix, length) == 0;
+static bool begins_with(struct slice key, const char *prefix) {
+    const size_t length = strlen(prefix);
+    return key.length > length && memcmp(key.bytes, prefix, length) == 0;
+}
+
+/* Whether what it is about may come and go, and all else is counted as it was. */
+static bool is_named(struct slice key) {
+    return begins_with(key, dimension_prefix) || begins_with(key, count_prefix);
 }
 
 /* "dimension.locale" of "dimension.locale.from". */
-static struct slice dimension_of(struct slice key) {
+static struct slice name_of(struct slice key) {
     const char *dot = memrchr(key.bytes, '.', key.length);
     return (struct slice){key.bytes, (size_t)(dot - key.bytes)};
 }
@@ -114,13 +134,13 @@ static enum rules_verdict look(const char *text, const char *other, bool is_ours
             say(difference, "%.*s is \"%.*s\" there and \"%.*s\" here", SHOWN(line.key),
                 SHOWN(match.value), SHOWN(line.value));
             verdict = RULES_OTHER;
-        } else if (!is_dimension(line.key)) {
+        } else if (!is_named(line.key)) {
             say(difference, "%.*s is only %s", SHOWN(line.key), is_ours ? "here" : "there");
             verdict = RULES_OTHER;
-        } else if (!is_same(said, dimension_of(line.key))) {
-            said = dimension_of(line.key);
+        } else if (!is_same(said, name_of(line.key))) {
+            said = name_of(line.key);
             say(difference, is_ours ? "%.*s is new" : "%.*s is no longer counted", SHOWN(said));
-            if (verdict == RULES_SAME) verdict = RULES_OTHER_DIMENSIONS;
+            if (verdict == RULES_SAME) verdict = RULES_OTHER_COUNTS;
         }
     }
     return verdict;

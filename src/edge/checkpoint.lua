@@ -173,27 +173,38 @@ end
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
 local values = {types = {'zset'}, reads = {'zrange', 'zcard'}, writes = {'zscore', 'zincrby'}}
 
-function values.look(s)
-    local key, sum = KEYS[s.key], 0
-    for i = s.first + 2, s.last, 2 do sum = sum + ARGV[i] end
-    if sum == 0 then return end
-    s.room = ARGV[s.first] - call('ZCARD', key)
+-- For how many new values a sorted set has room, OTHER not counted; or an answer, if it cannot take
+-- a sum.
+local function look_at_values(key, max_values, sum)
     for rank = -1, 0 do -- the largest one and the smallest one
         local found = call('ZRANGE', key, rank, rank, 'WITHSCORES')
-        if found[1] and not add(found[2], sum) then return {'odd', key, found[1], found[2]} end
+        if found[1] and not add(found[2], sum) then
+            return nil, {'odd', key, found[1], found[2]}
+        end
     end
+    local room = max_values - call('ZCARD', key)
+    return call('ZSCORE', key, OTHER) and room + 1 or room
 end
 
-function values.write(s)
-    local key, room = KEYS[s.key], s.room
-    if room and call('ZSCORE', key, OTHER) then room = room + 1 end
-    for i = s.first + 1, s.last, 2 do
+-- Adds ARGV[first], .. ARGV[last], pairs of value and count. Returns what room is left.
+local function write_values(key, room, first, last)
+    for i = first, last, 2 do
         local value, n = ARGV[i], ARGV[i + 1]
         if room <= 0 and not call('ZSCORE', key, value) then value = OTHER end
         local total = call('ZINCRBY', key, n, value)
         if tonumber(total) == tonumber(n) and value ~= OTHER then room = room - 1 end
     end
+    return room
 end
+
+function values.look(s)
+    local sum, refusal = 0, nil
+    for i = s.first + 2, s.last, 2 do sum = sum + ARGV[i] end
+    if sum > 0 then s.room, refusal = look_at_values(KEYS[s.key], ARGV[s.first], sum) end
+    return refusal
+end
+
+function values.write(s) write_values(KEYS[s.key], s.room, s.first + 1, s.last) end
 
 -- Key: a hash. Arguments: pairs of name and count.
 local names = {types = {'hash'}, reads = {'hmget'}, writes = {'hset'}}
@@ -332,6 +343,9 @@ function days.write(s)
 end
 
 local kinds = {values = values, names = names, days = days}
+
+--include declared.lua
+
 local sections = {{kind = head, key = 1, key_count = 3, last = FIRST_SECTION - 1}}
 while sections[#sections].last < #ARGV do
     local before = sections[#sections]
@@ -357,7 +371,8 @@ end
 local examples = {
     hget = {'f'}, hmget = {'f'}, hset = {'f', 'v'}, hincrby = {'f', '1'}, zrange = {'0', '-1'},
     zscore = {'m'}, zincrby = {'1', 'm'}, zadd = {'1', 'm'}, zrem = {'m'},
-    zremrangebyscore = {'-inf', '1'}, expire = {'1'}, xadd = {'*', 'f', 'v'},
+    zremrangebyscore = {'-inf', '1'}, zrangebyscore = {'-inf', '1'}, hdel = {'f'}, expire = {'1'},
+    xadd = {'*', 'f', 'v'},
 }
 for _, s in ipairs(redis.acl_check_cmd and sections or {}) do
     for _, list in ipairs({s.kind.writes, base == 'unknown' and s.kind.reads or nil}) do

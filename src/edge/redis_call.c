@@ -1,5 +1,5 @@
-/* Minutes are sorted, so that those of one day are together, and minutes all over the ages cost no
- * more than those of one day. */
+/* Minutes and buckets are sorted, so that those of one day or bucket are together, and such from
+ * all over the ages cost no more than those of one day. */
 #include "redis_call.h"
 
 #include <stdio.h>
@@ -69,23 +69,25 @@ void redis_call_begin(struct redis_call *call, const struct aggregate *aggregate
     call->aggregate = aggregate;
     call->first_key = call->keys.count;
     redis_command_clear(&call->section);
-    if (aggregate->kind != AGGREGATE_DAYS) {
-        redis_command_put_key(&call->keys, call->prefix, aggregate->key, NULL);
-        return;
-    }
-    redis_command_put_key(&call->keys, call->prefix, aggregate->days_key, NULL);
-    redis_command_put_key(&call->keys, call->prefix, aggregate->key, AGGREGATE_OTHER);
-    redis_command_put_key(&call->keys, call->prefix, aggregate->anomalies_key, NULL);
+    if (aggregate->index_key[0] != '\0')
+        redis_command_put_key(&call->keys, call->prefix, aggregate->index_key, NULL);
+    redis_command_put_key(&call->keys, call->prefix, aggregate->key,
+                          aggregate_has_buckets(aggregate) ? AGGREGATE_OTHER : NULL);
+    if (aggregate->anomalies_key != NULL)
+        redis_command_put_key(&call->keys, call->prefix, aggregate->anomalies_key, NULL);
 }
 
-void redis_call_put_day(struct redis_call *call, const char *day) {
-    redis_command_put_key(&call->keys, call->prefix, call->aggregate->key, day);
-    redis_command_put_text(&call->section, day);
+void redis_call_put_bucket(struct redis_call *call, const char *name) {
+    if (aggregate_has_buckets(call->aggregate))
+        redis_command_put_key(&call->keys, call->prefix, call->aggregate->key,
+                              *name == '\0' ? NULL : name);
+    redis_command_put_text(&call->section, name);
 }
 
 void redis_call_end(struct redis_call *call) {
     static const char *const kinds[] = {
-        [AGGREGATE_VALUES] = "values", [AGGREGATE_DAYS] = "days", [AGGREGATE_NAMES] = "names"};
+        [AGGREGATE_VALUES] = "values",   [AGGREGATE_DAYS] = "days",   [AGGREGATE_NAMES] = "names",
+        [AGGREGATE_BUCKETS] = "buckets", [AGGREGATE_TIMES] = "times", [AGGREGATE_DATES] = "dates"};
     redis_command_put_text(&call->arguments, kinds[call->aggregate->kind]);
     redis_command_put_int(&call->arguments, call->keys.count - call->first_key);
     redis_command_put_int(&call->arguments, call->section.count);
@@ -107,9 +109,13 @@ struct counted {
     int64_t count;
 };
 
+/* The minute, or that at which the bucket begins. */
+static int64_t minute_of(const struct counted *counted) {
+    return declared_key_bucket(counted->key.bytes);
+}
+
 static int compare_minutes(const void *a, const void *b) {
-    const int64_t left = delta_number(((const struct counted *)a)->key);
-    const int64_t right = delta_number(((const struct counted *)b)->key);
+    const int64_t left = minute_of(a), right = minute_of(b);
     return (left > right) - (left < right);
 }
 
@@ -134,29 +140,40 @@ static struct counted *collect(const struct store_call *checkpoint, unsigned fie
 /* Puts pairs of value or name and count. */
 static void put_pairs(struct redis_call *call, const struct counted *items, size_t count) {
     for (size_t i = 0; i < count; i++) {
+        const struct delta_key *key = &items[i].key;
         if (call->aggregate->source == AGGREGATE_DIMENSION) {
-            redis_command_put(&call->section, items[i].key.bytes, items[i].key.length);
+            redis_command_put(&call->section, key->bytes, key->length);
+        } else if (call->aggregate->kind == AGGREGATE_BUCKETS) {
+            const struct slice value = declared_key_value(key->bytes, key->length);
+            redis_command_put(&call->section, value.bytes, value.length);
+        } else if (call->aggregate->source == AGGREGATE_DECLARED) {
+            char name[DECLARED_BUCKET_BYTES];
+            declared_bucket_name(call->aggregate->declared.every, minute_of(&items[i]), name);
+            redis_command_put_text(&call->section, call->aggregate->kind == AGGREGATE_TIMES
+                                                       ? name + DECLARED_TIME_AT
+                                                       : name);
         } else {
             char name[AGGREGATE_TEXT_BYTES];
-            aggregate_name(call->aggregate, delta_number(items[i].key), name);
+            aggregate_name(call->aggregate, delta_number(*key), name);
             redis_command_put_text(&call->section, name);
         }
         redis_command_put_int(&call->section, items[i].count);
     }
 }
 
-/* Puts for each day its name, n, and n pairs of minute and count. */
-static void put_days(struct redis_call *call, struct counted *items, size_t count) {
+/* Puts for each day or bucket its name, n, and n pairs of minute, value or time, and count. */
+static void put_buckets(struct redis_call *call, struct counted *items, size_t count) {
+    const enum declared_every every =
+        call->aggregate->kind == AGGREGATE_BUCKETS ? call->aggregate->declared.every : DECLARED_DAY;
     qsort(items, count, sizeof *items, compare_minutes);
     for (size_t begin = 0, end; begin < count; begin = end) {
-        const int64_t minute = delta_number(items[begin].key);
-        const int64_t day = minute / AGGREGATE_MINUTES_A_DAY;
-        char name[AGGREGATE_TEXT_BYTES];
+        const int64_t bucket = declared_bucket(every, minute_of(&items[begin]));
+        char name[DECLARED_BUCKET_BYTES];
         for (end = begin + 1; end < count; end++) {
-            if (delta_number(items[end].key) / AGGREGATE_MINUTES_A_DAY != day) break;
+            if (declared_bucket(every, minute_of(&items[end])) != bucket) break;
         }
-        login_day_format(minute, name);
-        redis_call_put_day(call, name);
+        declared_bucket_name(every, bucket, name);
+        redis_call_put_bucket(call, name);
         redis_command_put_int(&call->section, (int64_t)(end - begin));
         put_pairs(call, items + begin, end - begin);
     }
@@ -172,11 +189,17 @@ static void put_section(struct redis_call *call, const struct aggregate_settings
         redis_command_put_int(&call->section, settings->max_days);
         redis_command_put_int(&call->section,
                               (int64_t)setting_now(&settings->retention_days) * 24 * 3600);
-        put_days(call, items, count);
+        put_buckets(call, items, count);
         for (size_t i = 0; i < needed->count; i++) {
-            redis_call_put_day(call, needed->names[i]);
+            redis_call_put_bucket(call, needed->names[i]);
             redis_command_put_int(&call->section, 0);
         }
+    } else if (call->aggregate->source == AGGREGATE_DECLARED) {
+        const struct declared_settings *declared = call->aggregate->declared.settings;
+        redis_command_put_int(&call->section, declared_buckets_max(declared, settings->max_days));
+        redis_command_put_int(&call->section, (int64_t)declared->retention_days * 24 * 3600);
+        redis_command_put_int(&call->section, declared->max_values);
+        put_buckets(call, items, count);
     } else {
         if (call->aggregate->kind == AGGREGATE_VALUES) {
             redis_command_put_int(&call->section, settings->max_values);

@@ -47,11 +47,12 @@ struct redis_call {                       /* all zero is an empty call */
 void redis_call_clear(struct redis_call *call, const char *prefix);
 void redis_call_release(struct redis_call *call);
 
-/* Begins the section of an aggregate, with all its keys but those of single days. */
+/* Begins the section of an aggregate, with all its keys but those of single days and buckets. */
 void redis_call_begin(struct redis_call *call, const struct aggregate *aggregate);
 
-/* AGGREGATE_DAYS: adds the key of a day, and its name as an argument. Borrows day. */
-void redis_call_put_day(struct redis_call *call, const char *day);
+/* Adds the key of a day or bucket, if it has one of its own, and its name as an argument; of a
+ * declared count's total the name is "". Borrows name. */
+void redis_call_put_bucket(struct redis_call *call, const char *name);
 
 void redis_call_end(struct redis_call *call);
 

@@ -88,7 +88,7 @@ static bool read_day(const struct reading *reading, const char *key, const char 
 static bool read_minutes(const struct reading *reading, const struct aggregate *aggregate,
                          struct redis_glance *glance) {
     struct redis_reply *reply = redis_link_call(reading->link, reading->error, "ZRANGE %s:%s 0 -1",
-                                                reading->prefix, aggregate->days_key);
+                                                reading->prefix, aggregate->index_key);
     reply = check(reading, reply, 1, "ZRANGE");
     if (reply == NULL) return false;
     const size_t count = redis_reply_count(reply);

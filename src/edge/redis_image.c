@@ -28,11 +28,11 @@ static enum store_verdict judge(const struct image *image, const struct redis_re
 
 static enum store_verdict put_days(const struct image *image, struct redis_call *call) {
     struct redis_reply *days = redis_link_call(image->link, image->error, "ZRANGE %s:%s 0 -1",
-                                               image->prefix, call->aggregate->days_key);
+                                               image->prefix, call->aggregate->index_key);
     const enum store_verdict verdict =
         judge(image, days, days != NULL && redis_reply_is_texts(days, 1), "ZRANGE");
     for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(days); i++)
-        redis_call_put_day(call, redis_reply_text(redis_reply_at(days, i)).bytes);
+        redis_call_put_bucket(call, redis_reply_text(redis_reply_at(days, i)).bytes);
     redis_reply_destroy(&days);
     return verdict;
 }
@@ -44,7 +44,7 @@ static enum store_verdict ask(const struct image *image, struct redis_reply **fo
     redis_call_clear(&call, image->prefix);
     redis_command_put_key(&call.keys, image->prefix, "offsets", NULL);
     redis_command_put_key(&call.keys, image->prefix, "meta", NULL);
-    for (unsigned i = 0; verdict == STORE_OK && i < image->aggregates->count; i++) {
+    for (unsigned i = 0; verdict == STORE_OK && i < image->aggregates->first_declared; i++) {
         redis_call_begin(&call, &image->aggregates->items[i]);
         if (call.aggregate->kind == AGGREGATE_DAYS) verdict = put_days(image, &call);
         redis_call_end(&call);
@@ -93,7 +93,7 @@ static bool visit(const struct image *image, const struct redis_reply *found) {
     const struct redis_reply *sections = redis_reply_at(found, 3);
     const int64_t now_s = strtoll(text_at(found, 2).bytes, NULL, 10);
     if (!redis_reply_is_texts(offsets, 2) ||
-        redis_reply_count(sections) != image->aggregates->count) {
+        redis_reply_count(sections) != image->aggregates->first_declared) {
         return false;
     }
     for (size_t i = 0; i < redis_reply_count(offsets); i += 2) {
@@ -105,7 +105,7 @@ static bool visit(const struct image *image, const struct redis_reply *found) {
     }
     visitor->horizon(visitor->context, text_at(found, 1));
     bool is_right = true;
-    for (unsigned i = 0; is_right && i < image->aggregates->count; i++) {
+    for (unsigned i = 0; is_right && i < image->aggregates->first_declared; i++) {
         const struct redis_reply *section = redis_reply_at(sections, i);
         is_right = image->aggregates->items[i].kind == AGGREGATE_DAYS
                        ? visit_days(image, i, section, now_s)

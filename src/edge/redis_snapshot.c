@@ -76,11 +76,11 @@ static void take_days(struct snapshot *snapshot, const struct redis_reply *reply
 static enum store_verdict list_days(struct snapshot *snapshot) {
     const struct aggregates *aggregates = snapshot->options->aggregates;
     enum store_verdict verdict = STORE_OK;
-    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->count; i++) {
+    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->first_declared; i++) {
         if (aggregates->items[i].kind != AGGREGATE_DAYS) continue;
         struct redis_reply *reply =
             redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1",
-                            snapshot->options->prefix, aggregates->items[i].days_key);
+                            snapshot->options->prefix, aggregates->items[i].index_key);
         verdict = judge(snapshot, reply, "ZRANGE");
         if (verdict == STORE_OK && !redis_reply_is_texts(reply, 1))
             verdict = odd(snapshot, "ZRANGE");
@@ -101,14 +101,14 @@ static enum store_verdict ask(const struct snapshot *snapshot, bool is_first,
                           is_first ? REDIS_SNAPSHOT_FIRST_MINUTES : REDIS_SNAPSHOT_MINUTES);
     redis_command_put_int(&call.arguments, (int64_t)snapshot->options->reply_bytes_max);
     redis_command_put_text(&call.arguments, is_first ? "" : "1");
-    for (unsigned i = 0; i < aggregates->count; i++) {
+    for (unsigned i = 0; i < aggregates->first_declared; i++) {
         const struct aggregate *aggregate = &aggregates->items[i];
         if (!is_first && aggregate->kind != AGGREGATE_DAYS) continue;
         redis_call_begin(&call, aggregate);
         for (size_t d = snapshot->begin; aggregate->kind == AGGREGATE_DAYS && d < snapshot->end &&
                                          d < snapshot->begin + DAYS_A_CALL;
              d++)
-            redis_call_put_day(&call, snapshot->days[d]);
+            redis_call_put_bucket(&call, snapshot->days[d]);
         redis_call_end(&call);
     }
     redis_call_finish(&call, true, snapshot_lua);
@@ -244,8 +244,9 @@ static enum store_verdict stream(struct snapshot *snapshot, const struct redis_r
     const struct aggregates *aggregates = snapshot->options->aggregates;
     struct text *json = snapshot->json;
     enum store_verdict verdict = STORE_OK;
-    if (redis_reply_count(reply) != FIRST_SECTION + aggregates->count) return odd(snapshot, script);
-    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->count; i++) {
+    if (redis_reply_count(reply) != FIRST_SECTION + aggregates->first_declared)
+        return odd(snapshot, script);
+    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->first_declared; i++) {
         const struct aggregate *aggregate = &aggregates->items[i];
         const struct redis_reply *own = redis_reply_at(reply, FIRST_SECTION + i);
         const char *separator = "";
@@ -269,8 +270,8 @@ static enum store_verdict stream(struct snapshot *snapshot, const struct redis_r
 /* Whether the script saw the days that it was asked for. */
 static bool is_current(const struct snapshot *snapshot, const struct redis_reply *reply) {
     const struct aggregates *aggregates = snapshot->options->aggregates;
-    for (unsigned i = 0; FIRST_SECTION + i < redis_reply_count(reply) && i < aggregates->count;
-         i++) {
+    for (unsigned i = 0;
+         FIRST_SECTION + i < redis_reply_count(reply) && i < aggregates->first_declared; i++) {
         const struct redis_reply *own = redis_reply_at(reply, FIRST_SECTION + i);
         if (aggregates->items[i].kind != AGGREGATE_DAYS || redis_reply_count(own) == 0) continue;
         const struct slice days = redis_reply_text(redis_reply_at(own, 0));

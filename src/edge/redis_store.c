@@ -188,7 +188,8 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
     return STORE_REFUSED;
 }
 
-/* Other rules are stored. Such that differ only in which dimensions there are, are accepted; our
+/* Other rules are stored. Such that differ only in which dimensions and declared
+ * counts there are, are accepted; our
  * own replace them with the first checkpoint, so that the last instance that started is the one
  * whose rules are stored. */
 static enum demand take_rules(struct redis_store *store, struct store_call *call,
@@ -207,8 +208,7 @@ static enum demand take_rules(struct redis_store *store, struct store_call *call
         call->verdict = STORE_REFUSED;
         return DEMAND_NONE;
     }
-    if (verdict == RULES_OTHER_DIMENSIONS)
-        snprintf(store->news, sizeof store->news, "%s", difference);
+    if (verdict == RULES_OTHER_COUNTS) snprintf(store->news, sizeof store->news, "%s", difference);
     free(store->rules.accepted);
     store->rules.accepted = memory_text(theirs.bytes);
     return DEMAND_RULES;

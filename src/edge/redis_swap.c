@@ -55,7 +55,11 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
         const size_t length = strlen(key);
         if (strncmp(name, key, length) == 0 && name[length] == ':') return true;
     }
-    return strncmp(name, "count:", 6) == 0;
+    static const char *const declared[] = {"count:", "count_buckets:", "count_days:"};
+    for (size_t i = 0; i < sizeof declared / sizeof *declared; i++) {
+        if (strncmp(name, declared[i], strlen(declared[i])) == 0) return true;
+    }
+    return false;
 }
 
 /* Finds the names of all keys under prefix:part; part may be "", then of the live ones alone. */
@@ -105,15 +109,12 @@ static void add_known(struct names *names, const struct aggregates *aggregates) 
     names_add(names, "lineages");
     for (unsigned i = 0; i < aggregates->count; i++) {
         const struct aggregate *aggregate = &aggregates->items[i];
-        if (aggregate->kind != AGGREGATE_DAYS) {
-            names_add(names, aggregate->key);
-            continue;
-        }
         text_clear(&other);
         text_format(&other, "%s:%s", aggregate->key, AGGREGATE_OTHER);
-        names_add(names, text_string(&other));
-        names_add(names, aggregate->days_key);
-        names_add(names, aggregate->anomalies_key);
+        names_add(names, aggregate->key);
+        if (aggregate_has_buckets(aggregate)) names_add(names, text_string(&other));
+        if (aggregate->index_key[0] != '\0') names_add(names, aggregate->index_key);
+        if (aggregate->anomalies_key != NULL) names_add(names, aggregate->anomalies_key);
     }
     text_release(&other);
 }
@@ -137,8 +138,8 @@ static void put_call(struct redis_call *call, const char *prefix,
     redis_command_put_key(keys, prefix, "meta", NULL);
     redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, "offsets");
     redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, "meta");
-    redis_command_put_key(keys, prefix, days->days_key, NULL);
-    redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, days->days_key);
+    redis_command_put_key(keys, prefix, days->index_key, NULL);
+    redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, days->index_key);
     text_format(&before_day, "%s:", days->key);
     redis_command_put_text(arguments, must_be_as_far ? "1" : "0");
     redis_command_put_text(arguments, text_string(&before_day));

@@ -52,7 +52,7 @@ static struct node *make_node(struct delta_key key) {
     struct node *node = memory_grow(NULL, sizeof *node + key.length);
     memset(node, 0, sizeof *node);
     node->field = key.field;
-    node->length = key.length;
+    node->length = (uint8_t)key.length;
     node->hash = key.hash;
     memcpy(node->bytes, key.bytes, key.length);
     atomic_store_explicit(&node->is_ready, true, memory_order_release); /* pairs with node_is */
@@ -262,7 +262,7 @@ void tally_add(struct tally *tally, const struct delta *delta) {
         const struct delta_entry *entry = &delta->entries[e];
         if (aggregates[entry->field].kind == AGGREGATE_DAYS)
             has_minutes = true;
-        else
+        else if (aggregates[entry->field].source != AGGREGATE_DECLARED)
             add_key(tally, delta_key(delta, entry), entry->count);
     }
     urcu_bp_read_unlock();

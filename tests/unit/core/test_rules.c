@@ -96,14 +96,14 @@ static void dimensions_may_come_and_go(void **state) {
     struct login_rules other = usual();
     other.dimensions[2] = (struct login_dimension){.name = "country"};
     other.dimension_count = 3;
-    assert_int_equal(compare(&rules, &other, "dimension.country is new"), RULES_OTHER_DIMENSIONS);
+    assert_int_equal(compare(&rules, &other, "dimension.country is new"), RULES_OTHER_COUNTS);
     assert_int_equal(compare(&other, &rules, "dimension.country is no longer counted"),
-                     RULES_OTHER_DIMENSIONS);
+                     RULES_OTHER_COUNTS);
     other.dimensions[0] = (struct login_dimension){.name = "a.b"};
     assert_int_equal(compare(&rules, &other,
                              "dimension.a.b is new, and dimension.country is new, and "
                              "dimension.device_type is no longer counted"),
-                     RULES_OTHER_DIMENSIONS);
+                     RULES_OTHER_COUNTS);
     other.max_future_s = 1;
     assert_int_equal(compare(&rules, &other,
                              "aggregate.max_future_s is \"3600\" there and \"1\" here, and "

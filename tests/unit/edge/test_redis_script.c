@@ -626,6 +626,11 @@ static void a_missing_right_is_named_and_nothing_is_written(void **state) {
         if (is_other) continue;
         struct error error = {""}, warning = {""};
         begin(NULL);
+        static char name[] = "days";
+        settings.counts[0] = (struct declared_settings){
+            .name = name, .every = DECLARED_DAY, .retention_days = 1, .max_values = 3};
+        settings.count_count = 1;
+        aggregates_init(&aggregates, &settings);
         count_some();
         dump(before, sizeof before);
         grant_all_but(user_url, right);
