@@ -80,10 +80,10 @@ struct cursor {
     int64_t origin;   /* where the group began on this partition, or CURSOR_ABSENT if not known */
     int64_t position; /* the offset to read next */
     int64_t cut_end;  /* end of the checkpoint in flight, or CURSOR_ABSENT */
-    struct lineage_tip cut_tip; /* that of its lineage */
-    bool has_strayed;           /* cursor_take met a record that does not follow those before */
-    int32_t strayed_epoch;      /* its epoch */
-    enum cursor_cause cause;    /* of the last rewind */
+    struct lineage_tip cut_tip;  /* that of its lineage */
+    bool has_strayed;            /* cursor_take met a record that does not follow those before */
+    struct lineage_span strayed; /* its offset and epoch */
+    enum cursor_cause cause;     /* of the last rewind */
 };
 
 /* The bounds of the partition's log: records of [begin, end) can be read. */

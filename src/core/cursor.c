@@ -47,13 +47,6 @@ static void track_place(struct cursor_track *track, int64_t stored, const struct
     track->is_anchored = false;
 }
 
-/* The same as the other one. */
-static void track_follow(struct cursor_track *track, const struct cursor_track *other) {
-    track->lineage = other->lineage;
-    track->is_anchored = other->is_anchored;
-    track->search = other->search;
-}
-
 void cursor_found(struct cursor *cursor, int64_t counted, int64_t published,
                   const struct lineage *lineage, int64_t origin) {
     track_place(&cursor->counted, counted, NULL);
@@ -67,6 +60,17 @@ static int64_t larger(int64_t a, int64_t b) {
 
 static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
+}
+
+/* Begins at the other one's watermark. What that one has taken since is not stored. */
+static void track_adopt(struct cursor_track *track, const struct cursor_track *other) {
+    track->lineage = other->lineage;
+    track->search = other->search;
+    track->next = other->next;
+    if (!is_offset(other->stored)) return;
+    const int64_t stored = lineage_go_back(&track->lineage, other->stored, other->stored_tip);
+    track->next = smaller(other->next, stored);
+    if (track->search.high >= track->next) track->search.state = CURSOR_TRUSTED;
 }
 
 /* --- the search ------------------------------------------------------------------------------- */
@@ -125,7 +129,8 @@ void cursor_told(struct cursor *cursor, int64_t offset, int32_t epoch) {
     struct cursor_search *search = &track->search;
     const int64_t at = asked(track);
     search->is_begun = true;
-    if (offset >= search->limit) search->empty = at;
+    /* Unless there was another record above: then the log has lost more of its end meanwhile. */
+    if (offset >= search->limit && search->high >= search->empty) search->empty = at;
     if (offset < search->high && lineage_matches(&track->lineage, offset, epoch)) {
         search->low = offset + 1;
         search->same = (struct lineage_span){offset, epoch};
@@ -147,8 +152,7 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
     } else if (published->next == CURSOR_ABSENT && is_offset(counted->next)) {
         /* Not from where the counts have got to since: by I4 the stored offset stays where it is
          * until the first commit, and an abort before that must publish the same again. */
-        published->next = is_offset(counted->stored) ? counted->stored : counted->next;
-        track_follow(published, counted);
+        track_adopt(published, counted);
         finding.what = CURSOR_ADOPTS;
     } else if (published->next == CURSOR_ABSENT && counted->next == CURSOR_UNKNOWN) {
         finding.what = CURSOR_WAITS;
@@ -209,6 +213,14 @@ static int64_t place_in(struct cursor_log log, const struct cursor *cursor,
     return at < track->next ? place_cut(cursor, track, at, finding) : at;
 }
 
+/* Whether the stray record is older than the last one that was read, and was not read before it: no
+ * record departs from the lineage, and yet it is not that of this log. */
+static bool track_contradicts(const struct cursor_track *track, const struct cursor *cursor) {
+    const struct lineage_span *strayed = &cursor->strayed;
+    return cursor->has_strayed && strayed->epoch < lineage_epoch(&track->lineage) &&
+           !lineage_matches(&track->lineage, strayed->begin, strayed->epoch);
+}
+
 /* Moves the gate, and returns where reading must begin for it. */
 static int64_t track_resume(struct cursor_track *track, const struct cursor *cursor, int64_t next,
                             struct cursor_log log) {
@@ -216,8 +228,7 @@ static int64_t track_resume(struct cursor_track *track, const struct cursor *cur
         const struct lineage_span *same = &track->search.same;
         const bool is_found = track->search.state == CURSOR_FOUND;
         lineage_cut(&track->lineage, is_found ? same->begin : -1, same->epoch);
-    } else if (next > track->next ||
-               (cursor->has_strayed && lineage_epoch(&track->lineage) > cursor->strayed_epoch)) {
+    } else if (next > track->next || track_contradicts(track, cursor)) {
         lineage_forget(&track->lineage);
     }
     /* Each time anew, since the log may have changed meanwhile; and also what was just found: the
@@ -272,9 +283,9 @@ static bool track_take(struct cursor_track *track, int64_t offset, int32_t epoch
     return true;
 }
 
-static struct cursor_taken stray(struct cursor *cursor, int32_t epoch) {
+static struct cursor_taken stray(struct cursor *cursor, int64_t offset, int32_t epoch) {
     cursor->has_strayed = true;
-    cursor->strayed_epoch = epoch;
+    cursor->strayed = (struct lineage_span){offset, epoch};
     return (struct cursor_taken){.is_stray = true};
 }
 
@@ -283,7 +294,7 @@ struct cursor_taken cursor_take(struct cursor *cursor, int64_t offset, int32_t e
     if (offset < cursor->position) return (struct cursor_taken){false, false, false};
     if (track_strays(&cursor->counted, offset, epoch) ||
         track_strays(&cursor->published, offset, epoch)) {
-        return stray(cursor, epoch);
+        return stray(cursor, offset, epoch);
     }
     cursor->position = offset + 1;
     return (struct cursor_taken){
@@ -321,7 +332,7 @@ bool cursor_reach(struct cursor *cursor, int64_t offset) {
     assert(is_offset(cursor->position));
     if (offset <= cursor->position || cursor->has_strayed) return false;
     if (track_misses(&cursor->counted, offset) || track_misses(&cursor->published, offset)) {
-        stray(cursor, INT32_MAX);
+        stray(cursor, offset, INT32_MAX);
         return false;
     }
     cursor->position = offset;

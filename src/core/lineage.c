@@ -32,6 +32,21 @@ void lineage_cut(struct lineage *lineage, int64_t last, int32_t epoch) {
         lineage_turn(lineage, last, epoch);
 }
 
+int64_t lineage_go_back(struct lineage *lineage, int64_t watermark, struct lineage_tip tip) {
+    const bool is_same = tip.is_known && tip.branch == lineage->branch;
+    for (int i = 0; tip.is_known && i < lineage->count; i++) {
+        const struct lineage_span *span = &lineage->spans[i];
+        if (span->epoch > tip.epoch && span->begin < watermark) watermark = span->begin;
+    }
+    while (lineage->count > 0 && lineage->spans[lineage->count - 1].begin >= watermark)
+        lineage->count--;
+    if (lineage->count == 0)
+        lineage_forget(lineage);
+    else
+        lineage->last = is_same ? tip.last : lineage->spans[lineage->count - 1].begin;
+    return watermark;
+}
+
 void lineage_forget(struct lineage *lineage) {
     lineage->count = 0;
     lineage->last = 0;

@@ -425,6 +425,83 @@ static void reading_begins_with_a_record_that_is_known(void **state) {
     assert_int_equal(cursor.counted.lineage.count, 1);
 }
 
+/* Counted up to 60, nothing committed. Reads all that is there, and its first transaction fails. */
+static struct cursor adopted(struct cursor_log log) {
+    bool is_stray;
+    struct cursor cursor = found_with("0:59:3@0", 60, CURSOR_ABSENT);
+    cursor.origin = CURSOR_ABSENT;
+    cursor_look(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).what, CURSOR_ADOPTS);
+    read_all(&cursor, log, &is_stray);
+    assert_false(is_stray);
+    return cursor;
+}
+
+static void expect_adopted_again(struct cursor *cursor, struct cursor_log log, int64_t from) {
+    bool is_stray;
+    const uint64_t generation = cursor->published.generation;
+    assert_int_equal(cursor_unpublished(cursor, generation, CURSOR_ABSENT, NULL, CURSOR_ABSENT),
+                     CURSOR_REWIND);
+    ask(cursor, log);
+    assert_int_equal(cursor_resume(cursor, log, continues).what, CURSOR_ADOPTS);
+    assert_int_equal(cursor->published.next, from);
+    assert_int_equal(cursor->position, from - 1);
+    assert_int_equal(read_all(cursor, log, &is_stray), 0); /* they were counted before */
+    assert_false(is_stray);
+    assert_int_equal(cursor->published.next, log.end);
+}
+
+static void what_was_adopted_has_the_lineage_of_what_is_stored(void **state) {
+    (void)state;
+    const struct cursor_log log = {0, 80};
+    write_log(0, 60, 3);
+    write_log(60, 80, 4);
+    struct cursor cursor = adopted(log);
+    expect_adopted_again(&cursor, log, 60);
+    write_log(60, 80, 3);
+    cursor = adopted(log);
+    expect_adopted_again(&cursor, log, 60);
+}
+
+static void what_was_adopted_and_cut_off_begins_where_it_was_cut_off(void **state) {
+    (void)state;
+    bool is_stray;
+    struct cursor_log log = {0, 62};
+    write_log(0, 62, 3);
+    struct cursor cursor = adopted(log);
+    log.end = 70;
+    write_log(55, 70, 4);
+    cursor_unpublished(&cursor, cursor.published.generation, CURSOR_ABSENT, NULL, CURSOR_ABSENT);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).what, CURSOR_TRUNCATED);
+    assert_int_equal(cursor.published.next, 55);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 15);
+    assert_false(is_stray);
+    cursor_unpublished(&cursor, cursor.published.generation, CURSOR_ABSENT, NULL, CURSOR_ABSENT);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).what, CURSOR_ADOPTS);
+    assert_int_equal(cursor.published.next, 55);
+    read_all(&cursor, log, &is_stray);
+    assert_false(is_stray);
+    assert_int_equal(cursor.published.next, 70);
+}
+
+static void what_was_adopted_and_cut_off_is_reported_once(void **state) {
+    (void)state;
+    struct cursor_log log = {0, 62};
+    write_log(0, 62, 3);
+    struct cursor cursor = adopted(log);
+    log.end = 55;
+    for (int i = 0; i < 2; i++) {
+        cursor_unpublished(&cursor, cursor.published.generation, CURSOR_ABSENT, NULL,
+                           CURSOR_ABSENT);
+        ask(&cursor, log);
+        assert_int_equal(cursor_resume(&cursor, log, continues).what,
+                         i == 0 ? CURSOR_TRUNCATED : CURSOR_ADOPTS);
+        assert_int_equal(cursor.published.next, 55);
+    }
+}
+
 static void a_log_that_has_grown_past_the_watermark_is_another_one(void **state) {
     (void)state;
     struct cursor cursor = found_with("0:59:3@0", 60, 60);
@@ -498,6 +575,28 @@ static void the_point_of_departure_is_found_exactly(void **state) {
 }
 
 /* A replica that was left behind leads again, with records that the group has never seen. */
+/* Another record was found at 56, and then none at all from there on. */
+static void a_log_that_is_cut_off_while_it_is_searched_departs(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    const struct cursor_log log = {0, 70};
+    int64_t offset;
+    write_log(0, 54, 3);
+    write_log(54, 70, 4);
+    bool is_stray;
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    cursor_look(&cursor, log);
+    assert_true(cursor_asks(&cursor, &offset));
+    cursor_told(&cursor, offset, 4);
+    while (cursor_asks(&cursor, &offset))
+        cursor_told(&cursor, offset < 52 ? offset : INT64_MAX, offset < 52 ? 3 : LINEAGE_NO_EPOCH);
+    const struct cursor_finding finding = cursor_resume(&cursor, log, continues);
+    assert_int_equal(finding.what, CURSOR_TRUNCATED);
+    assert_int_equal(finding.cut_at, 52);
+}
+
 static void epochs_that_were_never_read_are_another_log(void **state) {
     (void)state;
     struct cursor cursor = found_with("0:59:2@0,7@30", 60, 60);
@@ -588,6 +687,32 @@ static void the_side_that_is_ahead_is_compared_again(void **state) {
 }
 
 /* What has come since may be markers alone, and end where a record was. */
+/* What is below its gate is not what strayed, so its lineage is still that of the log. */
+static void the_side_that_did_not_stray_keeps_its_lineage(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("1:68:3@0,5@55,6@65", 69, CURSOR_ABSENT);
+    struct lineage published;
+    lineage_parse("0:59:3@0", &published);
+    cursor.published.stored = 60;
+    cursor_unpublished(&cursor, 7, 60, &published, 0);
+    const struct cursor_log log = {0, 70};
+    write_log(0, 55, 3);
+    write_log(55, 65, 5);
+    write_log(65, 70, 6);
+    bool is_stray;
+    ask(&cursor, log);
+    cursor_resume(&cursor, log, continues);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).cut_records, 5);
+    assert_int_equal(cursor.published.next, 55);
+    assert_int_equal(cursor.counted.next, 69);
+    assert_int_equal(cursor.counted.lineage.count, 3);
+    assert_int_equal(read_all(&cursor, log, &is_stray), 1);
+    assert_false(is_stray);
+}
+
 static void an_end_without_the_anchor_is_a_doubt(void **state) {
     (void)state;
     struct cursor cursor = found_with("0:59:3@0", 60, 60);
@@ -718,6 +843,9 @@ int main(void) {
         cmocka_unit_test(who_adopted_learns_the_origin_from_a_refused_commit),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_the_origin),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_what_was_adopted),
+        cmocka_unit_test(what_was_adopted_has_the_lineage_of_what_is_stored),
+        cmocka_unit_test(what_was_adopted_and_cut_off_begins_where_it_was_cut_off),
+        cmocka_unit_test(what_was_adopted_and_cut_off_is_reported_once),
         cmocka_unit_test(a_group_that_another_owner_began_elsewhere_is_counted_from_there),
         cmocka_unit_test(unknown_in_redis_publishes_first_and_counts_when_told),
         cmocka_unit_test(what_kafka_no_longer_holds_is_a_gap),
@@ -731,9 +859,11 @@ int main(void) {
         cmocka_unit_test(a_log_that_has_grown_past_the_watermark_is_another_one),
         cmocka_unit_test(as_many_records_in_place_of_others_are_new),
         cmocka_unit_test(the_point_of_departure_is_found_exactly),
+        cmocka_unit_test(a_log_that_is_cut_off_while_it_is_searched_departs),
         cmocka_unit_test(epochs_that_were_never_read_are_another_log),
         cmocka_unit_test(an_anchor_that_was_compacted_away_is_no_loss),
         cmocka_unit_test(markers_below_the_watermark_are_no_doubt),
+        cmocka_unit_test(the_side_that_did_not_stray_keeps_its_lineage),
         cmocka_unit_test(an_end_without_the_anchor_is_a_doubt),
         cmocka_unit_test(a_record_where_there_were_markers_is_a_stray_one),
         cmocka_unit_test(the_side_that_is_ahead_is_compared_again),

@@ -80,6 +80,35 @@ static void a_cut_forgets_what_was_behind_it(void **state) {
     expect(&lineage, "5:");
 }
 
+static void going_back_leaves_what_lies_below(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *tip;
+        int64_t watermark, back;
+        const char *left;
+    } cases[] = {
+        {"0:79:3@0,4@60", "0:59:3@0", 60, 60, "0:59:3@0"},
+        {"0:79:3@0,4@70", "0:58:3@0", 60, 60, "0:58:3@0"}, /* the log has holes */
+        {"0:79:3@0", "0:59:3@0", 60, 60, "0:59:3@0"},
+        {"0:79:4@60", "0:", 60, 60, "0:"},
+        {"0:79:5@60,6@70", "0:59:3@0", 60, 60, "0:"}, /* too many since */
+        /* cut off since, and grown */
+        {"1:69:2@0,3@10,4@55", "0:59:3@10", 60, 55, "1:10:2@0,3@10"},
+        {"1:69:2@0,4@8", "0:59:3@10", 60, 8, "1:0:2@0"},
+        {"1:54:3@10", "0:59:3@10", 60, 60, "1:10:3@10"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lineage lineage, earlier;
+        char text[LINEAGE_TEXT_BYTES];
+        assert_true(lineage_parse(cases[i].text, &lineage));
+        assert_true(lineage_parse(cases[i].tip, &earlier));
+        assert_int_equal(lineage_go_back(&lineage, cases[i].watermark, lineage_tip(&earlier)),
+                         cases[i].back);
+        lineage_format(&lineage, text);
+        assert_string_equal(text, cases[i].left);
+    }
+}
+
 static void what_is_no_text_of_a_lineage_is_rejected(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -164,6 +193,7 @@ int main(void) {
         cmocka_unit_test(an_offset_matches_by_its_epoch),
         cmocka_unit_test(below_what_is_known_only_a_higher_epoch_is_another_log),
         cmocka_unit_test(a_cut_forgets_what_was_behind_it),
+        cmocka_unit_test(going_back_leaves_what_lies_below),
         cmocka_unit_test(what_is_no_text_of_a_lineage_is_rejected),
         cmocka_unit_test(the_largest_text_fits),
     };
