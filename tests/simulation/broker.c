@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "records.h"
+#include "redis.h"
 
 struct broker broker;
 
@@ -60,6 +61,22 @@ int64_t broker_next_us(void) {
     const int64_t group_us = group_next_us(), transactions_us = transactions_next_us();
     const int64_t next_us = group_us < transactions_us ? group_us : transactions_us;
     return broker.back_us > world.now_us && broker.back_us < next_us ? broker.back_us : next_us;
+}
+
+void broker_forget(void) {
+    trace("broker: the group loses its committed offsets");
+    while (broker.group.count > 0)
+        group_expel(broker.group.members[0].id);
+    for (int p = 0; p < world.plan.partition_count; p++) {
+        broker.is_forgotten[p] |= broker.committed[p].offset >= 0;
+        broker.committed[p] = (struct committed){.offset = -1, .origin = -1};
+        broker.adoptable[p] = 0;
+        broker_note_counted(p, redis.partitions[p].offset);
+    }
+}
+
+void broker_note_counted(int partition, int64_t offset) {
+    if (offset >= 0) broker.adoptable[partition] |= UINT64_C(1) << offset;
 }
 
 bool broker_is_quiet(void) {

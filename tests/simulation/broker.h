@@ -84,6 +84,8 @@ struct broker {
     int32_t epoch[PARTITIONS_MAX]; /* of the present leader */
     struct group group;
     struct committed committed[PARTITIONS_MAX];
+    bool is_forgotten[PARTITIONS_MAX];  /* the group lost its committed offset there once */
+    uint64_t adoptable[PARTITIONS_MAX]; /* offsets that Redis has held since, as bits */
     int producer_count;
     struct producer producers[PRODUCERS_MAX];
     int64_t untaken_us; /* the output topics take nothing until then */
@@ -103,6 +105,11 @@ void broker_cut(int partition, int64_t end);
 void broker_tick(void);       /* what time brings: sessions, rebalances, transactions that end */
 int64_t broker_next_us(void); /* when it next brings something */
 bool broker_is_quiet(void);   /* nothing is under way */
+
+/* The group loses its members and committed offsets. Until it commits again, it may begin wherever
+ * Redis says that it has counted. */
+void broker_forget(void);
+void broker_note_counted(int partition, int64_t offset);
 
 /* Where the group is as soon as what is decided is visible. */
 struct committed broker_decided(int partition);

@@ -58,6 +58,8 @@ void redis_roll_back(void) {
     const int64_t back_us = redis.back_us;
     redis = saved[roll(SAVED)];
     redis.back_us = back_us;
+    for (int p = 0; p < PARTITIONS_MAX; p++)
+        broker_note_counted(p, redis.partitions[p].offset);
 }
 
 static void add(struct counts *into, const struct counts *counts) {
@@ -81,6 +83,7 @@ static int64_t apply(const struct call *call) {
     add(&stored->counts, &call->counts);
     stored->offset = call->end;
     stored->lineage = call->lineage;
+    broker_note_counted(call->partition, stored->offset);
     judge_counts(call->partition);
     return stored->offset;
 }

@@ -72,8 +72,20 @@ static void harm_process(struct process *process) {
     }
 }
 
+/* The group's coordinator comes back without what it has stored. A transaction whose offsets are on
+ * their way would be committed without them. */
+static void forget_group(void) {
+    if (!broker_is_quiet()) return;
+    happens(EVENT_FORGOTTEN);
+    broker_forget();
+}
+
 static void harm_group(void) {
     const struct group *group = &broker.group;
+    if (world.plan.loses_group && one_in(2)) {
+        forget_group();
+        return;
+    }
     if (group->count == 0) return;
     if (one_in(2)) {
         group_shuffle();
@@ -115,7 +127,7 @@ static void harm_client(void) {
 }
 
 static void harm_broker(void) {
-    switch (roll(7)) {
+    switch (world.plan.loses_ends && one_in(2) ? 5 : roll(7)) {
     case 0:
         broker.untaken_us = world.now_us + roll(20000) * (int64_t)MS_US;
         trace("broker: the output topics take nothing for %lld ms",

@@ -56,7 +56,7 @@ static void judge_counts_of_cut(int partition) {
  * Kafka had deleted may be missing; that it was reported is judged at the end. */
 void judge_counts(int partition) {
     const struct stored *stored = &redis.partitions[partition];
-    const int64_t origin = broker_decided(partition).origin;
+    const int64_t origin = broker.is_forgotten[partition] ? 0 : broker_decided(partition).origin;
     struct counts expected = {0}, gone = {0};
     if (stored->offset == CURSOR_ABSENT) return;
     if (broker.is_cut[partition]) {
@@ -130,6 +130,9 @@ static int judge_output(int partition, int64_t end) {
     bool is_seen[EDITIONS][LOG_MAX] = {{false}};
     int64_t next = broker.committed[partition].origin;
     int missing = 0;
+    /* What was published twice, or not at all, because publishing began where counting had got to,
+     * is judged with the transactions. */
+    if (broker.is_forgotten[partition]) return 0;
     for (int i = 0; i <= broker.output_count; i++) {
         const struct output *output = i < broker.output_count ? &broker.outputs[i] : NULL;
         if (output != NULL &&
@@ -161,20 +164,20 @@ static int judge_output(int partition, int64_t end) {
     return missing;
 }
 
+static int64_t later(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 static int judge_missing_counts(int partition, int64_t end) {
     int missing = 0;
     judge_counts(partition);
-    for (int64_t i = broker.committed[partition].origin; i < end; i++) {
+    for (int64_t i = later(broker.committed[partition].origin, 0); i < end; i++) {
         const struct record *record = record_at(partition, i);
         const int minute = broker.edition[partition][i] * LOG_MAX + (int)i;
         if (record != NULL && record->reason == LOGIN_ACCEPTED)
             missing += redis.partitions[partition].counts.minutes[minute] == 0;
     }
     return missing;
-}
-
-static int64_t later(int64_t a, int64_t b) {
-    return a > b ? a : b;
 }
 
 /* P1 and P2 for the whole. Returns how many records are missing, which P3 wants

@@ -49,10 +49,17 @@ MUTANTS = {
     "an_end_is_not_committed": ("flow/ingest.c", (
         "        batch->has_publish = true;\n    if (ingest->cursor.has_strayed)",
         "        (void)0;\n    if (ingest->cursor.has_strayed)")),
+    "adopts_where_counting_has_got_to": ("core/cursor.c", (
+        "    track->next = other->next;\n    if (!is_offset(other->stored)) return;",
+        "    track->next = other->next;\n    if (track != other) return;")),
+    "adopts_with_the_lineage_that_counting_has_got_to": ("core/cursor.c", (
+        "    if (track->search.high >= track->next) track->search.state = CURSOR_TRUSTED;\n", "")),
     # logs that lose their ends, and clients that stand still
     "another_log_is_not_noticed": ("core/cursor.c", (
         "    track->is_anchored |= !strays;\n    return strays;",
         "    track->is_anchored |= !strays;\n    return false;")),
+    "a_log_that_is_cut_off_while_it_is_searched_has_lost_nothing": ("core/cursor.c", (
+        " && search->high >= search->empty) search->empty = at;", ") search->empty = at;")),
     "a_partition_that_stands_still_stays_so": ("flow/ingest.c", (
         "        kafka_source_replace(ingest->options->source);", "")),
     # ingest

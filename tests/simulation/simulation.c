@@ -82,7 +82,8 @@ static void make_plan(struct plan *plan) {
         .has_pages = one_in(8),
         .has_topics = !one_in(4),
         .loses_records = one_in(8),
-        .loses_ends = one_in(6),
+        .loses_ends = roll(5) < 2,
+        .loses_group = one_in(6),
         .policy = {one_in(4) ? CURSOR_START_LATEST : CURSOR_START_EARLIEST,
                    one_in(2) ? CURSOR_GAP_FAIL : CURSOR_GAP_CONTINUE},
         .commit_ms = 10 + (int)roll(200),
@@ -92,7 +93,10 @@ static void make_plan(struct plan *plan) {
         .steps = steps[roll(3)],
     };
     if (plan->loses_records) plan->loses_ends = false; /* nobody could know where it was cut off */
-    if (plan->is_wide) plan->partition_count = 2;      /* with one, an epoch may have more keys */
+    /* Nor what was lost, nor where the group began. */
+    if (plan->loses_records || plan->loses_ends) plan->loses_group = false;
+    if (plan->policy.start == CURSOR_START_LATEST) plan->loses_group = false;
+    if (plan->is_wide) plan->partition_count = 2; /* with one, an epoch may have more keys */
     if (plan->is_wide) plan->checkpoint_ms += 1000;
     plan->has_twins = plan->is_static && one_in(3);
     for (int p = 0; p < plan->partition_count; p++)

@@ -55,6 +55,7 @@ struct simulation_options {
     X(REVOKED, "partitions revoked and drained")                                                   \
     X(DRAIN_LATE, "a drain past its deadline")                                                     \
     X(GIVEN_IN_DRAIN, "an assignment during a drain")                                              \
+    X(FORGOTTEN, "a group that lost its committed offsets")                                        \
     X(LOST, "partitions lost without a drain")                                                     \
     X(REPLACED, "an expelled member taken back")                                                   \
     X(ORPHANS, "partitions that nobody owns")                                                      \

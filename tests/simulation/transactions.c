@@ -23,15 +23,30 @@ static bool is_of(const struct output *output, int producer) {
     return output->producer == producer && output->serial == broker.producers[producer].serial;
 }
 
+/* Where the first transaction began after the group had lost its offset: the highest of the offsets
+ * that Redis has held since, of those below what it holds. -1: there is none. */
+static int64_t adopted(int number, int partition) {
+    int64_t first = broker.producers[number].offsets[partition].offset;
+    for (int i = 0; i < broker.output_count; i++) {
+        const struct output *output = &broker.outputs[i];
+        if (is_of(output, number) && output->partition == partition && output->offset < first)
+            first = output->offset;
+    }
+    while (first >= 0 && !(broker.adoptable[partition] & UINT64_C(1) << first))
+        first--;
+    return first;
+}
+
 /* P2, for one transaction and partition. */
 static void judge_commit(int number, int partition) {
     const struct producer *producer = &broker.producers[number];
     const struct committed *to = &producer->offsets[partition];
     const struct committed *from = &broker.committed[partition];
-    int64_t next = from->offset >= 0 ? from->offset : to->origin;
     if (broker.is_cut[partition])
         return; /* its readers may have seen another log; see judge_output */
-    if (to->origin < 0 && next < 0) broken("P2: p%d is committed without an origin", partition);
+    int64_t next = from->offset >= 0 ? from->offset : to->origin;
+    if (next < 0 && broker.is_forgotten[partition]) next = adopted(number, partition);
+    if (next < 0) broken("P2: p%d is committed without an origin", partition);
     for (int i = 0; i < broker.output_count; i++) {
         const struct output *output = &broker.outputs[i];
         if (!is_of(output, number) || output->partition != partition) continue;

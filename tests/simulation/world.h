@@ -41,6 +41,7 @@ struct plan {
     bool has_ticks;     /* a worker wakes up at least every WORKER_TICK_MS, as in production */
     bool loses_records; /* Kafka may delete what is still needed */
     bool loses_ends;    /* and its logs may be cut off at their ends */
+    bool loses_group;   /* the group may lose its committed offsets */
     struct cursor_policy policy;
     int commit_ms, checkpoint_ms;
     uint32_t calm;      /* one in so many faults happens */
