@@ -92,7 +92,8 @@ bool setting_set(const struct setting *setting, void *module, const char *text,
 /* Writes the value as setting_set takes it; secrets too. */
 void setting_print(const struct setting *setting, const void *module, FILE *out);
 
-/* Writes which values are allowed: "1 to 60000", "earliest, latest"; "" if any text is. */
+/* Writes which values are allowed: "1 to 60000", "no spaces; 1 to 249 bytes", "fail, continue"; ""
+ * for a property, of which only librdkafka knows. */
 void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES]);
 
 void setting_release(const struct setting *setting, void *module);

@@ -294,17 +294,11 @@ static bool is_service_link(const char *name, const char *value) {
     return port != NULL && isdigit((unsigned char)port[6]);
 }
 
-/* Puts the real name in place of one in small letters with underscores for dots, if it is known. */
+/* Puts the real name in place of one in small letters with underscores for dots, if it is known.
+ * Only librdkafka's names have dots. */
 static void find_env_name(struct config_given *given) {
-    struct config_key key;
     char base[NAME_BYTES];
     const bool is_file = ends_in(given->name, "_file");
-    for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++) {
-        if (strcmp(key.setting->section, given->section) != 0) continue;
-        if (nearest_distance(key.setting->name, given->name) != 0) continue;
-        snprintf(given->name, NAME_BYTES, "%s", key.setting->name);
-        return;
-    }
     if (config_role(given->section) < 0) return;
     const struct kafka_name *property = kafka_names_find_env(given->name);
     if (property != NULL) {

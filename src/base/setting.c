@@ -157,11 +157,15 @@ void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES])
         used = snprintf(out, SETTING_RANGE_BYTES, "%d to %d", setting->min, setting->max);
         break;
     case SETTING_TYPE_TEXT:
-        used = snprintf(out, SETTING_RANGE_BYTES, "%s", rule);
+        used = setting->max == 0 /* librdkafka knows */
+                   ? snprintf(out, SETTING_RANGE_BYTES, "%s", rule)
+                   : snprintf(out, SETTING_RANGE_BYTES, "%s%s%d to %d bytes", rule,
+                              rule[0] == '\0' ? "" : "; ", setting->min, setting->max);
         break;
     case SETTING_TYPE_NAMES:
-        used = snprintf(out, SETTING_RANGE_BYTES, "up to %d names, between commas; %s",
-                        SETTING_NAMES_MAX, rule);
+        used = snprintf(out, SETTING_RANGE_BYTES,
+                        "up to %d names of %d to %d bytes, between commas; %s", SETTING_NAMES_MAX,
+                        setting->min, setting->max, rule);
         break;
     case SETTING_TYPE_CHOICE:
         for (int i = 0; setting->choices[i] != NULL; i++)

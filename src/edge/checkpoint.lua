@@ -17,7 +17,7 @@
 --          {'wrongtype', key, type}
 --          {'odd', key, field, value}              nothing that a checkpoint writes
 --          {'denied', command}                     the user lacks this right (known since Redis 7)
---          {'torn', checkpoints}                   half of a checkpoint was applied, or one twice
+--          {'torn'}                                half of a checkpoint was applied, or one twice
 --          All but 'stored' leave Redis unchanged.
 --
 -- The number of checkpoints is kept twice in meta. The first write increments `checkpoints`, the
@@ -141,7 +141,7 @@ function head.look()
     if meta.rules and our_rules ~= '' and meta.rules ~= our_rules and meta.rules ~= ARGV[11] then
         return {'rules', meta.rules}
     end
-    if meta.checkpoints ~= meta.seal then return {'torn', meta.checkpoints or '0'} end
+    if meta.checkpoints ~= meta.seal then return {'torn'} end
     if not add(meta.checkpoints, 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
     end

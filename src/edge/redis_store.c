@@ -147,7 +147,7 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
     const size_t count = redis_reply_is_texts(reply, 1) ? redis_reply_count(reply) : 0;
     if (count == 4 && strcmp(kind, "odd") == 0) {
         return refuse_value(store, what, theirs, redis_answer_word(reply, 3).bytes, error);
-    } else if (count == 2 && strcmp(kind, "torn") == 0) {
+    } else if (count == 1 && strcmp(kind, "torn") == 0) {
         error_set(error,
                   "half of a checkpoint was applied in Redis at %s, or one twice, so some counts "
                   "under \"%s\" are wrong (a script was interrupted, or its append-only file had "

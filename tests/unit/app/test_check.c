@@ -1,5 +1,4 @@
 /* check: against an in-process Kafka and a real Redis, the lines for what is right and wrong. */
-#include <dlfcn.h>
 #include <signal.h>
 
 #include "app/captured.h"
@@ -7,9 +6,8 @@
 #include "app/config.h"
 #include "base/error.h"
 #include "edge/broker.h"
+#include "edge/described.h"
 #include "redis_server.h"
-
-enum { QUICK_MS = 20 };
 
 static struct broker broker;
 static struct redis_server redis;
@@ -18,13 +16,6 @@ static const char *library = "2.15.1";
 /* Stands in front of librdkafka's own. */
 const char *rd_kafka_version_str(void) {
     return library;
-}
-
-/* The same: the in-process cluster never answers what the admin client asks about rights. */
-rd_kafka_event_t *rd_kafka_queue_poll(rd_kafka_queue_t *queue, int timeout_ms) {
-    rd_kafka_event_t *(*real)(rd_kafka_queue_t *, int);
-    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_queue_poll");
-    return real(queue, timeout_ms < QUICK_MS ? timeout_ms : QUICK_MS);
 }
 
 static int start(void **state) {
@@ -158,6 +149,30 @@ static void an_input_that_may_not_be_seen_is_named(void **state) {
                                   RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
+static void check_with_rights(const rd_kafka_AclOperation_t *rights, size_t count, int status) {
+    described = (struct described){.is_given = true, .count = 1, .partitions = 2};
+    described.rights = rights;
+    described.right_count = count;
+    assert_int_equal(check_with(NULL, NULL, false), status);
+    described.is_given = false;
+}
+
+static void rights_that_lack_are_named(void **state) {
+    (void)state;
+    static const rd_kafka_AclOperation_t describe[] = {RD_KAFKA_ACL_OPERATION_DESCRIBE};
+    static const rd_kafka_AclOperation_t read_write[] = {RD_KAFKA_ACL_OPERATION_WRITE,
+                                                         RD_KAFKA_ACL_OPERATION_READ};
+    check_with_rights(describe, 1, 1);
+    shows("bad input topic user-login cannot be read by this user: add the ACL Read on it\n");
+    shows("bad output topic processed-user-login cannot be written by this user: add the ACL Write "
+          "on it\n");
+    shows("bad output topic user-login-rejected cannot be written");
+    shows("bad group rollcall cannot be joined by this user: add the ACL Read on it\n");
+    check_with_rights(read_write, 2, 0);
+    check_with_rights(NULL, 0, 0); /* Kafka has no ACLs */
+    shows_not("bad ");
+}
+
 /* Each watermark, in a log of three records. */
 static void watermarks_are_compared_with_the_log(void **state) {
     (void)state;
@@ -227,6 +242,7 @@ int main(void) {
         cmocka_unit_test(a_given_instance_id_is_not_tried),
         cmocka_unit_test(brokers_without_transactions_are_named),
         cmocka_unit_test(an_input_that_may_not_be_seen_is_named),
+        cmocka_unit_test(rights_that_lack_are_named),
         cmocka_unit_test(watermarks_are_compared_with_the_log),
         cmocka_unit_test(a_redis_that_is_away_or_belongs_to_others_is_named),
         cmocka_unit_test(a_kafka_that_does_not_answer_is_not_asked_more),

@@ -97,6 +97,8 @@ static void no_key_is_there_twice_and_each_has_a_line_of_help(void **state) {
         assert_true(strlen(setting->help) > 3);
         assert_null(strchr(setting->help, '\n'));
         if (setting->help[strlen(setting->help) - 1] == '.') fail_msg("%s", setting->help);
+        if (strchr(setting->name, '.') != NULL) /* or a variable could not name it */
+            assert_true(config_role(setting->section) >= 0);
     }
     assert_in_range(i, 20, 200);
 }

@@ -111,9 +111,9 @@ static void a_choice_is_one_of_its_words(void **state) {
 
 static void a_range_is_in_words(void **state) {
     (void)state;
-    static const char *const ranges[COUNT] = {"-1 to 20", SETTING_TOPIC_RULE, "no spaces",
-                                              "up to 8 names, between commas; letters",
-                                              "sweet, sour"};
+    static const char *const ranges[COUNT] = {
+        "-1 to 20", SETTING_TOPIC_RULE "; 1 to 4 bytes", "no spaces; 0 to 9 bytes",
+        "up to 8 names of 1 to 3 bytes, between commas; letters", "sweet, sour"};
     char range[SETTING_RANGE_BYTES];
     for (int i = 0; i < COUNT; i++) {
         setting_range(&table[i], range);

@@ -76,10 +76,14 @@ static void an_unknown_property_names_the_nearest(void **state) {
     (void)state;
     assert_refused(KAFKA_BOTH, "bootstrap.server", "x", "did you mean bootstrap.servers?");
     assert_refused(KAFKA_PRODUCER, "linger_ms", "5", "did you mean linger.ms?");
+    assert_refused(KAFKA_BOTH, "builtin.feature", "x", "did you mean builtin.features?");
+    assert_refused(KAFKA_PRODUCER, "client.idd", "x", "did you mean client.id?");
     assert_refused(KAFKA_BOTH, "completely.made.up.name", "x", "is not a librdkafka property");
     struct error error = {""};
     assert_false(kafka_conf_check(KAFKA_BOTH, "completely.made.up.name", "x", &error));
     assert_null(strstr(error.text, "did you mean"));
+    assert_false(kafka_conf_check(KAFKA_CONSUMER, "linger_ms", "5", &error)); /* not its own */
+    assert_null(strstr(error.text, "did you mean linger.ms?"));
 }
 
 static void a_wrong_value_is_refused_in_librdkafkas_words(void **state) {

@@ -8,6 +8,7 @@
 
 #include "broker.h"
 #include "edge/kafka_private.h"
+#include "logged.h"
 
 enum { WAIT_MS = BROKER_WAIT_MS, SHORT_MS = 300, PARTITIONS = 2, TIMESTAMP = 17206 };
 
@@ -572,6 +573,7 @@ static void a_record_that_is_not_delivered_aborts_and_is_explained(void **state)
         put_in_vain(&record, RD_KAFKA_RESP_ERR_INVALID_RECORD);
         assert_int_equal(commit(), SINK_ABORT);
         says("a record was not delivered to topic out");
+        assert_int_equal(logged_count("A record was not delivered", "error=INVALID_RECORD"), i + 1);
         is_ok(kafka_sink_abort(sink, WAIT_MS, &error));
         begin_again();
     }
@@ -658,6 +660,26 @@ static void a_record_that_is_too_large_is_sent_smaller(void **state) {
     begin_again();
     assert_int_equal(put(&record), SINK_STOP);
     says("logins [1] offset 7 has 5000 bytes, more than topic out takes");
+    value[900] = '\0'; /* with its headers it is larger than a batch: again not the producer's */
+    rejected.value = slice(value);
+    put_in_vain(&rejected, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    assert_int_equal(commit(), SINK_ABORT);
+    is_ok(kafka_sink_abort(sink, WAIT_MS, &error));
+}
+
+static void what_the_producer_rejects_is_explained(void **state) {
+    begin(state);
+    kafka_conf_put(&producer, "message.max.bytes", "1000");
+    make(KAFKA_SINK_EXACTLY_ONCE, 1 << 20);
+    is_ok(kafka_sink_open(sink, WAIT_MS, &error));
+    is_ok(kafka_sink_begin(sink, &error));
+    char value[LARGE + 1];
+    memset(value, 'v', LARGE);
+    value[LARGE] = '\0';
+    const struct sink_record record = record_of("key", value);
+    assert_int_equal(put(&record), SINK_ABORT);
+    says("a record cannot be sent to topic out: Broker: Message size too large; raise its "
+         "max.message.bytes");
 }
 
 static void a_dead_producer_takes_no_records(void **state) {
@@ -725,7 +747,8 @@ static void at_least_once_waits_no_longer_than_it_may(void **state) {
     is_ok(put(&record));
     assert_int_equal(commit_within(SHORT_MS), SINK_RETRY);
     says("not delivered within 300 ms");
-    is_ok(kafka_sink_abort(sink, SHORT_MS, &error));
+    is_ok(kafka_sink_abort(sink, WAIT_MS, &error));
+    assert_int_equal(rd_kafka_outq_len(newest), 0); /* nothing is left to be reported */
     rd_kafka_mock_broker_set_up(broker.cluster, 1);
     is_ok(kafka_sink_begin(sink, &error));
     is_ok(commit()); /* nothing is left of it */
@@ -757,6 +780,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_success_forgets_earlier_refusals, begin_open, end),
         cmocka_unit_test_setup_teardown(a_batch_that_is_too_large_is_halved, begin_open, end),
         cmocka_unit_test_teardown(a_record_that_is_too_large_is_sent_smaller, end),
+        cmocka_unit_test_teardown(what_the_producer_rejects_is_explained, end),
         cmocka_unit_test_setup_teardown(a_dead_producer_takes_no_records, begin_open, end),
         cmocka_unit_test(each_failure_has_its_fix),
         cmocka_unit_test_setup_teardown(at_least_once_commits_what_was_delivered, begin_plain, end),

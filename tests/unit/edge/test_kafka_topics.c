@@ -11,8 +11,10 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "described.h"
 #include "edge/kafka_mock.h"
 #include "edge/kafka_source.h"
+#include "logged.h"
 
 enum { WAIT_MS = 20000, SHORT_MS = 500 };
 
@@ -27,6 +29,18 @@ static struct kafka_source *make_source(const char *brokers) {
     struct kafka_source *source = kafka_source_create(&options, &error);
     if (source == NULL) fail_msg("%s", error.text);
     return source;
+}
+
+/* A source that was borrowed and not given back would wait here without end. */
+static void drop_source(struct kafka_source *source) {
+    static struct alarm alarm;
+    struct source_change change;
+    struct error error = {""};
+    assert_true(kafka_source_subscribe(source, &alarm, &error));
+    kafka_source_replace(source);
+    assert_int_equal(kafka_source_poll(source, &change, &error), SOURCE_QUIET);
+    assert_int_equal(logged_count("joining with a new one", "makes no progress"), 1);
+    kafka_source_destroy(&source);
 }
 
 static void a_look_finds_what_is_there_and_creates_nothing(void **state) {
@@ -75,11 +89,132 @@ static void what_cannot_be_created_is_named_with_the_command_that_creates_it(voi
     kafka_source_destroy(&source);
 }
 
+/* A question that `answer` is the answer to. */
+static struct topic_facts described_facts(struct kafka_source *source, struct described answer) {
+    struct topic_facts facts = {.exists = true};
+    answer.is_given = true;
+    described = answer;
+    kafka_topics_describe(source, "logins", WAIT_MS, &facts);
+    assert_true(described.asked_for_rights);
+    described.is_given = false;
+    return facts;
+}
+
+static void a_description_has_partitions_id_and_rights(void **state) {
+    (void)state;
+    static const rd_kafka_AclOperation_t rights[] = {
+        RD_KAFKA_ACL_OPERATION_READ, RD_KAFKA_ACL_OPERATION_WRITE, RD_KAFKA_ACL_OPERATION_ALL};
+    struct kafka_source *source = make_source("127.0.0.1:1");
+    struct described answer = {.count = 1, .partitions = 7};
+    answer.id = rd_kafka_Uuid_new(0x0102030405060708, 0x090A0B0C0D0E0F10);
+    struct topic_facts facts = described_facts(source, answer);
+    assert_int_equal(facts.partition_count, 7);
+    assert_string_equal(facts.id, "AQIDBAUGBwgJCgsMDQ4PEA");
+    assert_false(facts.has_rights);
+    for (size_t first = 0; first < 3; first++) {
+        answer.rights = rights + first;
+        for (answer.right_count = 0; answer.right_count <= 1; answer.right_count++) {
+            facts = described_facts(source, answer);
+            assert_true(facts.has_rights);
+            assert_int_equal(facts.may_read, answer.right_count == 1 && first != 1);
+            assert_int_equal(facts.may_write, answer.right_count == 1 && first != 0);
+        }
+    }
+    rd_kafka_Uuid_destroy(answer.id);
+    answer.id = rd_kafka_Uuid_new(0, 0); /* of an older broker */
+    assert_string_equal(described_facts(source, answer).id, "");
+    rd_kafka_Uuid_destroy(answer.id);
+    answer.id = NULL;
+    assert_string_equal(described_facts(source, answer).id, "");
+    answer.error = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    assert_int_equal(described_facts(source, answer).partition_count, 0);
+    answer.error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    answer.own = rd_kafka_error_new(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "gone");
+    assert_int_equal(described_facts(source, answer).partition_count, 0);
+    rd_kafka_error_destroy(answer.own);
+    answer.own = NULL;
+    answer.count = 0;
+    assert_int_equal(described_facts(source, answer).partition_count, 0);
+    kafka_source_destroy(&source);
+}
+
+static void a_topic_of_another_id_is_another_one(void **state) {
+    (void)state;
+    static const char id[] = "AQIDBAUGBwgJCgsMDQ4PEA";
+    struct error error = {""};
+    int partition_count = 3;
+    struct kafka_source *source = make_source("127.0.0.1:1");
+    described = (struct described){.is_given = true, .count = 1, .partitions = 7};
+    described.asked_for_rights = true;
+    assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, NULL, &error)); /* no telling */
+    assert_false(described.asked_for_rights);
+    described.id = rd_kafka_Uuid_new(0x0102030405060708, 0x090A0B0C0D0E0F10);
+    assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, &partition_count, &error));
+    assert_int_equal(partition_count, 7);
+    described.partitions = 0;
+    assert_true(kafka_topics_is_same(source, "logins", "", WAIT_MS, &partition_count, &error));
+    assert_false(
+        kafka_topics_is_same(source, "logins", "other", WAIT_MS, &partition_count, &error));
+    assert_int_equal(partition_count, 7);
+    assert_non_null(strstr(error.text, "its id was other and is AQIDBAUGBwgJCgsMDQ4PEA"));
+    described.is_given = false;
+    rd_kafka_Uuid_destroy(described.id);
+    drop_source(source);
+}
+
+static void a_topic_keeps_records_as_its_configuration_says(void **state) {
+    (void)state;
+    static const struct {
+        const char *retention, *policy;
+        int64_t kept_ms;
+    } cases[] = {
+        {"604800000", "delete", 604800000},
+        {"604800000", "compact", TOPICS_KEEP_ALWAYS},
+        {"604800000", "compact,delete", 604800000},
+        {"-1", "delete", TOPICS_KEEP_ALWAYS},
+        {"0", "delete", 1},
+        {"1", NULL, 1},
+    };
+    struct error error = {""};
+    int64_t kept_ms = 0;
+    struct kafka_source *source = make_source("127.0.0.1:1");
+    described = (struct described){.is_given = true, .count = 1};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        described.entries[0][0] = "cleanup.policy";
+        described.entries[0][1] = cases[i].policy;
+        described.entries[1][0] = "retention.ms";
+        described.entries[1][1] = cases[i].retention;
+        assert_int_equal(kafka_topics_retention(source, "logins", WAIT_MS, &kept_ms, &error),
+                         TOPICS_OK);
+        assert_int_equal(kept_ms, cases[i].kept_ms);
+    }
+    described.entries[1][0] = NULL;
+    assert_int_equal(kafka_topics_retention(source, "logins", WAIT_MS, &kept_ms, &error),
+                     TOPICS_REFUSED);
+    described.own = rd_kafka_error_new(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "denied");
+    assert_int_equal(kafka_topics_retention(source, "logins", WAIT_MS, &kept_ms, &error),
+                     TOPICS_REFUSED);
+    assert_non_null(strstr(error.text, "allow DescribeConfigs on the topic"));
+    rd_kafka_error_destroy(described.own);
+    described.own = NULL;
+    described.count = 0;
+    assert_int_equal(kafka_topics_retention(source, "logins", WAIT_MS, &kept_ms, &error),
+                     TOPICS_RETRY);
+    described.error = RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    assert_int_equal(kafka_topics_retention(source, "logins", WAIT_MS, &kept_ms, &error),
+                     TOPICS_REFUSED);
+    described.is_given = false;
+    kafka_source_destroy(&source);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_look_finds_what_is_there_and_creates_nothing),
         cmocka_unit_test(an_unreachable_kafka_is_to_be_asked_again),
         cmocka_unit_test(what_cannot_be_created_is_named_with_the_command_that_creates_it),
+        cmocka_unit_test(a_description_has_partitions_id_and_rights),
+        cmocka_unit_test(a_topic_of_another_id_is_another_one),
+        cmocka_unit_test(a_topic_keeps_records_as_its_configuration_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,7 +406,10 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         {{"HDEL {p}:meta seal"}, "half of a checkpoint"},
         {{"DEL {p}:offsets"}, "lost the key {p}:offsets"},
         {{"DEL {p}:meta"}, "lost the key {p}:meta"},
-        {{"HSET {p}:meta group other"}, "belongs to group \"other\""},
+        {{"HSET {p}:meta schema 2"}, "belongs to schema \"2\", and this is schema \"1\""},
+        {{"HSET {p}:meta group other"}, "group \"other\", and this is group \"group\""},
+        {{"HSET {p}:meta topic other"}, "topic \"other\", and this is topic \"topic\""},
+        {{"HSET {p}:meta topic_id other"}, "and this is topic_id \"id\""},
         {{"HSET {p}:rejected_counts bad_value many"}, "holds \"many\" for bad_value"},
         {{"HSET {p}:rejected_counts bad_value 1.5"}, "holds \"1.5\" for bad_value"},
         {{"HSET {p}:rejected_counts bad_value inf"}, "holds \"inf\" for bad_value"},
@@ -727,32 +730,78 @@ static enum store_verdict read_all(struct text *json) {
     return read_days(NULL, NULL, 1 << 20, json);
 }
 
-static void scripts_touch_declared_keys_alone(void **state) {
-    (void)state;
+static struct redis_link *begin_monitor(void) {
     struct error error = {""};
-    struct text json = {0};
     struct redis_link *monitor =
         redis_link_create(&(struct redis_settings){.url = url, .timeout_ms = TIMEOUT_MS}, &error);
     assert_true(redis_link_open(monitor, &error));
     struct redis_reply *reply = redis_link_call(monitor, &error, "MONITOR");
     assert_non_null(reply);
     redis_reply_destroy(&reply);
-    count_some();
-    struct delta delta = some(9, 20);
-    apply(30, 40, &delta);
-    assert_int_equal(read_all(&json), STORE_OK);
+    return monitor;
+}
+
+/* Returns how many keys scripts have touched since; `declared` are those of the last script. */
+static int end_monitor(struct redis_link *monitor) {
+    struct error error = {""};
     run("ECHO end");
     int touched = 0;
     for (bool is_end = false; !is_end;) {
-        reply = redis_link_receive(monitor, &error);
+        struct redis_reply *reply = redis_link_receive(monitor, &error);
         assert_non_null(reply);
         is_end = strstr(redis_reply_text(reply).bytes, "\"ECHO\"") != NULL;
         touched += look_at(redis_reply_text(reply).bytes);
         redis_reply_destroy(&reply);
     }
-    assert_true(touched > 100);
-    text_release(&json);
     redis_link_destroy(&monitor);
+    return touched;
+}
+
+static void scripts_touch_declared_keys_alone(void **state) {
+    (void)state;
+    struct text json = {0};
+    struct redis_link *monitor = begin_monitor();
+    count_some();
+    struct delta delta = some(9, 20);
+    apply(30, 40, &delta);
+    assert_int_equal(read_all(&json), STORE_OK);
+    assert_true(end_monitor(monitor) > 100);
+    text_release(&json);
+}
+
+/* The days that one call needs are not those of the next. */
+static void a_call_declares_its_own_keys_alone(void **state) {
+    (void)state;
+    static const char *const own[] = {"{p}:offsets",
+                                      "{p}:meta",
+                                      "{p}:lineages",
+                                      "{p}:device_type_counts",
+                                      "{p}:locale_counts",
+                                      "{p}:login_days",
+                                      "{p}:login_counts:__other__",
+                                      "{p}:anomalies",
+                                      "{p}:login_counts:2024-07-12",
+                                      "{p}:rejected_counts"};
+    struct error error = {""};
+    struct redis_store *store = open_store(url);
+    for (int day = 0; day < 4; day++) {
+        struct redis_link *monitor = begin_monitor();
+        struct delta delta = some(day < 3 ? day : 2, 1); /* the third pushes the first out */
+        const struct delta *const deltas[] = {&delta};
+        struct store_call call = {.base = day == 0 ? CURSOR_ABSENT : day,
+                                  .end = day + 1,
+                                  .deltas = deltas,
+                                  .delta_count = 1};
+        redis_store_apply(store, &call, 1, &error);
+        assert_int_equal(call.verdict, STORE_OK);
+        delta_release(&delta);
+        end_monitor(monitor);
+        if (day == 2) assert_int_equal(declared_count, sizeof own / sizeof *own + 1);
+    }
+    assert_int_equal(declared_count, sizeof own / sizeof *own);
+    for (int i = 0; i < declared_count; i++)
+        assert_string_equal(declared[i], own[i]);
+    redis_store_destroy(&store);
 }
 
 /* --- the snapshot ----------------------------------------------------------------------------- */
@@ -1005,6 +1054,7 @@ int main(void) {
         cmocka_unit_test_setup(the_lineage_of_another_offset_is_ignored, begin),
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
         cmocka_unit_test_setup(scripts_touch_declared_keys_alone, begin),
+        cmocka_unit_test_setup(a_call_declares_its_own_keys_alone, begin),
         cmocka_unit_test_setup(a_snapshot_shows_all_in_order, begin),
         cmocka_unit_test_setup(names_may_be_anything, begin),
         cmocka_unit_test_setup(many_days_come_in_pieces_newest_first, begin),

@@ -202,6 +202,17 @@ static void what_cannot_be_listened_on_is_an_error(void **state) {
     assert_non_null(strstr(error.text, "http.listen: \"nowhere\" is not HOST:PORT"));
 }
 
+static void an_address_has_a_host_and_a_port(void **state) {
+    (void)state;
+    static const char *const right[] = {"", "h:0", "h:65535", "[::1]:9464"};
+    static const char *const wrong[] = {"h",    ":1",      "h:",    "h:x",
+                                        "h:1x", "h:65536", "a b:1", "h:000001"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        assert_true(expose_setting_table[0].is_right(right[i]));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(expose_setting_table[0].is_right(wrong[i]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -213,6 +224,7 @@ int main(void) {
         TEST(the_root_is_the_status_page_and_loads_what_is_there),
         TEST(a_404_lists_all_pages),
         cmocka_unit_test(what_cannot_be_listened_on_is_an_error),
+        cmocka_unit_test(an_address_has_a_host_and_a_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
