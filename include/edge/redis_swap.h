@@ -24,7 +24,7 @@
 
 enum swap_verdict {
     SWAP_DONE,
-    SWAP_LATER,   /* the rebuilt counts are behind the live ones, or days came meanwhile */
+    SWAP_LATER,   /* the rebuilt counts are behind the live ones, or those changed meanwhile */
     SWAP_RETRY,   /* Redis is unreachable or busy: the same again, later */
     SWAP_REFUSED, /* only the user can fix it; the error describes how */
 };

@@ -38,7 +38,10 @@ struct rebuild {
     struct recount *recount;
     struct redis_store *store;
     struct redis_link *link;
-    int64_t *stored; /* by partition: the offset that its counts in Redis have come to */
+    struct stored {
+        int64_t offset;
+        struct lineage_tip tip;
+    } *stored; /* by partition: what its counts in Redis have come to */
     struct store_call *calls;
     const struct delta **deltas; /* one for each call */
     int64_t next_store_ms;
@@ -64,12 +67,13 @@ static size_t make_calls(struct rebuild *rebuild) {
     size_t count = 0;
     for (int p = 0; p < rebuild->recount->partition_count; p++) {
         const int64_t next = rebuild->recount->ranges[p].next;
-        if (rebuild->stored[p] == next) continue;
+        if (rebuild->stored[p].offset == next) continue;
         rebuild->deltas[count] = rebuild->recount->partitions[p].delta;
         rebuild->calls[count] =
             (struct store_call){.partition = (int32_t)p,
-                                .base = rebuild->stored[p],
+                                .base = rebuild->stored[p].offset,
                                 .end = next,
+                                .base_tip = rebuild->stored[p].tip,
                                 .lineage = rebuild->recount->partitions[p].lineage,
                                 .deltas = &rebuild->deltas[count],
                                 .delta_count = 1};
@@ -80,13 +84,14 @@ static size_t make_calls(struct rebuild *rebuild) {
 
 /* Takes the answer to a call. False: somebody else writes there. */
 static bool take_answer(struct rebuild *rebuild, const struct store_call *call) {
-    if (call->stored != call->end) {
+    if (!store_call_is_stored(call)) {
         return error_set(&rebuild->error,
                          "the counts under %s were changed while they were made: does another "
                          "rebuild run? The live counts are as they were",
                          rebuild->redis.prefix);
     }
-    rebuild->stored[call->partition] = call->end;
+    rebuild->stored[call->partition] =
+        (struct stored){.offset = call->end, .tip = lineage_tip(&call->lineage)};
     recount_forget(&rebuild->recount->partitions[call->partition]);
     return true;
 }
@@ -175,7 +180,7 @@ static bool open_rebuild(struct rebuild *rebuild) {
     rebuild->deltas = memory_create(count * sizeof(struct delta *));
     rebuild->stored = memory_create(count * sizeof *rebuild->stored);
     for (size_t p = 0; p < count; p++)
-        rebuild->stored[p] = CURSOR_ABSENT;
+        rebuild->stored[p].offset = CURSOR_ABSENT;
     const struct redis_store_options options = {.redis = &rebuild->redis,
                                                 .aggregates = &rebuild->aggregates,
                                                 .group = config->source.group,
@@ -212,8 +217,9 @@ static bool try_swap(struct rebuild *rebuild) {
     const enum swap_verdict verdict = redis_swap_run(rebuild->link, rebuild->config->redis.prefix,
                                                      &rebuild->aggregates, must_be_as_far, &why);
     if (verdict == SWAP_REFUSED ||
-        (verdict == SWAP_RETRY && now_ms >= rebuild->end_ms + REDIS_WAIT_MS))
+        (verdict != SWAP_DONE && now_ms >= rebuild->end_ms + REDIS_WAIT_MS)) {
         rebuild->error = why;
+    }
     return verdict == SWAP_DONE;
 }
 

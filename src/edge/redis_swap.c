@@ -126,10 +126,41 @@ static const struct aggregate *days_of(const struct aggregates *aggregates) {
     return NULL;
 }
 
+/* Adds the hashes of all days that the sorted set under prefix:part names: one that was lost is
+ * declared too. */
+static enum store_verdict add_days(struct redis_link *link, const char *prefix, const char *part,
+                                   const struct aggregate *days, struct names *names,
+                                   struct error *error) {
+    struct text name = {0};
+    struct redis_reply *reply =
+        redis_link_call(link, error, "ZRANGE %s:%s%s%s 0 -1", prefix, part,
+                        *part == '\0' ? "" : ":", days->days_key);
+    const enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
+    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(reply); i++) {
+        text_clear(&name);
+        text_format(&name, "%s:%s", days->key, redis_reply_text(redis_reply_at(reply, i)).bytes);
+        names_add(names, text_string(&name));
+    }
+    redis_reply_destroy(&reply);
+    text_release(&name);
+    return verdict;
+}
+
+/* How many checkpoints the live counts have had; "" for none. */
+static enum store_verdict look_at_checkpoints(struct redis_link *link, const char *prefix,
+                                              struct text *checkpoints, struct error *error) {
+    struct redis_reply *reply = redis_link_call(link, error, "HGET %s:meta checkpoints", prefix);
+    const enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
+    if (verdict == STORE_OK) text_add(checkpoints, redis_reply_text(reply).bytes);
+    redis_reply_destroy(&reply);
+    return verdict;
+}
+
 /* The script's keys and arguments: see swap.lua. */
 static void put_call(struct redis_call *call, const char *prefix,
                      const struct aggregates *aggregates, bool must_be_as_far,
-                     const struct names *live, const struct names *rebuilt) {
+                     const char *checkpoints, const struct names *live,
+                     const struct names *rebuilt) {
     const struct aggregate *days = days_of(aggregates);
     struct redis_command *keys = &call->keys, *arguments = &call->arguments;
     struct text before_day = {0};
@@ -142,6 +173,7 @@ static void put_call(struct redis_call *call, const char *prefix,
     redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, days->index_key);
     text_format(&before_day, "%s:", days->key);
     redis_command_put_text(arguments, must_be_as_far ? "1" : "0");
+    redis_command_put_text(arguments, checkpoints);
     redis_command_put_text(arguments, text_string(&before_day));
     redis_command_put_int(arguments, (int64_t)live->count);
     for (size_t i = 0; i < live->count; i++) {
@@ -167,8 +199,14 @@ static enum swap_verdict take_answer(struct redis_link *link, const char *prefix
                                      const struct redis_reply *reply, struct error *error) {
     const char *kind = word_of(reply, 0), *where = redis_link_name(link);
     if (strcmp(kind, "swapped") == 0) return SWAP_DONE;
-    if (strcmp(kind, "behind") == 0 || strcmp(kind, "again") == 0) {
-        error_set(error, "the rebuilt counts are not as far as the live ones");
+    if (strcmp(kind, "behind") == 0) {
+        error_set(error, "the rebuilt counts do not catch up with the live ones: stop the "
+                         "instances, and start the rebuild again");
+        return SWAP_LATER;
+    }
+    if (strcmp(kind, "again") == 0) {
+        error_set(error, "the live counts change faster than their keys are found: stop the "
+                         "instances, and start the rebuild again");
         return SWAP_LATER;
     }
     if (strcmp(kind, "torn") == 0) {
@@ -200,14 +238,21 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
                                  const struct aggregates *aggregates, bool must_be_as_far,
                                  struct error *error) {
     struct names live = {0}, rebuilt = {0};
+    struct text checkpoints = {0};
     struct redis_call call = {0};
-    enum store_verdict found = find(link, prefix, "", aggregates, &live, error);
+    const struct aggregate *days = days_of(aggregates);
+    enum store_verdict found = look_at_checkpoints(link, prefix, &checkpoints, error);
+    if (found == STORE_OK) found = find(link, prefix, "", aggregates, &live, error);
+    if (found == STORE_OK) found = add_days(link, prefix, "", days, &live, error);
     if (found == STORE_OK)
         found = find(link, prefix, REDIS_SWAP_REBUILT, aggregates, &rebuilt, error);
+    if (found == STORE_OK)
+        found = add_days(link, prefix, REDIS_SWAP_REBUILT, days, &rebuilt, error);
     enum swap_verdict verdict = swap_verdict_of(found);
     if (found == STORE_OK) {
         add_known(&live, aggregates);
-        put_call(&call, prefix, aggregates, must_be_as_far, &live, &rebuilt);
+        put_call(&call, prefix, aggregates, must_be_as_far, text_string(&checkpoints), &live,
+                 &rebuilt);
         struct redis_reply *reply =
             redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
         verdict = swap_verdict_of(redis_answer_judge(link, prefix, reply, error));
@@ -215,6 +260,7 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
         redis_reply_destroy(&reply);
     }
     redis_call_release(&call);
+    text_release(&checkpoints);
     names_release(&live);
     names_release(&rebuilt);
     return verdict;

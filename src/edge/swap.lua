@@ -2,18 +2,20 @@
 --
 -- KEYS     live offsets, live meta, rebuilt offsets, rebuilt meta; the live and the rebuilt sorted
 --          set of days; then for each name two keys: where it is, and where it goes
--- ARGV     1 if the rebuilt counts must have come as far as the live ones, else 0; what the key of a
---          day's hash has before the day; the number of live names; the names
+-- ARGV     1 if the rebuilt counts must have come as far as the live ones, else 0; the live number of
+--          checkpoints before the names were looked for; what the key of a day's hash has before the
+--          day; the number of live names; the names
 -- Returns  {'swapped', number of keys}
 --          {'behind', partition, offset, rebuilt}  of the first partition that is not as far
---          {'again', name}                         a key that was not declared is there by now
+--          {'again', name}                         a key that was not declared may be there by now
 --          {'foreign', field, theirs, ours}        the two are not of one group and topic
 --          {'torn', checkpoints}                   the rebuilt counts are not whole
 --          {'denied', command}                     the user lacks this right (known since Redis 7)
 --          All but 'swapped' leave Redis unchanged.
 local call = redis.call
-local must_be_as_far, before_day, live_count = ARGV[1] == '1', ARGV[2], tonumber(ARGV[3])
-local FIRST_KEY, FIRST_NAME = 6, 3
+local must_be_as_far, checkpoints = ARGV[1] == '1', ARGV[2]
+local before_day, live_count = ARGV[3], tonumber(ARGV[4])
+local FIRST_KEY, FIRST_NAME = 6, 4
 
 local function pairs_of(key)
     local found, map = call('HGETALL', key), {}
@@ -38,6 +40,10 @@ if must_be_as_far then
             return {'behind', partition, offset, offsets[partition] or 'none'}
         end
     end
+elseif (live.checkpoints or '') ~= checkpoints then
+    -- A key that is new since then would stay, and the live counts count it once more. Where the
+    -- rebuilt counts are as far they have the same key, which replaces it.
+    return {'again', KEYS[2]}
 end
 for side = 0, 1 do
     local is_declared = {}

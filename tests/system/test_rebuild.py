@@ -1,5 +1,6 @@
 """`rollcall rebuild`: counts again from Kafka, beside running instances, and swaps the result in."""
 
+import json
 import threading
 import time
 
@@ -54,6 +55,23 @@ def test_rebuild_under_load(world):
     assert not keys(world, "rebuild:")
     with world.redis_server.client() as client:
         assert client.zscore(f"{world.prefix}:before:locale_counts", "foreign") == 3
+
+
+def test_rebuild_in_several_pieces(world):
+    """More new keys in a partition than one checkpoint takes."""
+    load = world.make_load()
+    for i in range(40000):
+        login = {"user_id": "u", "locale": f"L{i}", "device_type": "web", "timestamp": 1720569600}
+        load.send(0, b"k", json.dumps(login).encode(), 1720569600000)
+    load.flush()
+    instance = world.run(aggregate__max_values=100000)
+    world.wait_counted(40000)
+    with world.redis_server.client() as client:
+        client.hdel(f"{world.prefix}:login_counts:2024-07-10", "00:00")
+        assert world.execute("rebuild", aggregate__max_values=100000).returncode == 0
+        pieces = int(client.hget(f"{world.prefix}:meta", "checkpoints"))
+        assert pieces >= 4 + 2, "each partition's first one, and at least two of partition 0"
+    verify.check_all(world.place, load.records, instance)
 
 
 def test_readers_see_whole_states(world):
