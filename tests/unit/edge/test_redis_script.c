@@ -868,6 +868,7 @@ static void counts_are_continued_only_under_their_rules(void **state) {
     check_rules(RULES_B, STORE_REFUSED, "input.key is \"a\" there and \"b\" here");
     delta = some(0, 1);
     const struct store_call call = apply_as(url, 10, 20, &delta, &error);
+    delta_release(&delta);
     assert_int_equal(call.verdict, STORE_REFUSED);
     check_rules(RULES_A_AND_Y, STORE_OK, "dimension.y is new");
     dump(after, sizeof after);
