@@ -41,7 +41,7 @@ struct rebuild {
     struct stored {
         int64_t offset;
         struct lineage_tip tip;
-    } *stored; /* by partition: what its counts in Redis have come to */
+    } * stored; /* by partition: what its counts in Redis have come to */
     struct store_call *calls;
     const struct delta **deltas; /* one for each call */
     int64_t next_store_ms;

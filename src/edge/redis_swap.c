@@ -126,22 +126,28 @@ static const struct aggregate *days_of(const struct aggregates *aggregates) {
     return NULL;
 }
 
-/* Adds the hashes of all days that the sorted set under prefix:part names: one that was lost is
- * declared too. */
-static enum store_verdict add_days(struct redis_link *link, const char *prefix, const char *part,
-                                   const struct aggregate *days, struct names *names,
-                                   struct error *error) {
+/* Adds the keys of all days and buckets that the sorted sets under prefix:part name: one that was
+ * lost is declared too. */
+static enum store_verdict add_indexed(struct redis_link *link, const char *prefix, const char *part,
+                                      const struct aggregates *aggregates, struct names *names,
+                                      struct error *error) {
+    enum store_verdict verdict = STORE_OK;
     struct text name = {0};
-    struct redis_reply *reply =
-        redis_link_call(link, error, "ZRANGE %s:%s%s%s 0 -1", prefix, part,
-                        *part == '\0' ? "" : ":", days->days_key);
-    const enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
-    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(reply); i++) {
-        text_clear(&name);
-        text_format(&name, "%s:%s", days->key, redis_reply_text(redis_reply_at(reply, i)).bytes);
-        names_add(names, text_string(&name));
+    for (unsigned a = 0; verdict == STORE_OK && a < aggregates->count; a++) {
+        const struct aggregate *aggregate = &aggregates->items[a];
+        if (aggregate->index_key[0] == '\0') continue;
+        struct redis_reply *reply =
+            redis_link_call(link, error, "ZRANGE %s:%s%s%s 0 -1", prefix, part,
+                            *part == '\0' ? "" : ":", aggregate->index_key);
+        verdict = redis_answer_judge(link, prefix, reply, error);
+        for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(reply); i++) {
+            text_clear(&name);
+            text_format(&name, "%s:%s", aggregate->key,
+                        redis_reply_text(redis_reply_at(reply, i)).bytes);
+            names_add(names, text_string(&name));
+        }
+        redis_reply_destroy(&reply);
     }
-    redis_reply_destroy(&reply);
     text_release(&name);
     return verdict;
 }
@@ -240,14 +246,13 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
     struct names live = {0}, rebuilt = {0};
     struct text checkpoints = {0};
     struct redis_call call = {0};
-    const struct aggregate *days = days_of(aggregates);
     enum store_verdict found = look_at_checkpoints(link, prefix, &checkpoints, error);
     if (found == STORE_OK) found = find(link, prefix, "", aggregates, &live, error);
-    if (found == STORE_OK) found = add_days(link, prefix, "", days, &live, error);
+    if (found == STORE_OK) found = add_indexed(link, prefix, "", aggregates, &live, error);
     if (found == STORE_OK)
         found = find(link, prefix, REDIS_SWAP_REBUILT, aggregates, &rebuilt, error);
     if (found == STORE_OK)
-        found = add_days(link, prefix, REDIS_SWAP_REBUILT, days, &rebuilt, error);
+        found = add_indexed(link, prefix, REDIS_SWAP_REBUILT, aggregates, &rebuilt, error);
     enum swap_verdict verdict = swap_verdict_of(found);
     if (found == STORE_OK) {
         add_known(&live, aggregates);
