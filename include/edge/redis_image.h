@@ -19,11 +19,11 @@ struct redis_image_visitor {
     void *context;
     /* What a field of the hash `offsets` has; a text that is no number gives -1. */
     void (*offset)(void *context, struct slice partition, int64_t offset);
-    /* Days before this one are in one sum; "" if none is. Comes before any count. */
-    void (*horizon)(void *context, struct slice day);
-    /* AGGREGATE_DAYS: a day that has a hash, until this time by the clock of Redis, whose present
-     * one is now_s; both in seconds since 1970. */
-    void (*day)(void *context, struct slice day, int64_t expires_s, int64_t now_s);
+    /* Before any count: the time by the clock of Redis, in seconds since 1970, and the day before
+     * which all are in one sum, "" if none is. */
+    void (*moment)(void *context, int64_t now_s, struct slice horizon);
+    /* AGGREGATE_DAYS: a day that has a hash, and when that expires. */
+    void (*day)(void *context, struct slice day, int64_t expires_s);
     /* A count as it is stored. AGGREGATE_DAYS: `day` is its day, "" of the sum of all others. */
     void (*count)(void *context, unsigned field, struct slice day, struct slice name,
                   struct slice count);

@@ -142,17 +142,17 @@ static void take_offset(void *context, struct slice partition, int64_t offset) {
     audit->recount->ranges[number].end = offset;
 }
 
-static void take_horizon(void *context, struct slice day) {
+static void take_moment(void *context, int64_t now_s, struct slice horizon) {
     struct audit *audit = context;
-    const int64_t number = parse_day(day);
+    const int64_t number = parse_day(horizon);
+    audit->now_s = now_s;
     audit->horizon = number < 0 ? 0 : number;
 }
 
-static void take_day(void *context, struct slice day, int64_t expires_s, int64_t now_s) {
+static void take_day(void *context, struct slice day, int64_t expires_s) {
     struct audit *audit = context;
     const int64_t number = parse_day(day);
-    audit->now_s = now_s;
-    if (number >= 0) day_of(audit, number)->is_kept = expires_s > now_s;
+    if (number >= 0) day_of(audit, number)->is_kept = expires_s > audit->now_s;
 }
 
 /* The key of a stored count. False: rollcall stores none by this name. */
@@ -298,7 +298,7 @@ static void compare(struct audit *audit) {
 /* --- the command ------------------------------------------------------------------------------ */
 
 static bool read_redis(struct audit *audit) {
-    const struct redis_image_visitor visitor = {audit, take_offset, take_horizon, take_day,
+    const struct redis_image_visitor visitor = {audit, take_offset, take_moment, take_day,
                                                 take_count};
     struct recount *recount = audit->recount;
     for (int p = 0; p < recount->partition_count; p++)

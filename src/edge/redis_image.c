@@ -70,14 +70,13 @@ static bool visit_counts(const struct image *image, unsigned field, struct slice
     return true;
 }
 
-static bool visit_days(const struct image *image, unsigned field, const struct redis_reply *days,
-                       int64_t now_s) {
+static bool visit_days(const struct image *image, unsigned field, const struct redis_reply *days) {
     if (redis_reply_count(days) != 2) return false;
     const struct redis_reply *index = redis_reply_at(days, 0), *hashes = redis_reply_at(days, 1);
     if (!redis_reply_is_texts(index, 2) || redis_reply_count(hashes) % 2 != 0) return false;
     for (size_t i = 0; i < redis_reply_count(index); i += 2) {
         image->visitor->day(image->visitor->context, text_at(index, i),
-                            (int64_t)strtod(text_at(index, i + 1).bytes, NULL), now_s);
+                            (int64_t)strtod(text_at(index, i + 1).bytes, NULL));
     }
     bool is_right = true;
     for (size_t i = 0; is_right && i < redis_reply_count(hashes); i += 2)
@@ -103,12 +102,12 @@ static bool visit(const struct image *image, const struct redis_reply *found) {
         visitor->offset(visitor->context, text_at(offsets, i),
                         text.length > 0 && *end == '\0' && offset >= 0 ? offset : -1);
     }
-    visitor->horizon(visitor->context, text_at(found, 1));
+    visitor->moment(visitor->context, now_s, text_at(found, 1));
     bool is_right = true;
     for (unsigned i = 0; is_right && i < image->aggregates->first_declared; i++) {
         const struct redis_reply *section = redis_reply_at(sections, i);
         is_right = image->aggregates->items[i].kind == AGGREGATE_DAYS
-                       ? visit_days(image, i, section, now_s)
+                       ? visit_days(image, i, section)
                        : visit_counts(image, i, (struct slice){"", 0}, section);
     }
     return is_right;

@@ -1,5 +1,7 @@
 """`rollcall audit`: counts again from Kafka, and names each count in Redis that is not as it was."""
 
+import json
+
 import pytest
 
 
@@ -80,6 +82,21 @@ def test_a_whole_day_is_missed(world, counted):
     status, lines, _ = audit(world)
     assert status == 1 and len(lines) == count
     assert all(f":login_counts:{day} " in line for line in lines)
+
+
+def test_days_that_have_all_expired(world):
+    """Nothing is left of them, not even the sorted set; they are no differences."""
+    load = world.make_load()
+    for _ in range(5):
+        load.send(0, b"k", json.dumps({"user_id": "u", "locale": "PA", "device_type": "web",
+                                       "timestamp": 1720569600}).encode(), 1720569600000)
+    load.flush()
+    world.run(aggregate__retention_days=1)
+    world.wait_counted(5)
+    with world.redis_server.client() as client:
+        assert client.delete(f"{world.prefix}:login_counts:2024-07-10",
+                             f"{world.prefix}:login_days") == 2
+    assert audit(world, aggregate__retention_days=1) == (0, [], "")
 
 
 def test_bounds(world):
