@@ -4,7 +4,7 @@
  * Threads:  status_tick from one thread; status_json and status_html from another one, both while
  *           the pipeline exists.
  * Owns:     its samples, and the JSON that it made last.
- * Limits:   the JSON is made anew at most every STATUS_FRESH_MS, however many ask for it.
+ * Limits:   the JSON is made again at most every STATUS_FRESH_MS, however many ask for it.
  * Waits:    never: it reads atomics, and copies of what WATCH read.
  *
  * docs/operation.md describes the JSON.
@@ -25,7 +25,7 @@ struct pipeline;
 enum {
     STATUS_RATE_MS = 10000, /* rates are over as long */
     STATUS_SAMPLES = 16,    /* about one a second */
-    STATUS_FRESH_MS = 500,
+    STATUS_FRESH_MS = 1000,
     STATUS_PARTITIONS_SHOWN = 100, /* on the page without JavaScript: those with most lag */
 };
 

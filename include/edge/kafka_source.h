@@ -1,8 +1,8 @@
 /* kafka_source: the input topic as a member of a consumer group.
  *
  * Place:    the beginning of the flow.
- * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed and
- *           bounds from any.
+ * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed, turns
+ *           and bounds from any.
  * Owns:     the consumer.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
  * Waits:    poll and answer never, except for librdkafka's threads where poll replaces the
@@ -117,6 +117,12 @@ bool kafka_source_is_joined(const struct kafka_source *source);
 /* The group's committed offsets, with open transactions waited for. */
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error);
+
+/* To be asked before kafka_source_bounds by a thread that is one of many: if thousands of
+ * partitions asked at once, all would run into their timeouts, again and again. False if its turn
+ * did not come within timeout_ms; else the turn is to be ended. From any thread. */
+bool kafka_source_take_turn(struct kafka_source *source, int timeout_ms);
+void kafka_source_end_turn(struct kafka_source *source);
 
 /* The log's bounds: records of [*begin, *end) can be read, open transactions excluded. */
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,

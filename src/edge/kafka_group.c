@@ -278,17 +278,10 @@ bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error) {
     const struct kafka_source_settings *settings = kafka_source_settings(source);
-    const int64_t until_ms = clock_ms() + timeout_ms;
-    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
     worker_call_begins(timeout_ms);
-    if (kafka_turns_take(kafka_source_turns(source), until_ms)) {
-        const int64_t left_ms = until_ms - clock_ms();
-        err =
-            rd_kafka_query_watermark_offsets(kafka_source_borrow(source), settings->topic,
-                                             partition, begin, end, left_ms > 0 ? (int)left_ms : 1);
-        kafka_source_return(source);
-        kafka_turns_end(kafka_source_turns(source));
-    }
+    const rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
+        kafka_source_borrow(source), settings->topic, partition, begin, end, timeout_ms);
+    kafka_source_return(source);
     worker_call_ends();
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
            error_set(error, "the bounds of %s [%d] cannot be read: %s", settings->topic, partition,

@@ -119,9 +119,7 @@ void kafka_client_destroy(struct kafka_client **client);
 /* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
 void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
 
-/* ---- kafka_turns: how many threads may ask brokers something at the same time. Thousands of
- * partitions that ask at once would all run into their timeouts, again and again. From any
- * thread. */
+/* ---- kafka_turns: the turns of kafka_source_take_turn. From any thread. */
 
 struct kafka_turns {
     sem_t left;
@@ -129,10 +127,6 @@ struct kafka_turns {
 
 void kafka_turns_init(struct kafka_turns *turns);
 void kafka_turns_fini(struct kafka_turns *turns);
-
-/* False if it was nobody's turn to end until then (clock_ms). */
-bool kafka_turns_take(struct kafka_turns *turns, int64_t until_ms);
-void kafka_turns_end(struct kafka_turns *turns);
 
 /* ---- kafka_group: under which id the group gave this process its partitions */
 

@@ -391,6 +391,16 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     return kafka_trip(deadline_us) || error_set(error, "the committed offsets cannot be read");
 }
 
+bool kafka_source_take_turn(struct kafka_source *source, int timeout_ms) {
+    (void)source;
+    (void)timeout_ms;
+    return true;
+}
+
+void kafka_source_end_turn(struct kafka_source *source) {
+    (void)source;
+}
+
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error) {
     (void)source;

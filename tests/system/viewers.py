@@ -2,10 +2,14 @@
 
 usage: viewers.py [PARTITIONS [VIEWERS [SECONDS]]]   (4096, 10, 60)
 
-Prints the percentiles of the time for /status.json, and the CPU that the instance takes with and
-without viewers. Fails if the 99th percentile is 50 ms or more.
+Prints the percentiles of the time for an answer, and what the instance takes with viewers and
+without: CPU, that of the thread that serves them, and commands to Redis. Fails if the 99th
+percentile is 50 ms or more, or if serving takes 1 % of a core or more.
+
+The CPU of the serving thread does not depend on what else the machine does; the times do.
 """
 
+import glob
 import http.client
 import os
 import sys
@@ -19,6 +23,7 @@ import rollcall
 
 EVERY_S = 2  # as the page asks
 LIMIT_MS = 50
+LIMIT_PERCENT = 1
 
 
 def view(port, until, took):
@@ -34,25 +39,36 @@ def view(port, until, took):
 
 
 def cpu_s(instance):
-    """CPU seconds that the process has used."""
-    with open(f"/proc/{instance.pid()}/stat", encoding="utf-8") as stat:
+    """CPU seconds that the process has used, and of these its serving thread."""
+    pid = instance.pid()
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
         fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for task in glob.glob(f"/proc/{pid}/task/*"):
+        with open(f"{task}/comm", encoding="utf-8") as comm:
+            if comm.read().strip() != "http":
+                continue
+        with open(f"{task}/schedstat", encoding="utf-8") as stat:
+            serving = int(stat.read().split()[0]) / 1e9
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), serving
 
 
-def measure(instance, viewers, seconds):
-    """Returns (CPU share, all answers)."""
+def measure(instance, redis, viewers, seconds):
+    """Returns (CPU shares of all and of serving, Redis commands a second, all answers)."""
     took = []
-    began, used = time.monotonic(), cpu_s(instance)
-    threads = [threading.Thread(target=view, args=(instance.http_port, began + seconds, took))
-               for _ in range(viewers)]
-    for n, thread in enumerate(threads):
-        thread.start()
-        time.sleep(EVERY_S / max(1, viewers) * (n < viewers))
-    time.sleep(max(0, began + seconds - time.monotonic()))
-    for thread in threads:
-        thread.join()
-    return (cpu_s(instance) - used) / (time.monotonic() - began), took
+    with redis.client() as client:
+        commands = client.info()["total_commands_processed"]
+        began, used = time.monotonic(), cpu_s(instance)
+        threads = [threading.Thread(target=view, args=(instance.http_port, began + seconds, took))
+                   for _ in range(viewers)]
+        for n, thread in enumerate(threads):
+            thread.start()
+            time.sleep(EVERY_S / max(1, viewers) * (n < viewers))
+        time.sleep(max(0, began + seconds - time.monotonic()))
+        for thread in threads:
+            thread.join()
+        span, after = time.monotonic() - began, cpu_s(instance)
+        commands = client.info()["total_commands_processed"] - commands
+    return [(a - b) / span for a, b in zip(after, used)], commands / span, took
 
 
 def main():
@@ -68,12 +84,12 @@ def main():
             broker.create_topic("user-login", partitions)
             instance = rollcall.Instance(folder, "one", {
                 "kafka.bootstrap.servers": broker.address, "redis.url": redis.url(),
-                "output.rejected_topic": "", "instance.memory_mb": 2048})
-            instance.wait_ready(300)
-            instance.wait_assigned(partitions, 300)
+                "output.rejected_topic": "", "instance.memory_mb": max(256, 2 * partitions)})
+            instance.wait_ready(600)
+            instance.wait_assigned(partitions)
             time.sleep(10)
-            alone, _ = measure(instance, 0, seconds)
-            watched, took = measure(instance, viewers, seconds)
+            (alone, _), commands_alone, _ = measure(instance, redis, 0, seconds)
+            (watched, serving), commands, took = measure(instance, redis, viewers, seconds)
         finally:
             for server in (instance, broker, redis):
                 if server is not None:
@@ -82,9 +98,12 @@ def main():
     assert {code for _, code, _ in took} == {200}
     rank = {p: times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 99)}
     print(f"{partitions} partitions, {viewers} viewers, {len(took)} answers of "
-          f"{took[-1][2] / 1e6:.2f} MB: p50 {rank[50]:.1f} ms, p99 {rank[99]:.1f} ms; "
-          f"CPU {100 * alone:.2f} % of a core without viewers, {100 * watched:.2f} % with")
-    sys.exit(0 if rank[99] < LIMIT_MS else 1)
+          f"{took[-1][2] / 1e6:.2f} MB: p50 {rank[50]:.1f} ms, p99 {rank[99]:.1f} ms\n"
+          f"serving: {100 * serving:.2f} % of a core, {1000 * serving * seconds / len(took):.2f} ms "
+          f"an answer\n"
+          f"all threads: {100 * alone:.2f} % of a core without viewers, {100 * watched:.2f} % with\n"
+          f"commands to Redis a second: {commands_alone:.1f} without viewers, {commands:.1f} with")
+    sys.exit(0 if rank[99] < LIMIT_MS and 100 * serving < LIMIT_PERCENT else 1)
 
 
 if __name__ == "__main__":

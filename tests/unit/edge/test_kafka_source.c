@@ -438,6 +438,19 @@ static void the_logs_bounds_are_those_of_the_partition(void **state) {
     assert_int_equal(to, 0);
 }
 
+static void turns_are_bounded_and_come_back(void **state) {
+    (void)state;
+    enum { MANY = 4096 };
+    int turns = 0;
+    while (turns < MANY && kafka_source_take_turn(sources[0], 1))
+        turns++;
+    assert_in_range(turns, 1, MANY - 1);
+    kafka_source_end_turn(sources[0]);
+    assert_true(kafka_source_take_turn(sources[0], WAIT_MS));
+    while (turns-- > 0)
+        kafka_source_end_turn(sources[0]);
+}
+
 /* The in-process cluster describes no groups: nothing is done on a guess. */
 static void a_group_that_cannot_be_looked_at_is_left_alone(void **state) {
     begin(state);
@@ -524,6 +537,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(committed_offsets_keep_their_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(metadata_of_others_is_no_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(what_kafka_does_not_answer_is_an_error, begin_joined, end),
+        cmocka_unit_test_setup_teardown(turns_are_bounded_and_come_back, begin_joined, end),
         cmocka_unit_test_setup_teardown(the_logs_bounds_are_those_of_the_partition, begin_joined,
                                         end),
         cmocka_unit_test_teardown(a_group_that_cannot_be_looked_at_is_left_alone, end),
