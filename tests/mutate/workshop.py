@@ -126,9 +126,7 @@ class Workshop:
         environment = dict(test["env"])
         folder = test["workdir"] or build
         less = ""
-        if name == "simulation":
-            less = ":detect_leaks=0"
-        elif name.startswith("edge/redis_script"):  # megabytes of text, number by number
+        if name.startswith("edge/redis_script"):  # megabytes of text, number by number
             less = ":strict_string_checks=0"
         return run([here, *test["cmd"][1:]], folder, seconds, **environment,
                    ASAN_OPTIONS=ENVIRONMENT["ASAN_OPTIONS"] + less)

@@ -60,6 +60,7 @@ static void hear(const char *message, const struct log_field *fields) {
         happens(EVENT_GAP);
         world.lost_records += lost->as_int;
     }
+    simulation_hear(message);
     if (has_begin(message, "Redis holds nothing for this partition")) happens(EVENT_REBUILDS);
     if (has_begin(message, "The group has no committed offset")) happens(EVENT_ADOPTS);
     if (has_begin(message, "Partitions given away before all")) {

@@ -18,7 +18,7 @@ struct simulation_options simulation_options;
 
 static const char *const event_texts[EVENT_COUNT] = {
 #define SIMULATION_EVENT_(name, text) [EVENT_##name] = (text),
-    SIMULATION_EVENTS(SIMULATION_EVENT_)
+    SIMULATION_REPORTS(SIMULATION_EVENT_) SIMULATION_EVENTS(SIMULATION_EVENT_)
 #undef SIMULATION_EVENT_
 };
 
@@ -156,8 +156,14 @@ void simulation_print(FILE *file, const char *prefix, const struct totals *total
     }
 }
 
-const char *simulation_lacks(const struct totals *totals) {
-    for (int i = 0; i < EVENT_COUNT; i++) {
+void simulation_hear(const char *message) {
+    for (int i = 0; i < EVENT_REPORTS_END; i++) {
+        if (strcmp(message, event_texts[i]) == 0) happens((enum event)i);
+    }
+}
+
+const char *simulation_lacks(const struct totals *totals, bool may_be_rare) {
+    for (int i = 0; i < (may_be_rare ? EVENT_REPORTS_END : EVENT_COUNT); i++) {
         if (totals->with[i] == 0) return event_texts[i];
     }
     return NULL;

@@ -104,6 +104,9 @@ static inline void happens(enum event event) {
     world.has_happened[event] = true;
 }
 
+/* Notes a line of the log among what happens. */
+void simulation_hear(const char *message);
+
 /* One line of the trace: when, who, what. Costs nothing unless the schedule is traced. */
 #define trace(...) (simulation_options.is_traced ? trace_line(__VA_ARGS__) : (void)0)
 void trace_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
