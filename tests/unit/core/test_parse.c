@@ -1,4 +1,4 @@
-/* parse_visit: which scalars of a record are visited, and under which paths. What parse_record makes
+/* parse_visit: which scalars of a record are visited, under which paths. What parse_record makes
  * of a record is in test_login.c and test_conformance.c. */
 #include "core/parse.h"
 
