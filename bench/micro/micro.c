@@ -50,8 +50,8 @@ static int compare(const void *a, const void *b) {
 }
 
 int main(int argc, char *argv[]) {
-    static const struct micro *const modules[] = {micro_decode, micro_delta, micro_inbox,
-                                                  micro_tally, micro_script};
+    static const struct micro *const modules[] = {micro_decode,      micro_delta, micro_inbox,
+                                                  micro_hyperloglog, micro_tally, micro_script};
     static struct timed timed[BENCHES_MAX];
     int count = 0, rounds = 30, option;
     while ((option = getopt(argc, argv, "r:")) != -1) {

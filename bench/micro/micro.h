@@ -20,8 +20,8 @@ struct micro {
     void (*tear_down)(void *state);
 };
 
-extern const struct micro micro_decode[], micro_delta[], micro_inbox[], micro_script[],
-    micro_tally[]; /* each ends with an entry without a name */
+extern const struct micro micro_decode[], micro_delta[], micro_hyperloglog[], micro_inbox[],
+    micro_script[], micro_tally[]; /* each ends with an entry without a name */
 
 /* Prints why and exits. */
 void micro_fail(const char *why) __attribute__((noreturn));
