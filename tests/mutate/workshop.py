@@ -262,7 +262,7 @@ def read_coverage(build, tree):
 
 def choose(reach, mutant, budget_s):
     """The tests that run the mutant, those first that are most likely to notice; no more than take
-    so many seconds, but for the module's own and the simulation."""
+    so many seconds, but for the first one, the module's own and the simulation."""
     module = os.path.splitext(os.path.basename(mutant.file))[0]
     layer = mutant.file.split("/")[1]
     file, function = SCRIPT_CALLERS.get(mutant.file, (mutant.file, mutant.function))
@@ -281,6 +281,7 @@ def choose(reach, mutant, budget_s):
     chosen, seconds = [], 0
     for name in sorted(filter(sees, reach), key=likely):
         seconds += reach[name]["seconds"]
-        if seconds <= budget_s or name.startswith(f"{layer}/{module}") or name == "simulation":
+        if not chosen or seconds <= budget_s or name.startswith(f"{layer}/{module}") or \
+                name == "simulation":
             chosen.append(name)
     return chosen
