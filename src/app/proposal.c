@@ -17,8 +17,8 @@ enum { TOKENS_MAX = 24, TOKEN_BYTES = 32, FRAME_BYTES = 5 };
 
 /* One path, over all records. */
 struct column {
-    char *path;                              /* as a setting has it */
-    size_t texts, scalars, nothings, others; /* what a dimension could make of it */
+    char *path;                    /* as a setting has it */
+    size_t texts, scalars, others; /* what a dimension could make of it; null and "" are none */
     size_t keys;
     size_t times[INSTANT_FORMAT_COUNT];
     size_t seen_in; /* the record it was seen in last, from 1 */
@@ -75,13 +75,11 @@ static void note_field(struct profile *profile, const char *path, const struct f
     const bool is_number = field->kind == FIELD_NUMBER;
     const bool is_text = field->kind == FIELD_TEXT;
     const bool is_sized = field->text.length > 0 && field->text.length <= LOGIN_VALUE_BYTES_MAX;
-    if (field->kind == FIELD_NULL || (is_text && field->text.length == 0))
-        column->nothings++;
-    else if (is_text && is_sized)
+    if (is_text && is_sized)
         column->texts++;
     else if ((is_number && is_sized) || field->kind == FIELD_TRUE || field->kind == FIELD_FALSE)
         column->scalars++;
-    else
+    else if (field->kind != FIELD_NULL && !(is_text && field->text.length == 0))
         column->others++;
     column->keys += (is_number || is_text) && field->text.length > 0;
     if (is_number || is_text) note_times(profile, column, field);

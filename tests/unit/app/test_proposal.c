@@ -97,6 +97,8 @@ static void a_time_has_the_path_and_the_format_that_fit_most(void **state) {
          "timestamp = sent_time\ntimestamp_format = s\n"},
         {WITH("\"sent_time\":" NOW_S ",\"eventTime\":" NOW_S),
          "timestamp = eventTime\ntimestamp_format = s\n"},
+        {WITH("\"sent_time\":" NOW_S ",\"a\":{\"time\":" NOW_S "}"),
+         "timestamp = /a/time\ntimestamp_format = s\n"},
         {WITH("\"birth_date\":" NOW_S ",\"sum\":" NOW_S),
          "timestamp = birth_date\ntimestamp_format = s\n"},
         {WITH("\"a\":{\"time\":" NOW_S "},\"time\":" NOW_S ",\"b\":{\"time\":" NOW_S "}"),
@@ -236,6 +238,19 @@ static void a_dimension_that_some_records_lack_has_a_default(void **state) {
              "\n[dimension.locale]\nfrom = locale\ndefault = unknown\n");
 }
 
+/* A default would not help: it is there, and too long. */
+static void a_dimension_of_a_wrong_kind_is_left_alone(void **state) {
+    (void)state;
+    char value[LOGIN_VALUE_BYTES_MAX + 128];
+    for (int length = LOGIN_VALUE_BYTES_MAX; length <= LOGIN_VALUE_BYTES_MAX + 1; length++) {
+        begin(NULL);
+        snprintf(value, sizeof value,
+                 "{\"device_type\":\"%0*d\",\"locale\":\"PA\",\"timestamp\":" NOW_S "}", length, 0);
+        add(value);
+        proposes("");
+    }
+}
+
 static void a_scalar_is_accepted_if_a_tenth_is_one(void **state) {
     (void)state;
     add_many(10, GOOD);
@@ -278,7 +293,10 @@ static void a_frame_is_looked_through(void **state) {
     rules.framing = LOGIN_FRAMING_CONFLUENT;
     proposes("");
     begin(NULL);
-    add("\xEF\xBB\xBF" GOOD);
+    add("\xEF\xBB\xBF" WITH("\"time\":" NOW_S));
+    proposes("\n[input]\ntimestamp = time\ntimestamp_format = s\n");
+    begin(NULL);
+    add(GOOD);
     add_bytes(framed, 5)->has_key = false;
     add_bytes(NULL, 0);
     proposes("");
@@ -293,17 +311,21 @@ static void what_no_setting_can_help_is_explained(void **state) {
     add("\x1f\x8b\x08");
     add("\x1f");
     proposes(gzip);
-    begin(NULL);
-    add("{\"a\":1}{\"a\":2}");
-    add("{\"a\":{\"b\":1}} \n {\"a\":2}");
-    add(" [{\"a\":1}]"); /* begins with a blank */
-    add("[{\"a\":1}]");
-    add("{\"a\":1}}");
-    add("{\"a\":1} 7");
-    add("\"{}{}\"");
-    add("7");
-    proposes("bad 3 records hold several objects, and rollcall counts one event a record: send "
-             "each in a record of its own\n");
+    static const char *const many[] = {"{\"a\":1}{\"a\":2}", "{\"a\":{\"b\":1}} \n {\"a\":2}",
+                                       "{\"a\":\"} {\"}{\"a\":2}", "[{\"a\":1}]"};
+    static const char *const others[] = {" [{\"a\":1}]", "{\"a\":1}}", "{\"a\":1} 7",
+                                         "\"{}{}\"",     "7",          "{\"a\":{}"};
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
+        begin(NULL);
+        add(many[i]);
+        proposes("bad 1 records hold several objects, and rollcall counts one event a record: send "
+                 "each in a record of its own\n");
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        begin(NULL);
+        add(others[i]);
+        proposes("");
+    }
 }
 
 /* The first paths are enough; what comes later is not proposed. */
@@ -332,6 +354,7 @@ int main(void) {
         TEST(a_key_is_proposed_for_records_without_one),
         TEST(a_dimension_has_the_path_that_is_named_best),
         TEST(a_dimension_that_some_records_lack_has_a_default),
+        TEST(a_dimension_of_a_wrong_kind_is_left_alone),
         TEST(a_scalar_is_accepted_if_a_tenth_is_one),
         TEST(what_is_nearly_as_good_stays),
         TEST(headers_are_looked_at),
