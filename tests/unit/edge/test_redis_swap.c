@@ -1,0 +1,375 @@
+/* redis_swap and redis_image in a real Redis: which keys are moved, counted and deleted, and which
+ * are not; and what is read of them. */
+#include "edge/redis_swap.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "edge/redis_image.h"
+#include "redis_server.h"
+
+enum { TIMEOUT_MS = 5000, ALL_BYTES = 8192 };
+
+static struct redis_server server;
+static struct redis_link *admin;
+static struct aggregates aggregates;
+static struct error error;
+
+static int start(void **state) {
+    static char locale[] = "locale";
+    static const struct aggregate_settings settings = {.dimensions = {{locale}, 1},
+                                                       .max_values = 10,
+                                                       .max_days = 10,
+                                                       .retention_days = 1,
+                                                       .threshold = 10};
+    (void)state;
+    if (!redis_server_start(&server)) return -1;
+    admin = redis_link_create(&(struct redis_settings){.url = server.url, .timeout_ms = TIMEOUT_MS},
+                              &error);
+    aggregates_init(&aggregates, &settings);
+    return redis_link_open(admin, &error) ? 0 : -1;
+}
+
+static int stop(void **state) {
+    (void)state;
+    redis_link_destroy(&admin);
+    return redis_server_stop(&server);
+}
+
+/* A command of words between blanks; the reply's text. */
+static const char *run(const char *words) {
+    static char text[ALL_BYTES];
+    struct redis_reply *reply = redis_link_call(admin, &error, "EVAL %s 0 %s",
+                                                "local w = {} for word in string.gmatch(ARGV[1], "
+                                                "'%S+') do w[#w + 1] = word end "
+                                                "local r = redis.call(unpack(w)) "
+                                                "return type(r) == 'table' and "
+                                                "table.concat(r, ' ') or tostring(r)",
+                                                words);
+    assert_non_null(reply);
+    snprintf(text, sizeof text, "%s", redis_reply_text(reply).bytes);
+    if (redis_reply_kind(reply) == REDIS_ERROR) fail_msg("%s: %s", words, text);
+    redis_reply_destroy(&reply);
+    return text;
+}
+
+static void run_all(const char *const commands[]) {
+    for (; *commands != NULL; commands++)
+        run(*commands);
+}
+
+/* The names of all keys, sorted. */
+static void keys_are(const char *expected) {
+    struct redis_reply *reply = redis_link_call(
+        admin, &error, "EVAL %s 0",
+        "local all = redis.call('KEYS', '*') table.sort(all) return table.concat(all, ' ')");
+    assert_non_null(reply);
+    assert_string_equal(redis_reply_text(reply).bytes, expected);
+    redis_reply_destroy(&reply);
+}
+
+static const char *const live[] = {"HSET {p}:offsets 0 10 1 20",
+                                   "HSET {p}:meta schema 1 group g topic t checkpoints 5 seal 5",
+                                   "HSET {p}:lineages 0 x",
+                                   "ZADD {p}:locale_counts 3 PA",
+                                   "ZADD {p}:login_days 1720742400 2024-07-10",
+                                   "HSET {p}:login_counts:2024-07-10 14:36 3",
+                                   "HSET {p}:login_counts:__other__ __other__ 1",
+                                   "XADD {p}:anomalies 1-1 a b",
+                                   "HSET {p}:other_counts x 1",   /* of a dimension that went */
+                                   "HSET {p}:somebody:elses x 1", /* of a longer prefix */
+                                   "HSET {p}x:offsets 0 1",       /* of another one */
+                                   NULL};
+static const char *const rebuilt[] = {
+    "HSET {p}:rebuild:offsets 0 10 1 20 2 5",
+    "HSET {p}:rebuild:meta schema 1 group g topic t checkpoints 9 seal 9",
+    "ZADD {p}:rebuild:locale_counts 7 PA",
+    "ZADD {p}:rebuild:login_days 1720828800 2024-07-11",
+    "HSET {p}:rebuild:login_counts:2024-07-11 14:36 7",
+    NULL};
+
+#define LIVE                                                                                       \
+    "{p}:anomalies {p}:lineages {p}:locale_counts {p}:login_counts:2024-07-10 "                    \
+    "{p}:login_counts:__other__ {p}:login_days {p}:meta {p}:offsets {p}:other_counts"
+#define REBUILT                                                                                    \
+    "{p}:rebuild:locale_counts {p}:rebuild:login_counts:2024-07-11 {p}:rebuild:login_days "        \
+    "{p}:rebuild:meta {p}:rebuild:offsets"
+
+static int begin(void **state) {
+    (void)state;
+    error.text[0] = '\0';
+    run("FLUSHALL");
+    run_all(live);
+    run_all(rebuilt);
+    return 0;
+}
+
+static enum swap_verdict swap(bool must_be_as_far) {
+    return redis_swap_run(admin, "{p}", &aggregates, must_be_as_far, &error);
+}
+
+static void says(const char *text) {
+    if (strstr(error.text, text) == NULL) fail_msg("\"%s\" lacks \"%s\"", error.text, text);
+}
+
+static void nothing_was_moved(void) {
+    assert_string_equal(run("EXISTS {p}:before:meta"), "0");
+    assert_string_equal(run("HGET {p}:meta checkpoints"), "5");
+    assert_string_equal(run("EXISTS {p}:rebuild:offsets"), "1");
+}
+
+static void all_keys_change_their_places(void **state) {
+    (void)state;
+    for (int as_far = 0; as_far < 2; as_far++) {
+        begin(NULL);
+        if (swap(as_far == 1) != SWAP_DONE) fail_msg("%s", error.text);
+        keys_are("{p}:before:anomalies {p}:before:lineages {p}:before:locale_counts "
+                 "{p}:before:login_counts:2024-07-10 {p}:before:login_counts:__other__ "
+                 "{p}:before:login_days {p}:before:meta {p}:before:offsets "
+                 "{p}:before:other_counts {p}:locale_counts {p}:login_counts:2024-07-11 "
+                 "{p}:login_days {p}:meta {p}:offsets {p}:somebody:elses {p}x:offsets");
+        assert_string_equal(run("HGET {p}:meta checkpoints"), "9");
+        assert_string_equal(run("HGET {p}:before:meta checkpoints"), "5");
+        assert_string_equal(run("ZSCORE {p}:locale_counts PA"), "7");
+        assert_string_equal(run("HGET {p}:login_counts:2024-07-11 14:36"), "7");
+    }
+}
+
+/* Also a day's hash that expired, and days on both sides. */
+static void a_day_without_a_hash_is_no_hindrance(void **state) {
+    (void)state;
+    run("DEL {p}:login_counts:2024-07-10 {p}:rebuild:login_counts:2024-07-11");
+    assert_int_equal(swap(true), SWAP_DONE);
+    assert_string_equal(run("ZRANGE {p}:login_days 0 -1"), "2024-07-11");
+    assert_string_equal(run("ZRANGE {p}:before:login_days 0 -1"), "2024-07-10");
+}
+
+static void where_nothing_is_live_the_rebuilt_takes_its_place(void **state) {
+    (void)state;
+    run("FLUSHALL");
+    run_all(rebuilt);
+    assert_int_equal(swap(false), SWAP_DONE);
+    keys_are("{p}:locale_counts {p}:login_counts:2024-07-11 {p}:login_days {p}:meta {p}:offsets");
+}
+
+static void counts_that_are_behind_are_not_swapped(void **state) {
+    (void)state;
+    run("HSET {p}:offsets 1 21");
+    assert_int_equal(swap(true), SWAP_LATER);
+    says("do not catch up");
+    nothing_was_moved();
+    run("HSET {p}:offsets 1 20 3 0"); /* one that was not rebuilt at all */
+    assert_int_equal(swap(true), SWAP_LATER);
+    nothing_was_moved();
+    assert_int_equal(swap(false), SWAP_DONE);
+}
+
+static void what_does_not_belong_together_is_not_swapped(void **state) {
+    (void)state;
+    static const struct {
+        const char *damage, *named;
+    } cases[] = {
+        {"HDEL {p}:rebuild:meta seal", "are not whole"},
+        {"HSET {p}:rebuild:meta seal 8", "are not whole"},
+        {"DEL {p}:rebuild:meta", "are not whole"},
+        {"HSET {p}:meta group h", "belongs to group \"h\", and this rebuild is of \"g\""},
+        {"HSET {p}:meta topic u", "belongs to topic \"u\", and this rebuild is of \"t\""},
+        {"HSET {p}:meta schema 2", "belongs to schema \"2\", and this rebuild is of \"1\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin(NULL);
+        run(cases[i].damage);
+        assert_int_equal(swap(false), SWAP_REFUSED);
+        says(cases[i].named);
+        nothing_was_moved();
+    }
+    begin(NULL);
+    run("HSET {p}:meta topic_id a"); /* an older rebuild knows none */
+    assert_int_equal(swap(false), SWAP_DONE);
+}
+
+static void run_plainly(const char *command) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the words of the test itself */
+#pragma GCC diagnostic ignored "-Wformat-security"   /* the same */
+    struct redis_reply *reply = redis_link_call(admin, &error, command);
+#pragma GCC diagnostic pop
+    assert_non_null(reply);
+    assert_int_not_equal(redis_reply_kind(reply), REDIS_ERROR);
+    redis_reply_destroy(&reply);
+}
+
+/* Redis 7 knows it before the first write. */
+static void a_missing_right_is_named(void **state) {
+    (void)state;
+    char url[128], version[32];
+    struct redis_settings settings = {.url = url, .timeout_ms = TIMEOUT_MS};
+    assert_true(redis_link_info(admin, "redis_version:", version, sizeof version, &error));
+    if (atoi(version) < 7) skip();
+    run_plainly("ACL SETUSER u on >p ~* +@all -rename");
+    snprintf(url, sizeof url, "redis://u:p@%s", server.url + strlen("redis://"));
+    struct redis_link *link = redis_link_create(&settings, &error);
+    assert_true(redis_link_open(link, &error));
+    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, false, &error), SWAP_REFUSED);
+    says("the command rename");
+    nothing_was_moved();
+    redis_link_destroy(&link);
+    run_plainly("ACL DELUSER u");
+}
+
+static void keys_under_a_part_are_counted_and_deleted(void **state) {
+    (void)state;
+    size_t count = 0;
+    assert_int_equal(redis_swap_count(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(count, 5);
+    assert_int_equal(redis_swap_count(admin, "{p}", "before", &count, &error), STORE_OK);
+    assert_int_equal(count, 0);
+    keys_are(LIVE " " REBUILT " {p}:somebody:elses {p}x:offsets");
+    assert_int_equal(redis_swap_forget(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(count, 5);
+    keys_are(LIVE " {p}:somebody:elses {p}x:offsets");
+    assert_int_equal(redis_swap_forget(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(count, 0);
+}
+
+/* A prefix with signs that a pattern would take for others. */
+static void a_prefix_is_taken_by_its_letters(void **state) {
+    (void)state;
+    static const char signs[] = "a*b?[c]\\^";
+    size_t count = 0;
+    run("SET a*b?[c]\\^:rebuild:x 1");
+    run("SET aXb?[c]\\^:rebuild:x 1");
+    run("SET a*bX[c]\\^:rebuild:x 1");
+    run("SET a*b?c\\^:rebuild:x 1");
+    assert_int_equal(redis_swap_forget(admin, signs, "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(count, 1);
+    assert_string_equal(run("EXISTS a*b?[c]\\^:rebuild:x"), "0");
+    assert_string_equal(run("EXISTS aXb?[c]\\^:rebuild:x a*bX[c]\\^:rebuild:x a*b?c\\^:rebuild:x"),
+                        "3");
+}
+
+/* More keys than one SCAN and one array take at first. */
+static void many_keys_are_found(void **state) {
+    (void)state;
+    size_t count = 0;
+    struct redis_reply *reply =
+        redis_link_call(admin, &error, "EVAL %s 0",
+                        "for i = 1, 2500 do redis.call('SET', '{p}:rebuild:k' .. i, 1) end");
+    redis_reply_destroy(&reply);
+    assert_int_equal(redis_swap_forget(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(count, 2505);
+}
+
+/* --- the image -------------------------------------------------------------------------------- */
+
+static char seen[ALL_BYTES];
+
+static void see(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void see(const char *format, ...) {
+    const size_t length = strlen(seen);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(seen + length, sizeof seen - length, format, arguments);
+    va_end(arguments);
+}
+
+static void see_offset(void *context, struct slice partition, int64_t offset) {
+    assert_ptr_equal(context, seen);
+    see("offset %.*s %lld\n", (int)partition.length, partition.bytes, (long long)offset);
+}
+
+static void see_moment(void *context, int64_t now_s, struct slice horizon) {
+    assert_ptr_equal(context, seen);
+    assert_true(now_s > 1720622216);
+    see("horizon %.*s\n", (int)horizon.length, horizon.bytes);
+}
+
+static void see_day(void *context, struct slice day, int64_t expires_s) {
+    assert_ptr_equal(context, seen);
+    see("day %.*s %lld\n", (int)day.length, day.bytes, (long long)expires_s);
+}
+
+static void see_count(void *context, unsigned field, struct slice day, struct slice name,
+                      struct slice count) {
+    assert_ptr_equal(context, seen);
+    see("%s '%.*s' %.*s %.*s\n", aggregates.items[field].key, (int)day.length, day.bytes,
+        (int)name.length, name.bytes, (int)count.length, count.bytes);
+}
+
+static enum store_verdict read_image(void) {
+    const struct redis_image_visitor visitor = {.context = seen,
+                                                .offset = see_offset,
+                                                .moment = see_moment,
+                                                .day = see_day,
+                                                .count = see_count};
+    seen[0] = error.text[0] = '\0';
+    return redis_image_read(admin, "{p}", &aggregates, &visitor, &error);
+}
+
+static void all_counts_are_read(void **state) {
+    (void)state;
+    run("FLUSHALL");
+    assert_int_equal(read_image(), STORE_OK);
+    assert_string_equal(seen, "horizon \n");
+    run("HSET {p}:offsets 0 10");
+    run("HSET {p}:meta horizon 2024-07-09");
+    run("ZADD {p}:locale_counts 3 PA 4 US");
+    run("HSET {p}:rejected_counts empty 5");
+    run("ZADD {p}:login_days 1720742400 2024-07-10 1720828800 2024-07-11");
+    run("HSET {p}:login_counts:2024-07-11 14:36 6");
+    run("HSET {p}:login_counts:__other__ __other__ 7");
+    assert_int_equal(read_image(), STORE_OK);
+    assert_string_equal(seen, "offset 0 10\nhorizon 2024-07-09\nlocale_counts '' PA 3\n"
+                              "locale_counts '' US 4\nday 2024-07-10 1720742400\n"
+                              "day 2024-07-11 1720828800\nlogin_counts '2024-07-11' 14:36 6\n"
+                              "login_counts '' __other__ 7\nrejected_counts '' empty 5\n");
+}
+
+static void an_offset_that_is_no_number_is_told_apart(void **state) {
+    (void)state;
+    static const char *const odd[] = {"x", "1x", "-1", "-3"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        char command[64];
+        run("FLUSHALL");
+        snprintf(command, sizeof command, "HSET {p}:offsets 7 %s", odd[i]);
+        run(command);
+        assert_int_equal(read_image(), STORE_OK);
+        assert_string_equal(seen, "offset 7 -1\nhorizon \n");
+    }
+}
+
+static void what_cannot_be_read_is_an_error(void **state) {
+    (void)state;
+    run("FLUSHALL");
+    run("SET {p}:locale_counts x");
+    assert_int_equal(read_image(), STORE_REFUSED);
+    assert_string_not_equal(error.text, "");
+    run("DEL {p}:locale_counts");
+    run("SET {p}:login_days x");
+    assert_int_equal(read_image(), STORE_REFUSED);
+}
+
+int main(void) {
+    redis_server_need();
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup(name, begin)
+        TEST(all_keys_change_their_places),
+        TEST(a_day_without_a_hash_is_no_hindrance),
+        TEST(where_nothing_is_live_the_rebuilt_takes_its_place),
+        TEST(counts_that_are_behind_are_not_swapped),
+        TEST(what_does_not_belong_together_is_not_swapped),
+        TEST(a_missing_right_is_named),
+        TEST(keys_under_a_part_are_counted_and_deleted),
+        TEST(a_prefix_is_taken_by_its_letters),
+        TEST(many_keys_are_found),
+        TEST(all_counts_are_read),
+        TEST(an_offset_that_is_no_number_is_told_apart),
+        TEST(what_cannot_be_read_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
