@@ -63,11 +63,36 @@ static void control_characters_and_line_ends_are_known(void **state) {
     }
 }
 
+static void characters_have_the_columns_of_a_terminal(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t code;
+        int columns;
+    } cases[] = {{'a', 1},    {0xE9, 1},   {0x2FF, 1},   {0x300, 0},   {0x36F, 0},   {0x370, 1},
+                 {0x200B, 0}, {0x4E2D, 2}, {0xAC00, 2},  {0xFF21, 2},  {0xFF61, 1},  {0x1F600, 2},
+                 {0xFE0F, 0}, {0x203C, 1}, {0x1F1E6, 1}, {0x3FFFD, 2}, {0x3FFFE, 1}, {0x10FFFF, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(utf8_columns(cases[i].code), cases[i].columns);
+}
+
+/* A hash (FNV-1a) of the columns of all characters. Two have those that are W or F in Unicode
+ * 14 (East_Asian_Width), and what is not assigned between them; none have the combining ones of the
+ * common scripts. */
+static void no_character_has_changed_its_columns(void **state) {
+    (void)state;
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    for (uint32_t code = 0; code <= 0x10FFFF; code++)
+        hash = (hash ^ (uint64_t)utf8_columns(code)) * UINT64_C(0x100000001B3);
+    assert_int_equal(hash, UINT64_C(0xD86FCAC953360E8B));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exactly_the_shortest_form_of_each_character_is_valid),
         cmocka_unit_test(a_broken_continuation_is_no_character),
         cmocka_unit_test(control_characters_and_line_ends_are_known),
+        cmocka_unit_test(characters_have_the_columns_of_a_terminal),
+        cmocka_unit_test(no_character_has_changed_its_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
