@@ -235,6 +235,42 @@ static void versions_with_faults_are_bad(void **state) {
     library = "2.15.1";
 }
 
+/* Commits this offset of partition 0 in the group. */
+static void publish_to(int64_t offset) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(broker.cluster),
+                      NULL, 0);
+    rd_kafka_conf_set(conf, "group.id", "rollcall", NULL, 0);
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0);
+    assert_non_null(client);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "user-login", 0)->offset = offset;
+    assert_int_equal(rd_kafka_commit(client, list, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(client);
+}
+
+/* The same for what was published; behind the tests of what was not. */
+static void published_watermarks_are_compared_with_the_log(void **state) {
+    (void)state;
+    publish_to(1);
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    shows("ok  partition 0: log 0..3, published to 1, counted nothing; run counts again from the "
+          "log's begin\n");
+    shows("ok  partition 1: log 0..0, published nothing, counted nothing\n");
+    run("HSET {user-login}:meta schema 1 group rollcall topic user-login checkpoints 1 seal 1");
+    run("HSET {user-login}:offsets 0 0");
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    shows("ok  partition 0: log 0..3, published to 1, counted to 0\n");
+    publish_to(4);
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    shows("bad partition 0: log 0..3, published to 4, counted to 0: the log lost its end");
+    run("FLUSHALL");
+    publish_to(0);
+    assert_int_equal(check_with(NULL, NULL, false), 0);
+    shows("ok  partition 0: log 0..3, published to 0, counted nothing\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_well),
@@ -246,6 +282,7 @@ int main(void) {
         cmocka_unit_test(watermarks_are_compared_with_the_log),
         cmocka_unit_test(a_redis_that_is_away_or_belongs_to_others_is_named),
         cmocka_unit_test(a_kafka_that_does_not_answer_is_not_asked_more),
+        cmocka_unit_test(published_watermarks_are_compared_with_the_log),
         cmocka_unit_test(versions_with_faults_are_bad),
     };
     return cmocka_run_group_tests(tests, start, stop);
