@@ -6,19 +6,30 @@
 #define PUBLISH_FROM(i) (inst[i].published != ABSENT -> inst[i].published : \
     (inst[i].origin != ABSENT -> inst[i].origin : inst[i].counted))
 
+#define PUBLISH_FROM_LINE(i) (inst[i].published != ABSENT -> inst[i].published_line : \
+    (inst[i].origin != ABSENT -> 0 : inst[i].counted_line))
+
 /* PUBLISH adds the records that it got to its transaction, unless it is ending one. A transaction
  * of an earlier generation is aborted first. The first commit of a partition may be empty. */
 inline publish_takes(i) {
     if
     :: inst[i].owns == YES && (inst[i].txn.state == NONE || inst[i].txn.state == OPEN) &&
        IS_OFFSET(inst[i].publish_next) &&
-       (inst[i].published == ABSENT || inst[i].publish_next != inst[i].published) ->
+       (inst[i].published == ABSENT || inst[i].publish_next != inst[i].published ||
+        !SAME_LINE(inst[i].publish_line, inst[i].published_line)) ->
         inst[i].txn.state = OPEN;
         inst[i].txn.is_valid = 1;
         inst[i].txn.from = PUBLISH_FROM(i);
         inst[i].txn.end = inst[i].publish_next;
         inst[i].txn.origin = inst[i].origin;
+#ifdef CUT
+        inst[i].txn.from_line = PUBLISH_FROM_LINE(i);
+        inst[i].txn.end_line = inst[i].publish_line;
+        inst[i].txn.accepted = (inst[i].txn.from_line -> 0 :
+            inst[i].judged & ~BELOW(inst[i].txn.from))
+#else
         inst[i].txn.accepted = inst[i].judged & RANGE(inst[i].txn.from, inst[i].txn.end)
+#endif
     :: else
     fi
 }
@@ -60,7 +71,8 @@ inline send_offsets(i) {
 inline place(i) {
     if
     :: inst[i].publish_next == ABSENT && inst[i].origin != ABSENT ->
-        inst[i].publish_next = inst[i].origin
+        inst[i].publish_next = inst[i].origin;
+        SET_LINE(inst[i].publish_line, 0)
     :: inst[i].publish_next == ABSENT && inst[i].origin == ABSENT &&
        inst[i].count_next == ABSENT ->
 #ifdef LATEST
@@ -74,8 +86,12 @@ inline place(i) {
        IS_OFFSET(inst[i].count_next) ->
         /* by I4 only a zombie that was expelled while FINDING gets here */
         if
-        :: IS_OFFSET(inst[i].counted) -> inst[i].publish_next = inst[i].counted
-        :: else -> inst[i].publish_next = inst[i].count_next
+        :: IS_OFFSET(inst[i].counted) ->
+            inst[i].publish_next = inst[i].counted;
+            SET_LINE(inst[i].publish_line, inst[i].counted_line)
+        :: else ->
+            inst[i].publish_next = inst[i].count_next;
+            SET_LINE(inst[i].publish_line, inst[i].count_line)
         fi;
         OCCURS(ADOPTS)
     :: else /* it has a position, or waits for it because Redis is unreachable */
@@ -99,11 +115,15 @@ inline find_committed(i) {
     inst[i].owns = FINDING;
     inst[i].published = committed;
     inst[i].publish_next = committed;
+    SET_LINE(inst[i].published_line, committed_line);
+    SET_LINE(inst[i].publish_line, committed_line);
     inst[i].origin = origin
 }
 
 inline find_counted(i, offset_) {
     inst[i].owns = YES;
+    SET_LINE(inst[i].counted_line, redis.line);
+    SET_LINE(inst[i].count_line, redis.line);
     inst[i].counted = offset_;
     inst[i].count_next = offset_;
     place(i)
@@ -114,7 +134,7 @@ inline find_counted(i, offset_) {
 /* The next record to read is at the lower of the gates (ABSENT and UNKNOWN are above the log). */
 #define POSITION(i) (inst[i].count_next < inst[i].publish_next -> \
     inst[i].count_next : inst[i].publish_next)
-#define CAN_READ(i) (inst[i].owns == YES && POSITION(i) < log_end)
+#define CAN_READ(i) (inst[i].owns == YES && POSITION(i) < log_end && !STRAYS(i))
 
 /* cursor_take: each track takes the record if and only if it is at its gate. */
 inline read_one(i, is_misjudged) {
@@ -123,6 +143,7 @@ inline read_one(i, is_misjudged) {
     if
     :: inst[i].count_next == seen ->
         inst[i].count_next++;
+        SET_LINE(inst[i].count_line, inst[i].count_line | !verdict);
         if
         :: verdict -> inst[i].accepted = inst[i].accepted | (1 << seen)
         :: else -> inst[i].rejected = inst[i].rejected | (1 << seen)
@@ -132,9 +153,14 @@ inline read_one(i, is_misjudged) {
     if
     :: inst[i].publish_next == seen ->
         inst[i].publish_next++;
+        SET_LINE(inst[i].publish_line, inst[i].publish_line | !verdict);
         if
         :: verdict -> inst[i].judged = inst[i].judged | (1 << seen)
+#ifdef CUT
+        :: else /* what was taken of the first log stays */
+#else
         :: else -> inst[i].judged = inst[i].judged & ~(1 << seen)
+#endif
         fi
     :: else
     fi;
@@ -149,7 +175,8 @@ inline read_one(i, is_misjudged) {
 #endif
 #define CAN_CUT(i) (inst[i].owns == YES && !call[i].is_valid && \
     (inst[i].counted == UNKNOWN || IS_ORDERED(i)))
-#define HAS_UNCOUNTED(i) (inst[i].count_next != inst[i].counted)
+#define HAS_UNCOUNTED(i) (inst[i].count_next != inst[i].counted || \
+    !SAME_LINE(inst[i].count_line, inst[i].counted_line))
 
 inline forget_counts(i) { inst[i].accepted = 0; inst[i].rejected = 0 }
 
@@ -159,6 +186,8 @@ inline cut(i) {
     call[i].is_valid = 1;
     call[i].base = inst[i].counted;
     call[i].end = inst[i].count_next;
+    SET_LINE(call[i].base_line, inst[i].counted_line);
+    SET_LINE(call[i].end_line, inst[i].count_line);
     call[i].accepted = inst[i].accepted;
     call[i].rejected = inst[i].rejected;
     forget_counts(i)
@@ -167,8 +196,10 @@ inline cut(i) {
 /* --- INGEST: results ---------------------------------------------------------------------- */
 
 /* A new generation of the counted track: everything taken since the last cut is void. */
-inline rewind_counted(i, offset_) {
+inline rewind_counted(i, offset_, line_) {
     inst[i].counted = offset_;
+    SET_LINE(inst[i].counted_line, line_);
+    SET_LINE(inst[i].count_line, line_);
     forget_counts(i);
 #ifdef NO_REWIND
     if
@@ -180,13 +211,17 @@ inline rewind_counted(i, offset_) {
 #endif
 }
 
+#define IS_STORED(i) (seen == call[i].end && SAME_LINE(redis.line, call[i].end_line))
+
 /* CHECKPOINT calls Redis, and cursor_counted gets the offset that is stored now. */
 inline store(i) {
     apply(i);
     seen = redis.offset;
     if
-    :: call[i].is_valid && seen == call[i].end -> inst[i].counted = seen
-    :: call[i].is_valid && seen != call[i].end ->
+    :: call[i].is_valid && IS_STORED(i) ->
+        inst[i].counted = seen;
+        SET_LINE(inst[i].counted_line, redis.line)
+    :: call[i].is_valid && !IS_STORED(i) ->
         if
         :: call[i].base == UNKNOWN -> OCCURS(FIRST_READ)
         :: call[i].base != UNKNOWN && seen == ABSENT -> OCCURS(VANISHED)
@@ -194,7 +229,7 @@ inline store(i) {
            (call[i].base == ABSENT || seen > call[i].base) -> OCCURS(OVERTAKEN)
         :: else -> OCCURS(ROLLED_BACK)
         fi;
-        rewind_counted(i, seen);
+        rewind_counted(i, seen, REDIS_LINE);
         place(i)
     :: else -> OCCURS(STALE)
     fi;
@@ -204,7 +239,9 @@ inline store(i) {
 /* cursor_published */
 inline on_published(i) {
     if
-    :: inst[i].txn.is_valid -> inst[i].published = inst[i].txn.end
+    :: inst[i].txn.is_valid ->
+        inst[i].published = inst[i].txn.end;
+        SET_LINE(inst[i].published_line, inst[i].txn.end_line)
     :: else
     fi;
     forget_txn(i);
@@ -220,11 +257,13 @@ inline on_unpublished(i) {
         OCCURS(BEGUN_ELSEWHERE);
         inst[i].origin = origin; /* the counts must begin there too */
         call[i].is_valid = 0;
-        rewind_counted(i, ABSENT)
+        rewind_counted(i, ABSENT, 0)
     :: else
     fi;
     inst[i].published = committed;
     inst[i].publish_next = committed;
+    SET_LINE(inst[i].published_line, committed_line);
+    SET_LINE(inst[i].publish_line, committed_line);
     inst[i].judged = 0;
     place(i)
 }
@@ -237,6 +276,8 @@ inline let_go(i) {
     inst[i].counted = 0; inst[i].count_next = 0;
     inst[i].published = 0; inst[i].publish_next = 0;
     inst[i].origin = 0; inst[i].judged = 0;
+    SET_LINE(inst[i].counted_line, 0); SET_LINE(inst[i].count_line, 0);
+    SET_LINE(inst[i].published_line, 0); SET_LINE(inst[i].publish_line, 0);
     forget_counts(i);
     call[i].is_valid = 0; /* but Redis may still apply it */
     inst[i].txn.is_valid = 0;

@@ -2,6 +2,7 @@
 
 inline forget_txn(i) {
     inst[i].txn.state = NONE; inst[i].txn.is_valid = 0; inst[i].txn.from = 0;
+    SET_LINE(inst[i].txn.from_line, 0); SET_LINE(inst[i].txn.end_line, 0);
     inst[i].txn.end = 0; inst[i].txn.origin = 0; inst[i].txn.accepted = 0
 }
 
@@ -12,6 +13,13 @@ inline forget_txn(i) {
 inline end_committed(i) {
     assert(inst[i].txn.from == (committed == ABSENT -> inst[i].txn.origin : committed)); /* P2 */
     assert(committed == ABSENT || inst[i].txn.origin == origin);
+    assert(committed == ABSENT || SAME_LINE(inst[i].txn.from_line, committed_line));
+    assert((output & inst[i].txn.accepted) == 0);
+#ifdef CUT
+    assert((output_newer & NEWER(i)) == 0);
+    output_newer = output_newer | NEWER(i);
+    committed_line = inst[i].txn.end_line;
+#endif
     output = output | inst[i].txn.accepted;
     committed = inst[i].txn.end;
     origin = inst[i].txn.origin;

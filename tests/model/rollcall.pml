@@ -17,6 +17,7 @@
  *               and PUBLISH's transaction. An instance can crash, or be expelled without knowing it
  *               (a zombie). It can be slow at anything, since any step of any process may come
  *               next. A dead process is one that is slow to take its next step.
+ * line.pml      A log that loses its end and has grown again since (CUT), and how it is noticed.
  * settle.pml    What all processes do once the faults have stopped.
  * tally.pml     How often each event occurred, printed at the end.
  *
@@ -31,10 +32,13 @@
  *   P2  the committed output is the records in order, without a gap, each once
  *   P12 a record that is counted and published has the same verdict on both sides
  *   I4  Redis holds nothing before the group has a committed offset
+ * With CUT, P1 and P2 hold for both logs: nothing of either is counted or published twice, and what
+ * the log has now is counted and published like everything below where it was cut off.
  * Also asserted: from every state everything settles, with P1 and P2 for all records (settle).
  *
- * Options (-D): N, FAULTS, LATEST (input.start). Mutants (-D): NO_COMPARE, NO_REWIND, NO_FENCE,
- * CLOCK_VERDICT, FENCE_FIRST, NO_MEMBER, NO_ORIGIN, NO_I4.
+ * Options (-D): N, FAULTS, LATEST (input.start), CUT (the first record that a log loses; not with
+ * LATEST). Mutants (-D): NO_COMPARE, NO_REWIND, NO_FENCE, CLOCK_VERDICT, FENCE_FIRST, NO_MEMBER,
+ * NO_ORIGIN, NO_I4; with CUT: NO_EPOCH, NO_TIP.
  */
 #ifndef N
 #define N 3 /* at most 5 */
@@ -49,11 +53,23 @@
 
 #define BELOW(o) ((1 << (o)) - 1) /* records as bits */
 #define RANGE(from, to) (BELOW(to) & ~BELOW(from))
+#ifdef CUT /* the verdict tells the two logs apart: a record of the first one is accepted */
+#define IS_ACCEPTED(record) ((record) < cut_at)
+#else
 #define IS_ACCEPTED(record) (((record) & 1) == 0) /* the verdict: a function of the record */
+#endif
 
-typedef Store { unsigned offset : 3; unsigned accepted : N; unsigned rejected : N };
+typedef Store {
+#ifdef CUT
+    bit line; /* see line.pml; so are all others */
+#endif
+    unsigned offset : 3; unsigned accepted : N; unsigned rejected : N
+};
 
 typedef Call {
+#ifdef CUT
+    bit base_line, end_line;
+#endif
     bit is_out, is_valid;
     unsigned base : 3; unsigned end : 3;
     unsigned accepted : N; unsigned rejected : N
@@ -73,6 +89,9 @@ typedef Transaction {
     unsigned state : 3;
     bit is_valid;
     unsigned from : 3; unsigned end : 3; unsigned origin : 3;
+#ifdef CUT
+    bit from_line, end_line;
+#endif
     unsigned accepted : N
 };
 
@@ -80,6 +99,9 @@ typedef Transaction {
 #define FINDING 1 /* in on_assigned: has read the committed offset, not yet Redis */
 #define YES 2
 typedef Instance {
+#ifdef CUT
+    bit counted_line, count_line, published_line, publish_line;
+#endif
     bit is_member;   /* as the group sees it */
     bit is_same;     /* under the member id that the partition was assigned to */
     bit must_give;   /* the latest assignment takes the partition away from it */
@@ -105,6 +127,11 @@ unsigned log_end : 3 = 0;
 unsigned committed : 3 = ABSENT;
 unsigned origin : 3 = ABSENT; /* stored with it */
 unsigned output : N;          /* the committed records in the topic of accepted records */
+#ifdef CUT
+unsigned cut_at : 3 = ABSENT; /* the first record that the log lost */
+bit committed_line;
+unsigned output_newer : N;    /* the committed ones of the second log */
+#endif
 #define NOBODY 2
 unsigned assigned : 2 = 0;    /* the instance that the latest generation assigns the partition to */
 byte faults = FAULTS;
@@ -118,21 +145,27 @@ hidden byte seen, verdict, turn; /* scratch, within a step */
 #define FAULT faults--
 #endif
 
+#include "tally.pml"
+#include "line.pml"
+
 inline check() {
     if
 #ifndef NO_I4
     :: redis.offset != ABSENT && committed == ABSENT -> assert(false)             /* I4 */
 #endif
+#ifdef CUT
+    :: redis.offset != ABSENT && committed != ABSENT -> check_line()
+#else
     :: redis.offset != ABSENT && committed != ABSENT ->
         assert((redis.accepted | redis.rejected) == RANGE(origin, redis.offset)); /* P1 */
         assert((redis.accepted & redis.rejected) == 0);
         seen = (redis.offset < committed -> redis.offset : committed);
         assert(((redis.accepted ^ output) & RANGE(origin, seen)) == 0)            /* P12 */
+#endif
     :: else
     fi
 }
 
-#include "tally.pml"
 #include "redis.pml"
 #include "kafka.pml"
 #include "instance.pml"
@@ -148,6 +181,11 @@ end:
         printf("%d finds counted %d\n", me, redis.offset); find_counted(me, redis.offset) }
     :: d_step { inst[me].owns == FINDING && MAY_FAIL -> FAULT;
         printf("%d cannot reach Redis\n", me); find_counted(me, UNKNOWN) }
+
+#ifdef CUT
+    :: d_step { STRAYS(me) ->
+        printf("%d finds that the log was cut off at %d\n", me, cut_at); go_back(me) }
+#endif
 
     /* INGEST takes a record, and cuts. Verifying is a call that only reads, so it is one step. */
     :: d_step { CAN_READ(me) ->
@@ -219,6 +257,10 @@ end:
     do
 #ifdef LATEST
     :: d_step { log_end < N -> log_end++ }
+#endif
+#ifdef CUT
+    :: d_step { cut_at == ABSENT && MAY_FAIL -> FAULT;
+        printf("the log is cut off at %d\n", CUT); cut_at = CUT }
 #endif
     :: d_step { CAN_ROLL_BACK(0) -> FAULT; printf("Redis is back at 0\n"); roll_back(0) }
     :: d_step { CAN_ROLL_BACK(1) -> FAULT; printf("Redis is back at 1\n"); roll_back(1) }

@@ -29,6 +29,8 @@ FAITHFUL = {
     "2 records, 3 faults": ["N=2", "FAULTS=3"],
     "1 record, any number of faults": ["N=1", "FAULTS=0"],
     "start=latest, 2 records, 2 faults": ["N=2", "FAULTS=2", "LATEST"],
+    "log cut off, 2 records, 2 faults": ["N=2", "FAULTS=2", "CUT=1"],
+    "log cut off, 3 records": ["N=3", "FAULTS=1", "CUT=1"],
 }
 
 #: Each leaves out one rule. Tests on real systems would hardly ever notice any but the last.
@@ -41,6 +43,8 @@ MUTANTS = {
     "commit under another member id": ["NO_MEMBER"],
     "count before the first commit": ["NO_I4"],
     "no origin": ["NO_ORIGIN", "LATEST"],
+    "a lost end is seen by offset only": ["NO_EPOCH", "CUT=1"],
+    "compare by offset only": ["NO_TIP", "CUT=1"],
 }
 
 
@@ -161,7 +165,8 @@ def main():
     if os.path.exists(results):
         os.remove(results)
     searches = [Search(name, options, False) for name, options in FAITHFUL.items()]
-    searches += [Search(name, ["N=2", "FAULTS=3"] + options, True)
+    searches += [Search(name, ["N=2", "FAULTS=2" if "CUT=1" in options else "FAULTS=3", *options],
+                        True)
                  for name, options in MUTANTS.items()]
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

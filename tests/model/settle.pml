@@ -37,6 +37,9 @@ inline go_on(i) {
     :: else
     fi;
     do
+#ifdef CUT
+    :: STRAYS(i) -> go_back(i)
+#endif
     :: CAN_READ(i) -> read_one(i, 0)
     :: else -> break
     od;
@@ -64,8 +67,13 @@ inline settle() {
         go_on(1)
     }
     assert(redis.offset == N && committed == N);
+#ifdef CUT
+    assert(redis.line == (cut_at != ABSENT) && committed_line == redis.line);
+    check_line();
+#else
     assert((redis.accepted | redis.rejected) == RANGE(origin, N)); /* P1 */
     assert(((output ^ redis.accepted) & RANGE(origin, N)) == 0);   /* P12 */
+#endif
     assert(!call[0].is_out && !call[1].is_out);
     assert(inst[0].txn.state == NONE && inst[1].txn.state == NONE)
 }

@@ -3,13 +3,13 @@
 c_decl {
     enum event {
         STORED, KEPT, STALE, FIRST_READ, VANISHED, OVERTAKEN, ROLLED_BACK,
-        UNPUBLISHED, REJECTED, BEGUN, BEGUN_ELSEWHERE, ADOPTS, EVENTS
+        UNPUBLISHED, REJECTED, BEGUN, BEGUN_ELSEWHERE, ADOPTS, CUT_OFF, EVENTS
     };
     static unsigned long event_counts[EVENTS];
     static void print_events(void) {
         static const char *const names[EVENTS] = {
             "stored", "kept", "stale", "first_read", "vanished", "overtaken", "rolled_back",
-            "unpublished", "rejected", "begun", "begun_elsewhere", "adopts"
+            "unpublished", "rejected", "begun", "begun_elsewhere", "adopts", "cut_off"
         };
         int i;
         for (i = 0; i < EVENTS; i++) printf("occurred: %s %lu\n", names[i], event_counts[i]);
