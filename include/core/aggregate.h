@@ -64,6 +64,12 @@ enum aggregate_kind {
 /* Where counts beyond a bound go. */
 #define AGGREGATE_OTHER "__other__"
 
+/* What the keys of declared counts begin with: of the counts themselves, and of the sorted sets of
+ * their buckets and days. The name of the count follows. */
+#define AGGREGATE_COUNT_KEY "count:"
+#define AGGREGATE_BUCKETS_KEY "count_buckets:"
+#define AGGREGATE_DATES_KEY "count_days:"
+
 struct aggregate {
     enum aggregate_source source;
     enum aggregate_kind kind;

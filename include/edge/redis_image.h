@@ -22,10 +22,12 @@ struct redis_image_visitor {
     /* Before any count: the time by the clock of Redis, in seconds since 1970, and the day before
      * which all are in one sum, "" if none is. */
     void (*moment)(void *context, int64_t now_s, struct slice horizon);
-    /* AGGREGATE_DAYS: a day that has a hash, and when that expires. */
-    void (*day)(void *context, struct slice day, int64_t expires_s);
-    /* A count as it is stored. AGGREGATE_DAYS: `day` is its day, "" of the sum of all others. */
-    void (*count)(void *context, unsigned field, struct slice day, struct slice name,
+    /* A day or bucket that is kept, and when it expires. */
+    void (*bucket)(void *context, unsigned field, struct slice name, int64_t expires_s);
+    /* A count as it is stored. AGGREGATE_DAYS: `bucket` is its day, "" of the sum of all others.
+     * AGGREGATE_BUCKETS, AGGREGATE_TIMES: its bucket or day, AGGREGATE_OTHER of all that have no
+     * key of their own. Else it is "". */
+    void (*count)(void *context, unsigned field, struct slice bucket, struct slice name,
                   struct slice count);
 };
 

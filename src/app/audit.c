@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/audit_declared.h"
 #include "app/commands.h"
 #include "app/config.h"
 #include "app/progress.h"
@@ -22,8 +23,8 @@ enum { STEP_MS = 100, NUMBER_BYTES = 24, SECONDS_A_DAY = 86400 };
 /* A day of the logins, by number since 1970. */
 struct day {
     int64_t number;
-    int64_t last_ms; /* Kafka timestamp of its latest record; -1: none has one */
-    bool is_kept;    /* Redis should hold its hash */
+    int64_t first_ms, last_ms; /* the least and the greatest Kafka timestamp; -1: none has one */
+    bool is_kept;              /* Redis should hold its hash */
 };
 
 struct audit {
@@ -33,7 +34,9 @@ struct audit {
     struct recount *recount;
     struct redis_link *link;
     struct delta stored;
-    struct day *days; /* in order */
+    struct audit_declared declared;
+    int64_t newest_ms; /* the greatest Kafka timestamp of an accepted record */
+    struct day *days;  /* in order */
     size_t day_count, day_capacity, last_day;
     int64_t horizon; /* a day's number; days before it are in one sum; 0: none */
     int64_t others, now_s;
@@ -64,7 +67,7 @@ static struct day *day_of(struct audit *audit, int64_t number) {
     memmove(&audit->days[low + 1], &audit->days[low],
             (audit->day_count - low) * sizeof *audit->days);
     audit->day_count++;
-    audit->days[low] = (struct day){.number = number, .last_ms = -1};
+    audit->days[low] = (struct day){.number = number, .first_ms = -1, .last_ms = -1};
     return &audit->days[low];
 }
 
@@ -73,12 +76,21 @@ static void note_day(void *context, const struct login *login, int64_t timestamp
     if (login->reason != LOGIN_ACCEPTED) return;
     struct day *day = day_of(audit, login->minute / AGGREGATE_MINUTES_A_DAY);
     if (timestamp_ms > day->last_ms) day->last_ms = timestamp_ms;
+    if (timestamp_ms > audit->newest_ms) audit->newest_ms = timestamp_ms;
+    if (timestamp_ms >= 0 && (day->first_ms < 0 || timestamp_ms < day->first_ms))
+        day->first_ms = timestamp_ms;
 }
 
 /* Whether the hash of a day may have expired: its last write came after its last record. */
 static bool may_be_expired(const struct audit *audit, const struct day *day) {
     const int64_t kept_s = (int64_t)audit->config->aggregate.retention_days * SECONDS_A_DAY;
     return !day->is_kept && day->last_ms / 1000 + kept_s <= audit->now_s;
+}
+
+static bool may_declared_be_expired(void *context, int64_t number, int retention_days) {
+    struct audit *audit = context;
+    const int64_t since_ms = number < 0 ? audit->newest_ms : day_of(audit, number)->first_ms;
+    return since_ms / 1000 + (int64_t)retention_days * SECONDS_A_DAY <= audit->now_s;
 }
 
 /* Days since 1970 of YYYY-MM-DD, -1 if it is none. */
@@ -107,6 +119,11 @@ static void differ_by_number(struct audit *audit, const struct aggregate *aggreg
     char text[NUMBER_BYTES];
     snprintf(text, sizeof text, "%" PRId64, stored);
     differ(audit, aggregate, day, name, counted, text);
+}
+
+static void differ_declared(void *context, const struct aggregate *aggregate, const char *bucket,
+                            struct slice name, int64_t counted, int64_t stored) {
+    differ_by_number(context, aggregate, bucket, name, counted, stored);
 }
 
 /* A count that is not as it should be. */
@@ -149,9 +166,13 @@ static void take_moment(void *context, int64_t now_s, struct slice horizon) {
     audit->horizon = number < 0 ? 0 : number;
 }
 
-static void take_day(void *context, struct slice day, int64_t expires_s) {
+static void take_bucket(void *context, unsigned field, struct slice name, int64_t expires_s) {
     struct audit *audit = context;
-    const int64_t number = parse_day(day);
+    if (audit->aggregates.items[field].source == AGGREGATE_DECLARED) {
+        if (expires_s > audit->now_s) audit_declared_bucket(&audit->declared, field, name);
+        return;
+    }
+    const int64_t number = parse_day(name);
     if (number >= 0) day_of(audit, number)->is_kept = expires_s > audit->now_s;
 }
 
@@ -196,6 +217,11 @@ static void take_count(void *context, unsigned field, struct slice day, struct s
     const bool is_count = count.length > 0 && *end == '\0' && value >= 1 && value < 1e15 &&
                           value == (double)(int64_t)value;
     const bool is_sum = aggregate->kind == AGGREGATE_DAYS && day.length == 0;
+    if (aggregate->source == AGGREGATE_DECLARED) {
+        if (!is_count || !audit_declared_count(&audit->declared, field, day, name, (int64_t)value))
+            differ(audit, aggregate, day.bytes, name, 0, count.bytes);
+        return;
+    }
     if (is_count && is_sum && strcmp(name.bytes, AGGREGATE_OTHER) == 0)
         audit->others = (int64_t)value;
     else if (is_count && !is_sum && find_key(audit, field, day, name, &number, &key))
@@ -289,6 +315,7 @@ static void compare(struct audit *audit) {
         case AGGREGATE_BUCKETS:
         case AGGREGATE_TIMES:
         case AGGREGATE_DATES:
+            audit_declared_compare(&audit->declared, counted, field);
             break;
         }
     }
@@ -298,7 +325,7 @@ static void compare(struct audit *audit) {
 /* --- the command ------------------------------------------------------------------------------ */
 
 static bool read_redis(struct audit *audit) {
-    const struct redis_image_visitor visitor = {audit, take_offset, take_moment, take_day,
+    const struct redis_image_visitor visitor = {audit, take_offset, take_moment, take_bucket,
                                                 take_count};
     struct recount *recount = audit->recount;
     for (int p = 0; p < recount->partition_count; p++)
@@ -360,6 +387,11 @@ static bool run_audit(struct audit *audit) {
                "not compared by minute\n",
                audit->expired_count);
     }
+    if (audit->declared.expired_count > 0) {
+        printf("%" PRId64 " events are of buckets of declared counts that retention_days lets "
+               "expire, and were not compared\n",
+               audit->declared.expired_count);
+    }
     return true;
 }
 
@@ -368,12 +400,18 @@ static int run(const struct config *config, const struct options *options) {
     struct audit audit = {.config = config, .seed = commands_seed()};
     aggregates_init(&audit.aggregates, &config->aggregate);
     delta_init(&audit.stored);
+    audit.declared = (struct audit_declared){.aggregates = &audit.aggregates,
+                                             .seed = audit.seed,
+                                             .context = &audit,
+                                             .differ = differ_declared,
+                                             .may_be_expired = may_declared_be_expired};
     commands_catch_signals(true);
     const bool is_compared = run_audit(&audit);
     if (!is_compared) log_error(audit.error.text);
     recount_destroy(&audit.recount);
     redis_link_destroy(&audit.link);
     delta_release(&audit.stored);
+    audit_declared_release(&audit.declared);
     free(audit.days);
     return is_compared && audit.difference_count == 0 ? 0 : 1;
 }

@@ -101,10 +101,11 @@ static void add_declared(struct aggregates *aggregates, const struct declared_se
     if (settings->by.count == 0)
         aggregate->kind = settings->every == DECLARED_DAY ? AGGREGATE_DATES : AGGREGATE_TIMES;
     declared_init(&aggregate->declared, settings, &aggregates->settings->dimensions);
-    snprintf(aggregate->key, sizeof aggregate->key, "count:%s", settings->name);
+    snprintf(aggregate->key, sizeof aggregate->key, AGGREGATE_COUNT_KEY "%s", settings->name);
     snprintf(aggregate->title, sizeof aggregate->title, "%s", settings->name);
-    snprintf(aggregate->index_key, sizeof aggregate->index_key, "%s:%s",
-             aggregate->kind == AGGREGATE_DATES ? "count_days" : "count_buckets", settings->name);
+    snprintf(aggregate->index_key, sizeof aggregate->index_key, "%s%s",
+             aggregate->kind == AGGREGATE_DATES ? AGGREGATE_DATES_KEY : AGGREGATE_BUCKETS_KEY,
+             settings->name);
 }
 
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings) {

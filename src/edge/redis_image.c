@@ -1,4 +1,5 @@
-/* A script may touch only keys that it was called with, so the days are asked for before. */
+/* A script may touch only keys that it was called with, so the days and buckets are asked for
+ * before. */
 #include "edge/redis_image.h"
 
 #include <stdlib.h>
@@ -26,14 +27,19 @@ static enum store_verdict judge(const struct image *image, const struct redis_re
     return redis_answer_odd(image->link, command, image->error);
 }
 
-static enum store_verdict put_days(const struct image *image, struct redis_call *call) {
-    struct redis_reply *days = redis_link_call(image->link, image->error, "ZRANGE %s:%s 0 -1",
-                                               image->prefix, call->aggregate->index_key);
+static enum store_verdict put_buckets(const struct image *image, struct redis_call *call) {
+    const struct aggregate *aggregate = call->aggregate;
+    if (aggregate->source == AGGREGATE_DECLARED && aggregate->declared.every == DECLARED_TOTAL) {
+        redis_call_put_bucket(call, "");
+        return STORE_OK;
+    }
+    struct redis_reply *names = redis_link_call(image->link, image->error, "ZRANGE %s:%s 0 -1",
+                                                image->prefix, aggregate->index_key);
     const enum store_verdict verdict =
-        judge(image, days, days != NULL && redis_reply_is_texts(days, 1), "ZRANGE");
-    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(days); i++)
-        redis_call_put_bucket(call, redis_reply_text(redis_reply_at(days, i)).bytes);
-    redis_reply_destroy(&days);
+        judge(image, names, names != NULL && redis_reply_is_texts(names, 1), "ZRANGE");
+    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(names); i++)
+        redis_call_put_bucket(call, redis_reply_text(redis_reply_at(names, i)).bytes);
+    redis_reply_destroy(&names);
     return verdict;
 }
 
@@ -44,9 +50,9 @@ static enum store_verdict ask(const struct image *image, struct redis_reply **fo
     redis_call_clear(&call, image->prefix);
     redis_command_put_key(&call.keys, image->prefix, "offsets", NULL);
     redis_command_put_key(&call.keys, image->prefix, "meta", NULL);
-    for (unsigned i = 0; verdict == STORE_OK && i < image->aggregates->first_declared; i++) {
+    for (unsigned i = 0; verdict == STORE_OK && i < image->aggregates->count; i++) {
         redis_call_begin(&call, &image->aggregates->items[i]);
-        if (call.aggregate->kind == AGGREGATE_DAYS) verdict = put_days(image, &call);
+        if (aggregate_has_buckets(call.aggregate)) verdict = put_buckets(image, &call);
         redis_call_end(&call);
     }
     redis_call_finish(&call, true, image_lua);
@@ -60,27 +66,29 @@ static struct slice text_at(const struct redis_reply *list, size_t index) {
     return redis_reply_text(redis_reply_at(list, index));
 }
 
-static bool visit_counts(const struct image *image, unsigned field, struct slice day,
+static bool visit_counts(const struct image *image, unsigned field, struct slice bucket,
                          const struct redis_reply *pairs) {
     if (!redis_reply_is_texts(pairs, 2)) return false;
     for (size_t i = 0; i < redis_reply_count(pairs); i += 2) {
-        image->visitor->count(image->visitor->context, field, day, text_at(pairs, i),
+        image->visitor->count(image->visitor->context, field, bucket, text_at(pairs, i),
                               text_at(pairs, i + 1));
     }
     return true;
 }
 
-static bool visit_days(const struct image *image, unsigned field, const struct redis_reply *days) {
-    if (redis_reply_count(days) != 2) return false;
-    const struct redis_reply *index = redis_reply_at(days, 0), *hashes = redis_reply_at(days, 1);
-    if (!redis_reply_is_texts(index, 2) || redis_reply_count(hashes) % 2 != 0) return false;
+static bool visit_buckets(const struct image *image, unsigned field,
+                          const struct redis_reply *buckets) {
+    if (redis_reply_count(buckets) != 2) return false;
+    const struct redis_reply *index = redis_reply_at(buckets, 0);
+    const struct redis_reply *found = redis_reply_at(buckets, 1);
+    if (!redis_reply_is_texts(index, 2) || redis_reply_count(found) % 2 != 0) return false;
     for (size_t i = 0; i < redis_reply_count(index); i += 2) {
-        image->visitor->day(image->visitor->context, text_at(index, i),
-                            (int64_t)strtod(text_at(index, i + 1).bytes, NULL));
+        image->visitor->bucket(image->visitor->context, field, text_at(index, i),
+                               (int64_t)strtod(text_at(index, i + 1).bytes, NULL));
     }
     bool is_right = true;
-    for (size_t i = 0; is_right && i < redis_reply_count(hashes); i += 2)
-        is_right = visit_counts(image, field, text_at(hashes, i), redis_reply_at(hashes, i + 1));
+    for (size_t i = 0; is_right && i < redis_reply_count(found); i += 2)
+        is_right = visit_counts(image, field, text_at(found, i), redis_reply_at(found, i + 1));
     return is_right;
 }
 
@@ -92,7 +100,7 @@ static bool visit(const struct image *image, const struct redis_reply *found) {
     const struct redis_reply *sections = redis_reply_at(found, 3);
     const int64_t now_s = strtoll(text_at(found, 2).bytes, NULL, 10);
     if (!redis_reply_is_texts(offsets, 2) ||
-        redis_reply_count(sections) != image->aggregates->first_declared) {
+        redis_reply_count(sections) != image->aggregates->count) {
         return false;
     }
     for (size_t i = 0; i < redis_reply_count(offsets); i += 2) {
@@ -104,10 +112,10 @@ static bool visit(const struct image *image, const struct redis_reply *found) {
     }
     visitor->moment(visitor->context, now_s, text_at(found, 1));
     bool is_right = true;
-    for (unsigned i = 0; is_right && i < image->aggregates->first_declared; i++) {
+    for (unsigned i = 0; is_right && i < image->aggregates->count; i++) {
         const struct redis_reply *section = redis_reply_at(sections, i);
-        is_right = image->aggregates->items[i].kind == AGGREGATE_DAYS
-                       ? visit_days(image, i, section)
+        is_right = image->aggregates->items[i].index_key[0] != '\0'
+                       ? visit_buckets(image, i, section)
                        : visit_counts(image, i, (struct slice){"", 0}, section);
     }
     return is_right;

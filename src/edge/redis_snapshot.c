@@ -1,6 +1,6 @@
-/* A script may touch only keys that it was called with, so the days are asked for first; if others
- * have a hash by the time of the script, all is asked for again. Its first call brings everything
- * but what there is no room for: older days, which come in further calls. */
+/* A script may touch only keys that it was called with, so days and buckets are asked for first; if
+ * there are others by the time of the script, all is asked for again. Its first call brings
+ * everything but what there is no room for: older days and buckets, which come in further calls. */
 #include "edge/redis_snapshot.h"
 
 #include <stdio.h>
@@ -14,23 +14,28 @@
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 enum {
-    FIRST_SECTION = 1, /* of an answer, behind what INFO has */
-    ROUNDS_MAX = 8,    /* until no day comes between the list of days and the script */
-    DAYS_A_CALL = 512, /* at most, of which the script takes what it has room for */
-    AT_ONCE_MS = 100,  /* a connection that fails so soon had been closed before */
-    HEAD_COUNT = 2,    /* of days: in front of the days themselves */
+    FIRST_SECTION = 1,    /* of an answer, behind what INFO has */
+    ROUNDS_MAX = 8,       /* until none comes between the list of days and buckets and the script */
+    BUCKETS_A_CALL = 512, /* of each section at most; the script takes what it has room for */
+    AT_ONCE_MS = 100,     /* a connection that fails so soon had been closed before */
+    HEAD_COUNT = 2,       /* of days and buckets: in front of these themselves */
 };
 
 static const char script[] = "snapshot.lua";
+
+/* The days or buckets of one row of the table. */
+struct buckets {
+    char (*names)[DECLARED_BUCKET_BYTES]; /* that have a key, the newest first */
+    size_t count;
+    size_t begin, end; /* of those that are shown and were not yet */
+};
 
 struct snapshot {
     struct redis_link *link;
     const struct redis_snapshot_options *options;
     struct text *json;
     struct error *error;
-    char (*days)[LOGIN_DAY_BYTES]; /* that have a hash, the newest first */
-    size_t day_count;
-    size_t begin, end; /* of those that are shown */
+    struct buckets buckets[AGGREGATES_MAX]; /* by row */
 };
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -48,51 +53,83 @@ static enum store_verdict judge(const struct snapshot *snapshot, const struct re
     return odd(snapshot, command);
 }
 
-static int compare_days(const void *a, const void *b) {
+static int newest_first(const void *a, const void *b) {
     return -strcmp(a, b);
 }
 
-/* Takes the list of days that have a hash; a text that is no day is none of ours. */
-static void take_days(struct snapshot *snapshot, const struct redis_reply *reply) {
-    const struct days *shown = snapshot->options->days;
-    const size_t count = redis_reply_count(reply);
-    snapshot->days = memory_grow(snapshot->days, (count + 1) * sizeof *snapshot->days);
-    snapshot->day_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct slice day = redis_reply_text(redis_reply_at(reply, i));
-        if (day.length != LOGIN_DAY_BYTES - 1) continue;
-        memcpy(snapshot->days[snapshot->day_count++], day.bytes, LOGIN_DAY_BYTES);
-    }
-    qsort(snapshot->days, snapshot->day_count, sizeof *snapshot->days, compare_days);
-    snapshot->begin = 0;
-    while (snapshot->begin < snapshot->day_count &&
-           !days_have(shown, snapshot->days[snapshot->begin]))
-        snapshot->begin++;
-    snapshot->end = snapshot->begin;
-    while (snapshot->end < snapshot->day_count && days_have(shown, snapshot->days[snapshot->end]))
-        snapshot->end++;
+static bool is_total(const struct aggregate *aggregate) {
+    return aggregate->source == AGGREGATE_DECLARED && aggregate->declared.every == DECLARED_TOTAL;
 }
 
-static enum store_verdict list_days(struct snapshot *snapshot) {
+/* Copies the name of a day or bucket that a row may have; false if it is none of ours. */
+static bool take_name(const struct aggregate *aggregate, const char *bytes, size_t length,
+                      char name[DECLARED_BUCKET_BYTES]) {
+    const enum declared_every every =
+        aggregate->kind == AGGREGATE_BUCKETS ? aggregate->declared.every : DECLARED_DAY;
+    int64_t bucket;
+    if (!declared_bucket_parse(every, (struct slice){bytes, length}, &bucket)) return false;
+    memcpy(name, bytes, length);
+    name[length] = '\0';
+    return true;
+}
+
+static bool is_shown(const struct snapshot *snapshot, const char *name) {
+    char day[LOGIN_DAY_BYTES];
+    snprintf(day, sizeof day, "%.*s", (int)sizeof day - 1, name);
+    return days_have(snapshot->options->days, day);
+}
+
+/* Takes the list of a row's days or buckets; a text that is none is none of ours. */
+static void take_names(struct snapshot *snapshot, unsigned field, const struct redis_reply *reply) {
+    const struct aggregate *aggregate = &snapshot->options->aggregates->items[field];
+    struct buckets *buckets = &snapshot->buckets[field];
+    const size_t count = redis_reply_count(reply);
+    buckets->names = memory_grow(buckets->names, (count + 1) * sizeof *buckets->names);
+    buckets->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct slice name = redis_reply_text(redis_reply_at(reply, i));
+        buckets->count +=
+            take_name(aggregate, name.bytes, name.length, buckets->names[buckets->count]);
+    }
+    qsort(buckets->names, buckets->count, sizeof *buckets->names, newest_first);
+    buckets->begin = 0;
+    while (buckets->begin < buckets->count && !is_shown(snapshot, buckets->names[buckets->begin]))
+        buckets->begin++;
+    buckets->end = buckets->begin;
+    while (buckets->end < buckets->count && is_shown(snapshot, buckets->names[buckets->end]))
+        buckets->end++;
+}
+
+/* A total is one bucket without a name, which is in no list. */
+static void take_total(struct buckets *buckets) {
+    buckets->names = memory_grow(buckets->names, sizeof *buckets->names);
+    buckets->names[0][0] = '\0';
+    buckets->count = buckets->end = 1;
+    buckets->begin = 0;
+}
+
+static enum store_verdict list_buckets(struct snapshot *snapshot) {
     const struct aggregates *aggregates = snapshot->options->aggregates;
     enum store_verdict verdict = STORE_OK;
-    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->first_declared; i++) {
-        if (aggregates->items[i].kind != AGGREGATE_DAYS) continue;
+    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->count; i++) {
+        const struct aggregate *aggregate = &aggregates->items[i];
+        if (is_total(aggregate)) take_total(&snapshot->buckets[i]);
+        if (is_total(aggregate) || !aggregate_has_buckets(aggregate)) continue;
         struct redis_reply *reply =
             redis_link_call(snapshot->link, snapshot->error, "ZRANGE %s:%s 0 -1",
-                            snapshot->options->prefix, aggregates->items[i].index_key);
+                            snapshot->options->prefix, aggregate->index_key);
         verdict = judge(snapshot, reply, "ZRANGE");
         if (verdict == STORE_OK && !redis_reply_is_texts(reply, 1))
             verdict = odd(snapshot, "ZRANGE");
-        if (verdict == STORE_OK) take_days(snapshot, reply);
+        if (verdict == STORE_OK) take_names(snapshot, i, reply);
         redis_reply_destroy(&reply);
     }
     return verdict;
 }
 
-/* Runs the script for the days from snapshot->begin on; the first time, for all else too. *reply is
- * the caller's. */
-static enum store_verdict ask(const struct snapshot *snapshot, bool is_first,
+/* Runs the script for the days and buckets that were not shown yet, of one row; or, the first time,
+ * for everything. *reply is the caller's. */
+static enum store_verdict ask(const struct snapshot *snapshot, bool is_first, unsigned field,
                               struct redis_reply **reply) {
     const struct aggregates *aggregates = snapshot->options->aggregates;
     struct redis_call call = {0};
@@ -101,14 +138,13 @@ static enum store_verdict ask(const struct snapshot *snapshot, bool is_first,
                           is_first ? REDIS_SNAPSHOT_FIRST_MINUTES : REDIS_SNAPSHOT_MINUTES);
     redis_command_put_int(&call.arguments, (int64_t)snapshot->options->reply_bytes_max);
     redis_command_put_text(&call.arguments, is_first ? "" : "1");
-    for (unsigned i = 0; i < aggregates->first_declared; i++) {
-        const struct aggregate *aggregate = &aggregates->items[i];
-        if (!is_first && aggregate->kind != AGGREGATE_DAYS) continue;
-        redis_call_begin(&call, aggregate);
-        for (size_t d = snapshot->begin; aggregate->kind == AGGREGATE_DAYS && d < snapshot->end &&
-                                         d < snapshot->begin + DAYS_A_CALL;
-             d++)
-            redis_call_put_bucket(&call, snapshot->days[d]);
+    for (unsigned i = 0; i < aggregates->count; i++) {
+        const struct buckets *buckets = &snapshot->buckets[i];
+        if (!is_first && i != field) continue;
+        redis_call_begin(&call, &aggregates->items[i]);
+        for (size_t b = buckets->begin; b < buckets->end && b < buckets->begin + BUCKETS_A_CALL;
+             b++)
+            redis_call_put_bucket(&call, buckets->names[b]);
         redis_call_end(&call);
     }
     redis_call_finish(&call, true, snapshot_lua);
@@ -152,17 +188,24 @@ static bool take_pair(struct slice *packed, struct pair *pair) {
     return true;
 }
 
-/* Adds a member whose name is made of before (may be ""), a blank, and the pair's. */
-static void add_pair(struct text *json, const char *before, const struct pair *pair,
+/* How a row's counts are shown: how the name of a member begins. */
+struct style {
+    const char *before; /* a day, or "" */
+    const char *between;
+    const struct days *days; /* whose members are shown; NULL: all */
+};
+
+/* Adds a member; its name is made of the style and the pair's. */
+static void add_pair(struct text *json, const struct style *style, const struct pair *pair,
                      const char **separator) {
     char room[64];
     text_add(json, *separator);
     *separator = ", ";
-    if (*before == '\0' || pair->name.length + LOGIN_DAY_BYTES > sizeof room) {
+    if (*style->before == '\0' || pair->name.length + LOGIN_DAY_BYTES > sizeof room) {
         text_add_json(json, pair->name.bytes, pair->name.length);
     } else {
         struct text name = text_within(room, sizeof room);
-        text_format(&name, "%s ", before);
+        text_format(&name, "%s%s", style->before, style->between);
         text_add_bytes(&name, pair->name.bytes, pair->name.length);
         text_add_json(json, name.bytes, name.length);
     }
@@ -178,65 +221,126 @@ static int compare_names(const void *a, const void *b) {
 }
 
 /* Adds packed counts in order of their names; false if they have not the form. */
-static bool add_sorted(struct text *json, const char *before, const struct redis_reply *reply,
-                       const char **separator) {
+static bool add_sorted(struct text *json, const struct style *style,
+                       const struct redis_reply *reply, const char **separator) {
     struct slice packed = redis_reply_text(reply);
     struct pair *pairs = memory_create((packed.length / 5 + 1) * sizeof *pairs); /* "1 a 1" */
     size_t count = 0;
     while (packed.length > 0 && take_pair(&packed, &pairs[count]))
         count++;
     qsort(pairs, count, sizeof *pairs, compare_names);
-    for (size_t i = 0; i < count; i++)
-        add_pair(json, before, &pairs[i], separator);
+    for (size_t i = 0; i < count; i++) {
+        char day[DECLARED_BUCKET_BYTES];
+        snprintf(day, sizeof day, "%.*s", (int)pairs[i].name.length, pairs[i].name.bytes);
+        if (style->days == NULL || (day[0] != '_' && days_have(style->days, day)))
+            add_pair(json, style, &pairs[i], separator);
+    }
     free(pairs);
     return packed.length == 0;
 }
+
+static const struct style plain = {"", "", NULL};
 
 static bool add_values(struct text *json, const struct redis_reply *reply) {
     struct slice packed = redis_reply_text(reply);
     const char *separator = "";
     struct pair pair;
     while (packed.length > 0 && take_pair(&packed, &pair))
-        add_pair(json, "", &pair, &separator);
+        add_pair(json, &plain, &pair, &separator);
     return packed.length == 0;
 }
 
-/* Adds the days that a call has brought, and moves on behind them. */
-static bool add_days(struct snapshot *snapshot, const struct redis_reply *reply,
-                     const char **separator) {
+/* Adds one day or bucket: its times as members of their own, or its values as one member, which a
+ * total's are without it. */
+static bool add_bucket(struct text *json, const struct aggregate *aggregate, const char *name,
+                       const struct redis_reply *reply, const char **separator) {
+    const bool is_day = aggregate->kind == AGGREGATE_DAYS;
+    const struct style style = {name, is_day ? " " : "T", NULL};
+    if (is_day || aggregate->kind == AGGREGATE_TIMES)
+        return add_sorted(json, &style, reply, separator);
+    if (*name == '\0') return add_values(json, reply);
+    if (redis_reply_text(reply).length == 0) return true; /* it has expired */
+    text_add(json, *separator);
+    *separator = ",\n   ";
+    text_add_json(json, name, strlen(name));
+    text_add(json, ": {");
+    const bool is_right = add_values(json, reply);
+    text_add(json, "}");
+    return is_right;
+}
+
+/* Adds the days or buckets that a call has brought, and moves on behind them. */
+static bool add_buckets(struct snapshot *snapshot, unsigned field, const struct redis_reply *reply,
+                        const char **separator) {
+    const struct aggregate *aggregate = &snapshot->options->aggregates->items[field];
+    struct buckets *buckets = &snapshot->buckets[field];
     const size_t count = redis_reply_count(reply);
     if (count < HEAD_COUNT || !redis_reply_is_texts(reply, 1)) return false;
-    if (count - HEAD_COUNT > snapshot->end - snapshot->begin) return false;
-    if (count == HEAD_COUNT && snapshot->begin < snapshot->end) return false;
+    if (count - HEAD_COUNT > buckets->end - buckets->begin) return false;
+    if (count == HEAD_COUNT && buckets->begin < buckets->end) return false;
     for (size_t i = HEAD_COUNT; i < count; i++) {
-        if (!add_sorted(snapshot->json, snapshot->days[snapshot->begin++], redis_reply_at(reply, i),
-                        separator)) {
+        if (!add_bucket(snapshot->json, aggregate, buckets->names[buckets->begin++],
+                        redis_reply_at(reply, i), separator)) {
             return false;
         }
     }
     return true;
 }
 
-/* Adds the days of the first call, and asks for all further ones. */
-static enum store_verdict stream_days(struct snapshot *snapshot, const struct redis_reply *first) {
-    const struct days *shown = snapshot->options->days;
+/* Adds what is beyond a bound, where there is something. */
+static bool add_others(struct text *json, const struct aggregate *aggregate,
+                       const struct redis_reply *reply, const char **separator) {
+    if (redis_reply_text(reply).length == 0) return true;
+    if (aggregate->kind != AGGREGATE_BUCKETS) return add_sorted(json, &plain, reply, separator);
+    return add_bucket(json, aggregate, AGGREGATE_OTHER, reply, separator);
+}
+
+/* Adds the days or buckets of the first call, and asks for all further ones. */
+static enum store_verdict stream_buckets(struct snapshot *snapshot, unsigned field,
+                                         const struct redis_reply *first) {
+    const struct aggregate *aggregate = &snapshot->options->aggregates->items[field];
+    const struct buckets *buckets = &snapshot->buckets[field];
     const char *separator = "";
-    if (!add_days(snapshot, first, &separator)) return odd(snapshot, script);
+    if (!add_buckets(snapshot, field, first, &separator)) return odd(snapshot, script);
     enum store_verdict verdict = STORE_OK;
-    while (verdict == STORE_OK && snapshot->begin < snapshot->end && !snapshot->json->is_broken) {
+    while (verdict == STORE_OK && buckets->begin < buckets->end && !snapshot->json->is_broken) {
         struct redis_reply *reply = NULL;
-        verdict = ask(snapshot, false, &reply);
+        verdict = ask(snapshot, false, field, &reply);
         if (verdict == STORE_OK &&
             (redis_reply_count(reply) != FIRST_SECTION + 1 ||
-             !add_days(snapshot, redis_reply_at(reply, FIRST_SECTION), &separator))) {
+             !add_buckets(snapshot, field, redis_reply_at(reply, FIRST_SECTION), &separator))) {
             verdict = odd(snapshot, script);
         }
         redis_reply_destroy(&reply);
     }
-    if (verdict == STORE_OK && days_are_all(shown) &&
-        !add_sorted(snapshot->json, "", redis_reply_at(first, 1), &separator)) {
+    if (verdict == STORE_OK && days_are_all(snapshot->options->days) &&
+        !add_others(snapshot->json, aggregate, redis_reply_at(first, 1), &separator)) {
         verdict = odd(snapshot, script);
     }
+    return verdict;
+}
+
+/* Adds the counts of one row. */
+static enum store_verdict stream_row(struct snapshot *snapshot, unsigned field,
+                                     const struct redis_reply *reply) {
+    const struct aggregate *aggregate = &snapshot->options->aggregates->items[field];
+    const struct days *days = snapshot->options->days;
+    struct text *json = snapshot->json;
+    const char *separator = "";
+    enum store_verdict verdict = STORE_OK;
+    text_add_json(json, aggregate->title, strlen(aggregate->title));
+    text_add(json, ": {");
+    if (aggregate_has_buckets(aggregate)) {
+        verdict = stream_buckets(snapshot, field, reply);
+    } else {
+        const bool is_dates = aggregate->kind == AGGREGATE_DATES;
+        const struct style style = {"", "", is_dates && !days_are_all(days) ? days : NULL};
+        if (redis_reply_kind(reply) != REDIS_TEXT ||
+            !(aggregate->kind == AGGREGATE_VALUES ? add_values(json, reply)
+                                                  : add_sorted(json, &style, reply, &separator)))
+            verdict = odd(snapshot, script);
+    }
+    text_add(json, "}");
     return verdict;
 }
 
@@ -244,50 +348,49 @@ static enum store_verdict stream(struct snapshot *snapshot, const struct redis_r
     const struct aggregates *aggregates = snapshot->options->aggregates;
     struct text *json = snapshot->json;
     enum store_verdict verdict = STORE_OK;
-    if (redis_reply_count(reply) != FIRST_SECTION + aggregates->first_declared)
-        return odd(snapshot, script);
-    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->first_declared; i++) {
-        const struct aggregate *aggregate = &aggregates->items[i];
-        const struct redis_reply *own = redis_reply_at(reply, FIRST_SECTION + i);
-        const char *separator = "";
+    if (redis_reply_count(reply) != FIRST_SECTION + aggregates->count) return odd(snapshot, script);
+    for (unsigned i = 0; verdict == STORE_OK && i < aggregates->count; i++) {
         text_add(json, i == 0 ? "{" : ",\n ");
-        text_add_json(json, aggregate->title, strlen(aggregate->title));
-        text_add(json, ": {");
-        if (aggregate->kind == AGGREGATE_DAYS)
-            verdict = stream_days(snapshot, own);
-        else if (redis_reply_kind(own) != REDIS_TEXT ||
-                 !(aggregate->kind == AGGREGATE_VALUES ? add_values(json, own)
-                                                       : add_sorted(json, "", own, &separator)))
-            verdict = odd(snapshot, script);
-        text_add(json, "}");
+        if (i == aggregates->first_declared) text_add(json, "\"Counts\": {");
+        verdict = stream_row(snapshot, i, redis_reply_at(reply, FIRST_SECTION + i));
     }
-    text_add(json, "}");
+    text_add(json, aggregates->count > aggregates->first_declared ? "}}" : "}");
     return verdict;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* Whether the script saw the days that it was asked for. */
+/* Whether the script saw the days and buckets that it was asked for, by what it says that there
+ * are. */
+static bool is_list_current(const struct aggregate *aggregate, const struct buckets *buckets,
+                            const char *names) {
+    size_t count = 0;
+    while (*names != '\0') {
+        char name[DECLARED_BUCKET_BYTES];
+        const size_t length = strcspn(names, " ");
+        const bool is_ours = take_name(aggregate, names, length, name);
+        count += is_ours;
+        if (is_ours &&
+            bsearch(name, buckets->names, buckets->count, sizeof name, newest_first) == NULL) {
+            return false;
+        }
+        names += length + (names[length] == ' ');
+    }
+    return count == buckets->count;
+}
+
 static bool is_current(const struct snapshot *snapshot, const struct redis_reply *reply) {
     const struct aggregates *aggregates = snapshot->options->aggregates;
-    for (unsigned i = 0;
-         FIRST_SECTION + i < redis_reply_count(reply) && i < aggregates->first_declared; i++) {
+    for (unsigned i = 0; FIRST_SECTION + i < redis_reply_count(reply) && i < aggregates->count;
+         i++) {
+        const struct aggregate *aggregate = &aggregates->items[i];
         const struct redis_reply *own = redis_reply_at(reply, FIRST_SECTION + i);
-        if (aggregates->items[i].kind != AGGREGATE_DAYS || redis_reply_count(own) == 0) continue;
-        const struct slice days = redis_reply_text(redis_reply_at(own, 0));
-        size_t count = 0;
-        for (const char *day = days.bytes; *day != '\0'; count++) {
-            char name[LOGIN_DAY_BYTES] = "";
-            const size_t length = strcspn(day, " ");
-            if (length == sizeof name - 1) memcpy(name, day, length);
-            if (length != sizeof name - 1) count--; /* none of ours */
-            if (length == sizeof name - 1 && bsearch(name, snapshot->days, snapshot->day_count,
-                                                     sizeof name, compare_days) == NULL) {
-                return false;
-            }
-            day += length + (day[length] == ' ');
+        if (is_total(aggregate) || !aggregate_has_buckets(aggregate)) continue;
+        if (redis_reply_count(own) == 0) continue;
+        if (!is_list_current(aggregate, &snapshot->buckets[i],
+                             redis_reply_text(redis_reply_at(own, 0)).bytes)) {
+            return false;
         }
-        if (count != snapshot->day_count) return false;
     }
     return true;
 }
@@ -296,8 +399,8 @@ static enum store_verdict begin(struct snapshot *snapshot, char replica[REDIS_SN
                                 struct redis_reply **reply) {
     for (int i = 0; i < ROUNDS_MAX; i++) {
         redis_reply_destroy(reply);
-        enum store_verdict verdict = list_days(snapshot);
-        if (verdict == STORE_OK) verdict = ask(snapshot, true, reply);
+        enum store_verdict verdict = list_buckets(snapshot);
+        if (verdict == STORE_OK) verdict = ask(snapshot, true, 0, reply);
         if (verdict != STORE_OK) return verdict;
         const char *info = redis_reply_text(redis_reply_at(*reply, 0)).bytes;
         const bool is_replica = strstr(info, "role:slave") != NULL;
@@ -335,6 +438,7 @@ enum store_verdict redis_snapshot_read(struct redis_link *link,
         if (json->bytes != NULL) json->bytes[json->length] = '\0';
     }
     redis_reply_destroy(&reply);
-    free(snapshot.days);
+    for (unsigned i = 0; i < options->aggregates->count; i++)
+        free(snapshot.buckets[i].names);
     return verdict;
 }

@@ -55,7 +55,8 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
         const size_t length = strlen(key);
         if (strncmp(name, key, length) == 0 && name[length] == ':') return true;
     }
-    static const char *const declared[] = {"count:", "count_buckets:", "count_days:"};
+    static const char *const declared[] = {AGGREGATE_COUNT_KEY, AGGREGATE_BUCKETS_KEY,
+                                           AGGREGATE_DATES_KEY};
     for (size_t i = 0; i < sizeof declared / sizeof *declared; i++) {
         if (strncmp(name, declared[i], strlen(declared[i])) == 0) return true;
     }

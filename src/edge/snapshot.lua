@@ -1,18 +1,19 @@
--- All counts at one moment, but of the days no more than a call has room for. No key is touched that
--- is not in KEYS.
+-- All counts at one moment, but of days and buckets no more than a call has room for. No key is
+-- touched that is not in KEYS.
 --
 -- KEYS     the keys of each section, as for checkpoint.lua
--- ARGV     how many minutes may be read (the first day asked for always is), how many bytes may be
---          answered, '1' if this is not the first call, then the sections: kind, number of keys,
---          number of arguments, and the arguments, which nothing here needs
+-- ARGV     how many counts of days and buckets may be read (of each section the first one asked for
+--          always is), how many bytes may be answered, '1' if this is not the first call, then the
+--          sections: kind, number of keys, number of arguments, and the arguments, which nothing
+--          here needs
 -- Returns  what INFO has on replication ('' without the right to it), then for each section its
---          counts, packed; largest first where they are values; of days
---          {all days that have a hash, the sum of other days, the first day asked for, ...}, as many
---          days as there was room for. The first two are '' unless this is the first call.
+--          counts, packed; largest first where they are values; of days and buckets
+--          {all that have a key, the counts of others, the first one asked for, ...}, as many as
+--          there was room for. The first two are '' unless this is the first call.
 --          {'large', bytes} if it would be more than may be answered
 --
 -- Packed counts are LENGTH NAME COUNT LENGTH NAME COUNT ..., between blanks. Names may have blanks.
-local minutes_left, bytes_left, is_first = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] ~= '1'
+local counts_left, bytes_left, is_first = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] ~= '1'
 local bytes = 0
 local kinds = {}
 
@@ -30,28 +31,38 @@ local function pack(pairs)
     return send(table.concat(words, ' '))
 end
 
-function kinds.values(keys)
-    return pack(redis.call('ZREVRANGE', keys[1], 0, -1, 'WITHSCORES'))
-end
+local function read_set(key) return redis.call('ZREVRANGE', key, 0, -1, 'WITHSCORES') end
 
-function kinds.names(keys) return pack(redis.call('HGETALL', keys[1])) end
+local function read_hash(key) return redis.call('HGETALL', key) end
 
--- Keys: the sorted set of days that have a hash, the hash of the sum of all others, the stream of
--- anomalies, the hashes of the days asked for.
-function kinds.days(keys)
+function kinds.values(keys) return pack(read_set(keys[1])) end
+
+function kinds.names(keys) return pack(read_hash(keys[1])) end
+
+function kinds.dates(keys) return pack(read_hash(keys[2])) end
+
+-- Keys: the sorted set of all that have a key, that of all others, and from `first` on those that
+-- were asked for.
+local function read_buckets(keys, first, read)
     local answer = {'', ''}
     if is_first then
         answer[1] = send(table.concat(redis.call('ZRANGE', keys[1], 0, -1), ' '))
-        answer[2] = pack(redis.call('HGETALL', keys[2]))
+        answer[2] = pack(read(keys[2]))
     end
-    for i = 4, #keys do
-        local minutes = redis.call('HGETALL', keys[i])
-        minutes_left = minutes_left - #minutes / 2
-        if minutes_left < 0 and i > 4 then break end
-        answer[#answer + 1] = pack(minutes)
+    for i = first, #keys do
+        local counts = read(keys[i])
+        counts_left = counts_left - #counts / 2
+        if counts_left < 0 and i > first then break end
+        answer[#answer + 1] = pack(counts)
     end
     return answer
 end
+
+function kinds.days(keys) return read_buckets(keys, 4, read_hash) end
+
+function kinds.buckets(keys) return read_buckets(keys, 3, read_set) end
+
+function kinds.times(keys) return read_buckets(keys, 3, read_hash) end
 
 local info = redis.pcall('INFO', 'replication')
 local answer, key, argument = {type(info) == 'string' and info or ''}, 1, 4

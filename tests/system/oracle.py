@@ -334,10 +334,21 @@ class Expected:
 
     def snapshot(self):
         """Returns what `rollcall snapshot` must print."""
-        return {"Logins by Device Type": dict(self.dimensions["device_type"]),
-                "Logins by Locale": dict(self.dimensions["locale"]),
-                "Logins Over Time": dict(self.minutes),
-                "Rejected": dict(self.rejected)}
+        found = {"Logins by Device Type": dict(self.dimensions["device_type"]),
+                 "Logins by Locale": dict(self.dimensions["locale"]),
+                 "Logins Over Time": dict(self.minutes),
+                 "Rejected": dict(self.rejected)}
+        if self._declared:
+            found["Counts"] = {name: self._shown(name) for name in self._declared}
+        return found
+
+    def _shown(self, name):
+        counts, declared = self.counts[name], self._declared[name]
+        if not declared.by:
+            return dict(counts)
+        if declared.every == "none":
+            return dict(counts[""])
+        return {bucket: dict(values) for bucket, values in counts.items()}
 
 
 def _signed(number):

@@ -122,6 +122,9 @@ static void sections_with_a_name_are_compared(void **state) {
     (void)state;
     expect("dimension.locale.from=/a", "",
            "dimension.locale.from, dimension.locale.default, dimension.locale.accept");
+    expect("count.hours.every=hour", "",
+           "count.hours.by, count.hours.every, count.hours.retention_days, "
+           "count.hours.max_values, count.hours.unique");
     struct config *running = TAKEN(X("dimension.locale.from=/a"));
     struct config *fresh = TAKEN(X("dimension.locale.from=/a", "dimension.locale.default=x"));
     compare(running, running);

@@ -112,6 +112,47 @@ static void dimensions_may_come_and_go(void **state) {
                      RULES_OTHER);
 }
 
+static void compare_counts(const struct aggregate_settings *theirs,
+                           const struct aggregate_settings *ours, enum rules_verdict expected,
+                           const char *words) {
+    char a[RULES_BYTES], b[RULES_BYTES], difference[RULES_DIFFERENCE_BYTES];
+    const struct login_rules rules = usual();
+    rules_print(&rules, theirs, a);
+    rules_print(&rules, ours, b);
+    assert_int_equal(rules_compare(a, b, difference), expected);
+    assert_string_equal(difference, words);
+}
+
+static void declared_counts_may_come_and_go_but_not_change(void **state) {
+    (void)state;
+    static char name[] = "hours", locale[] = "locale", device[] = "device_type", path[] = "user_id";
+    const struct declared_settings hours = {.name = name,
+                                            .by = {{locale}, 1},
+                                            .every = DECLARED_HOUR,
+                                            .retention_days = 400,
+                                            .max_values = 10000};
+    struct aggregate_settings one = aggregate;
+    one.counts[one.count_count++] = hours;
+    compare_counts(&aggregate, &one, RULES_OTHER_COUNTS, "count.hours is new");
+    compare_counts(&one, &aggregate, RULES_OTHER_COUNTS, "count.hours is no longer counted");
+    struct aggregate_settings other = one;
+    other.counts[0].retention_days = 1; /* how long it is kept is no rule */
+    compare_counts(&one, &other, RULES_SAME, "");
+    other.counts[0].by = (struct setting_names){{locale, device}, 2};
+    compare_counts(&one, &other, RULES_OTHER,
+                   "count.hours.by is \"locale\" there and \"locale,device_type\" here");
+    other = one;
+    other.counts[0].every = DECLARED_DAY;
+    other.counts[0].max_values = 5;
+    compare_counts(&one, &other, RULES_OTHER,
+                   "count.hours.every is \"hour\" there and \"day\" here, and "
+                   "count.hours.max_values is \"10000\" there and \"5\" here");
+    other = one;
+    other.counts[0].unique = path;
+    compare_counts(&one, &other, RULES_OTHER,
+                   "count.hours.unique is \"\" there and \"user_id\" here");
+}
+
 static void any_stored_text_is_compared(void **state) {
     (void)state;
     static const char *const texts[] = {"",     "\n",   "x",          " = ",
@@ -128,7 +169,7 @@ static void the_longest_rules_have_room(void **state) {
     static char path[PATH_BYTES_MAX + 1], value[LOGIN_VALUE_BYTES_MAX + 1], names[8][65];
     char text[RULES_BYTES];
     struct login_rules rules = {.timestamp = path, .key = path, .max_future_s = INT64_MAX};
-    const struct aggregate_settings largest = {.max_values = INT32_MAX, .max_days = INT32_MAX};
+    struct aggregate_settings largest = {.max_values = INT32_MAX, .max_days = INT32_MAX};
     memset(path, 'p', PATH_BYTES_MAX);
     memset(value, 'v', LOGIN_VALUE_BYTES_MAX);
     for (; rules.dimension_count < LOGIN_DIMENSIONS_MAX; rules.dimension_count++) {
@@ -137,8 +178,16 @@ static void the_longest_rules_have_room(void **state) {
         rules.dimensions[rules.dimension_count] =
             (struct login_dimension){name, path, value, LOGIN_ACCEPT_SCALAR};
     }
+    for (; largest.count_count < DECLARED_MAX; largest.count_count++) {
+        largest.counts[largest.count_count] =
+            (struct declared_settings){.name = names[largest.count_count / 2],
+                                       .by = {{names[0], names[1], names[2]}, DECLARED_BY_MAX},
+                                       .every = DECLARED_MINUTE,
+                                       .max_values = INT32_MAX,
+                                       .unique = path};
+    }
     rules_print(&rules, &largest, text);
-    assert_true(strlen(text) > 6000);
+    assert_true(strlen(text) > 6000 + DECLARED_MAX * (PATH_BYTES_MAX + 6 * 64));
 }
 
 int main(void) {
@@ -147,6 +196,7 @@ int main(void) {
         cmocka_unit_test(the_order_of_dimensions_is_no_difference),
         cmocka_unit_test(each_other_rule_is_named_with_both_values),
         cmocka_unit_test(dimensions_may_come_and_go),
+        cmocka_unit_test(declared_counts_may_come_and_go_but_not_change),
         cmocka_unit_test(any_stored_text_is_compared),
         cmocka_unit_test(the_longest_rules_have_room),
     };

@@ -289,8 +289,9 @@ static void see_moment(void *context, int64_t now_s, struct slice horizon) {
     see("horizon %.*s\n", (int)horizon.length, horizon.bytes);
 }
 
-static void see_day(void *context, struct slice day, int64_t expires_s) {
+static void see_bucket(void *context, unsigned field, struct slice day, int64_t expires_s) {
     assert_ptr_equal(context, seen);
+    assert_int_equal(aggregates.items[field].kind, AGGREGATE_DAYS);
     see("day %.*s %lld\n", (int)day.length, day.bytes, (long long)expires_s);
 }
 
@@ -305,7 +306,7 @@ static enum store_verdict read_image(void) {
     const struct redis_image_visitor visitor = {.context = seen,
                                                 .offset = see_offset,
                                                 .moment = see_moment,
-                                                .day = see_day,
+                                                .bucket = see_bucket,
                                                 .count = see_count};
     seen[0] = error.text[0] = '\0';
     return redis_image_read(admin, "{p}", &aggregates, &visitor, &error);
