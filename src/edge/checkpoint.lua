@@ -5,11 +5,14 @@
 -- KEYS     offsets, meta, lineages, then the keys of each section
 -- ARGV     partition, base (an offset, 'none', or 'unknown': never equal), goal, schema, group,
 --          topic, topic id ('' if not known), tip of base, lineage of goal, our rules ('' if not
---          known), those that may be stored instead, 1 if ours are to replace them, instance, then
---          the sections: kind, number of keys, number of arguments, and the arguments
+--          known), those that may be stored instead, 1 if ours are to replace them, instance, other
+--          partitions that this call verifies (of each, behind a blank: partition, offset, tip;
+--          only if base is goal), then the sections: kind, number of keys, number of arguments,
+--          and the arguments
 -- Returns  {'stored', offset, n, minute, count, ...}  the offset equals goal now; the number of new
 --                                                  anomalies, and the first of them
 --          {'kept', offset | 'none', lineage}      the offset, or its lineage, was another one
+--          {'apart'}                               another partition is not as told: ask for each
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
 --          {'rules', theirs}                       the counts were made under these
@@ -27,7 +30,7 @@
 --   within a script's writes drops them, but leaves them in the file; its next start runs them
 --   together with what follows. By then `checkpoints` is incremented once more than when the
 --   following seals were computed, and no later checkpoint makes the two equal.
-local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 14
+local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 15
 local NAMED = 64 -- anomalies in an answer
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
@@ -104,6 +107,29 @@ local function tip_of(lineage)
     return branch and branch .. last .. epoch
 end
 
+-- A lineage names the offset that it belongs to: a rollcall that knows of none leaves it behind.
+local function lineage_at(offset, stored)
+    local of, lineage = string.match(stored, '^(%d+) (.*)$')
+    return of == offset and lineage or '0:'
+end
+
+-- Whether the other partitions are stored as this call has them.
+local function are_others_as_told()
+    local partitions, offsets, tips = {}, {}, {}
+    for other, offset, tip in string.gmatch(ARGV[14], ' (%d+) (%d+) (%S+)') do
+        local i = #partitions + 1
+        partitions[i], offsets[i], tips[i] = other, offset, tip
+    end
+    if #partitions == 0 then return true end
+    local stored = call('HMGET', KEYS[OFFSETS], unpack(partitions))
+    local lineages = call('HMGET', KEYS[LINEAGES], unpack(partitions))
+    for i, tip in ipairs(tips) do
+        local found = tip_of(lineage_at(stored[i], lineages[i] or ''))
+        if stored[i] ~= offsets[i] or found ~= tip then return false end
+    end
+    return true
+end
+
 -- Keys: offsets, meta, lineages.
 local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
 
@@ -131,13 +157,11 @@ function head.look()
     if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then
         return {'odd', KEYS[OFFSETS], partition, stored}
     end
-    -- A lineage names the offset that it belongs to: an rollcall that knows of none leaves it behind.
     local lineage = call('HGET', KEYS[LINEAGES], partition) or ''
-    local of, rest = string.match(lineage, '^(%d+) (.*)$')
-    if lineage ~= '' and not (rest and tip_of(rest)) then
+    if lineage ~= '' and not tip_of(string.match(lineage, '^%d+ (.*)$') or '') then
         return {'odd', KEYS[LINEAGES], partition, lineage}
     end
-    lineage = of == stored and rest or '0:'
+    lineage = lineage_at(stored, lineage)
     if meta.rules and our_rules ~= '' and meta.rules ~= our_rules and meta.rules ~= ARGV[11] then
         return {'rules', meta.rules}
     end
@@ -154,6 +178,7 @@ function head.look()
         return {'kept', stored or 'none', lineage}
     end
     if not is_move then
+        if not are_others_as_told() then return {'apart'} end
         if meta.schema then put_rules() end
         return answer
     end

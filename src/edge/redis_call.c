@@ -218,9 +218,16 @@ static void put_offset(struct redis_command *command, int64_t offset) {
         redis_command_put_int(command, offset);
 }
 
+void redis_call_put_other(struct text *others, const struct store_call *checkpoint) {
+    char tip[LINEAGE_TIP_BYTES];
+    lineage_tip_format(checkpoint->base_tip, tip);
+    text_format(others, " %d %lld %s", (int)checkpoint->partition, (long long)checkpoint->base,
+                tip);
+}
+
 void redis_call_checkpoint(struct redis_call *call, const struct redis_store_options *options,
                            const struct redis_rules *rules, const struct store_call *checkpoint,
-                           bool by_text, const struct redis_days *needed) {
+                           const char *others, bool by_text, const struct redis_days *needed) {
     const struct aggregates *aggregates = options->aggregates;
     char lineage[LINEAGE_TEXT_BYTES], base_tip[LINEAGE_TIP_BYTES];
     redis_call_clear(call, options->redis->prefix);
@@ -242,6 +249,7 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
     redis_command_put_text(&call->arguments, rules->accepted == NULL ? "" : rules->accepted);
     redis_command_put_int(&call->arguments, rules->is_ours_next);
     redis_command_put_text(&call->arguments, options->instance);
+    redis_command_put_text(&call->arguments, others);
     for (unsigned field = 0; field < aggregates->count; field++) {
         redis_call_begin(call, &aggregates->items[field]);
         put_section(call, aggregates->settings, checkpoint, field, needed);

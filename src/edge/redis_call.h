@@ -71,10 +71,19 @@ struct redis_rules {
     bool is_ours_next; /* and is replaced by our own */
 };
 
+/* What a call has to be to verify others with it, and to be one of these. */
+static inline bool redis_call_verifies(const struct store_call *checkpoint) {
+    return checkpoint->base == checkpoint->end && checkpoint->base >= 0 &&
+           lineage_tip_equals(checkpoint->base_tip, lineage_tip(&checkpoint->lineage));
+}
+
+/* Adds a call that verifies to the text of others that another one verifies with it. */
+void redis_call_put_other(struct text *others, const struct store_call *checkpoint);
+
 /* Makes one call of redis_store_apply, by the script's text or by its SHA-1. The hashes of `needed`
- * are declared, too. Borrows all. */
+ * are declared, too; `others` is "", or as redis_call_put_other makes it. Borrows all. */
 void redis_call_checkpoint(struct redis_call *call, const struct redis_store_options *options,
                            const struct redis_rules *rules, const struct store_call *checkpoint,
-                           bool by_text, const struct redis_days *needed);
+                           const char *others, bool by_text, const struct redis_days *needed);
 
 #endif

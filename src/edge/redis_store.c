@@ -29,11 +29,13 @@ struct redis_store {
     struct redis_call call;   /* the one being made; its memory is used again */
     struct redis_days needed; /* what the last answer asked for */
     struct redis_rules rules;
+    const struct store_call *leader;   /* of those under way; NULL: none of them has others */
+    struct text others;                /* that the leader verifies too */
     char news[RULES_DIFFERENCE_BYTES]; /* dimensions that come or go, not yet reported; or "" */
 };
 
 /* What an answer asks for. */
-enum demand { DEMAND_NONE, DEMAND_TEXT, DEMAND_DAYS, DEMAND_RULES };
+enum demand { DEMAND_NONE, DEMAND_TEXT, DEMAND_DAYS, DEMAND_RULES, DEMAND_ALONE };
 
 struct redis_store *redis_store_create(const struct redis_store_options *options,
                                        struct error *error) {
@@ -49,6 +51,7 @@ void redis_store_destroy(struct redis_store **store) {
     if (*store == NULL) return;
     redis_link_destroy(&(*store)->link);
     redis_call_release(&(*store)->call);
+    text_release(&(*store)->others);
     free((*store)->needed.names);
     free((*store)->rules.accepted);
     free(*store);
@@ -226,6 +229,7 @@ static enum demand take_answer(struct redis_store *store, struct store_call *cal
     }
     if (strcmp(kind, "rules") == 0 && redis_reply_count(reply) == 2 && store->options.rules != NULL)
         return take_rules(store, call, redis_answer_word(reply, 1), error);
+    if (strcmp(kind, "apart") == 0) return DEMAND_ALONE;
     call->stored = CURSOR_ABSENT;
     const bool is_stored = strcmp(kind, "stored") == 0 &&
                            redis_answer_offset(offset, &call->stored) &&
@@ -262,8 +266,9 @@ static enum demand read_answer(struct redis_store *store, struct store_call *cal
 static bool send_call(struct redis_store *store, const struct store_call *call, enum demand demand,
                       struct error *error) {
     if (demand != DEMAND_DAYS) store->needed.count = 0;
-    redis_call_checkpoint(&store->call, &store->options, &store->rules, call, demand == DEMAND_TEXT,
-                          &store->needed);
+    redis_call_checkpoint(&store->call, &store->options, &store->rules, call,
+                          call == store->leader ? text_string(&store->others) : "",
+                          demand == DEMAND_TEXT, &store->needed);
     return redis_link_send(store->link, &store->call.command, error);
 }
 
@@ -275,6 +280,37 @@ static bool send_alone(struct redis_store *store, struct store_call *call, struc
         demand = read_answer(store, call, error);
     }
     return true;
+}
+
+/* Calls that only verify go together: the first of them, the leader, asks about all. */
+static void choose_leader(struct redis_store *store, const struct store_call *calls, size_t count) {
+    store->leader = NULL;
+    text_clear(&store->others);
+    for (size_t i = 0; i < count; i++) {
+        if (!redis_call_verifies(&calls[i])) continue;
+        if (store->leader == NULL)
+            store->leader = &calls[i];
+        else
+            redis_call_put_other(&store->others, &calls[i]);
+    }
+}
+
+/* Whether the leader asks for this call. */
+static bool is_led(const struct redis_store *store, const struct store_call *call) {
+    return store->leader != NULL && call != store->leader && redis_call_verifies(call);
+}
+
+/* The leader has its answer. False: those that it asked for need one of their own. */
+static bool answer_led(const struct redis_store *store, struct store_call *calls, size_t count) {
+    const bool is_good = store_call_is_stored(store->leader);
+    for (size_t i = 0; is_good && i < count; i++) {
+        if (!is_led(store, &calls[i])) continue;
+        calls[i].verdict = STORE_OK;
+        calls[i].stored = calls[i].end;
+        calls[i].stored_lineage = calls[i].lineage;
+        calls[i].anomaly_count = 0;
+    }
+    return is_good;
 }
 
 /* Keeps what is to be reported: the first refusal, or else the first of all, since all that follows
@@ -296,14 +332,20 @@ static void apply_all(struct redis_store *store, struct store_call *calls, size_
 
     size_t sent = 0;
     bool is_again = false;
-    while (sent < count && send_call(store, &calls[sent], DEMAND_NONE, &own))
+    choose_leader(store, calls, count);
+    while (sent < count &&
+           (is_led(store, &calls[sent]) || send_call(store, &calls[sent], DEMAND_NONE, &own)))
         sent++;
     if (sent < count) keep_worst(&worst, STORE_RETRY, &own, error);
     for (size_t i = 0; i < sent; i++) {
+        if (is_led(store, &calls[i])) continue;
         const enum demand demand = read_answer(store, &calls[i], &own);
         is_again |= demand != DEMAND_NONE;
         if (demand == DEMAND_NONE) keep_worst(&worst, calls[i].verdict, &own, error);
+        if (&calls[i] == store->leader && calls[i].verdict == STORE_OK)
+            is_again |= !answer_led(store, calls, count);
     }
+    store->leader = NULL;
     if (!is_again) return;
     if (worst == STORE_RETRY) worst = STORE_OK; /* these are sent again, too */
     bool is_connected = true;

@@ -15,7 +15,7 @@
 #include "base/trouble.h"
 #include "flow/batch.h"
 
-enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256 };
+enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256, VERIFY_WAIT_MS = 50 };
 
 /* The epoch of one partition that is being gathered or stored. */
 struct epoch {
@@ -231,12 +231,29 @@ static void store_ready(struct checkpoint *checkpoint) {
     atomic_store(&checkpoint->is_reachable, is_good);
 }
 
+/* When the epochs that are ready are to be stored. Where none of them has anything to store they
+ * wait a little for others, since one call verifies all that come by then. */
+static int64_t ready_ms(const struct checkpoint *checkpoint) {
+    int64_t until_ms = CLOCK_NEVER_MS;
+    for (size_t i = 0; i < checkpoint->ready_count; i++) {
+        const struct epoch *epoch = checkpoint->epochs[checkpoint->ready[i]];
+        const struct cursor_cut *cut = &epoch->parts[0]->cut;
+        if (cut->base != cut->end || cut->base == CURSOR_UNKNOWN ||
+            !lineage_tip_equals(cut->base_tip, lineage_tip(&cut->lineage))) {
+            return checkpoint->retry.until_ms;
+        }
+        const int64_t own_ms = epoch->since_us / 1000 + VERIFY_WAIT_MS;
+        if (own_ms < until_ms) until_ms = own_ms;
+    }
+    return until_ms > checkpoint->retry.until_ms ? until_ms : checkpoint->retry.until_ms;
+}
+
 int64_t checkpoint_step(void *context, int64_t now_ms) {
     struct checkpoint *checkpoint = context;
     take_mail(checkpoint);
     if (checkpoint->ready_count == 0 || checkpoint->has_given_up) return CLOCK_NEVER_MS;
-    if (now_ms >= checkpoint->retry.until_ms) store_ready(checkpoint);
-    return checkpoint->ready_count > 0 ? checkpoint->retry.until_ms : CLOCK_NEVER_MS;
+    if (now_ms >= ready_ms(checkpoint)) store_ready(checkpoint);
+    return checkpoint->ready_count > 0 ? ready_ms(checkpoint) : CLOCK_NEVER_MS;
 }
 
 bool checkpoint_start(struct checkpoint *checkpoint) {

@@ -18,8 +18,8 @@
 
 enum {
     BATCHES = 4,
-    TICK_MS = 200,          /* longest sleep */
-    VERIFY_MS = 3000,       /* an idle partition asks whether Redis still knows it */
+    TICK_MS = 200,    /* longest sleep */
+    VERIFY_MS = 2000, /* idle ones ask whether Redis still knows them, together: at its multiples */
     FIRST_ANSWER_MS = 1000, /* after an assignment, that reading waits for Redis at most */
     PLACE_RETRY_MS = 500,
 };
@@ -328,7 +328,7 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
         batch->has_cut = true;
         batch->cut = cursor_cut(cursor);
         ingest->next_cut_ms = now_ms + setting_now(&ingest->options->settings->checkpoint_ms);
-        ingest->next_verify_ms = now_ms + VERIFY_MS;
+        ingest->next_verify_ms = (now_ms / VERIFY_MS + 2) * VERIFY_MS;
     }
 }
 
@@ -401,7 +401,7 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     ingest->first_answer_ms = clock_ms() + FIRST_ANSWER_MS;
     lag_begin(&ingest->lag);
     stall_rest(&ingest->stall, clock_ms());
-    ingest->next_verify_ms = clock_ms() + VERIFY_MS;
+    ingest->next_verify_ms = (clock_ms() / VERIFY_MS + 2) * VERIFY_MS;
     atomic_store(&ingest->is_draining, false);
     atomic_store(&ingest->is_published, false);
     atomic_store(&ingest->is_settled, false);

@@ -1,6 +1,7 @@
 """What rollcall waits for is named in time with its fix, and waiting is not taken for being
 stuck."""
 
+import re
 import time
 
 import pytest
@@ -110,3 +111,24 @@ def test_oauthbearer_without_a_way_to_get_a_token(world):
                          kafka__sasl__mechanism="OAUTHBEARER")
     assert done.returncode == 2
     assert "sasl.oauthbearer.method=oidc" in done.stderr, done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_idle_partitions_are_verified_together(world):
+    """A dozen partitions without records cost Redis little more than one, and a loss is noticed."""
+    load = world.make_load(12)
+    load.produce(600)
+    instance = world.run().wait_ready()
+    instance.wait_assigned(12)
+    world.wait_quiet()
+    with world.redis_server.client() as client:
+        with client.monitor() as monitor:
+            deadline = time.monotonic() + 60 * wait.factor
+            together = 0
+            while together < 11:
+                assert time.monotonic() < deadline, f"{together + 1} at once"
+                command = monitor.next_command()["command"]
+                if command.startswith("EVALSHA"):
+                    together = max(together, len(re.findall(r" \d+ \d+ \d+:", command)))
+        client.flushall()
+    world.verify(load, instance)

@@ -538,6 +538,53 @@ static void a_call_may_end_where_it_began_on_another_branch(void **state) {
     assert_redis("20 1:19:3@0,4@15", "HGET {p}:lineages 0");
 }
 
+/* How many scripts Redis has run. */
+static long script_count(void) {
+    static const char *const commands[] = {"cmdstat_eval:calls=", "cmdstat_evalsha:calls="};
+    const char *text = run("INFO commandstats");
+    long count = 0;
+    for (int i = 0; i < 2; i++) {
+        const char *calls = strstr(text, commands[i]);
+        if (calls != NULL) count += strtol(calls + strlen(commands[i]), NULL, 10);
+    }
+    return count;
+}
+
+static struct store_call verification(int32_t partition, int64_t offset, const char *lineage) {
+    struct store_call call = {.partition = partition, .base = offset, .end = offset};
+    assert_true(lineage_parse(lineage, &call.lineage));
+    call.base_tip = lineage_tip(&call.lineage);
+    return call;
+}
+
+/* Partitions without anything to store are verified by one script, unless one of them differs. */
+static void partitions_are_verified_together(void **state) {
+    (void)state;
+    enum { PARTITIONS = 3 };
+    struct error error = {""};
+    struct store_call calls[PARTITIONS];
+    struct redis_store *store = open_store(url);
+    apply_lineage(CURSOR_ABSENT, "0:", 20, "0:19:3@0"); /* partition 0 */
+    run("HSET {p}:offsets 1 30 2 40");
+    run("HSET {p}:lineages 1 %s", "30 2:29:5@7"); /* of 2 there is none */
+    for (int broken = -1; broken < PARTITIONS; broken++) {
+        calls[0] = verification(0, 20, "0:19:3@0");
+        calls[1] = verification(1, 30, "2:29:5@7");
+        calls[2] = verification(2, 40, "0:");
+        if (broken == 1) calls[1] = verification(1, 30, "1:29:5@7"); /* another branch */
+        if (broken == 2) calls[2] = verification(2, 41, "0:");
+        if (broken == 0) calls[0] = verification(0, 19, "0:19:3@0");
+        const long before = script_count();
+        redis_store_apply(store, calls, PARTITIONS, &error);
+        assert_int_equal(script_count() - before, broken < 0 ? 1 : broken == 0 ? 3 : 4);
+        for (int p = 0; p < PARTITIONS; p++) {
+            assert_int_equal(calls[p].verdict, STORE_OK);
+            assert_int_equal(store_call_is_stored(&calls[p]), p != broken);
+        }
+    }
+    redis_store_destroy(&store);
+}
+
 /* Not even if it is asked again, and found something that is kept for it. */
 static void a_repeated_call_is_not_taken_for_what_came_after_it(void **state) {
     (void)state;
@@ -1052,6 +1099,7 @@ int main(void) {
         cmocka_unit_test_setup(a_repeated_call_is_not_taken_for_what_came_after_it, begin),
         cmocka_unit_test_setup(a_lineage_that_cannot_be_read_is_refused, begin),
         cmocka_unit_test_setup(a_call_may_end_where_it_began_on_another_branch, begin),
+        cmocka_unit_test_setup(partitions_are_verified_together, begin),
         cmocka_unit_test_setup(the_lineage_of_another_offset_is_ignored, begin),
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
         cmocka_unit_test_setup(scripts_touch_declared_keys_alone, begin),
