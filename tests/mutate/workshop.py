@@ -275,8 +275,8 @@ def choose(reach, mutant, budget_s):
         return function in reach[name]["reaches"].get(file, [])
 
     def likely(name):
-        return (not name.startswith(f"{layer}/{module}"), name == "simulation",
-                not name.startswith(layer + "/"), reach[name]["seconds"])
+        return (not name.startswith(f"{layer}/{module}"),
+                not name.startswith((layer + "/", "simulation")), reach[name]["seconds"])
 
     chosen, seconds = [], 0
     for name in sorted(filter(sees, reach), key=likely):
