@@ -117,6 +117,8 @@ static struct node {
     char state[128]; /* what node 0 answers; fixed while a link is open */
 } nodes[2];
 
+static const char *slots; /* what CLUSTER SLOTS is answered; NULL: node 0 owns all */
+
 /* Node 1 serves a command behind an ASKING alone, which holds for one command. */
 static void answer(const struct node *node, int socket, const char *command, bool *is_asked) {
     char text[256];
@@ -124,6 +126,8 @@ static void answer(const struct node *node, int socket, const char *command, boo
     *is_asked = strstr(command, "ASKING") != NULL;
     if (strstr(command, "PING") != NULL || *is_asked)
         snprintf(text, sizeof text, "+OK\r\n");
+    else if (strstr(command, "SLOTS") != NULL && slots != NULL)
+        snprintf(text, sizeof text, "%s", slots);
     else if (strstr(command, "SLOTS") != NULL)
         snprintf(text, sizeof text, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:%d\r\n",
                  nodes[0].port);
@@ -241,6 +245,39 @@ static void moved_leads_to_the_owner(void **state) {
     }
 }
 
+/* Whether a link opens to node 0, and if not, whether that is for somebody to set up. */
+static void check_open(const char *login, bool is_open, bool is_refused, const char *why) {
+    char url[64], prefix[] = "{p}";
+    struct error error = {""};
+    snprintf(url, sizeof url, "redis+cluster://%s127.0.0.1:%d", login, nodes[0].port);
+    struct redis_link *link = redis_link_create(
+        &(struct redis_settings){.url = url, .prefix = prefix, .timeout_ms = 1000}, &error);
+    assert_int_equal(redis_link_open(link, &error), is_open);
+    assert_int_equal(redis_link_is_refused(link), is_refused);
+    if (strstr(error.text, why) == NULL) fail_msg("%s", error.text);
+    redis_link_destroy(&link);
+}
+
+static void a_node_that_refuses_is_told_from_one_that_does_not_know(void **state) {
+    (void)state;
+    start_nodes();
+    snprintf(nodes[0].state, sizeof nodes[0].state, "+OK\r\n");
+    check_open("u:p@", true, false, "");
+    snprintf(nodes[0].state, sizeof nodes[0].state, "-WRONGPASS invalid username-password\r\n");
+    check_open("u:p@", false, true, "WRONGPASS");
+    slots = "-ERR This instance has cluster support disabled\r\n";
+    check_open("", false, true, "is not a node of a cluster: set redis.url to redis://");
+    slots = "-CLUSTERDOWN no\r\n";
+    check_open("", false, false, "knows no owner of slot");
+    slots = "-NOPERM no permission\r\n"; /* then the node itself is taken */
+    check_open("", true, false, "");
+    slots = "-ERR unknown command 'CLUSTER'\r\n";
+    check_open("", true, false, "");
+    slots = NULL;
+    stop_nodes();
+    check_open("", false, false, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_slot_is_that_of_the_braces),
@@ -248,6 +285,7 @@ int main(void) {
         cmocka_unit_test(the_owner_is_the_first_node_of_a_range),
         cmocka_unit_test(each_command_goes_behind_an_asking_where_ask_leads),
         cmocka_unit_test(moved_leads_to_the_owner),
+        cmocka_unit_test(a_node_that_refuses_is_told_from_one_that_does_not_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
