@@ -86,8 +86,9 @@ static void the_newest_are_those_of_the_latest_timestamps(void **state) {
     shows(", offset 4: ");
     assert_int_equal(check("newest", 100), 1);
     shows("bad 8 of the newest 18 records of newest would be accepted\n");
-    shows("bad empty: 5 records, for example partition 2, offset 0: ");
-    shows("bad missing_field: 5 records, for example partition 0, offset 0: ");
+    shows("bad empty: 5 records, for example partition 2, offset 0: the record has no value\n");
+    shows("bad missing_field: 5 records, for example partition 0, offset 0: "
+          "device_type: missing\n");
     shows("\n; no settings were found under which more would be accepted\n");
 }
 
