@@ -71,6 +71,16 @@ static void every_key_is_taken_or_named(void **state) {
     assert_int_equal(reloadable, 6);
 }
 
+static void keys_are_known_as_reloadable_or_not(void **state) {
+    (void)state;
+    assert_true(reload_takes("anomaly.threshold"));
+    assert_true(reload_takes("log.level"));
+    assert_false(reload_takes("output.topic"));
+    assert_false(reload_takes("anomaly.nothing"));
+    assert_false(reload_takes("consumer.fetch.min.bytes"));
+    assert_false(reload_takes("threshold"));
+}
+
 static void what_was_chosen_at_start_is_not_compared(void **state) {
     (void)state;
     struct config *running = TAKEN(.file = NULL), *fresh = TAKEN(.file = NULL);
@@ -196,6 +206,7 @@ static void all_is_applied_or_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_is_taken_or_named),
+        cmocka_unit_test(keys_are_known_as_reloadable_or_not),
         cmocka_unit_test(what_was_chosen_at_start_is_not_compared),
         cmocka_unit_test(of_the_url_only_user_and_password_may_change),
         cmocka_unit_test(of_the_properties_only_the_password_may_change),

@@ -134,11 +134,13 @@ static int aggregates_set_up(void **state) {
     return 0;
 }
 
+static int min_replicas; /* of the stores that are opened */
+
 static struct redis_store *open_store(struct fake *fake) {
     static struct redis_settings settings;
     struct error error = {""};
-    settings =
-        (struct redis_settings){.url = fake->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    settings = (struct redis_settings){
+        .url = fake->url, .prefix = prefix, .timeout_ms = TIMEOUT_MS, .min_replicas = min_replicas};
     const struct redis_store_options options = {.redis = &settings,
                                                 .aggregates = &aggregates,
                                                 .group = "group",
@@ -181,6 +183,24 @@ static void answers_of_the_script_are_taken(void **state) {
     assert_false(store_call_is_stored(&call));
     call = answered("*3\r\n$4\r\nkept\r\n$2\r\n10\r\n$2\r\n0:\r\n", false, &error);
     assert_true(store_call_is_stored(&call));
+}
+
+/* One for the call, one for WAIT. */
+static void a_call_that_too_few_replicas_have_is_made_again(void **state) {
+    (void)state;
+    struct error error = {""};
+    min_replicas = 2;
+    struct store_call call = answered(STORED ":1\r\n", true, &error);
+    assert_int_equal(call.verdict, STORE_RETRY);
+    assert_non_null(strstr(error.text, "of 2 replicas that must have a checkpoint"));
+    assert_non_null(strstr(error.text, ", 1 of Redis at "));
+    assert_non_null(strstr(error.text, " had it after 100 ms"));
+    call = answered(STORED ":2\r\n", true, &error);
+    assert_int_equal(call.verdict, STORE_OK);
+    call = answered("-WRONGTYPE key\r\n:0\r\n", true, &error); /* nothing to wait for */
+    assert_int_equal(call.verdict, STORE_REFUSED);
+    assert_non_null(strstr(error.text, "WRONGTYPE"));
+    min_replicas = 0;
 }
 
 static void answers_of_no_script_are_refused_and_said(void **state) {
@@ -636,6 +656,7 @@ int main(void) {
         cmocka_unit_test(each_answer_of_a_round_is_progress),
         cmocka_unit_test(days_that_are_needed_again_and_again_are_given_up),
         cmocka_unit_test(answers_of_the_script_are_taken),
+        cmocka_unit_test(a_call_that_too_few_replicas_have_is_made_again),
         cmocka_unit_test(answers_of_no_script_are_refused_and_said),
         cmocka_unit_test(a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout),
         cmocka_unit_test(a_reply_that_drips_is_not_waited_for_longer_than_the_timeout),

@@ -95,6 +95,9 @@ static void the_last_colon_of_an_address_counts(void **state) {
     assert_int_equal(address.port, 7000);
     assert_true(redis_address_parse(&address, ":7", 2));
     assert_string_equal(address.host, "");
+    assert_true(redis_address_parse(&address, "h:65535", 7));
+    assert_int_equal(address.port, 65535);
+    assert_false(redis_address_parse(&address, "h:65536", 7));
     assert_false(redis_address_parse(&address, "host", 4));
     assert_false(redis_address_parse(&address, "host:", 5));
 }
