@@ -56,8 +56,8 @@ enum stall_verdict stall_look(struct stall *stall, struct kafka_source *source, 
     if (position != stall->position) stall->looks = 0;
     stall->position = position;
     const bool has_turn = kafka_source_take_turn(source, TURN_TIMEOUT_MS);
-    const bool has_bounds = has_turn && kafka_source_bounds(source, partition, &begin, &end,
-                                                            BOUNDS_TIMEOUT_MS, &error);
+    const bool has_bounds =
+        has_turn && kafka_source_bounds(source, partition, &begin, &end, BOUNDS_TIMEOUT_MS, &error);
     if (has_turn) kafka_source_end_turn(source);
     stall->look_ms = clock_ms() + STALL_LOOK_MS;
     if (!has_turn) return STALL_NONE; /* so many others are asking: that says nothing of Kafka */
