@@ -231,7 +231,7 @@ static int64_t track_resume(struct cursor_track *track, const struct cursor *cur
     } else if (next > track->next || track_contradicts(track, cursor)) {
         lineage_forget(&track->lineage);
     }
-    /* Each time anew, since the log may have changed meanwhile; and also what was just found: the
+    /* Each time again, since the log may have changed meanwhile; and also what was just found: the
      * client must have read the anchor to notice if the log is cut off again. */
     const bool is_gone = track->search.state == CURSOR_FOUND &&
                          track->search.same.begin != track->lineage.last; /* compacted away */

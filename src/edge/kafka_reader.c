@@ -72,7 +72,7 @@ static void on_record(struct kafka_reader *reader, struct kafka_range *range,
     move_to(reader, range, record.offset + 1, false);
 }
 
-/* What ends a range for good. Everything else librdkafka tries again. */
+/* What ends a range permanently. Everything else librdkafka tries again. */
 static bool is_permanent(rd_kafka_resp_err_t err) {
     return err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || err == RD_KAFKA_RESP_ERR__BAD_MSG ||
            err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION || err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED ||

@@ -32,7 +32,7 @@ enum {
     FENCED_MS = 600000,     /* between two times, at most */
     FENCED_SOON_MS = 10000, /* after its begin Kafka itself ends no transaction, for its timeout */
     SERIES = 4,             /* failures in a row, after which the producer is replaced: its metadata
-                               may be out of date for good, as after a broker was restored */
+                               may be outdated permanently, as after a broker was restored */
     ROOM_MS = 10,           /* longest wait for room in the producer's queue */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
