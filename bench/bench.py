@@ -12,6 +12,7 @@ COMMANDS = {"compare": "compare all contenders",
             "scaling": "effect of partitions, values, shards, instances, sizes and rates",
             "idle": "cost of an instance that has nothing to do",
             "start": "time from start to the first counted record",
+            "watched": "cost of a scrape a second and five open status pages",
             "flood": "only bad records compared with only good ones",
             "memory": "peak memory with servers down or slow, and with large records"}
 

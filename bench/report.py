@@ -21,6 +21,10 @@ def _spread(found, scale=1):
     return f"{_number(found['median'] * scale)} ({low}-{high})"
 
 
+def _thousandths(found):
+    return f"{found['median']:.4f} ({found['min']:.4f}-{found['max']:.4f})"
+
+
 def _times(ratio):
     return f"{_number(1 / ratio['median'])} times" if ratio else "-"
 
@@ -147,6 +151,20 @@ def flood(found):
               rows)]) + "\n"
 
 
+def watched(found):
+    """An instance that is scraped and looked at, compared with one that is not."""
+    rows = [[one["label"], _spread(one["cpu_per_million"]), _spread(one["rate"], 1e-3)]
+            for one in found["rows"]]
+    return "\n\n".join([
+        "## Watched", _where(found).rstrip(),
+        f"A backlog of {found['records']:,} records in {found['partitions']} partitions, "
+        f"{found['rounds']} rounds; watched: a scrape a second and {found['pages']} open status "
+        f"pages. CPU a record, watched relative to alone, paired by round: "
+        f"{_thousandths(found['ratio'])}. The serving thread alone took "
+        f"{_thousandths(found['serving'])} of all CPU.",
+        table(["", "CPU-s per million", "1000 records/s"], rows)]) + "\n"
+
+
 def memory(found):
     """Peak memory compared with the configured limit."""
     rows = [[one["label"], one["partitions"], one["limit_mb"], _number(one["peak_mb"]),
@@ -161,7 +179,7 @@ def memory(found):
 
 
 PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start,
-         "flood": flood, "memory": memory}
+         "watched": watched, "flood": flood, "memory": memory}
 
 
 def _charts(part, found):

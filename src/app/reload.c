@@ -1,4 +1,4 @@
-/* Only numbers, choices and passwords can be taken over: they are read again wherever they are used.
+/* Only numbers, choices and passwords can be taken over: they are read again at each use.
  * Everything else is a pointer that some thread may hold. */
 #include "app/reload.h"
 
