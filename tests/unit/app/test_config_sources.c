@@ -73,6 +73,8 @@ static void sections_with_a_name_are_read_from_file_and_overrides(void **state) 
     assert_string_equal(dimensions[2].fallback, "-");
     struct login_rules rules;
     login_rules_init(&rules, &config->login, &config->aggregate.dimensions);
+    assert_string_equal(rules.dimensions[0].name, "a");
+    assert_string_equal(rules.dimensions[2].name, "d");
     assert_string_equal(rules.dimensions[0].fallback, "-");
     assert_string_equal(rules.dimensions[1].from, "header:h");
     assert_null(rules.dimensions[2].fallback);

@@ -95,6 +95,7 @@ static void going_back_leaves_what_lies_below(void **state) {
         /* cut off since, and grown */
         {"1:69:2@0,3@10,4@55", "0:59:3@10", 60, 55, "1:10:2@0,3@10"},
         {"1:69:2@0,4@8", "0:59:3@10", 60, 8, "1:0:2@0"},
+        {"1:69:4@8", "0:59:3@10", 60, 8, "1:"},
         {"1:54:3@10", "0:59:3@10", 60, 60, "1:10:3@10"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

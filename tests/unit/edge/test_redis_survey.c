@@ -33,6 +33,8 @@ static char info[4096];             /* what INFO is answered */
 static const char *role;            /* and ROLE */
 static int named[SERVERS];          /* the port that a Sentinel names; 0: it knows no master */
 static const char *quorum[SERVERS]; /* what a Sentinel answers to CKQUORUM */
+static const char *needed_login;    /* without which a Sentinel answers nothing; NULL: none */
+static bool is_logged_in[SERVERS];  /* whether the last AUTH was right */
 static bool has_masters;            /* a Sentinel answers SENTINEL MASTERS with some */
 
 static bool has(const char *command, const char *word) {
@@ -40,7 +42,11 @@ static bool has(const char *command, const char *word) {
 }
 
 static void answer(int server, const char *command, char *out, size_t bytes) {
-    if (has(command, "GET-MASTER-ADDR") && named[server] != 0)
+    if (has(command, "AUTH"))
+        is_logged_in[server] = server == MASTER || (needed_login && has(command, needed_login));
+    if (server != MASTER && needed_login != NULL && !is_logged_in[server])
+        snprintf(out, bytes, "-NOAUTH Authentication required.\r\n");
+    else if (has(command, "GET-MASTER-ADDR") && named[server] != 0)
         snprintf(out, bytes, "*2\r\n$9\r\n127.0.0.1\r\n$5\r\n%05d\r\n", named[server]);
     else if (has(command, "GET-MASTER-ADDR"))
         snprintf(out, bytes, "*-1\r\n");
@@ -159,13 +165,21 @@ static const char *with_ports(const char *text) {
     return out;
 }
 
-static void survey(const char *url) {
+static void survey_as(const char *url, char *user, char *password) {
     static char prefix[] = "{user-login}";
     char own[256];
     snprintf(own, sizeof own, "%s", with_ports(url));
-    const struct redis_settings settings = {.url = own, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    const struct redis_settings settings = {.url = own,
+                                            .prefix = prefix,
+                                            .timeout_ms = TIMEOUT_MS,
+                                            .sentinel_user = user,
+                                            .sentinel_password = password};
     said[0] = '\0';
     redis_survey(&settings, say, said);
+}
+
+static void survey(const char *url) {
+    survey_as(url, NULL, NULL);
 }
 
 static void says(const char *url, const char *expected) {
@@ -181,6 +195,7 @@ static int begin(void **state) {
                  "aof_last_write_status:ok\r\nrole:master\r\nconnected_slaves:0\r\n");
     role = "master";
     has_masters = true;
+    needed_login = NULL;
     for (int i = SENTINEL; i < SERVERS; i++) {
         named[i] = servers[MASTER].port;
         quorum[i] = "+OK 3 usable Sentinels";
@@ -260,6 +275,23 @@ static void each_sentinel_is_described(void **state) {
         "ok  Sentinel 127.0.0.1:#3 names 127.0.0.1:#M as logins; quorum: OK 3 usable Sentinels\n");
 }
 
+/* Each time: for the master, and for what is said. */
+static void sentinels_are_logged_in_to(void **state) {
+    (void)state;
+    static char user[] = "su", password[] = "sp", none[] = "";
+    needed_login = "\r\nsu\r\n$2\r\nsp\r\n";
+    survey_as(SENTINELS, user, password);
+    assert_non_null(strstr(said, "ok  Redis 7.2.4 at "));
+    assert_non_null(strstr(said, with_ports("\nok  Sentinel 127.0.0.1:#3 names")));
+    needed_login = "AUTH\r\n$2\r\nsp\r\n"; /* of the default user */
+    survey_as(SENTINELS, none, password);
+    assert_non_null(strstr(said, with_ports("\nok  Sentinel 127.0.0.1:#3 names")));
+    memset(is_logged_in, 0, sizeof is_logged_in);
+    survey_as(SENTINELS, none, none);
+    assert_non_null(strstr(said, with_ports("bad Sentinel 127.0.0.1:#1 names nobody as logins; "
+                                            "quorum: NOAUTH")));
+}
+
 static void sentinels_that_disagree_are_named(void **state) {
     (void)state;
     named[3] = 12345;
@@ -320,6 +352,7 @@ int main(void) {
         TEST(a_node_of_a_cluster_is_named),
         TEST(a_server_that_does_not_answer_is_not_described),
         TEST(each_sentinel_is_described),
+        TEST(sentinels_are_logged_in_to),
         TEST(sentinels_that_disagree_are_named),
         TEST(a_server_that_may_lose_counts_is_not_fit),
         TEST(a_sentinel_at_a_plain_address_is_named_with_the_right_url),
