@@ -20,12 +20,16 @@ static void equal_keys_add_up_and_fields_stay_apart(void **state) {
     (void)state;
     struct delta delta;
     delta_init(&delta);
+    assert_int_equal(delta_get(&delta, value(0, "PA")), 0);
     assert_true(delta_add(&delta, value(0, "PA"), 2));
     assert_false(delta_add(&delta, value(0, "PA"), 3));
     assert_true(delta_add(&delta, value(1, "PA"), 7));
     assert_int_equal(delta.entry_count, 2);
     assert_int_equal(delta.entries[0].count, 5);
     assert_int_equal(delta.entries[1].count, 7);
+    assert_int_equal(delta_get(&delta, value(0, "PA")), 5);
+    assert_int_equal(delta_get(&delta, value(1, "PA")), 7);
+    assert_int_equal(delta_get(&delta, value(2, "PA")), 0);
     delta_release(&delta);
 }
 

@@ -49,6 +49,7 @@ static void a_look_finds_what_is_there_and_creates_nothing(void **state) {
     struct topic_facts facts;
     struct kafka_mock *mock = kafka_mock_create(2, &error);
     if (mock == NULL) fail_msg("%s", error.text);
+    assert_string_equal(error.text, "");
     assert_true(kafka_mock_create_topic(mock, "logins", 3, &error));
     struct kafka_source *source = make_source(kafka_mock_bootstrap(mock));
     assert_int_equal(kafka_topics_look(source, "logins", WAIT_MS, &facts, &error), TOPICS_OK);

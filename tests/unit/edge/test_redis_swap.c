@@ -189,6 +189,12 @@ static void what_does_not_belong_together_is_not_swapped(void **state) {
         nothing_was_moved();
     }
     begin(NULL);
+    run("DEL {p}:rebuild:offsets");
+    run("SET {p}:rebuild:offsets x");
+    assert_int_equal(swap(true), SWAP_REFUSED);
+    says("WRONGTYPE");
+    nothing_was_moved();
+    begin(NULL);
     run("HSET {p}:meta topic_id a"); /* an older rebuild knows none */
     assert_int_equal(swap(false), SWAP_DONE);
 }
