@@ -3,8 +3,8 @@
 usage: count.py [--broken NAME] ... DIRECTORY ...
 
 DIRECTORY is a build directory. Its results/ holds one file for each kind of test that was run:
-unit.json (the log of `meson test`), system.xml (JUnit XML from pytest), compose.json (from
-`go test -json`), and JUnit XML from tests/chaos, tests/coverage.py, tests/model, tests/fuzz and
+unit.json (the log of `meson test`), system.xml (JUnit XML from pytest), compose.json and
+kubernetes.json (from `go test -json`), and JUnit XML from tests/chaos, tests/coverage.py, tests/model, tests/fuzz and
 tests/tidy.py, tests/containers and tests/monitoring in chaos.xml, coverage.xml, model.xml, fuzz.xml,
 tidy.xml, containers.xml and monitoring.xml. NAME is a command that
 ended with an error. It counts as a failure unless some test already failed.
@@ -66,7 +66,7 @@ def junit_results(path):
             yield name, PASSED, ""
 
 
-def compose_results(path):
+def go_results(path):
     """Yields (name, outcome, reason) for each Go test; one with subtests is not counted itself."""
     outcomes = {"pass": PASSED, "fail": FAILED, "skip": SKIPPED}
     with open(path, encoding="utf-8") as lines:
@@ -75,13 +75,14 @@ def compose_results(path):
             if "Test" in event and event.get("Action") in outcomes}
     for name, outcome in ends.items():
         if not any(other.startswith(name + "/") for other in ends):
-            yield f"compose: {name}", outcome, ""
+            yield f"{os.path.basename(path).removesuffix('.json')}: {name}", outcome, ""
 
 
 READERS = {"unit.json": unit_results, "system.xml": junit_results, "chaos.xml": junit_results,
            "coverage.xml": junit_results, "model.xml": junit_results, "fuzz.xml": junit_results,
            "tidy.xml": junit_results, "containers.xml": junit_results,
-           "monitoring.xml": junit_results, "compose.json": compose_results}
+           "monitoring.xml": junit_results, "compose.json": go_results,
+           "kubernetes.json": go_results}
 
 
 def results_of(directory):
