@@ -83,6 +83,8 @@ static void what_is_wrong_has_its_status(void **state) {
         {400, "GET / HTTP/1.1 \r\nHost: x\r\n\r\n"},
         {400, "G(T / HTTP/1.1\r\nHost: x\r\n\r\n"},
         {400, "GET / HTTP/1\r\nHost: x\r\n\r\n"},
+        {400, "GET / HTTP/1x1\r\nHost: x\r\n\r\n"},
+        {400, "GET / HTTP/1.x\r\nHost: x\r\n\r\n"},
         {400, "GET / http/1.1\r\nHost: x\r\n\r\n"},
         {400, "GET x HTTP/1.1\r\nHost: x\r\n\r\n"},
         {400, "GET http://x HTTP/1.1\r\nHost: x\r\n\r\n"},

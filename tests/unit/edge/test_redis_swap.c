@@ -81,6 +81,10 @@ static const char *const live[] = {"HSET {p}:offsets 0 10 1 20",
                                    "HSET {p}:login_counts:2024-07-10 14:36 3",
                                    "HSET {p}:login_counts:__other__ __other__ 1",
                                    "XADD {p}:anomalies 1-1 a b",
+                                   "ZADD {p}:count:a 1 x",
+                                   "ZADD {p}:count:a:2024 1 x",
+                                   "ZADD {p}:count_buckets:a 1 x",
+                                   "ZADD {p}:count_days:a 1 x",
                                    "HSET {p}:other_counts x 1",   /* of a dimension that went */
                                    "HSET {p}:somebody:elses x 1", /* of a longer prefix */
                                    "HSET {p}x:offsets 0 1",       /* of another one */
@@ -94,7 +98,8 @@ static const char *const rebuilt[] = {
     NULL};
 
 #define LIVE                                                                                       \
-    "{p}:anomalies {p}:lineages {p}:locale_counts {p}:login_counts:2024-07-10 "                    \
+    "{p}:anomalies {p}:count:a {p}:count:a:2024 {p}:count_buckets:a {p}:count_days:a "             \
+    "{p}:lineages {p}:locale_counts {p}:login_counts:2024-07-10 "                                  \
     "{p}:login_counts:__other__ {p}:login_days {p}:meta {p}:offsets {p}:other_counts"
 #define REBUILT                                                                                    \
     "{p}:rebuild:locale_counts {p}:rebuild:login_counts:2024-07-11 {p}:rebuild:login_days "        \
@@ -128,7 +133,9 @@ static void all_keys_change_their_places(void **state) {
     for (int as_far = 0; as_far < 2; as_far++) {
         begin(NULL);
         if (swap(as_far == 1) != SWAP_DONE) fail_msg("%s", error.text);
-        keys_are("{p}:before:anomalies {p}:before:lineages {p}:before:locale_counts "
+        keys_are("{p}:before:anomalies {p}:before:count:a {p}:before:count:a:2024 "
+                 "{p}:before:count_buckets:a {p}:before:count_days:a {p}:before:lineages "
+                 "{p}:before:locale_counts "
                  "{p}:before:login_counts:2024-07-10 {p}:before:login_counts:__other__ "
                  "{p}:before:login_days {p}:before:meta {p}:before:offsets "
                  "{p}:before:other_counts {p}:locale_counts {p}:login_counts:2024-07-11 "

@@ -18,6 +18,8 @@ static void each_form_is_taken_apart(void **state) {
         int host_count, last_port, database;
     } rows[] = {
         {"redis://h", "redis://h:6379/0", "", "", REDIS_URL_HOST, false, 1, 6379, 0},
+        {"redis://u%41:p%41@h", "redis://uA:***@h:6379/0", "uA", "pA", REDIS_URL_HOST, false, 1,
+         6379, 0},
         {"redis://h.:7/2", "redis://h.:7/2", "", "", REDIS_URL_HOST, false, 1, 7, 2},
         {"REDISS://u:p@[::1]:7", "rediss://u:***@[::1]:7/0", "u", "p", REDIS_URL_HOST, true, 1, 7,
          0},
