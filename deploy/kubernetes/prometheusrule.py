@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Makes components/monitoring/prometheusrule.yaml from the rules and alerts of deploy/monitoring."""
+"""Makes the PrometheusRule from the rules and alerts of deploy/monitoring.
+
+    cd deploy/kubernetes && ./prometheusrule.py > components/monitoring/prometheusrule.yaml
+"""
 
 import os
 import sys
@@ -7,7 +10,6 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 RULES = [os.path.join(os.path.dirname(HERE), "monitoring", f"rollcall.{kind}.yml")
          for kind in ("rules", "alerts")]
-TARGET = os.path.join(HERE, "components", "monitoring", "prometheusrule.yaml")
 HEAD = """\
 # Made by deploy/kubernetes/prometheusrule.py from deploy/monitoring: change the rules there.
 apiVersion: monitoring.coreos.com/v1
@@ -35,5 +37,4 @@ def made():
 
 
 if __name__ == "__main__":
-    with open(TARGET, "w", encoding="utf-8") as target:
-        target.write(made())
+    sys.stdout.write(made())

@@ -89,6 +89,15 @@ def test_dashboard_is_the_one_that_its_script_makes():
     assert json.loads(made) == monitoring.dashboard()
 
 
+def test_kubernetes_has_the_same_rules():
+    """deploy/kubernetes/prometheusrule.py was run after the last change."""
+    folder = os.path.join(monitoring.REPO, "deploy", "kubernetes")
+    made = subprocess.run([sys.executable, os.path.join(folder, "prometheusrule.py")],
+                          capture_output=True, text=True, timeout=60, check=True).stdout
+    assert made == monitoring.text_of(
+        os.path.join(folder, "components", "monitoring", "prometheusrule.yaml"))
+
+
 def test_dashboard_can_be_imported_anywhere():
     """Variables for datasource, job and instance, used throughout; every panel explains itself."""
     variables = {item["name"]: item for item in monitoring.dashboard()["templating"]["list"]}
