@@ -14,6 +14,7 @@ COMMANDS = {"compare": "compare all contenders",
             "start": "time from start to the first counted record",
             "watched": "cost of a scrape a second and five open status pages",
             "flood": "only bad records compared with only good ones",
+            "checkpoint": "what a checkpoint costs Redis, and what a partition costs an instance",
             "memory": "peak memory with servers down or slow, and with large records"}
 
 

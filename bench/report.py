@@ -178,8 +178,30 @@ def memory(found):
               rows)]) + "\n"
 
 
+def checkpoint_line(point):
+    """One point of `checkpoint`, for the terminal."""
+    return (f"{point['partitions']} partitions, {point['rate']:,} records/s: "
+            f"{point['cores']:.3f} cores, {point['rss_mb']:.0f} MB; "
+            f"{point['checkpoints_per_s']:.0f} checkpoints/s, each "
+            f"{point['commands']:.0f} commands, {point['us']:.0f} us of Redis, "
+            f"{point['bytes']:.0f} bytes")
+
+
+def checkpoint(found):
+    """What a checkpoint costs Redis, and what a partition costs an instance."""
+    rows = [[one["partitions"], f"{one['rate']:,}", f"{one['cores']:.3f}", _number(one["rss_mb"]),
+             _number(one["checkpoints_per_s"]), _number(one["commands"]), _number(one["us"]),
+             _number(one["bytes"])] for one in found["points"]]
+    return "\n\n".join([
+        "## Checkpoints", _where(found).rstrip(),
+        "A steady rate, one instance. Redis: for each checkpoint the commands, those in the script "
+        "included, the time that Redis spent in the script, and the bytes both ways.",
+        table(["partitions", "records/s", "cores", "peak RSS, MB", "checkpoints/s", "commands",
+               "us of Redis", "bytes"], rows)]) + "\n"
+
+
 PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start,
-         "watched": watched, "flood": flood, "memory": memory}
+         "watched": watched, "flood": flood, "memory": memory, "checkpoint": checkpoint}
 
 
 def _charts(part, found):
