@@ -28,11 +28,11 @@ SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 _PROPERTIES = """
-process.roles=broker,controller
+process.roles={roles}
 node.id={node_id}
 controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
-PROXIED://127.0.0.1:{proxied_port},CONTROLLER://127.0.0.1:{controller_port}{more_listeners}
+PROXIED://127.0.0.1:{proxied_port}{controller_listener}{more_listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
 PROXIED://127.0.0.1:{advertised_port}{more_listeners}
 controller.listener.names=CONTROLLER
@@ -269,10 +269,11 @@ def running(tmp_path_factory, **options):
 class Kafka(Client):
     """One broker. It keeps its folder and its ports over stop, kill and start.
 
-    In a cluster, `controllers` maps every node id to its controller port, and `cluster_id` is the
-    id of the cluster. `extra` is appended to server.properties and overrides earlier lines.
-    `advertise` takes the port of a third listener and returns the port to advertise for it, that of
-    a proxy. `listeners` are further ones: name -> (port, security protocol).
+    In a cluster, `controllers` maps the node ids of those that are also controllers to their
+    controller ports, and `cluster_id` is the id of the cluster. `extra` is appended to
+    server.properties and overrides earlier lines. `advertise` takes the port of a third listener
+    and returns the port to advertise for it, that of a proxy. `listeners` are further ones:
+    name -> (port, security protocol).
     """
 
     def __init__(self, folder, node_id=1, controllers=None, cluster_id=None, heap_mb=512,
@@ -285,7 +286,6 @@ class Kafka(Client):
         advertised_port = advertise(self.proxied_port) if advertise else self.proxied_port
         self.proxied_address = f"127.0.0.1:{advertised_port}"
         controllers = controllers or {node_id: process.free_port()}
-        self.controller_port = controllers[node_id]
         self.address = f"127.0.0.1:{self.port}"
         self.sasl_address = f"127.0.0.1:{self.sasl_port}"
         self.log_path = os.path.join(folder, "kafka.log")
@@ -299,7 +299,10 @@ class Kafka(Client):
             out.write(_PROPERTIES.format(
                 node_id=node_id,
                 voters=",".join(f"{n}@127.0.0.1:{p}" for n, p in controllers.items()),
-                port=self.port, sasl_port=self.sasl_port, controller_port=self.controller_port,
+                roles="broker" + (",controller" if node_id in controllers else ""),
+                controller_listener=f",CONTROLLER://127.0.0.1:{controllers[node_id]}"
+                                    if node_id in controllers else "",
+                port=self.port, sasl_port=self.sasl_port,
                 proxied_port=self.proxied_port, advertised_port=advertised_port,
                 more_listeners="".join(f",{name}://127.0.0.1:{port}"
                                        for name, (port, _) in (listeners or {}).items()),
