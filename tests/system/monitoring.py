@@ -17,6 +17,9 @@ FOLDER = os.path.join(REPO, "deploy", "monitoring")
 RULES = [os.path.join(FOLDER, f"rollcall.{kind}.yml") for kind in ("rules", "alerts")]
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
+#: Metrics of rollcall that no panel shows, and why.
+WITHOUT_PANEL = {"process_virtual_memory_bytes": "address space, most of which is never touched"}
+
 _CALLS = re.compile(r"\b[a-z_]+(?=\s*\()")
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
@@ -51,6 +54,16 @@ def dashboard():
 def panels():
     """The panels of the dashboard, without the rows."""
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def shown(rules):
+    """The metrics that a panel shows, by itself or through a recording rule."""
+    found = {metric_of(name) for panel in panels() for target in panel["targets"]
+             for name in names_in(target["expr"])}
+    for rule in rules:
+        if rule["name"] in found:
+            found |= {metric_of(name) for name in names_in(rule["query"])}
+    return found
 
 
 def scaled(rules, factor, at_least_s):

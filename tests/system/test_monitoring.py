@@ -1,5 +1,6 @@
 """deploy/monitoring: what its rules and its dashboard say, and whether they are right."""
 
+import importlib
 import json
 import os
 import re
@@ -12,9 +13,6 @@ import alert_cases
 import monitoring
 
 SEVERITIES = {"critical", "warning", "info"}
-
-#: Metrics of rollcall that no panel shows, and why.
-WITHOUT_PANEL = {"process_virtual_memory_bytes": "address space, most of which is never touched"}
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory):
@@ -69,12 +67,7 @@ def test_rules_and_panels_use_only_what_is_there(rules, world):
     recorded = {rule["name"] for rule in rules if rule["type"] == "recording"}
     assert not used - there - recorded - {"up"}
     assert recorded <= used, "a recording rule that nothing reads"
-    on_panels = {monitoring.metric_of(name) for query in shown
-                 for name in monitoring.names_in(query)}
-    for rule in rules:
-        if rule["name"] in on_panels:
-            on_panels |= {monitoring.metric_of(name) for name in monitoring.names_in(rule["query"])}
-    assert there - on_panels == set(WITHOUT_PANEL)
+    assert there - monitoring.shown(rules) == set(monitoring.WITHOUT_PANEL)
 
 
 def test_names_in_finds_the_metrics_of_a_query():
@@ -190,6 +183,13 @@ def test_alert_fires_resolves_and_is_silent_at_a_near_miss(case, tmp_path):
 def test_every_alert_has_a_case(rules):
     assert {(alert["name"], alert["labels"].get("long", "")) for alert in alerts_of(rules)} == \
         {(case.alert, case.long) for case in alert_cases.CASES}
+
+
+def test_every_alert_is_fired_by_a_fault_of_the_live_run(rules, monkeypatch):
+    monkeypatch.syspath_prepend(os.path.join(monitoring.REPO, "tests", "monitoring"))
+    faults = importlib.import_module("faults").FAULTS
+    assert set().union(*(alerts for _, alerts, _, _ in faults.values())) == \
+        {alert["name"] for alert in alerts_of(rules)}
 
 
 def test_descriptions_are_readable_sentences(tmp_path):
