@@ -1,6 +1,5 @@
 /* The manual pages. A text from the tables becomes mdoc(7) in put_text alone, and a word in
  * put_word. */
-#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -62,21 +61,10 @@ static void put_text(const char *text, FILE *out) {
     if (column != 0) fputc('\n', out);
 }
 
-/* mdoc has the day of the build's YYYY-MM-DD as "November 29, 2026". */
-static void put_day(const char *day, FILE *out) {
-    static const char *const months[] = {"January",   "February", "March",    "April",
-                                         "May",       "June",     "July",     "August",
-                                         "September", "October",  "November", "December"};
-    int year = 0, month = 1, of_month = 1;
-    const int count = sscanf(day, "%4d-%2d-%2d", &year, &month, &of_month);
-    assert(count == 3 && month >= 1 && month <= 12);
-    fprintf(out, ".Dd %s %d, %d\n", months[month - 1], of_month, year);
-}
-
 static void put_title(const char *title, const char *number, const char *name, const char *what,
                       FILE *out) {
-    put_day(ROLLCALL_DATE, out);
-    fprintf(out, ".Dt %s %s\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", title, number, name, what);
+    fprintf(out, ".Dd %s\n.Dt %s %s\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", ROLLCALL_DATE, title, number,
+            name, what);
 }
 
 /* --- rollcall(1) ------------------------------------------------------------------------------ */
