@@ -32,6 +32,7 @@
 --   following seals were computed, and no later checkpoint makes the two equal.
 local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 15
 local NAMED = 64 -- anomalies in an answer
+local PIECE = 1000 -- values that one command reads or writes
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
@@ -196,7 +197,8 @@ function head.write()
 end
 
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
-local values = {types = {'zset'}, reads = {'zrange', 'zcard'}, writes = {'zscore', 'zincrby'}}
+local values = {types = {'zset'}, reads = {'zrange', 'zcard', 'zscore'},
+                writes = {'zmscore', 'zadd', 'zincrby'}}
 
 -- For how many new values a sorted set has room, OTHER not counted; or an answer, if it cannot take
 -- a sum.
@@ -211,14 +213,25 @@ local function look_at_values(key, max_values, sum)
     return call('ZSCORE', key, OTHER) and room + 1 or room
 end
 
--- Adds ARGV[first], .. ARGV[last], pairs of value and count. Returns what room is left.
+-- Adds ARGV[first], .. ARGV[last], pairs of value and count, as many at once as fit on Lua's stack.
+-- Returns what room is left.
 local function write_values(key, room, first, last)
-    for i = first, last, 2 do
-        local value, n = ARGV[i], ARGV[i + 1]
-        if room <= 0 and not call('ZSCORE', key, value) then value = OTHER end
-        local total = call('ZINCRBY', key, n, value)
-        if tonumber(total) == tonumber(n) and value ~= OTHER then room = room - 1 end
+    local folded = 0
+    for from = first, last, 2 * PIECE do
+        local values, words, to = {}, {}, math.min(from + 2 * PIECE - 1, last)
+        for i = from, to, 2 do values[#values + 1] = ARGV[i] end
+        for i, stored in ipairs(call('ZMSCORE', key, unpack(values))) do
+            local value, n = values[i], tonumber(ARGV[from + 2 * i - 1])
+            if value == OTHER or (not stored and room <= 0) then
+                folded = folded + n
+            else
+                if not stored then room = room - 1 end
+                words[#words + 1], words[#words + 2] = n + (stored or 0), value
+            end
+        end
+        if words[1] then call('ZADD', key, unpack(words)) end
     end
+    if folded > 0 then call('ZINCRBY', key, folded, OTHER) end
     return room
 end
 
@@ -395,7 +408,7 @@ end
 -- What follows the key: Redis 8 rejects a question with too few arguments or too many.
 local examples = {
     hget = {'f'}, hmget = {'f'}, hset = {'f', 'v'}, hincrby = {'f', '1'}, zrange = {'0', '-1'},
-    zscore = {'m'}, zincrby = {'1', 'm'}, zadd = {'1', 'm'}, zrem = {'m'},
+    zscore = {'m'}, zmscore = {'m'}, zincrby = {'1', 'm'}, zadd = {'1', 'm'}, zrem = {'m'},
     zremrangebyscore = {'-inf', '1'}, zrangebyscore = {'-inf', '1'}, hdel = {'f'}, expire = {'1'},
     xadd = {'*', 'f', 'v'},
 }

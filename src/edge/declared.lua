@@ -44,7 +44,7 @@ end
 
 -- A bucket is a sorted set: value, count. A total is a bucket without a name, not in the index.
 kinds.buckets = {types = {'zset'}, reads = {'zscore', 'zcard', 'zrange'},
-                 writes = {'zscore', 'zincrby', 'expire', 'zadd', 'zremrangebyscore'}}
+                 writes = {'zmscore', 'zincrby', 'expire', 'zadd', 'zremrangebyscore'}}
 
 function kinds.buckets.look(s)
     local max_values, sums = tonumber(ARGV[s.first + 2]), {}

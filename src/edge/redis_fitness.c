@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAJOR_MIN = 5, WORD_BYTES = 64 };
+enum { MAJOR_MIN = 6, MINOR_MIN = 2, WORD_BYTES = 64 };
 
 /* Copies what INFO has behind "field:", "" if nothing. */
 static void find(const char *info, const char *field, char out[WORD_BYTES]) {
@@ -36,9 +36,11 @@ static enum redis_fitness judge(const char *info, const char *where, struct erro
     char policy[WORD_BYTES], version[WORD_BYTES];
     find(info, "maxmemory_policy:", policy);
     find(info, "redis_version:", version);
-    if (version[0] != '\0' && strtol(version, NULL, 10) < MAJOR_MIN) {
-        error_set(error, "Redis at %s is version %s, which has no streams: use %d or later", where,
-                  version, MAJOR_MIN);
+    int major = MAJOR_MIN, minor = MINOR_MIN;
+    sscanf(version, "%d.%d", &major, &minor);
+    if (major < MAJOR_MIN || (major == MAJOR_MIN && minor < MINOR_MIN)) {
+        error_set(error, "Redis at %s is version %s, which has no ZMSCORE: use %d.%d or later",
+                  where, version, MAJOR_MIN, MINOR_MIN);
         return REDIS_UNFIT;
     }
     if (policy[0] == '\0') {
