@@ -112,9 +112,18 @@ class Chaos:
             while time.monotonic() < round_end:
                 self._inject(min(round_end, time.monotonic() + 60 * self.settings.stop))
                 self._exact_stop()
+                if self._may_lose_ends(round_end):
+                    rng = random.Random(f"{self.settings.seed} ends {self.world.round}")
+                    with self.watch.paused():
+                        self.world.lose_ends(rng)
             with self.watch.paused():
                 self.report.end_round(self.world)
                 self.world.end_round()
+
+    def _may_lose_ends(self, round_end):
+        """Once in a round, if another stop follows that will notice what is wrong."""
+        return self.settings.brokers == 1 and not self.world.cuts and \
+            not self.settings.keep_ends and time.monotonic() < round_end
 
     def _inject(self, until):
         """Injects faults until the given time, then waits for all of them to end."""
@@ -210,6 +219,8 @@ def _arguments():
     parser.add_argument("--group-protocol", choices=("classic", "consumer"), default="classic")
     parser.add_argument("--round", type=float, default=6, help="minutes per round (6)")
     parser.add_argument("--stop", type=float, default=2, help="minutes between exact stops (2)")
+    parser.add_argument("--keep-ends", action="store_true",
+                        help="no log loses its end at the first stop of a round")
     parser.add_argument("--measure", choices=("recovery", "restart", "outage"),
                         help="measure one figure instead; outage uses --minutes and --rate")
     parser.add_argument("--count", type=int, default=10, help="number of measurements (10)")

@@ -108,6 +108,24 @@ def twin(chaos, target, asleep_s, both_s):
         chaos.say(f"twin: {chaos.fleet.undouble(slot, ghost)}")
 
 
+@fault(3, FLEET, target=(0, 99), shift_days=[-2, 2], held_s=(3.0, 9.0))
+def wrong_clock(chaos, target, shift_days, held_s):
+    """An instance is restarted with a clock that is two days fast or slow, then with the right
+    one."""
+    env = chaos.wrong_clock(shift_days * 86400)
+    if env is None:
+        chaos.say("wrong_clock: skipped, a sanitizer has to be the first library")
+        return
+    for slot in chaos.targets(target, 1):
+        chaos.fleet.stop(slot)
+        chaos.fleet.start(slot, env)
+        chaos.hold(held_s)
+        shift_s = chaos.fleet.clock_of(slot) - time.time()
+        assert abs(shift_s - shift_days * 86400) < 600, f"{slot.instance.name}: {shift_s:.0f} s"
+        chaos.fleet.stop(slot)
+        chaos.fleet.start(slot)
+
+
 @fault(2, FLEET, gap_s=(0.0, 2.0))
 def rolling(chaos, gap_s):
     """Every instance in turn is stopped and restarted."""

@@ -4,7 +4,10 @@ import threading
 
 import redis
 
-from fault import NET_REDIS, REDIS, fault
+import checks
+import process
+import wait
+from fault import FLEET, NET_REDIS, REDIS, fault
 
 
 @fault(2, REDIS, down_s=(0.0, 5.0))
@@ -149,6 +152,55 @@ def redis_disk_full(chaos, held_s):
         chaos.redis.free_disk()
 
 
+@fault(2, FLEET, REDIS, NET_REDIS, which=(0, 99), day=[True, False])
+def redis_foreign_field(chaos, which, day):
+    """Another client spoils a count. All instances report the key and the field, and exit; then the
+    count is as it was again, and they are restarted."""
+    slots = chaos.fleet.running()
+    with chaos.redis.unsaved(), chaos.redis.client() as client:
+        key, field = _pick_count(client, chaos.place.prefix, which, day)
+        if key is None:
+            chaos.say("redis_foreign_field: skipped, nothing is counted yet")
+            return
+        for slot in slots:
+            slot.may_exit = True
+        client.eval(_SPOIL, 1, key, field, checks.FOREIGN)
+        for slot in slots:
+            _expect_exit(chaos, slot, key, field)
+        client.eval(_UNSPOIL, 1, key, field, checks.FOREIGN)
+        client.wait(1, 5000)
+        chaos.redis.master.rewrite_append_only_file()
+    for slot in slots:
+        chaos.fleet.kill(slot)
+        chaos.fleet.start(slot)
+        slot.may_exit = False
+
+
+_SPOIL = """local text = redis.call('HGET', KEYS[1], ARGV[1])
+return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. text)"""
+_UNSPOIL = """local text = redis.call('HGET', KEYS[1], ARGV[1])
+assert(text:sub(1, #ARGV[2]) == ARGV[2], 'it was changed: ' .. text)
+return redis.call('HSET', KEYS[1], ARGV[1], text:sub(#ARGV[2] + 1))"""
+
+
+def _pick_count(client, prefix, which, day):
+    """Returns the key and field of a count that is added to all the time, or (None, None)."""
+    key = f"{prefix}:login_counts:{checks.HOT_DAY}" if day else f"{prefix}:rejected_counts"
+    found = sorted(client.hgetall(key).items(), key=lambda pair: -int(pair[1]))[:6]
+    return (key, found[which % len(found)][0].decode()) if found else (None, None)
+
+
+def _expect_exit(chaos, slot, key, field):
+    instance = slot.instance
+    wait.until(lambda: not instance.is_running(), 90,
+               lambda: f"{instance.name} to exit because of {key} {field}:\n"
+                       f"{process.tail(instance.log_path, 5)}", every=0.1)
+    last = process.tail(instance.log_path, 1)
+    assert instance.wait_exit(0) == 1 and key in last and field in last, \
+        f"{instance.name} does not name {key} {field}: {last}"
+    chaos.say(f"{instance.name} has reported {key} {field}")
+
+
 @fault(2, NET_REDIS, held_s=(0.2, 6.0))
 def net_redis_cut(chaos, held_s):
     """Connections are closed and new ones refused."""
@@ -164,6 +216,12 @@ def net_redis_hole(chaos, held_s):
 @fault(1, NET_REDIS, held_s=(1.0, 6.0), delay_s=(0.02, 1.5))
 def net_redis_delay(chaos, held_s, delay_s):
     """Everything arrives later."""
+    chaos.net([chaos.redis.port], held_s, "delay", delay_s)
+
+
+@fault(2, NET_REDIS, held_s=(6.0, 12.0), delay_s=(0.5, 1.7))
+def net_redis_slow(chaos, held_s, delay_s):
+    """Each call is answered after seconds, the slowest of them after the deadline of a call."""
     chaos.net([chaos.redis.port], held_s, "delay", delay_s)
 
 

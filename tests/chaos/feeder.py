@@ -16,11 +16,13 @@ class Feeder:
     """The handle of the feeding process.
 
     sent[p] is raised before a record is passed to the producer, acknowledged[p] once Kafka has it,
-    so the number of records that Kafka holds in partition p lies between the two.
+    so the number of records that Kafka holds in partition p lies between the two. lost[p] of them
+    are not in its log any more: the offset of those behind is so much lower than their number.
     """
 
     def __init__(self, address, topic, seed, partitions, per_second):
         self.sent, self.acknowledged = worker.shared_numbers(), worker.shared_numbers()
+        self.lost = worker.shared_numbers()
         self._partitions = worker.shared_value(ctypes.c_int, partitions)
         self._rate = worker.shared_value(ctypes.c_double, 0)
         self._stop = worker.shared_value(ctypes.c_bool, False)
@@ -28,7 +30,7 @@ class Feeder:
         self.per_second = per_second
         self.worker = worker.Worker("feeder", _feed, address, topic, seed, self._partitions,
                                     self._rate, self._stop, self._rests, self.sent,
-                                    self.acknowledged)
+                                    self.acknowledged, self.lost)
 
     @property
     def partition_count(self):
@@ -38,6 +40,15 @@ class Feeder:
     def spread(self, partitions):
         """Sends records to this many partitions from now on; they must exist."""
         self._partitions.value = partitions
+
+    def lose(self, counts):
+        """Kafka has lost the newest counts[p] records of each partition. Only while idle."""
+        for partition, count in counts.items():
+            self.lost[partition] += count
+
+    def offsets(self, counts):
+        """Returns the offsets behind the first counts[p] records of each partition."""
+        return {p: n - self.lost[p] for p, n in counts.items()}
 
     def go(self):
         """Starts sending records."""
@@ -68,22 +79,28 @@ class Feeder:
         self.worker.join()
 
 
-def _feed(address, topic, seed, partitions, rate, stop, rests, sent, acknowledged):
+def _feed(address, topic, seed, partitions, rate, stop, rests, sent, acknowledged, lost):
     def delivered(error, message):
         assert error is None, f"the harness's own producer failed: {error}"
         partition, offset = message.partition(), message.offset()
-        assert offset == acknowledged[partition], \
+        assert offset == acknowledged[partition] - lost[partition], \
             f"{topic}[{partition}]: record {acknowledged[partition]} got offset {offset}"
-        acknowledged[partition] = offset + 1
+        acknowledged[partition] += 1
 
-    producer = Producer({
-        "bootstrap.servers": address, "enable.idempotence": True, "acks": "all", "linger.ms": 20,
-        "compression.codec": "lz4", "message.timeout.ms": 0, "retry.backoff.max.ms": 500,
-        "reconnect.backoff.max.ms": 500, "queue.buffering.max.messages": 2 * _OUTSTANDING_MAX,
-        "topic.metadata.refresh.interval.ms": 1000, "log_level": 0, "on_delivery": delivered})
+    def make():
+        return Producer({
+            "bootstrap.servers": address, "enable.idempotence": True, "acks": "all",
+            "linger.ms": 20, "compression.codec": "lz4", "message.timeout.ms": 0,
+            "retry.backoff.max.ms": 500, "reconnect.backoff.max.ms": 500,
+            "queue.buffering.max.messages": 2 * _OUTSTANDING_MAX,
+            "topic.metadata.refresh.interval.ms": 1000, "log_level": 0, "on_delivery": delivered})
+
+    producer, known = make(), sum(lost)
     source = records.Records(seed)
     due, last = 0.0, time.monotonic()
     while not stop.value:
+        if known != sum(lost):  # the broker expects what the old one sent to be in the log
+            producer, known = make(), sum(lost)
         now, speed = time.monotonic(), rate.value
         rests.value = speed == 0
         due, last = min(due + (now - last) * speed, speed), now

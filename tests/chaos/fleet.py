@@ -1,7 +1,9 @@
 """The rollcall instances: starts, kills and stops them, and watches them through their metrics."""
 
 import collections
+import datetime
 import os
+import re
 import signal
 import threading
 import time
@@ -14,7 +16,7 @@ import wait
 _SUMMED = ("rollcall_records_consumed_total", "rollcall_records_published_total",
            "rollcall_records_counted_total", "rollcall_rewinds_total",
            "rollcall_transactions_aborted_total", "rollcall_checkpoint_failures_total",
-           "rollcall_records_lost_total")
+           "rollcall_records_lost_total", "rollcall_records_truncated_total")
 
 
 def _read(instance):
@@ -40,7 +42,7 @@ class Slot:
         self.started = 0.0
         self.was_ready = False
         self.is_paused = False
-        self.has_twin = False  # of two with the same id, the group keeps only one, either of them
+        self.may_exit = False  # a fault that makes it exit is active, and looks at it itself
         self.totals = {}
 
 
@@ -68,7 +70,7 @@ class Fleet:
         """The slots without an instance."""
         return [slot for slot in self.slots if not slot.instance]
 
-    def start(self, slot):
+    def start(self, slot, env=None):
         """Starts an instance without waiting for it."""
         with self._lock:
             assert slot.instance is None
@@ -76,7 +78,7 @@ class Fleet:
             slot.was_ready, slot.is_paused = False, False
             slot.started = time.monotonic()
             name = f"{self._prefix}-{slot.name}-{slot.serial}"
-            slot.instance = rollcall.Instance(self._folder, name, slot.options)
+            slot.instance = rollcall.Instance(self._folder, name, slot.options, env)
 
     def _take(self, slot):
         """Empties the slot, so that its instance may exit; returns (instance, its last metrics)."""
@@ -120,6 +122,14 @@ class Fleet:
             self._say(text)
         return took_s
 
+    def clock_of(self, slot, seconds=20):
+        """Returns the time, in seconds, of the first line that the instance logged."""
+        form = re.compile(r"^ts=(\S+)Z ", re.M)
+        found = wait.until(lambda: form.search(slot.instance.log()), seconds,
+                           f"{slot.instance.name} to log something")
+        logged = datetime.datetime.fromisoformat(found[1] + "+00:00")
+        return logged.timestamp()
+
     def pause(self, slot):
         """Suspends the instance with SIGSTOP."""
         with self._lock:
@@ -137,7 +147,7 @@ class Fleet:
         """Starts a second instance with the id of a suspended one; returns the suspended one."""
         ghost, totals = self._take(slot)
         self._add(totals)
-        slot.has_twin = True
+        slot.may_exit = True  # of two with the same id, the group keeps only one, either of them
         self.start(slot)
         return ghost
 
@@ -154,7 +164,7 @@ class Fleet:
         if not slot.instance.is_running():
             self.kill(slot)
             self.start(slot)
-        slot.has_twin = False
+        slot.may_exit = False
         return ", ".join(fates)
 
     def _add(self, totals):
@@ -171,7 +181,7 @@ class Fleet:
         for slot in self.slots:
             with self._lock:
                 instance = slot.instance
-                if instance is None or instance.is_running() or slot.has_twin:
+                if instance is None or instance.is_running() or slot.may_exit:
                     continue
                 if not slot.was_ready and self._is_disturbed(slot.started):
                     self._add(self._take(slot)[1])

@@ -26,12 +26,13 @@ class Reader:
     def __init__(self, address, topic, output, rejected, seed, partitions):
         self.accepted, self.rejected = worker.shared_numbers(), worker.shared_numbers()
         self.seen = worker.shared_numbers(2)
+        self.lost = worker.shared_numbers()  # see Feeder
         self.ends = worker.shared_numbers(), worker.shared_numbers()
         self._partitions = worker.shared_value(ctypes.c_int, partitions)
         self._stop = worker.shared_value(ctypes.c_bool, False)
         self.worker = worker.Worker("reader", _read, address, topic, output, rejected, seed,
                                     self._partitions, self._stop, self.accepted, self.rejected,
-                                    self.seen, self.ends)
+                                    self.seen, self.ends, self.lost)
 
     def spread(self, partitions):
         """Reads this many partitions from now on; they must exist."""
@@ -58,12 +59,13 @@ class Reader:
 class _Row:
     """The records of one input partition that one topic must hold."""
 
-    def __init__(self, source, partition, wants_rejected, topic, positions):
+    def __init__(self, source, partition, wants_rejected, topic, positions, lost):
         self._source = source
         self._partition = partition
         self._wants_rejected = wants_rejected
         self._topic = topic
         self._positions = positions
+        self._lost = lost
         self._seek(0)
 
     def _seek(self, number):
@@ -97,7 +99,8 @@ class _Row:
         found = {n.removeprefix(_ERRORS): v for n, v in headers if n.startswith(_ERRORS)}
         rest = [(n, v) for n, v in headers if not n.startswith(_ERRORS)]
         right = {"reason": made.reason.encode(), "topic": self._topic.encode(),
-                 "partition": b"%d" % self._partition, "offset": b"%d" % number}
+                 "partition": b"%d" % self._partition,
+                 "offset": b"%d" % (number - self._lost[self._partition])}
         if found.keys() != _HEADERS or len(found) + len(rest) != len(headers) \
                 or not found["detail"] or any(found[name] != value
                                               for name, value in right.items()):
@@ -132,7 +135,7 @@ def _name_disorder(found, expected):
 
 
 def _read(address, topic, output, rejected, seed, partitions, stop, accepted, refused, seen,
-          ends):
+          ends, lost):
     source = records.Records(seed)
     consumer = Consumer({
         "bootstrap.servers": address, "group.id": "chaos-reader", "enable.auto.commit": False,
@@ -147,8 +150,8 @@ def _read(address, topic, output, rejected, seed, partitions, stop, accepted, re
         if len(rows) < 2 * count:
             added = []
             for p in range(len(rows) // 2, count):
-                rows[output, p] = _Row(source, p, False, topic, accepted)
-                rows[rejected, p] = _Row(source, p, True, topic, refused)
+                rows[output, p] = _Row(source, p, False, topic, accepted, lost)
+                rows[rejected, p] = _Row(source, p, True, topic, refused, lost)
                 added += [TopicPartition(output, p, 0), TopicPartition(rejected, p, 0)]
             consumer.incremental_assign(added)
         for message in consumer.consume(2000, 0.2):

@@ -111,8 +111,9 @@ class Records:
             return self._fresh(partition, number)
         return self._bank[(number + partition * FRESH_EVERY) % BANK]
 
-    def expected(self, counts):
-        """Returns what Redis must hold once the first counts[p] records of each p are counted."""
+    def expected(self, counts, without=None):
+        """Returns what Redis must hold once the first counts[p] records of each p are counted, but
+        for those in without: partition -> range."""
         uses, fresh = [0] * BANK, collections.Counter()
         for partition, count in counts.items():
             rounds, rest = divmod(count, BANK)
@@ -123,6 +124,13 @@ class Records:
                 uses = [n + rounds for n in uses]
             fresh.update(self._fresh_second(partition, number)
                          for number in range(FRESH_AT, count, FRESH_EVERY))
+        for partition, numbers in (without or {}).items():
+            for number in numbers:
+                if number % FRESH_EVERY == FRESH_AT:
+                    fresh[self._fresh_second(partition, number)] -= 1
+                else:
+                    uses[(number + partition * FRESH_EVERY) % BANK] -= 1
+        fresh = +fresh
         for at in range(FRESH_AT, BANK, FRESH_EVERY):
             uses[at] = 0
         return Expected(self._bank, uses, fresh)

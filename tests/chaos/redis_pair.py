@@ -4,6 +4,7 @@ import glob
 import os
 import shutil
 import subprocess
+import threading
 
 import redis
 
@@ -39,10 +40,11 @@ class Node(redis_server.RedisServer):
                            capture_output=True, timeout=60, check=True)
             super().start()
         if self.append_only:
-            self._rewrite_append_only_file()
+            self.rewrite_append_only_file()
         return self
 
-    def _rewrite_append_only_file(self):
+    def rewrite_append_only_file(self):
+        """Rewrites the file: what was appended before cannot be cut off any more."""
         with self.client() as client:
             before = client.info("persistence")["aof_rewrites"]
             client.bgrewriteaof()
@@ -95,6 +97,7 @@ class RedisPair:
         self.master = self.nodes[0]
         self.port = proxy.add(self.master.port)
         self.backups = []
+        self._saving = threading.Lock()
         self.follow()
 
     @staticmethod
@@ -152,12 +155,20 @@ class RedisPair:
                 node.start()
         self.follow()
 
+    def unsaved(self):
+        """Returns a context in which no backup is made."""
+        return self._saving
+
     def back_up(self):
         """Saves an RDB; keeps the oldest one and a few recent ones."""
+        if not self._saving.acquire(blocking=False):
+            return
         try:
             copy = self.master.save_copy()
         except redis.exceptions.RedisError:
             return  # a fault is active
+        finally:
+            self._saving.release()
         self._backup_serial += 1
         path = os.path.join(self._backups, f"{self._backup_serial}.rdb")
         shutil.move(copy, path)
@@ -170,6 +181,15 @@ class RedisPair:
         for path in self.backups:
             os.remove(path)
         self.backups = []
+
+    def settle(self):
+        """Makes sure that nothing older than the present state can come back."""
+        wait.until(self.is_in_step, 30, "the replica to follow")
+        with self.client() as client:
+            client.wait(1, 5000)
+        for node in self.nodes:
+            node.rewrite_append_only_file()
+        self.forget_backups()
 
     def fill_disk(self):
         """Fills the master's file system."""

@@ -52,6 +52,33 @@ def test_counts_are_those_of_the_oracle_record_by_record():
             assert record.key == (tag if made.out_key is records.TAG else made.out_key)
 
 
+def test_records_that_are_not_counted_are_left_out():
+    """Also those of minutes of their own."""
+    source = records.Records("some seed")
+    counts, without = {0: 12345, 2: 999}, {0: range(11000, 12001)}
+    plain = oracle.Expected(_record(source, p, n) for p, count in counts.items()
+                            for n in range(count) if n not in without.get(p, ()))
+    found = source.expected(counts, without)
+    assert found.snapshot() == plain.snapshot()
+    assert found.anomalies == plain.anomalies
+
+
+@pytest.mark.parametrize("offset, lineage, number, is_without", [
+    (100, "0:99:3@0,4@50", 100, False),  # stored before the log was cut off at 90
+    (95, "0:94:3@0,4@50", 95, False),
+    (90, "1:89:3@0,4@50", 100, False),  # it has gone back
+    (95, "1:94:4@50,6@90", 105, False),
+    (95, "0:94:4@50,6@90", 105, True),  # counted once more from the beginning
+    (90, "0:89:4@50", 90, False),
+    (90, "0:", 90, False),
+])
+def test_what_an_offset_means_after_a_cut(offset, lineage, number, is_without):
+    cuts = {7: world_module.Cut(range(90, 100), 4)}
+    found = checks.counted_numbers({b"7": b"%d" % offset, b"8": b"5"},
+                                   {b"7": f"{offset} {lineage}".encode()}, cuts)
+    assert found == ({7: number, 8: 5}, {7: range(90, 100)} if is_without else {})
+
+
 def test_a_seed_gives_the_same_faults_again():
     """The schedule depends only on the seed, and every fault occurs in it."""
     every = fault.select([], 1)

@@ -4,7 +4,10 @@ Each round has its own topics, group and prefix. This bounds what the instances 
 Redis loses its data, and what the broker must keep, however long a run is.
 """
 
+import collections
+import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -18,12 +21,18 @@ import redis_pair
 import verify
 import wait
 
+_HERE = os.path.dirname(os.path.abspath(__file__))
 PARTITIONS = 4
 _SLOTS = 4
 _OPTIONS = {"producer.transaction.timeout.ms": 5000, "redis.timeout_ms": 2000,
-            "redis.checkpoint_ms": 300, "kafka.reconnect.backoff.max.ms": 1000}
+            "redis.checkpoint_ms": 300, "kafka.reconnect.backoff.max.ms": 1000,
+            "input.on_gap": "continue"}
 _CLASSIC = {"consumer.session.timeout.ms": 6000, "consumer.heartbeat.interval.ms": 500}
 _CONSUMER = {"consumer.group.protocol": "consumer"}
+
+
+#: What a log has lost: the numbers of its records, and the epoch of the leader before.
+Cut = collections.namedtuple("Cut", "numbers epoch")
 
 
 class World:
@@ -41,15 +50,20 @@ class World:
         self.dropped_replies = 0
         self.proxy = proxy.Proxy()
         self.redis = self.cluster = None
+        self.cuts = {}  # partition -> Cut
+        self._clock = os.path.join(folder, "clock.so")
 
     def start(self):
         """Starts the servers."""
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", self._clock,
+                        os.path.join(_HERE, "clock.c")], check=True)
         self.redis = redis_pair.RedisPair(self.folder, self.proxy)
         self.cluster = cluster.Cluster(self.folder, self.proxy, self.settings.brokers).start()
 
     def begin_round(self, instances=None, stable=_SLOTS // 2, is_fed=True):
         """Creates new topics and a new group, and starts feeder, reader and instances."""
         self.round += 1
+        self.cuts = {}
         name, seed = f"chaos-{self.round}", f"{self.settings.seed} round {self.round}"
         topic, output, rejected = f"{name}-in", f"{name}-out", f"{name}-refused"
         for each in (topic, output, rejected):
@@ -85,6 +99,30 @@ class World:
         with self.redis.client() as client:
             client.flushall()
 
+    def lose_ends(self, rng):
+        """Cuts off the newest records of some logs, after all were counted and published. Once in a
+        round, at an exact stop, with the only broker."""
+        over = self.disturb()
+        counts, node = self.feeder.counts(), self.cluster.nodes[0]
+        epochs = {p: self.cluster.committed_epoch(self.place.group, self.place.topic, p)
+                  for p in counts}
+        self.redis.settle()
+        node.stop()
+        cuts = {}
+        for partition in rng.sample(sorted(counts), max(1, len(counts) // 2)):
+            count = counts[partition]
+            end = node.cut_log(self.place.topic, partition, count - rng.randint(1, 2000))
+            cuts[partition] = Cut(range(end, count), epochs[partition])
+        self.cuts = cuts
+        lost = {p: len(cut.numbers) for p, cut in cuts.items()}
+        self.feeder.lose(lost)
+        for partition, count in lost.items():
+            self.reader.lost[partition] += count
+        node.start()
+        self.cluster.wait_whole()
+        over()
+        self.say(f"the log lost its end, partition -> records: {lost}")
+
     # Used by faults.
 
     def hold(self, seconds):
@@ -109,6 +147,13 @@ class World:
         running = self.fleet.running()
         first = target % len(running) if running else 0
         return (running[first:] + running[:first])[:count]
+
+    def wrong_clock(self, shift_s):
+        """Returns the environment of a process whose clock is this much fast; None for a sanitizer,
+        which must be the first library."""
+        if wait.factor != 1:
+            return None
+        return {"LD_PRELOAD": self._clock, "CLOCK_SHIFT_S": str(shift_s)}
 
     def net(self, routes, held_s, mode, argument=None):
         """Keeps some routes of the proxy in a mode for a while."""

@@ -8,11 +8,10 @@ import kafka_pair
 import load
 import oracle
 import verify
-import wait
 
 KEPT, LOST, NEW = 100, 30, 70
 
-#: A rollcall before, during and after the election: its world, what was sent to it, the instance.
+#: A group that meets the election. `sent` are its records, in the order of what the log had.
 Case = collections.namedtuple("Case", "name world is_watching on_gap sent")
 
 
