@@ -56,6 +56,10 @@ static void hear(const char *message, const struct log_field *fields) {
         happens(EVENT_CUT_FOUND);
         world.cut_records += cut->as_int;
     }
+    const struct log_field *minute = field(fields, "minute");
+    if (minute != NULL &&
+        (!has_begin(message, "Anomaly detected: ") || strstr(message, minute->as_text) == NULL))
+        broken("an anomaly is reported as \"%s\"", message);
     if (lost != NULL && lost->as_int > 0) {
         happens(EVENT_GAP);
         world.lost_records += lost->as_int;
