@@ -33,7 +33,8 @@ class Moment:
     def look(self):
         """Makes one comparison; returns False if Redis is unavailable."""
         world, prefix = self._world, self._world.place.prefix
-        days = sorted(world.records.expected(dict(enumerate(world.feeder.sent))).days)
+        all_sent = world.records.expected(dict(enumerate(world.feeder.sent)))
+        days, keys = sorted(all_sent.days), sorted(all_sent.count_keys)
         cuts = dict(world.cuts)
         try:
             with world.redis.client() as client, client.pipeline(transaction=True) as pipe:
@@ -44,10 +45,13 @@ class Moment:
                     pipe.zrange(f"{prefix}:{name}_counts", 0, -1, withscores=True)
                 for day in days:
                     pipe.hgetall(f"{prefix}:login_counts:{day}")
+                for key in keys:
+                    pipe.zrange(f"{prefix}:{key}", 0, -1, withscores=True)
                 found = pipe.execute()
         except (redis.exceptions.RedisError, OSError):
             return False
-        offsets, lineages, rejected, device_types, locales, *minutes = found
+        offsets, lineages, rejected, device_types, locales, *rest = found
+        minutes, declared = rest[:len(days)], rest[len(days):]
         numbers, without = counted_numbers(offsets, lineages, cuts)
         for partition, number in numbers.items():
             sent = world.feeder.sent[partition]
@@ -59,6 +63,9 @@ class Moment:
             verify.same_counts(what + name, _numbers(dict(counts)), expected.dimensions[name])
         for day, counts in zip(days, minutes):
             verify.same_counts(what + day, _numbers(counts), expected.days.get(day, {}))
+        expected_keys = expected.count_keys
+        for key, counts in zip(keys, declared):
+            verify.same_counts(what + key, _numbers(dict(counts)), expected_keys.get(key, {}))
         self.count += 1
         return True
 

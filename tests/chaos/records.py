@@ -29,6 +29,9 @@ FRESH_SECOND = 1704067200
 #: restarted broker forgets an idempotent producer whose last records are older than a day, and
 #: would then accept duplicates.
 BASE_MS = int(os.environ.setdefault("RC_CHAOS_BASE_MS", str(int(time.time() * 1000))))
+#: The counts that the instances declare.
+COUNTS = {"locale_by_hour": oracle.Count(("locale",), "hour"),
+          "pairs": oracle.Count(("locale", "device_type"))}
 #: Minutes that the templates share.
 HOT_MINUTES = 80
 
@@ -140,7 +143,7 @@ class Expected(oracle.Expected):
     """The oracle's counts, computed from how often each template was used."""
 
     def __init__(self, bank, uses, fresh):
-        super().__init__()
+        super().__init__(counts=COUNTS)
         self._accepted_count = sum(fresh.values())
         for template, count in zip(bank, uses):
             if not count:
@@ -155,9 +158,7 @@ class Expected(oracle.Expected):
 
     def _add(self, login, count):
         device_type, locale, minute = login
-        self.dimensions["device_type"][device_type] += count
-        self.dimensions["locale"][locale] += count
-        self.minutes[minute] += count
+        self._count({"device_type": device_type, "locale": locale}, minute, count)
 
     @property
     def accepted_count(self):

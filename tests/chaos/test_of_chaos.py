@@ -34,8 +34,8 @@ def test_counts_are_those_of_the_oracle_record_by_record():
     """Counts computed from templates equal those from judging every single record."""
     source = records.Records("some seed")
     counts = {0: 12345, 2: 999, 5: 6001}
-    plain = oracle.Expected(_record(source, p, n) for p, count in counts.items()
-                            for n in range(count))
+    plain = oracle.Expected((_record(source, p, n) for p, count in counts.items()
+                             for n in range(count)), counts=records.COUNTS)
     found = source.expected(counts)
     assert found.snapshot() == plain.snapshot()
     assert found.accepted_count == plain.accepted_count
@@ -56,8 +56,9 @@ def test_records_that_are_not_counted_are_left_out():
     """Also those of minutes of their own."""
     source = records.Records("some seed")
     counts, without = {0: 12345, 2: 999}, {0: range(11000, 12001)}
-    plain = oracle.Expected(_record(source, p, n) for p, count in counts.items()
-                            for n in range(count) if n not in without.get(p, ()))
+    plain = oracle.Expected((_record(source, p, n) for p, count in counts.items()
+                             for n in range(count) if n not in without.get(p, ())),
+                            counts=records.COUNTS)
     found = source.expected(counts, without)
     assert found.snapshot() == plain.snapshot()
     assert found.anomalies == plain.anomalies

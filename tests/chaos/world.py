@@ -35,6 +35,14 @@ _CONSUMER = {"consumer.group.protocol": "consumer"}
 Cut = collections.namedtuple("Cut", "numbers epoch")
 
 
+def _counts():
+    """The options that declare the counts which the records expect."""
+    found = {}
+    for name, count in records.COUNTS.items():
+        found.update({f"count.{name}.by": ",".join(count.by), f"count.{name}.every": count.every})
+    return found
+
+
 class World:
     """Everything that faults and checks act on."""
 
@@ -81,7 +89,7 @@ class World:
             {"kafka.bootstrap.servers": self.cluster.proxied_address, "consumer.group.id": name,
              "input.topic": topic, "output.topic": output, "output.rejected_topic": rejected,
              "redis.url": self.redis.url(), "redis.prefix": self.place.prefix,
-             **_OPTIONS, **protocol}, _SLOTS, stable, self.say,
+             **_OPTIONS, **_counts(), **protocol}, _SLOTS, stable, self.say,
             self.is_disturbed)
         for slot in self.fleet.slots[:instances or self.settings.instances]:
             self.fleet.start(slot)

@@ -69,6 +69,8 @@ static void add(struct counts *into, const struct counts *counts) {
         into->reasons[i] = (int16_t)(into->reasons[i] + counts->reasons[i]);
     for (int i = 0; i < LOGIN_DIMENSIONS_MAX; i++)
         into->weights[i] += counts->weights[i];
+    for (int i = 0; i < COUNTS_MAX; i++)
+        into->declared[i] += counts->declared[i];
 }
 
 /* checkpoint.lua. Returns what is stored afterwards. */
@@ -100,6 +102,10 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
         if (aggregate->source == AGGREGATE_DIMENSION) { /* they come first in the table */
             call->counts.weights[entry->field] +=
                 entry->count * record_weight(key.bytes, key.length);
+        } else if (aggregate->source == AGGREGATE_DECLARED) {
+            const struct slice value = declared_key_value(key.bytes, key.length);
+            call->counts.declared[entry->field - aggregates->first_declared] +=
+                entry->count * record_count_weight(declared_key_bucket(key.bytes), value);
         } else if (aggregate->source == AGGREGATE_REASON) {
             int16_t *reason = &call->counts.reasons[delta_number(key)];
             *reason = (int16_t)(*reason + entry->count);

@@ -22,6 +22,26 @@ static bool is_gone(int partition, int64_t offset) {
     return offset < broker.log_begin[partition];
 }
 
+/* Adds what a record that is counted once adds to sums. */
+static void expect(struct counts *expected, const struct record *record) {
+    for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++)
+        expected->weights[d] += record->weights[d];
+    for (int c = 0; c < world.plan.count_count; c++)
+        expected->declared[c] += record->declared[c];
+}
+
+static void judge_sums(int partition, const struct counts *expected) {
+    const struct counts *counts = &redis.partitions[partition].counts;
+    for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++) {
+        if (counts->weights[d] != expected->weights[d])
+            broken("P1: p%d: the values of dimension %d do not sum up", partition, d);
+    }
+    for (int c = 0; c < COUNTS_MAX; c++) {
+        if (counts->declared[c] != expected->declared[c])
+            broken("P1: p%d: declared count %d does not sum up", partition, c);
+    }
+}
+
 /* P1, where the log lost its end once: each record at most once, in each of its editions. That
  * those which are still in the log were counted is judged at the end. */
 static void judge_counts_of_cut(int partition) {
@@ -37,8 +57,7 @@ static void judge_counts_of_cut(int partition) {
                 broken("P1: p%d: the record at %d, edition %d, is counted %d times", partition, i,
                        e, count);
             if (record != NULL && !is_accepted) expected.reasons[record->reason]++;
-            for (int d = 0; count == 1 && d < LOGIN_DIMENSIONS_MAX; d++)
-                expected.weights[d] += record->weights[d];
+            if (count == 1) expect(&expected, record);
         }
     }
     for (int r = 0; r < LOGIN_REASON_COUNT; r++) {
@@ -46,10 +65,7 @@ static void judge_counts_of_cut(int partition) {
             broken("P1: p%d: too many are counted as %s", partition,
                    login_reason_name((enum login_reason)r));
     }
-    for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++) {
-        if (stored->counts.weights[d] != expected.weights[d])
-            broken("P1: p%d: the values of dimension %d do not sum up", partition, d);
-    }
+    judge_sums(partition, &expected);
 }
 
 /* P1: each record from where the group began up to the stored offset once, and nothing else. What
@@ -79,8 +95,7 @@ void judge_counts(int partition) {
             expected.reasons[record->reason]++;
             if (is_gone(partition, i)) gone.reasons[record->reason]++;
         }
-        for (int d = 0; is_accepted && count == 1 && d < LOGIN_DIMENSIONS_MAX; d++)
-            expected.weights[d] += record->weights[d];
+        if (is_accepted && count == 1) expect(&expected, record);
     }
     for (int r = 0; r < LOGIN_REASON_COUNT; r++) {
         const int count = stored->counts.reasons[r];
@@ -89,10 +104,7 @@ void judge_counts(int partition) {
                    count, login_reason_name((enum login_reason)r), (long long)stored->offset,
                    expected.reasons[r]);
     }
-    for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++) {
-        if (stored->counts.weights[d] != expected.weights[d])
-            broken("P1: p%d: the values of dimension %d do not sum up", partition, d);
-    }
+    judge_sums(partition, &expected);
 }
 
 void judge_failure(const char *why) {

@@ -84,6 +84,19 @@ MUTANTS = {
         "    if (batch->header_bytes == 0) return;", "    return;")),
     "memory_in_hand_is_not_given_back": ("flow/ingest.c", (
         "    budget_give_back(ingest->options->in_hand, (int64_t)batch_held_bytes(batch));", "")),
+    # declared counts
+    "rejected_records_are_counted_as_declared": ("flow/batch.c", (
+        "    if (field < aggregates->count && login->reason == LOGIN_ACCEPTED)",
+        "    if (field < aggregates->count)")),
+    "the_first_declared_count_is_left_out": ("flow/batch.c", (
+        "unsigned field = aggregates->first_declared; field < aggregates->count",
+        "unsigned field = aggregates->first_declared + 1; field < aggregates->count")),
+    "an_hour_begins_with_each_minute": ("core/declared.c", (
+        "return minute - minute % MINUTES_AN_HOUR;", "return minute;")),
+    "joined_values_are_not_escaped": ("core/declared.c", (
+        "        if (value.bytes[i] == '|' || value.bytes[i] == '\\\\') *at++ = '\\\\';\n", "")),
+    "values_are_joined_in_the_order_of_dimensions": ("core/declared.c", (
+        "put_escaped(at, login->values[declared->by[i]])", "put_escaped(at, login->values[i])")),
     # count
     "counts_of_an_old_generation_stay": ("flow/count.c", (
         "        drop(pending, batch->pending_bytes);\n", "")),

@@ -48,6 +48,8 @@ static void configure(struct process *process) {
     dimensions->count = (int)record_dimension_count(plan->is_wide);
     for (int d = 0; d < dimensions->count; d++)
         dimensions->items[d] = (char *)record_dimension(plan->is_wide, (unsigned)d);
+    process->config.aggregate.count_count = plan->count_count;
+    record_declare(plan->is_wide, plan->count_count, process->config.aggregate.counts);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

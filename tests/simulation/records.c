@@ -21,30 +21,31 @@ static const char user_id[] = "5ec2d697";
     "\",\"timestamp\":@,\"device_type\":\"" device "\"}"
 
 #define ANDROID LOGIN("android", "PA")
-#define WEB LOGIN("web", "NY")
+#define WEB LOGIN("web", "N|Y")
 #define WEB_SPELLED                                                                                \
     "{ \"device_type\": \"\\u0077eb\", \"more\": [1, {\"a\": null}], \"timestamp\": \"@\", "       \
-    "\"locale\": \"NY\" }"
+    "\"locale\": \"N|Y\" }"
 
 /* What is the same for all records of a kind. */
 static const struct kind {
     const char *value; /* @ stands for the timestamp in seconds; NULL: none */
     enum { AT_LIMIT, BEFORE_LIMIT, AT_LOGIN, NO_TIME } time; /* of Kafka, by that of the login */
     enum login_reason reason;
-    const char *device, *locale;
+    const char *device, *locale, *joined; /* the last: as a declared count has both */
 } kinds[RECORD_WIDE] = {
-    {ANDROID, AT_LIMIT, LOGIN_ACCEPTED, "android", "PA"},
-    {ANDROID, BEFORE_LIMIT, LOGIN_BAD_TIMESTAMP, NULL, NULL},
-    {WEB_SPELLED, AT_LIMIT, LOGIN_ACCEPTED, "web", "NY"},
-    {WEB, BEFORE_LIMIT, LOGIN_BAD_TIMESTAMP, NULL, NULL},
-    {ANDROID, AT_LOGIN, LOGIN_ACCEPTED, "android", "PA"},
-    {WEB, AT_LOGIN, LOGIN_ACCEPTED, "web", "NY"},
-    {WEB_SPELLED, NO_TIME, LOGIN_ACCEPTED, "web", "NY"},
-    {NULL, AT_LOGIN, LOGIN_EMPTY, NULL, NULL},
-    {"{\"locale\":\"PA\",", AT_LOGIN, LOGIN_NOT_JSON, NULL, NULL},
-    {"[\"login\", \"android\"]", AT_LOGIN, LOGIN_NOT_OBJECT, NULL, NULL},
-    {"{\"timestamp\":1720622216,\"locale\":\"PA\"}", AT_LOGIN, LOGIN_MISSING_FIELD, NULL, NULL},
-    {LOGIN("android", ""), AT_LOGIN, LOGIN_BAD_VALUE, NULL, NULL},
+    {ANDROID, AT_LIMIT, LOGIN_ACCEPTED, "android", "PA", "PA|android"},
+    {ANDROID, BEFORE_LIMIT, LOGIN_BAD_TIMESTAMP, NULL, NULL, NULL},
+    {WEB_SPELLED, AT_LIMIT, LOGIN_ACCEPTED, "web", "N|Y", "N\\|Y|web"},
+    {WEB, BEFORE_LIMIT, LOGIN_BAD_TIMESTAMP, NULL, NULL, NULL},
+    {ANDROID, AT_LOGIN, LOGIN_ACCEPTED, "android", "PA", "PA|android"},
+    {WEB, AT_LOGIN, LOGIN_ACCEPTED, "web", "N|Y", "N\\|Y|web"},
+    {WEB_SPELLED, NO_TIME, LOGIN_ACCEPTED, "web", "N|Y", "N\\|Y|web"},
+    {NULL, AT_LOGIN, LOGIN_EMPTY, NULL, NULL, NULL},
+    {"{\"locale\":\"PA\",", AT_LOGIN, LOGIN_NOT_JSON, NULL, NULL, NULL},
+    {"[\"login\", \"android\"]", AT_LOGIN, LOGIN_NOT_OBJECT, NULL, NULL, NULL},
+    {"{\"timestamp\":1720622216,\"locale\":\"PA\"}", AT_LOGIN, LOGIN_MISSING_FIELD, NULL, NULL,
+     NULL},
+    {LOGIN("android", ""), AT_LOGIN, LOGIN_BAD_VALUE, NULL, NULL, NULL},
 };
 
 static const char *const narrow_names[] = {"device_type", "locale"};
@@ -64,6 +65,40 @@ int64_t record_weight(const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ (unsigned char)bytes[i]) * 16777619U;
     return 1 + (hash >> 8);
+}
+
+int64_t record_count_weight(int64_t bucket, struct slice value) {
+    char text[128];
+    const int length =
+        snprintf(text, sizeof text, "%lld %.*s", (long long)bucket, (int)value.length, value.bytes);
+    assert((size_t)length < sizeof text);
+    return record_weight(text, (size_t)length);
+}
+
+void record_declare(bool is_wide, int count, struct declared_settings *settings) {
+    static char names[COUNTS_MAX][8] = {"both", "total", "minutes"}, none[] = "";
+    static const enum declared_every everies[COUNTS_MAX] = {DECLARED_HOUR, DECLARED_TOTAL,
+                                                            DECLARED_MINUTE};
+    for (int i = 0; i < count; i++) {
+        settings[i] = (struct declared_settings){.name = names[i],
+                                                 .every = everies[i],
+                                                 .retention_days = 400,
+                                                 .max_values = 10000,
+                                                 .unique = none};
+        struct setting_names *by = &settings[i].by;
+        if (i == 0) by->items[by->count++] = (char *)record_dimension(is_wide, 1);
+        if (i <= 1) by->items[by->count++] = (char *)record_dimension(is_wide, 0);
+    }
+}
+
+/* What the declared counts are of an accepted record, by hand. */
+static void expect_declared(struct record *record, int index, const char *first,
+                            const char *joined) {
+    const int64_t minute = FIRST_MINUTE + index;
+    record->declared[0] =
+        record_count_weight(minute / 60 * 60, (struct slice){joined, strlen(joined)});
+    record->declared[1] = record_count_weight(0, (struct slice){first, strlen(first)});
+    record->declared[2] = record_count_weight(minute, (struct slice){"", 0});
 }
 
 int64_t record_first_minute(void) {
@@ -104,6 +139,7 @@ static void make(int number, int index) {
     if (kind->reason != LOGIN_ACCEPTED) return;
     record->weights[0] = record_weight(kind->device, strlen(kind->device));
     record->weights[1] = record_weight(kind->locale, strlen(kind->locale));
+    expect_declared(record, index, kind->device, kind->joined);
     if (strstr(value, user_id) != NULL) record->user_id = (struct slice){user_id, 8};
 }
 
@@ -119,6 +155,10 @@ static void make_wide(int index) {
                            wide_names[d], text);
     }
     length += snprintf(value + length, (size_t)(VALUE_BYTES - length), "}");
+    char first[16], joined[32];
+    snprintf(first, sizeof first, "v%dd0", index);
+    snprintf(joined, sizeof joined, "v%dd1|v%dd0", index, index);
+    expect_declared(record, index, first, joined);
     record->value = (struct slice){value, (size_t)length};
     record->timestamp_ms = login_s(index) * 1000;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "core/declared.h"
 #include "core/login.h"
 #include "world.h"
 
@@ -31,6 +32,7 @@ struct record {
     int64_t minute;
     struct slice user_id;                  /* NULL: none */
     int64_t weights[LOGIN_DIMENSIONS_MAX]; /* record_weight of each dimension's value */
+    int64_t declared[COUNTS_MAX];          /* record_count_weight of each declared count */
 };
 
 /* To be called once. */
@@ -46,6 +48,13 @@ int record_index(int partition, int edition, int64_t offset);
 
 /* A number for a value, by which sums over values can be compared. */
 int64_t record_weight(const char *bytes, size_t length);
+
+/* The same for a value of a declared count in a bucket, which is the minute at which it begins. */
+int64_t record_count_weight(int64_t bucket, struct slice value);
+
+/* The declared counts: by the second dimension and the first, for each hour; by the first, in all;
+ * and for each minute. */
+void record_declare(bool is_wide, int count, struct declared_settings *settings);
 
 /* The dimensions that the records have. */
 unsigned record_dimension_count(bool is_wide);

@@ -18,6 +18,7 @@ struct counts {
     int16_t minutes[EDITIONS * LOG_MAX]; /* of the partition's own: each is one record's */
     int16_t reasons[LOGIN_REASON_COUNT];
     int64_t weights[LOGIN_DIMENSIONS_MAX]; /* sums of record_weight */
+    int64_t declared[COUNTS_MAX];          /* sums of record_count_weight */
 };
 
 struct stored {

@@ -69,6 +69,12 @@ bool must_be_fixed(struct error *error) {
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
+/* In a quarter of the schedules some; the sequence of the schedule is left as it is. */
+static int count_count(uint64_t seed) {
+    const uint64_t luck = seed * UINT64_C(0x9E3779B97F4A7C15);
+    return luck >> 62 == 0 ? 1 + (int)((luck >> 32) % COUNTS_MAX) : 0;
+}
+
 static void make_plan(struct plan *plan) {
     static const int steps[] = {300, 600, 1200};
     *plan = (struct plan){
@@ -77,6 +83,7 @@ static void make_plan(struct plan *plan) {
         .is_static = one_in(3),
         .is_wide = one_in(24),
         .is_heavy = one_in(6),
+        .count_count = count_count(world.seed),
         .has_rejected_topic = !one_in(8),
         .has_ticks = one_in(2),
         .has_pages = one_in(8),
@@ -107,6 +114,7 @@ static void make_plan(struct plan *plan) {
     if (late > 0) happens(EVENT_BUSY_STOP);
     if (plan->is_wide) happens(EVENT_WIDE);
     if (plan->is_heavy) happens(EVENT_HEAVY);
+    if (plan->count_count > 0) happens(EVENT_DECLARED);
     if (plan->has_twins) happens(EVENT_TWINS);
     if (plan->partition_count > 1) happens(EVENT_PARTITIONS);
     if (plan->policy.start == CURSOR_START_LATEST) happens(EVENT_START_LATEST);

@@ -62,6 +62,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(START_LATEST, "start=latest")                                                                \
     X(WIDE, "records with many keys")                                                              \
     X(HEAVY, "records that fill the memory for them")                                              \
+    X(DECLARED, "declared counts")                                                                 \
     X(PAGES, "pages asked for over HTTP")                                                          \
     X(TOPICS_CREATED, "output topics created")                                                     \
     X(PARTITIONS, "several partitions")                                                            \

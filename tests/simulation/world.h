@@ -17,8 +17,9 @@
 
 enum {
     PARTITIONS_MAX = 3,
-    LOG_MAX = 48, /* offsets of one partition's log */
-    EDITIONS = 3, /* of an offset: it may be cut off and written again */
+    LOG_MAX = 48,   /* offsets of one partition's log */
+    EDITIONS = 3,   /* of an offset: it may be cut off and written again */
+    COUNTS_MAX = 3, /* declared ones */
     SECOND_US = 1000000,
     MS_US = 1000,
 };
@@ -31,10 +32,11 @@ struct plan {
     int log_end[PARTITIONS_MAX];  /* when everything has to settle */
     int last_end[PARTITIONS_MAX]; /* when the last instance is asked to end */
     unsigned shard_count;
-    bool is_static; /* instances have ids that stay the same */
-    bool has_twins; /* the first two have the same one */
-    bool is_wide;   /* records with so many keys that an epoch can reach its limit */
-    bool is_heavy;  /* records so large that batches and the memory for them fill up */
+    bool is_static;  /* instances have ids that stay the same */
+    bool has_twins;  /* the first two have the same one */
+    bool is_wide;    /* records with so many keys that an epoch can reach its limit */
+    bool is_heavy;   /* records so large that batches and the memory for them fill up */
+    int count_count; /* counts that are declared */
     bool has_rejected_topic;
     bool has_pages;     /* served over HTTP */
     bool has_topics;    /* the output topics are there already */

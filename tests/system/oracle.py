@@ -234,9 +234,9 @@ def minute_of(second):
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(second))
 
 
-def bucket_of(second, every):
-    """Returns the UTC bucket as "2024-07-10", "2024-07-10T14" or "2024-07-10T14:36", or ""."""
-    return time.strftime("%Y-%m-%dT%H:%M", time.gmtime(second))[:_BUCKET_CHARACTERS[every]]
+def bucket_of(minute, every):
+    """Returns the bucket of "2024-07-10 14:36": "2024-07-10T14:36" or less of it, or ""."""
+    return minute.replace(" ", "T")[:_BUCKET_CHARACTERS[every]]
 
 
 def joined(values):
@@ -279,19 +279,23 @@ class Expected:
             self.rejected[str(reason)] += 1
             self.refused[record.partition].append((record, str(reason)))
             return
-        for name, value in login.dimensions.items():
-            self.dimensions[name][value] += 1
-        self.minutes[minute_of(login.second)] += 1
-        for name, count in self._declared.items():
-            bucket = bucket_of(login.second, count.every)
-            if count.by:
-                value = joined([login.dimensions[dimension] for dimension in count.by])
-                self.counts[name][bucket][value] += 1
-            else:
-                self.counts[name][bucket] += 1
+        self._count(login.dimensions, minute_of(login.second), 1)
         if record.key is None and login.user_id is not None:
             record = record._replace(key=login.user_id.encode())
         self.published[record.partition].append(record)
+
+    def _count(self, dimensions, minute, events):
+        """Counts accepted events that have all this in common."""
+        for name, value in dimensions.items():
+            self.dimensions[name][value] += events
+        self.minutes[minute] += events
+        for name, declared in self._declared.items():
+            bucket = bucket_of(minute, declared.every)
+            if declared.by:
+                value = joined([dimensions[dimension] for dimension in declared.by])
+                self.counts[name][bucket][value] += events
+            else:
+                self.counts[name][bucket] += events
 
     @property
     def accepted_count(self):

@@ -1,6 +1,8 @@
 """Declared counts, [count.NAME]: exact, through crashes too, and what the commands show of them."""
 
 import json
+import os
+import re
 
 import pytest
 
@@ -81,6 +83,32 @@ def test_the_commands_know_them(world):
     done = world.execute("rebuild", **options(COUNTS))
     assert done.returncode == 0, done.stderr
     world.verify(load, instance, counts=COUNTS)
+
+
+def test_the_documented_counts(world):
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/records.md")) as file:
+        text = file.read()
+    section = text[text.index("\n## Counts of your own\n"):text.index("\n## Shapes\n")]
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
+    path = os.path.join(world.folder, "counts.ini")
+    with open(path, "w") as file:
+        file.write(blocks["ini"])
+    load = world.make_load(partitions=1)
+    load.send(0, None, b'{"device_type":"android","locale":"PA","timestamp":1720622216}',
+              1720622216000)
+    load.flush()
+    given, name = {}, ""
+    for line in blocks["ini"].splitlines():
+        if line.startswith("["):
+            name = line.strip("[]")
+        elif line:
+            key, value = line.split(" = ")
+            given[f"{name}.{key}"] = value
+    world.run(**given)
+    world.wait_quiet()
+    done = world.execute("snapshot", "-c", path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Counts"] == json.loads(blocks["json"])["Counts"]
 
 
 def test_an_audit_names_what_differs(world):
