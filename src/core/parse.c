@@ -205,7 +205,6 @@ static json_t *load_token(const char *begin, const char *close) {
 
 static uint16_t find_member(const struct wanted *wanted, uint16_t parent, const char *name,
                             const char *close) {
-    if (wanted->nodes[parent].child == WANTED_NOTHING) return WANTED_NOTHING;
     const size_t bytes = (size_t)(close - name);
     if (memchr(name, '\\', bytes) == NULL) return wanted_member(wanted, parent, name, bytes);
     json_t *text = load_token(name - 1, close + 1);
