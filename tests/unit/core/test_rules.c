@@ -190,8 +190,28 @@ static void the_longest_rules_have_room(void **state) {
     assert_true(strlen(text) > 6000 + DECLARED_MAX * (PATH_BYTES_MAX + 6 * 64));
 }
 
+/* Long paths and names are cut, and so is the whole. */
+static void a_long_difference_is_cut(void **state) {
+    (void)state;
+    char a[RULES_BYTES], b[RULES_BYTES], difference[RULES_DIFFERENCE_BYTES], paths[4][200];
+    struct login_rules theirs = usual(), ours = usual();
+    for (int i = 0; i < 4; i++)
+        snprintf(paths[i], sizeof paths[0], "/%0150d%d", 0, i);
+    theirs.timestamp = paths[0];
+    theirs.key = paths[1];
+    theirs.dimensions[0].from = paths[2];
+    theirs.dimensions[1].from = theirs.dimensions[1].fallback = paths[3];
+    rules_print(&theirs, &aggregate, a);
+    rules_print(&ours, &aggregate, b);
+    assert_int_equal(rules_compare(a, b, difference), RULES_OTHER);
+    assert_int_equal(strlen(difference), RULES_DIFFERENCE_BYTES - 1);
+    assert_memory_equal(difference, "input.timestamp is \"/0000", 25);
+    assert_null(strstr(difference, paths[0])); /* of which it has the first 100 bytes */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_long_difference_is_cut),
         cmocka_unit_test(the_text_has_every_rule),
         cmocka_unit_test(the_order_of_dimensions_is_no_difference),
         cmocka_unit_test(each_other_rule_is_named_with_both_values),
