@@ -1,11 +1,11 @@
 """Changes the program in one point and looks whether the tests notice: `./dev mutate`.
 
 A seeded sample of all mutants of base, core, edge, flow and app (C, and the Lua scripts) is built
-and tried in copies of the tree. Each mutant meets the unit tests that run the function it is in,
-the module's own first, then the simulation with few schedules; with --system, the system tests meet
-what survives. Tests run with ASan and UBSan: what these find kills a mutant too, and so does a test
-that takes ten times as long as it did. A mutant whose object code is the same at -O2 is
-equivalent; otherwise verdicts.txt says what a reviewer made of it.
+and tried in copies of the tree. Each mutant meets the unit tests that run the function it is in:
+the module's own, then those of its layer and the simulation with few schedules, the quick ones
+first; with --system, the system tests meet what survives. Tests run with ASan and UBSan: what these
+find kills a mutant too, and so does a test that takes ten times as long as it did. A mutant whose
+object code is the same at -O2 is equivalent; otherwise verdicts.txt says what a reviewer made of it.
 
 The exit status is 0 if every survivor has a verdict, and none of them is `closed`.
 """
@@ -60,11 +60,11 @@ def parse(arguments):
     parser.add_argument("--system", choices=("first", "all"), nargs="?", const="all",
                         help="let the system tests meet what survives: the short ones, or all, "
                         "which takes many minutes each (default: all)")
-    parser.add_argument("--schedules", type=int, default=10000, metavar="N",
+    parser.add_argument("--schedules", type=int, default=3000, metavar="N",
                         help="of the simulation (default: %(default)s)")
-    parser.add_argument("--budget", type=int, default=120, metavar="S",
-                        help="seconds that the unit tests of a mutant may take, the module's own "
-                        "and the simulation apart (default: %(default)s)")
+    parser.add_argument("--budget", type=int, default=60, metavar="S",
+                        help="seconds that the unit tests of a mutant may take, the first one, the "
+                        "module's own and the simulation apart (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N",
                         help="mutants at a time (default: %(default)s)")
     parser.add_argument("--resume", action="store_true",
