@@ -19,6 +19,9 @@ _QUICK = {"producer.transaction.timeout.ms": 3000, "consumer.session.timeout.ms"
           "consumer.heartbeat.interval.ms": 500, "redis.checkpoint_ms": 100,
           "instance.shards": 2}
 
+#: Those that only `./dev pods` runs: they take a minute.
+collect_ignore = ["test_pods.py"]
+
 _serials = itertools.count(1)
 
 
