@@ -77,6 +77,9 @@ bool lineage_matches(const struct lineage *lineage, int64_t offset, int32_t epoc
  * of it from there on is forgotten, and another branch begins. last -1: no record is left. */
 void lineage_cut(struct lineage *lineage, int64_t last, int32_t epoch);
 
+/* The same without another branch: no record is left between there and the watermark. */
+void lineage_shorten(struct lineage *lineage, int64_t last, int32_t epoch);
+
 /* Goes back to an earlier watermark, below which the log had this tip. Returns the watermark, or
  * where the log was cut off below it since, if a record of another leader was seen there. */
 int64_t lineage_go_back(struct lineage *lineage, int64_t watermark, struct lineage_tip tip);

@@ -13,11 +13,10 @@
  * A log that lost its end and has grown again since looks like the one that was read. So with each
  * watermark goes the lineage of the log below it, and reading begins with the last record below
  * the gate: this record, the anchor, must have the epoch that it had. If it has, the log is the
- * same up to there (a leader writes an offset once, and its followers copy it). The same holds if
- * a later record has that epoch, where the anchor itself was compacted away. If it has not, then
- * there is an offset below which all records have the epochs of the lineage, and from which on
- * none has: it is found by bisection, and from there on all records are new. What the lineage does
- * not reach back to is taken for the same as long as epochs are not higher than its first.
+ * same up to there (a leader writes an offset once, and its followers copy it). If not, there is an
+ * offset below which all records have the epochs of the lineage, and from which on none has; it is
+ * found by bisection. If none is there, the last record that is the same is the next anchor. What
+ * the lineage does not reach back to is taken for the same as long as epochs are not higher.
  */
 #include "core/cursor.h"
 
@@ -224,18 +223,19 @@ static bool track_contradicts(const struct cursor_track *track, const struct cur
 /* Moves the gate, and returns where reading must begin for it. */
 static int64_t track_resume(struct cursor_track *track, const struct cursor *cursor, int64_t next,
                             struct cursor_log log) {
+    const bool is_found = track->search.state == CURSOR_FOUND;
+    const struct lineage_span *same = &track->search.same;
     if (next < track->next) {
-        const struct lineage_span *same = &track->search.same;
-        const bool is_found = track->search.state == CURSOR_FOUND;
         lineage_cut(&track->lineage, is_found ? same->begin : -1, same->epoch);
     } else if (next > track->next || track_contradicts(track, cursor)) {
         lineage_forget(&track->lineage);
+    } else if (is_found && same->begin < track->lineage.last) {
+        /* Compacted away; or cut off, and what comes in its place will stray. */
+        lineage_shorten(&track->lineage, same->begin, same->epoch);
     }
-    /* Each time again, since the log may have changed meanwhile; and also what was just found: the
-     * client must have read the anchor to notice if the log is cut off again. */
-    const bool is_gone = track->search.state == CURSOR_FOUND &&
-                         track->search.same.begin != track->lineage.last; /* compacted away */
-    track->is_anchored = is_gone || track->lineage.count == 0 || track->lineage.last < log.begin;
+    /* Also what was just found: the log may have changed meanwhile, and the client must have read
+     * the anchor to notice if it is cut off again. */
+    track->is_anchored = track->lineage.count == 0 || track->lineage.last < log.begin;
     track->search.state = CURSOR_TRUSTED;
     track->next = next;
     return track->is_anchored || !is_offset(next) ? next : track->lineage.last;

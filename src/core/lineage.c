@@ -25,6 +25,10 @@ bool lineage_matches(const struct lineage *lineage, int64_t offset, int32_t epoc
 
 void lineage_cut(struct lineage *lineage, int64_t last, int32_t epoch) {
     lineage->branch++;
+    lineage_shorten(lineage, last, epoch);
+}
+
+void lineage_shorten(struct lineage *lineage, int64_t last, int32_t epoch) {
     while (lineage->count > 0 && lineage->spans[lineage->count - 1].begin > last)
         lineage->count--;
     lineage->last = last;

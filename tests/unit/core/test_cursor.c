@@ -631,6 +631,28 @@ static void an_anchor_that_was_compacted_away_is_no_loss(void **state) {
 }
 
 /* Markers of transactions are no records: the anchor is the last record before them. */
+/* Then the log had lost its end, and has other records there by now. */
+static void an_anchor_that_comes_back_otherwise_was_cut_off(void **state) {
+    (void)state;
+    struct cursor cursor = found_with("0:59:3@0", 60, 60);
+    write_log(0, 50, 3);
+    write_log(50, 70, -1);
+    bool is_stray;
+    const struct cursor_log log = {0, 70};
+    cursor_resume(&cursor, log, continues);
+    cursor_reach(&cursor, 70);
+    assert_true(cursor.has_strayed);
+    ask(&cursor, log);
+    assert_int_equal(cursor_resume(&cursor, log, continues).what, CURSOR_RESUMED);
+    write_log(50, 60, 4);
+    read_all(&cursor, log, &is_stray);
+    assert_true(is_stray);
+    ask(&cursor, log);
+    const struct cursor_finding finding = cursor_resume(&cursor, log, continues);
+    assert_int_equal(finding.what, CURSOR_TRUNCATED);
+    assert_int_equal(finding.cut_at, 50);
+}
+
 static void markers_below_the_watermark_are_no_doubt(void **state) {
     (void)state;
     struct cursor cursor = found_with("0:56:3@0", 60, 60);
@@ -862,6 +884,7 @@ int main(void) {
         cmocka_unit_test(a_log_that_is_cut_off_while_it_is_searched_departs),
         cmocka_unit_test(epochs_that_were_never_read_are_another_log),
         cmocka_unit_test(an_anchor_that_was_compacted_away_is_no_loss),
+        cmocka_unit_test(an_anchor_that_comes_back_otherwise_was_cut_off),
         cmocka_unit_test(markers_below_the_watermark_are_no_doubt),
         cmocka_unit_test(the_side_that_did_not_stray_keeps_its_lineage),
         cmocka_unit_test(an_end_without_the_anchor_is_a_doubt),
