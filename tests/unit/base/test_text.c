@@ -179,6 +179,9 @@ static void bytes_that_are_not_utf8_are_replaced(void **state) {
     struct text text = {0};
     text_add_clean_json(&text, "a\xff\"\xc3\xa9\0z", 7);
     assert_string_equal(text_string(&text), "\"a\xEF\xBF\xBD\\\"\xc3\xa9\\u0000z\"");
+    text_clear(&text);
+    text_add_clean_json(&text, "abcd\xc3\xa9", 5); /* cut within a character */
+    assert_string_equal(text_string(&text), "\"abcd\xEF\xBF\xBD\"");
     text_release(&text);
 }
 

@@ -585,6 +585,16 @@ static void a_snapshot_of_the_right_form_is_read(void **state) {
     text_release(&json);
 }
 
+static void a_snapshot_that_is_too_large_names_the_limit(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct text json = {0};
+    assert_int_equal(snapshot_of(NO_DAYS, "*1\r\n$5\r\nlarge\r\n", &json, &error), STORE_REFUSED);
+    assert_non_null(strstr(error.text, "the counts are more than 1 MB at once"));
+    assert_int_equal(json.length, 0);
+    text_release(&json);
+}
+
 static void a_snapshot_of_another_form_is_asked_for_again(void **state) {
     (void)state;
 #define ODD "odd answer to snapshot.lua", STORE_RETRY
@@ -648,6 +658,7 @@ static void a_snapshot_of_another_form_is_asked_for_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_snapshot_that_is_too_large_names_the_limit),
         cmocka_unit_test_setup(a_snapshot_of_the_right_form_is_read, aggregates_set_up),
         cmocka_unit_test_setup(a_snapshot_of_another_form_is_asked_for_again, aggregates_set_up),
         cmocka_unit_test(the_documented_rights_are_those_that_are_needed),
