@@ -3,7 +3,7 @@
  * Place:    under `rollcall audit`.
  * Threads:  the main thread.
  * Owns:     its deltas, until audit_declared_release.
- * Limits:   none: about 250 bytes for each count.
+ * Limits:   none: about 250 bytes for each count, 16 KB for each distinct one.
  */
 #ifndef APP_AUDIT_DECLARED_H
 #define APP_AUDIT_DECLARED_H
@@ -41,7 +41,12 @@ bool audit_declared_bucket(struct audit_declared *audit, unsigned field, struct 
 bool audit_declared_count(struct audit_declared *audit, unsigned field, struct slice bucket,
                           struct slice name, int64_t count);
 
-/* Compares all that was counted of a field, once all is taken. Borrows counted. */
+/* The same for a distinct count. */
+bool audit_declared_distinct(struct audit_declared *audit, unsigned field, struct slice bucket,
+                             struct slice hyperloglog);
+
+/* Compares all that was counted of a field, once all is taken; distinct counts register by
+ * register, though what is told of a difference are their numbers. Borrows counted. */
 void audit_declared_compare(struct audit_declared *audit, const struct delta *counted,
                             unsigned field);
 

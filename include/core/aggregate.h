@@ -52,13 +52,14 @@ enum aggregate_source {
 
 /* How Redis holds it, and with that what bounds it. */
 enum aggregate_kind {
-    AGGREGATE_VALUES,  /* a sorted set: value, count; bounded by max_values */
-    AGGREGATE_DAYS,    /* minutes: for each UTC day a hash: HH:MM, count; bounded by max_days and
+    AGGREGATE_VALUES,   /* a sorted set: value, count; bounded by max_values */
+    AGGREGATE_DAYS,     /* minutes: for each UTC day a hash: HH:MM, count; bounded by max_days and
                          retention_days; a minute above the threshold is an anomaly */
-    AGGREGATE_NAMES,   /* a hash: name, count; there are only so many names */
-    AGGREGATE_BUCKETS, /* of a declared count: for each bucket a sorted set: value, count */
-    AGGREGATE_TIMES,   /* of one by no dimension: for each UTC day a hash: 14 or 14:36, count */
-    AGGREGATE_DATES,   /* the same for each day: a hash: day, count */
+    AGGREGATE_NAMES,    /* a hash: name, count; there are only so many names */
+    AGGREGATE_BUCKETS,  /* of a declared count: for each bucket a sorted set: value, count */
+    AGGREGATE_TIMES,    /* of one by no dimension: for each UTC day a hash: 14 or 14:36, count */
+    AGGREGATE_DISTINCT, /* of a declared count of distinct values: for each bucket a HyperLogLog */
+    AGGREGATE_DATES,    /* the same for each day: a hash: day, count */
 };
 
 /* Where counts beyond a bound go. */
@@ -68,6 +69,7 @@ enum aggregate_kind {
  * their buckets and days. The name of the count follows. */
 #define AGGREGATE_COUNT_KEY "count:"
 #define AGGREGATE_BUCKETS_KEY "count_buckets:"
+#define AGGREGATE_PIECE_KEY "count_piece"
 #define AGGREGATE_DATES_KEY "count_days:"
 
 struct aggregate {
@@ -99,6 +101,9 @@ bool aggregates_check(const struct aggregate_settings *settings, struct error *e
 /* Fills the table: the dimensions, then the others, then what is declared. Keeps settings. */
 void aggregates_init(struct aggregates *aggregates, const struct aggregate_settings *settings);
 
+/* Adds to the rules what distinct counts look at. Keeps the paths. */
+void aggregates_add_uniques(const struct aggregate_settings *settings, struct login_rules *rules);
+
 /* The number that a record adds one to. False if it adds to none, or to a text. */
 static inline bool aggregate_number(const struct aggregate *aggregate, const struct login *login,
                                     int64_t *number) {
@@ -120,7 +125,14 @@ static inline bool aggregate_number(const struct aggregate *aggregate, const str
 /* Whether each day or bucket has a key of its own. */
 static inline bool aggregate_has_buckets(const struct aggregate *aggregate) {
     return aggregate->kind == AGGREGATE_DAYS || aggregate->kind == AGGREGATE_BUCKETS ||
-           aggregate->kind == AGGREGATE_TIMES;
+           aggregate->kind == AGGREGATE_TIMES || aggregate->kind == AGGREGATE_DISTINCT;
+}
+
+/* What the names in index_key are. */
+static inline enum declared_every aggregate_index_every(const struct aggregate *aggregate) {
+    return aggregate->kind == AGGREGATE_BUCKETS || aggregate->kind == AGGREGATE_DISTINCT
+               ? aggregate->declared.every
+               : DECLARED_DAY;
 }
 
 /* The text of a number, as it is a field in Redis: "14:36", "bad_value". */

@@ -55,12 +55,18 @@ struct error;
 bool declared_check(const struct declared_settings *settings,
                     const struct setting_names *dimensions, struct error *error);
 
+/* Whether different values are counted, not events. */
+static inline bool declared_is_distinct(const struct declared_settings *settings) {
+    return settings->unique != NULL && settings->unique[0] != '\0';
+}
+
 /* What of a record a count looks at. */
 struct declared {
     const struct declared_settings *settings; /* NULL: not declared, but built in */
     enum declared_every every;
     unsigned by_count;
     unsigned by[DECLARED_BY_MAX]; /* indexes of login.values */
+    unsigned unique;              /* of a distinct count: an index of login.uniques */
 };
 
 /* Keeps settings, which declared_check has found right for these dimensions. */

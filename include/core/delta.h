@@ -4,7 +4,8 @@
  *           CHECKPOINT.
  * Threads:  one owner at a time; handed over whole.
  * Owns:     copies of its keys.
- * Limits:   none of its own; DELTA_KEY_BYTES_MAX a key. The owner looks at entry_count.
+ * Limits:   none of its own; DELTA_KEY_BYTES_MAX a key, a HyperLogLog each key of a distinct count.
+ *           The owner looks at entry_count.
  */
 #ifndef CORE_DELTA_H
 #define CORE_DELTA_H
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/aggregate.h"
+#include "core/hyperloglog.h"
 
 enum { DELTA_KEY_BYTES_MAX = DECLARED_KEY_BYTES, DELTA_REQUEST_BYTES = 64 };
 
@@ -28,11 +30,12 @@ struct delta_key {
 };
 
 struct delta_entry {
-    int64_t count;
+    int64_t count; /* is_distinct: an index into distinct[] */
     uint32_t hash;
     uint32_t key_offset;
     uint16_t length;
     uint8_t field;
+    bool is_distinct;
 };
 
 struct delta {
@@ -41,7 +44,10 @@ struct delta {
     char *keys;
     uint32_t slot_count, entry_count, entry_capacity;
     uint32_t key_bytes, key_capacity;
-    int64_t records; /* records counted into it, accepted or rejected; kept by the owner */
+    struct hyperloglog *distinct;
+    uint32_t distinct_count, distinct_capacity;
+    size_t distinct_bytes; /* of registers */
+    int64_t records;       /* records counted into it, accepted or rejected; kept by the owner */
 };
 
 /* An empty delta that allocates with its first key. */
@@ -58,6 +64,15 @@ size_t delta_bytes(const struct delta *delta);
  * process when there is no memory: counts are never dropped in silence. */
 bool delta_add(struct delta *delta, struct delta_key key, int64_t n);
 
+/* Adds a value, by its hyperloglog_hash, to the distinct values of the key; or all that another one
+ * has. A key is always counted in this way, or never. Borrows all. As delta_add. */
+bool delta_add_distinct(struct delta *delta, struct delta_key key, uint64_t hash);
+bool delta_merge_distinct(struct delta *delta, struct delta_key key,
+                          const struct hyperloglog *distinct);
+
+/* The distinct values of a key; NULL if it has none. Lives until the delta changes. */
+const struct hyperloglog *delta_get_distinct(const struct delta *delta, struct delta_key key);
+
 /* The count of a key; 0 if it has none. Borrows key->bytes. */
 int64_t delta_get(const struct delta *delta, struct delta_key key);
 
@@ -70,7 +85,8 @@ struct delta_key delta_key(const struct delta *delta, const struct delta_entry *
 /* About what its counts take in a command to Redis: each value or name and its count, a little
  * more; a minute may come with the name of its day and that of the day's key. */
 static inline size_t delta_request_bytes(const struct delta *delta) {
-    return delta->key_bytes + (size_t)DELTA_REQUEST_BYTES * delta->entry_count;
+    return delta->key_bytes + (size_t)DELTA_REQUEST_BYTES * delta->entry_count +
+           delta->distinct_bytes;
 }
 
 /* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Borrows

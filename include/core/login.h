@@ -14,7 +14,8 @@
  * I1  The verdict is a pure function of the record's bytes, its Kafka timestamp and the rules: no
  *     clock, no locale, no memory of earlier records.
  * I2  Of several reasons the first in the order of enum login_reason is given; within one, the
- *     first dimension in the order of the rules, then the key, the timestamp last.
+ *     first dimension in the order of the rules, then the key, then what is counted distinctly,
+ *     the timestamp last.
  */
 #ifndef CORE_LOGIN_H
 #define CORE_LOGIN_H
@@ -29,8 +30,9 @@
 
 enum {
     LOGIN_DIMENSIONS_MAX = 8,
-    LOGIN_HEADERS_MAX = LOGIN_DIMENSIONS_MAX + 1, /* that rules may look at */
-    LOGIN_VALUE_BYTES_MAX = 128,                  /* of UTF-8 */
+    LOGIN_UNIQUES_MAX = 16,
+    LOGIN_HEADERS_MAX = LOGIN_DIMENSIONS_MAX + LOGIN_UNIQUES_MAX + 1, /* that rules may look at */
+    LOGIN_VALUE_BYTES_MAX = 128,                                      /* of UTF-8 */
     LOGIN_DAY_BYTES = sizeof "2024-07-10",
     LOGIN_MINUTE_BYTES = sizeof "14:36",
 };
@@ -93,6 +95,8 @@ struct login_dimension {
 struct login_rules {
     struct login_dimension dimensions[LOGIN_DIMENSIONS_MAX]; /* in the order of login.values */
     size_t dimension_count;
+    const char *uniques[LOGIN_UNIQUES_MAX]; /* paths, in the order of login.uniques */
+    size_t unique_count;
     const char *timestamp; /* a path; NULL: "timestamp" */
     const char *key;       /* a path; NULL: "user_id" */
     enum instant_format timestamp_format;
@@ -126,6 +130,8 @@ struct login {
     int64_t minute;                            /* since 1970, 0 .. LOGIN_MINUTE_MAX */
     struct slice key; /* for a record without one: a string, or a number as it is written; else
                          {NULL, 0} */
+    struct slice uniques[LOGIN_UNIQUES_MAX]; /* a string, or a number, true or false as written; or
+                                                {NULL, 0}: missing, empty or something else */
 };
 
 struct login_judge;

@@ -20,7 +20,7 @@
 #include "base/slice.h"
 
 enum {
-    WANTED_MAX = 32,
+    WANTED_MAX = 64,
     WANTED_NO_SLOT = WANTED_MAX, /* fields has a place for it, that nobody looks at */
     WANTED_NOTHING = 0,          /* the node of all that no path leads to */
     WANTED_ROOT = 1,

@@ -217,6 +217,11 @@ static void take_count(void *context, unsigned field, struct slice day, struct s
     const bool is_count = count.length > 0 && *end == '\0' && value >= 1 && value < 1e15 &&
                           value == (double)(int64_t)value;
     const bool is_sum = aggregate->kind == AGGREGATE_DAYS && day.length == 0;
+    if (aggregate->kind == AGGREGATE_DISTINCT) {
+        if (!audit_declared_distinct(&audit->declared, field, day, count))
+            differ(audit, aggregate, day.bytes, name, 0, "no HyperLogLog");
+        return;
+    }
     if (aggregate->source == AGGREGATE_DECLARED) {
         if (!is_count || !audit_declared_count(&audit->declared, field, day, name, (int64_t)value))
             differ(audit, aggregate, day.bytes, name, 0, count.bytes);
@@ -315,6 +320,7 @@ static void compare(struct audit *audit) {
         case AGGREGATE_BUCKETS:
         case AGGREGATE_TIMES:
         case AGGREGATE_DATES:
+        case AGGREGATE_DISTINCT:
             audit_declared_compare(&audit->declared, counted, field);
             break;
         }

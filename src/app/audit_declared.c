@@ -29,14 +29,10 @@ static struct delta_key key_of(const struct audit_declared *audit, unsigned fiel
 }
 
 /* How the index of a count names its buckets. */
-static enum declared_every index_every(const struct aggregate *aggregate) {
-    return aggregate->kind == AGGREGATE_BUCKETS ? aggregate->declared.every : DECLARED_DAY;
-}
-
 bool audit_declared_bucket(struct audit_declared *audit, unsigned field, struct slice name) {
     const struct aggregate *aggregate = &audit->aggregates->items[field];
     int64_t bucket;
-    if (!declared_bucket_parse(index_every(aggregate), name, &bucket)) return false;
+    if (!declared_bucket_parse(aggregate_index_every(aggregate), name, &bucket)) return false;
     delta_add(&audit->kept, delta_number_key(audit->seed, field, &bucket), 1);
     return true;
 }
@@ -45,7 +41,8 @@ bool audit_declared_bucket(struct audit_declared *audit, unsigned field, struct 
 static bool find_bucket(const struct aggregate *aggregate, struct slice bucket, struct slice name,
                         int64_t *found) {
     char text[2 * DECLARED_BUCKET_BYTES];
-    const bool has_values = aggregate->kind == AGGREGATE_BUCKETS;
+    const bool has_values =
+        aggregate->kind == AGGREGATE_BUCKETS || aggregate->kind == AGGREGATE_DISTINCT;
     *found = OTHER_BUCKET;
     if (is_other(bucket)) return has_values || is_other(name);
     if (has_values) return declared_bucket_parse(aggregate->declared.every, bucket, found);
@@ -73,12 +70,26 @@ bool audit_declared_count(struct audit_declared *audit, unsigned field, struct s
     return true;
 }
 
+bool audit_declared_distinct(struct audit_declared *audit, unsigned field, struct slice bucket,
+                             struct slice hyperloglog) {
+    struct hyperloglog stored = {0};
+    char bytes[DECLARED_KEY_BYTES];
+    int64_t found;
+    const bool is_right = find_bucket(&audit->aggregates->items[field], bucket, other, &found) &&
+                          hyperloglog_read(&stored, hyperloglog);
+    const struct slice value = found == OTHER_BUCKET ? other : (struct slice){"", 0};
+    if (is_right)
+        delta_merge_distinct(&audit->stored, key_of(audit, field, found, value, bytes), &stored);
+    hyperloglog_release(&stored);
+    return is_right;
+}
+
 /* --- comparing -------------------------------------------------------------------------------- */
 
 /* Whether Redis should have the bucket. A total has none, and may be there. */
 static bool is_kept(const struct audit_declared *audit, unsigned field, int64_t bucket) {
     const struct aggregate *aggregate = &audit->aggregates->items[field];
-    const int64_t index = declared_bucket(index_every(aggregate), bucket);
+    const int64_t index = declared_bucket(aggregate_index_every(aggregate), bucket);
     return aggregate->declared.every == DECLARED_TOTAL ||
            delta_get(&audit->kept, delta_number_key(audit->seed, field, &index)) > 0;
 }
@@ -154,8 +165,64 @@ static void differ(const struct audit_declared *audit, struct delta_key key, int
     audit->differ(audit->context, aggregate, text, name, counted, stored);
 }
 
+/* Puts what was counted distinctly where Redis should have it. True if it may have expired. */
+static bool expect_distinct(struct audit_declared *audit, struct delta_key key,
+                            const struct hyperloglog *distinct, struct delta *expected) {
+    const int64_t bucket = declared_key_bucket(key.bytes);
+    const bool is_total = audit->aggregates->items[key.field].declared.every == DECLARED_TOTAL;
+    const bool is_there = is_total ? delta_get_distinct(&audit->stored, key) != NULL
+                                   : is_kept(audit, key.field, bucket);
+    char bytes[DECLARED_KEY_BYTES];
+    if (!is_there && may_be_expired(audit, key.field, bucket)) return true;
+    if (!is_there && !is_total) key = key_of(audit, key.field, OTHER_BUCKET, other, bytes);
+    delta_merge_distinct(expected, key, distinct);
+    return false;
+}
+
+static int64_t estimate_of(const struct hyperloglog *distinct) {
+    return distinct == NULL ? 0 : (int64_t)hyperloglog_estimate(distinct);
+}
+
+/* What may have expired may also have had no room: then nobody knows what all others together
+ * are. */
+static void compare_distinct(struct audit_declared *audit, const struct delta *counted,
+                             unsigned field) {
+    struct delta expected;
+    bool is_unknown = false;
+    delta_init(&expected);
+    for (uint32_t e = 0; e < counted->entry_count; e++) {
+        const struct delta_entry *entry = &counted->entries[e];
+        if (entry->field != field) continue;
+        is_unknown |= expect_distinct(audit, delta_key(counted, entry),
+                                      &counted->distinct[entry->count], &expected);
+    }
+    for (uint32_t e = 0; e < expected.entry_count; e++) {
+        const struct delta_key key = delta_key(&expected, &expected.entries[e]);
+        const struct hyperloglog *ours = &expected.distinct[expected.entries[e].count];
+        const struct hyperloglog *stored = delta_get_distinct(&audit->stored, key);
+        if (is_unknown && declared_key_bucket(key.bytes) == OTHER_BUCKET) continue;
+        if (stored == NULL || !hyperloglog_is_same(ours, stored))
+            differ(audit, key, estimate_of(ours), estimate_of(stored));
+    }
+    for (uint32_t e = 0; e < audit->stored.entry_count; e++) {
+        const struct delta_entry *entry = &audit->stored.entries[e];
+        const struct delta_key key = delta_key(&audit->stored, entry);
+        if (entry->field != field || delta_get_distinct(&expected, key) != NULL) continue;
+        const int64_t bucket = declared_key_bucket(key.bytes);
+        const bool is_gone = bucket == OTHER_BUCKET ? is_unknown
+                                                    : !is_kept(audit, field, bucket) &&
+                                                          may_be_expired(audit, field, bucket);
+        if (!is_gone) differ(audit, key, 0, estimate_of(&audit->stored.distinct[entry->count]));
+    }
+    delta_release(&expected);
+}
+
 void audit_declared_compare(struct audit_declared *audit, const struct delta *counted,
                             unsigned field) {
+    if (audit->aggregates->items[field].kind == AGGREGATE_DISTINCT) {
+        compare_distinct(audit, counted, field);
+        return;
+    }
     struct delta expected;
     int64_t unknown = 0;
     delta_init(&expected);

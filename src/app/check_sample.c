@@ -68,6 +68,7 @@ int check_sample(const struct config *config, size_t max) {
     struct login_rules rules;
     struct tally_of_verdicts tally;
     login_rules_init(&rules, &config->login, &config->aggregate.dimensions);
+    aggregates_add_uniques(&config->aggregate, &rules);
     struct sample *sample = sample_read(config, max, &error);
     if (sample == NULL) {
         printf("bad %s\n", error.text);

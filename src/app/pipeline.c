@@ -209,6 +209,7 @@ static void make_assignment(struct pipeline *pipeline) {
             },
     };
     login_rules_init(&options.ingest.rules, &config->login, &config->aggregate.dimensions);
+    aggregates_add_uniques(&config->aggregate, &options.ingest.rules);
     pipeline->assignment = assignment_create(&options);
 }
 

@@ -71,6 +71,7 @@ static bool look_at_group(struct recount *recount, struct error *error) {
 static struct login_judge *create_judge(const struct config *config) {
     struct login_rules rules;
     login_rules_init(&rules, &config->login, &config->aggregate.dimensions);
+    aggregates_add_uniques(&config->aggregate, &rules);
     return login_judge_create(&rules);
 }
 

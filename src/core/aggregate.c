@@ -95,12 +95,17 @@ bool aggregates_check(const struct aggregate_settings *settings, struct error *e
     return true;
 }
 
-static void add_declared(struct aggregates *aggregates, const struct declared_settings *settings) {
+static void add_declared(struct aggregates *aggregates, const struct declared_settings *settings,
+                         unsigned unique) {
     struct aggregate *aggregate = &aggregates->items[aggregates->count++];
     *aggregate = (struct aggregate){.source = AGGREGATE_DECLARED, .kind = AGGREGATE_BUCKETS};
     if (settings->by.count == 0)
         aggregate->kind = settings->every == DECLARED_DAY ? AGGREGATE_DATES : AGGREGATE_TIMES;
     declared_init(&aggregate->declared, settings, &aggregates->settings->dimensions);
+    if (declared_is_distinct(settings)) {
+        aggregate->kind = AGGREGATE_DISTINCT;
+        aggregate->declared.unique = unique;
+    }
     snprintf(aggregate->key, sizeof aggregate->key, AGGREGATE_COUNT_KEY "%s", settings->name);
     snprintf(aggregate->title, sizeof aggregate->title, "%s", settings->name);
     snprintf(aggregate->index_key, sizeof aggregate->index_key, "%s%s",
@@ -122,8 +127,19 @@ void aggregates_init(struct aggregates *aggregates, const struct aggregate_setti
     memcpy(&aggregates->items[aggregates->count], others, sizeof others);
     aggregates->count += OTHER_COUNT;
     aggregates->first_declared = aggregates->count;
-    for (int i = 0; i < settings->count_count; i++)
-        add_declared(aggregates, &settings->counts[i]);
+    unsigned unique = 0;
+    for (int i = 0; i < settings->count_count; i++) {
+        add_declared(aggregates, &settings->counts[i], unique);
+        unique += declared_is_distinct(&settings->counts[i]);
+    }
+}
+
+void aggregates_add_uniques(const struct aggregate_settings *settings, struct login_rules *rules) {
+    static_assert((int)LOGIN_UNIQUES_MAX == (int)DECLARED_MAX, "each has a place");
+    for (int i = 0; i < settings->count_count; i++) {
+        if (declared_is_distinct(&settings->counts[i]))
+            rules->uniques[rules->unique_count++] = settings->counts[i].unique;
+    }
 }
 
 void aggregate_name(const struct aggregate *aggregate, int64_t number,

@@ -28,7 +28,7 @@ const struct setting declared_setting_table[] = {
                    0, "values of a bucket; further ones count under __other__"),
     SETTING_TEXT(struct declared_settings, unique, "count", "unique", 0, PATH_BYTES_MAX, "",
                  is_path_or_none, PATH_FIELD_RULE, 0,
-                 "counts the different values of this field, not events"),
+                 "counts the different values of this field, not events; not with by"),
     SETTING_END};
 
 /* --- what may be declared --------------------------------------------------------------------- */
@@ -69,11 +69,11 @@ bool declared_check(const struct declared_settings *settings,
                          name, DECLARED_NAME_BYTES_MAX);
     }
     if (settings->by.count == 0 && settings->every == DECLARED_TOTAL &&
-        settings->unique[0] == '\0') {
+        !declared_is_distinct(settings)) {
         return error_set(error, "count.%s has nothing to count: set by, every or unique", name);
     }
-    if (settings->unique[0] != '\0') {
-        return error_set(error, "count.%s.unique: distinct values are not counted yet", name);
+    if (declared_is_distinct(settings) && settings->by.count > 0) {
+        return error_set(error, "count.%s: unique values by dimensions are not counted yet", name);
     }
     return check_by(settings, dimensions, error);
 }
@@ -149,7 +149,8 @@ void declared_bucket_name(enum declared_every every, int64_t bucket,
 }
 
 int64_t declared_buckets_max(const struct declared_settings *settings, int max_days) {
-    if (settings->by.count == 0) return max_days; /* a hash for each, or a field */
+    if (settings->by.count == 0 && !declared_is_distinct(settings))
+        return max_days; /* a hash for each, or a field */
     const int64_t minutes = (int64_t)max_days * MINUTES_A_DAY;
     return settings->every == DECLARED_HOUR     ? minutes / MINUTES_AN_HOUR
            : settings->every == DECLARED_MINUTE ? minutes

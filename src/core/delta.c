@@ -9,13 +9,22 @@
 
 #include "base/memory.h"
 
-enum { FIRST_SLOTS = 64, FIRST_KEY_BYTES = 512 };
+enum { FIRST_SLOTS = 64, FIRST_KEY_BYTES = 512, FIRST_DISTINCT = 4 };
 
 void delta_init(struct delta *delta) {
     *delta = (struct delta){0};
 }
 
+static void release_distinct(struct delta *delta) {
+    for (uint32_t i = 0; i < delta->distinct_count; i++)
+        hyperloglog_release(&delta->distinct[i]);
+    delta->distinct_count = 0;
+    delta->distinct_bytes = 0;
+}
+
 void delta_release(struct delta *delta) {
+    release_distinct(delta);
+    free(delta->distinct);
     free(delta->entries);
     free(delta->slots);
     free(delta->keys);
@@ -24,7 +33,8 @@ void delta_release(struct delta *delta) {
 
 size_t delta_bytes(const struct delta *delta) {
     return delta->entry_capacity * sizeof *delta->entries +
-           delta->slot_count * sizeof *delta->slots + delta->key_capacity;
+           delta->slot_count * sizeof *delta->slots + delta->key_capacity +
+           delta->distinct_capacity * sizeof *delta->distinct + delta->distinct_bytes;
 }
 
 void delta_clear(struct delta *delta) {
@@ -32,6 +42,7 @@ void delta_clear(struct delta *delta) {
     delta->entry_count = 0;
     delta->key_bytes = 0;
     delta->records = 0;
+    release_distinct(delta);
 }
 
 struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry) {
@@ -92,14 +103,8 @@ static void grow_slots(struct delta *delta) {
     }
 }
 
-bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
-    assert(n >= 1 && key.field < AGGREGATES_MAX);
-    if (delta->entry_count * 2 >= delta->slot_count) grow_slots(delta);
-    uint32_t *slot = find_slot(delta, key);
-    if (*slot != 0) {
-        delta->entries[*slot - 1].count += n;
-        return false;
-    }
+/* Adds a key that is not there, to this slot. */
+static struct delta_entry *add_entry(struct delta *delta, struct delta_key key, uint32_t *slot) {
     if (delta->entry_count == delta->entry_capacity) {
         delta->entry_capacity = delta->slot_count / 2;
         delta->entries =
@@ -112,16 +117,74 @@ bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
         delta->keys = memory_grow(delta->keys, delta->key_capacity);
     }
     memcpy(delta->keys + delta->key_bytes, key.bytes, key.length);
-    delta->entries[delta->entry_count++] = (struct delta_entry){
+    struct delta_entry *entry = &delta->entries[delta->entry_count++];
+    *entry = (struct delta_entry){
         .hash = key.hash,
-        .count = n,
         .key_offset = delta->key_bytes,
         .length = key.length,
         .field = key.field,
     };
     delta->key_bytes = key_end;
     *slot = delta->entry_count;
-    return true;
+    return entry;
+}
+
+bool delta_add(struct delta *delta, struct delta_key key, int64_t n) {
+    assert(n >= 1 && key.field < AGGREGATES_MAX);
+    if (delta->entry_count * 2 >= delta->slot_count) grow_slots(delta);
+    uint32_t *slot = find_slot(delta, key);
+    const bool is_new = *slot == 0;
+    if (is_new)
+        add_entry(delta, key, slot)->count = n;
+    else
+        delta->entries[*slot - 1].count += n;
+    return is_new;
+}
+
+/* The distinct values of a key, which may be new. */
+static struct hyperloglog *distinct_of(struct delta *delta, struct delta_key key, bool *is_new) {
+    assert(key.field < AGGREGATES_MAX);
+    if (delta->entry_count * 2 >= delta->slot_count) grow_slots(delta);
+    uint32_t *slot = find_slot(delta, key);
+    *is_new = *slot == 0;
+    if (*slot != 0) return &delta->distinct[delta->entries[*slot - 1].count];
+    struct delta_entry *entry = add_entry(delta, key, slot);
+    if (delta->distinct_count == delta->distinct_capacity) {
+        delta->distinct_capacity = delta->distinct_capacity * 2 + FIRST_DISTINCT;
+        delta->distinct =
+            memory_grow(delta->distinct, delta->distinct_capacity * sizeof *delta->distinct);
+    }
+    entry->count = delta->distinct_count;
+    entry->is_distinct = true;
+    struct hyperloglog *distinct = &delta->distinct[delta->distinct_count++];
+    *distinct = (struct hyperloglog){0};
+    return distinct;
+}
+
+bool delta_add_distinct(struct delta *delta, struct delta_key key, uint64_t hash) {
+    bool is_new;
+    struct hyperloglog *distinct = distinct_of(delta, key, &is_new);
+    const size_t before = hyperloglog_bytes(distinct);
+    hyperloglog_add(distinct, hash);
+    delta->distinct_bytes += hyperloglog_bytes(distinct) - before;
+    return is_new;
+}
+
+bool delta_merge_distinct(struct delta *delta, struct delta_key key,
+                          const struct hyperloglog *from) {
+    bool is_new;
+    struct hyperloglog *distinct = distinct_of(delta, key, &is_new);
+    const size_t before = hyperloglog_bytes(distinct);
+    hyperloglog_merge(distinct, from);
+    delta->distinct_bytes += hyperloglog_bytes(distinct) - before;
+    return is_new;
+}
+
+const struct hyperloglog *delta_get_distinct(const struct delta *delta, struct delta_key key) {
+    if (delta->slot_count == 0) return NULL;
+    const uint32_t slot = *find_slot(delta, key);
+    if (slot == 0 || !delta->entries[slot - 1].is_distinct) return NULL;
+    return &delta->distinct[delta->entries[slot - 1].count];
 }
 
 int64_t delta_get(const struct delta *delta, struct delta_key key) {
@@ -134,7 +197,10 @@ size_t delta_merge(struct delta *into, const struct delta *from) {
     size_t new_count = 0;
     for (uint32_t e = 0; e < from->entry_count; e++) {
         const struct delta_entry *entry = &from->entries[e];
-        new_count += delta_add(into, delta_key(from, entry), entry->count);
+        const struct delta_key key = delta_key(from, entry);
+        new_count += entry->is_distinct
+                         ? delta_merge_distinct(into, key, &from->distinct[entry->count])
+                         : delta_add(into, key, entry->count);
     }
     into->records += from->records;
     return new_count;

@@ -31,7 +31,7 @@ struct source {
 struct login_judge {
     struct login_rules rules;
     struct wanted wanted;
-    struct source dimensions[LOGIN_DIMENSIONS_MAX], key, time;
+    struct source dimensions[LOGIN_DIMENSIONS_MAX], key, uniques[LOGIN_UNIQUES_MAX], time;
     const char *headers[LOGIN_HEADERS_MAX];
     size_t header_count;
     struct scan scan;
@@ -41,7 +41,8 @@ struct login_judge {
     char why[EVENT_TIME_DETAIL_BYTES]; /* no time: it is not on the stack of the common path */
 };
 
-static_assert(LOGIN_DIMENSIONS_MAX + LOGIN_HEADERS_MAX + 2 <= WANTED_MAX, "each has a slot");
+static_assert(LOGIN_DIMENSIONS_MAX + LOGIN_UNIQUES_MAX + LOGIN_HEADERS_MAX + 2 <= WANTED_MAX,
+              "each has a slot");
 
 static enum login_reason decode(struct login_judge *judge, const struct login_record *record,
                                 struct fields *fields);
@@ -89,11 +90,17 @@ struct login_judge *login_judge_create(const struct login_rules *rules) {
         add_source(judge, &judge->dimensions[i], dimension->name, from, path_kind_of_field(from));
     }
     add_source(judge, &judge->key, strcmp(key, "user_id") == 0 ? key : "key", key, PATH_MEMBER);
+    for (size_t i = 0; i < rules->unique_count; i++) {
+        const char *unique = rules->uniques[i];
+        add_source(judge, &judge->uniques[i], unique, unique, path_kind_of_field(unique));
+    }
     add_source(judge, &judge->time, "timestamp", time, path_kind_of_time(time));
     wanted_number(&judge->wanted);
     for (size_t i = 0; i < rules->dimension_count; i++)
         number_slot(judge, &judge->dimensions[i]);
     number_slot(judge, &judge->key);
+    for (size_t i = 0; i < rules->unique_count; i++)
+        number_slot(judge, &judge->uniques[i]);
     number_slot(judge, &judge->time);
     scan_init(&judge->scan, &judge->wanted);
     parse_init(&judge->parse, &judge->wanted);
@@ -365,6 +372,26 @@ static enum login_reason read_dimensions(struct login_judge *judge, const struct
     return LOGIN_ACCEPTED;
 }
 
+/* A value to count distinctly, where there is one. */
+static struct slice unique_of(const struct field *field) {
+    switch (field->kind) {
+    case FIELD_TEXT:
+        return field->text.length > 0 ? field->text : (struct slice){NULL, 0};
+    case FIELD_NUMBER:
+        return field->text;
+    case FIELD_TRUE:
+        return (struct slice){"true", 4};
+    case FIELD_FALSE:
+        return (struct slice){"false", 5};
+    case FIELD_ABSENT:
+    case FIELD_NULL:
+    case FIELD_OTHER:
+    case FIELD_BROKEN:
+        break;
+    }
+    return (struct slice){NULL, 0};
+}
+
 /* Sets the rest of login if the answer is LOGIN_ACCEPTED. A decoder that has decoded has set every
  * slot that is wanted (I2 of scan.h, parse.h). */
 static enum login_reason apply_rules(struct login_judge *judge, const struct fields *fields,
@@ -385,6 +412,13 @@ static enum login_reason apply_rules(struct login_judge *judge, const struct fie
     if (key->kind == FIELD_BROKEN) return reject_broken(judge, LOGIN_BAD_VALUE, &judge->key);
     const bool is_key = key->kind == FIELD_TEXT || key->kind == FIELD_NUMBER;
     login->key = is_key ? key->text : (struct slice){NULL, 0};
+
+    for (size_t i = 0; i < rules->unique_count; i++) {
+        const struct field *unique = &fields->at[judge->uniques[i].slot];
+        if (unique->kind == FIELD_BROKEN)
+            return reject_broken(judge, LOGIN_BAD_VALUE, &judge->uniques[i]);
+        login->uniques[i] = unique_of(unique);
+    }
 
     const struct event_time_rules time_rules = {rules->timestamp_format, rules->max_future_s};
     struct instant instant;

@@ -383,6 +383,7 @@ end
 local kinds = {values = values, names = names, days = days}
 
 --include declared.lua
+--include distinct.lua
 
 local sections = {{kind = head, key = 1, key_count = 3, last = FIRST_SECTION - 1}}
 while sections[#sections].last < #ARGV do
@@ -410,7 +411,7 @@ local examples = {
     hget = {'f'}, hmget = {'f'}, hset = {'f', 'v'}, hincrby = {'f', '1'}, zrange = {'0', '-1'},
     zscore = {'m'}, zmscore = {'m'}, zincrby = {'1', 'm'}, zadd = {'1', 'm'}, zrem = {'m'},
     zremrangebyscore = {'-inf', '1'}, zrangebyscore = {'-inf', '1'}, hdel = {'f'}, expire = {'1'},
-    xadd = {'*', 'f', 'v'},
+    xadd = {'*', 'f', 'v'}, getrange = {'0', '4'}, set = {'v'},
 }
 for _, s in ipairs(redis.acl_check_cmd and sections or {}) do
     for _, list in ipairs({s.kind.writes, base == 'unknown' and s.kind.reads or nil}) do

@@ -6,15 +6,16 @@
 --
 -- There are at most max_buckets buckets; what belongs to further ones is counted as OTHER.
 
--- Reads the arguments into s, and looks for the buckets that there is no room for.
-local function look_at_buckets(s, has_keys)
+-- Reads the arguments into s, and looks for the buckets that there is no room for. skipped: how many
+-- keys there are before those of buckets, besides the index.
+local function look_at_buckets(s, has_keys, skipped)
     s.max_buckets, s.retention_s = tonumber(ARGV[s.first]), tonumber(ARGV[s.first + 1])
     s.buckets = {}
     local index, other, i, room = KEYS[s.key], KEYS[s.key + 1], s.first + 3, nil
     while i <= s.last do
         local bucket = {name = ARGV[i], first = i + 2, last = i + 1 + 2 * ARGV[i + 1]}
         s.buckets[#s.buckets + 1] = bucket
-        bucket.key = has_keys and KEYS[s.key + 1 + #s.buckets] or other
+        bucket.key = has_keys and KEYS[s.key + skipped + #s.buckets] or other
         if bucket.name ~= '' and not call('ZSCORE', index, bucket.name) then
             room = room or s.max_buckets - call('ZCARD', index)
             if room <= 0 then bucket.is_other, bucket.key = true, other end
@@ -49,7 +50,7 @@ kinds.buckets = {types = {'zset'}, reads = {'zscore', 'zcard', 'zrange'},
 function kinds.buckets.look(s)
     local max_values, sums = tonumber(ARGV[s.first + 2]), {}
     s.rooms = {}
-    look_at_buckets(s, true)
+    look_at_buckets(s, true, 1)
     for _, bucket in ipairs(s.buckets) do
         local key, refusal = bucket.key, nil
         sums[key] = (sums[key] or 0) + sum_of(bucket)
@@ -71,7 +72,7 @@ end
 -- one field.
 local function look_at_times(s, has_keys)
     local other, folded = KEYS[s.key + 1], 0
-    look_at_buckets(s, has_keys)
+    look_at_buckets(s, has_keys, 1)
     for _, bucket in ipairs(s.buckets) do
         local refusal
         bucket.words = {}

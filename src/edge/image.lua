@@ -40,6 +40,13 @@ function kinds.buckets(keys, names) return read_all(keys, names, 3, read_set, '_
 
 function kinds.times(keys, names) return read_all(keys, names, 3, read_hash, '__other__') end
 
+local function read_text(key)
+    local text = call('GET', key)
+    return text and {'', text} or {}
+end
+
+function kinds.distinct(keys, names) return read_all(keys, names, 4, read_text, '__other__') end
+
 function kinds.dates(keys) return {read_set(keys[1]), {'', read_hash(keys[2])}} end
 
 local sections, key, argument = {}, 3, 1

@@ -75,6 +75,8 @@ void redis_call_begin(struct redis_call *call, const struct aggregate *aggregate
                           aggregate_has_buckets(aggregate) ? AGGREGATE_OTHER : NULL);
     if (aggregate->anomalies_key != NULL)
         redis_command_put_key(&call->keys, call->prefix, aggregate->anomalies_key, NULL);
+    if (aggregate->kind == AGGREGATE_DISTINCT)
+        redis_command_put_key(&call->keys, call->prefix, AGGREGATE_PIECE_KEY, NULL);
 }
 
 void redis_call_put_bucket(struct redis_call *call, const char *name) {
@@ -86,8 +88,9 @@ void redis_call_put_bucket(struct redis_call *call, const char *name) {
 
 void redis_call_end(struct redis_call *call) {
     static const char *const kinds[] = {
-        [AGGREGATE_VALUES] = "values",   [AGGREGATE_DAYS] = "days",   [AGGREGATE_NAMES] = "names",
-        [AGGREGATE_BUCKETS] = "buckets", [AGGREGATE_TIMES] = "times", [AGGREGATE_DATES] = "dates"};
+        [AGGREGATE_VALUES] = "values",    [AGGREGATE_DAYS] = "days",   [AGGREGATE_NAMES] = "names",
+        [AGGREGATE_BUCKETS] = "buckets",  [AGGREGATE_TIMES] = "times", [AGGREGATE_DATES] = "dates",
+        [AGGREGATE_DISTINCT] = "distinct"};
     redis_command_put_text(&call->arguments, kinds[call->aggregate->kind]);
     redis_command_put_int(&call->arguments, call->keys.count - call->first_key);
     redis_command_put_int(&call->arguments, call->section.count);
@@ -107,6 +110,7 @@ void redis_call_finish(struct redis_call *call, bool by_text, const char *script
 struct counted {
     struct delta_key key;
     int64_t count;
+    const struct hyperloglog *distinct; /* NULL: a count */
 };
 
 /* The minute, or that at which the bucket begins. */
@@ -131,19 +135,26 @@ static struct counted *collect(const struct store_call *checkpoint, unsigned fie
         for (uint32_t e = 0; e < delta->entry_count; e++) {
             const struct delta_entry *entry = &delta->entries[e];
             if (entry->field != field) continue;
-            items[(*count)++] = (struct counted){delta_key(delta, entry), entry->count};
+            items[(*count)++] =
+                (struct counted){delta_key(delta, entry), entry->count,
+                                 entry->is_distinct ? &delta->distinct[entry->count] : NULL};
         }
     }
     return items;
 }
 
-/* Puts pairs of value or name and count. */
+static void put_distinct(struct redis_call *call, const struct hyperloglog *distinct) {
+    char piece[HYPERLOGLOG_DENSE_BYTES];
+    redis_command_put(&call->section, piece, hyperloglog_write(distinct, piece));
+}
+
+/* Puts pairs of value or name and count, or piece of a HyperLogLog. */
 static void put_pairs(struct redis_call *call, const struct counted *items, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const struct delta_key *key = &items[i].key;
         if (call->aggregate->source == AGGREGATE_DIMENSION) {
             redis_command_put(&call->section, key->bytes, key->length);
-        } else if (call->aggregate->kind == AGGREGATE_BUCKETS) {
+        } else if (call->aggregate->kind == AGGREGATE_BUCKETS || items[i].distinct != NULL) {
             const struct slice value = declared_key_value(key->bytes, key->length);
             redis_command_put(&call->section, value.bytes, value.length);
         } else if (call->aggregate->source == AGGREGATE_DECLARED) {
@@ -157,14 +168,16 @@ static void put_pairs(struct redis_call *call, const struct counted *items, size
             aggregate_name(call->aggregate, delta_number(*key), name);
             redis_command_put_text(&call->section, name);
         }
-        redis_command_put_int(&call->section, items[i].count);
+        if (items[i].distinct == NULL)
+            redis_command_put_int(&call->section, items[i].count);
+        else
+            put_distinct(call, items[i].distinct);
     }
 }
 
 /* Puts for each day or bucket its name, n, and n pairs of minute, value or time, and count. */
 static void put_buckets(struct redis_call *call, struct counted *items, size_t count) {
-    const enum declared_every every =
-        call->aggregate->kind == AGGREGATE_BUCKETS ? call->aggregate->declared.every : DECLARED_DAY;
+    const enum declared_every every = aggregate_index_every(call->aggregate);
     qsort(items, count, sizeof *items, compare_minutes);
     for (size_t begin = 0, end; begin < count; begin = end) {
         const int64_t bucket = declared_bucket(every, minute_of(&items[begin]));

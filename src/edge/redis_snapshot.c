@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "redis_answer.h"
 #include "redis_call.h"
+#include "redis_packed.h"
 #include "scripts.h" /* made from checkpoint.lua and snapshot.lua */
 
 enum {
@@ -64,8 +65,7 @@ static bool is_total(const struct aggregate *aggregate) {
 /* Copies the name of a day or bucket that a row may have; false if it is none of ours. */
 static bool take_name(const struct aggregate *aggregate, const char *bytes, size_t length,
                       char name[DECLARED_BUCKET_BYTES]) {
-    const enum declared_every every =
-        aggregate->kind == AGGREGATE_BUCKETS ? aggregate->declared.every : DECLARED_DAY;
+    const enum declared_every every = aggregate_index_every(aggregate);
     int64_t bucket;
     if (!declared_bucket_parse(every, (struct slice){bytes, length}, &bucket)) return false;
     memcpy(name, bytes, length);
@@ -165,106 +165,27 @@ static enum store_verdict ask(const struct snapshot *snapshot, bool is_first, un
 
 /* --- showing ---------------------------------------------------------------------------------- */
 
-struct pair {
-    struct slice name;
-    double count;
-};
-
-/* Takes a pair out of packed counts; false if there is none, or it has not the form. */
-static bool take_pair(struct slice *packed, struct pair *pair) {
-    char *stop;
-    const size_t length = strtoul(packed->bytes, &stop, 10);
-    const size_t head = (size_t)(stop - packed->bytes) + 1;
-    if (head == 1 || *stop != ' ' || length >= packed->length || head + length >= packed->length)
-        return false;
-    pair->name = (struct slice){packed->bytes + head, length};
-    const char *count = packed->bytes + head + length;
-    if (*count != ' ') return false;
-    pair->count = strtod(count + 1, &stop);
-    const char *end = packed->bytes + packed->length;
-    if (stop == count + 1 || stop > end || (stop < end && *stop != ' ')) return false;
-    packed->bytes = stop < end ? stop + 1 : end;
-    packed->length = (size_t)(end - packed->bytes);
-    return true;
-}
-
-/* How a row's counts are shown: how the name of a member begins. */
-struct style {
-    const char *before; /* a day, or "" */
-    const char *between;
-    const struct days *days; /* whose members are shown; NULL: all */
-};
-
-/* Adds a member; its name is made of the style and the pair's. */
-static void add_pair(struct text *json, const struct style *style, const struct pair *pair,
-                     const char **separator) {
-    char room[64];
-    text_add(json, *separator);
-    *separator = ", ";
-    if (*style->before == '\0' || pair->name.length + LOGIN_DAY_BYTES > sizeof room) {
-        text_add_json(json, pair->name.bytes, pair->name.length);
-    } else {
-        struct text name = text_within(room, sizeof room);
-        text_format(&name, "%s%s", style->before, style->between);
-        text_add_bytes(&name, pair->name.bytes, pair->name.length);
-        text_add_json(json, name.bytes, name.length);
-    }
-    text_format(json, ": %.0f", pair->count);
-}
-
-static int compare_names(const void *a, const void *b) {
-    const struct slice *left = &((const struct pair *)a)->name;
-    const struct slice *right = &((const struct pair *)b)->name;
-    const size_t shorter = left->length < right->length ? left->length : right->length;
-    const int order = memcmp(left->bytes, right->bytes, shorter);
-    return order != 0 ? order : (left->length > right->length) - (left->length < right->length);
-}
-
-/* Adds packed counts in order of their names; false if they have not the form. */
-static bool add_sorted(struct text *json, const struct style *style,
-                       const struct redis_reply *reply, const char **separator) {
-    struct slice packed = redis_reply_text(reply);
-    struct pair *pairs = memory_create((packed.length / 5 + 1) * sizeof *pairs); /* "1 a 1" */
-    size_t count = 0;
-    while (packed.length > 0 && take_pair(&packed, &pairs[count]))
-        count++;
-    qsort(pairs, count, sizeof *pairs, compare_names);
-    for (size_t i = 0; i < count; i++) {
-        char day[DECLARED_BUCKET_BYTES];
-        snprintf(day, sizeof day, "%.*s", (int)pairs[i].name.length, pairs[i].name.bytes);
-        if (style->days == NULL || (day[0] != '_' && days_have(style->days, day)))
-            add_pair(json, style, &pairs[i], separator);
-    }
-    free(pairs);
-    return packed.length == 0;
-}
-
-static const struct style plain = {"", "", NULL};
-
-static bool add_values(struct text *json, const struct redis_reply *reply) {
-    struct slice packed = redis_reply_text(reply);
-    const char *separator = "";
-    struct pair pair;
-    while (packed.length > 0 && take_pair(&packed, &pair))
-        add_pair(json, &plain, &pair, &separator);
-    return packed.length == 0;
-}
-
 /* Adds one day or bucket: its times as members of their own, or its values as one member, which a
  * total's are without it. */
 static bool add_bucket(struct text *json, const struct aggregate *aggregate, const char *name,
                        const struct redis_reply *reply, const char **separator) {
     const bool is_day = aggregate->kind == AGGREGATE_DAYS;
-    const struct style style = {name, is_day ? " " : "T", NULL};
+    const struct redis_packed_style style = {name, is_day ? " " : "T", NULL};
     if (is_day || aggregate->kind == AGGREGATE_TIMES)
-        return add_sorted(json, &style, reply, separator);
-    if (*name == '\0') return add_values(json, reply);
+        return redis_packed_add_sorted(json, &style, reply, separator);
+    const bool is_distinct = aggregate->kind == AGGREGATE_DISTINCT;
+    if (*name == '\0' && !is_distinct) return redis_packed_add_values(json, reply);
+    if (*name == '\0') return redis_packed_add_number(json, reply);
     if (redis_reply_text(reply).length == 0) return true; /* it has expired */
     text_add(json, *separator);
     *separator = ",\n   ";
     text_add_json(json, name, strlen(name));
+    if (is_distinct) {
+        text_add(json, ": ");
+        return redis_packed_add_number(json, reply);
+    }
     text_add(json, ": {");
-    const bool is_right = add_values(json, reply);
+    const bool is_right = redis_packed_add_values(json, reply);
     text_add(json, "}");
     return is_right;
 }
@@ -291,7 +212,8 @@ static bool add_buckets(struct snapshot *snapshot, unsigned field, const struct 
 static bool add_others(struct text *json, const struct aggregate *aggregate,
                        const struct redis_reply *reply, const char **separator) {
     if (redis_reply_text(reply).length == 0) return true;
-    if (aggregate->kind != AGGREGATE_BUCKETS) return add_sorted(json, &plain, reply, separator);
+    if (aggregate->kind != AGGREGATE_BUCKETS && aggregate->kind != AGGREGATE_DISTINCT)
+        return redis_packed_add_sorted(json, &redis_packed_plain, reply, separator);
     return add_bucket(json, aggregate, AGGREGATE_OTHER, reply, separator);
 }
 
@@ -328,19 +250,22 @@ static enum store_verdict stream_row(struct snapshot *snapshot, unsigned field,
     struct text *json = snapshot->json;
     const char *separator = "";
     enum store_verdict verdict = STORE_OK;
+    const bool is_number = aggregate->kind == AGGREGATE_DISTINCT && is_total(aggregate);
     text_add_json(json, aggregate->title, strlen(aggregate->title));
-    text_add(json, ": {");
+    text_add(json, is_number ? ": " : ": {");
     if (aggregate_has_buckets(aggregate)) {
         verdict = stream_buckets(snapshot, field, reply);
     } else {
         const bool is_dates = aggregate->kind == AGGREGATE_DATES;
-        const struct style style = {"", "", is_dates && !days_are_all(days) ? days : NULL};
+        const struct redis_packed_style style = {"", "",
+                                                 is_dates && !days_are_all(days) ? days : NULL};
         if (redis_reply_kind(reply) != REDIS_TEXT ||
-            !(aggregate->kind == AGGREGATE_VALUES ? add_values(json, reply)
-                                                  : add_sorted(json, &style, reply, &separator)))
+            !(aggregate->kind == AGGREGATE_VALUES
+                  ? redis_packed_add_values(json, reply)
+                  : redis_packed_add_sorted(json, &style, reply, &separator)))
             verdict = odd(snapshot, script);
     }
-    text_add(json, "}");
+    if (!is_number) text_add(json, "}");
     return verdict;
 }
 

@@ -64,6 +64,14 @@ function kinds.buckets(keys) return read_buckets(keys, 3, read_set) end
 
 function kinds.times(keys) return read_buckets(keys, 3, read_hash) end
 
+-- Of two keys together Redis caches nothing, so that it is nothing that a replica must not do.
+local function read_distinct(key)
+    local n = redis.call('PFCOUNT', key, key)
+    return n > 0 and {'', n} or {}
+end
+
+function kinds.distinct(keys) return read_buckets(keys, 4, read_distinct) end
+
 local info = redis.pcall('INFO', 'replication')
 local answer, key, argument = {type(info) == 'string' and info or ''}, 1, 4
 while argument <= #ARGV do

@@ -72,14 +72,27 @@ static void count_key(struct batch *batch, struct delta_key key) {
     if (delta_add(delta, key, 1)) batch->count_bytes += key.length + (size_t)DELTA_REQUEST_BYTES;
 }
 
+static void count_distinct(struct batch *batch, struct delta_key key, struct slice value) {
+    struct delta *delta = &batch->parts[delta_shard(key.hash, batch->shard_count)].delta;
+    if (value.bytes == NULL) return;
+    const size_t before = delta_request_bytes(delta);
+    delta_add_distinct(delta, key, hyperloglog_hash(value));
+    batch->count_bytes += delta_request_bytes(delta) - before;
+}
+
 /* A function of its own: its key's memory is not on the stack of the common path. */
 __attribute__((noinline)) static void count_declared(struct batch *batch, uint64_t seed,
                                                      const struct aggregates *aggregates,
                                                      const struct login *login) {
     char key[DECLARED_KEY_BYTES];
     for (unsigned field = aggregates->first_declared; field < aggregates->count; field++) {
-        const size_t length = declared_key(&aggregates->items[field].declared, login, key);
-        count_key(batch, delta_value_key(seed, field, (struct slice){key, length}));
+        const struct declared *declared = &aggregates->items[field].declared;
+        const size_t length = declared_key(declared, login, key);
+        const struct delta_key found = delta_value_key(seed, field, (struct slice){key, length});
+        if (aggregates->items[field].kind == AGGREGATE_DISTINCT)
+            count_distinct(batch, found, login->uniques[declared->unique]);
+        else
+            count_key(batch, found);
     }
 }
 

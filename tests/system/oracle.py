@@ -12,6 +12,8 @@ import json
 import re
 import time
 
+import hyperloglog
+
 DIMENSIONS = ("device_type", "locale")
 MAX_VALUE_BYTES = 128
 MAX_FUTURE_S = 3600
@@ -46,8 +48,9 @@ class Rejected(Exception):
 Dimension = collections.namedtuple("Dimension", "source default accept",
                                    defaults=(None, None, "string"))
 
-#: A declared count: names of dimensions, and "none", "day", "hour" or "minute".
-Count = collections.namedtuple("Count", "by every", defaults=((), "none"))
+#: A declared count: names of dimensions, and "none", "day", "hour" or "minute"; unique: whether the
+#: different keys of records without one ([input] key, user_id) are counted instead of events.
+Count = collections.namedtuple("Count", "by every unique", defaults=((), "none", False))
 
 _BUCKET_CHARACTERS = {"none": 0, "day": 10, "hour": 13, "minute": 16}
 
@@ -251,8 +254,9 @@ class Expected:
 
     dimensions: name -> value -> logins; minutes: "YYYY-MM-DD HH:MM" -> logins; rejected: reason ->
     records; counts: name -> bucket -> value -> events, of declared counts by dimensions, and name ->
-    bucket -> events of others; published: partition -> list of Record as a reader must see them, in order; refused:
-    partition -> list of (Record, reason) of the rejected ones, in order.
+    bucket -> events of others; with unique -> set of values instead of events; published: partition
+    -> list of Record as a reader must see them, in order; refused: partition -> list of (Record,
+    reason) of the rejected ones, in order.
     """
 
     def __init__(self, records=(), dimensions=DIMENSIONS, threshold=THRESHOLD, counts=None,
@@ -280,6 +284,10 @@ class Expected:
             self.refused[record.partition].append((record, str(reason)))
             return
         self._count(login.dimensions, minute_of(login.second), 1)
+        for name, count in self._declared.items():
+            if count.unique and login.user_id:
+                bucket = bucket_of(minute_of(login.second), count.every)
+                self.counts[name].setdefault(bucket, set()).add(login.user_id)
         if record.key is None and login.user_id is not None:
             record = record._replace(key=login.user_id.encode())
         self.published[record.partition].append(record)
@@ -291,6 +299,8 @@ class Expected:
         self.minutes[minute] += events
         for name, declared in self._declared.items():
             bucket = bucket_of(minute, declared.every)
+            if declared.unique:
+                continue
             if declared.by:
                 value = joined([dimensions[dimension] for dimension in declared.by])
                 self.counts[name][bucket][value] += events
@@ -323,11 +333,14 @@ class Expected:
 
     @property
     def count_keys(self):
-        """The declared counts as stored in Redis: key without prefix -> member or field -> events."""
+        """The declared counts as stored in Redis: key without prefix -> member or field -> events,
+        or the set of values that are in a HyperLogLog."""
         found = collections.defaultdict(dict)
         for name, declared in self._declared.items():
             for bucket, counts in self.counts[name].items():
-                if declared.by:
+                if declared.unique:
+                    found[f"count:{name}:{bucket}".rstrip(":")] = counts
+                elif declared.by:
                     found[f"count:{name}:{bucket}".rstrip(":")] = dict(counts)
                 elif declared.every == "day":
                     found[f"count:{name}"][bucket] = counts
@@ -348,6 +361,9 @@ class Expected:
 
     def _shown(self, name):
         counts, declared = self.counts[name], self._declared[name]
+        if declared.unique:
+            shown = {bucket: hyperloglog.count(values) for bucket, values in counts.items()}
+            return shown.get("", 0) if declared.every == "none" else shown
         if not declared.by:
             return dict(counts)
         if declared.every == "none":

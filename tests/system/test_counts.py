@@ -18,7 +18,10 @@ COUNTS = {"locale": oracle.Count(("locale",)),
           "pairs": oracle.Count(("locale", "device_type")),
           "days": oracle.Count((), "day"),
           "hours": oracle.Count((), "hour"),
-          "minutes": oracle.Count((), "minute")}
+          "minutes": oracle.Count((), "minute"),
+          "users": oracle.Count(unique=True),
+          "users_by_day": oracle.Count((), "day", unique=True),
+          "users_by_minute": oracle.Count((), "minute", unique=True)}
 
 
 def options(counts):
@@ -28,6 +31,8 @@ def options(counts):
         if count.by:
             found[f"count.{name}.by"] = ", ".join(count.by)
         found[f"count.{name}.every"] = count.every
+        if count.unique:
+            found[f"count.{name}.unique"] = "user_id"
     return found
 
 

@@ -119,6 +119,47 @@ static void shards_share_the_keys_and_none_is_out_of_range(void **state) {
         assert_in_range(owned[s], MANY / 4, MANY / 2);
 }
 
+/* Counts and distinct values of many keys side by side, through merging, clearing and reuse. */
+static void distinct_values_are_merged_key_by_key(void **state) {
+    (void)state;
+    struct delta from, into;
+    delta_init(&from);
+    delta_init(&into);
+    const size_t empty = delta_request_bytes(&into);
+    for (int round = 0; round < 3; round++) {
+        delta_clear(&from);
+        assert_int_equal(delta_request_bytes(&from), empty);
+        for (int64_t i = 0; i < 3000; i++) {
+            const int64_t key = i % 20, user = i * 3 + round;
+            const struct slice text = {(const char *)&user, sizeof user};
+            const bool is_new =
+                delta_add_distinct(&from, delta_number_key(SEED, 1, &key), hyperloglog_hash(text));
+            assert_int_equal(is_new, i < 20);
+            delta_add(&from, delta_number_key(SEED, 0, &key), 1);
+        }
+        assert_int_equal(delta_merge(&into, &from), round == 0 ? 40 : 0);
+        delta_merge(&into, &from); /* counts double, distinct values do not */
+    }
+    for (int64_t key = 0; key < 20; key++) {
+        struct hyperloglog expected = {0};
+        for (int64_t user = key * 3; user < 9000; user += 60)
+            for (int64_t u = user; u < user + 3; u++)
+                hyperloglog_add(&expected,
+                                hyperloglog_hash((struct slice){(const char *)&u, sizeof u}));
+        const struct hyperloglog *found =
+            delta_get_distinct(&into, delta_number_key(SEED, 1, &key));
+        assert_non_null(found);
+        assert_true(hyperloglog_is_same(found, &expected));
+        assert_null(delta_get_distinct(&into, delta_number_key(SEED, 0, &key)));
+        assert_int_equal(delta_get(&into, delta_number_key(SEED, 0, &key)), 2 * 3 * 150);
+        hyperloglog_release(&expected);
+    }
+    assert_true(delta_bytes(&into) > 20 * hyperloglog_bytes(&into.distinct[0]));
+    delta_release(&from);
+    delta_release(&into);
+    assert_int_equal(delta_bytes(&into), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_keys_add_up_and_fields_stay_apart),
@@ -127,6 +168,7 @@ int main(void) {
         cmocka_unit_test(keys_of_equal_hash_differ_by_any_byte),
         cmocka_unit_test(every_byte_and_the_seed_change_the_hash),
         cmocka_unit_test(shards_share_the_keys_and_none_is_out_of_range),
+        cmocka_unit_test(distinct_values_are_merged_key_by_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 
 enum { VERDICT_BYTES = 1024 };
 
-/* "ACCEPTED d1|d2 key=K minute=M", or "REASON: DETAIL". */
+/* "ACCEPTED d1|d2 key=K minute=M", and " unique=U" for each; or "REASON: DETAIL". */
 static void describe(const struct login_rules *rules, const struct login *login,
                      char text[VERDICT_BYTES]) {
     if (login->reason != LOGIN_ACCEPTED) {
@@ -25,9 +25,16 @@ static void describe(const struct login_rules *rules, const struct login *login,
     for (size_t i = 0; i < rules->dimension_count; i++)
         used += snprintf(text + used, (size_t)(VERDICT_BYTES - used), "%s%.*s", i == 0 ? "" : "|",
                          (int)login->values[i].length, login->values[i].bytes);
-    snprintf(text + used, (size_t)(VERDICT_BYTES - used), " key=%.*s minute=%lld",
-             login->key.bytes == NULL ? 4 : (int)login->key.length,
-             login->key.bytes == NULL ? "none" : login->key.bytes, (long long)login->minute);
+    used +=
+        snprintf(text + used, (size_t)(VERDICT_BYTES - used), " key=%.*s minute=%lld",
+                 login->key.bytes == NULL ? 4 : (int)login->key.length,
+                 login->key.bytes == NULL ? "none" : login->key.bytes, (long long)login->minute);
+    for (size_t i = 0; i < rules->unique_count; i++) {
+        const struct slice unique = login->uniques[i];
+        used += snprintf(text + used, (size_t)(VERDICT_BYTES - used), " unique=%.*s",
+                         unique.bytes == NULL ? 4 : (int)unique.length,
+                         unique.bytes == NULL ? "none" : unique.bytes);
+    }
 }
 
 static void check(const struct login_rules *rules, const struct login_record *record,
@@ -317,6 +324,44 @@ static void a_frame_is_skipped_where_framing_says_so(void **state) {
     check(&none, &RECORD("\xEF\xBB\xBF"), "not_json: ");
 }
 
+/* Strings, numbers as written, true and false are values; all else is none, and no reason to
+ * reject, but for what stands for nothing. */
+static void unique_values_are_read_where_they_are(void **state) {
+    (void)state;
+    const struct login_rules rules = {.dimensions = {{"d"}},
+                                      .dimension_count = 1,
+                                      .uniques = {"/u/id", "user_id", "header:h"},
+                                      .unique_count = 3};
+    static const struct {
+        const char *id, *unique;
+    } cases[] = {
+        {"\"a\"", "a"},     {"1.50", "1.50"}, {"true", "true"},
+        {"false", "false"}, {"\"\"", "none"}, {"null", "none"},
+        {"[1]", "none"},    {"{}", "none"},   {"\"\\u0031\"", "1"},
+    };
+    const struct login_header there = {true, {"x", 1}}, null = {true, {NULL, 0}}, none = {0};
+    const struct login_header broken = {true, {"\xff", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[128], expected[128];
+        snprintf(json, sizeof json, "{\"d\":\"v\",\"timestamp\":60,\"u\":{\"id\":%s}}",
+                 cases[i].id);
+        snprintf(expected, sizeof expected,
+                 "ACCEPTED v key=none minute=1 unique=%s unique=none unique=%s", cases[i].unique,
+                 i % 3 == 0 ? "x" : "none");
+        const struct login_header *header = i % 3 == 0 ? &there : i % 3 == 1 ? &null : &none;
+        check(&rules, &(struct login_record){{json, strlen(json)}, -1, header}, expected);
+    }
+    static const char json[] = "{\"d\":\"v\",\"timestamp\":60,\"user_id\":\"u\"}";
+    const struct slice value = {json, sizeof json - 1};
+    check(&rules, &(struct login_record){value, -1, &none},
+          "ACCEPTED v key=u minute=1 unique=none unique=u unique=none");
+    check(&rules, &(struct login_record){value, -1, &broken},
+          "bad_value: header:h: a header that is not in UTF-8");
+    static const char half[] = "{\"d\":\"v\",\"timestamp\":60,\"u\":{\"id\":\"\\ud800\"}}";
+    check(&rules, &(struct login_record){{half, sizeof half - 1}, -1, &none},
+          "bad_value: /u/id: half of a surrogate pair");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_are_found_by_their_paths),
@@ -330,6 +375,7 @@ int main(void) {
         cmocka_unit_test(the_time_may_be_kafkas),
         cmocka_unit_test(what_nobody_asks_for_is_json_by_its_grammar),
         cmocka_unit_test(a_frame_is_skipped_where_framing_says_so),
+        cmocka_unit_test(unique_values_are_read_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

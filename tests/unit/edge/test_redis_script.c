@@ -679,9 +679,13 @@ static void a_missing_right_is_named_and_nothing_is_written(void **state) {
         static char name[] = "days";
         settings.counts[0] = (struct declared_settings){
             .name = name, .every = DECLARED_DAY, .retention_days = 1, .max_values = 3};
-        settings.count_count = 1;
+        static char users[] = "users", user[] = "user_id";
+        settings.counts[1] = (struct declared_settings){
+            .name = users, .retention_days = 1, .max_values = 3, .unique = user};
+        settings.count_count = 2;
         aggregates_init(&aggregates, &settings);
         count_some();
+        run("PFADD {p}:count:users someone");
         dump(before, sizeof before);
         grant_all_but(user_url, right);
         struct redis_store *store = open_store(user_url);
@@ -692,6 +696,8 @@ static void a_missing_right_is_named_and_nothing_is_written(void **state) {
         redis_store_destroy(&store);
         struct delta delta = some(2, 20);
         add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
+        const int64_t total = 0;
+        delta_add_distinct(&delta, delta_number_key(SEED, REASON + 2, &total), 1);
         const struct store_call call = apply_as(user_url, 30, 40, &delta, &error);
         delta_release(&delta);
         if (call.verdict != STORE_RETRY || strstr(error.text, right) == NULL) {

@@ -1,0 +1,274 @@
+/* distinct.lua, the part of checkpoint.lua about distinct counts, in a real Redis. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "edge/redis_snapshot.h"
+#include "edge/redis_store.h"
+#include "redis_server.h"
+
+enum { TIMEOUT_MS = 5000, SEED = 42, DAY_S = 24 * 3600 };
+enum { LOCALE, MINUTE, REASON, USERS, DAILY }; /* the table of aggregates here */
+
+/* 2024-07-10 14:36 in minutes since 1970. */
+#define AT_1436 (INT64_C(28676160) + 14 * 60 + 36)
+
+static char prefix[] = "{p}";
+static struct redis_server server;
+static struct redis_link *admin;
+static struct aggregates aggregates;
+static struct aggregate_settings settings;
+static struct delta delta;
+static int64_t offset;
+
+static int start_redis(void **state) {
+    (void)state;
+    struct error error = {""};
+    if (!redis_server_start(&server)) return -1;
+    admin = redis_link_create(&(struct redis_settings){.url = server.url, .timeout_ms = TIMEOUT_MS},
+                              &error);
+    return redis_link_open(admin, &error) ? 0 : -1;
+}
+
+static int stop_redis(void **state) {
+    (void)state;
+    redis_link_destroy(&admin);
+    return redis_server_stop(&server);
+}
+
+static void add_reply(char *text, size_t bytes, const struct redis_reply *reply) {
+    const size_t length = strlen(text);
+    const char *blank = length == 0 ? "" : " ";
+    if (redis_reply_kind(reply) == REDIS_INTEGER) {
+        snprintf(text + length, bytes - length, "%s%lld", blank,
+                 (long long)redis_reply_integer(reply));
+    } else if (redis_reply_kind(reply) != REDIS_LIST) {
+        snprintf(text + length, bytes - length, "%s%s", blank, redis_reply_text(reply).bytes);
+    }
+    for (size_t i = 0; i < redis_reply_count(reply); i++)
+        add_reply(text, bytes, redis_reply_at(reply, i));
+}
+
+static const char *text_of(struct redis_reply *reply) {
+    static char text[4096];
+    assert_non_null(reply);
+    text[0] = '\0';
+    add_reply(text, sizeof text, reply);
+    redis_reply_destroy(&reply);
+    return text;
+}
+
+/* Runs a command. */
+#define run(...) text_of(redis_link_call(admin, NULL, __VA_ARGS__))
+
+#define assert_redis(expected, ...) assert_string_equal(run(__VA_ARGS__), expected)
+
+/* An empty Redis, room for two days, and a distinct count in all and by day. */
+static int begin(void **state) {
+    (void)state;
+    static char locale[] = "locale", user[] = "user_id", names[][8] = {"users", "daily"};
+    settings = (struct aggregate_settings){.dimensions = {{locale}, 1},
+                                           .max_values = 3,
+                                           .max_days = 2,
+                                           .retention_days = 9,
+                                           .threshold = 1000,
+                                           .count_count = 2};
+    for (int i = 0; i < settings.count_count; i++) {
+        settings.counts[i] =
+            (struct declared_settings){.name = names[i],
+                                       .every = i == 0 ? DECLARED_TOTAL : DECLARED_DAY,
+                                       .retention_days = 1,
+                                       .max_values = 2,
+                                       .unique = user};
+    }
+    aggregates_init(&aggregates, &settings);
+    delta_release(&delta);
+    offset = 0;
+    run("FLUSHALL");
+    return 0;
+}
+
+/* Users begin to end-1 at a minute, for us and, by PFADD, under "oracle:" and the key's name. */
+static void add(int64_t minute, int begin_at, int end_at, const char *day) {
+    for (int i = begin_at; i < end_at; i++) {
+        char user[16];
+        const int length = snprintf(user, sizeof user, "user-%d", i);
+        const struct login login = {.minute = minute, .uniques = {{user, (size_t)length}}};
+        for (unsigned field = aggregates.first_declared; field < aggregates.count; field++) {
+            char key[DECLARED_KEY_BYTES];
+            const size_t bytes = declared_key(&aggregates.items[field].declared, &login, key);
+            delta_add_distinct(&delta, delta_value_key(SEED, field, (struct slice){key, bytes}),
+                               hyperloglog_hash(login.uniques[0]));
+        }
+        run("PFADD oracle:users %s", user);
+        run("PFADD oracle:daily:%s %s", day, user);
+    }
+}
+
+/* Stores what was added, as one checkpoint, and empties it. */
+static struct store_call store(struct error *error) {
+    static struct redis_settings redis_settings;
+    redis_settings =
+        (struct redis_settings){.url = server.url, .prefix = prefix, .timeout_ms = TIMEOUT_MS};
+    const struct redis_store_options options = {.redis = &redis_settings,
+                                                .aggregates = &aggregates,
+                                                .group = "group",
+                                                .topic = "topic",
+                                                .topic_id = "id",
+                                                .instance = "instance"};
+    struct redis_store *store = redis_store_create(&options, error);
+    const struct delta *const deltas[] = {&delta};
+    struct store_call call = {.base = offset == 0 ? CURSOR_ABSENT : offset,
+                              .end = offset + 10,
+                              .deltas = deltas,
+                              .delta_count = 1};
+    redis_store_apply(store, &call, 1, error);
+    redis_store_destroy(&store);
+    if (call.verdict == STORE_OK) offset += 10;
+    delta_release(&delta);
+    return call;
+}
+
+static void stored(void) {
+    struct error error = {""};
+    if (store(&error).verdict != STORE_OK) fail_msg("%s", error.text);
+}
+
+/* Both keys have the same registers: else their union has more. */
+static void assert_same(const char *name) {
+    const int one = atoi(run("PFCOUNT {p}:count:%s {p}:count:%s", name, name));
+    const int other = atoi(run("PFCOUNT oracle:%s oracle:%s", name, name));
+    const int both = atoi(run("PFCOUNT {p}:count:%s oracle:%s", name, name));
+    if (one != other || other != both || one == 0)
+        fail_msg("%s: %d, %d, together %d", name, one, other, both);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+/* As elements, as a string, and each into what the other has left. */
+static void few_and_many_are_merged(void **state) {
+    (void)state;
+    static const int users[] = {1, 3, 200, 2000, 2001, 6000};
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        add(AT_1436, i == 0 ? 0 : users[i - 1] / 2, users[i], "2024-07-10");
+        stored();
+        assert_same("users");
+        assert_same("daily:2024-07-10");
+        assert_redis("0", "EXISTS {p}:count_piece");
+    }
+    assert_redis("2024-07-10", "ZRANGE {p}:count_buckets:daily 0 -1");
+    assert_redis("0", "EXISTS {p}:count_buckets:users");
+    assert_in_range(atoi(run("TTL {p}:count:users")), DAY_S - 60, DAY_S);
+    assert_in_range(atoi(run("TTL {p}:count:daily:2024-07-10")), DAY_S - 60, DAY_S);
+}
+
+static void a_call_for_another_offset_changes_nothing(void **state) {
+    (void)state;
+    struct error error = {""};
+    add(AT_1436, 0, 5, "2024-07-10");
+    stored();
+    add(AT_1436, 5, 2000, "2024-07-10");
+    offset = 3;
+    assert_int_equal(store(&error).stored, 10);
+    assert_redis("5", "PFCOUNT {p}:count:users");
+    assert_redis("5", "PFCOUNT {p}:count:daily:2024-07-10");
+}
+
+/* Two days have room; the users of all others are one count. */
+static void buckets_past_the_bound_are_one(void **state) {
+    (void)state;
+    for (int day = 0; day < 2; day++)
+        add(AT_1436 + day * 24 * 60, day * 10, day * 10 + 10, "any");
+    stored();
+    for (int day = 2; day < 5; day++)
+        add(AT_1436 + day * 24 * 60, day * 10, day * 10 + 10, "__other__");
+    stored();
+    assert_redis("2024-07-10 2024-07-11", "ZRANGE {p}:count_buckets:daily 0 -1");
+    assert_same("users");
+    assert_same("daily:__other__");
+    assert_redis("30", "PFCOUNT {p}:count:daily:__other__");
+}
+
+/* Each is refused before the first write: the total has not moved either. */
+static void what_is_odd_is_refused_before_the_first_write(void **state) {
+    (void)state;
+    static const char damaged[] = "redis.call('SETRANGE', KEYS[1], 18, '\\1') return 1";
+    for (int i = 0; i < 5; i++) {
+        struct error error = {""};
+        begin(NULL);
+        if (i == 0) run("SET {p}:count:daily:2024-07-10 some-text-of-twenty-letters");
+        if (i == 1) run("HSET {p}:count:daily:2024-07-10 a b");
+        if (i == 2) run("SET {p}:count:daily:2024-07-10 HYLL");
+        if (i == 3) {
+            run("PFADD {p}:count:daily:2024-07-10 a b c d");
+            run("PFCOUNT {p}:count:daily:2024-07-10"); /* is cached */
+            run("EVAL %s 1 {p}:count:daily:2024-07-10", damaged);
+        }
+        if (i == 4) run("SET {p}:count_buckets:daily x");
+        add(AT_1436, 0, 2000, "2024-07-10");
+        const struct store_call call = store(&error);
+        const char *key = i == 4 ? "{p}:count_buckets:daily" : "{p}:count:daily:2024-07-10";
+        if (call.verdict != STORE_REFUSED || strstr(error.text, key) == NULL)
+            fail_msg("%d: %d, %s", i, (int)call.verdict, error.text);
+        assert_redis("0", "EXISTS {p}:count:users {p}:offsets {p}:count_piece");
+    }
+}
+
+static void a_missing_right_is_named_and_nothing_is_written(void **state) {
+    (void)state;
+    static const char *const rights[] = {"pfadd", "pfmerge", "set", "del"};
+    struct error error = {""};
+    if (atoi(run("EVAL %s 0", "return redis.acl_check_cmd and 7 or 6")) < 7) return;
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
+        begin(NULL);
+        run("ACL SETUSER default -%s", rights[i]);
+        for (int user = 0; user < 3; user++) {
+            int64_t bucket = 0;
+            const struct slice key = {(char *)&bucket, sizeof bucket};
+            delta_add_distinct(&delta, delta_value_key(SEED, USERS, key), (uint64_t)user << 20);
+        }
+        const struct store_call call = store(&error);
+        run("ACL SETUSER default +@all");
+        if (call.verdict == STORE_OK || strstr(error.text, rights[i]) == NULL)
+            fail_msg("%s: %d, %s", rights[i], (int)call.verdict, error.text);
+        assert_redis("0", "DBSIZE");
+    }
+}
+
+static void a_snapshot_shows_numbers(void **state) {
+    (void)state;
+    const struct days days = {"", ""};
+    const struct redis_snapshot_options options = {
+        .prefix = prefix, .aggregates = &aggregates, .days = &days, .reply_bytes_max = 1 << 20};
+    struct text json = {0};
+    struct error error = {""};
+    char replica[REDIS_SNAPSHOT_NAME_BYTES];
+    for (int day = 0; day < 3; day++)
+        add(AT_1436 + day * 24 * 60, 0, 10 * (day + 1), "any");
+    stored();
+    assert_int_equal(redis_snapshot_read(admin, &options, replica, &json, &error), STORE_OK);
+    const char *counts = strstr(text_string(&json), "\"Counts\"");
+    assert_non_null(counts);
+    assert_string_equal(counts, "\"Counts\": {\"users\": 30,\n \"daily\": {\"2024-07-11\": 20,\n"
+                                "   \"2024-07-10\": 10,\n   \"__other__\": 30}}}");
+    text_release(&json);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(few_and_many_are_merged, begin),
+        cmocka_unit_test_setup(a_call_for_another_offset_changes_nothing, begin),
+        cmocka_unit_test_setup(buckets_past_the_bound_are_one, begin),
+        cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
+        cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
+        cmocka_unit_test_setup(a_snapshot_shows_numbers, begin),
+    };
+    redis_server_need();
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
