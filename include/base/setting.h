@@ -49,7 +49,8 @@ struct setting {
     const char *section; /* NULL ends a table */
     const char *name;
     enum setting_type type;
-    int min, max; /* of a number; of a text's or name's bytes: 0 if there may be no name */
+    int min, max;  /* of a number; of a text's or name's bytes: 0 if there may be no name */
+    int names_max; /* of names; 0: SETTING_NAMES_MAX */
     unsigned flags;
     const char *fallback;       /* the default; NULL: chosen at start, as `help` explains */
     const char *const *choices; /* in the order of the enum, NULL at the end: SETTING_WORDS */

@@ -36,6 +36,9 @@ enum {
 
 enum declared_every { DECLARED_TOTAL, DECLARED_DAY, DECLARED_HOUR, DECLARED_MINUTE };
 
+/* "none", "day", "hour", "minute"; NULL ends them. */
+extern const char *const declared_every_names[];
+
 /* [count.NAME] */
 struct declared_settings {
     char *name;

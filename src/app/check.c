@@ -43,6 +43,22 @@ struct check {
 #define say_ok(...) (printf("ok  " __VA_ARGS__), putchar('\n'))
 #define say_bad(check, ...) ((check)->bad_count++, printf("bad " __VA_ARGS__), putchar('\n'))
 
+/* A line for each declared count: "count locale_by_hour: by locale, every hour, ...". */
+static void say_counts(const struct aggregate_settings *settings) {
+    for (int i = 0; i < settings->count_count; i++) {
+        const struct declared_settings *count = &settings->counts[i];
+        char room[ERROR_BYTES];
+        struct text line = text_within(room, sizeof room);
+        text_format(&line, "count %s:", count->name);
+        for (int b = 0; b < count->by.count; b++)
+            text_format(&line, "%s%s", b == 0 ? " by " : ", ", count->by.items[b]);
+        if (count->unique[0] != '\0') text_format(&line, ", unique %s", count->unique);
+        text_format(&line, ", every %s, kept for %d days", declared_every_names[count->every],
+                    count->retention_days);
+        say_ok("%s", text_string(&line));
+    }
+}
+
 static void check_librdkafka(struct check *check) {
     const char *version = kafka_names_version();
     char *end;
@@ -310,6 +326,7 @@ static int run(const struct config *config, const struct options *options) {
     if (own->reload) return check_reload(config);
     if (options->is_verbose) config_print(config, stdout);
     say_ok("the configuration is valid");
+    say_counts(&config->aggregate);
     if (own->sample > 0) return check_sample(config, (size_t)own->sample);
     trouble_init(&check.trouble);
     check_librdkafka(&check);

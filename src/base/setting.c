@@ -66,6 +66,10 @@ static bool check_form(const struct setting *setting, const char *text, struct e
     return error_set(error, "\"%s\" has the wrong form: %s", text, setting->rule);
 }
 
+static int names_max(const struct setting *setting) {
+    return setting->names_max == 0 ? SETTING_NAMES_MAX : setting->names_max;
+}
+
 static void release_names(struct setting_names *names) {
     for (int i = 0; i < names->count; i++)
         free(names->items[i]);
@@ -76,8 +80,8 @@ static bool add_name(const struct setting *setting, struct setting_names *names,
                      struct error *error) {
     if (!check_form(setting, name, error)) return false;
     if (*name == '\0') return error_set(error, "a name between commas is empty");
-    if (names->count == SETTING_NAMES_MAX) {
-        return error_set(error, "more than %d names", SETTING_NAMES_MAX);
+    if (names->count == names_max(setting)) {
+        return error_set(error, "more than %d names", names_max(setting));
     }
     for (int i = 0; i < names->count; i++) {
         if (strcmp(names->items[i], name) == 0) {
@@ -164,7 +168,7 @@ void setting_range(const struct setting *setting, char out[SETTING_RANGE_BYTES])
         break;
     case SETTING_TYPE_NAMES:
         used = snprintf(out, SETTING_RANGE_BYTES,
-                        "up to %d names of %d to %d bytes, between commas; %s", SETTING_NAMES_MAX,
+                        "up to %d names of %d to %d bytes, between commas; %s", names_max(setting),
                         setting->min, setting->max, rule);
         break;
     case SETTING_TYPE_CHOICE:

@@ -11,17 +11,19 @@
 
 enum { MINUTES_AN_HOUR = 60, MINUTES_A_DAY = 24 * 60 };
 
+const char *const declared_every_names[] = {"none", "day", "hour", "minute", NULL};
+
 static bool is_path_or_none(const char *text) {
     return *text == '\0' || path_is_field(text);
 }
 
 const struct setting declared_setting_table[] = {
-    SETTING_NAMES(struct declared_settings, by, "count", "by", 0, DECLARED_NAME_BYTES_MAX, "", NULL,
-                  "of aggregate.dimensions, at most 3", 0,
-                  "dimensions whose values, or combinations of values, are counted"),
-    SETTING_CHOICE(struct declared_settings, every, "count", "every",
-                   SETTING_WORDS("none", "day", "hour", "minute"), "none", 0,
-                   "the buckets, in UTC, that are counted for themselves; none: one total"),
+    SETTING_ROW(struct declared_settings, by, "count", "by", "", 0,
+                "dimensions whose values, or combinations of values, are counted",
+                .type = SETTING_TYPE_NAMES, .max = DECLARED_NAME_BYTES_MAX,
+                .names_max = DECLARED_BY_MAX, .rule = "of aggregate.dimensions"),
+    SETTING_CHOICE(struct declared_settings, every, "count", "every", declared_every_names, "none",
+                   0, "the buckets, in UTC, that are counted for themselves; none: one total"),
     SETTING_NUMBER(struct declared_settings, retention_days, "count", "retention_days", 1, 36500,
                    "400", 0, "days that a bucket is kept after the last write to it"),
     SETTING_NUMBER(struct declared_settings, max_values, "count", "max_values", 1, 1000000, "10000",
@@ -43,10 +45,6 @@ static int place_of(const struct setting_names *names, const char *name) {
 static bool check_by(const struct declared_settings *settings,
                      const struct setting_names *dimensions, struct error *error) {
     const struct setting_names *by = &settings->by;
-    if (by->count > DECLARED_BY_MAX) {
-        return error_set(error, "count.%s.by names %d dimensions; at most %d are counted together",
-                         settings->name, by->count, DECLARED_BY_MAX);
-    }
     for (int i = 0; i < by->count; i++) {
         if (place_of(dimensions, by->items[i]) < dimensions->count) continue;
         struct nearest nearest = nearest_to(by->items[i]);

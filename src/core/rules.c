@@ -19,11 +19,11 @@ __attribute__((format(printf, 3, 4))) static void put(char text[RULES_BYTES], si
 
 static void print_count(const struct declared_settings *count, char text[RULES_BYTES],
                         size_t *used) {
-    static const char *const everies[] = {"none", "day", "hour", "minute"};
     put(text, used, "%s%s.by = ", count_prefix, count->name);
     for (int i = 0; i < count->by.count; i++)
         put(text, used, "%s%s", i == 0 ? "" : ",", count->by.items[i]);
-    put(text, used, "\n%s%s.every = %s\n", count_prefix, count->name, everies[count->every]);
+    put(text, used, "\n%s%s.every = %s\n", count_prefix, count->name,
+        declared_every_names[count->every]);
     put(text, used, "%s%s.max_values = %d\n", count_prefix, count->name, count->max_values);
     put(text, used, "%s%s.unique = %s\n", count_prefix, count->name,
         count->unique == NULL ? "" : count->unique);
