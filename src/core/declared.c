@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -158,7 +159,8 @@ int64_t declared_buckets_max(const struct declared_settings *settings, int max_d
 bool declared_bucket_parse(enum declared_every every, struct slice name, int64_t *bucket) {
     char back[DECLARED_BUCKET_BYTES];
     int64_t day = 0;
-    int hour = 0, minute = 0;
+    long hour = 0, minute = 0;
+    char *end = back;
     if (name.length >= sizeof back) return false;
     memcpy(back, name.bytes, name.length);
     back[name.length] = '\0';
@@ -166,11 +168,11 @@ bool declared_bucket_parse(enum declared_every every, struct slice name, int64_t
         (name.length < DECLARED_TIME_AT - 1 ||
          instant_read_day((struct slice){back, DECLARED_TIME_AT - 1}, &day) != INSTANT_OK))
         return false;
-    if (every >= DECLARED_HOUR &&
-        sscanf(back + DECLARED_TIME_AT - 1, "T%2d:%2d", &hour, &minute) < 1)
-        return false;
-    *bucket = day * MINUTES_A_DAY + hour * MINUTES_AN_HOUR + minute;
+    if (every >= DECLARED_HOUR && name.length > DECLARED_TIME_AT)
+        hour = strtol(back + DECLARED_TIME_AT, &end, 10);
+    if (every >= DECLARED_HOUR && *end == ':') minute = strtol(end + 1, NULL, 10);
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59) return false;
+    *bucket = day * MINUTES_A_DAY + hour * MINUTES_AN_HOUR + minute;
     declared_bucket_name(every, *bucket, back);
     return strlen(back) == name.length && memcmp(back, name.bytes, name.length) == 0;
 }

@@ -36,9 +36,10 @@ static enum redis_fitness judge(const char *info, const char *where, struct erro
     char policy[WORD_BYTES], version[WORD_BYTES];
     find(info, "maxmemory_policy:", policy);
     find(info, "redis_version:", version);
-    int major = MAJOR_MIN, minor = MINOR_MIN;
-    sscanf(version, "%d.%d", &major, &minor);
-    if (major < MAJOR_MIN || (major == MAJOR_MIN && minor < MINOR_MIN)) {
+    char *end;
+    const long major = strtol(version, &end, 10);
+    const long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    if (version[0] != '\0' && (major < MAJOR_MIN || (major == MAJOR_MIN && minor < MINOR_MIN))) {
         error_set(error, "Redis at %s is version %s, which has no ZMSCORE: use %d.%d or later",
                   where, version, MAJOR_MIN, MINOR_MIN);
         return REDIS_UNFIT;

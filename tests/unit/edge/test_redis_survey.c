@@ -324,7 +324,8 @@ static void a_server_that_may_lose_counts_is_not_fit(void **state) {
     assert_non_null(strstr(error.text, "is allkeys-lru, with which it may drop counts"));
     strcpy(info, "redis_version:6.0.20\r\nmaxmemory_policy:noeviction\r\n");
     assert_int_equal(look(PLAIN, &error), REDIS_UNFIT);
-    assert_non_null(strstr(error.text, "is version 6.0.20, which has no ZMSCORE: use 6.2 or later"));
+    assert_non_null(
+        strstr(error.text, "is version 6.0.20, which has no ZMSCORE: use 6.2 or later"));
     strcpy(info, "redis_version:7.0\r\n");
     assert_int_equal(look(PLAIN, &error), REDIS_FIT_UNKNOWN);
     assert_non_null(strstr(error.text, "cannot be read"));
