@@ -19,8 +19,8 @@ _QUICK = {"producer.transaction.timeout.ms": 3000, "consumer.session.timeout.ms"
           "consumer.heartbeat.interval.ms": 500, "redis.checkpoint_ms": 100,
           "instance.shards": 2}
 
-#: Those that only `./dev pods` runs: they take a minute.
-collect_ignore = ["test_pods.py"]
+#: Those that only `./dev pods` runs: they take a minute, and it builds KEDA's scaler for them.
+collect_ignore = ["test_keda.py", "test_pods.py"]
 
 _serials = itertools.count(1)
 
