@@ -142,6 +142,12 @@ def read_rights(world):
 def rights(world):
     """Gives the SASL user the rights of the KafkaUser: to these resources it has no other ones."""
     acls = read_rights(world)
+    # Rights of somebody else on all of it: without any, Kafka lets everybody in here.
+    for kind, name in ((ResourceType.TOPIC, world.topic), (ResourceType.TOPIC, world.output),
+                       (ResourceType.TOPIC, world.rejected), (ResourceType.GROUP, world.group),
+                       (ResourceType.TRANSACTIONAL_ID, f"rollcall-{world.group}-")):
+        acls.append(AclBinding(kind, name, ResourcePatternType.PREFIXED, "User:nobody", "*",
+                               AclOperation.ALL, AclPermissionType.ALLOW))
     for future in world.broker.admin().create_acls(acls).values():
         future.result(30)
     yield acls
@@ -152,7 +158,7 @@ def rights(world):
 
 
 def test_the_rights_of_the_kafka_user_are_enough(world, rights):
-    assert len(rights) == 11
+    assert len(rights) == 11 + 5
     for topic in (world.output, world.rejected):
         world.broker.create_topic(topic, 4)
     load = world.make_load()
