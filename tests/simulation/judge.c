@@ -129,8 +129,9 @@ void judge_failure(const char *why) {
 
 /* Where both watermarks of a partition must arrive. */
 static int64_t end_of(int partition) {
-    int64_t end = broker.committed[partition].origin;
-    for (int64_t i = end < 0 ? 0 : end; i < broker.log_end[partition]; i++) {
+    const int64_t origin = broker.committed[partition].origin; /* not known after it was lost */
+    int64_t end = origin < 0 ? 0 : origin;
+    for (int64_t i = end; i < broker.log_end[partition]; i++) {
         if (record_at(partition, i) != NULL && !is_gone(partition, i)) end = i + 1;
     }
     return end;
