@@ -58,8 +58,6 @@ MUTANTS = {
     "another_log_is_not_noticed": ("core/cursor.c", (
         "    track->is_anchored |= !strays;\n    return strays;",
         "    track->is_anchored |= !strays;\n    return false;")),
-    "a_log_that_is_cut_off_while_it_is_searched_has_lost_nothing": ("core/cursor.c", (
-        " && search->high >= search->empty) search->empty = at;", ") search->empty = at;")),
     "a_partition_that_stands_still_stays_so": ("flow/ingest.c", (
         "        kafka_source_replace(ingest->options->source);", "")),
     # ingest
