@@ -10,13 +10,13 @@
 
 #include <cmocka.h>
 
+#include "admin.h"
 #include "base/clock.h"
 #include "edge/redis_fault.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
-#include "redis_server.h"
 
-enum { TIMEOUT_MS = 5000, SEED = 42, THRESHOLD = 10 };
+enum { SEED = 42, THRESHOLD = 10 };
 enum { DEVICE_TYPE, LOCALE, MINUTE, REASON }; /* the table of aggregates here */
 
 /* 2024-07-10 00:00 in minutes since 1970. */
@@ -24,57 +24,9 @@ enum { DEVICE_TYPE, LOCALE, MINUTE, REASON }; /* the table of aggregates here */
 
 static char prefix[] = "{p}";
 static const char *instance = "instance";
-static struct redis_server server;
 static char *const url = server.url;
-static struct redis_link *admin;
 static struct aggregates aggregates;
 static struct aggregate_settings settings;
-
-/* --- the server ------------------------------------------------------------------------------- */
-
-static int start_redis(void **state) {
-    (void)state;
-    struct error error = {""};
-    if (!redis_server_start(&server)) return -1;
-    admin =
-        redis_link_create(&(struct redis_settings){.url = url, .timeout_ms = TIMEOUT_MS}, &error);
-    return redis_link_open(admin, &error) ? 0 : -1;
-}
-
-static int stop_redis(void **state) {
-    (void)state;
-    redis_link_destroy(&admin);
-    return redis_server_stop(&server);
-}
-
-static void add_reply(char *text, size_t bytes, const struct redis_reply *reply) {
-    const size_t length = strlen(text);
-    const char *blank = length == 0 ? "" : " ";
-    if (redis_reply_kind(reply) == REDIS_INTEGER) {
-        snprintf(text + length, bytes - length, "%s%lld", blank,
-                 (long long)redis_reply_integer(reply));
-    } else if (redis_reply_kind(reply) != REDIS_LIST) {
-        snprintf(text + length, bytes - length, "%s%s", blank, redis_reply_text(reply).bytes);
-    }
-    for (size_t i = 0; i < redis_reply_count(reply); i++)
-        add_reply(text, bytes, redis_reply_at(reply, i));
-}
-
-/* Takes a reply that is no error; its elements as a text, with blanks between them. */
-static const char *text_of(struct redis_reply *reply) {
-    static char text[1 << 16];
-    assert_non_null(reply);
-    text[0] = '\0';
-    add_reply(text, sizeof text, reply);
-    if (redis_reply_kind(reply) == REDIS_ERROR) fail_msg("%s", text);
-    redis_reply_destroy(&reply);
-    return text;
-}
-
-/* Runs a command. */
-#define run(...) text_of(redis_link_call(admin, NULL, __VA_ARGS__))
-
-#define assert_redis(expected, ...) assert_string_equal(run(__VA_ARGS__), expected)
 
 /* All keys with all they hold, as one text; times of expiry are left out. */
 static void dump(char *out, size_t bytes) {
