@@ -41,9 +41,10 @@ bool audit_declared_bucket(struct audit_declared *audit, unsigned field, struct 
 bool audit_declared_count(struct audit_declared *audit, unsigned field, struct slice bucket,
                           struct slice name, int64_t count);
 
-/* The same for a distinct count. */
+/* The same for a distinct count; without dimensions the name is "". A HyperLogLog of no bytes is
+ * one that should be there, and is gone. */
 bool audit_declared_distinct(struct audit_declared *audit, unsigned field, struct slice bucket,
-                             struct slice hyperloglog);
+                             struct slice name, struct slice hyperloglog);
 
 /* Compares all that was counted of a field, once all is taken; distinct counts register by
  * register, though what is told of a difference are their numbers. Borrows counted. */

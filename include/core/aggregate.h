@@ -58,17 +58,22 @@ enum aggregate_kind {
     AGGREGATE_NAMES,    /* a hash: name, count; there are only so many names */
     AGGREGATE_BUCKETS,  /* of a declared count: for each bucket a sorted set: value, count */
     AGGREGATE_TIMES,    /* of one by no dimension: for each UTC day a hash: 14 or 14:36, count */
-    AGGREGATE_DISTINCT, /* of a declared count of distinct values: for each bucket a HyperLogLog */
     AGGREGATE_DATES,    /* the same for each day: a hash: day, count */
+    AGGREGATE_DISTINCT, /* of a declared count of distinct values: for each bucket a HyperLogLog */
+    AGGREGATE_DISTINCT_BY, /* the same by dimensions: for each bucket and value a HyperLogLog, and
+                              for each bucket a sorted set: value, what PFCOUNT says of it */
 };
 
 /* Where counts beyond a bound go. */
 #define AGGREGATE_OTHER "__other__"
 
 /* What the keys of declared counts begin with: of the counts themselves, and of the sorted sets of
- * their buckets and days. The name of the count follows. */
+ * their buckets and days, and of AGGREGATE_DISTINCT_BY of the values of a bucket, and of when they
+ * expire. The name of the count follows. */
 #define AGGREGATE_COUNT_KEY "count:"
 #define AGGREGATE_BUCKETS_KEY "count_buckets:"
+#define AGGREGATE_VALUES_KEY "count_values:"
+#define AGGREGATE_ENDS_KEY "count_ends:"
 #define AGGREGATE_PIECE_KEY "count_piece"
 #define AGGREGATE_DATES_KEY "count_days:"
 
@@ -122,17 +127,25 @@ static inline bool aggregate_number(const struct aggregate *aggregate, const str
     return false;
 }
 
+/* Whether HyperLogLogs are counted, not events. */
+static inline bool aggregate_is_distinct(const struct aggregate *aggregate) {
+    return aggregate->kind == AGGREGATE_DISTINCT || aggregate->kind == AGGREGATE_DISTINCT_BY;
+}
+
+/* Whether each bucket of a declared count, be it an hour or a minute, has keys of its own. */
+static inline bool aggregate_is_by_bucket(const struct aggregate *aggregate) {
+    return aggregate->kind == AGGREGATE_BUCKETS || aggregate_is_distinct(aggregate);
+}
+
 /* Whether each day or bucket has a key of its own. */
 static inline bool aggregate_has_buckets(const struct aggregate *aggregate) {
-    return aggregate->kind == AGGREGATE_DAYS || aggregate->kind == AGGREGATE_BUCKETS ||
-           aggregate->kind == AGGREGATE_TIMES || aggregate->kind == AGGREGATE_DISTINCT;
+    return aggregate->kind == AGGREGATE_DAYS || aggregate->kind == AGGREGATE_TIMES ||
+           aggregate_is_by_bucket(aggregate);
 }
 
 /* What the names in index_key are. */
 static inline enum declared_every aggregate_index_every(const struct aggregate *aggregate) {
-    return aggregate->kind == AGGREGATE_BUCKETS || aggregate->kind == AGGREGATE_DISTINCT
-               ? aggregate->declared.every
-               : DECLARED_DAY;
+    return aggregate_is_by_bucket(aggregate) ? aggregate->declared.every : DECLARED_DAY;
 }
 
 /* The text of a number, as it is a field in Redis: "14:36", "bad_value". */

@@ -17,7 +17,11 @@
 #include "core/aggregate.h"
 #include "core/hyperloglog.h"
 
-enum { DELTA_KEY_BYTES_MAX = DECLARED_KEY_BYTES, DELTA_REQUEST_BYTES = 64 };
+enum {
+    DELTA_KEY_BYTES_MAX = DECLARED_KEY_BYTES,
+    DELTA_REQUEST_BYTES = 64,
+    DELTA_DISTINCT_BYTES = 256,
+};
 
 /* A key: which aggregate (an index into the table), and the bytes of a value, of an int64_t, or of
  * core/declared's. It fits into two registers: it goes along with every record, and through memory
@@ -83,10 +87,11 @@ size_t delta_merge(struct delta *into, const struct delta *from);
 struct delta_key delta_key(const struct delta *delta, const struct delta_entry *entry);
 
 /* About what its counts take in a command to Redis: each value or name and its count, a little
- * more; a minute may come with the name of its day and that of the day's key. */
+ * more; a minute may come with the name of its day and that of the day's key, and distinct values
+ * with keys of their own and of their bucket. */
 static inline size_t delta_request_bytes(const struct delta *delta) {
     return delta->key_bytes + (size_t)DELTA_REQUEST_BYTES * delta->entry_count +
-           delta->distinct_bytes;
+           (size_t)DELTA_DISTINCT_BYTES * delta->distinct_count + delta->distinct_bytes;
 }
 
 /* Makes a key; `seed` is the process's own, so that nobody can choose values that collide. Borrows

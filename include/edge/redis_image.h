@@ -25,8 +25,8 @@ struct redis_image_visitor {
     /* A day or bucket that is kept, and when it expires. */
     void (*bucket)(void *context, unsigned field, struct slice name, int64_t expires_s);
     /* A count as it is stored. AGGREGATE_DAYS: `bucket` is its day, "" of the sum of all others.
-     * AGGREGATE_BUCKETS, AGGREGATE_TIMES: its bucket or day, AGGREGATE_OTHER of all that have no
-     * key of their own. Else it is "". */
+     * Where declared buckets or days have a key: its bucket or day, AGGREGATE_OTHER of all that
+     * have none of their own. Else it is "". Of distinct values the count is a HyperLogLog. */
     void (*count)(void *context, unsigned field, struct slice bucket, struct slice name,
                   struct slice count);
 };

@@ -217,8 +217,8 @@ static void take_count(void *context, unsigned field, struct slice day, struct s
     const bool is_count = count.length > 0 && *end == '\0' && value >= 1 && value < 1e15 &&
                           value == (double)(int64_t)value;
     const bool is_sum = aggregate->kind == AGGREGATE_DAYS && day.length == 0;
-    if (aggregate->kind == AGGREGATE_DISTINCT) {
-        if (!audit_declared_distinct(&audit->declared, field, day, count))
+    if (aggregate_is_distinct(aggregate)) {
+        if (!audit_declared_distinct(&audit->declared, field, day, name, count))
             differ(audit, aggregate, day.bytes, name, 0, "no HyperLogLog");
         return;
     }
@@ -321,6 +321,7 @@ static void compare(struct audit *audit) {
         case AGGREGATE_TIMES:
         case AGGREGATE_DATES:
         case AGGREGATE_DISTINCT:
+        case AGGREGATE_DISTINCT_BY:
             audit_declared_compare(&audit->declared, counted, field);
             break;
         }

@@ -41,8 +41,7 @@ bool audit_declared_bucket(struct audit_declared *audit, unsigned field, struct 
 static bool find_bucket(const struct aggregate *aggregate, struct slice bucket, struct slice name,
                         int64_t *found) {
     char text[2 * DECLARED_BUCKET_BYTES];
-    const bool has_values =
-        aggregate->kind == AGGREGATE_BUCKETS || aggregate->kind == AGGREGATE_DISTINCT;
+    const bool has_values = aggregate_is_by_bucket(aggregate);
     *found = OTHER_BUCKET;
     if (is_other(bucket)) return has_values || is_other(name);
     if (has_values) return declared_bucket_parse(aggregate->declared.every, bucket, found);
@@ -71,13 +70,14 @@ bool audit_declared_count(struct audit_declared *audit, unsigned field, struct s
 }
 
 bool audit_declared_distinct(struct audit_declared *audit, unsigned field, struct slice bucket,
-                             struct slice hyperloglog) {
+                             struct slice name, struct slice hyperloglog) {
     struct hyperloglog stored = {0};
     char bytes[DECLARED_KEY_BYTES];
     int64_t found;
-    const bool is_right = find_bucket(&audit->aggregates->items[field], bucket, other, &found) &&
-                          hyperloglog_read(&stored, hyperloglog);
-    const struct slice value = found == OTHER_BUCKET ? other : (struct slice){"", 0};
+    const bool is_right = name.length <= DECLARED_KEY_BYTES - DECLARED_HEAD_BYTES &&
+                          find_bucket(&audit->aggregates->items[field], bucket, other, &found) &&
+                          (hyperloglog.length == 0 || hyperloglog_read(&stored, hyperloglog));
+    const struct slice value = is_right && found == OTHER_BUCKET ? other : name;
     if (is_right)
         delta_merge_distinct(&audit->stored, key_of(audit, field, found, value, bytes), &stored);
     hyperloglog_release(&stored);
@@ -165,26 +165,57 @@ static void differ(const struct audit_declared *audit, struct delta_key key, int
     audit->differ(audit->context, aggregate, text, name, counted, stored);
 }
 
-/* Puts what was counted distinctly where Redis should have it. True if it may have expired. */
+/* Puts what was counted distinctly where Redis should have it. True if it may have expired: a
+ * HyperLogLog does for itself, whatever its bucket has besides. */
 static bool expect_distinct(struct audit_declared *audit, struct delta_key key,
                             const struct hyperloglog *distinct, struct delta *expected) {
+    const struct declared *declared = &audit->aggregates->items[key.field].declared;
     const int64_t bucket = declared_key_bucket(key.bytes);
-    const bool is_total = audit->aggregates->items[key.field].declared.every == DECLARED_TOTAL;
-    const bool is_there = is_total ? delta_get_distinct(&audit->stored, key) != NULL
-                                   : is_kept(audit, key.field, bucket);
+    const bool is_bucket_there = is_kept(audit, key.field, bucket);
+    const bool is_stored = delta_get_distinct(&audit->stored, key) != NULL;
+    const bool is_alone = declared->every == DECLARED_TOTAL || declared->by_count > 0;
     char bytes[DECLARED_KEY_BYTES];
-    if (!is_there && may_be_expired(audit, key.field, bucket)) return true;
-    if (!is_there && !is_total) key = key_of(audit, key.field, OTHER_BUCKET, other, bytes);
+    const struct delta_key of_bucket = key_of(audit, key.field, bucket, other, bytes);
+    const bool is_there = is_bucket_there && (is_stored || !is_alone);
+    const bool has_other =
+        declared->by_count > 0 && delta_get_distinct(&audit->stored, of_bucket) != NULL;
+    const bool is_as_other = is_other(declared_key_value(key.bytes, key.length));
+    if (is_bucket_there && has_other && (!is_stored || is_as_other))
+        key = of_bucket;
+    else if (!is_there && may_be_expired(audit, key.field, bucket))
+        return true;
+    else if (!is_bucket_there)
+        key = key_of(audit, key.field, OTHER_BUCKET, other, bytes);
     delta_merge_distinct(expected, key, distinct);
     return false;
+}
+
+/* Whether `part` is what is left of the whole, of which some may have expired before. */
+static bool is_part(const struct hyperloglog *part, const struct hyperloglog *whole) {
+    struct hyperloglog both = {0};
+    hyperloglog_merge(&both, whole);
+    hyperloglog_merge(&both, part);
+    const bool is_same = hyperloglog_is_same(&both, whole);
+    hyperloglog_release(&both);
+    return is_same;
 }
 
 static int64_t estimate_of(const struct hyperloglog *distinct) {
     return distinct == NULL ? 0 : (int64_t)hyperloglog_estimate(distinct);
 }
 
-/* What may have expired may also have had no room: then nobody knows what all others together
- * are. */
+/* Whether a difference can come from what has expired. Such buckets may also have had no room: then
+ * nobody knows what all others together are. A HyperLogLog by dimensions may have begun again. */
+static bool may_differ(const struct audit_declared *audit, struct delta_key key,
+                       const struct hyperloglog *counted, const struct hyperloglog *stored,
+                       bool is_unknown) {
+    const int64_t bucket = declared_key_bucket(key.bytes);
+    if (bucket == OTHER_BUCKET) return is_unknown;
+    if (audit->aggregates->items[key.field].kind != AGGREGATE_DISTINCT_BY) return false;
+    return counted != NULL && estimate_of(stored) > 0 && is_part(stored, counted) &&
+           may_be_expired(audit, key.field, bucket);
+}
+
 static void compare_distinct(struct audit_declared *audit, const struct delta *counted,
                              unsigned field) {
     struct delta expected;
@@ -200,7 +231,7 @@ static void compare_distinct(struct audit_declared *audit, const struct delta *c
         const struct delta_key key = delta_key(&expected, &expected.entries[e]);
         const struct hyperloglog *ours = &expected.distinct[expected.entries[e].count];
         const struct hyperloglog *stored = delta_get_distinct(&audit->stored, key);
-        if (is_unknown && declared_key_bucket(key.bytes) == OTHER_BUCKET) continue;
+        if (may_differ(audit, key, ours, stored, is_unknown)) continue;
         if (stored == NULL || !hyperloglog_is_same(ours, stored))
             differ(audit, key, estimate_of(ours), estimate_of(stored));
     }
@@ -208,18 +239,19 @@ static void compare_distinct(struct audit_declared *audit, const struct delta *c
         const struct delta_entry *entry = &audit->stored.entries[e];
         const struct delta_key key = delta_key(&audit->stored, entry);
         if (entry->field != field || delta_get_distinct(&expected, key) != NULL) continue;
+        const struct hyperloglog *stored = &audit->stored.distinct[entry->count];
         const int64_t bucket = declared_key_bucket(key.bytes);
-        const bool is_gone = bucket == OTHER_BUCKET ? is_unknown
-                                                    : !is_kept(audit, field, bucket) &&
-                                                          may_be_expired(audit, field, bucket);
-        if (!is_gone) differ(audit, key, 0, estimate_of(&audit->stored.distinct[entry->count]));
+        const bool is_gone = bucket != OTHER_BUCKET && !is_kept(audit, field, bucket) &&
+                             may_be_expired(audit, field, bucket);
+        if (!is_gone && !may_differ(audit, key, NULL, stored, is_unknown))
+            differ(audit, key, 0, estimate_of(stored));
     }
     delta_release(&expected);
 }
 
 void audit_declared_compare(struct audit_declared *audit, const struct delta *counted,
                             unsigned field) {
-    if (audit->aggregates->items[field].kind == AGGREGATE_DISTINCT) {
+    if (aggregate_is_distinct(&audit->aggregates->items[field])) {
         compare_distinct(audit, counted, field);
         return;
     }

@@ -103,7 +103,7 @@ static void add_declared(struct aggregates *aggregates, const struct declared_se
         aggregate->kind = settings->every == DECLARED_DAY ? AGGREGATE_DATES : AGGREGATE_TIMES;
     declared_init(&aggregate->declared, settings, &aggregates->settings->dimensions);
     if (declared_is_distinct(settings)) {
-        aggregate->kind = AGGREGATE_DISTINCT;
+        aggregate->kind = settings->by.count > 0 ? AGGREGATE_DISTINCT_BY : AGGREGATE_DISTINCT;
         aggregate->declared.unique = unique;
     }
     snprintf(aggregate->key, sizeof aggregate->key, AGGREGATE_COUNT_KEY "%s", settings->name);

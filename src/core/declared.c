@@ -31,7 +31,7 @@ const struct setting declared_setting_table[] = {
                    0, "values of a bucket; further ones count under __other__"),
     SETTING_TEXT(struct declared_settings, unique, "count", "unique", 0, PATH_BYTES_MAX, "",
                  is_path_or_none, PATH_FIELD_RULE, 0,
-                 "counts the different values of this field, not events; not with by"),
+                 "counts the different values of this field, not events"),
     SETTING_END};
 
 /* --- what may be declared --------------------------------------------------------------------- */
@@ -70,9 +70,6 @@ bool declared_check(const struct declared_settings *settings,
     if (settings->by.count == 0 && settings->every == DECLARED_TOTAL &&
         !declared_is_distinct(settings)) {
         return error_set(error, "count.%s has nothing to count: set by, every or unique", name);
-    }
-    if (declared_is_distinct(settings) && settings->by.count > 0) {
-        return error_set(error, "count.%s: unique values by dimensions are not counted yet", name);
     }
     return check_by(settings, dimensions, error);
 }

@@ -68,8 +68,9 @@ local function look_at_hash(words, key, first, last, seen)
     end
 end
 
--- Each kind of section names the types of its keys (the last one is that of all further keys), and
--- the commands that look() and write() call. look() may end the script by returning an answer.
+-- Each kind of section names the types of its keys (the last one is that of all further keys; false
+-- leaves them to look()), and the commands that look() and write() call. look() may end the script
+-- by returning an answer.
 -- write() cannot fail. A section s has its first key, the number of its keys, and its first and last
 -- argument.
 
@@ -398,7 +399,7 @@ for _, s in ipairs(sections) do
     for i = 1, s.key_count do
         local key, wanted = s.key + i - 1, s.kind.types[math.min(i, #s.kind.types)]
         types[key] = call('TYPE', KEYS[key]).ok
-        if types[key] ~= 'none' and types[key] ~= wanted then
+        if wanted and types[key] ~= 'none' and types[key] ~= wanted then
             return {'wrongtype', KEYS[key], types[key]}
         end
     end

@@ -2,7 +2,8 @@
 --
 -- KEYS     offsets, meta, then the keys of each section, as for checkpoint.lua
 -- ARGV     the sections: kind, number of keys, number of arguments, and the arguments: of days and
---          buckets the names of those that have a key, of others none
+--          buckets the names of those that have a key (distinct_by: behind each the number of its
+--          values, and these), of others none
 -- Returns  {{partition, offset, ...}, horizon, time, sections}; of a section {name, count, ...}; of
 --          days and buckets {{name, expires, ...}, {name, {HH:MM or value, count, ...}, ...}}; the
 --          sum of other days as day '', all other buckets as '__other__', a hash of days as ''
@@ -46,6 +47,41 @@ local function read_text(key)
 end
 
 function kinds.distinct(keys, names) return read_all(keys, names, 4, read_text, '__other__') end
+
+-- The values of a bucket with their HyperLogLogs, '' where it is gone and has not expired, and how
+-- many values there are; nil if it has one that is not among the words from i on.
+local function read_values(keys, k, words, i)
+    local is_known, found, n, now_s = {}, {}, tonumber(words[i]), tonumber(call('TIME')[1])
+    for j = 1, n do
+        local value, text = words[i + j], call('GET', keys[k + 1 + j])
+        is_known[value] = true
+        if text or tonumber(call('ZSCORE', keys[k + 1], value) or 0) > now_s then
+            found[#found + 1], found[#found + 2] = value, text or ''
+        end
+    end
+    for _, value in ipairs(call('ZRANGE', keys[k], 0, -1)) do
+        if not is_known[value] then return end
+    end
+    return found, n
+end
+
+function kinds.distinct_by(keys, words)
+    local index, is_known, found, k, i = read_set(keys[1]), {}, {}, 4, 1
+    while i <= #words do
+        local values, n = read_values(keys, k, words, i + 1)
+        if not values then return end
+        is_known[words[i]] = true
+        found[#found + 1], found[#found + 2] = words[i], values
+        k, i = k + 2 + n, i + 2 + n
+    end
+    for j = 1, #index, 2 do
+        if not is_known[index[j]] then return end
+    end
+    if words[1] ~= '' then -- a total has its values alone
+        found[#found + 1], found[#found + 2] = '__other__', read_text(keys[2])
+    end
+    return {index, found}
+end
 
 function kinds.dates(keys) return {read_set(keys[1]), {'', read_hash(keys[2])}} end
 

@@ -75,22 +75,52 @@ void redis_call_begin(struct redis_call *call, const struct aggregate *aggregate
                           aggregate_has_buckets(aggregate) ? AGGREGATE_OTHER : NULL);
     if (aggregate->anomalies_key != NULL)
         redis_command_put_key(&call->keys, call->prefix, aggregate->anomalies_key, NULL);
-    if (aggregate->kind == AGGREGATE_DISTINCT)
+    if (aggregate_is_distinct(aggregate))
         redis_command_put_key(&call->keys, call->prefix, AGGREGATE_PIECE_KEY, NULL);
 }
 
+void redis_call_values_name(const struct aggregate *aggregate, char name[AGGREGATE_TEXT_BYTES]) {
+    snprintf(name, AGGREGATE_TEXT_BYTES, AGGREGATE_VALUES_KEY "%s",
+             aggregate->declared.settings->name);
+}
+
+/* Puts the key of a bucket's sorted set, or of that of a total. */
+static void put_bucket_key(struct redis_call *call, const char *key, const char *bucket) {
+    redis_command_put_key(&call->keys, call->prefix, key, *bucket == '\0' ? NULL : bucket);
+}
+
 void redis_call_put_bucket(struct redis_call *call, const char *name) {
-    if (aggregate_has_buckets(call->aggregate))
-        redis_command_put_key(&call->keys, call->prefix, call->aggregate->key,
-                              *name == '\0' ? NULL : name);
+    if (call->aggregate->kind == AGGREGATE_DISTINCT_BY) {
+        char key[AGGREGATE_TEXT_BYTES];
+        redis_call_values_name(call->aggregate, key);
+        put_bucket_key(call, key, name);
+        snprintf(key, sizeof key, AGGREGATE_ENDS_KEY "%s",
+                 call->aggregate->declared.settings->name);
+        put_bucket_key(call, key, name);
+    } else if (aggregate_has_buckets(call->aggregate)) {
+        put_bucket_key(call, call->aggregate->key, name);
+    }
     redis_command_put_text(&call->section, name);
+}
+
+void redis_call_put_value_key(struct redis_call *call, const char *bucket, struct slice value) {
+    struct redis_command *keys = &call->keys;
+    const char *name = call->aggregate->key, *colon = *bucket == '\0' ? "" : ":";
+    text_format(&keys->words, "$%zu\r\n%s:%s%s%s:",
+                strlen(call->prefix) + strlen(name) + strlen(colon) + strlen(bucket) +
+                    value.length + 2,
+                call->prefix, name, colon, bucket);
+    text_add_bytes(&keys->words, value.bytes, value.length);
+    text_add_bytes(&keys->words, "\r\n", 2);
+    keys->count++;
 }
 
 void redis_call_end(struct redis_call *call) {
     static const char *const kinds[] = {
-        [AGGREGATE_VALUES] = "values",    [AGGREGATE_DAYS] = "days",   [AGGREGATE_NAMES] = "names",
-        [AGGREGATE_BUCKETS] = "buckets",  [AGGREGATE_TIMES] = "times", [AGGREGATE_DATES] = "dates",
-        [AGGREGATE_DISTINCT] = "distinct"};
+        [AGGREGATE_VALUES] = "values",     [AGGREGATE_DAYS] = "days",
+        [AGGREGATE_NAMES] = "names",       [AGGREGATE_BUCKETS] = "buckets",
+        [AGGREGATE_TIMES] = "times",       [AGGREGATE_DATES] = "dates",
+        [AGGREGATE_DISTINCT] = "distinct", [AGGREGATE_DISTINCT_BY] = "distinct_by"};
     redis_command_put_text(&call->arguments, kinds[call->aggregate->kind]);
     redis_command_put_int(&call->arguments, call->keys.count - call->first_key);
     redis_command_put_int(&call->arguments, call->section.count);
@@ -175,6 +205,17 @@ static void put_pairs(struct redis_call *call, const struct counted *items, size
     }
 }
 
+/* Puts the further keys of a bucket of AGGREGATE_DISTINCT_BY: see distinct.lua. */
+static void put_value_keys(struct redis_call *call, const char *bucket, const struct counted *items,
+                           size_t count) {
+    static const struct slice other = {AGGREGATE_OTHER, sizeof AGGREGATE_OTHER - 1};
+    redis_call_put_value_key(call, bucket, other);
+    for (size_t i = 0; i < count; i++) {
+        const struct delta_key *key = &items[i].key;
+        redis_call_put_value_key(call, bucket, declared_key_value(key->bytes, key->length));
+    }
+}
+
 /* Puts for each day or bucket its name, n, and n pairs of minute, value or time, and count. */
 static void put_buckets(struct redis_call *call, struct counted *items, size_t count) {
     const enum declared_every every = aggregate_index_every(call->aggregate);
@@ -187,6 +228,8 @@ static void put_buckets(struct redis_call *call, struct counted *items, size_t c
         }
         declared_bucket_name(every, bucket, name);
         redis_call_put_bucket(call, name);
+        if (call->aggregate->kind == AGGREGATE_DISTINCT_BY)
+            put_value_keys(call, name, items + begin, end - begin);
         redis_command_put_int(&call->section, (int64_t)(end - begin));
         put_pairs(call, items + begin, end - begin);
     }

@@ -51,8 +51,13 @@ void redis_call_release(struct redis_call *call);
 void redis_call_begin(struct redis_call *call, const struct aggregate *aggregate);
 
 /* Adds the key of a day or bucket, if it has one of its own, and its name as an argument; of a
- * declared count's total the name is "". Borrows name. */
+ * declared count's total the name is "". Of AGGREGATE_DISTINCT_BY there are two keys: of the
+ * bucket's values, as redis_call_values_name makes it, and of when they expire. Borrows name. */
 void redis_call_put_bucket(struct redis_call *call, const char *name);
+void redis_call_values_name(const struct aggregate *aggregate, char name[AGGREGATE_TEXT_BYTES]);
+
+/* Adds the key of a value's HyperLogLog in a bucket, AGGREGATE_DISTINCT_BY. Borrows both. */
+void redis_call_put_value_key(struct redis_call *call, const char *bucket, struct slice value);
 
 void redis_call_end(struct redis_call *call);
 

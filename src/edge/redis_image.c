@@ -27,18 +27,44 @@ static enum store_verdict judge(const struct image *image, const struct redis_re
     return redis_answer_odd(image->link, command, image->error);
 }
 
+/* Puts the keys of the values of a bucket, and how many there are, and these. */
+static enum store_verdict put_values(const struct image *image, struct redis_call *call,
+                                     const char *bucket) {
+    char name[AGGREGATE_TEXT_BYTES];
+    redis_call_values_name(call->aggregate, name);
+    struct redis_reply *values =
+        redis_link_call(image->link, image->error, "ZRANGE %s:%s%s%s 0 -1", image->prefix, name,
+                        *bucket == '\0' ? "" : ":", bucket);
+    const enum store_verdict verdict =
+        judge(image, values, values != NULL && redis_reply_is_texts(values, 1), "ZRANGE");
+    if (verdict == STORE_OK)
+        redis_command_put_int(&call->section, (int64_t)redis_reply_count(values));
+    for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(values); i++) {
+        const struct slice value = redis_reply_text(redis_reply_at(values, i));
+        redis_call_put_value_key(call, bucket, value);
+        redis_command_put(&call->section, value.bytes, value.length);
+    }
+    redis_reply_destroy(&values);
+    return verdict;
+}
+
+static enum store_verdict put_bucket(const struct image *image, struct redis_call *call,
+                                     const char *bucket) {
+    redis_call_put_bucket(call, bucket);
+    return call->aggregate->kind == AGGREGATE_DISTINCT_BY ? put_values(image, call, bucket)
+                                                          : STORE_OK;
+}
+
 static enum store_verdict put_buckets(const struct image *image, struct redis_call *call) {
     const struct aggregate *aggregate = call->aggregate;
-    if (aggregate->source == AGGREGATE_DECLARED && aggregate->declared.every == DECLARED_TOTAL) {
-        redis_call_put_bucket(call, "");
-        return STORE_OK;
-    }
+    if (aggregate->source == AGGREGATE_DECLARED && aggregate->declared.every == DECLARED_TOTAL)
+        return put_bucket(image, call, "");
     struct redis_reply *names = redis_link_call(image->link, image->error, "ZRANGE %s:%s 0 -1",
                                                 image->prefix, aggregate->index_key);
-    const enum store_verdict verdict =
+    enum store_verdict verdict =
         judge(image, names, names != NULL && redis_reply_is_texts(names, 1), "ZRANGE");
     for (size_t i = 0; verdict == STORE_OK && i < redis_reply_count(names); i++)
-        redis_call_put_bucket(call, redis_reply_text(redis_reply_at(names, i)).bytes);
+        verdict = put_bucket(image, call, redis_reply_text(redis_reply_at(names, i)).bytes);
     redis_reply_destroy(&names);
     return verdict;
 }

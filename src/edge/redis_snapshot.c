@@ -212,7 +212,7 @@ static bool add_buckets(struct snapshot *snapshot, unsigned field, const struct 
 static bool add_others(struct text *json, const struct aggregate *aggregate,
                        const struct redis_reply *reply, const char **separator) {
     if (redis_reply_text(reply).length == 0) return true;
-    if (aggregate->kind != AGGREGATE_BUCKETS && aggregate->kind != AGGREGATE_DISTINCT)
+    if (!aggregate_is_by_bucket(aggregate))
         return redis_packed_add_sorted(json, &redis_packed_plain, reply, separator);
     return add_bucket(json, aggregate, AGGREGATE_OTHER, reply, separator);
 }
@@ -235,7 +235,7 @@ static enum store_verdict stream_buckets(struct snapshot *snapshot, unsigned fie
         }
         redis_reply_destroy(&reply);
     }
-    if (verdict == STORE_OK && days_are_all(snapshot->options->days) &&
+    if (verdict == STORE_OK && !is_total(aggregate) && days_are_all(snapshot->options->days) &&
         !add_others(snapshot->json, aggregate, redis_reply_at(first, 1), &separator)) {
         verdict = odd(snapshot, script);
     }

@@ -15,21 +15,28 @@
 enum { SCAN_COUNT = 1000 };
 
 struct names { /* of keys, behind the prefix and its colon */
-    char **items;
+    struct slice *items; /* a value at a name's end may have any byte */
     size_t count, capacity;
 };
 
-static void names_add(struct names *names, const char *name) {
+static void names_add_slice(struct names *names, struct slice name) {
     if (names->count == names->capacity) {
         names->capacity = names->capacity * 2 + 64;
         names->items = memory_grow(names->items, names->capacity * sizeof *names->items);
     }
-    names->items[names->count++] = memory_text(name);
+    char *copy = memory_grow(NULL, name.length + 1);
+    memcpy(copy, name.bytes, name.length);
+    copy[name.length] = '\0';
+    names->items[names->count++] = (struct slice){copy, name.length};
+}
+
+static void names_add(struct names *names, const char *name) {
+    names_add_slice(names, (struct slice){name, strlen(name)});
 }
 
 static void names_release(struct names *names) {
     for (size_t i = 0; i < names->count; i++)
-        free(names->items[i]);
+        free((char *)names->items[i].bytes);
     free(names->items);
     *names = (struct names){0};
 }
@@ -56,7 +63,8 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
         if (strncmp(name, key, length) == 0 && name[length] == ':') return true;
     }
     static const char *const declared[] = {AGGREGATE_COUNT_KEY, AGGREGATE_BUCKETS_KEY,
-                                           AGGREGATE_DATES_KEY};
+                                           AGGREGATE_DATES_KEY, AGGREGATE_VALUES_KEY,
+                                           AGGREGATE_ENDS_KEY};
     for (size_t i = 0; i < sizeof declared / sizeof *declared; i++) {
         if (strncmp(name, declared[i], strlen(declared[i])) == 0) return true;
     }
@@ -90,8 +98,8 @@ static enum store_verdict find(struct redis_link *link, const char *prefix, cons
             for (size_t i = 0; i < redis_reply_count(found); i++) {
                 const struct slice key = redis_reply_text(redis_reply_at(found, i));
                 if (key.length <= skipped) continue;
-                const char *name = key.bytes + skipped;
-                if (*part != '\0' || is_live(aggregates, name)) names_add(names, name);
+                const struct slice name = {key.bytes + skipped, key.length - skipped};
+                if (*part != '\0' || is_live(aggregates, name.bytes)) names_add_slice(names, name);
             }
         } else if (verdict == STORE_OK) {
             verdict = redis_answer_odd(link, "SCAN", error);
@@ -163,6 +171,16 @@ static enum store_verdict look_at_checkpoints(struct redis_link *link, const cha
     return verdict;
 }
 
+/* Puts the key of a name, which is under prefix:part; part may be "". */
+static void put_key(struct redis_command *keys, const char *prefix, const char *part,
+                    struct slice name) {
+    struct text key = {0};
+    text_format(&key, "%s:%s%s", prefix, part, *part == '\0' ? "" : ":");
+    text_add_bytes(&key, name.bytes, name.length);
+    redis_command_put(keys, key.bytes, key.length);
+    text_release(&key);
+}
+
 /* The script's keys and arguments: see swap.lua. */
 static void put_call(struct redis_call *call, const char *prefix,
                      const struct aggregates *aggregates, bool must_be_as_far,
@@ -184,14 +202,14 @@ static void put_call(struct redis_call *call, const char *prefix,
     redis_command_put_text(arguments, text_string(&before_day));
     redis_command_put_int(arguments, (int64_t)live->count);
     for (size_t i = 0; i < live->count; i++) {
-        redis_command_put_text(arguments, live->items[i]);
-        redis_command_put_key(keys, prefix, live->items[i], NULL);
-        redis_command_put_key(keys, prefix, REDIS_SWAP_BEFORE, live->items[i]);
+        redis_command_put(arguments, live->items[i].bytes, live->items[i].length);
+        put_key(keys, prefix, "", live->items[i]);
+        put_key(keys, prefix, REDIS_SWAP_BEFORE, live->items[i]);
     }
     for (size_t i = 0; i < rebuilt->count; i++) {
-        redis_command_put_text(arguments, rebuilt->items[i]);
-        redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, rebuilt->items[i]);
-        redis_command_put_key(keys, prefix, rebuilt->items[i], NULL);
+        redis_command_put(arguments, rebuilt->items[i].bytes, rebuilt->items[i].length);
+        put_key(keys, prefix, REDIS_SWAP_REBUILT, rebuilt->items[i]);
+        put_key(keys, prefix, "", rebuilt->items[i]);
     }
     redis_call_finish(call, true, swap_lua);
     text_release(&before_day);
@@ -284,13 +302,18 @@ enum store_verdict redis_swap_count(struct redis_link *link, const char *prefix,
 enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, const char *part,
                                      size_t *count, struct error *error) {
     struct names names = {0};
+    struct redis_command command = {0};
     enum store_verdict verdict = find(link, prefix, part, NULL, &names, error);
     for (*count = 0; verdict == STORE_OK && *count < names.count; ++*count) {
+        redis_command_clear(&command);
+        redis_command_put_text(&command, "UNLINK");
+        put_key(&command, prefix, part, names.items[*count]);
         struct redis_reply *reply =
-            redis_link_call(link, error, "UNLINK %s:%s:%s", prefix, part, names.items[*count]);
+            redis_link_send(link, &command, error) ? redis_link_receive(link, error) : NULL;
         verdict = redis_answer_judge(link, prefix, reply, error);
         redis_reply_destroy(&reply);
     }
+    redis_command_release(&command);
     names_release(&names);
     return verdict;
 }

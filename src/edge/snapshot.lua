@@ -41,16 +41,16 @@ function kinds.names(keys) return pack(read_hash(keys[1])) end
 
 function kinds.dates(keys) return pack(read_hash(keys[2])) end
 
--- Keys: the sorted set of all that have a key, that of all others, and from `first` on those that
--- were asked for.
-local function read_buckets(keys, first, read)
+-- Keys: the sorted set of all that have a key, that of all others, which read_other() reads if it
+-- is of another kind, and from `first` on those that were asked for, `step` of each.
+local function read_buckets(keys, first, read, read_other, step)
     local answer = {'', ''}
     if is_first then
         answer[1] = send(table.concat(redis.call('ZRANGE', keys[1], 0, -1), ' '))
-        answer[2] = pack(read(keys[2]))
+        answer[2] = pack((read_other or read)(keys[2]))
     end
-    for i = first, #keys do
-        local counts = read(keys[i])
+    for i = first, #keys, step or 1 do
+        local counts = read(keys[i], keys[i + 1])
         counts_left = counts_left - #counts / 2
         if counts_left < 0 and i > first then break end
         answer[#answer + 1] = pack(counts)
@@ -71,6 +71,32 @@ local function read_distinct(key)
 end
 
 function kinds.distinct(keys) return read_buckets(keys, 4, read_distinct) end
+
+-- What PFCOUNT says of each value is in a sorted set; in another one is when they expire.
+local function read_unexpired(values, ends)
+    local is_expired, found, now_s = {}, {}, redis.call('TIME')[1]
+    for _, value in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now_s)) do
+        is_expired[value] = true
+    end
+    local stored = read_set(values)
+    if not next(is_expired) then return stored end
+    for i = 1, #stored, 2 do
+        if not is_expired[stored[i]] then
+            found[#found + 1], found[#found + 2] = stored[i], stored[i + 1]
+        end
+    end
+    return found
+end
+
+-- Of all other buckets there is one HyperLogLog.
+local function read_other_distinct(key)
+    local found = read_distinct(key)
+    return found[1] and {'__other__', found[2]} or {}
+end
+
+function kinds.distinct_by(keys)
+    return read_buckets(keys, 4, read_unexpired, read_other_distinct, 2)
+end
 
 local info = redis.pcall('INFO', 'replication')
 local answer, key, argument = {type(info) == 'string' and info or ''}, 1, 4

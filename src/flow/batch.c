@@ -89,7 +89,7 @@ __attribute__((noinline)) static void count_declared(struct batch *batch, uint64
         const struct declared *declared = &aggregates->items[field].declared;
         const size_t length = declared_key(declared, login, key);
         const struct delta_key found = delta_value_key(seed, field, (struct slice){key, length});
-        if (aggregates->items[field].kind == AGGREGATE_DISTINCT)
+        if (aggregate_is_distinct(&aggregates->items[field]))
             count_distinct(batch, found, login->uniques[declared->unique]);
         else
             count_key(batch, found);

@@ -287,10 +287,16 @@ class Expected:
         for name, count in self._declared.items():
             if count.unique and login.user_id:
                 bucket = bucket_of(minute_of(login.second), count.every)
-                self.counts[name].setdefault(bucket, set()).add(login.user_id)
+                self._users_of(count, name, bucket, login.dimensions).add(login.user_id)
         if record.key is None and login.user_id is not None:
             record = record._replace(key=login.user_id.encode())
         self.published[record.partition].append(record)
+
+    def _users_of(self, declared, name, bucket, dimensions):
+        if not declared.by:
+            return self.counts[name].setdefault(bucket, set())
+        value = joined([dimensions[dimension] for dimension in declared.by])
+        return self.counts[name].setdefault(bucket, {}).setdefault(value, set())
 
     def _count(self, dimensions, minute, events):
         """Counts accepted events that have all this in common."""
@@ -338,10 +344,13 @@ class Expected:
         found = collections.defaultdict(dict)
         for name, declared in self._declared.items():
             for bucket, counts in self.counts[name].items():
-                if declared.unique:
-                    found[f"count:{name}:{bucket}".rstrip(":")] = counts
+                key = f"count:{name}:{bucket}".rstrip(":")
+                if declared.unique and declared.by:
+                    found.update({f"{key}:{value}": users for value, users in counts.items()})
+                elif declared.unique:
+                    found[key] = counts
                 elif declared.by:
-                    found[f"count:{name}:{bucket}".rstrip(":")] = dict(counts)
+                    found[key] = dict(counts)
                 elif declared.every == "day":
                     found[f"count:{name}"][bucket] = counts
                 else:
@@ -361,13 +370,16 @@ class Expected:
 
     def _shown(self, name):
         counts, declared = self.counts[name], self._declared[name]
-        if declared.unique:
+        if declared.unique and declared.by:
+            counts = {bucket: {value: hyperloglog.count(users) for value, users in values.items()}
+                      for bucket, values in counts.items()}
+        elif declared.unique:
             shown = {bucket: hyperloglog.count(values) for bucket, values in counts.items()}
             return shown.get("", 0) if declared.every == "none" else shown
         if not declared.by:
             return dict(counts)
         if declared.every == "none":
-            return dict(counts[""])
+            return dict(counts.get("", {}))
         return {bucket: dict(values) for bucket, values in counts.items()}
 
 

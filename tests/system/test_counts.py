@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import hyperloglog
 import oracle
 
 RATE = 3000
@@ -21,7 +22,9 @@ COUNTS = {"locale": oracle.Count(("locale",)),
           "minutes": oracle.Count((), "minute"),
           "users": oracle.Count(unique=True),
           "users_by_day": oracle.Count((), "day", unique=True),
-          "users_by_minute": oracle.Count((), "minute", unique=True)}
+          "users_by_minute": oracle.Count((), "minute", unique=True),
+          "users_by_locale": oracle.Count(("locale",), unique=True),
+          "users_by_both_by_hour": oracle.Count(("device_type", "locale"), "hour", unique=True)}
 
 
 def options(counts):
@@ -38,10 +41,10 @@ def options(counts):
 
 def awkward(load, count=400):
     """Sends events whose values have to be escaped where they are joined."""
-    values = ("a|b", "a", "b|c", "\\", "c\\|", "|", "é", "__other__")
+    values = ("a|b", "a", "b|c", "\\", "c\\|", "|: \0", "é", "__other__")
     for n in range(count):
         document = {"device_type": values[n % len(values)], "locale": values[n // 8 % len(values)],
-                    "timestamp": 1720622216 + n * 1800}
+                    "timestamp": 1720622216 + n * 1800, "user_id": f"user-{n % 30}"}
         load.send(n % 4, None, json.dumps(document).encode(), 1720622216000 + n * 1800000)
     load.flush()
 
@@ -101,8 +104,8 @@ def test_the_documented_counts(world):
     with open(path, "w") as file:
         file.write(blocks["ini"])
     load = world.make_load(partitions=1)
-    load.send(0, None, b'{"device_type":"android","locale":"PA","timestamp":1720622216}',
-              1720622216000)
+    load.send(0, None, b'{"device_type":"android","locale":"PA","timestamp":1720622216,'
+                       b'"user_id":"5ec2d697"}', 1720622216000)
     load.flush()
     given, name = {}, ""
     for line in blocks["ini"].splitlines():
@@ -132,6 +135,8 @@ def test_an_audit_names_what_differs(world):
         client.hset(f"{p}:count:days", "soon", 1)
         client.hdel(f"{p}:count:days", "2024-07-11")
         client.zadd(f"{p}:count:locale_by_hour:2024-07-10T15", {"x": 2})
+        client.pfadd(f"{p}:count:users_by_locale:a", *(f"other-{n}" for n in range(20)))
+        client.delete(f"{p}:count:users_by_both_by_hour:2024-07-10T14:a\\|b|a\\|b")
     done = world.execute("audit", **options(COUNTS))
     assert done.returncode == 1
     lines = sorted(line for line in done.stdout.splitlines() if line.startswith(p))
@@ -140,6 +145,8 @@ def test_an_audit_names_what_differs(world):
     lost = expected["count:both-by.day:2024-07-10"]["a\\|b|a\\|b"]
     hour = expected["count:hours:2024-07-10"]["15"]
     total = expected["count:locale"]["a"]
+    users = expected["count:users_by_locale:a"]
+    more = users | {f"other-{n}" for n in range(20)}
     assert lines == sorted([
         f'{p}:count:locale "a": counted {total}, stored {total + 1}',
         f'{p}:count:both-by.day:2024-07-10 "a\\\\|b|a\\\\|b": counted {lost}, stored 0',
@@ -147,13 +154,16 @@ def test_an_audit_names_what_differs(world):
         f'{p}:count:minutes:2024-07-10 "14:36": counted 1, stored 2',
         f'{p}:count:days "soon": counted 0, stored 1',
         f'{p}:count:days "2024-07-11": counted {eleventh}, stored 0',
-        f'{p}:count:locale_by_hour:2024-07-10T15 "x": counted 0, stored 2'])
+        f'{p}:count:locale_by_hour:2024-07-10T15 "x": counted 0, stored 2',
+        f'{p}:count:users_by_locale "a": counted {len(users)}, stored {hyperloglog.count(more)}',
+        f'{p}:count:users_by_both_by_hour:2024-07-10T14 "a\\\\|b|a\\\\|b": counted 1, stored 0'])
 
 
 def test_bounds(world):
     """Values beyond max_values and buckets beyond max_days are in sums, which an audit compares."""
     bounds = {"aggregate__max_days": 3, "count.locale_by_hour.max_values": 2,
-              "count.locale.max_values": 3}
+              "count.locale.max_values": 3, "count.users_by_locale.max_values": 3,
+              "count.users_by_both_by_hour.max_values": 2}
     load = world.make_load()
     load.produce(4000)
     world.run(**options(COUNTS), **bounds)
@@ -171,6 +181,15 @@ def test_bounds(world):
                  for key in client.scan_iter(f"{p}:count:locale_by_hour:*")]
         assert len(hours) <= 3 * 24 + 1 and max(len(values) for values in hours) == 3
         assert sum(n for values in hours for _, n in values) == expected.accepted_count
+        users = [key for key in client.scan_iter(f"{p}:count:users_by_locale:*", count=1000)]
+        values = client.zrange(f"{p}:count_values:users_by_locale", 0, -1)
+        prefix = f"{p}:count:users_by_locale:".encode()
+        assert len(users) == 4 and {prefix + value for value in values} == set(users)
+        of_all = client.pfcount(f"{p}:count:users")
+        assert client.pfcount(*users) == of_all > 1000
+        users = [key for key in client.scan_iter(f"{p}:count:users_by_both_by_hour:*", count=1000)]
+        assert len(users) <= 3 * 24 * 3 + 1
+        assert client.pfcount(*users, f"{p}:count:users_by_both_by_hour:__other__") == of_all
     done = world.execute("audit", **options(COUNTS), **bounds)
     assert done.returncode == 0, done.stdout
     found = json.loads(world.execute("snapshot", **options(COUNTS), **bounds).stdout)["Counts"]

@@ -13,7 +13,7 @@
 #include "core/declared.h"
 
 static char device[] = "device", locale[] = "locale", os[] = "os", version[] = "version";
-static char none[] = "";
+static char none[] = "", unique[] = "user_id";
 static const struct setting_names dimensions = {{device, locale, os, version}, 4};
 
 /* 2024-07-10 14:36 in minutes since 1970. */
@@ -46,6 +46,10 @@ static void a_count_has_something_to_count(void **state) {
     allowed(&settings);
     settings = count("c", DECLARED_TOTAL);
     settings.by = (struct setting_names){{locale}, 1};
+    allowed(&settings);
+    settings.unique = unique;
+    allowed(&settings);
+    settings.by.count = 0;
     allowed(&settings);
 }
 
@@ -199,6 +203,7 @@ static void each_is_a_row_behind_the_others(void **state) {
         enum aggregate_kind kind;
         const char *index_key;
         int64_t buckets_max;
+        bool is_distinct;
     } wanted[] = {
         {"total", DECLARED_TOTAL, 1, AGGREGATE_BUCKETS, "count_buckets:total", 10},
         {"daily", DECLARED_DAY, 1, AGGREGATE_BUCKETS, "count_buckets:daily", 10},
@@ -207,15 +212,20 @@ static void each_is_a_row_behind_the_others(void **state) {
         {"days", DECLARED_DAY, 0, AGGREGATE_DATES, "count_days:days", 10},
         {"hours", DECLARED_HOUR, 0, AGGREGATE_TIMES, "count_buckets:hours", 10},
         {"minutes", DECLARED_MINUTE, 0, AGGREGATE_TIMES, "count_buckets:minutes", 10},
+        {"users", DECLARED_HOUR, 0, AGGREGATE_DISTINCT, "count_buckets:users", 10 * 24, true},
+        {"each", DECLARED_TOTAL, 1, AGGREGATE_DISTINCT_BY, "count_buckets:each", 10, true},
+        {"each_hour", DECLARED_HOUR, 2, AGGREGATE_DISTINCT_BY, "count_buckets:each_hour", 10 * 24,
+         true},
     };
     settings.count_count = sizeof wanted / sizeof *wanted;
     for (int i = 0; i < settings.count_count; i++) {
         settings.counts[i] = count(wanted[i].name, wanted[i].every);
         settings.counts[i].by = dimensions;
         settings.counts[i].by.count = wanted[i].by_count;
+        if (wanted[i].is_distinct) settings.counts[i].unique = unique;
     }
     aggregates_init(&aggregates, &settings);
-    assert_int_equal(aggregates.count, aggregates.first_declared + 7);
+    assert_int_equal(aggregates.count, aggregates.first_declared + 10);
     for (unsigned i = 0; i < aggregates.count; i++) {
         const bool is_declared = i >= aggregates.first_declared;
         assert_int_equal(aggregates.items[i].source == AGGREGATE_DECLARED, is_declared);

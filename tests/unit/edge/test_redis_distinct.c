@@ -13,7 +13,7 @@
 #include "edge/redis_store.h"
 
 enum { SEED = 42, DAY_S = 24 * 3600 };
-enum { LOCALE, MINUTE, REASON, USERS, DAILY }; /* the table of aggregates here */
+enum { LOCALE, MINUTE, REASON, USERS, DAILY, EACH, EACH_DAILY }; /* the table of aggregates here */
 
 /* 2024-07-10 14:36 in minutes since 1970. */
 #define AT_1436 (INT64_C(28676160) + 14 * 60 + 36)
@@ -24,23 +24,26 @@ static struct aggregate_settings settings;
 static struct delta delta;
 static int64_t offset;
 
-/* An empty Redis, room for two days, and a distinct count in all and by day. */
+/* An empty Redis, room for two days, and distinct counts: in all, by day, and the same for each of
+ * two locales. */
 static int begin(void **state) {
     (void)state;
-    static char locale[] = "locale", user[] = "user_id", names[][8] = {"users", "daily"};
+    static char locale[] = "locale", user[] = "user_id";
+    static char names[][12] = {"users", "daily", "each", "each_daily"};
     settings = (struct aggregate_settings){.dimensions = {{locale}, 1},
                                            .max_values = 3,
                                            .max_days = 2,
                                            .retention_days = 9,
                                            .threshold = 1000,
-                                           .count_count = 2};
+                                           .count_count = 4};
     for (int i = 0; i < settings.count_count; i++) {
         settings.counts[i] =
             (struct declared_settings){.name = names[i],
-                                       .every = i == 0 ? DECLARED_TOTAL : DECLARED_DAY,
+                                       .every = i % 2 == 0 ? DECLARED_TOTAL : DECLARED_DAY,
                                        .retention_days = 1,
                                        .max_values = 2,
                                        .unique = user};
+        if (i >= 2) settings.counts[i].by = settings.dimensions;
     }
     aggregates_init(&aggregates, &settings);
     delta_release(&delta);
@@ -49,12 +52,16 @@ static int begin(void **state) {
     return 0;
 }
 
-/* Users begin to end-1 at a minute, for us and, by PFADD, under "oracle:" and the key's name. */
-static void add(int64_t minute, int begin_at, int end_at, const char *day) {
+/* Users begin to end-1 of a locale at a minute, for us and, by PFADD, under "oracle:" and the key's
+ * name; shown: what the locale is in there. */
+static void add_in(const char *locale, const char *shown, int64_t minute, int begin_at, int end_at,
+                   const char *day) {
     for (int i = begin_at; i < end_at; i++) {
         char user[16];
         const int length = snprintf(user, sizeof user, "user-%d", i);
-        const struct login login = {.minute = minute, .uniques = {{user, (size_t)length}}};
+        const struct login login = {.minute = minute,
+                                    .values = {{locale, strlen(locale)}},
+                                    .uniques = {{user, (size_t)length}}};
         for (unsigned field = aggregates.first_declared; field < aggregates.count; field++) {
             char key[DECLARED_KEY_BYTES];
             const size_t bytes = declared_key(&aggregates.items[field].declared, &login, key);
@@ -63,7 +70,13 @@ static void add(int64_t minute, int begin_at, int end_at, const char *day) {
         }
         run("PFADD oracle:users %s", user);
         run("PFADD oracle:daily:%s %s", day, user);
+        run("PFADD oracle:each:%s %s", shown, user);
+        run("PFADD oracle:each_daily:%s:%s %s", day, shown, user);
     }
+}
+
+static void add(int64_t minute, int begin_at, int end_at, const char *day) {
+    add_in("PA", "PA", minute, begin_at, end_at, day);
 }
 
 /* Stores what was added, as one checkpoint, and empties it. */
@@ -104,6 +117,18 @@ static void assert_same(const char *name) {
         fail_msg("%s: %d, %d, together %d", name, one, other, both);
 }
 
+/* The same of a value, whose number is in the sorted set of its bucket: "NAME" or "NAME:BUCKET". */
+static void assert_value(const char *bucket, const char *value) {
+    char name[128];
+    snprintf(name, sizeof name, "%s:%s", bucket, value);
+    assert_same(name);
+    const int number = atoi(run("PFCOUNT {p}:count:%s", name));
+    assert_int_equal(atoi(run("ZSCORE {p}:count_values:%s %s", bucket, value)), number);
+    assert_in_range(atoi(run("TTL {p}:count:%s", name)), DAY_S - 60, DAY_S);
+    assert_in_range(atoi(run("TTL {p}:count_values:%s", bucket)), DAY_S - 60, DAY_S);
+    assert_in_range(atoi(run("TTL {p}:count_ends:%s", bucket)), DAY_S - 60, DAY_S);
+}
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 /* As elements, as a string, and each into what the other has left. */
@@ -115,6 +140,8 @@ static void few_and_many_are_merged(void **state) {
         stored();
         assert_same("users");
         assert_same("daily:2024-07-10");
+        assert_value("each", "PA");
+        assert_value("each_daily:2024-07-10", "PA");
         assert_redis("0", "EXISTS {p}:count_piece");
     }
     assert_redis("2024-07-10", "ZRANGE {p}:count_buckets:daily 0 -1");
@@ -148,15 +175,96 @@ static void buckets_past_the_bound_are_one(void **state) {
     assert_same("users");
     assert_same("daily:__other__");
     assert_redis("30", "PFCOUNT {p}:count:daily:__other__");
+    assert_redis("2024-07-10 2024-07-11", "ZRANGE {p}:count_buckets:each_daily 0 -1");
+    assert_redis("30", "PFCOUNT {p}:count:each_daily:__other__ {p}:count:each_daily:__other__");
+    assert_redis("0", "EXISTS {p}:count_values:each_daily:__other__ "
+                      "{p}:count:each_daily:2024-07-12:PA {p}:count_values:each_daily:2024-07-12");
+    assert_in_range(atoi(run("TTL {p}:count:each_daily:__other__")), DAY_S - 60, DAY_S);
+}
+
+/* Two values of each bucket have room, also beside a value that is called like all others. */
+static void values_past_the_bound_are_one(void **state) {
+    (void)state;
+    add_in("PA", "PA", AT_1436, 0, 30, "2024-07-10");
+    add_in("__other__", "__other__", AT_1436, 10, 50, "2024-07-10");
+    stored();
+    assert_value("each", "PA");
+    assert_value("each", "__other__");
+    add_in("NY", "NY", AT_1436, 20, 40, "2024-07-10");
+    add_in("PA", "PA", AT_1436, 0, 2000, "2024-07-10");
+    stored();
+    assert_value("each", "NY");
+    add_in("CA", "__other__", AT_1436, 100, 200, "2024-07-10");
+    add_in("WA", "__other__", AT_1436, 150, 1000, "2024-07-10");
+    add_in("NY", "NY", AT_1436, 1000, 1010, "2024-07-10");
+    stored();
+    add_in("CA", "CA", AT_1436 + 24 * 60, 0, 10, "2024-07-11"); /* a total has no room for it */
+    stored();
+    static const char *const values[] = {"PA", "NY", "__other__"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        assert_value("each_daily:2024-07-10", values[i]);
+    assert_value("each", "PA");
+    assert_value("each", "NY");
+    assert_value("each_daily:2024-07-11", "CA");
+    run("PFMERGE oracle:each:__other__ oracle:each:CA");
+    assert_value("each", "__other__");
+    assert_redis("3", "ZCARD {p}:count_values:each");
+    assert_redis("3", "ZCARD {p}:count_values:each_daily:2024-07-10");
+    assert_redis("0", "EXISTS {p}:count:each:CA {p}:count:each_daily:2024-07-10:CA "
+                      "{p}:count:each_daily:__other__");
+}
+
+/* What a snapshot shows of declared counts. */
+static const char *counts_shown(void) {
+    static struct text json;
+    static const struct days days = {"", ""};
+    const struct redis_snapshot_options options = {
+        .prefix = prefix, .aggregates = &aggregates, .days = &days, .reply_bytes_max = 1 << 20};
+    struct error error = {""};
+    char replica[REDIS_SNAPSHOT_NAME_BYTES];
+    text_release(&json);
+    assert_int_equal(redis_snapshot_read(admin, &options, replica, &json, &error), STORE_OK);
+    const char *counts = strstr(text_string(&json), "\"Counts\"");
+    assert_non_null(counts);
+    return counts;
+}
+
+/* Nobody is shown them any more, and their place is free with the next call. */
+static void expired_values_leave_room(void **state) {
+    (void)state;
+    add_in("PA", "PA", AT_1436, 0, 10, "2024-07-10");
+    add_in("NY", "NY", AT_1436, 0, 20, "2024-07-10");
+    stored();
+    run("ZADD {p}:count_ends:each 1 PA");
+    run("DEL {p}:count:each:PA");
+    assert_non_null(strstr(counts_shown(), "\"each\": {\"NY\": 20},"));
+    add_in("NY", "NY", AT_1436, 0, 30, "2024-07-10");
+    stored();
+    assert_redis("NY", "ZRANGE {p}:count_values:each 0 -1");
+    assert_redis("NY", "ZRANGE {p}:count_ends:each 0 -1");
+    assert_redis("PA NY", "ZRANGE {p}:count_values:each_daily:2024-07-10 0 -1");
+    add_in("WA", "WA", AT_1436, 0, 40, "2024-07-10");
+    stored();
+    assert_value("each", "WA");
+    assert_redis("NY WA", "ZRANGE {p}:count_values:each 0 -1");
 }
 
 /* Each is refused before the first write: the total has not moved either. */
 static void what_is_odd_is_refused_before_the_first_write(void **state) {
     (void)state;
     static const char damaged[] = "redis.call('SETRANGE', KEYS[1], 18, '\\1') return 1";
-    for (int i = 0; i < 5; i++) {
+    static const char *const keys[] = {
+        "{p}:count:daily:2024-07-10", "{p}:count:daily:2024-07-10", "{p}:count:daily:2024-07-10",
+        "{p}:count:daily:2024-07-10", "{p}:count_buckets:daily",
+        /* and of values */
+        "{p}:count:each:PA", "{p}:count:each_daily:2024-07-10:PA", "{p}:count_values:each",
+        "{p}:count_ends:each_daily:2024-07-10", "{p}:count:each:__other__",
+        "{p}:count_buckets:each_daily"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct error error = {""};
         begin(NULL);
+        if (i == 5) run("SET %s some-text-of-twenty-letters", keys[i]);
+        if (i > 5) run("HSET %s a b", keys[i]);
         if (i == 0) run("SET {p}:count:daily:2024-07-10 some-text-of-twenty-letters");
         if (i == 1) run("HSET {p}:count:daily:2024-07-10 a b");
         if (i == 2) run("SET {p}:count:daily:2024-07-10 HYLL");
@@ -168,16 +276,15 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         if (i == 4) run("SET {p}:count_buckets:daily x");
         add(AT_1436, 0, 2000, "2024-07-10");
         const struct store_call call = store(&error);
-        const char *key = i == 4 ? "{p}:count_buckets:daily" : "{p}:count:daily:2024-07-10";
-        if (call.verdict != STORE_REFUSED || strstr(error.text, key) == NULL)
-            fail_msg("%d: %d, %s", i, (int)call.verdict, error.text);
+        if (call.verdict != STORE_REFUSED || strstr(error.text, keys[i]) == NULL)
+            fail_msg("%s: %d, %s", keys[i], (int)call.verdict, error.text);
         assert_redis("0", "EXISTS {p}:count:users {p}:offsets {p}:count_piece");
     }
 }
 
 static void a_missing_right_is_named_and_nothing_is_written(void **state) {
     (void)state;
-    static const char *const rights[] = {"pfadd", "pfmerge", "set", "del"};
+    static const char *const rights[] = {"pfadd", "pfmerge", "set", "del", "pfcount", "zrem"};
     struct error error = {""};
     if (atoi(run("EVAL %s 0", "return redis.acl_check_cmd and 7 or 6")) < 7) return;
     for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
@@ -198,21 +305,18 @@ static void a_missing_right_is_named_and_nothing_is_written(void **state) {
 
 static void a_snapshot_shows_numbers(void **state) {
     (void)state;
-    const struct days days = {"", ""};
-    const struct redis_snapshot_options options = {
-        .prefix = prefix, .aggregates = &aggregates, .days = &days, .reply_bytes_max = 1 << 20};
-    struct text json = {0};
-    struct error error = {""};
-    char replica[REDIS_SNAPSHOT_NAME_BYTES];
     for (int day = 0; day < 3; day++)
         add(AT_1436 + day * 24 * 60, 0, 10 * (day + 1), "any");
+    add_in("a|b: c", "any", AT_1436, 0, 3, "any");
+    add_in("W", "any", AT_1436, 0, 2, "any");
     stored();
-    assert_int_equal(redis_snapshot_read(admin, &options, replica, &json, &error), STORE_OK);
-    const char *counts = strstr(text_string(&json), "\"Counts\"");
-    assert_non_null(counts);
-    assert_string_equal(counts, "\"Counts\": {\"users\": 30,\n \"daily\": {\"2024-07-11\": 20,\n"
-                                "   \"2024-07-10\": 10,\n   \"__other__\": 30}}}");
-    text_release(&json);
+    assert_string_equal(counts_shown(),
+                        "\"Counts\": {\"users\": 30,\n \"daily\": {\"2024-07-11\": 20,\n"
+                        "   \"2024-07-10\": 10,\n   \"__other__\": 30},\n"
+                        " \"each\": {\"PA\": 30, \"a|b: c\": 3, \"__other__\": 2},\n"
+                        " \"each_daily\": {\"2024-07-11\": {\"PA\": 20},\n"
+                        "   \"2024-07-10\": {\"PA\": 10, \"a|b: c\": 3, \"__other__\": 2},\n"
+                        "   \"__other__\": {\"__other__\": 30}}}}");
 }
 
 int main(void) {
@@ -220,6 +324,8 @@ int main(void) {
         cmocka_unit_test_setup(few_and_many_are_merged, begin),
         cmocka_unit_test_setup(a_call_for_another_offset_changes_nothing, begin),
         cmocka_unit_test_setup(buckets_past_the_bound_are_one, begin),
+        cmocka_unit_test_setup(values_past_the_bound_are_one, begin),
+        cmocka_unit_test_setup(expired_values_leave_room, begin),
         cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),
         cmocka_unit_test_setup(a_snapshot_shows_numbers, begin),

@@ -764,11 +764,25 @@ static int end_monitor(struct redis_link *monitor) {
 
 static void scripts_touch_declared_keys_alone(void **state) {
     (void)state;
+    static char each[] = "each", user[] = "user_id", head[DECLARED_HEAD_BYTES + 2] = {0};
     struct text json = {0};
+    settings.counts[0] = (struct declared_settings){.name = each,
+                                                    .by = settings.dimensions,
+                                                    .retention_days = 1,
+                                                    .max_values = 3,
+                                                    .unique = user};
+    settings.count_count = 1;
+    aggregates_init(&aggregates, &settings);
     struct redis_link *monitor = begin_monitor();
     count_some();
     struct delta delta = some(9, 20);
+    for (head[DECLARED_HEAD_BYTES] = 'a'; head[DECLARED_HEAD_BYTES] < 'f';
+         head[DECLARED_HEAD_BYTES]++)
+        delta_add_distinct(&delta,
+                           delta_value_key(SEED, REASON + 1, (struct slice){head, sizeof head}),
+                           UINT64_C(1) << 20);
     apply(30, 40, &delta);
+    assert_redis("4", "ZCARD {p}:count_values:each");
     assert_int_equal(read_all(&json), STORE_OK);
     assert_true(end_monitor(monitor) > 100);
     text_release(&json);

@@ -85,6 +85,8 @@ static const char *const live[] = {"HSET {p}:offsets 0 10 1 20",
                                    "ZADD {p}:count:a:2024 1 x",
                                    "ZADD {p}:count_buckets:a 1 x",
                                    "ZADD {p}:count_days:a 1 x",
+                                   "ZADD {p}:count_ends:a 1 x",
+                                   "ZADD {p}:count_values:a 1 x",
                                    "HSET {p}:other_counts x 1",   /* of a dimension that went */
                                    "HSET {p}:somebody:elses x 1", /* of a longer prefix */
                                    "HSET {p}x:offsets 0 1",       /* of another one */
@@ -99,7 +101,8 @@ static const char *const rebuilt[] = {
 
 #define LIVE                                                                                       \
     "{p}:anomalies {p}:count:a {p}:count:a:2024 {p}:count_buckets:a {p}:count_days:a "             \
-    "{p}:lineages {p}:locale_counts {p}:login_counts:2024-07-10 "                                  \
+    "{p}:count_ends:a {p}:count_values:a {p}:lineages {p}:locale_counts "                          \
+    "{p}:login_counts:2024-07-10 "                                                                 \
     "{p}:login_counts:__other__ {p}:login_days {p}:meta {p}:offsets {p}:other_counts"
 #define REBUILT                                                                                    \
     "{p}:rebuild:locale_counts {p}:rebuild:login_counts:2024-07-11 {p}:rebuild:login_days "        \
@@ -134,7 +137,8 @@ static void all_keys_change_their_places(void **state) {
         begin(NULL);
         if (swap(as_far == 1) != SWAP_DONE) fail_msg("%s", error.text);
         keys_are("{p}:before:anomalies {p}:before:count:a {p}:before:count:a:2024 "
-                 "{p}:before:count_buckets:a {p}:before:count_days:a {p}:before:lineages "
+                 "{p}:before:count_buckets:a {p}:before:count_days:a "
+                 "{p}:before:count_ends:a {p}:before:count_values:a {p}:before:lineages "
                  "{p}:before:locale_counts "
                  "{p}:before:login_counts:2024-07-10 {p}:before:login_counts:__other__ "
                  "{p}:before:login_days {p}:before:meta {p}:before:offsets "
@@ -145,6 +149,33 @@ static void all_keys_change_their_places(void **state) {
         assert_string_equal(run("ZSCORE {p}:locale_counts PA"), "7");
         assert_string_equal(run("HGET {p}:login_counts:2024-07-11 14:36"), "7");
     }
+}
+
+static const char *eval(const char *script) {
+    static char text[64];
+    struct redis_reply *reply = redis_link_call(admin, &error, "EVAL %s 0", script);
+    assert_non_null(reply);
+    snprintf(text, sizeof text, "%s", redis_reply_text(reply).bytes);
+    redis_reply_destroy(&reply);
+    return text;
+}
+
+/* A HyperLogLog's key ends in a value, which may have any byte. */
+static void keys_with_any_byte_change_their_places(void **state) {
+    (void)state;
+    static const char moves[] =
+        "for _, key in ipairs({'count:a:x\\0y', 'rebuild:count:a:\\0 : \\r\\n'}) do "
+        "redis.call('PFADD', '{p}:' .. key, 'u') end";
+    static const char count[] =
+        "return redis.call('EXISTS', '{p}:before:count:a:x\\0y', '{p}:count:a:\\0 : \\r\\n') .. "
+        "' ' .. #redis.call('KEYS', '*count:a:*\\0*')";
+    assert_string_equal(eval(moves), "");
+    if (swap(true) != SWAP_DONE) fail_msg("%s", error.text);
+    assert_string_equal(eval(count), "2 2");
+    size_t forgotten;
+    assert_int_equal(redis_swap_forget(admin, "{p}", REDIS_SWAP_BEFORE, &forgotten, &error),
+                     STORE_OK);
+    assert_string_equal(eval(count), "1 1");
 }
 
 /* Also a day's hash that expired, and days on both sides. */
@@ -373,6 +404,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, begin)
         TEST(all_keys_change_their_places),
+        TEST(keys_with_any_byte_change_their_places),
         TEST(a_day_without_a_hash_is_no_hindrance),
         TEST(where_nothing_is_live_the_rebuilt_takes_its_place),
         TEST(counts_that_are_behind_are_not_swapped),
