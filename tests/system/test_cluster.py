@@ -7,7 +7,7 @@ import pytest
 import redis_cluster
 import wait
 from test_refusals import refused
-from test_sentinel import RATE, Watch
+from test_sentinel import BUSY, RATE, Watch
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,11 +45,24 @@ def test_the_slot_moves_there_and_back_under_load(world, cluster):
             cluster.move_slot(source, target, watch.look)
             feed.wait_for_more(300)
             watch.look()
-        assert watch.longest_s < 2 * wait.factor, watch.longest_s
+        assert watch.longest_s < 2 * BUSY, watch.longest_s
         _catch_up(instances[0], watch)
     log = instances[0].log() + instances[1].log()
     assert "another node of the cluster" in log
     world.verify(load, instances[0])
+
+
+def _fail_over(cluster, watch, how):
+    """Has a replica take over. Redis gives up a try after 5 s without saying so: it is told again."""
+    old = cluster.master
+    for last in (False, False, True):
+        cluster.call(cluster.replicas()[0], "CLUSTER", "FAILOVER", *how)
+        try:
+            wait.until(lambda: watch.look() >= 0 and cluster.master is not old, 8, "a failover")
+            return
+        except wait.TimedOut:
+            if last:
+                raise
 
 
 @pytest.mark.parametrize("how", [[], ["FORCE"], ["TAKEOVER"]])
@@ -59,12 +72,10 @@ def test_a_replica_takes_over_by_command(world, cluster, how):
         instance = world.run()
         world.wait_counted(2000)
         for _ in range(2):
-            old = cluster.master
-            cluster.call(cluster.replicas()[0], "CLUSTER", "FAILOVER", *how)
             watch = Watch(instance)
-            wait.until(lambda: watch.look() >= 0 and cluster.master is not old, 20, "a failover")
+            _fail_over(cluster, watch, how)
             took_s = _catch_up(instance, watch)
-            assert took_s < 5 * wait.factor and watch.longest_s < 2 * wait.factor
+            assert took_s < 5 * BUSY and watch.longest_s < 2 * BUSY
             feed.wait_for_more(500)
             cluster.wait_ok()
     world.verify(load, instance)
@@ -80,7 +91,7 @@ def test_the_owner_is_lost_and_returns(world, cluster):
         watch = Watch(instance)
         wait.until(lambda: watch.look() >= 0 and cluster.master is not old, 30, "a failover")
         took_s = _catch_up(instance, watch)
-        assert took_s < 5 * wait.factor and watch.longest_s < 2 * wait.factor
+        assert took_s < 5 * BUSY and watch.longest_s < 2 * BUSY
         feed.wait_for_more(500)
         old.start()
         cluster.wait_ok()

@@ -10,6 +10,8 @@ import wait
 from test_refusals import refused
 
 RATE = 1500
+#: So many times slower than promised may a busy machine be.
+BUSY = 3 * wait.factor
 
 
 @pytest.fixture
@@ -64,8 +66,8 @@ def _fail_over(watched, instance, cause):
     promoted = time.monotonic()
     wait.until(lambda: watch.look() < RATE, 20, "counting to catch up")
     took_s = time.monotonic() - promoted
-    assert took_s < 5 * wait.factor, f"counted again only {took_s:.1f} s after the promotion"
-    assert watch.longest_s < 2 * wait.factor, f"publishing stood still for {watch.longest_s:.1f} s"
+    assert took_s < 5 * BUSY, f"counted again only {took_s:.1f} s after the promotion"
+    assert watch.longest_s < 2 * BUSY, f"publishing stood still for {watch.longest_s:.1f} s"
     print(f"counted {took_s:.1f} s after the promotion; publishing stood still at most for "
           f"{watch.longest_s:.1f} s")
     return old
