@@ -72,14 +72,15 @@ bool audit_declared_count(struct audit_declared *audit, unsigned field, struct s
 bool audit_declared_distinct(struct audit_declared *audit, unsigned field, struct slice bucket,
                              struct slice name, struct slice hyperloglog) {
     struct hyperloglog stored = {0};
-    char bytes[DECLARED_KEY_BYTES];
     int64_t found;
     const bool is_right = name.length <= DECLARED_KEY_BYTES - DECLARED_HEAD_BYTES &&
                           find_bucket(&audit->aggregates->items[field], bucket, other, &found) &&
                           (hyperloglog.length == 0 || hyperloglog_read(&stored, hyperloglog));
-    const struct slice value = is_right && found == OTHER_BUCKET ? other : name;
-    if (is_right)
+    if (is_right) {
+        char bytes[DECLARED_KEY_BYTES];
+        const struct slice value = found == OTHER_BUCKET ? other : name;
         delta_merge_distinct(&audit->stored, key_of(audit, field, found, value, bytes), &stored);
+    }
     hyperloglog_release(&stored);
     return is_right;
 }
