@@ -14,7 +14,7 @@
 
 enum { SCAN_COUNT = 1000 };
 
-struct names { /* of keys, behind the prefix and its colon */
+struct names {           /* of keys, behind the prefix and its colon */
     struct slice *items; /* a value at a name's end may have any byte */
     size_t count, capacity;
 };
