@@ -34,6 +34,7 @@ static char *write_document(const char *name) {
     assert_non_null(document);
     document_write(document, commands, out);
     fclose(out);
+    assert_non_null(text);
     return text;
 }
 

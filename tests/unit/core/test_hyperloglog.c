@@ -28,7 +28,7 @@ static uint64_t hash_text(const char *text) {
 }
 
 static uint64_t hash_number(int64_t number) {
-    char text[24];
+    char text[32];
     snprintf(text, sizeof text, "user-%lld", (long long)number);
     return hash_text(text);
 }
