@@ -177,7 +177,7 @@ static void what_may_have_expired_is_not_compared(void **state) {
     assert_true(stored(DAYS, "", "2024-07-10", 2)); /* its field is still there */
     assert_string_equal(compare(), "");
     assert_int_equal(audit.expired_count, 1 + 2 + 2);
-    audit_declared_release(&audit);
+    end(NULL);
     begin(NULL);
     is_all_expired = true;
     count(AT_1436, "PA", 2);
