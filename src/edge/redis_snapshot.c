@@ -295,8 +295,8 @@ static bool is_list_current(const struct aggregate *aggregate, const struct buck
         const size_t length = strcspn(names, " ");
         const bool is_ours = take_name(aggregate, names, length, name);
         count += is_ours;
-        if (is_ours &&
-            bsearch(name, buckets->names, buckets->count, sizeof name, newest_first) == NULL) {
+        if (is_ours && (buckets->names == NULL || bsearch(name, buckets->names, buckets->count,
+                                                          sizeof name, newest_first) == NULL)) {
             return false;
         }
         names += length + (names[length] == ' ');
