@@ -975,9 +975,11 @@ static void many_days_come_in_pieces_newest_first(void **state) {
         "for d = 0, 149 do "
         "  local day = string.format('2024-%02d-%02d', 1 + math.floor(d / 28), 1 + d % 28) "
         "  redis.call('ZADD', ARGV[1] .. ':login_days', 9999999999, day) "
+        "  local words = {} "
         "  for m = 0, 1439 do "
-        "    redis.call('HSET', ARGV[1] .. ':login_counts:' .. day, "
-        "      string.format('%02d:%02d', math.floor(m / 60), m % 60), d + 1) end end",
+        "    words[2 * m + 1] = string.format('%02d:%02d', math.floor(m / 60), m % 60) "
+        "    words[2 * m + 2] = d + 1 end "
+        "  redis.call('HSET', ARGV[1] .. ':login_counts:' .. day, unpack(words)) end",
         prefix);
     assert_non_null(reply);
     redis_reply_destroy(&reply);
