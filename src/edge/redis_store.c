@@ -191,10 +191,9 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
     return STORE_REFUSED;
 }
 
-/* Other rules are stored. Such that differ only in which dimensions and declared
- * counts there are, are accepted; our
- * own replace them with the first checkpoint, so that the last instance that started is the one
- * whose rules are stored. */
+/* Other rules are stored. Such that differ only in which dimensions and declared counts there are,
+ * are accepted; our own replace them with the first checkpoint, so that the last instance that
+ * started is the one whose rules are stored. */
 static enum demand take_rules(struct redis_store *store, struct store_call *call,
                               struct slice theirs, struct error *error) {
     char difference[RULES_DIFFERENCE_BYTES];

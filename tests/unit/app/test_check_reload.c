@@ -1,4 +1,5 @@
-/* check --reload and ready, which ask a running instance: here a server that shows what it is told. */
+/* check --reload and ready, which ask a running instance: here a server that shows what it is
+ * told. */
 #include "app/check_reload.h"
 
 #include "app/captured.h"

@@ -1,5 +1,5 @@
-/* The verdict under other settings: fields by path and in headers, defaults, scalars, framing. Every
- * case is judged with the fast decoder, without it, and with what the fast one remembers. */
+/* The verdict under other settings: fields by path and in headers, defaults, scalars, framing.
+ * Every case is judged with the fast decoder, without it, and with what the fast one remembers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* kafka_sink and kafka_output against librdkafka's in-process cluster, which answers with the errors
- * it is told to. It has no real transactions: what is seen here is what we ask of Kafka and what we
+/* kafka_sink and kafka_output against librdkafka's in-process cluster, which answers with the
+ * errors it is told to. It has no real transactions: what is seen here is what we ask of Kafka and what we
  * make of its answers. */
 #include "edge/kafka_sink.h"
 
@@ -548,7 +548,7 @@ static void who_is_not_reached_is_asked_again(void **state) {
     is_ok(kafka_sink_open(sink, WAIT_MS, &error));
 }
 
-/* A commit whose outcome is not known yet is called again, and then asks for nothing but the end. */
+/* A commit whose outcome is not known yet is called again, and then asks only for the end. */
 static void a_commit_that_takes_too_long_is_called_again(void **state) {
     (void)state;
     const struct sink_record record = record_of("key", "value");

@@ -147,7 +147,7 @@ static void say(void *context, bool is_good, const char *line) {
     snprintf(said + length, sizeof said - length, "%s %s\n", is_good ? "ok " : "bad", line);
 }
 
-/* In a URL and in what is expected, #M is the master's port, and #1 to #3 those of the Sentinels. */
+/* In a URL and in what is expected, #M is the master's port, and #1 to #3 the Sentinels'. */
 static const char *with_ports(const char *text) {
     static char out[8192];
     size_t length = 0;
