@@ -19,7 +19,7 @@
 enum {
     BATCHES = 4,
     TICK_MS = 200,    /* longest sleep */
-    VERIFY_MS = 2000, /* idle ones ask whether Redis still knows them, together: at its multiples */
+    VERIFY_MS = 3000, /* idle ones ask whether Redis still knows them, together: at its multiples */
     FIRST_ANSWER_MS = 1000, /* after an assignment, that reading waits for Redis at most */
     PLACE_RETRY_MS = 500,
 };
@@ -328,7 +328,7 @@ static void add_marks(struct ingest *ingest, struct batch *batch, bool is_draini
         batch->has_cut = true;
         batch->cut = cursor_cut(cursor);
         ingest->next_cut_ms = now_ms + setting_now(&ingest->options->settings->checkpoint_ms);
-        ingest->next_verify_ms = (now_ms / VERIFY_MS + 2) * VERIFY_MS;
+        ingest->next_verify_ms = (now_ms / VERIFY_MS + 1) * VERIFY_MS;
     }
 }
 
@@ -344,11 +344,12 @@ static bool may_read(struct ingest *ingest, bool is_draining) {
 }
 
 /* Until when nothing needs to be done but what the alarm rings for. */
-static int64_t sleep_until_ms(const struct ingest *ingest, int64_t now_ms) {
+static int64_t sleep_until_ms(const struct ingest *ingest, bool is_draining, int64_t now_ms) {
     const int64_t tick_ms = now_ms + TICK_MS;
-    const bool is_cut_ahead =
-        cursor_has_uncounted(&ingest->cursor) && cursor_can_cut(&ingest->cursor);
-    return is_cut_ahead && ingest->next_cut_ms < tick_ms ? ingest->next_cut_ms : tick_ms;
+    if (is_draining || !cursor_can_cut(&ingest->cursor)) return tick_ms;
+    const int64_t cut_ms =
+        cursor_has_uncounted(&ingest->cursor) ? ingest->next_cut_ms : ingest->next_verify_ms;
+    return cut_ms < tick_ms ? cut_ms : tick_ms;
 }
 
 /* Nothing is read any more: from here on both only become true. */
@@ -389,7 +390,7 @@ int64_t ingest_step(void *context, int64_t now_ms) {
     /* Records ring; while they are all that is missing, mail can wait for them, or for the tick. */
     const bool can_mail_wait = is_reading && ingest->free_count > 0;
     const bool has_mail = inbox_quiet(&ingest->inbox, can_mail_wait);
-    return has_mail && !can_mail_wait ? now_ms : sleep_until_ms(ingest, now_ms);
+    return has_mail && !can_mail_wait ? now_ms : sleep_until_ms(ingest, is_draining, now_ms);
 }
 
 void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
@@ -401,7 +402,7 @@ void ingest_start(struct ingest *ingest, const struct ingest_start *start) {
     ingest->first_answer_ms = clock_ms() + FIRST_ANSWER_MS;
     lag_begin(&ingest->lag);
     stall_rest(&ingest->stall, clock_ms());
-    ingest->next_verify_ms = (clock_ms() / VERIFY_MS + 2) * VERIFY_MS;
+    ingest->next_verify_ms = (clock_ms() / VERIFY_MS + 1) * VERIFY_MS;
     atomic_store(&ingest->is_draining, false);
     atomic_store(&ingest->is_published, false);
     atomic_store(&ingest->is_settled, false);
