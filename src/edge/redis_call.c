@@ -36,14 +36,25 @@ void redis_command_put_int(struct redis_command *command, int64_t number) {
     redis_command_put(command, word, (size_t)length);
 }
 
+void redis_command_put_key_end(struct redis_command *command, const char *prefix, const char *name,
+                               const char *part, struct slice end) {
+    const char *after_name = name == NULL ? "" : ":", *after_part = part == NULL ? "" : ":";
+    if (name == NULL) name = "";
+    if (part == NULL) part = "";
+    const size_t length = strlen(prefix) + 1 + strlen(name) + strlen(after_name) + strlen(part) +
+                          strlen(after_part) + end.length;
+    text_format(&command->words, "$%zu\r\n%s:%s%s%s%s", length, prefix, name, after_name, part,
+                after_part);
+    text_add_bytes(&command->words, end.bytes, end.length);
+    text_add_bytes(&command->words, "\r\n", 2);
+    command->count++;
+}
+
 void redis_command_put_key(struct redis_command *command, const char *prefix, const char *name,
                            const char *part) {
-    const char *colon = part == NULL ? "" : ":";
-    if (part == NULL) part = "";
-    text_format(&command->words, "$%zu\r\n%s:%s%s%s\r\n",
-                strlen(prefix) + 1 + strlen(name) + strlen(colon) + strlen(part), prefix, name,
-                colon, part);
-    command->count++;
+    const char *end = part == NULL ? name : part;
+    redis_command_put_key_end(command, prefix, part == NULL ? NULL : name, NULL,
+                              (struct slice){end, strlen(end)});
 }
 
 static void put_all(struct redis_command *command, const struct redis_command *other) {
@@ -104,15 +115,8 @@ void redis_call_put_bucket(struct redis_call *call, const char *name) {
 }
 
 void redis_call_put_value_key(struct redis_call *call, const char *bucket, struct slice value) {
-    struct redis_command *keys = &call->keys;
-    const char *name = call->aggregate->key, *colon = *bucket == '\0' ? "" : ":";
-    text_format(&keys->words, "$%zu\r\n%s:%s%s%s:",
-                strlen(call->prefix) + strlen(name) + strlen(colon) + strlen(bucket) +
-                    value.length + 2,
-                call->prefix, name, colon, bucket);
-    text_add_bytes(&keys->words, value.bytes, value.length);
-    text_add_bytes(&keys->words, "\r\n", 2);
-    keys->count++;
+    redis_command_put_key_end(&call->keys, call->prefix, call->aggregate->key,
+                              *bucket == '\0' ? NULL : bucket, value);
 }
 
 void redis_call_end(struct redis_call *call) {

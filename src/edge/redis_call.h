@@ -33,6 +33,9 @@ void redis_command_put_int(struct redis_command *command, int64_t number);
 /* Adds "prefix:name", or "prefix:name:part" unless part is NULL. */
 void redis_command_put_key(struct redis_command *command, const char *prefix, const char *name,
                            const char *part);
+/* Adds "prefix:name:part:end"; name and part may be NULL, `end` may have any bytes. */
+void redis_command_put_key_end(struct redis_command *command, const char *prefix, const char *name,
+                               const char *part, struct slice end);
 
 struct redis_call {                       /* all zero is an empty call */
     struct redis_command command;         /* the call, when it is finished */

@@ -171,16 +171,6 @@ static enum store_verdict look_at_checkpoints(struct redis_link *link, const cha
     return verdict;
 }
 
-/* Puts the key of a name, which is under prefix:part; part may be "". */
-static void put_key(struct redis_command *keys, const char *prefix, const char *part,
-                    struct slice name) {
-    struct text key = {0};
-    text_format(&key, "%s:%s%s", prefix, part, *part == '\0' ? "" : ":");
-    text_add_bytes(&key, name.bytes, name.length);
-    redis_command_put(keys, key.bytes, key.length);
-    text_release(&key);
-}
-
 /* The script's keys and arguments: see swap.lua. */
 static void put_call(struct redis_call *call, const char *prefix,
                      const struct aggregates *aggregates, bool must_be_as_far,
@@ -203,13 +193,13 @@ static void put_call(struct redis_call *call, const char *prefix,
     redis_command_put_int(arguments, (int64_t)live->count);
     for (size_t i = 0; i < live->count; i++) {
         redis_command_put(arguments, live->items[i].bytes, live->items[i].length);
-        put_key(keys, prefix, "", live->items[i]);
-        put_key(keys, prefix, REDIS_SWAP_BEFORE, live->items[i]);
+        redis_command_put_key_end(keys, prefix, NULL, NULL, live->items[i]);
+        redis_command_put_key_end(keys, prefix, REDIS_SWAP_BEFORE, NULL, live->items[i]);
     }
     for (size_t i = 0; i < rebuilt->count; i++) {
         redis_command_put(arguments, rebuilt->items[i].bytes, rebuilt->items[i].length);
-        put_key(keys, prefix, REDIS_SWAP_REBUILT, rebuilt->items[i]);
-        put_key(keys, prefix, "", rebuilt->items[i]);
+        redis_command_put_key_end(keys, prefix, REDIS_SWAP_REBUILT, NULL, rebuilt->items[i]);
+        redis_command_put_key_end(keys, prefix, NULL, NULL, rebuilt->items[i]);
     }
     redis_call_finish(call, true, swap_lua);
     text_release(&before_day);
@@ -307,7 +297,8 @@ enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix
     for (*count = 0; verdict == STORE_OK && *count < names.count; ++*count) {
         redis_command_clear(&command);
         redis_command_put_text(&command, "UNLINK");
-        put_key(&command, prefix, part, names.items[*count]);
+        redis_command_put_key_end(&command, prefix, *part == '\0' ? NULL : part, NULL,
+                                  names.items[*count]);
         struct redis_reply *reply =
             redis_link_send(link, &command, error) ? redis_link_receive(link, error) : NULL;
         verdict = redis_answer_judge(link, prefix, reply, error);
