@@ -7,7 +7,8 @@ unit.json (the log of `meson test`), system.xml (JUnit XML from pytest), compose
 kubernetes.json (from `go test -json`), and JUnit XML from tests/chaos, tests/coverage.py,
 tests/model, tests/fuzz, tests/tidy.py, tests/containers and tests/monitoring in chaos.xml,
 coverage.xml, model.xml, fuzz.xml, tidy.xml, containers.xml and monitoring.xml, from tests/package
-in package-12.xml and package-13.xml, and from `./dev pods` in pods.xml. NAME is a command that
+in package-12.xml and package-13.xml, from `./dev pods` in pods.xml, and from `./dev drill` in
+drill.xml. NAME is a command that
 ended with an error. It counts as a failure unless some test already failed.
 The exit status is 0 if at least one test passed and none failed.
 """
@@ -84,7 +85,8 @@ READERS = {"unit.json": unit_results, "system.xml": junit_results, "chaos.xml": 
            "tidy.xml": junit_results, "containers.xml": junit_results,
            "monitoring.xml": junit_results, "package-12.xml": junit_results,
            "package-13.xml": junit_results, "compose.json": go_results,
-           "kubernetes.json": go_results, "pods.xml": junit_results}
+           "kubernetes.json": go_results, "pods.xml": junit_results,
+           "drill.xml": junit_results}
 
 
 def results_of(directory):

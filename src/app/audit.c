@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/audit_declared.h"
+#include "app/audit_lag.h"
 #include "app/commands.h"
 #include "app/config.h"
 #include "app/progress.h"
@@ -27,8 +28,13 @@ struct day {
     bool is_kept;              /* Redis should hold its hash */
 };
 
+struct audit_options {
+    int64_t wait_s; /* 0: the counts are compared as they are */
+};
+
 struct audit {
     const struct config *config;
+    int64_t wait_s;
     struct aggregates aggregates;
     uint64_t seed;
     struct recount *recount;
@@ -375,36 +381,36 @@ static bool count_again(struct audit *audit) {
     return true;
 }
 
+static void also(int64_t count, const char *what) {
+    if (count > 0) printf("%" PRId64 " %s\n", count, what);
+}
+
 /* True if the two could be compared. */
 static bool run_audit(struct audit *audit) {
     audit->link = redis_link_create(&audit->config->redis, &audit->error);
     if (audit->link == NULL) return false;
     audit->recount =
         recount_create(audit->config, &audit->aggregates, audit->seed, true, &audit->error);
-    if (audit->recount == NULL || !read_redis(audit) ||
-        !recount_look_at_log(audit->recount, &audit->error) || !check_log(audit) ||
-        !count_again(audit)) {
+    if (audit->recount == NULL ||
+        !audit_lag_wait(audit->recount, audit->link, audit->wait_s, &audit->error) ||
+        !read_redis(audit) || !recount_look_at_log(audit->recount, &audit->error) ||
+        !check_log(audit) || !count_again(audit)) {
         return false;
     }
     compare(audit);
     printf("%" PRId64 " records counted again: %" PRId64 " differences\n",
            audit->recount->record_count, audit->difference_count);
-    if (audit->expired_count > 0) {
-        printf("%" PRId64 " logins are of days that aggregate.retention_days lets expire, and were "
-               "not compared by minute\n",
-               audit->expired_count);
-    }
-    if (audit->declared.expired_count > 0) {
-        printf("%" PRId64 " events are of buckets of declared counts that retention_days lets "
-               "expire, and were not compared\n",
-               audit->declared.expired_count);
-    }
+    also(audit_lag_records(audit->recount), "further records are in Kafka and not counted yet");
+    also(audit->expired_count, "logins are of days that aggregate.retention_days lets expire, and "
+                               "were not compared by minute");
+    also(audit->declared.expired_count, "events are of buckets of declared counts that "
+                                        "retention_days lets expire, and were not compared");
     return true;
 }
 
 static int run(const struct config *config, const struct options *options) {
-    (void)options;
-    struct audit audit = {.config = config, .seed = commands_seed()};
+    const struct audit_options *own = (const void *)options->own;
+    struct audit audit = {.config = config, .wait_s = own->wait_s, .seed = commands_seed()};
     aggregates_init(&audit.aggregates, &config->aggregate);
     delta_init(&audit.stored);
     audit.declared = (struct audit_declared){.aggregates = &audit.aggregates,
@@ -423,6 +429,12 @@ static int run(const struct config *config, const struct options *options) {
     return is_compared && audit.difference_count == 0 ? 0 : 1;
 }
 
+static const struct option_row option_table[] = {
+    OPTION_NUMBER(struct audit_options, wait_s, "wait", "SECONDS", 0, 86400, "0",
+                  "first wait until the counts have come to where the log ends now, at most\n"
+                  "so long; 0: compare them as they are"),
+    OPTION_END};
+
 const struct command command_audit = {
     .name = "audit",
     .summary = "count again from Kafka, and compare with Redis value by value",
@@ -431,6 +443,8 @@ const struct command command_audit = {
         "group began up to exactly these offsets, and compares, while instances keep running.\n"
         "Changes nothing. Exits with status 0 if all is equal, else with 1 and a line for each\n"
         "difference, or with the number of records that Kafka no longer holds. Memory: about\n"
-        "250 bytes for each count in Redis.\n",
+        "250 bytes for each count in Redis.\n"
+        "How many records are not counted yet is shown, and --wait waits for them.\n",
+    .options = option_table,
     .run = run,
 };

@@ -68,12 +68,13 @@ def flags(options):
 class Instance:
     """One `rollcall run` process."""
 
-    def __init__(self, folder, name, options, env=None):
+    def __init__(self, folder, name, options, env=None, arguments=(), binary=None):
         self.name = name
         self.http_port = process.free_port()
         self.log_path = os.path.join(folder, f"{name}.log")
         self.options = {"http.listen": f"127.0.0.1:{self.http_port}", **options}
-        self._process = process.spawn([BINARY, "run", *flags(self.options)], self.log_path,
+        self._process = process.spawn([binary or BINARY, "run", *arguments,
+                                       *flags(self.options)], self.log_path,
                                       env={**os.environ, **(env or {})})
 
     def log(self):

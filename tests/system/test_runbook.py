@@ -7,22 +7,9 @@ import subprocess
 
 import pytest
 
-import kafka
 import monitoring
-import rollcall
-
-RUNBOOK = os.path.join(monitoring.REPO, "docs", "runbook.md")
-
-#: Kafka's command-line programs, as the classes that their scripts start.
-KAFKA_PROGRAMS = {
-    "kafka-broker-api-versions.sh": "org.apache.kafka.tools.BrokerApiVersionsCommand",
-    "kafka-configs.sh": "kafka.admin.ConfigCommand",
-    "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
-    "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-    "kafka-get-offsets.sh": "org.apache.kafka.tools.GetOffsetShell",
-    "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
-    "kafka-transactions.sh": "org.apache.kafka.tools.TransactionsCommand",
-}
+import runbook
+from runbook import RUNBOOK
 
 #: The modules whose errors can end `rollcall run` with status 1.
 MODULES = ("src/app/pipeline.c", "src/app/preflight.c", "src/app/assignment.c", "src/app/run.c",
@@ -163,41 +150,6 @@ def test_links_lead_somewhere():
         assert not anchor or anchor in headings(full), target
 
 
-def blocks():
-    """The commands of the runbook: (heading, text); the first one sets the names."""
-    heading, found = "", []
-    for title, block in re.findall(r"^#+ ([^\n]*)$|^```sh\n(.*?)^```$",
-                                   monitoring.text_of(RUNBOOK), re.MULTILINE | re.DOTALL):
-        heading = title or heading
-        if block:
-            found.append((heading, block))
-    return found
-
-
-def write_ini(path, options):
-    """Writes {"section.key": value} as a configuration file."""
-    sections = {}
-    for name, value in options.items():
-        section, key = name.split(".", 1)
-        sections.setdefault(section, []).append(f"{key} = {value}")
-    path.write_text("".join(f"[{section}]\n" + "\n".join(lines) + "\n\n"
-                            for section, lines in sections.items()))
-
-
-def make_programs(folder, instance):
-    """A folder for PATH with the programs that the runbook calls."""
-    folder.mkdir()
-    scripts = {name: f'exec java -Xshare:auto -XX:TieredStopAtLevel=1 '
-                     f'-cp "{kafka.JARS}/*" {main} "$@" 2>&1'
-               for name, main in KAFKA_PROGRAMS.items()}
-    scripts["rollcall"] = f'exec {rollcall.BINARY} "$@"'
-    scripts["pgrep"] = f"echo {instance.pid()}"  # others may run one on this machine
-    for name, script in scripts.items():
-        path = folder / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-
 @pytest.mark.timeout(300)
 def test_commands_run(world, tmp_path):
     """Every command, in order, next to an instance that works."""
@@ -206,26 +158,23 @@ def test_commands_run(world, tmp_path):
     load.produce(500)
     instance = world.run(instance__id="runbook").wait_ready()
     world.wait_quiet()
-    write_ini(tmp_path / "rollcall.ini", instance.options)
-    make_programs(tmp_path / "programs", instance)
+    runbook.write_ini(tmp_path / "rollcall.ini", instance.options)
+    runbook.make_programs(tmp_path / "programs", {"pgrep": f"echo {instance.pid()}"})
     names = {"INI": tmp_path / "rollcall.ini", "HTTP": f"http://127.0.0.1:{instance.http_port}",
              "REDIS": world.redis_server.url(), "PREFIX": world.prefix,
              "KAFKA": world.broker.address, "GROUP": world.group, "TOPIC": world.topic}
-    (_, settings), *commands = blocks()
+    (_, settings), *commands = runbook.blocks(runbook.ON_CALL)
     assert set(re.findall(r"^(\w+)=", settings, re.MULTILINE)) == set(names)
     assert len(commands) > 20
     for heading, block in commands:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, timeout=100,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **{name: str(value) for name, value in names.items()},
-                 "PATH": f"{tmp_path / 'programs'}:{os.environ['PATH']}"})
+            runbook.SHELL + [block], capture_output=True, text=True, timeout=100, errors="replace",
+            stdin=subprocess.DEVNULL, env=runbook.environment(tmp_path / "programs", names))
         assert done.returncode == 0, f"{heading}:\n{block}\n{done.stdout}{done.stderr}"
         assert done.stdout, f"{heading}: no output"
     instance.check_alive()
 
 
 def test_every_kafka_program_is_known():
-    used = set(re.findall(r"\bkafka-[\w-]+\.sh", "".join(block for _, block in blocks())))
-    assert used == set(KAFKA_PROGRAMS)
+    used = set(re.findall(r"\bkafka-[\w-]+\.sh", "".join(block for _, block in runbook.blocks())))
+    assert used == set(runbook.KAFKA_PROGRAMS)

@@ -3,6 +3,8 @@
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
+static int64_t wait_s; /* of audit */
+
 /* The exit status of a command; what it says is in captured. extra: one more setting, or NULL. */
 static int execute(const struct command *command, const char *extra, bool has_flag) {
     static char settings[2][160];
@@ -13,6 +15,7 @@ static int execute(const struct command *command, const char *extra, bool has_fl
     struct options options = {.overrides = {settings[0], settings[1], extra},
                               .override_count = extra == NULL ? 2 : 3};
     memcpy(options.own, &has_flag, sizeof has_flag);
+    if (command == &command_audit) memcpy(options.own, &wait_s, sizeof wait_s);
     char *envp[] = {NULL};
     struct config *own = config_create(&options, envp, &error);
     if (own == NULL) fail_msg("%s", error.text);
@@ -146,6 +149,32 @@ static void what_kafka_no_longer_holds_cannot_be_compared(void **state) {
     assert_string_equal(captured, "");
 }
 
+/* audit --wait 1 */
+static int audit_waiting(const char *extra) {
+    wait_s = 1;
+    const int result = audit(extra);
+    wait_s = 0;
+    return result;
+}
+
+static void what_is_not_counted_yet_is_shown_and_waited_for(void **state) {
+    (void)state;
+    assert_int_equal(audit_waiting(NULL), 0);
+    assert_string_equal(captured, "67 records counted again: 0 differences\n");
+    in_redis("0 ", "HSET {user-login}:offsets 1 30");
+    assert_int_equal(audit(NULL), 1);
+    shows("60 records counted again: ");
+    shows("\n7 further records are in Kafka and not counted yet\n");
+    assert_int_equal(audit_waiting(NULL), 1);
+    assert_string_equal(captured, ""); /* nothing counts them: it gave up */
+    in_redis("1 ", "HDEL {user-login}:offsets 1");
+    assert_int_equal(audit_waiting(NULL), 1);
+    assert_string_equal(captured, "");
+    assert_int_equal(audit_waiting("redis.url=redis://127.0.0.1:1"), 1);
+    assert_string_equal(captured, "");
+    in_redis("1 ", "HSET {user-login}:offsets 1 37");
+}
+
 static void values_past_the_limit_are_compared_together(void **state) {
     begin(state);
     write_records();
@@ -263,6 +292,7 @@ static void audits(void **state) {
     right_counts_have_no_difference(state);
     a_snapshot_is_one_json_object(state);
     only_what_was_counted_is_compared(state);
+    what_is_not_counted_yet_is_shown_and_waited_for(state);
     each_difference_is_named(state);
     what_may_have_expired_is_no_difference(state);
     what_kafka_no_longer_holds_cannot_be_compared(state);
