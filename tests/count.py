@@ -5,7 +5,7 @@ usage: count.py [--broken NAME] ... DIRECTORY ...
 DIRECTORY is a build directory. Its results/ holds one file for each kind of test that was run:
 unit.json (the log of `meson test`), system.xml (JUnit XML from pytest), compose.json and
 kubernetes.json (from `go test -json`), and JUnit XML from tests/chaos, tests/coverage.py,
-tests/model, tests/fuzz, tests/tidy.py, tests/containers and tests/monitoring in chaos.xml,
+tests/model, tests/fuzz, tests/tidy.py, tests/containers and tests/monitoring in chaos*.xml,
 coverage.xml, model.xml, fuzz.xml, tidy.xml, containers.xml and monitoring.xml, from tests/package
 in package-12.xml and package-13.xml, from `./dev pods` in pods.xml, and from `./dev drill` in
 drill.xml. NAME is a command that
@@ -81,6 +81,7 @@ def go_results(path):
 
 
 READERS = {"unit.json": unit_results, "system.xml": junit_results, "chaos.xml": junit_results,
+           "chaos-sentinel.xml": junit_results, "chaos-cluster.xml": junit_results,
            "coverage.xml": junit_results, "model.xml": junit_results, "fuzz.xml": junit_results,
            "tidy.xml": junit_results, "containers.xml": junit_results,
            "monitoring.xml": junit_results, "package-12.xml": junit_results,

@@ -15,14 +15,19 @@ import time
 import traceback
 
 import checks
+import continuity
 import fault
-import fault_broker  # these three modules register their faults in the table
+import fault_broker  # these five modules register their faults in the table
+import fault_cluster
 import fault_fleet
 import fault_redis
+import fault_sentinel
 import measure
 import process
+import redis_server
 import report
 import rollcall
+import topology
 import wait
 import world as world_module
 
@@ -94,7 +99,8 @@ class Chaos:
         self.report = report.Report(settings, folder)
         self.world = world_module.World(folder, settings, self.report.say)
         self.watch = Watch(self.world)
-        self._faults = fault.select(settings.faults, settings.brokers)
+        self.continuity = continuity.Continuity(self.world, self.report.say)
+        self._faults = fault.select(settings.faults, settings.brokers, settings.redis)
         self._schedule = fault.Schedule(settings.seed, self._faults, settings.every)
         self._pool = concurrent.futures.ThreadPoolExecutor(_WORKERS)
         self._running = {}  # future -> its fault
@@ -108,6 +114,8 @@ class Chaos:
             with self.watch.paused():
                 self.world.begin_round()
             self.watch.start()
+            if self.settings.redis != "single":
+                self.world.wait_flow(self._check)
             round_end = min(end, time.monotonic() + 60 * self.settings.round)
             while time.monotonic() < round_end:
                 self._inject(min(round_end, time.monotonic() + 60 * self.settings.stop))
@@ -122,7 +130,7 @@ class Chaos:
 
     def _may_lose_ends(self, round_end):
         """Once in a round, if another stop follows that will notice what is wrong."""
-        return self.settings.brokers == 1 and not self.world.cuts and \
+        return self.settings.brokers == 1 and self.settings.redis == "single" and not self.world.cuts and \
             not self.settings.keep_ends and time.monotonic() < round_end
 
     def _inject(self, until):
@@ -159,7 +167,8 @@ class Chaos:
             over = self.world.disturb() if chosen.resources != {fault.FLEET} else None
             begun = time.monotonic()
             try:
-                chosen.function(self.world, **parameters)
+                self._act(f"fault {number} {chosen.name}", chosen,
+                          lambda: chosen.function(self.world, **parameters))
             finally:
                 if over:
                     over()
@@ -167,6 +176,12 @@ class Chaos:
                                  f"{time.monotonic() - begun:.1f} s")
 
         self._running[self._pool.submit(run)] = chosen
+
+    def _act(self, name, chosen, act):
+        if chosen.resources & continuity.FOLLOWED:
+            self.continuity.follow(name, chosen.name, act)
+        else:
+            act()
 
     def _wait(self, seconds):
         """Sleeps, then raises any failure found meanwhile."""
@@ -208,6 +223,7 @@ def _arguments():
     parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=3, help="duration of the run (3)")
     parser.add_argument("--seed", type=int, help="seed of faults and records (random)")
+    parser.add_argument("--seeds", metavar="N-M", help="a run for each of these seeds")
     parser.add_argument("--faults", default="", metavar="LIST",
                         help="comma-separated names, prefixes or resources (all)")
     parser.add_argument("--list", action="store_true", help="list the faults and exit")
@@ -215,6 +231,11 @@ def _arguments():
     parser.add_argument("--parallel", type=int, default=3, help="faults at the same time (3)")
     parser.add_argument("--rate", type=float, default=8000, help="records per second (8000)")
     parser.add_argument("--instances", type=int, default=2, help="instances at the start (2)")
+    parser.add_argument("--redis", choices=topology.TABLE, default="single",
+                        help="one with a replica, three Sentinels, or a cluster of six (single)")
+    parser.add_argument("--server", default="system", metavar="PROGRAM",
+                        help="the server program: system, newer (Redis 8), valkey or a path")
+    parser.add_argument("--min-replicas", type=int, default=0, help="redis.min_replicas (0)")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
     parser.add_argument("--group-protocol", choices=("classic", "consumer"), default="classic")
     parser.add_argument("--round", type=float, default=6, help="minutes per round (6)")
@@ -228,6 +249,24 @@ def _arguments():
     parser.add_argument("--keep", action="store_true", help="keep the folder after success")
     parser.add_argument("--junit", metavar="FILE", help="write the check results to FILE")
     settings = parser.parse_args()
+    if settings.measure and settings.redis != "single":
+        parser.error("--measure is for --redis single")
+    if settings.server != "system":
+        name = {"newer": "RC_REDIS_NEWER", "valkey": "RC_VALKEY"}.get(settings.server)
+        redis_server.PROGRAM = os.environ.get(name, "") if name else settings.server
+        if not os.access(redis_server.PROGRAM, os.X_OK):
+            parser.error(f"--server {settings.server}: there is no such program here")
+    if settings.seeds:
+        first, _, last = settings.seeds.partition("-")
+        settings.seeds = range(int(first), int(last or first) + 1)
+        settings.junit = None
+        if settings.folder or settings.measure:
+            parser.error("--seeds goes with neither --folder nor --measure")
+    if settings.junit:
+        if settings.redis != "single":  # one file for each topology
+            settings.junit = settings.junit.replace(".xml", f"-{settings.redis}.xml")
+        if os.path.exists(settings.junit):
+            os.remove(settings.junit)
     settings.faults = [name for name in settings.faults.split(",") if name]
     if settings.seed is None:
         settings.seed = random.SystemRandom().randrange(1000000)
@@ -240,13 +279,8 @@ def _list_faults():
               f"{' '.join(found.function.__doc__.split())}")
 
 
-def main():
-    """Returns the exit status: 0 if everything was exact."""
-    settings = _arguments()
-    if settings.list:
-        _list_faults()
-        return 0
-    rollcall.adapt_deadlines()
+def _run(settings):
+    """Makes one run; returns (what it failed of or None, the Noticed of its faults)."""
     folder = settings.folder or tempfile.mkdtemp(prefix="rollcall-chaos-")
     os.makedirs(folder, exist_ok=True)
     chaos = Chaos(settings, folder)
@@ -263,12 +297,42 @@ def main():
         chaos.close()
     except AssertionError as error:
         failure = failure or error
+    for line in continuity.summaries(chaos.continuity.all):
+        chaos.report.say(line)
     chaos.report.finish(failure, settings.measure)
     if failure is None and not settings.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         print(f"logs: {folder}")
-    return 0 if failure is None else 1
+    return failure, chaos.continuity.all
+
+
+def _run_all(settings):
+    """Makes a run with each seed; returns whether all were exact."""
+    failed, noticed = [], []
+    for seed in settings.seeds:
+        failure, found = _run(argparse.Namespace(**{**vars(settings), "seed": seed}))
+        noticed += found
+        if failure is not None:
+            failed.append(seed)
+        if isinstance(failure, KeyboardInterrupt):
+            break
+        print(*continuity.summaries(noticed), sep="\n")
+        print(f"{seed - settings.seeds[0] + 1} of {len(settings.seeds)} runs, failed: "
+              f"{failed or 'none'}", flush=True)
+    return not failed
+
+
+def main():
+    """Returns the exit status: 0 if everything was exact."""
+    settings = _arguments()
+    if settings.list:
+        _list_faults()
+        return 0
+    rollcall.adapt_deadlines()
+    if settings.seeds:
+        return 0 if _run_all(settings) else 1
+    return 0 if _run(settings)[0] is None else 1
 
 
 if __name__ == "__main__":

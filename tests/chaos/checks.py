@@ -37,7 +37,7 @@ class Moment:
         days, keys = sorted(all_sent.days), sorted(all_sent.count_keys)
         cuts = dict(world.cuts)
         try:
-            with world.redis.client() as client, client.pipeline(transaction=True) as pipe:
+            with world.redis.reader() as client, client.pipeline(transaction=True) as pipe:
                 pipe.hgetall(f"{prefix}:offsets")
                 pipe.hgetall(f"{prefix}:lineages")
                 pipe.hgetall(f"{prefix}:rejected_counts")

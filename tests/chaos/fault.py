@@ -8,6 +8,10 @@ of its members. Two faults that need the same resource never run at the same tim
 import random
 
 FLEET, BROKER, REDIS, NET_KAFKA, NET_REDIS = "fleet", "broker", "redis", "net-kafka", "net-redis"
+SENTINEL, CLUSTER = "sentinel", "cluster"
+
+#: resource -> the only topology of Redis that has it.
+_TOPOLOGIES = {REDIS: "single", NET_REDIS: "single", SENTINEL: "sentinel", CLUSTER: "cluster"}
 
 #: name -> Fault, in the order in which they are defined.
 table = {}
@@ -23,6 +27,11 @@ class Fault:
         self.resources = frozenset(resources)
         self.brokers = brokers  # the number of brokers it applies to, None for any
         self.parameters = parameters
+
+    def suits(self, brokers, topology):
+        """Whether it applies to this number of brokers and topology of Redis."""
+        return self.brokers in (None, brokers) and \
+            all(_TOPOLOGIES.get(each, topology) == topology for each in self.resources)
 
     def draw(self, rng):
         """Draws values for the parameters."""
@@ -44,7 +53,7 @@ def fault(weight, *resources, brokers=None, **parameters):
     return enter
 
 
-def select(names, broker_count):
+def select(names, brokers, topology="single"):
     """Returns the faults that match a list of names, resources or prefixes; all if it is empty."""
     found = []
     for name in names:
@@ -52,9 +61,12 @@ def select(names, broker_count):
                   if f.name == name or name in f.resources or f.name.startswith(name + "_")]
         if not chosen:
             raise ValueError(f"no fault is named {name}; choose from {', '.join(table)}, or a "
-                             f"resource: {FLEET}, {BROKER}, {REDIS}, {NET_KAFKA}, {NET_REDIS}")
+                             f"resource: {FLEET}, {BROKER}, {NET_KAFKA}, {', '.join(_TOPOLOGIES)}")
         found += [f for f in chosen if f not in found]
-    return [f for f in found or table.values() if f.brokers in (None, broker_count)]
+    chosen = [f for f in found or table.values() if f.suits(brokers, topology)]
+    if names and not chosen:
+        raise ValueError(f"none of {', '.join(names)} is for the topology {topology}")
+    return chosen
 
 
 class Schedule:

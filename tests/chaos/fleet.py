@@ -49,7 +49,8 @@ class Slot:
 class Fleet:
     """Slots with instances; the first `stable` slots have a stable instance.id."""
 
-    def __init__(self, folder, prefix, options, size, stable, say, is_disturbed):
+    def __init__(self, folder, prefix, options, size, stable, say, is_disturbed,
+                 options_of):
         self._folder, self._prefix = folder, prefix  # where the logs are, and their name prefix
         self._say = say
         self._is_disturbed = is_disturbed  # (since) -> whether Redis may have been unavailable
@@ -60,7 +61,7 @@ class Fleet:
         for n in range(size):
             own = {"instance.id": f"chaos-{n}"} if n < stable else {}
             own["instance.shards"] = 1 + n % 2
-            self.slots.append(Slot(f"r{n}", {**options, **own}, n < stable))
+            self.slots.append(Slot(f"r{n}", {**options, **own, **options_of(n)}, n < stable))
 
     def running(self):
         """The slots whose instance runs and is not suspended."""

@@ -120,8 +120,15 @@ class RedisPair:
         """Returns a client of the master that bypasses the proxy."""
         return self.master.client()
 
-    def url(self):
-        """The redis.url for rollcall."""
+    def serve(self, prefix):
+        """Any prefix will do."""
+
+    def reader(self):
+        """Returns a client of a server whose counts must be consistent."""
+        return self.client()
+
+    def url(self, _):
+        """The redis.url for any instance."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def follow(self):

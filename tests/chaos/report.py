@@ -2,10 +2,12 @@
 
 import collections
 import os
+import subprocess
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
+import redis_server
 import rollcall
 
 
@@ -67,6 +69,8 @@ class Report:
         self.totals["starts"] += sum(slot.serial for slot in world.fleet.slots)
         self.totals["refused starts"] += world.fleet.refused_starts
         self.totals["dropped replies"] = world.dropped_replies
+        self.totals.update(world.totals)
+        world.totals.clear()
         used = {part.name: part.cpu_seconds() for part in
                 (world.feeder.worker, world.reader.worker, world.proxy.worker)}
         self.note(f"CPU seconds of the harness: {used}")
@@ -78,13 +82,16 @@ class Report:
             return
         minutes = (time.monotonic() - self._begun) / 60
         version = ", ".join(rollcall.execute("--version").stdout.split("\n")[:2])
+        server = " ".join(subprocess.run([redis_server.PROGRAM, "--version"], text=True,
+                                         capture_output=True, check=True).stdout.split()[:3])
         kinds = ", ".join(f"{name} {n}" for name, n in sorted(self.faults.items()))
         sums = ", ".join(f"{name} {n}" for name, n in self.totals.items())
         passed = sum(failed is None for _, _, failed in self.checks)
         self.say(f"{'FAILED' if failure else 'exact'}: {minutes:.1f} minutes, seed "
                  f"{self._settings.seed}, {sum(self.faults.values())} faults ({kinds}); {sums}; "
                  f"{passed} exact checks passed, settled within at most "
-                 f"{self.worst_settle_s:.1f} s; {version}, group protocol "
+                 f"{self.worst_settle_s:.1f} s; {version}, {server} ({self._settings.redis}), "
+                 f"group protocol "
                  f"{self._settings.group_protocol}, "
                  f"{self._settings.brokers} broker(s)")
         if self._settings.junit:

@@ -1,16 +1,22 @@
 """Tests the harness itself: it must fail, with a reason, on a result that is off by one."""
 
+import socket
+import threading
 import types
 
 import pytest
 from confluent_kafka import Producer
 
 import checks
+import continuity
 import fault
-import fault_broker  # these three modules register their faults in the table
+import fault_broker  # these five modules register their faults in the table
+import fault_cluster
 import fault_fleet
 import fault_redis
+import fault_sentinel
 import oracle
+import proxy
 import reader
 import records
 import wait
@@ -95,11 +101,116 @@ def test_a_seed_gives_the_same_faults_again():
         fault.select(["kil"], 1)
 
 
+def test_a_topology_has_its_own_faults():
+    """And those of instances and brokers."""
+    by_topology = {name: {f.name for f in fault.select([], 1, name)}
+                   for name in ("single", "sentinel", "cluster")}
+    assert set.intersection(*by_topology.values()) >= {"kill", "rolling", "broker_kill"}
+    assert "redis_kill" in by_topology["single"] and "expelled" not in by_topology["cluster"]
+    assert "sentinel_kill" in by_topology["sentinel"] - by_topology["single"]
+    assert "cluster_move" in by_topology["cluster"] - by_topology["sentinel"]
+    with pytest.raises(ValueError, match="topology"):
+        fault.select(["redis"], 1, "sentinel")
+
+
+@pytest.fixture
+def echo():
+    """The proxy, and a route to a server that says back what it hears, with 15001 for 15002."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def say_back(peer):
+        while data := peer.recv(1000):
+            peer.sendall(data)
+
+    def serve():
+        while True:
+            threading.Thread(target=say_back, args=(server.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    made = proxy.Proxy()
+    yield made, made.add(server.getsockname()[1], {15001: 15002})
+    made.worker.kill()
+
+
+def _connect(port, source):
+    return socket.create_connection(("127.0.0.1", port), 10, (source, 0))
+
+
+def _is_silent(peer):
+    peer.settimeout(0.5)
+    try:
+        peer.recv(100)
+        return False
+    except TimeoutError:
+        return True
+    finally:
+        peer.settimeout(10)
+
+
+def test_the_proxy_separates_by_address_and_renames_ports(echo):
+    made, port = echo
+    near, far = _connect(port, "127.0.0.1"), _connect(port, "127.0.1.9")
+    near.sendall(b"$5\r\n15001\r\n115001 15001\r\n")
+    assert near.recv(100) == b"$5\r\n15002\r\n115001 15002\r\n"
+    far.sendall(b"before")
+    assert far.recv(100) == b"before"
+    made.set(port, "hole", ["127.0.1.9"])
+    far.sendall(b"held")
+    near.sendall(b"heard")
+    assert near.recv(100) == b"heard" and _is_silent(far)
+    made.set(port, "pass")
+    assert far.recv(100) == b"held"
+    made.set(port, "cut", ["127.0.1.9"])
+    assert far.recv(100) == b""
+    near.sendall(b"still")
+    assert near.recv(100) == b"still"
+
+
+class _Pretended:
+    """A world whose server of the counts changes from 900 counted records to 700, then 900."""
+
+    def __init__(self):
+        self.master, self.place = self, types.SimpleNamespace(prefix="{x}")
+        self.redis, self.port = self, 1
+        self.fleet = types.SimpleNamespace(running=lambda: [])
+        self.feeder = types.SimpleNamespace(acknowledged=[900], partition_count=1)
+        self.reader = types.SimpleNamespace(accepted=[5], rejected=[0])
+
+    def all_servers(self):
+        return [self]
+
+
+def test_what_is_noticed_of_a_failover(monkeypatch):
+    world, now = _Pretended(), [100.0]
+    monkeypatch.setattr(continuity.time, "monotonic", lambda: now[0])
+    episode = continuity._Episode(world)
+    counted = {}
+    monkeypatch.setattr(continuity._Servers, "look",
+                        lambda servers, _: servers.offsets.update(counted))
+
+    def look(at, server, count, published):
+        now[0] = 100.0 + at
+        world.master, counted[server] = server, {0: count}
+        world.reader.accepted[0] = published
+        episode.look()
+        return episode.is_over()
+
+    assert look(0.0, "old", 900, 5)
+    assert look(0.5, "old", 900, 5)
+    assert not look(1.0, "new", 700, 6)
+    assert not look(2.5, "new", 800, 6)
+    assert look(3.0, "new", 900, 6)
+    found = episode.noticed()
+    assert (found.still_s, found.caught_up_s, found.back, found.back_s) == (2.0, [2.0], 200, 1.5)
+    line, total = continuity.summaries([("kill", found)])
+    assert "1, new masters: 1" in line and "200.0 / 200.0 records" in line and "all" in total
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A world in which one instance processed some records correctly."""
     settings = types.SimpleNamespace(seed=1, brokers=1, rate=COUNT, instances=1,
-                                     group_protocol="classic")
+                                     group_protocol="classic", redis="single", min_replicas=0)
     made = world_module.World(str(tmp_path_factory.mktemp("chaos")), settings, print)
     try:
         made.start()

@@ -17,7 +17,7 @@ import fleet
 import proxy
 import reader
 import records
-import redis_pair
+import topology
 import verify
 import wait
 
@@ -56,6 +56,7 @@ class World:
         self.fleet = self.feeder = self.reader = self.place = self.records = None
         self._disturbances = []  # [since, until or None] of faults that may block Redis or Kafka
         self.dropped_replies = 0
+        self.totals = collections.Counter()  # what faults count
         self.proxy = proxy.Proxy()
         self.redis = self.cluster = None
         self.cuts = {}  # partition -> Cut
@@ -65,7 +66,7 @@ class World:
         """Starts the servers."""
         subprocess.run(["gcc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", self._clock,
                         os.path.join(_HERE, "clock.c")], check=True)
-        self.redis = redis_pair.RedisPair(self.folder, self.proxy)
+        self.redis = topology.TABLE[self.settings.redis](self.folder, self.proxy)
         self.cluster = cluster.Cluster(self.folder, self.proxy, self.settings.brokers).start()
 
     def begin_round(self, instances=None, stable=_SLOTS // 2, is_fed=True):
@@ -77,6 +78,7 @@ class World:
         for each in (topic, output, rejected):
             self.cluster.create_topic(each, PARTITIONS)
         self.redis.forget_backups()
+        self.redis.serve(f"{{{name}}}")
         self.records = records.Records(seed)
         self.place = verify.Place(self.cluster, self.redis, name, f"{{{name}}}", topic, output,
                                   rejected)
@@ -88,13 +90,25 @@ class World:
             self.folder, name,
             {"kafka.bootstrap.servers": self.cluster.proxied_address, "consumer.group.id": name,
              "input.topic": topic, "output.topic": output, "output.rejected_topic": rejected,
-             "redis.url": self.redis.url(), "redis.prefix": self.place.prefix,
+             "redis.prefix": self.place.prefix, "redis.min_replicas": self.settings.min_replicas,
              **_OPTIONS, **_counts(), **protocol}, _SLOTS, stable, self.say,
-            self.is_disturbed)
+            self.is_disturbed, lambda number: {"redis.url": self.redis.url(number)})
         for slot in self.fleet.slots[:instances or self.settings.instances]:
             self.fleet.start(slot)
         if is_fed:
             self.feeder.go()
+
+    def wait_flow(self, alive):
+        """Waits until each partition is counted and published: a start must not be measured."""
+        def is_flowing():
+            try:
+                counted = self.place.counted()
+            except Exception:  # every client has its own exceptions
+                return False
+            return all(counted.get(p, 0) > 0 and self.reader.accepted[p] > 0
+                       for p in range(PARTITIONS))
+
+        wait.until(is_flowing, 60, "all partitions to flow", every=0.2, alive=alive)
 
     def end_round(self):
         """Stops the processes of a round cleanly and deletes its topics."""

@@ -3,8 +3,9 @@
 Each route listens on a port and forwards to a target. Its mode can be changed at any time:
 
   pass            forwards everything
-  cut             closes every connection, and new ones at once
-  hole            keeps connections open, but holds back all data until the mode changes
+  cut [FROM]      closes every connection, and new ones at once
+  hole [FROM]     keeps connections open, but holds back all data until the mode changes; with FROM,
+                  a collection of addresses, these two concern only connections from them
   delay SECONDS   forwards everything that much later
   reply WHICH     forwards requests, but drops the first reply to a request in WHICH and closes its
                   connection: the request was executed, but the client cannot know. For Kafka,
@@ -18,6 +19,7 @@ Each route listens on a port and forwards to a target. Its mode can be changed a
 
 import asyncio
 import multiprocessing
+import re
 import socket
 import struct
 
@@ -35,10 +37,14 @@ class Proxy:
         self.worker = worker.Worker("proxy", _main, theirs)
         self.dropped_replies = 0
 
-    def add(self, target_port):
-        """Adds a route to a port of this machine; returns the port on which it listens."""
+    def add(self, target_port, renames=None):
+        """Adds a route to a port of this machine; returns the port on which it listens.
+
+        renames are port -> port, all of five digits: where a reply contains the first one as a
+        word, the client reads the other. So Sentinels show it servers by routes of its own.
+        """
         port = process.free_port()
-        self._ask("add", port, target_port)
+        self._ask("add", port, target_port, renames)
         return port
 
     def retarget(self, port, target_port):
@@ -62,8 +68,10 @@ class Proxy:
 
 
 class _Route:
-    def __init__(self, port, target_port):
+    def __init__(self, port, target_port, renames):
         self.port, self.target_port = port, target_port
+        self._renames = {b"%d" % old: b"%d" % new for old, new in (renames or {}).items()}
+        self._words = re.compile(rb"(?<=[\n ])(?:%s)(?=[\r ])" % b"|".join(self._renames))
         self.mode, self.argument = "pass", None
         self.dropped = 0
         self.blinded = set()
@@ -76,11 +84,16 @@ class _Route:
         self.blinded.clear()
         self.mode, self.argument = mode, argument
         for pair in list(self.pairs):
-            if closes:
+            if closes and pair.mode == mode:
                 pair.close()
             else:
                 pair.flush()
         return dropped
+
+    def rename(self, reply):
+        """Returns a reply with other ports in it. Those that matter are short: one piece."""
+        return self._words.sub(lambda found: self._renames[found[0]], reply) \
+            if self._renames else reply
 
     def retarget(self, target_port):
         """See Proxy.retarget."""
@@ -103,6 +116,7 @@ class _Pair(asyncio.Protocol):
 
     def __init__(self, route):
         self.route = route
+        self._address = None
         self.client = self.server = None
         self.held = []  # (is_request, bytes) in order
         self.is_armed = False  # drop the next reply
@@ -111,12 +125,21 @@ class _Pair(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.client = transport
+        self._address = transport.get_extra_info("peername")[0]
         _tune(transport)
-        if self.route.mode == "cut":
+        if self.mode == "cut":
             transport.abort()
             return
         self.route.pairs.add(self)
         asyncio.get_running_loop().create_task(self._connect())
+
+    @property
+    def mode(self):
+        """The mode of the route, for this connection."""
+        mode, argument = self.route.mode, self.route.argument
+        if mode in ("cut", "hole") and argument is not None and self._address not in argument:
+            return "pass"
+        return mode
 
     async def _connect(self):
         loop = asyncio.get_running_loop()
@@ -131,7 +154,7 @@ class _Pair(asyncio.Protocol):
             transport.abort()
             return
         self.server = transport
-        if self.route.mode != "hole":
+        if self.mode != "hole":
             self.flush()
 
     def data_received(self, data):
@@ -139,7 +162,7 @@ class _Pair(asyncio.Protocol):
 
     def came(self, is_request, data):
         """Handles bytes from one of the two sides."""
-        mode = self.route.mode
+        mode = self.mode
         if mode == "hole" or self.server is None or self.held:
             self.held.append((is_request, data))
             if mode == "delay":
@@ -163,7 +186,7 @@ class _Pair(asyncio.Protocol):
         loop.call_later(self.route.argument, self._release, 1)
 
     def _release(self, count):
-        if self.is_closed or self.route.mode == "hole":
+        if self.is_closed or self.mode == "hole":
             return
         if self.server is None:
             return  # _connect() flushes
@@ -173,11 +196,13 @@ class _Pair(asyncio.Protocol):
 
     def flush(self):
         """Forwards what was held back."""
-        if self.route.mode != "hole" and self.server is not None:
+        if self.mode != "hole" and self.server is not None:
             self._release(len(self.held))
 
     def _forward(self, is_request, data):
         transport = self.server if is_request else self.client
+        if not is_request:
+            data = self.route.rename(data)
         transport.write(self.editor.pass_on(is_request, data) if self.editor else data)
 
     def connection_lost(self, _):

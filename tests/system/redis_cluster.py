@@ -77,16 +77,21 @@ class RedisCluster:
         wait.until(lambda: all(is_ok(node) for node in self.nodes) and self.replicas(), 60,
                    "the cluster to be in order")
 
-    def _map(self):
-        """The entry of our slot in CLUSTER SLOTS, as the first node that responds knows it."""
-        for node in self.nodes:
-            try:
-                for entry in self.call(node, "CLUSTER", "SLOTS"):
-                    if entry[0] <= self.slot <= entry[1]:
-                        return entry
-            except redis.exceptions.RedisError:
-                continue
-        raise RuntimeError("no node responds")
+    def serve(self, prefix):
+        """Makes the slot of another prefix ours."""
+        self.slot = slot_of(prefix)
+
+    def _claim(self, node):
+        """The configuration epoch with which a node says that it owns our slot; -1 if it does not."""
+        lines = self.call(node, "CLUSTER", "NODES").decode().splitlines()
+        own = next(line for line in lines if "myself" in line).split()
+        if "master" not in own[2] or "fail" in own[2]:
+            return -1
+        for span in own[8:]:
+            first, _, last = span.partition("-")
+            if first.isdigit() and int(first) <= self.slot <= int(last or first):
+                return int(own[6])
+        return -1
 
     def node_at(self, port):
         """Returns the node of a port."""
@@ -94,12 +99,24 @@ class RedisCluster:
 
     @property
     def master(self):
-        """The owner of our slot."""
-        return self.node_at(self._map()[2][1])
+        """The owner of our slot: of the nodes that claim it, the one with the highest epoch."""
+        claims = []
+        for number, node in enumerate(self.nodes):
+            try:
+                claims.append((self._claim(node), number))
+            except redis.exceptions.RedisError:
+                continue
+        epoch, number = max(claims, default=(-1, 0))
+        if epoch < 0:
+            raise RuntimeError("no node that responds owns the slot")
+        return self.nodes[number]
 
     def replicas(self):
-        """The replicas of the owner."""
-        return [self.node_at(entry[1]) for entry in self._map()[3:]]
+        """The replicas of the owner, as it knows them."""
+        for entry in self.call(self.master, "CLUSTER", "SLOTS"):
+            if entry[0] <= self.slot <= entry[1]:
+                return [self.node_at(found[1]) for found in entry[3:]]
+        return []
 
     def client(self):
         """Returns a client of the owner."""

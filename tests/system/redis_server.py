@@ -10,6 +10,9 @@ import redis
 import process
 import wait
 
+#: The server program of all tests: Redis or Valkey.
+PROGRAM = os.environ.get("RC_REDIS") or "redis-server"
+
 
 class RedisServer:
     """One server. It keeps its folder and its port over stop, kill and start."""
@@ -37,7 +40,7 @@ class RedisServer:
 
     def start(self):
         """Starts the server with the data in its folder, and waits until it responds."""
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+        command = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1",
                    "--dir", self.folder, "--save", "", "--dbfilename", "dump.rdb",
                    "--appendonly", "yes" if self.append_only else "no",
                    "--appendfsync", "everysec", *self.extra]

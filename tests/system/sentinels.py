@@ -12,17 +12,24 @@ NAME = "mymaster"
 
 
 class Sentinel:
-    """One Sentinel. It keeps its folder, its port and what it has learned over kill and start."""
+    """One Sentinel. It keeps its folder, its port and what it has learned over kill and start.
 
-    def __init__(self, folder, master, quorum, down_after_ms, password):
+    advertise(port) returns the port by which the others reach it; they see its connections come
+    from source.
+    """
+
+    def __init__(self, folder, master, quorum, down_after_ms, password, advertise, source):
         self.port = process.free_port()
+        self.advertised_port, self.source = advertise(self.port), source
         self.password = password
         self.log_path = os.path.join(folder, "sentinel.log")
         self._config = os.path.join(folder, "sentinel.conf")
         self._process = None
         os.makedirs(folder)
         self._initial = (f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
-                         f"sentinel monitor {NAME} 127.0.0.1 {master.port} {quorum}\n"
+                         f"bind-source-addr {source}\nsentinel announce-ip 127.0.0.1\n"
+                         f"sentinel announce-port {self.advertised_port}\n"
+                         f"sentinel monitor {NAME} 127.0.0.1 {master.advertised_port} {quorum}\n"
                          f"sentinel down-after-milliseconds {NAME} {down_after_ms}\n"
                          f"sentinel failover-timeout {NAME} 4000\n"
                          f"sentinel parallel-syncs {NAME} 2\n")
@@ -39,7 +46,8 @@ class Sentinel:
 
     def start(self):
         """Starts it, and waits until it responds."""
-        self._process = process.spawn(["redis-server", self._config, "--sentinel"], self.log_path)
+        self._process = process.spawn([redis_server.PROGRAM, self._config, "--sentinel"],
+                                      self.log_path)
         wait.until(self.answers, 20, lambda: f"a Sentinel: {process.tail(self.log_path)}")
 
     def call(self, *words):
@@ -60,6 +68,12 @@ class Sentinel:
         """The port of the master as it knows it."""
         return int(self.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
 
+    def opinion(self):
+        """Returns (configuration epoch, port of the master), as it knows them."""
+        found = self.call("SENTINEL", "MASTER", NAME)
+        named = dict(zip(found[::2], found[1::2]))
+        return int(named[b"config-epoch"]), int(named[b"port"])
+
     def knows(self, sentinels, replicas):
         """Whether it has found so many other Sentinels and replicas, all of them up."""
         def up(words):
@@ -69,30 +83,43 @@ class Sentinel:
         return up(["SENTINEL", "SENTINELS", NAME]) >= sentinels and \
             up(["SENTINEL", "REPLICAS", NAME]) >= replicas
 
+    def is_running(self):
+        """Whether the process is running."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self):
         """Kills it with SIGKILL."""
         process.kill(self._process)
 
 
 class Sentinels:
-    """Three servers and three Sentinels. Stands for the present master where a test reads Redis."""
+    """Three servers and three Sentinels. Stands for the present master where a test reads Redis.
 
-    def __init__(self, folder, down_after_ms=1000, password=None, sentinel_password=None, count=3):
+    All of them reach each other by advertise(port), from an address for each.
+    """
+
+    def __init__(self, folder, down_after_ms=1000, password=None, sentinel_password=None, count=3,
+                 advertise=lambda port: port, append_only=False, repl_timeout_s=5):
         self.password, self.sentinel_password = password, sentinel_password
         self.servers = []
         for i in range(3):
             extra = ["--replica-priority", str(100 if i == 0 else 10), "--repl-diskless-sync-delay",
-                     "0", "--repl-timeout", "5"]
+                     "0", "--repl-timeout", str(repl_timeout_s)]
             if password:
                 extra += ["--masterauth", password]
             if i > 0:
-                extra += ["--replicaof", "127.0.0.1", str(self.servers[0].port)]
+                extra += ["--replicaof", "127.0.0.1", str(self.servers[0].advertised_port)]
             server = redis_server.RedisServer(os.path.join(folder, f"redis-{i}"), password,
-                                              extra=[part for part in extra])
+                                              append_only)
+            server.advertised_port = advertise(server.port)
+            server.source = f"127.0.1.{i + 1}"
+            server.extra = [*extra, "--bind-source-addr", server.source, "--replica-announce-ip",
+                            "127.0.0.1", "--replica-announce-port", str(server.advertised_port)]
             server.start()
             self.servers.append(server)
         self.sentinels = [Sentinel(os.path.join(folder, f"sentinel-{i}"), self.servers[0],
-                                   count // 2 + 1, down_after_ms, sentinel_password)
+                                   count // 2 + 1, down_after_ms, sentinel_password, advertise,
+                                   f"127.0.2.{i + 1}")
                           for i in range(count)]
         for sentinel in self.sentinels:
             sentinel.start()
@@ -101,7 +128,12 @@ class Sentinels:
     def url(self, user=""):
         """Returns the redis.url for rollcall."""
         login = f"{user}:{self.password}@" if self.password else ""
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return self.url_of([sentinel.port for sentinel in self.sentinels], login)
+
+    @staticmethod
+    def url_of(ports, login=""):
+        """Returns the redis.url for Sentinels on these ports."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         return f"redis+sentinel://{login}{hosts}/{NAME}"
 
     def wait_complete(self, sentinels=None):
@@ -111,18 +143,21 @@ class Sentinels:
                    "the Sentinels to know everything")
 
     def server_at(self, port):
-        """Returns the server of a port."""
-        return next(server for server in self.servers if server.port == port)
+        """Returns the server of an advertised port."""
+        return next(server for server in self.servers if server.advertised_port == port)
 
     @property
     def master(self):
-        """The master, as a Sentinel that responds knows it."""
+        """The master, as the Sentinel knows it that has the newest configuration."""
+        known = []
         for sentinel in self.sentinels:
             try:
-                return self.server_at(sentinel.master_port())
+                known.append(sentinel.opinion())
             except redis.exceptions.RedisError:
                 continue
-        raise RuntimeError("no Sentinel responds")
+        if not known:
+            raise RuntimeError("no Sentinel responds")
+        return self.server_at(max(known)[1])
 
     def client(self):
         """Returns a client of the master."""
