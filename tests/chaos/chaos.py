@@ -130,8 +130,8 @@ class Chaos:
 
     def _may_lose_ends(self, round_end):
         """Once in a round, if another stop follows that will notice what is wrong."""
-        return self.settings.brokers == 1 and self.settings.redis == "single" and not self.world.cuts and \
-            not self.settings.keep_ends and time.monotonic() < round_end
+        return self.settings.brokers == 1 and self.settings.redis == "single" and \
+            not self.world.cuts and not self.settings.keep_ends and time.monotonic() < round_end
 
     def _inject(self, until):
         """Injects faults until the given time, then waits for all of them to end."""
@@ -242,15 +242,16 @@ def _arguments():
     parser.add_argument("--stop", type=float, default=2, help="minutes between exact stops (2)")
     parser.add_argument("--keep-ends", action="store_true",
                         help="no log loses its end at the first stop of a round")
-    parser.add_argument("--measure", choices=("recovery", "restart", "outage"),
-                        help="measure one figure instead; outage uses --minutes and --rate")
+    parser.add_argument("--measure", choices=measure.TABLE,
+                        help="measure one figure instead; outage uses --minutes and --rate, "
+                             "replicas needs --redis sentinel")
     parser.add_argument("--count", type=int, default=10, help="number of measurements (10)")
     parser.add_argument("--folder", help="working folder (a new temporary one)")
     parser.add_argument("--keep", action="store_true", help="keep the folder after success")
     parser.add_argument("--junit", metavar="FILE", help="write the check results to FILE")
     settings = parser.parse_args()
-    if settings.measure and settings.redis != "single":
-        parser.error("--measure is for --redis single")
+    if settings.measure and (settings.measure == "replicas") != (settings.redis == "sentinel"):
+        parser.error("--measure replicas is for --redis sentinel, the others for --redis single")
     if settings.server != "system":
         name = {"newer": "RC_REDIS_NEWER", "valkey": "RC_VALKEY"}.get(settings.server)
         redis_server.PROGRAM = os.environ.get(name, "") if name else settings.server

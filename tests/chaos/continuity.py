@@ -23,7 +23,7 @@ class Noticed:
     """What was noticed of one fault."""
 
     def __init__(self):
-        self.still_s = 0.0  # without a published record, in the worst partition
+        self.still_s, self.still_at = 0.0, ""  # without a published record: worst partition, when
         self.caught_up_s = []  # from each new master on, until counting lagged less than a second
         self.back, self.back_s = 0, 0.0  # the visible counts, in records, and for how long
         self.own_back = 0  # what the instances say they have counted
@@ -31,10 +31,10 @@ class Noticed:
 
     def __str__(self):
         took = ", ".join(f"{seconds:.1f}" for seconds in self.caught_up_s)
-        return (f"published with no gap longer than {self.still_s:.1f} s; counting lagged less "
-                f"than 1 s again {took or '-'} s after a new master; visible counts stepped back by "
-                f"{self.back} records for {self.back_s:.1f} s, the instances' own by "
-                f"{self.own_back}; the harness waited up to {self.late_s:.1f} s for a processor")
+        return (f"published with no gap longer than {self.still_s:.1f} s{self.still_at}; counting "
+                f"lagged less than 1 s again {took or '-'} s after a new master; visible counts "
+                f"stepped back by {self.back} records for {self.back_s:.1f} s, the instances' own "
+                f"by {self.own_back}; the harness waited up to {self.late_s:.1f} s for a processor")
 
 
 class _Step:
@@ -76,11 +76,11 @@ class _Servers:
                 self.offsets[server] = {int(p): int(offset) for p, offset in found.items()}
 
 
-class _Episode:
+class Episode:
     """One fault, from its start until counting has caught up."""
 
     def __init__(self, world):
-        self._world = world
+        self._world, self._begun = world, time.monotonic()
         self._servers = _Servers(world.redis.all_servers())
         self._key = f"{world.place.prefix}:offsets"
         self._sent = collections.deque()  # (time, acknowledged by partition)
@@ -88,7 +88,7 @@ class _Episode:
         self._back, self._own_back = _Step(), _Step()
         self._master, self._new_since = None, None
         self._asked_at = 0.0
-        self._lag_s = None
+        self.lag_s = None  # of counting, once known
         self._noticed = Noticed()
 
     def look(self):
@@ -119,7 +119,10 @@ class _Episode:
         for partition in range(feeder.partition_count):
             found = max(reader.accepted[partition], reader.rejected[partition])
             before, since = self._moved.get(partition, (found, now))
-            self._noticed.still_s = max(self._noticed.still_s, now - since)
+            if now - since > self._noticed.still_s:
+                self._noticed.still_s = now - since
+                self._noticed.still_at = \
+                    f" (partition {partition}, after {since - self._begun:.1f} s)"
             if found != before or partition not in self._moved:
                 self._moved[partition] = found, now
 
@@ -130,14 +133,14 @@ class _Episode:
         self._back.look(sum(offsets.values()), now)
         while len(self._sent) > 1 and _covers(offsets, self._sent[1][1]):
             self._sent.popleft()
-        self._lag_s = now - self._sent[0][0] if _covers(offsets, self._sent[0][1]) else float("inf")
-        if self._new_since is not None and self._lag_s < _RECENT_S:
+        self.lag_s = now - self._sent[0][0] if _covers(offsets, self._sent[0][1]) else float("inf")
+        if self._new_since is not None and self.lag_s < _RECENT_S:
             self._noticed.caught_up_s.append(now - self._new_since)
             self._new_since = None
 
     def is_over(self):
         """Whether counting keeps up, with the present master."""
-        return self._lag_s is not None and self._lag_s < _RECENT_S and self._new_since is None
+        return self.lag_s is not None and self.lag_s < _RECENT_S and self._new_since is None
 
     def late(self, seconds):
         """A sample was taken so much later than intended."""
@@ -180,7 +183,7 @@ class Continuity:
 
     def follow(self, name, kind, act):
         """Runs a fault while measuring; returns when counting has caught up."""
-        episode, is_done = _Episode(self._world), threading.Event()
+        episode, is_done = Episode(self._world), threading.Event()
         thread = threading.Thread(target=_sample, args=(episode, is_done), daemon=True)
         thread.start()
         try:

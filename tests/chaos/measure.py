@@ -1,20 +1,21 @@
-"""Measures recovery, planned restarts, and an outage of Redis."""
+"""Measures recovery, planned restarts, an outage of Redis, and what waiting for replicas costs."""
 
 import statistics
 import threading
 import time
 
 import checks
+import continuity
 import wait
 
 _PAUSE_S = 0.02
+_STEADY_S = 20
 
 
 def run(world, settings):
     """Runs the measurement that the settings select."""
     world.start()
-    {"recovery": _recovery, "restart": _restart, "outage": _outage}[settings.measure](
-        world, settings)
+    TABLE[settings.measure](world, settings)
 
 
 def _finish(world):
@@ -258,3 +259,48 @@ def _come_back(world):
     counts, back = world.feeder.counts(), time.time()
     world.proxy.set(world.redis.port, "pass")
     return stored, counts, back, checkpoints
+
+
+def _sums(world):
+    """The metrics of all instances that add up, as name -> sum."""
+    names = ("rollcall_checkpoint_seconds_sum", "rollcall_checkpoint_seconds_count",
+             "rollcall_records_counted_total", "process_cpu_seconds_total")
+    return {name: sum(slot.instance.metric(name) for slot in world.fleet.running())
+            for name in names}
+
+
+def _replicas(world, settings):
+    """Rounds of a steady load without and with redis.min_replicas = 1, by turns."""
+    found = {0: [], 1: []}
+    for n in range(2 * settings.count):
+        world.settings.min_replicas = n % 2
+        world.begin_round()
+        _wait_shared(world, settings.instances)
+        _wait_flow(world)
+        before, lags, end = _sums(world), [], time.monotonic() + _STEADY_S
+        watched = continuity.Episode(world)
+        while time.monotonic() < end:
+            watched.look()
+            lags.append(watched.lag_s)
+            time.sleep(_PAUSE_S)
+        now = _sums(world)
+        took = {name: now[name] - value for name, value in before.items()}
+        records = took["rollcall_records_counted_total"]
+        found[n % 2].append((
+            1000 * took["rollcall_checkpoint_seconds_sum"] /
+            took["rollcall_checkpoint_seconds_count"],
+            1000 * statistics.mean(lags),
+            1e6 * took["process_cpu_seconds_total"] / records))
+        world.say("redis.min_replicas = %d: checkpoint %.1f ms, counted lag %.0f ms, %.2f CPU "
+                  "seconds for a million records" % (n % 2, *found[n % 2][-1]))
+        _finish(world)
+    for wanted, figures in found.items():
+        columns = list(zip(*figures))
+        texts = [f"{name} {statistics.median(column):.2f} (best {min(column):.2f})" for name, column
+                 in zip(("checkpoint ms", "counted lag ms", "CPU s / million"), columns)]
+        world.say(f"RESULT redis.min_replicas = {wanted}, {settings.rate:.0f} records/s, median of "
+                  f"{settings.count}: {'; '.join(texts)}")
+
+
+#: What to measure -> the function.
+TABLE = {"recovery": _recovery, "restart": _restart, "outage": _outage, "replicas": _replicas}

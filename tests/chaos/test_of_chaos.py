@@ -183,7 +183,7 @@ class _Pretended:
 def test_what_is_noticed_of_a_failover(monkeypatch):
     world, now = _Pretended(), [100.0]
     monkeypatch.setattr(continuity.time, "monotonic", lambda: now[0])
-    episode = continuity._Episode(world)
+    episode = continuity.Episode(world)
     counted = {}
     monkeypatch.setattr(continuity._Servers, "look",
                         lambda servers, _: servers.offsets.update(counted))

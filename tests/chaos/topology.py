@@ -17,8 +17,6 @@ import wait
 class _Topology:
     """What is the same for Sentinels and a cluster, which have no faults of disk or backups."""
 
-    has_tmpfs = False
-
     def back_up(self):
         """Makes no backup."""
 
@@ -131,12 +129,6 @@ class Watched(_Topology, sentinels.Sentinels):
         except redis.exceptions.RedisError as error:
             return f"the Sentinels to agree: {error}"
 
-    def settle(self):
-        """Makes sure that nothing older than the present state can come back."""
-        self.wait_whole()
-        with self.client() as client:
-            assert client.wait(2, 5000) == 2
-
 
 def _follows(server):
     with server.client() as client:
@@ -167,12 +159,6 @@ class Slotted(_Topology, redis_cluster.RedisCluster):
     def wait_whole(self):
         """Waits until the cluster is in order."""
         self.wait_ok()
-
-    def settle(self):
-        """Makes sure that nothing older than the present state can come back."""
-        self.wait_ok()
-        with self.client() as client:
-            assert client.wait(1, 5000) == 1
 
 
 #: Name -> class.

@@ -99,13 +99,16 @@ class World:
             self.feeder.go()
 
     def wait_flow(self, alive):
-        """Waits until each partition is counted and published: a start must not be measured."""
+        """Waits until each instance has partitions, and all of them are counted and published: what
+        a start takes must not be measured."""
         def is_flowing():
             try:
                 counted = self.place.counted()
             except Exception:  # every client has its own exceptions
                 return False
-            return all(counted.get(p, 0) > 0 and self.reader.accepted[p] > 0
+            owned = [slot.instance.metric("rollcall_assigned_partitions")
+                     for slot in self.fleet.running()]
+            return min(owned) > 0 and sum(owned) == PARTITIONS and all(counted.get(p, 0) > 0 and self.reader.accepted[p] > 0
                        for p in range(PARTITIONS))
 
         wait.until(is_flowing, 60, "all partitions to flow", every=0.2, alive=alive)

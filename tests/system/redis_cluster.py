@@ -82,7 +82,7 @@ class RedisCluster:
         self.slot = slot_of(prefix)
 
     def _claim(self, node):
-        """The configuration epoch with which a node says that it owns our slot; -1 if it does not."""
+        """The configuration epoch with which a node says that the slot is its own, or -1."""
         lines = self.call(node, "CLUSTER", "NODES").decode().splitlines()
         own = next(line for line in lines if "myself" in line).split()
         if "master" not in own[2] or "fail" in own[2]:

@@ -49,6 +49,7 @@ class Sentinel:
         self._process = process.spawn([redis_server.PROGRAM, self._config, "--sentinel"],
                                       self.log_path)
         wait.until(self.answers, 20, lambda: f"a Sentinel: {process.tail(self.log_path)}")
+        self.call("SENTINEL", "DEBUG", "info-period", 1000, "publish-period", 500)  # from 10 s, 2 s
 
     def call(self, *words):
         """Sends SENTINEL and the words; returns the reply undecoded."""
@@ -114,7 +115,8 @@ class Sentinels:
             server.advertised_port = advertise(server.port)
             server.source = f"127.0.1.{i + 1}"
             server.extra = [*extra, "--bind-source-addr", server.source, "--replica-announce-ip",
-                            "127.0.0.1", "--replica-announce-port", str(server.advertised_port)]
+                            "127.0.0.1", "--replica-announce-port", str(server.advertised_port),
+                            "--protected-mode", "no"]  # Redis 7 takes 127.0.2.1 for a stranger
             server.start()
             self.servers.append(server)
         self.sentinels = [Sentinel(os.path.join(folder, f"sentinel-{i}"), self.servers[0],
