@@ -77,7 +77,8 @@ class _Servers:
 
 
 class Episode:
-    """One fault, from its start until counting has caught up."""
+    """One fault, from its start until counting has caught up. Its samplers run at the same time: a
+    server that does not answer must not delay the look at the output."""
 
     def __init__(self, world):
         self._world, self._begun = world, time.monotonic()
@@ -87,33 +88,17 @@ class Episode:
         self._moved = {}  # partition -> (published, since)
         self._back, self._own_back = _Step(), _Step()
         self._master, self._new_since = None, None
-        self._asked_at = 0.0
         self.lag_s = None  # of counting, once known
         self._noticed = Noticed()
 
-    def look(self):
-        """Takes a sample of everything."""
+    def samplers(self):
+        """Returns (function, seconds between its calls)."""
+        return ((self.look_at_output, _SAMPLE_S), (self.look_at_counts, _SAMPLE_S),
+                (self.look_at_master, _ASK_S))
+
+    def look_at_output(self):
+        """Takes a sample of what is sent and published."""
         now = time.monotonic()
-        self._servers.look(self._key)
-        self._look_at_output(now)
-        if now >= self._asked_at + _ASK_S:
-            self._asked_at = now
-            self._ask(now)
-        self._look_at_counts(now)
-
-    def _ask(self, now):
-        try:
-            master = self._world.redis.master
-            if self._master not in (None, master) and self._new_since is None:
-                self._new_since = now
-            self._master = master
-        except (redis.exceptions.RedisError, RuntimeError):
-            pass  # nobody knows one
-        own = _own_counted(self._world)
-        if own is not None:
-            self._own_back.look(own, now)
-
-    def _look_at_output(self, now):
         feeder, reader = self._world.feeder, self._world.reader
         self._sent.append((now, list(feeder.acknowledged)[:feeder.partition_count]))
         for partition in range(feeder.partition_count):
@@ -126,16 +111,32 @@ class Episode:
             if found != before or partition not in self._moved:
                 self._moved[partition] = found, now
 
-    def _look_at_counts(self, now):
+    def look_at_master(self):
+        """Takes a sample of which server is the master, and of what the instances say."""
+        try:
+            master = self._world.redis.master
+        except redis.exceptions.RedisError:
+            return  # nobody knows one
+        if self._master not in (None, master) and self._new_since is None:
+            self._new_since = time.monotonic()
+        self._master = master
+        own = _own_counted(self._world)
+        if own is not None:
+            self._own_back.look(own, time.monotonic())
+
+    def look_at_counts(self):
+        """Takes a sample of the counts that a user of the master sees."""
+        self._servers.look(self._key)
+        now, new_since = time.monotonic(), self._new_since
         offsets = self._servers.offsets.get(self._master)
-        if offsets is None:
+        if offsets is None or not self._sent:
             return
         self._back.look(sum(offsets.values()), now)
         while len(self._sent) > 1 and _covers(offsets, self._sent[1][1]):
             self._sent.popleft()
         self.lag_s = now - self._sent[0][0] if _covers(offsets, self._sent[0][1]) else float("inf")
-        if self._new_since is not None and self.lag_s < _RECENT_S:
-            self._noticed.caught_up_s.append(now - self._new_since)
+        if new_since is not None and self.lag_s < _RECENT_S:
+            self._noticed.caught_up_s.append(max(now - new_since, 0))
             self._new_since = None
 
     def is_over(self):
@@ -184,13 +185,19 @@ class Continuity:
     def follow(self, name, kind, act):
         """Runs a fault while measuring; returns when counting has caught up."""
         episode, is_done = Episode(self._world), threading.Event()
-        thread = threading.Thread(target=_sample, args=(episode, is_done), daemon=True)
-        thread.start()
+        threads = [threading.Thread(target=_sample, args=(episode, is_done, *each), daemon=True)
+                   for each in episode.samplers()]
+        for thread in threads:
+            thread.start()
         try:
             act()
+            deadline = time.monotonic() + _CATCH_UP_S
+            while not episode.is_over() and time.monotonic() < deadline:
+                time.sleep(_SAMPLE_S)
         finally:
             is_done.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
         found = episode.noticed()
         self._say(f"{name}: {found}")
         self.all.append((kind, found))
@@ -217,14 +224,10 @@ def _summary(kind, noticed):
             f"{figure(n.late_s for n in noticed)} s for a processor")
 
 
-def _sample(episode, is_done):
-    ends_at = None
-    while ends_at is None or time.monotonic() < ends_at:
-        episode.look()
-        if is_done.is_set():
-            if episode.is_over():
-                return
-            ends_at = ends_at or time.monotonic() + _CATCH_UP_S
-        due = time.monotonic() + _SAMPLE_S
-        time.sleep(_SAMPLE_S)
-        episode.late(time.monotonic() - due)
+def _sample(episode, is_done, look, every_s):
+    due = time.monotonic()
+    while not is_done.wait(max(due - time.monotonic(), 0)):
+        if look == episode.look_at_output:  # the others wait for servers
+            episode.late(time.monotonic() - due)
+        look()
+        due = max(due, time.monotonic()) + every_s

@@ -1,5 +1,7 @@
 """Faults of a Redis Cluster."""
 
+import redis
+
 import wait
 from fault import CLUSTER, fault
 
@@ -37,7 +39,7 @@ def cluster_fail_over(chaos, how):
 def _moved_from(cluster, old):
     try:
         return cluster.master is not old
-    except RuntimeError:
+    except redis.exceptions.RedisError:
         return False
 
 

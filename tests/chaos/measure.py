@@ -280,7 +280,9 @@ def _replicas(world, settings):
         before, lags, end = _sums(world), [], time.monotonic() + _STEADY_S
         watched = continuity.Episode(world)
         while time.monotonic() < end:
-            watched.look()
+            watched.look_at_output()
+            watched.look_at_master()
+            watched.look_at_counts()
             lags.append(watched.lag_s)
             time.sleep(_PAUSE_S)
         now = _sums(world)

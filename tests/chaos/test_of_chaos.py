@@ -192,7 +192,9 @@ def test_what_is_noticed_of_a_failover(monkeypatch):
         now[0] = 100.0 + at
         world.master, counted[server] = server, {0: count}
         world.reader.accepted[0] = published
-        episode.look()
+        for sampler, _ in episode.samplers():
+            sampler()
+        episode.look_at_counts()
         return episode.is_over()
 
     assert look(0.0, "old", 900, 5)

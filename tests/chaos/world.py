@@ -108,8 +108,8 @@ class World:
                 return False
             owned = [slot.instance.metric("rollcall_assigned_partitions")
                      for slot in self.fleet.running()]
-            return min(owned) > 0 and sum(owned) == PARTITIONS and all(counted.get(p, 0) > 0 and self.reader.accepted[p] > 0
-                       for p in range(PARTITIONS))
+            return min(owned) > 0 and sum(owned) == PARTITIONS and all(
+                counted.get(p, 0) > 0 and self.reader.accepted[p] > 0 for p in range(PARTITIONS))
 
         wait.until(is_flowing, 60, "all partitions to flow", every=0.2, alive=alive)
 

@@ -49,10 +49,10 @@ class RedisCluster:
             self.call(node, "CLUSTER", "REPLICATE", self.id_of(self.nodes[i % masters]))
         self.wait_ok()
 
-    def call(self, node, *words):
+    def call(self, node, *words, seconds=10):
         """Sends a command to one node; returns the reply undecoded."""
-        with redis.Redis(host="127.0.0.1", port=node.port, socket_timeout=10,
-                         protocol=2) as client:
+        with redis.Redis(host="127.0.0.1", port=node.port, socket_timeout=seconds, protocol=2,
+                         retry=None) as client:
             client.response_callbacks.clear()
             return client.execute_command(*words)
 
@@ -83,7 +83,7 @@ class RedisCluster:
 
     def _claim(self, node):
         """The configuration epoch with which a node says that the slot is its own, or -1."""
-        lines = self.call(node, "CLUSTER", "NODES").decode().splitlines()
+        lines = self.call(node, "CLUSTER", "NODES", seconds=1).decode().splitlines()
         own = next(line for line in lines if "myself" in line).split()
         if "master" not in own[2] or "fail" in own[2]:
             return -1
@@ -108,7 +108,7 @@ class RedisCluster:
                 continue
         epoch, number = max(claims, default=(-1, 0))
         if epoch < 0:
-            raise RuntimeError("no node that responds owns the slot")
+            raise redis.exceptions.ConnectionError("no node that responds owns the slot")
         return self.nodes[number]
 
     def replicas(self):

@@ -34,9 +34,9 @@ class RedisServer:
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     def client(self):
-        """Returns a client that does not decode replies."""
+        """Returns a client that does not decode replies, and tries once."""
         return redis.Redis(port=self.port, host="127.0.0.1", password=self.password,
-                           socket_timeout=20)
+                           socket_timeout=20, retry=None)
 
     def start(self):
         """Starts the server with the data in its folder, and waits until it responds."""

@@ -54,7 +54,7 @@ class Sentinel:
     def call(self, *words):
         """Sends SENTINEL and the words; returns the reply undecoded."""
         with redis.Redis(host="127.0.0.1", port=self.port, password=self.password,
-                         socket_timeout=5, protocol=2) as client:
+                         socket_timeout=5, protocol=2, retry=None) as client:
             client.response_callbacks.clear()
             return client.execute_command(*words)
 
@@ -158,7 +158,7 @@ class Sentinels:
             except redis.exceptions.RedisError:
                 continue
         if not known:
-            raise RuntimeError("no Sentinel responds")
+            raise redis.exceptions.ConnectionError("no Sentinel responds")
         return self.server_at(max(known)[1])
 
     def client(self):
