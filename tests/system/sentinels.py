@@ -96,7 +96,8 @@ class Sentinel:
 class Sentinels:
     """Three servers and three Sentinels. Stands for the present master where a test reads Redis.
 
-    All of them reach each other by advertise(port), from an address for each.
+    All of them reach each other by advertise(port), from an address for each. A server that starts
+    again takes itself for a master, until the Sentinels correct it.
     """
 
     def __init__(self, folder, down_after_ms=1000, password=None, sentinel_password=None, count=3,
@@ -108,8 +109,6 @@ class Sentinels:
                      "0", "--repl-timeout", str(repl_timeout_s)]
             if password:
                 extra += ["--masterauth", password]
-            if i > 0:
-                extra += ["--replicaof", "127.0.0.1", str(self.servers[0].advertised_port)]
             server = redis_server.RedisServer(os.path.join(folder, f"redis-{i}"), password,
                                               append_only)
             server.advertised_port = advertise(server.port)
@@ -118,6 +117,9 @@ class Sentinels:
                             "127.0.0.1", "--replica-announce-port", str(server.advertised_port),
                             "--protected-mode", "no"]  # Redis 7 takes 127.0.2.1 for a stranger
             server.start()
+            if i > 0:
+                with server.client() as client:
+                    client.replicaof("127.0.0.1", self.servers[0].advertised_port)
             self.servers.append(server)
         self.sentinels = [Sentinel(os.path.join(folder, f"sentinel-{i}"), self.servers[0],
                                    count // 2 + 1, down_after_ms, sentinel_password, advertise,
