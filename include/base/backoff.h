@@ -18,6 +18,11 @@ static inline void backoff_grow(struct backoff *backoff, int64_t now_ms, int64_t
     backoff->until_ms = now_ms + backoff->pause_ms;
 }
 
+/* There is reason to try again at once; if that fails, the delays begin again. */
+static inline void backoff_hurry(struct backoff *backoff) {
+    *backoff = (struct backoff){.pause_ms = 1};
+}
+
 /* An attempt was good, or something else is tried. */
 static inline void backoff_end(struct backoff *backoff) {
     *backoff = (struct backoff){0};

@@ -71,6 +71,9 @@ bool redis_link_is_cluster(const struct redis_link *link);
 /* What finds the server for it; lives as long as the link. */
 struct redis_master *redis_link_master(const struct redis_link *link);
 
+/* Whether another server than the one of the last attempt is known to be the one to talk to. */
+bool redis_link_is_redirected(const struct redis_link *link);
+
 /* Which connection it is; rises with each that was opened. */
 unsigned redis_link_serial(const struct redis_link *link);
 

@@ -54,6 +54,10 @@ void redis_store_destroy(struct redis_store **store);
 /* For messages, without secrets. */
 const char *redis_store_name(const struct redis_store *store);
 
+/* Whether a call that failed should be made again at once: another server than the one it was made
+ * on has become known to be the one (a redirection, a new master). */
+bool redis_store_is_redirected(const struct redis_store *store);
+
 /* Checks all that could make counting wrong: reach, login, eviction policy, types of the keys,
  * rights, owner of the prefix, and the rules that its counts were made under. `warning` names what
  * could not be checked, and dimensions that come or go; or it is "". */

@@ -6,7 +6,8 @@
  * Owns:     epochs until they are stored or overtaken, then they go home to their shards.
  * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls a step.
  * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps
- *           for a growing delay of up to RETRY_MS_MAX.
+ *           for a growing delay of up to RETRY_MS_MAX, but a redirection or a new master is
+ *           followed at once, at most once in REDIRECT_MS.
  */
 #ifndef FLOW_CHECKPOINT_H
 #define FLOW_CHECKPOINT_H

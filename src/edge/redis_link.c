@@ -237,6 +237,11 @@ bool redis_link_open(struct redis_link *link, struct error *error) {
     return is_good;
 }
 
+bool redis_link_is_redirected(const struct redis_link *link) {
+    return link->asked.port != 0 ||
+           (link->wire.turn != NULL && atomic_load(link->wire.turn) != link->wire.seen);
+}
+
 bool redis_link_is_cluster(const struct redis_link *link) {
     return redis_master_url(link->master)->kind == REDIS_URL_CLUSTER;
 }

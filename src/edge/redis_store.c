@@ -15,10 +15,8 @@
 #include "redis_call.h"
 #include "redis_fitness.h"
 
-enum {
-    ROUNDS_MAX = 8, /* of one call, until Redis knows the script and all days are declared */
-    WAIT_MS_MAX = 1000,
-};
+/* Rounds of one call, until Redis knows the script and all days are declared. */
+enum { ROUNDS_MAX = 8, WAIT_MS_MAX = 1000 };
 
 struct redis_store {
     struct redis_store_options options;
@@ -60,6 +58,10 @@ void redis_store_destroy(struct redis_store **store) {
 
 const char *redis_store_name(const struct redis_store *store) {
     return redis_link_name(store->link);
+}
+
+bool redis_store_is_redirected(const struct redis_store *store) {
+    return redis_link_is_redirected(store->link);
 }
 
 /* An error reply, turned into what the caller must do. */
@@ -375,8 +377,7 @@ static bool is_replicated(struct redis_store *store, struct error *error) {
     return found >= wanted;
 }
 
-/* A call that is not on the replicas yet is made again: it is found to be applied, and waited
- * for. */
+/* A call that is not on the replicas yet is made again: it is found applied, and waited for. */
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
                        struct error *error) {
     struct error own = {""};

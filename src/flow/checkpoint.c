@@ -15,7 +15,14 @@
 #include "base/trouble.h"
 #include "flow/batch.h"
 
-enum { RETRY_MS_MIN = 50, RETRY_MS_MAX = 2000, CALLS_MAX = 256, VERIFY_WAIT_MS = 50 };
+enum {
+    RETRY_MS_MIN = 50,
+    RETRY_MS_MAX = 2000,
+    REDIRECT_MS = 1000, /* two nodes may name each other without end */
+    REDIRECT_LOOK_MS = 50,
+    CALLS_MAX = 256,
+    VERIFY_WAIT_MS = 50,
+};
 
 /* The epoch of one partition that is being gathered or stored. */
 struct epoch {
@@ -36,6 +43,7 @@ struct checkpoint {
     struct store_call *calls; /* of one round trip */
     size_t call_capacity;
     struct backoff retry;
+    int64_t redirect_ms; /* not before is a redirection followed at once */
     atomic_bool is_reachable;
     struct trouble trouble; /* why it is not */
     struct inbox inbox;
@@ -248,12 +256,27 @@ static int64_t ready_ms(const struct checkpoint *checkpoint) {
     return until_ms > checkpoint->retry.until_ms ? until_ms : checkpoint->retry.until_ms;
 }
 
+/* When to look again, at the latest. A new master is not left waiting for a delay that grew while
+ * there was none. */
+static int64_t look_ms(struct checkpoint *checkpoint, int64_t now_ms) {
+    struct backoff *retry = &checkpoint->retry;
+    if (retry->until_ms <= now_ms) return CLOCK_NEVER_MS;
+    if (now_ms < checkpoint->redirect_ms) return checkpoint->redirect_ms;
+    if (!redis_store_is_redirected(checkpoint->options.store)) return now_ms + REDIRECT_LOOK_MS;
+    checkpoint->redirect_ms = now_ms + REDIRECT_MS;
+    backoff_hurry(retry);
+    return now_ms;
+}
+
 int64_t checkpoint_step(void *context, int64_t now_ms) {
     struct checkpoint *checkpoint = context;
     take_mail(checkpoint);
     if (checkpoint->ready_count == 0 || checkpoint->has_given_up) return CLOCK_NEVER_MS;
-    if (now_ms >= ready_ms(checkpoint)) store_ready(checkpoint);
-    return checkpoint->ready_count > 0 ? ready_ms(checkpoint) : CLOCK_NEVER_MS;
+    const int64_t look_at_ms = look_ms(checkpoint, now_ms);
+    const int64_t due_ms = ready_ms(checkpoint);
+    if (now_ms < due_ms) return due_ms < look_at_ms ? due_ms : look_at_ms;
+    store_ready(checkpoint);
+    return checkpoint->ready_count > 0 ? now_ms : CLOCK_NEVER_MS;
 }
 
 bool checkpoint_start(struct checkpoint *checkpoint) {

@@ -221,6 +221,13 @@ const char *redis_store_name(const struct redis_store *store) {
     return "redis";
 }
 
+bool redis_store_is_redirected(const struct redis_store *store) {
+    (void)store;
+    if (current->has_told) broken("a new master is known, and its call is not made again");
+    current->has_told = current->is_redirected;
+    return current->is_redirected;
+}
+
 static bool is_back(const void *context) {
     (void)context;
     return world.now_us >= redis.back_us;
@@ -286,6 +293,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     static const char broke[] = "the connection to Redis broke";
     struct error refusal;
     enum store_verdict worst = STORE_OK;
+    current->is_redirected = current->has_told = false;
     bool is_broken = !trip(error);
     const bool was_sent = !is_broken || (is_back(NULL) && one_in(2));
     size_t good_count = 0;
@@ -296,6 +304,8 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
         if (is_broken) {
             give_up(&calls[i], STORE_RETRY, broke, &worst, error);
             if (was_sent) leave(&call);
+            current->is_redirected |= fails(4);
+            if (current->is_redirected) happens(EVENT_REDIRECTED);
         } else if (fails(20)) {
             happens(EVENT_REDIS_FULL);
             give_up(&calls[i], STORE_RETRY, "OOM: Redis is full", &worst, error);

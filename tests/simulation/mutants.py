@@ -113,6 +113,8 @@ MUTANTS = {
     "a_call_without_an_answer_is_concluded": ("flow/checkpoint.c", (
         "        if (call->verdict == STORE_OK) {",
         "        if (call->verdict != STORE_REFUSED) {")),
+    "a_new_master_is_not_followed_at_once": ("flow/checkpoint.c", (
+        "    backoff_hurry(retry);\n", "")),
     # publish
     "no_fence": ("flow/publish.c", (
         "if (!fence_lets(publish->options.fence, partition,", "if (partition < 0 && !fence_lets("

@@ -92,6 +92,7 @@ void process_start(struct process *process) {
     process->is_up = true;
     process->is_killed = process->is_asked = process->must_drain = false;
     process->has_failed_store = false;
+    process->is_redirected = process->has_told = false;
     process->untaken_count = 0;
     process->paused_us = process->cut_us = 0;
     process->stored_sum = process->totals_sum = 0;

@@ -62,6 +62,7 @@ struct process {
     int untaken_count;               /* transactions that an output did not take, in a row */
     int64_t untaken_us;              /* when the first of them failed */
     bool has_failed_store;           /* the last checkpoint */
+    bool is_redirected, has_told; /* since the last checkpoint: another master; CHECKPOINT knows */
 };
 
 extern struct process processes[PROCESSES];

@@ -96,6 +96,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(REDIS_FULL, "Redis out of memory")                                                           \
     X(PARTLY_STORED, "a round trip that failed in part")                                           \
     X(REPLY_LOST, "a reply lost")                                                                  \
+    X(REDIRECTED, "another master of Redis")                                                       \
     X(LATE_CALL, "a late call")                                                                    \
     X(LATE_APPLIED, "a late call applied")                                                         \
     X(CHECKPOINT_FULL, "a checkpoint at its size limit")                                           \

@@ -211,8 +211,11 @@ static void check_ask(const char *scheme) {
     snprintf(url, sizeof url, "%s127.0.0.1:%d", scheme, nodes[0].port);
     struct redis_link *link = redis_link_create(
         &(struct redis_settings){.url = url, .prefix = prefix, .timeout_ms = 1000}, &error);
+    assert_false(redis_link_is_redirected(link));
     assert_int_equal(ask_three(link), 0);
+    assert_true(redis_link_is_redirected(link));
     assert_int_equal(ask_three(link), 3);
+    assert_false(redis_link_is_redirected(link));
     assert_int_equal(ask_three(link), 3);
     redis_link_close(link); /* ASK holds for one connection */
     snprintf(nodes[0].state, sizeof nodes[0].state, "$2\r\nhi\r\n");
@@ -243,6 +246,29 @@ static void moved_leads_to_the_owner(void **state) {
         redis_link_destroy(&link);
         stop_nodes();
     }
+}
+
+/* Each node says that the other one has the keys. */
+static void a_link_knows_that_it_is_redirected(void **state) {
+    (void)state;
+    char url[64], prefix[] = "{p}";
+    struct error error;
+    start_nodes();
+    snprintf(nodes[0].state, sizeof nodes[0].state, "-MOVED 1 127.0.0.1:%d\r\n", nodes[1].port);
+    snprintf(url, sizeof url, "redis+cluster://127.0.0.1:%d", nodes[0].port);
+    struct redis_link *link = redis_link_create(
+        &(struct redis_settings){.url = url, .prefix = prefix, .timeout_ms = 1000}, &error);
+    assert_true(redis_link_open(link, &error));
+    for (int i = 0; i < 3; i++) {
+        assert_false(redis_link_is_redirected(link));
+        struct redis_reply *reply = redis_link_call(link, &error, "GET k");
+        assert_int_equal(redis_reply_kind(reply), REDIS_ERROR);
+        redis_reply_destroy(&reply);
+        assert_true(redis_link_is_redirected(link));
+        assert_true(redis_link_open(link, &error));
+    }
+    redis_link_destroy(&link);
+    stop_nodes();
 }
 
 /* Whether a link opens to node 0, and if not, whether that is for somebody to set up. */
@@ -285,6 +311,7 @@ int main(void) {
         cmocka_unit_test(the_owner_is_the_first_node_of_a_range),
         cmocka_unit_test(each_command_goes_behind_an_asking_where_ask_leads),
         cmocka_unit_test(moved_leads_to_the_owner),
+        cmocka_unit_test(a_link_knows_that_it_is_redirected),
         cmocka_unit_test(a_node_that_refuses_is_told_from_one_that_does_not_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
