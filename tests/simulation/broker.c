@@ -33,12 +33,22 @@ void broker_begin(void) {
     }
 }
 
+/* The offsets up to this one, as bits. */
+static uint64_t up_to(int64_t offset) {
+    return (UINT64_C(2) << offset) - 1;
+}
+
 void broker_cut(int partition, int64_t end) {
     trace("broker: p%d is cut off at %lld, was %lld", partition, (long long)end,
           (long long)broker.log_end[partition]);
     broker.log_end[partition] = end;
     broker.epoch[partition] += 1 + (int32_t)roll(2);
     broker.is_cut[partition] = true;
+    broker.cut_points[partition] |= UINT64_C(1) << end;
+    if (broker.begun[partition] > end) broker.begun[partition] = end;
+    if (broker.adoptable[partition] & ~up_to(end))
+        broker.adoptable[partition] |= UINT64_C(1) << end;
+    broker.adoptable[partition] &= up_to(end);
     for (int i = (int)end; i < world.plan.last_end[partition]; i++) {
         int8_t *kind = &broker.log[partition][++broker.edition[partition][i]][i];
         do { /* holes alone would be as if what was there had been compacted away */
@@ -68,15 +78,35 @@ void broker_forget(void) {
     while (broker.group.count > 0)
         group_expel(broker.group.members[0].id);
     for (int p = 0; p < world.plan.partition_count; p++) {
-        broker.is_forgotten[p] |= broker.committed[p].offset >= 0;
+        const struct stored *stored = &redis.partitions[p];
+        broker.life[p] = (int8_t)(broker.life[p] + (broker.committed[p].offset >= 0));
         broker.committed[p] = (struct committed){.offset = -1, .origin = -1};
         broker.adoptable[p] = 0;
-        broker_note_counted(p, redis.partitions[p].offset);
+        broker_note_counted(p, stored->offset, &stored->lineage);
     }
 }
 
-void broker_note_counted(int partition, int64_t offset) {
-    if (offset >= 0) broker.adoptable[partition] |= UINT64_C(1) << offset;
+void broker_note_counted(int partition, int64_t offset, const struct lineage *lineage) {
+    if (offset < 0) return;
+    const bool is_known = lineage->count > 0;
+    const bool is_same = is_known && lineage->last < broker.log_end[partition] &&
+                         broker.epochs[partition][lineage->last] == lineage_epoch(lineage);
+    uint64_t cuts = broker.cut_points[partition] & up_to(offset);
+    if (is_same) cuts &= ~up_to(lineage->last); /* of the holes behind it, which may be filled */
+    if (!is_known || cuts == 0) cuts |= UINT64_C(1) << offset;
+    broker.adoptable[partition] |= cuts;
+}
+
+int64_t broker_adoptable(int partition, int64_t offset) {
+    int64_t behind_holes = offset;
+    while (behind_holes < broker.log_end[partition] && record_at(partition, behind_holes) == NULL)
+        behind_holes++;
+    const uint64_t cuts = broker.cut_points[partition] & up_to(behind_holes);
+    const uint64_t bits = broker.adoptable[partition] & (up_to(offset) | cuts);
+    int64_t found = behind_holes;
+    while (found >= 0 && !(bits & UINT64_C(1) << found))
+        found--;
+    return found < offset ? found : offset;
 }
 
 bool broker_is_quiet(void) {

@@ -70,7 +70,7 @@ struct producer {
 /* A record of an output topic, in the order of its log. */
 struct output {
     int16_t partition, offset, producer;
-    int8_t reason, edition;
+    int8_t reason, edition, life;
     enum { OUTPUT_OPEN, OUTPUT_COMMITTED, OUTPUT_ABORTED } state;
     int serial;
 };
@@ -84,8 +84,10 @@ struct broker {
     int32_t epoch[PARTITIONS_MAX]; /* of the present leader */
     struct group group;
     struct committed committed[PARTITIONS_MAX];
-    bool is_forgotten[PARTITIONS_MAX];  /* the group lost its committed offset there once */
-    uint64_t adoptable[PARTITIONS_MAX]; /* offsets that Redis has held since, as bits */
+    int8_t life[PARTITIONS_MAX];         /* how often the group lost its committed offset there */
+    uint64_t adoptable[PARTITIONS_MAX];  /* offsets where it may begin since, as bits */
+    uint64_t cut_points[PARTITIONS_MAX]; /* where the log lost its end, as bits */
+    int64_t begun[PARTITIONS_MAX];       /* where it did begin, or where that was cut off since */
     int producer_count;
     struct producer producers[PRODUCERS_MAX];
     int64_t untaken_us; /* the output topics take nothing until then */
@@ -107,9 +109,14 @@ int64_t broker_next_us(void); /* when it next brings something */
 bool broker_is_quiet(void);   /* nothing is under way */
 
 /* The group loses its members and committed offsets. Until it commits again, it may begin wherever
- * Redis says that it has counted. */
+ * Redis says that it has counted; or where the log was cut off, if that was below. */
 void broker_forget(void);
-void broker_note_counted(int partition, int64_t offset);
+void broker_note_counted(int partition, int64_t offset, const struct lineage *lineage);
+
+/* The highest offset where it may begin, of those up to `offset`; and here, if the log was cut off
+ * in the holes that follow, since a cut is found behind the last record that is the same. -1:
+ * nowhere. */
+int64_t broker_adoptable(int partition, int64_t offset);
 
 /* Where the group is as soon as what is decided is visible. */
 struct committed broker_decided(int partition);

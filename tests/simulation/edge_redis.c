@@ -59,7 +59,7 @@ void redis_roll_back(void) {
     redis = saved[roll(SAVED)];
     redis.back_us = back_us;
     for (int p = 0; p < PARTITIONS_MAX; p++)
-        broker_note_counted(p, redis.partitions[p].offset);
+        broker_note_counted(p, redis.partitions[p].offset, &redis.partitions[p].lineage);
 }
 
 static void add(struct counts *into, const struct counts *counts) {
@@ -85,7 +85,7 @@ static int64_t apply(const struct call *call) {
     add(&stored->counts, &call->counts);
     stored->offset = call->end;
     stored->lineage = call->lineage;
-    broker_note_counted(call->partition, stored->offset);
+    broker_note_counted(call->partition, stored->offset, &stored->lineage);
     judge_counts(call->partition);
     return stored->offset;
 }

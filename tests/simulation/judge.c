@@ -72,7 +72,7 @@ static void judge_counts_of_cut(int partition) {
  * Kafka had deleted may be missing; that it was reported is judged at the end. */
 void judge_counts(int partition) {
     const struct stored *stored = &redis.partitions[partition];
-    const int64_t origin = broker.is_forgotten[partition] ? 0 : broker_decided(partition).origin;
+    const int64_t origin = broker.life[partition] > 0 ? 0 : broker_decided(partition).origin;
     struct counts expected = {0}, gone = {0};
     if (stored->offset == CURSOR_ABSENT) return;
     if (broker.is_cut[partition]) {
@@ -137,28 +137,38 @@ static int64_t end_of(int partition) {
     return end;
 }
 
+/* Where publishing began: with the group, or where counting had got to when the group had lost its
+ * committed offset. What was published twice then, or not at all, nobody can know. */
+static int64_t begin_of_output(int partition) {
+    const int64_t origin = broker.committed[partition].origin;
+    return origin < 0 && broker.life[partition] > 0 ? broker.begun[partition] : origin;
+}
+
 /* P2, once more and for the whole: the committed records of a partition, in the order of the
  * output's log. Returns how many are missing. */
 static int judge_output(int partition, int64_t end) {
     bool is_seen[EDITIONS][LOG_MAX] = {{false}};
-    int64_t next = broker.committed[partition].origin;
-    int missing = 0;
-    /* What was published twice, or not at all, because publishing began where counting had got to,
-     * is judged with the transactions. */
-    if (broker.is_forgotten[partition]) return 0;
+    const int64_t begin = begin_of_output(partition);
+    int64_t next = begin;
+    int missing = 0, life = 0;
     for (int i = 0; i <= broker.output_count; i++) {
         const struct output *output = i < broker.output_count ? &broker.outputs[i] : NULL;
         if (output != NULL &&
             (output->partition != partition || output->state != OUTPUT_COMMITTED)) {
             continue;
         }
+        if (output != NULL && output->life != life) {
+            memset(is_seen, 0, sizeof is_seen);
+            life = output->life;
+        }
         if (output != NULL && is_seen[output->edition][output->offset])
             broken("P2: p%d: the record at %d is there twice", partition, output->offset);
         if (output != NULL) is_seen[output->edition][output->offset] = true;
+        if (output != NULL && life < broker.life[partition]) continue;
         if (output != NULL && (output->edition != broker.edition[partition][output->offset] ||
                                (broker.is_cut[partition] && output->offset < next))) {
             if (output->edition == broker.edition[partition][output->offset] &&
-                output->offset >= broker.committed[partition].origin)
+                output->offset >= begin)
                 broken("P2: p%d: the record at %d is out of order", partition, output->offset);
             continue; /* it was cut off since */
         }
@@ -207,14 +217,16 @@ static int judge_all(void) {
 }
 
 /* P3: whether records were counted or published that are in no log any more. How many of them are
- * reported is not judged: a log that is cut off twice may have been read in between by one side. */
+ * reported is not judged: a log that is cut off twice may have been read in between by one side.
+ * What was published before the group lost its committed offset, nobody knows. */
 static bool has_cut(void) {
     int count = 0;
     for (int p = 0; p < world.plan.partition_count; p++) {
         bool is_out[EDITIONS][LOG_MAX] = {{false}};
         for (int i = 0; i < broker.output_count; i++) {
             const struct output *output = &broker.outputs[i];
-            if (output->partition == p && output->state == OUTPUT_COMMITTED)
+            if (output->partition == p && output->state == OUTPUT_COMMITTED &&
+                output->life == broker.life[p])
                 is_out[output->edition][output->offset] = true;
         }
         for (int i = 0; i < LOG_MAX; i++) {

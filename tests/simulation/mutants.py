@@ -54,6 +54,10 @@ MUTANTS = {
         "    track->next = other->next;\n    if (track != other) return;")),
     "adopts_with_the_lineage_that_counting_has_got_to": ("core/cursor.c", (
         "    if (track->search.high >= track->next) track->search.state = CURSOR_TRUSTED;\n", "")),
+    "adopts_without_the_lineage_of_what_was_counted": ("core/cursor.c", (
+        "    track->lineage = other->lineage;\n    track->search", "    track->search")),
+    "adopts_without_the_search_for_what_was_counted": ("core/cursor.c", (
+        "    track->search = other->search;\n    track->next", "    track->next")),
     # logs that lose their ends, and clients that stand still
     "another_log_is_not_noticed": ("core/cursor.c", (
         "    track->is_anchored |= !strays;\n    return strays;",

@@ -123,6 +123,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(CUT, "a log that lost its end")                                                              \
     X(CUT_FOUND, "continued where a log was cut off")                                              \
     X(CUT_STOP, "an instance stopped by a log that lost its end")                                  \
+    X(ADOPTED_CUT, "a group without offsets that began where its log was cut off")                 \
     X(OVERTAKEN, "rewound: overtaken")                                                             \
     X(ROLLED_BACK, "rewound: rolled_back")                                                         \
     X(VANISHED, "rewound: vanished")                                                               \

@@ -23,8 +23,7 @@ static bool is_of(const struct output *output, int producer) {
     return output->producer == producer && output->serial == broker.producers[producer].serial;
 }
 
-/* Where the first transaction began after the group had lost its offset: the highest of the offsets
- * that Redis has held since, of those below what it holds. -1: there is none. */
+/* Where the first transaction began after the group had lost its offset. -1: nowhere. */
 static int64_t adopted(int number, int partition) {
     int64_t first = broker.producers[number].offsets[partition].offset;
     for (int i = 0; i < broker.output_count; i++) {
@@ -32,9 +31,17 @@ static int64_t adopted(int number, int partition) {
         if (is_of(output, number) && output->partition == partition && output->offset < first)
             first = output->offset;
     }
-    while (first >= 0 && !(broker.adoptable[partition] & UINT64_C(1) << first))
-        first--;
-    return first;
+    return broker_adoptable(partition, first);
+}
+
+/* Notes where the group begins, with its first commit since it lost its offsets. */
+static void note_begin(int number, int partition) {
+    if (broker.life[partition] == 0 || broker.committed[partition].offset >= 0) return;
+    const int64_t begun = adopted(number, partition);
+    broker.begun[partition] = begun;
+    if (broker.producers[number].offsets[partition].origin >= 0) return; /* it began as a new one */
+    if (begun < 0) broken("P2: p%d is committed without an origin", partition);
+    if (broker.cut_points[partition] & UINT64_C(1) << begun) happens(EVENT_ADOPTED_CUT);
 }
 
 /* P2, for one transaction and partition. */
@@ -45,7 +52,7 @@ static void judge_commit(int number, int partition) {
     if (broker.is_cut[partition])
         return; /* its readers may have seen another log; see judge_output */
     int64_t next = from->offset >= 0 ? from->offset : to->origin;
-    if (next < 0 && broker.is_forgotten[partition]) next = adopted(number, partition);
+    if (next < 0 && broker.life[partition] > 0) next = broker.begun[partition];
     if (next < 0) broken("P2: p%d is committed without an origin", partition);
     for (int i = 0; i < broker.output_count; i++) {
         const struct output *output = &broker.outputs[i];
@@ -80,6 +87,7 @@ static void end(int number, bool commits) {
     struct producer *producer = &broker.producers[number];
     for (int p = 0; commits && p < world.plan.partition_count; p++) {
         if (!producer->has_offset[p]) continue;
+        note_begin(number, p);
         judge_commit(number, p);
         broker.committed[p] = producer->offsets[p];
         trace("broker: committed p%d: %lld, origin %lld", p, (long long)broker.committed[p].offset,
@@ -87,7 +95,9 @@ static void end(int number, bool commits) {
     }
     for (int i = broker.output_count - 1; i >= 0; i--) {
         struct output *output = &broker.outputs[i];
-        if (is_of(output, number)) output->state = commits ? OUTPUT_COMMITTED : OUTPUT_ABORTED;
+        if (!is_of(output, number)) continue;
+        output->state = commits ? OUTPUT_COMMITTED : OUTPUT_ABORTED;
+        output->life = broker.life[output->partition];
     }
     producer->state = IDLE;
     producer->was_committed = commits;
