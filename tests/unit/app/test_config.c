@@ -1,5 +1,16 @@
-/* config: defaults, values, and what they may not be together. */
+/* config: defaults, values, and what they may not be together. getrandom is this file's own. */
+#include <dlfcn.h>
+#include <sys/random.h>
+
 #include "given.h"
+
+static bool has_no_random;
+
+ssize_t getrandom(void *bytes, size_t count, unsigned flags) {
+    ssize_t (*real)(void *, size_t, unsigned);
+    *(void **)&real = dlsym(RTLD_NEXT, "getrandom");
+    return has_no_random ? -1 : real(bytes, count, flags);
+}
 
 /* The caller frees it. */
 static char *printed(const struct config *config) {
@@ -58,6 +69,13 @@ static void two_instances_get_different_ids(void **state) {
     assert_string_not_equal(a->instance.id, b->instance.id);
     config_destroy(&a);
     config_destroy(&b);
+}
+
+static void without_random_numbers_there_is_no_id(void **state) {
+    (void)state;
+    has_no_random = true;
+    REFUSED("no random numbers", .file = NULL);
+    has_no_random = false;
 }
 
 static void each_key_is_read_into_its_place(void **state) {
@@ -268,6 +286,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_any_source_the_defaults_hold),
         cmocka_unit_test(two_instances_get_different_ids),
+        cmocka_unit_test(without_random_numbers_there_is_no_id),
         cmocka_unit_test(each_key_is_read_into_its_place),
         cmocka_unit_test(a_value_out_of_range_says_the_range),
         cmocka_unit_test(a_value_of_the_wrong_form_is_refused),

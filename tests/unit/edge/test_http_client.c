@@ -144,6 +144,19 @@ static void what_is_not_whole_is_an_error(void **state) {
     assert_error(get_of(nothing), "answers \"\"");
 }
 
+static void a_reply_of_the_limit_is_whole(void **state) {
+    (void)state;
+    static char most[HTTP_CLIENT_BYTES_MAX + 1];
+    const size_t head_bytes = strlen("HTTP/1.1 200 OK\r\nContent-Length: 1234567\r\n\r\n");
+    const size_t length = HTTP_CLIENT_BYTES_MAX - head_bytes;
+    snprintf(most, sizeof most, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", length);
+    assert_int_equal(strlen(most), head_bytes);
+    memset(most + head_bytes, 'a', length);
+    const char *body = get_of(most);
+    assert_non_null(body);
+    assert_int_equal(strlen(body), length);
+}
+
 static void who_says_nothing_is_given_up_in_time(void **state) {
     (void)state;
     char address[32];
@@ -169,6 +182,7 @@ int main(void) {
         cmocka_unit_test(a_page_that_is_too_large_is_an_error),
         cmocka_unit_test(what_is_no_address_is_an_error),
         cmocka_unit_test(what_is_not_whole_is_an_error),
+        cmocka_unit_test(a_reply_of_the_limit_is_whole),
         cmocka_unit_test(who_says_nothing_is_given_up_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, release);

@@ -1,6 +1,8 @@
-/* kafka_client: a password that changes in its file. */
+/* kafka_client: a password that changes in its file, and what librdkafka says of a rejected one.
+ * rd_kafka_conf_set_log_cb is this file's own. */
 #include "edge/kafka_private.h"
 
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,6 +16,17 @@
 #include "base/error.h"
 
 static char path[] = "/tmp/test_password_XXXXXX";
+
+typedef void log_line(const rd_kafka_t *client, int level, const char *facility, const char *text);
+
+static log_line *take_line; /* the client's */
+
+void rd_kafka_conf_set_log_cb(rd_kafka_conf_t *conf, log_line *take) {
+    void (*real)(rd_kafka_conf_t *, log_line *);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_conf_set_log_cb");
+    take_line = take;
+    real(conf, take);
+}
 
 static void write_password(const char *text) {
     FILE *file = fopen(path, "w");
@@ -31,38 +44,75 @@ static void password_is(const struct kafka_client *client, const char *password)
     assert_string_equal(text, password);
 }
 
+/* One with a password, which is in a file. */
+static struct kafka_client *open_client(struct properties *kafka) {
+    struct error error = {""};
+    const struct properties own = {0};
+    kafka_conf_put(kafka, "security.protocol", "sasl_plaintext");
+    kafka_conf_put(kafka, "sasl.mechanism", "PLAIN");
+    kafka_conf_put(kafka, "sasl.username", "u");
+    kafka_conf_put(kafka, "sasl.password", "old");
+    kafka_conf_put_file(kafka, "sasl.password", path);
+    write_password("old");
+    rd_kafka_conf_t *conf = kafka_conf_build(kafka, &own, KAFKA_PRODUCER, &error);
+    struct kafka_client *client =
+        kafka_client_create(KAFKA_PRODUCER, conf, kafka, &own, NULL, NULL, &error);
+    if (client == NULL) fail_msg("%s", error.text);
+    return client;
+}
+
 static void a_password_is_read_again_from_its_file(void **state) {
     (void)state;
-    struct error error = {""};
-    struct properties kafka = {0}, own = {0};
-    const int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
-    kafka_conf_put(&kafka, "security.protocol", "sasl_plaintext");
-    kafka_conf_put(&kafka, "sasl.mechanism", "PLAIN");
-    kafka_conf_put(&kafka, "sasl.username", "u");
-    kafka_conf_put(&kafka, "sasl.password", "old");
-    kafka_conf_put_file(&kafka, "sasl.password", path);
-    rd_kafka_conf_t *conf = kafka_conf_build(&kafka, &own, KAFKA_PRODUCER, &error);
-    struct kafka_client *client =
-        kafka_client_create(KAFKA_PRODUCER, conf, &kafka, &own, NULL, NULL, &error);
-    if (client == NULL) fail_msg("%s", error.text);
+    struct properties kafka = {0};
+    struct kafka_client *client = open_client(&kafka);
     worker_stop(&client->brokers); /* from here on this is the only thread that reads it */
     write_password("\xEF\xBB\xBFnew 1\r\n");
     kafka_client_read_password(client);
     password_is(client, "new 1");
+    write_password("new 2");
+    client->brokers.step(client->brokers.context, client->look_ms - 1);
+    password_is(client, "new 1");
+    client->brokers.step(client->brokers.context, client->look_ms);
+    password_is(client, "new 2");
     write_password("\n");
     kafka_client_read_password(client);
-    password_is(client, "new 1");
+    password_is(client, "new 2");
     unlink(path);
     kafka_client_read_password(client);
-    password_is(client, "new 1");
+    password_is(client, "new 2");
     worker_start(&client->brokers);
     kafka_client_destroy(&client);
     kafka_conf_release(&kafka);
 }
 
+static void a_rejected_password_is_noted(void **state) {
+    (void)state;
+    struct error why = {""};
+    struct properties kafka = {0};
+    struct kafka_client *client = open_client(&kafka);
+    assert_false(kafka_access_is_denied(&client->access, &why));
+    take_line(client->handle, 3, "FAIL", "SASL authentication error: Authentication failed");
+    assert_true(kafka_access_is_denied(&client->access, &why));
+    assert_non_null(strstr(why.text, "set sasl.username and sasl.password"));
+    kafka_client_destroy(&client);
+    kafka_conf_release(&kafka);
+}
+
+static int make_file(void **state) {
+    (void)state;
+    const int file = mkstemp(path);
+    return file < 0 || close(file) != 0;
+}
+
+static int remove_file(void **state) {
+    (void)state;
+    return access(path, F_OK) == 0 && unlink(path) != 0;
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_password_is_read_again_from_its_file)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_password_is_read_again_from_its_file),
+        cmocka_unit_test(a_rejected_password_is_noted),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
 }

@@ -1,6 +1,8 @@
-/* kafka_conf and kafka_names, against the librdkafka that is linked. */
+/* kafka_conf and kafka_names, against the librdkafka that is linked; it may say that it is another
+ * version. */
 #include "edge/kafka_conf.h"
 
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -27,6 +29,23 @@ static void assert_refused(enum kafka_role section, const char *name, const char
 static void assert_taken(enum kafka_role section, const char *name, const char *value) {
     struct error error = {""};
     if (!kafka_conf_check(section, name, value, &error)) fail_msg("%s", error.text);
+}
+
+static int other_version; /* 0: its own */
+
+int rd_kafka_version(void) {
+    int (*real)(void);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_version");
+    return other_version != 0 ? other_version : real();
+}
+
+static void the_consumer_protocol_needs_librdkafka_2_12(void **state) {
+    (void)state;
+    other_version = 0x020b01ff;
+    assert_refused(KAFKA_CONSUMER, "group.protocol", "consumer", "needs librdkafka 2.12");
+    other_version = 0x020c00ff;
+    assert_taken(KAFKA_CONSUMER, "group.protocol", "consumer");
+    other_version = 0;
 }
 
 static void properties_carry_librdkafkas_roles_and_aliases(void **state) {
@@ -249,6 +268,7 @@ static void a_trial_finds_contradictions_and_missing_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_that_nobody_can_bring_is_rejected),
+        cmocka_unit_test(the_consumer_protocol_needs_librdkafka_2_12),
         cmocka_unit_test(properties_carry_librdkafkas_roles_and_aliases),
         cmocka_unit_test(an_environment_name_finds_its_property),
         cmocka_unit_test(every_credential_is_a_secret),

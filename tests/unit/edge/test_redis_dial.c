@@ -1,8 +1,12 @@
-/* redis_dial: every address of a name, one deadline. getaddrinfo is this file's own. */
+/* redis_dial: every address of a name, one deadline. getaddrinfo is this file's own, and no thread
+ * begins while has_no_threads. */
 #include "edge/redis_dial.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -57,6 +61,15 @@ void freeaddrinfo(struct addrinfo *found) {
     }
 }
 
+static bool has_no_threads;
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                   void *context) {
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    return has_no_threads ? EAGAIN : real(thread, attributes, run, context);
+}
+
 /* Adds an address; with a backlog of 0 that is full, whoever connects gets no answer. Returns the
  * listening socket. */
 enum behaviour { GOOD, REFUSES, SILENT };
@@ -85,6 +98,7 @@ static int set_up(void **state) {
     while (atomic_load(&resolving) > 0)
         clock_sleep_ms(1);
     address_count = 0;
+    has_no_threads = false;
     for (int i = 0; i < 4; i++)
         listeners[i] = -1;
     for (int i = 0; i < 8; i++)
@@ -172,6 +186,15 @@ static void a_dot_at_the_end_is_part_of_a_name_or_not(void **state) {
     assert_int_equal(dial("dot.", 1000, &error), ntohs(addresses[0].sin_port));
 }
 
+static void a_name_is_not_waited_for_if_no_thread_resolves_it(void **state) {
+    (void)state;
+    struct error error = {""};
+    has_no_threads = true;
+    assert_int_equal(dial("name", 60000, &error), -1);
+    assert_string_equal(error.text, "the name name is not resolved: Temporary failure in name "
+                                    "resolution");
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -181,6 +204,7 @@ int main(void) {
         TEST(the_deadline_includes_resolving),
         TEST(the_reason_of_the_last_one_is_given),
         TEST(a_dot_at_the_end_is_part_of_a_name_or_not),
+        TEST(a_name_is_not_waited_for_if_no_thread_resolves_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
