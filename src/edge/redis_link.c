@@ -1,6 +1,5 @@
 #include "edge/redis_link.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -297,7 +296,10 @@ struct redis_reply *redis_link_receive(struct redis_link *link, struct error *er
 struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
                                     const char *format, ...) {
     va_list args;
-    assert(link->wire.context != NULL);
+    if (link->wire.context == NULL) {
+        error_set(error, "the connection to Redis at %s broke", redis_link_name(link));
+        return NULL;
+    }
     if (!put_asking(link, error)) return NULL;
     va_start(args, format);
     const bool is_put = redis_wire_vput(&link->wire, error, format, args);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "core/rules.h"
@@ -327,10 +328,6 @@ static void apply_all(struct redis_store *store, struct store_call *calls, size_
                       struct error *error) {
     struct error own = {""};
     enum store_verdict worst = STORE_OK;
-    for (size_t i = 0; i < count; i++)
-        calls[i].verdict = STORE_RETRY;
-    if (!open_link(store, error)) return;
-
     size_t sent = 0;
     bool is_again = false;
     choose_leader(store, calls, count);
@@ -357,11 +354,11 @@ static void apply_all(struct redis_store *store, struct store_call *calls, size_
     }
 }
 
-/* Whether as many replicas as must have what this connection has written. */
-static bool is_replicated(struct redis_store *store, struct error *error) {
+/* Whether as many replicas as must have what was written on this connection, and on no other. */
+static bool is_replicated(struct redis_store *store, unsigned serial, struct error *error) {
     const int wanted = store->options.redis->min_replicas;
-    const int half_ms = store->options.redis->timeout_ms / 2;
-    const int wait_ms = half_ms < WAIT_MS_MAX ? half_ms : WAIT_MS_MAX;
+    const int wait_ms = (int)clamp(store->options.redis->timeout_ms / 2, 0, WAIT_MS_MAX);
+    if (redis_link_serial(store->link) != serial) return error_set(error, "the connection broke");
     struct redis_reply *reply = redis_link_call(store->link, error, "WAIT %d %d", wanted, wait_ms);
     if (reply == NULL) return false;
     const int64_t found = redis_reply_integer(reply);
@@ -382,13 +379,17 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
                        struct error *error) {
     struct error own = {""};
     bool is_any_good = false, is_refused = false;
+    for (size_t i = 0; i < count; i++)
+        calls[i].verdict = STORE_RETRY;
+    if (!open_link(store, error)) return;
+    const unsigned serial = redis_link_serial(store->link);
     apply_all(store, calls, count, error);
     if (store->options.redis->min_replicas == 0) return;
     for (size_t i = 0; i < count; i++) {
         is_any_good |= store_call_is_stored(&calls[i]);
         is_refused |= calls[i].verdict == STORE_REFUSED;
     }
-    if (!is_any_good || is_replicated(store, &own)) return;
+    if (!is_any_good || is_replicated(store, serial, &own)) return;
     if (!is_refused) *error = own;
     for (size_t i = 0; i < count; i++) {
         if (store_call_is_stored(&calls[i])) calls[i].verdict = STORE_RETRY;
@@ -425,9 +426,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     redis_command_put_key(command, prefix, "offsets", NULL);
     for (size_t i = 0; i < count; i++)
         redis_command_put_int(command, partitions[i]);
-    if (!open_link(store, error) || !redis_link_send(store->link, command, error)) {
+    if (!open_link(store, error) || !redis_link_send(store->link, command, error))
         return STORE_RETRY;
-    }
     struct redis_reply *reply = redis_link_receive(store->link, error);
     if (reply == NULL) return STORE_RETRY;
     enum store_verdict verdict = STORE_OK;

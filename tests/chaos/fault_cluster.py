@@ -1,7 +1,5 @@
 """Faults of a Redis Cluster."""
 
-import redis
-
 import wait
 from fault import CLUSTER, fault
 
@@ -28,19 +26,12 @@ def cluster_fail_over(chaos, how):
     for is_last in (False, False, True):  # Redis may give up a try without saying so
         cluster.call(cluster.replicas()[0], "CLUSTER", "FAILOVER", *how)
         try:
-            wait.until(lambda: _moved_from(cluster, old), 8, "the replica to be the owner")
+            wait.until(lambda: cluster.has_left(old), 8, "the replica to be the owner")
             break
         except wait.TimedOut:
             if is_last:
                 raise
     cluster.wait_whole()
-
-
-def _moved_from(cluster, old):
-    try:
-        return cluster.master is not old
-    except redis.exceptions.RedisError:
-        return False
 
 
 @fault(4, CLUSTER, lag_s=(0.0, 4.0), down_s=(0.0, 8.0))

@@ -111,6 +111,13 @@ class RedisCluster:
             raise redis.exceptions.ConnectionError("no node that responds owns the slot")
         return self.nodes[number]
 
+    def has_left(self, node):
+        """Whether another node owns the slot now; for a while after a fault, none may."""
+        try:
+            return self.master is not node
+        except redis.exceptions.RedisError:
+            return False
+
     def replicas(self):
         """The replicas of the owner, as it knows them."""
         for entry in self.call(self.master, "CLUSTER", "SLOTS"):

@@ -58,7 +58,7 @@ def _fail_over(cluster, watch, how):
     for last in (False, False, True):
         cluster.call(cluster.replicas()[0], "CLUSTER", "FAILOVER", *how)
         try:
-            wait.until(lambda: watch.look() >= 0 and cluster.master is not old, 8, "a failover")
+            wait.until(lambda: watch.look() >= 0 and cluster.has_left(old), 8, "a failover")
             return
         except wait.TimedOut:
             if last:
@@ -89,7 +89,7 @@ def test_the_owner_is_lost_and_returns(world, cluster):
         old = cluster.master
         old.kill()
         watch = Watch(instance)
-        wait.until(lambda: watch.look() >= 0 and cluster.master is not old, 30, "a failover")
+        wait.until(lambda: watch.look() >= 0 and cluster.has_left(old), 30, "a failover")
         took_s = _catch_up(instance, watch)
         assert took_s < 5 * BUSY and watch.longest_s < 2 * BUSY
         feed.wait_for_more(500)

@@ -203,6 +203,26 @@ static void a_call_that_too_few_replicas_have_is_made_again(void **state) {
     min_replicas = 0;
 }
 
+/* Of two calls the first is answered, then the connection breaks: nobody can say any more whether
+ * the replicas have it. */
+static void a_call_whose_replicas_cannot_be_asked_for_is_made_again(void **state) {
+    (void)state;
+    struct error error = {""};
+    min_replicas = 1;
+    struct fake *fake = fake_create();
+    struct redis_store *store = open_store(fake);
+    struct store_call calls[2] = {{.partition = 0, .base = 5, .end = 10},
+                                  {.partition = 1, .base = 5, .end = 10}};
+    fake_say(fake, STORED, sizeof STORED - 1, false);
+    redis_store_apply(store, calls, 2, &error);
+    assert_int_equal(calls[0].verdict, STORE_RETRY);
+    assert_int_equal(calls[1].verdict, STORE_RETRY);
+    if (strstr(error.text, "broke") == NULL) fail_msg("%s", error.text);
+    redis_store_destroy(&store);
+    fake_destroy(fake);
+    min_replicas = 0;
+}
+
 static void answers_of_no_script_are_refused_and_said(void **state) {
     (void)state;
     static const char *const odd[] = {
@@ -667,6 +687,7 @@ int main(void) {
         cmocka_unit_test(days_that_are_needed_again_and_again_are_given_up),
         cmocka_unit_test(answers_of_the_script_are_taken),
         cmocka_unit_test(a_call_that_too_few_replicas_have_is_made_again),
+        cmocka_unit_test(a_call_whose_replicas_cannot_be_asked_for_is_made_again),
         cmocka_unit_test(answers_of_no_script_are_refused_and_said),
         cmocka_unit_test(a_reply_that_does_not_end_is_not_waited_for_longer_than_the_timeout),
         cmocka_unit_test(a_reply_that_drips_is_not_waited_for_longer_than_the_timeout),
