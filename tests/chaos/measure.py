@@ -283,7 +283,8 @@ def _replicas(world, settings):
             watched.look_at_output()
             watched.look_at_master()
             watched.look_at_counts()
-            lags.append(watched.lag_s)
+            if watched.lag_s is not None and watched.lag_s < _STEADY_S:
+                lags.append(watched.lag_s)
             time.sleep(_PAUSE_S)
         now = _sums(world)
         took = {name: now[name] - value for name, value in before.items()}

@@ -119,11 +119,13 @@ class RedisCluster:
             return False
 
     def replicas(self):
-        """The replicas of the owner, as it knows them."""
-        for entry in self.call(self.master, "CLUSTER", "SLOTS"):
-            if entry[0] <= self.slot <= entry[1]:
-                return [self.node_at(found[1]) for found in entry[3:]]
-        return []
+        """The replicas of the owner, as it knows them; none while the slot has no owner."""
+        try:
+            slots = self.call(self.master, "CLUSTER", "SLOTS")
+        except redis.exceptions.RedisError:
+            return []
+        return [self.node_at(found[1]) for entry in slots if entry[0] <= self.slot <= entry[1]
+                for found in entry[3:]]
 
     def client(self):
         """Returns a client of the owner."""
