@@ -83,7 +83,7 @@ class RedisCluster:
 
     def _claim(self, node):
         """The configuration epoch with which a node says that the slot is its own, or -1."""
-        lines = self.call(node, "CLUSTER", "NODES", seconds=1).decode().splitlines()
+        lines = self.call(node, "CLUSTER", "NODES", seconds=3).decode().splitlines()
         own = next(line for line in lines if "myself" in line).split()
         if "master" not in own[2] or "fail" in own[2]:
             return -1
