@@ -126,91 +126,91 @@ enum instant_verdict instant_read_digits(struct slice text, enum instant_format 
 
 /* --- RFC 3339 --------------------------------------------------------------------------------- */
 
-/* Exactly `count` digits, and none of another kind. */
-static bool take_digits(const char **p, const char *end, int count, int *number) {
-    *number = 0;
-    for (; count > 0; count--, (*p)++) {
-        if (*p == end || !number_is_digit(**p)) return false;
-        *number = *number * 10 + (**p - '0');
-    }
-    return true;
+/* Every part but the fraction has a fixed place, so nothing is searched. */
+enum { DATE_BYTES = sizeof "2024-07-10" - 1, CLOCK_BYTES = sizeof "14:36:56" - 1 };
+
+/* What two digits say; others say more than any part of a time may be. */
+static inline unsigned two_digits(const char *p) {
+    const unsigned tens = (unsigned)p[0] - '0', ones = (unsigned)p[1] - '0';
+    return tens > 9 || ones > 9 ? 100 : tens * 10 + ones;
 }
 
-static bool take_letter(const char **p, const char *end, const char *letters) {
-    if (*p == end || **p == '\0' || strchr(letters, **p) == NULL) return false;
-    (*p)++;
-    return true;
-}
-
-static int days_of(int year, int month) {
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+static unsigned days_of(unsigned year, unsigned month) {
+    static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     return days[month - 1] + (month == 2 && is_leap);
 }
 
 /* Days since 1970 of a date of the Gregorian calendar, by Howard Hinnant, "chrono-Compatible
  * Low-Level Date Algorithms" (days_from_civil): years begin in March; an era is 400 years. */
-static int64_t days_since_1970(int year, int month, int day) {
-    const int from_march = (month + 9) % 12;
-    const int shifted = year - (month <= 2) + 400; /* so that year 0 is not negative */
-    const int era = shifted / 400, year_of_era = shifted % 400;
-    const int day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    const int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return (int64_t)(era - 1) * 146097 + day_of_era - 719468;
+static int64_t days_since_1970(unsigned year, unsigned month, unsigned day) {
+    const unsigned from_march = (month + 9) % 12;
+    const unsigned shifted = year - (month <= 2) + 400; /* so that year 0 is not negative */
+    const unsigned era = shifted / 400, year_of_era = shifted % 400;
+    const unsigned day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    const unsigned day_of_era =
+        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return ((int64_t)era - 1) * 146097 + day_of_era - 719468;
 }
 
-/* The offset in minutes. */
-static enum instant_verdict take_offset(const char **p, const char *end, int *offset) {
-    int hour, minute;
-    *offset = 0;
-    if (*p == end) return INSTANT_NO_OFFSET;
-    if (take_letter(p, end, "Zz")) return INSTANT_OK;
-    const bool is_west = **p == '-';
-    if (!take_letter(p, end, "+-") || !take_digits(p, end, 2, &hour) || !take_letter(p, end, ":") ||
-        !take_digits(p, end, 2, &minute) || hour > 23 || minute > 59)
-        return INSTANT_NO_TIME;
-    *offset = is_west ? -(hour * 60 + minute) : hour * 60 + minute;
-    return INSTANT_OK;
-}
-
-/* A date of the calendar: its days since 1970. */
-static bool take_date(const char **p, const char *end, int64_t *days) {
-    int year, month, day;
-    if (!take_digits(p, end, 4, &year) || !take_letter(p, end, "-") ||
-        !take_digits(p, end, 2, &month) || !take_letter(p, end, "-") ||
-        !take_digits(p, end, 2, &day) || month < 1 || month > 12 || day < 1 ||
-        day > days_of(year, month))
+/* A date of the calendar, which has DATE_BYTES: its days since 1970. */
+static bool read_date(const char *p, int64_t *days) {
+    const unsigned century = two_digits(p), of_century = two_digits(p + 2);
+    const unsigned year = century * 100 + of_century;
+    const unsigned month = two_digits(p + 5), day = two_digits(p + 8);
+    if (century > 99 || of_century > 99 || p[4] != '-' || p[7] != '-' || month - 1 > 11 ||
+        day - 1 >= days_of(year, month))
         return false;
     *days = days_since_1970(year, month, day);
     return true;
 }
 
+/* A time of the day, which has CLOCK_BYTES: its seconds. */
+static bool read_clock(const char *p, int64_t *seconds) {
+    const unsigned hour = two_digits(p), minute = two_digits(p + 3), second = two_digits(p + 6);
+    if (hour > 23 || minute > 59 || second > 60 || p[2] != ':' || p[5] != ':') return false;
+    *seconds = (hour * 60 + minute) * 60 + (second == 60 ? 59 : second);
+    return true;
+}
+
+/* What ends a time, an offset in seconds. */
+static enum instant_verdict read_offset(struct slice text, int64_t *seconds) {
+    enum { OFFSET_BYTES = sizeof "+02:00" - 1 };
+    const char *p = text.bytes;
+    *seconds = 0;
+    if (text.length == 0) return INSTANT_NO_OFFSET;
+    if (text.length == 1 && (*p | 0x20) == 'z') return INSTANT_OK;
+    if (text.length != OFFSET_BYTES || (*p != '+' && *p != '-') || p[3] != ':')
+        return INSTANT_NO_TIME;
+    const unsigned hour = two_digits(p + 1), minute = two_digits(p + 4);
+    if (hour > 23 || minute > 59) return INSTANT_NO_TIME;
+    *seconds = (hour * 60 + minute) * 60;
+    if (*p == '-') *seconds = -*seconds;
+    return INSTANT_OK;
+}
+
 enum instant_verdict instant_read_day(struct slice text, int64_t *day) {
-    const char *p = text.bytes, *const end = p + text.length;
-    if (!take_date(&p, end, day) || p != end) return INSTANT_NO_TIME;
+    if (text.length != DATE_BYTES || !read_date(text.bytes, day)) return INSTANT_NO_TIME;
     return *day < 0 ? INSTANT_OUT_OF_RANGE : INSTANT_OK;
 }
 
 enum instant_verdict instant_read_rfc3339(struct slice text, struct instant *instant) {
-    const char *p = text.bytes, *const end = p + text.length;
-    int64_t days;
-    int hour, minute, second, digit, offset;
-    if (!take_date(&p, end, &days) || !take_letter(&p, end, "Tt ") ||
-        !take_digits(&p, end, 2, &hour) || !take_letter(&p, end, ":") ||
-        !take_digits(&p, end, 2, &minute) || !take_letter(&p, end, ":") ||
-        !take_digits(&p, end, 2, &second))
+    int64_t days, seconds, offset;
+    if (text.length < DATE_BYTES + 1 + CLOCK_BYTES) return INSTANT_NO_TIME;
+    const char *p = text.bytes + DATE_BYTES, *const end = text.bytes + text.length;
+    if (!read_date(text.bytes, &days) || ((*p | 0x20) != 't' && *p != ' ') ||
+        !read_clock(p + 1, &seconds))
         return INSTANT_NO_TIME;
-    if (hour > 23 || minute > 59 || second > 60) return INSTANT_NO_TIME;
-    if (take_letter(&p, end, ".")) {
-        if (!take_digits(&p, end, 1, &digit)) return INSTANT_NO_TIME;
-        while (take_digits(&p, end, 1, &digit)) {
-        }
+    p += 1 + CLOCK_BYTES;
+    if (p < end && *p == '.') {
+        const char *fraction = ++p;
+        while (p < end && number_is_digit(*p))
+            p++;
+        if (p == fraction) return INSTANT_NO_TIME;
     }
-    const enum instant_verdict verdict = take_offset(&p, end, &offset);
+    const enum instant_verdict verdict =
+        read_offset((struct slice){p, (size_t)(end - p)}, &offset);
     if (verdict != INSTANT_OK) return verdict;
-    if (p != end) return INSTANT_NO_TIME;
-    if (second == 60) second = 59;
-    const int64_t minutes = (days * 24 + hour) * 60 + minute - offset;
-    *instant = (struct instant){(minutes * 60 + second) * 1000, false};
+    *instant = (struct instant){(days * 24 * 60 * 60 + seconds - offset) * 1000, false};
     return instant->ms < 0 || instant->ms > INSTANT_MS_MAX ? INSTANT_OUT_OF_RANGE : INSTANT_OK;
 }

@@ -3,11 +3,16 @@
 #include "arena.h"
 
 #include <sanitizer/asan_interface.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define UNWATCHED __attribute__((no_sanitize("address"), noinline))
+
+#if !__has_feature(address_sanitizer)
+#define __asan_address_is_poisoned(piece) ((void)(piece), false)
+#endif
 
 struct head {
     _Alignas(16) size_t bytes;

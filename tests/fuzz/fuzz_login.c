@@ -2,9 +2,9 @@
  * verdict, values, reason and detail. If the fast decoder is sure, the fields must be equal too.
  *
  * An input begins with the settings: SETTING_BYTES that choose among a few words, the rest of the
- * line, then a line for each path: of the time, the key, and the dimensions. Behind the RECORD_END
- * of it there are records separated by RECORD_END: several, because the fast decoder remembers the
- * previous one. */
+ * line, then a line for each path: of the time, the key, and the dimensions, which may also be what
+ * is counted distinctly. Behind the RECORD_END of it there are records separated by RECORD_END:
+ * several, because the fast decoder remembers the previous one. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +61,9 @@ static void compare_logins(const struct login_rules *rules, const struct login *
     if (!text_is_same(a->key, b->key)) fail("key");
     for (size_t i = 0; a->reason == LOGIN_ACCEPTED && i < rules->dimension_count; i++) {
         if (!text_is_same(a->values[i], b->values[i])) fail("value");
+    }
+    for (size_t i = 0; a->reason == LOGIN_ACCEPTED && i < rules->unique_count; i++) {
+        if (!text_is_same(a->uniques[i], b->uniques[i])) fail("distinct value");
     }
 }
 
@@ -137,6 +140,8 @@ static void read_settings(struct settings *settings, const uint8_t *p, const uin
             .fallback = (choices[2] >> d & 1) != 0 ? "__default__" : NULL,
             .accept = (enum login_accept)(choices[3] >> d & 1),
         };
+        if (choices[0] / INSTANT_FORMAT_COUNT % 2 == 1)
+            rules->uniques[rules->unique_count++] = rules->dimensions[d].from;
     }
     for (size_t i = 0; i < LOGIN_HEADERS_MAX; i++) {
         static const struct login_header some[] = {
