@@ -1,4 +1,5 @@
 /* core/login: the verdict on one record. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +9,11 @@
 struct decode {
     struct records *records;
     struct login_judge *judge;
+    char *nested;
     bool must_accept;
 };
+
+enum { NESTED_BYTES = 512 };
 
 static struct decode *create(double invalid_percent, const char *from, const char *to) {
     struct decode *decode = calloc(1, sizeof *decode);
@@ -59,6 +63,51 @@ static void *set_up_segment(void) {
     return decode;
 }
 
+/* The same as a generated record, with the same values: what rules look at is nested. */
+static size_t nest(char *at, size_t bytes, const struct login *login) {
+    char day[LOGIN_DAY_BYTES], minute[LOGIN_MINUTE_BYTES];
+    login_day_format(login->minute, day);
+    login_minute_format(login->minute, minute);
+    return (size_t)snprintf(
+        at, bytes,
+        "{\"version\": \"2.3.0\", \"context\": {\"user\": {\"id\": \"%.*s\"}, \"ip\": "
+        "\"149.144.3.2\", \"locale\": \"%.*s\", \"device\": {\"id\": "
+        "\"70d46930-7a4c-4d1f-8a55-0d8f6d1c8e3b\", \"type\": \"%.*s\"}, \"time\": "
+        "\"%sT%s:56Z\"}}",
+        (int)login->key.length, login->key.bytes, (int)login->values[1].length, login->values[1].bytes,
+        (int)login->values[0].length, login->values[0].bytes, day, minute);
+}
+
+static const struct login_rules nested_rules = {
+    .dimensions = {{"device_type", "/context/device/type"}, {"locale", "/context/locale"}},
+    .dimension_count = 2,
+    .timestamp = "/context/time",
+    .timestamp_format = INSTANT_RFC3339,
+    .key = "/context/user/id",
+    .max_future_s = 3600,
+};
+
+static void *set_up_paths(void) {
+    struct decode *decode = create(0, NULL, NULL);
+    char *at = malloc((size_t)RECORDS_COUNT * NESTED_BYTES);
+    if (at == NULL) micro_fail("out of memory");
+    decode->nested = at;
+    for (int i = 0; i < RECORDS_COUNT; i++) {
+        struct login login;
+        struct slice *value = &decode->records->values[i];
+        const struct login_record record = {*value, decode->records->timestamp_ms[i], NULL};
+        login_judge_record(decode->judge, &record, &login);
+        if (login.reason != LOGIN_ACCEPTED) micro_fail(login.detail);
+        *value = (struct slice){at, nest(at, NESTED_BYTES, &login)};
+        decode->records->timestamp_ms[i] += 60000; /* its seconds are other ones */
+        at += value->length;
+    }
+    login_judge_destroy(&decode->judge);
+    decode->judge = login_judge_create(&nested_rules);
+    decode->must_accept = true;
+    return decode;
+}
+
 static void *set_up_common(void) {
     return create(0, NULL, NULL);
 }
@@ -91,6 +140,7 @@ static void tear_down(void *state) {
     struct decode *decode = state;
     login_judge_destroy(&decode->judge);
     records_destroy(decode->records);
+    free(decode->nested);
     free(decode);
 }
 
@@ -101,6 +151,8 @@ const struct micro micro_decode[] = {
      tear_down},
     {"decode-escaped", "the same with that letter escaped", CLOCK_PROCESS_CPUTIME_ID,
      set_up_escaped, run, tear_down},
+    {"decode-paths", "the same nested, by four paths, in RFC 3339", CLOCK_PROCESS_CPUTIME_ID,
+     set_up_paths, run, tear_down},
     {"decode-nested", "event of Segment (900 bytes, depth 3) judged", CLOCK_PROCESS_CPUTIME_ID,
      set_up_segment, run, tear_down},
     {"decode-rejected", "record rejected, any reason", CLOCK_PROCESS_CPUTIME_ID, set_up_rejected,
