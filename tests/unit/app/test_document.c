@@ -59,6 +59,16 @@ static void every_document_is_found_by_its_name(void **state) {
     assert_null(document_find(""));
 }
 
+static void a_manual_begins_with_its_title(void **state) {
+    (void)state;
+    char *text = write_document("rollcall.1");
+    assert_has(text, "\n.Dt ROLLCALL 1\n.Os\n.Sh NAME\n.Nm rollcall\n.Nd count events");
+    free(text);
+    text = write_document("rollcall.ini.5");
+    assert_has(text, "\n.Dt ROLLCALL.INI 5\n.Os\n.Sh NAME\n.Nm rollcall.ini\n.Nd the config");
+    free(text);
+}
+
 static void a_text_is_never_a_macro_of_the_manual(void **state) {
     (void)state;
     char *text = write_document("rollcall.1");
@@ -86,6 +96,7 @@ static void quotes_of_a_text_do_not_end_those_of_the_shell(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_document_is_found_by_its_name),
+        cmocka_unit_test(a_manual_begins_with_its_title),
         cmocka_unit_test(a_text_is_never_a_macro_of_the_manual),
         cmocka_unit_test(quotes_of_a_text_do_not_end_those_of_the_shell),
     };

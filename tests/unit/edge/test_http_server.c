@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -602,6 +603,37 @@ static void what_cannot_be_listened_on_leaves_no_descriptor(void **state) {
     }
 }
 
+/* Binds, unless cause says why not. */
+static int cause;
+
+int bind(int descriptor, const struct sockaddr *address, socklen_t length) {
+    int (*real)(int, const struct sockaddr *, socklen_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "bind");
+    if (cause == 0) return real(descriptor, address, length);
+    errno = cause;
+    return -1;
+}
+
+static void what_cannot_be_bound_is_an_error_with_a_fix(void **state) {
+    (void)state;
+    static const struct {
+        int cause;
+        const char *fix;
+    } fixes[] = {
+        {EADDRINUSE, "stop the program that listens there"},
+        {EACCES, "choose a port above 1023"},
+        {ENOMEM, "choose another address"},
+    };
+    for (size_t i = 0; i < sizeof fixes / sizeof *fixes; i++) {
+        struct error error = {0};
+        cause = fixes[i].cause;
+        struct http_server *server = http_server_create("127.0.0.1:0", &options, &error);
+        cause = 0;
+        assert_null(server);
+        assert_has(error.text, fixes[i].fix);
+    }
+}
+
 static void an_address_of_elsewhere_is_an_error_that_names_the_mend(void **state) {
     (void)state;
     struct error error = {0};
@@ -671,6 +703,7 @@ int main(void) {
         cmocka_unit_test(it_ends_while_connections_are_open),
         TEST(what_cannot_be_listened_on_leaves_no_descriptor),
         TEST(a_port_in_use_is_an_error_that_names_it),
+        cmocka_unit_test(what_cannot_be_bound_is_an_error_with_a_fix),
         cmocka_unit_test(an_address_of_elsewhere_is_an_error_that_names_the_mend),
         cmocka_unit_test(what_is_no_address_is_an_error_with_an_example),
         cmocka_unit_test(names_and_ipv6_addresses_can_be_listened_on),

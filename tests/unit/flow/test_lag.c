@@ -151,6 +151,30 @@ static void seconds_are_those_of_the_oldest_record(void **state) {
     assert_int_equal(lag_read(lag).counted_oldest_ms, BACKLOG_NONE);
 }
 
+static void keep(int64_t offset, int64_t timestamp_ms) {
+    static const char value[] = "{}";
+    const struct kafka_record record = {
+        .offset = offset, .timestamp_ms = timestamp_ms, .value = {value, sizeof value - 1}};
+    const struct login login = {.detail = ""};
+    batch_keep(batch, &record, &login);
+}
+
+/* Of the records below the gate, which were counted before, none is the oldest. */
+static void a_gate_within_a_batch_leaves_out_the_records_below(void **state) {
+    (void)state;
+    const int64_t now_ms = clock_wall_ms();
+    cursor.counted.next = cursor.counted.stored = 9;
+    lag_before(lag, &cursor);
+    keep(8, now_ms - 3 * HOUR_MS);
+    keep(9, now_ms - 2 * HOUR_MS);
+    keep(10, now_ms - HOUR_MS);
+    cursor.counted.next = cursor.published.next = 11;
+    lag_after(lag, &cursor, batch);
+    lag_show(lag, &cursor, NULL, 1000);
+    assert_int_equal(lag_read(lag).counted_oldest_ms, now_ms - 2 * HOUR_MS);
+    assert_int_equal(lag_read(lag).published_oldest_ms, now_ms - 3 * HOUR_MS);
+}
+
 /* Its age stays, until the watermark moves at all. */
 static void what_is_read_again_may_be_stored_with_any_record(void **state) {
     (void)state;
@@ -212,6 +236,7 @@ int main(void) {
         TEST(the_end_is_looked_at_five_times_a_second),
         TEST(what_is_not_known_is_not_shown),
         TEST(seconds_are_those_of_the_oldest_record),
+        TEST(a_gate_within_a_batch_leaves_out_the_records_below),
         TEST(what_is_read_again_may_be_stored_with_any_record),
         TEST(the_headroom_is_that_of_the_oldest_record),
         TEST(a_partition_that_was_given_away_is_not_shown),
