@@ -129,6 +129,19 @@ static void what_is_stored_right_does_not_differ(void **state) {
     assert_int_equal(audit.expired_count, 0);
 }
 
+static void what_was_counted_before_is_not_compared(void **state) {
+    (void)state;
+    count(AT_1436, "DE", 2);
+    count(AT_1436, "PA", 4);
+    delta_clear(&counted);
+    count(AT_1436, "DE", 2);
+    keep_both_hours();
+    assert_true(stored(TOTAL, "", "DE", 2));
+    assert_true(stored(HOURLY, HOUR, "DE", 2));
+    assert_true(stored(HOURS, "2024-07-10", "14", 2) && stored(DAYS, "", "2024-07-10", 2));
+    assert_string_equal(compare(), "");
+}
+
 static void each_difference_is_named(void **state) {
     (void)state;
     count(AT_1436, "PA", 2);
@@ -317,6 +330,7 @@ static void what_is_no_hyperloglog_is_not_taken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_stored_right_does_not_differ, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_counted_before_is_not_compared, begin, end),
         cmocka_unit_test_setup_teardown(each_difference_is_named, begin, end),
         cmocka_unit_test_setup_teardown(what_has_no_room_is_a_sum, begin, end),
         cmocka_unit_test_setup_teardown(what_may_have_expired_is_not_compared, begin, end),
