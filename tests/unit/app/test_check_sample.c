@@ -14,6 +14,7 @@
 
 static struct broker broker;
 static rd_kafka_t *producer;
+static const char *more; /* a setting besides those of the topic; NULL: none */
 
 static int start(void **state) {
     (void)state;
@@ -46,7 +47,8 @@ static int check(const char *topic, size_t max) {
     snprintf(servers, sizeof servers, "kafka.bootstrap.servers=%s",
              rd_kafka_mock_cluster_bootstraps(broker.cluster));
     snprintf(input, sizeof input, "input.topic=%s", topic);
-    const struct options options = {.overrides = {servers, input}, .override_count = 2};
+    const struct options options = {.overrides = {servers, input, more},
+                                    .override_count = more == NULL ? 2 : 3};
     char *envp[] = {NULL};
     struct config *config = config_create(&options, envp, &error);
     if (config == NULL) fail_msg("%s", error.text);
@@ -92,6 +94,28 @@ static void the_newest_are_those_of_the_latest_timestamps(void **state) {
     shows("\n; no settings were found under which more would be accepted\n");
 }
 
+/* The last of two headers of a name counts. */
+static void headers_are_read(void **state) {
+    (void)state;
+    static const char value[] = "{\"device_type\":\"tv\",\"locale\":\"PA\"}";
+    broker_topic(&broker, "headers", 1);
+    assert_int_equal(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC("headers"),
+                                       RD_KAFKA_V_PARTITION(0),
+                                       RD_KAFKA_V_VALUE((void *)(uintptr_t)value, strlen(value)),
+                                       RD_KAFKA_V_HEADER("time", "soon", -1),
+                                       RD_KAFKA_V_HEADER("time", NOW_S, -1),
+                                       RD_KAFKA_V_HEADER("trace", "x", -1), RD_KAFKA_V_END),
+                     0);
+    put("headers", 0, 0, value);
+    more = "input.timestamp=header:time";
+    const int status = check("headers", 10);
+    more = NULL;
+    assert_int_equal(status, 1);
+    shows("bad 1 of the newest 2 records of headers would be accepted\n");
+    shows("bad missing_field: 1 records, for example partition 0, offset 1: "
+          "timestamp (header:time): missing\n");
+}
+
 static void better_settings_come_with_what_they_leave(void **state) {
     (void)state;
     broker_topic(&broker, "better", 1);
@@ -110,6 +134,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_topic_that_is_missing_or_empty_is_named),
         cmocka_unit_test(the_newest_are_those_of_the_latest_timestamps),
+        cmocka_unit_test(headers_are_read),
         cmocka_unit_test(better_settings_come_with_what_they_leave),
     };
     return cmocka_run_group_tests(tests, start, stop);
