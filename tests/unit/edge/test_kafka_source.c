@@ -25,6 +25,15 @@ rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text
     return newest = real(type, conf, text, bytes);
 }
 
+static int32_t generation; /* of the group, as the client knows it; -1: as it says */
+
+int32_t
+rd_kafka_consumer_group_metadata_generation_id(const rd_kafka_consumer_group_metadata_t *metadata) {
+    int32_t (*real)(const rd_kafka_consumer_group_metadata_t *);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_consumer_group_metadata_generation_id");
+    return generation >= 0 ? generation : real(metadata);
+}
+
 static int begin(void **state) {
     (void)state;
     broker_start(&broker, 1);
@@ -32,6 +41,7 @@ static int begin(void **state) {
     kafka_conf_put(&consumer, "session.timeout.ms", "6000");
     kafka_conf_put(&consumer, "heartbeat.interval.ms", "100");
     error.text[0] = '\0';
+    generation = -1;
     memset(alarms, 0, sizeof alarms);
     return 0;
 }
@@ -504,6 +514,22 @@ static void rollcalls_own_properties_are_set(void **state) {
     assert_string_equal(kafka_source_settings(sources[1])->topic, "logins");
 }
 
+/* Nothing is given to it. */
+static void a_member_without_partitions_has_joined_in_the_consumer_protocol(void **state) {
+    struct source_change change;
+    begin(state);
+    kafka_conf_release(&consumer);
+    kafka_conf_put(&consumer, "group.protocol", "consumer");
+    generation = 0;
+    join(0);
+    assert_int_equal(kafka_source_poll(sources[0], &change, &error), SOURCE_QUIET);
+    assert_false(kafka_source_is_joined(sources[0]));
+    generation = 1;
+    assert_int_equal(kafka_source_poll(sources[0], &change, &error), SOURCE_QUIET);
+    /* before, the protocol cannot be used */
+    assert_int_equal(kafka_source_is_joined(sources[0]), RD_KAFKA_VERSION >= 0x020c00ff);
+}
+
 static void what_librdkafka_rejects_makes_no_source(void **state) {
     begin(state);
     const struct kafka_source_options options = {
@@ -542,6 +568,8 @@ int main(void) {
                                         end),
         cmocka_unit_test_teardown(a_group_that_cannot_be_looked_at_is_left_alone, end),
         cmocka_unit_test_teardown(rollcalls_own_properties_are_set, end),
+        cmocka_unit_test_teardown(a_member_without_partitions_has_joined_in_the_consumer_protocol,
+                                  end),
         cmocka_unit_test_teardown(what_librdkafka_rejects_makes_no_source, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
