@@ -105,6 +105,19 @@ static void each_difference_is_named(void **state) {
     redis_holds_all();
 }
 
+static void days_are_compared_in_whatever_order_they_come(void **state) {
+    (void)state;
+    in_redis("168 ", "EVAL for\ti=0,167\tdo\t"
+                     "local\tday=string.format('2023-%%02d-%%02d',6-i%%6,28-(i-i%%6)/6)\t"
+                     "redis.call('ZADD',KEYS[1],i,day)\t"
+                     "redis.call('HSET',KEYS[2]..day,'12:00',1)\tend\treturn\t168 "
+                     "2 {user-login}:login_days {user-login}:login_counts:");
+    assert_int_equal(audit(NULL), 1);
+    shows("{user-login}:login_counts:2023-01-01 \"12:00\": counted 0, stored 1\n");
+    shows("{user-login}:login_counts:2023-06-28 \"12:00\": counted 0, stored 1\n");
+    shows("67 records counted again: 168 differences\n");
+}
+
 static void what_may_have_expired_is_no_difference(void **state) {
     (void)state;
     in_redis("1 ", "DEL {user-login}:login_counts:2024-07-10");
@@ -310,6 +323,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_counted, end)
         TEST(audits),
+        TEST(days_are_compared_in_whatever_order_they_come),
         cmocka_unit_test_teardown(values_past_the_limit_are_compared_together, end),
         TEST(rebuilds),
         TEST(an_instance_goes_on_from_the_rebuilt_counts),
