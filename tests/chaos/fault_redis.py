@@ -79,9 +79,10 @@ def redis_client_kill(chaos, times, gap_s):
             chaos.hold(gap_s)
 
 
-@fault(2, REDIS, busy_s=(0.3, 5.0))
+@fault(2, REDIS, busy_s=(0.3, 6.0))
 def redis_busy(chaos, busy_s):
-    """A script runs in an endless loop, so every other client gets BUSY."""
+    """A script runs in an endless loop, so every other client gets no answer, and after a while
+    BUSY."""
     def spin():
         try:
             with chaos.redis.client() as client:

@@ -15,6 +15,7 @@ import time
 
 import load
 import oracle
+import users
 
 #: Templates in the bank, a whole number of FRESH_EVERY.
 BANK = 5000
@@ -31,14 +32,18 @@ FRESH_SECOND = 1704067200
 BASE_MS = int(os.environ.setdefault("RC_CHAOS_BASE_MS", str(int(time.time() * 1000))))
 #: The counts that the instances declare.
 COUNTS = {"locale_by_hour": oracle.Count(("locale",), "hour"),
-          "pairs": oracle.Count(("locale", "device_type"))}
+          "pairs": oracle.Count(("locale", "device_type")),
+          "users_by_day": oracle.Count((), "day", unique=True),
+          "users_by_device": oracle.Count(("device_type",), unique=True)}
+_DISTINCT = {name: count for name, count in COUNTS.items() if count.unique}
 #: Minutes that the templates share.
 HOT_MINUTES = 80
 
 #: A template record. The value is head + tag + tail, or only head if tail is None. out_key is the
-#: key in the output topic, or TAG if the key is the record's own tag.
+#: key in the output topic, or TAG if the key is the record's own tag. names_user: whether the tag is
+#: its user_id, too.
 Template = collections.namedtuple(
-    "Template", "reason key out_key head tail timestamp_ms headers login")
+    "Template", "reason key out_key head tail timestamp_ms headers login names_user")
 TAG = object()
 
 _USER_ID = re.compile(rb'[0-9a-f]{16}-[0-9]{4}')
@@ -68,7 +73,7 @@ def _make_template(rng, refused_percent, odd_percent):
     assert verdicts[0][:2] == verdicts[1][:2], "the tag must not change the verdict"
     reason, login, names_user = verdicts[0]
     out_key = TAG if names_user and key is None else key
-    return Template(reason, key, out_key, head, tail, timestamp_ms, headers, login)
+    return Template(reason, key, out_key, head, tail, timestamp_ms, headers, login, names_user)
 
 
 def _judge(head, tail, tag, timestamp_ms):
@@ -82,6 +87,14 @@ def _judge(head, tail, tag, timestamp_ms):
     return None, counted, login.user_id is not None
 
 
+def _distinct_of(login):
+    """The HyperLogLogs that a login's user is in, as (count, bucket, value)."""
+    values, minute = dict(zip(oracle.DIMENSIONS, login)), login[-1]
+    return [(name, oracle.bucket_of(minute, count.every),
+             oracle.joined([values[dimension] for dimension in count.by]) if count.by else "")
+            for name, count in _DISTINCT.items()]
+
+
 class Records:
     """All records of a seed, computed on demand."""
 
@@ -91,7 +104,9 @@ class Records:
         found = collections.Counter(template.reason for template in self._bank)
         assert set(found) == {None, *oracle.REASONS}, found
         self._seed = seed
-        self._shifts = {}
+        self._distinct = [template.names_user and _distinct_of(template.login)
+                          for template in self._bank]
+        self._users = users.Users(self._user)
 
     def _fresh_second(self, partition, number):
         turn = number // FRESH_EVERY
@@ -106,7 +121,14 @@ class Records:
         second = self._fresh_second(partition, number)
         value = b'"locale":"PA","timestamp":%d,"device_type":"android"}' % second
         return Template(None, None, TAG, b'{"user_id":"', b'",' + value, BASE_MS, None,
-                        ("android", "PA", oracle.minute_of(second)))
+                        ("android", "PA", oracle.minute_of(second)), True)
+
+    def _user(self, partition, number):
+        if number % FRESH_EVERY == FRESH_AT:
+            distinct = _distinct_of(self._fresh(partition, number).login)
+        else:
+            distinct = self._distinct[(number + partition * FRESH_EVERY) % BANK]
+        return (distinct, tag_of(partition, number)) if distinct else None
 
     def template(self, partition, number):
         """Returns the Template of the record with this number in a partition."""
@@ -136,13 +158,13 @@ class Records:
         fresh = +fresh
         for at in range(FRESH_AT, BANK, FRESH_EVERY):
             uses[at] = 0
-        return Expected(self._bank, uses, fresh)
+        return Expected(self._bank, uses, fresh, self._users.registers(counts, without or {}))
 
 
 class Expected(oracle.Expected):
     """The oracle's counts, computed from how often each template was used."""
 
-    def __init__(self, bank, uses, fresh):
+    def __init__(self, bank, uses, fresh, distinct):
         super().__init__(counts=COUNTS)
         self._accepted_count = sum(fresh.values())
         for template, count in zip(bank, uses):
@@ -155,6 +177,11 @@ class Expected(oracle.Expected):
         for second, count in fresh.items():
             self._add(("android", "PA", oracle.minute_of(second)), count)
         self._accepted_count = sum(self.minutes.values())
+        for (name, bucket, value), registers in distinct.items():
+            if COUNTS[name].by:
+                self.counts[name].setdefault(bucket, {})[value] = registers
+            else:
+                self.counts[name][bucket] = registers
 
     def _add(self, login, count):
         device_type, locale, minute = login

@@ -12,7 +12,7 @@ import process
 import redis_server
 import wait
 
-_EXTRA = ["--enable-debug-command", "local", "--busy-reply-threshold", "100",
+_EXTRA = ["--enable-debug-command", "local", "--busy-reply-threshold", "2000",
           "--repl-diskless-sync-delay", "0", "--repl-diskless-load", "on-empty-db",
           "--replica-read-only", "yes", "--auto-aof-rewrite-min-size", "16mb"]
 _TMPFS_MB = 64

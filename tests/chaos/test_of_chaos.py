@@ -15,10 +15,12 @@ import fault_cluster
 import fault_fleet
 import fault_redis
 import fault_sentinel
+import hyperloglog
 import oracle
 import proxy
 import reader
 import records
+import verify
 import wait
 import world as world_module
 
@@ -84,6 +86,28 @@ def test_what_an_offset_means_after_a_cut(offset, lineage, number, is_without):
     found = checks.counted_numbers({b"7": b"%d" % offset, b"8": b"5"},
                                    {b"7": f"{offset} {lineage}".encode()}, cuts)
     assert found == ({7: number, 8: 5}, {7: range(90, 100)} if is_without else {})
+
+
+def test_distinct_counts_go_back_and_forth():
+    """As Redis does: each time the registers are those of the records that are counted."""
+    source = records.Records("some seed")
+    for counts, without in (({0: 2000, 1: 1500}, {}), ({0: 3000, 1: 1500}, {}),
+                            ({0: 100, 1: 1600}, {}), ({0: 3000}, {}), ({0: 3000, 1: 1700}, {}),
+                            ({0: 3100, 1: 1700}, {0: range(2900, 3050)})):
+        plain = oracle.Expected((_record(source, p, n) for p, count in counts.items()
+                                 for n in range(count) if n not in without.get(p, ())),
+                                counts=records.COUNTS).count_keys
+        found = source.expected(counts, without).count_keys
+        assert found.keys() == plain.keys()
+        for key, users in plain.items():
+            if isinstance(users, set):
+                verify.same_registers(key, _dense(found[key]), hyperloglog.registers(users))
+
+
+def _dense(ranks):
+    """The ranks of all registers, as Redis has them."""
+    bits = sum(rank << 6 * register for register, rank in enumerate(ranks))
+    return b"HYLL" + bytes(12) + bits.to_bytes(len(ranks) * 6 // 8, "little")
 
 
 def test_a_seed_gives_the_same_faults_again():
@@ -254,6 +278,15 @@ def test_a_count_that_is_wrong_by_one_is_found(world):
             with pytest.raises(AssertionError, match=rf"{name}.*sum \+1"):
                 checks.EXACT["redis"](world, expected)
             change(-1)
+        assert moment.look()
+        for key in ("count:users_by_device:android", "count:users_by_day:2024-01-01"):
+            before = client.get(f"{prefix}:{key}")
+            for changed in (lambda: client.pfadd(f"{prefix}:{key}", *range(20)),
+                            lambda: client.delete(f"{prefix}:{key}")):
+                changed()
+                with pytest.raises(AssertionError, match=rf"{key}: .*registers differ"):
+                    moment.look()
+                client.set(f"{prefix}:{key}", before, ex=86400)
         assert moment.look()
         client.hincrby(f"{prefix}:offsets", "1", 1)
         with pytest.raises(AssertionError, match="counted, .* sent|sum -1"):

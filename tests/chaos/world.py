@@ -39,7 +39,8 @@ def _counts():
     """The options that declare the counts which the records expect."""
     found = {}
     for name, count in records.COUNTS.items():
-        found.update({f"count.{name}.by": ",".join(count.by), f"count.{name}.every": count.every})
+        found.update({f"count.{name}.by": ",".join(count.by), f"count.{name}.every": count.every,
+                      f"count.{name}.unique": "user_id" if count.unique else ""})
     return found
 
 

@@ -1,8 +1,14 @@
-"""What PFCOUNT must answer for a set of values, by another implementation than the program's."""
+"""What Redis must hold for a set of values, by another implementation than the program's."""
 
+import base64
 import math
 
-_REGISTERS, _RANK_MAX, _FACTOR, _WORD = 1 << 14, 51, 0xc6a4a7935bd1e995, (1 << 64) - 1
+REGISTERS = 1 << 14
+_RANK_MAX, _FACTOR, _WORD = 51, 0xc6a4a7935bd1e995, (1 << 64) - 1
+_HEADER = 16
+
+_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_VALUES = bytes.maketrans(_DIGITS, bytes(range(64)))
 
 
 def _hash(data):
@@ -19,30 +25,59 @@ def _hash(data):
     return found ^ found >> 47
 
 
+def place(data):
+    """The register of a value, and the rank that the value gives it."""
+    number = _hash(data)
+    rest = number >> 14 | 1 << _RANK_MAX - 1
+    return number % REGISTERS, (rest & -rest).bit_length()
+
+
 def registers(values):
-    """The ranks of the registers that texts leave, by register."""
-    found = {}
+    """The ranks of all registers that texts leave, as bytes."""
+    found = bytearray(REGISTERS)
     for value in values:
-        number = _hash(value.encode())
-        rest = number >> 14 | 1 << _RANK_MAX - 1
-        rank = (rest & -rest).bit_length()
-        register = number % _REGISTERS
-        found[register] = max(found.get(register, 0), rank)
-    return found
+        register, rank = place(value.encode())
+        found[register] = max(found[register], rank)
+    return bytes(found)
+
+
+def stored(text):
+    """The ranks of all registers of a HyperLogLog as Redis holds it; raises if it is none."""
+    head, body = text[:_HEADER], text[_HEADER:]
+    if head[:5] == b"HYLL\0" and len(body) == REGISTERS * 6 // 8:
+        # 6 bits each, the lowest first: from behind, they are the digits of base64
+        return base64.b64encode(body[::-1])[::-1].translate(_VALUES)
+    if head[:5] != b"HYLL\1":
+        raise ValueError(f"not a HyperLogLog: {head!r}, {len(text)} bytes")
+    found, at = bytearray(), 0
+    while at < len(body):
+        byte = body[at]
+        if byte & 0x80:
+            found += bytes([(byte >> 2 & 31) + 1]) * ((byte & 3) + 1)
+        elif byte & 0x40:
+            at += 1
+            found += bytes(((byte & 0x3f) << 8 | body[at]) + 1)
+        else:
+            found += bytes((byte & 0x3f) + 1)
+        at += 1
+    if len(found) != REGISTERS:
+        raise ValueError(f"a HyperLogLog of {len(found)} registers")
+    return bytes(found)
 
 
 def count(values):
-    """The estimate (O. Ertl, arXiv:1702.01284) for different texts."""
-    ranks = list(registers(values).values())
+    """The number that PFCOUNT answers (O. Ertl, arXiv:1702.01284), for different texts or for the
+    ranks of all registers."""
+    ranks = values if isinstance(values, bytes) else registers(values)
     have = [ranks.count(rank) for rank in range(_RANK_MAX + 1)]
     assert have[_RANK_MAX] == 0, "too many values for this short version"
     z = 0.0
     for rank in range(_RANK_MAX - 1, 0, -1):
         z = (z + have[rank]) * 0.5
-    x, weight, before = (_REGISTERS - len(ranks)) / _REGISTERS, 1.0, None
+    x, weight, before = have[0] / REGISTERS, 1.0, None
     total = x
-    while total != before:
+    while total != before and x < 1.0:
         before, x = total, x * x
         total, weight = total + x * weight, weight * 2
-    z += _REGISTERS * total
-    return int(0.5 / math.log(2) * _REGISTERS * _REGISTERS / z + 0.5) if ranks else 0
+    z += REGISTERS * total
+    return int(0.5 / math.log(2) * REGISTERS * REGISTERS / z + 0.5) if have[0] < REGISTERS else 0

@@ -254,7 +254,8 @@ class Expected:
 
     dimensions: name -> value -> logins; minutes: "YYYY-MM-DD HH:MM" -> logins; rejected: reason ->
     records; counts: name -> bucket -> value -> events, of declared counts by dimensions, and name ->
-    bucket -> events of others; with unique -> set of values instead of events; published: partition
+    bucket -> events of others; with unique -> set of values instead of events, or what
+    hyperloglog.registers makes of them; published: partition
     -> list of Record as a reader must see them, in order; refused: partition -> list of (Record,
     reason) of the rejected ones, in order.
     """
@@ -340,7 +341,7 @@ class Expected:
     @property
     def count_keys(self):
         """The declared counts as stored in Redis: key without prefix -> member or field -> events,
-        or the set of values that are in a HyperLogLog."""
+        or what is in a HyperLogLog."""
         found = collections.defaultdict(dict)
         for name, declared in self._declared.items():
             for bucket, counts in self.counts[name].items():

@@ -5,6 +5,7 @@ import re
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+import hyperloglog
 import oracle
 import wait
 
@@ -121,6 +122,20 @@ def same_counts(what, found, expected):
                          f"{dict(list(wrong.items())[:10])}")
 
 
+def same_registers(what, found, expected):
+    """Raises unless a HyperLogLog of Redis, or None, has these ranks of all registers, or None."""
+    found = hyperloglog.stored(found) if found else bytes(hyperloglog.REGISTERS)
+    expected = expected or bytes(hyperloglog.REGISTERS)
+    if found == expected:
+        return
+    wrong = [(n, *pair) for n, pair in enumerate(zip(found, expected)) if pair[0] != pair[1]]
+    lower = sum(have < want for _, have, want in wrong)
+    raise AssertionError(
+        f"{what}: {len(wrong)} registers differ, {lower} of them too low, as (register, found, "
+        f"expected): {wrong[:10]}; {hyperloglog.count(found)} different values found, "
+        f"{hyperloglog.count(expected)} expected")
+
+
 def _same_sequence(what, found, expected):
     """Raises unless two lists of contents are equal."""
     if found == expected:
@@ -182,6 +197,8 @@ def _check_declared(client, prefix, expected):
     for name, counts in expected.items():
         if isinstance(counts, set):
             _check_distinct(client, found[name], counts)
+        elif isinstance(counts, bytes):
+            same_registers(name, client.get(found[name]), counts)
         else:
             same_counts(name, found[name], counts)
 
