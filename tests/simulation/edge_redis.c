@@ -69,8 +69,12 @@ static void add(struct counts *into, const struct counts *counts) {
         into->reasons[i] = (int16_t)(into->reasons[i] + counts->reasons[i]);
     for (int i = 0; i < LOGIN_DIMENSIONS_MAX; i++)
         into->weights[i] += counts->weights[i];
-    for (int i = 0; i < COUNTS_MAX; i++)
+    for (int i = 0; i < DISTINCT; i++)
         into->declared[i] += counts->declared[i];
+    for (int c = 0; c < COUNTS_MAX - DISTINCT; c++) {
+        for (int i = 0; i < EDITIONS * LOG_MAX; i++)
+            into->distinct[c][i] |= counts->distinct[c][i];
+    }
 }
 
 /* checkpoint.lua. Returns what is stored afterwards. */
@@ -92,6 +96,52 @@ static int64_t apply(const struct call *call) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
+/* The record of the partition that leaves this in a HyperLogLog; -1: none. */
+static int find_distinct(int partition, uint32_t distinct, const struct record **found) {
+    for (int i = 0; i < EDITIONS * LOG_MAX; i++) {
+        const int edition = i / LOG_MAX, offset = i % LOG_MAX;
+        if (edition > broker.edition[partition][offset]) continue;
+        *found = record_of_edition(partition, edition, offset);
+        if (*found != NULL && (*found)->reason == LOGIN_ACCEPTED && (*found)->distinct == distinct)
+            return i;
+    }
+    return -1;
+}
+
+/* Adds a HyperLogLog, by what Redis would be told, under a key of this weight. */
+static void add_distinct(struct call *call, int count, int64_t weight,
+                         const struct hyperloglog *hyperloglog) {
+    char elements[HYPERLOGLOG_DENSE_BYTES];
+    const size_t length = hyperloglog_write(hyperloglog, elements);
+    for (size_t at = 0; at < length; at += HYPERLOGLOG_ELEMENT_BYTES) {
+        const struct slice element = {elements + at, HYPERLOGLOG_ELEMENT_BYTES};
+        const struct record *record = NULL;
+        const int found = find_distinct(call->partition,
+                                        record_distinct(hyperloglog_hash(element)), &record);
+        if (found < 0)
+            broken("P1: p%d counts a distinct value that none of its records has",
+                   call->partition);
+        if (record->declared[count] != weight)
+            broken("P1: p%d: the distinct value of the record at %d is not where it belongs",
+                   call->partition, found);
+        call->counts.distinct[count - DISTINCT][found] = true;
+    }
+}
+
+static void add_declared(struct call *call, int count, const struct delta *delta,
+                         const struct delta_entry *entry) {
+    const struct delta_key key = delta_key(delta, entry);
+    const struct slice value = declared_key_value(key.bytes, key.length);
+    const int64_t weight = record_count_weight(declared_key_bucket(key.bytes), value);
+    if (entry->is_distinct != (count >= DISTINCT))
+        broken("P1: declared count %d counts %s", count,
+               entry->is_distinct ? "distinct values" : "events");
+    if (entry->is_distinct)
+        add_distinct(call, count, weight, &delta->distinct[entry->count]);
+    else
+        call->counts.declared[count] += entry->count * weight;
+}
+
 static void add_delta(struct call *call, const struct aggregates *aggregates,
                       const struct delta *delta) {
     const int64_t first = record_first_minute() + record_index(call->partition, 0, 0);
@@ -103,9 +153,7 @@ static void add_delta(struct call *call, const struct aggregates *aggregates,
             call->counts.weights[entry->field] +=
                 entry->count * record_weight(key.bytes, key.length);
         } else if (aggregate->source == AGGREGATE_DECLARED) {
-            const struct slice value = declared_key_value(key.bytes, key.length);
-            call->counts.declared[entry->field - aggregates->first_declared] +=
-                entry->count * record_count_weight(declared_key_bucket(key.bytes), value);
+            add_declared(call, (int)(entry->field - aggregates->first_declared), delta, entry);
         } else if (aggregate->source == AGGREGATE_REASON) {
             int16_t *reason = &call->counts.reasons[delta_number(key)];
             *reason = (int16_t)(*reason + entry->count);
@@ -398,13 +446,22 @@ bool redis_link_info(struct redis_link *link, const char *field, char *out, size
     return false;
 }
 
+struct redis_glance *redis_glance_create(const struct aggregates *aggregates) {
+    (void)aggregates;
+    return memory_create(sizeof(struct redis_glance));
+}
+
+void redis_glance_copy(struct redis_glance *into, const struct redis_glance *from) {
+    *into = *from;
+}
+
 bool redis_glance_read(struct redis_link *link, const char *prefix,
                        const struct aggregates *aggregates, struct redis_glance *glance,
                        struct error *error) {
     (void)link;
     (void)prefix;
     (void)aggregates;
-    *glance = (struct redis_glance){.minute_count = roll(GLANCE_MINUTES)};
+    glance->minute_count = roll(GLANCE_MINUTES);
     call_lets_others();
     return !one_in(4) || error_set(error, "Redis does not answer");
 }

@@ -26,8 +26,20 @@ static bool is_gone(int partition, int64_t offset) {
 static void expect(struct counts *expected, const struct record *record) {
     for (int d = 0; d < LOGIN_DIMENSIONS_MAX; d++)
         expected->weights[d] += record->weights[d];
-    for (int c = 0; c < world.plan.count_count; c++)
+    for (int c = 0; c < world.plan.count_count && c < DISTINCT; c++)
         expected->declared[c] += record->declared[c];
+}
+
+/* What the HyperLogLogs were made of are the accepted records that are counted, and no others. */
+static void judge_distinct(int partition, const struct counts *counts) {
+    for (int c = DISTINCT; c < world.plan.count_count; c++) {
+        for (int i = 0; i < EDITIONS * LOG_MAX; i++) {
+            const bool is_in = counts->distinct[c - DISTINCT][i];
+            if (is_in != (counts->minutes[i] > 0))
+                broken("P1: p%d: distinct count %d %s the record at %d", partition, c,
+                       is_in ? "has" : "lacks", i);
+        }
+    }
 }
 
 static void judge_sums(int partition, const struct counts *expected) {
@@ -36,10 +48,11 @@ static void judge_sums(int partition, const struct counts *expected) {
         if (counts->weights[d] != expected->weights[d])
             broken("P1: p%d: the values of dimension %d do not sum up", partition, d);
     }
-    for (int c = 0; c < COUNTS_MAX; c++) {
+    for (int c = 0; c < DISTINCT; c++) {
         if (counts->declared[c] != expected->declared[c])
             broken("P1: p%d: declared count %d does not sum up", partition, c);
     }
+    judge_distinct(partition, counts);
 }
 
 /* P1, where the log lost its end once: each record at most once, in each of its editions. That

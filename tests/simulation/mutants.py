@@ -99,6 +99,24 @@ MUTANTS = {
         "        if (value.bytes[i] == '|' || value.bytes[i] == '\\\\') *at++ = '\\\\';\n", "")),
     "values_are_joined_in_the_order_of_dimensions": ("core/declared.c", (
         "put_escaped(at, login->values[declared->by[i]])", "put_escaped(at, login->values[i])")),
+    "distinct_values_of_a_value_are_of_all": ("flow/batch.c", (
+        "            count_distinct(batch, found, login",
+        "            count_distinct(batch, delta_value_key(seed, field, (struct slice){key, 8}), "
+        "login")),
+    "a_distinct_value_is_only_the_first": ("core/delta.c", (
+        "    hyperloglog_add(distinct, hash);", "    if (is_new) hyperloglog_add(distinct, hash);")),
+    "a_distinct_count_is_not_merged": ("core/delta.c", (
+        "? delta_merge_distinct(into, key, &from->distinct[entry->count])",
+        "? delta_get_distinct(into, key) == NULL &&\n"
+        "      delta_merge_distinct(into, key, &from->distinct[entry->count])")),
+    "distinct_values_stay_in_a_batch": ("core/delta.c", (
+        "    *distinct = (struct hyperloglog){0};\n", "")),
+    "the_last_epoch_leaves_out_a_declared_count": ("flow/count.c", (
+        "    part->delta = pending->delta;\n",
+        "    part->delta = pending->delta;\n"
+        "    const uint32_t last = part->delta.entry_count - 1;\n"
+        "    if (batch->is_urgent && last < UINT32_MAX && part->delta.entries[last].length > 8)\n"
+        "        part->delta.entry_count--;\n")),
     # count
     "counts_of_an_old_generation_stay": ("flow/count.c", (
         "        drop(pending, batch->pending_bytes);\n", "")),

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "broker.h"
+#include "core/hyperloglog.h"
 
 enum { INDEXES = PARTITIONS_MAX * EDITIONS * LOG_MAX, VALUE_BYTES = 400 };
 
-#define FIRST_MINUTE INT64_C(28677000)
+#define FIRST_MINUTE INT64_C(28677780) /* from here on each timestamp has its own register */
 
 static struct record table[RECORD_KINDS][INDEXES];
 static char values[RECORD_KINDS][INDEXES][VALUE_BYTES];
@@ -76,19 +77,33 @@ int64_t record_count_weight(int64_t bucket, struct slice value) {
 }
 
 void record_declare(bool is_wide, int count, struct declared_settings *settings) {
-    static char names[COUNTS_MAX][8] = {"both", "total", "minutes"}, none[] = "";
-    static const enum declared_every everies[COUNTS_MAX] = {DECLARED_HOUR, DECLARED_TOTAL,
-                                                            DECLARED_MINUTE};
+    static char names[COUNTS_MAX][12] = {"both", "total", "minutes", "distinct", "distinct_by"};
+    static char none[] = "", timestamp[] = "timestamp";
+    static const enum declared_every everies[COUNTS_MAX] = {
+        DECLARED_HOUR, DECLARED_TOTAL, DECLARED_MINUTE, DECLARED_HOUR, DECLARED_TOTAL};
     for (int i = 0; i < count; i++) {
         settings[i] = (struct declared_settings){.name = names[i],
                                                  .every = everies[i],
                                                  .retention_days = 400,
                                                  .max_values = 10000,
-                                                 .unique = none};
+                                                 .unique = i < DISTINCT ? none : timestamp};
         struct setting_names *by = &settings[i].by;
         if (i == 0) by->items[by->count++] = (char *)record_dimension(is_wide, 1);
-        if (i <= 1) by->items[by->count++] = (char *)record_dimension(is_wide, 0);
+        if (i <= 1 || i == DISTINCT + 1)
+            by->items[by->count++] = (char *)record_dimension(is_wide, 0);
     }
+}
+
+static int64_t login_s(int index) {
+    return (FIRST_MINUTE + index) * 60 + index % 60;
+}
+
+uint32_t record_distinct(uint64_t hash) {
+    const uint64_t rest = hash / HYPERLOGLOG_REGISTERS;
+    uint32_t rank = 1;
+    while (rank < HYPERLOGLOG_RANK_MAX && (rest >> (rank - 1)) % 2 == 0)
+        rank++;
+    return (uint32_t)(hash % HYPERLOGLOG_REGISTERS) << 6 | rank;
 }
 
 /* What the declared counts are of an accepted record, by hand. */
@@ -99,6 +114,11 @@ static void expect_declared(struct record *record, int index, const char *first,
         record_count_weight(minute / 60 * 60, (struct slice){joined, strlen(joined)});
     record->declared[1] = record_count_weight(0, (struct slice){first, strlen(first)});
     record->declared[2] = record_count_weight(minute, (struct slice){"", 0});
+    record->declared[3] = record_count_weight(minute / 60 * 60, (struct slice){"", 0});
+    record->declared[4] = record->declared[1];
+    char text[24];
+    const int length = snprintf(text, sizeof text, "%lld", (long long)login_s(index));
+    record->distinct = record_distinct(hyperloglog_hash((struct slice){text, (size_t)length}));
 }
 
 int64_t record_first_minute(void) {
@@ -107,10 +127,6 @@ int64_t record_first_minute(void) {
 
 int record_index(int partition, int edition, int64_t offset) {
     return (partition * EDITIONS + edition) * LOG_MAX + (int)offset;
-}
-
-static int64_t login_s(int index) {
-    return (FIRST_MINUTE + index) * 60 + index % 60;
 }
 
 static int64_t limit_ms(int index) {
@@ -163,6 +179,13 @@ static void make_wide(int index) {
     record->timestamp_ms = login_s(index) * 1000;
 }
 
+static void check_registers(void) {
+    for (int a = 0; a < INDEXES; a++) {
+        for (int b = record_index(a / (EDITIONS * LOG_MAX), 0, 0); b < a; b++)
+            assert(table[RECORD_WIDE][a].distinct >> 6 != table[RECORD_WIDE][b].distinct >> 6);
+    }
+}
+
 void records_init(void) {
     static const char key[] = "key";
     for (int index = 0; index < INDEXES; index++) {
@@ -176,6 +199,7 @@ void records_init(void) {
             if (index % 3 != 0) record->key = (struct slice){key, sizeof key - 1};
         }
     }
+    check_registers();
 }
 
 const struct record *record_of_edition(int partition, int edition, int64_t offset) {

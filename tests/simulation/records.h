@@ -33,6 +33,7 @@ struct record {
     struct slice user_id;                  /* NULL: none */
     int64_t weights[LOGIN_DIMENSIONS_MAX]; /* record_weight of each dimension's value */
     int64_t declared[COUNTS_MAX];          /* record_count_weight of each declared count */
+    uint32_t distinct;                     /* record_distinct of its timestamp */
 };
 
 /* To be called once. */
@@ -52,8 +53,12 @@ int64_t record_weight(const char *bytes, size_t length);
 /* The same for a value of a declared count in a bucket, which is the minute at which it begins. */
 int64_t record_count_weight(int64_t bucket, struct slice value);
 
+/* What a hash, as Redis has it, does to a HyperLogLog: a number for the register and its rank. Two
+ * records of a partition never have the same register. */
+uint32_t record_distinct(uint64_t hash);
+
 /* The declared counts: by the second dimension and the first, for each hour; by the first, in all;
- * and for each minute. */
+ * for each minute; and the distinct timestamps, for each hour, and by the first dimension. */
 void record_declare(bool is_wide, int count, struct declared_settings *settings);
 
 /* The dimensions that the records have. */

@@ -18,7 +18,9 @@ struct counts {
     int16_t minutes[EDITIONS * LOG_MAX]; /* of the partition's own: each is one record's */
     int16_t reasons[LOGIN_REASON_COUNT];
     int64_t weights[LOGIN_DIMENSIONS_MAX]; /* sums of record_weight */
-    int64_t declared[COUNTS_MAX];          /* sums of record_count_weight */
+    int64_t declared[DISTINCT];            /* sums of record_count_weight */
+    /* whether it is in the HyperLogLog: of each record, as minutes */
+    bool distinct[COUNTS_MAX - DISTINCT][EDITIONS * LOG_MAX];
 };
 
 struct stored {

@@ -114,6 +114,7 @@ static void make_plan(struct plan *plan) {
     if (plan->is_wide) happens(EVENT_WIDE);
     if (plan->is_heavy) happens(EVENT_HEAVY);
     if (plan->count_count > 0) happens(EVENT_DECLARED);
+    if (plan->count_count > DISTINCT) happens(EVENT_DISTINCT);
     if (plan->has_twins) happens(EVENT_TWINS);
     if (plan->partition_count > 1) happens(EVENT_PARTITIONS);
     if (plan->policy.start == CURSOR_START_LATEST) happens(EVENT_START_LATEST);

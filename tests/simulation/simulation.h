@@ -63,6 +63,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(WIDE, "records with many keys")                                                              \
     X(HEAVY, "records that fill the memory for them")                                              \
     X(DECLARED, "declared counts")                                                                 \
+    X(DISTINCT, "distinct counts")                                                                 \
     X(PAGES, "pages asked for over HTTP")                                                          \
     X(TOPICS_CREATED, "output topics created")                                                     \
     X(PARTITIONS, "several partitions")                                                            \

@@ -19,7 +19,8 @@ enum {
     PARTITIONS_MAX = 3,
     LOG_MAX = 48,   /* offsets of one partition's log */
     EDITIONS = 3,   /* of an offset: it may be cut off and written again */
-    COUNTS_MAX = 3, /* declared ones */
+    COUNTS_MAX = 5, /* declared ones */
+    DISTINCT = 3,   /* and from this one on of distinct values */
     SECOND_US = 1000000,
     MS_US = 1000,
 };
