@@ -122,9 +122,17 @@ ROWS = [
            "{{cause}}")]),
     ]),
     ("Logins", [
-        ("Anomalies", "timeseries", 12, "none", "Minutes with more logins than anomaly.threshold.",
+        ("Anomalies", "timeseries", 8, "none", "Minutes with more logins than anomaly.threshold.",
          [(f"sum by (job) (increase(rollcall_anomalies_total{{{ONE}}}[$__rate_interval]))",
            "{{job}}")]),
+        ("Declared counts", "timeseries", 8, "none",
+         "Of each [count.NAME] without dimensions, what its newest bucket in Redis has: events, or "
+         "different values.",
+         [(f"max by (job, count) (rollcall_count_number{{{ONE}}})", "{{count}}")]),
+        ("Values of declared counts", "timeseries", 8, "none",
+         "Of each [count.NAME] by dimensions, how many values its newest bucket in Redis has. One "
+         "that stays at max_values + 1 is full: further values count under __other__.",
+         [(f"max by (job, count) (rollcall_count_values{{{ONE}}})", "{{count}}")]),
     ]),
     ("Instances", [
         ("Partitions owned", "timeseries", 6, "none", "By each instance.",

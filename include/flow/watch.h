@@ -32,7 +32,7 @@ enum {
 struct watch;
 
 struct watch_metrics {
-    struct metric *up;
+    struct metric *up, *count_number, *count_values;
     struct metric_cell *memory, *memory_max;
 };
 
@@ -69,7 +69,8 @@ void watch_join(struct watch *watch, struct kafka_source *source);
 worker_step watch_step;
 const struct worker *watch_worker(const struct watch *watch);
 
-/* The counts as they were read last. Returns when, as wall time; 0: not yet. */
+/* The counts as they were read last, in a glance that was created for the same aggregates. Returns
+ * when, as wall time; 0: not yet. */
 int64_t watch_glance(struct watch *watch, struct redis_glance *glance);
 
 void watch_kafka(struct watch *watch, struct watch_target *kafka);

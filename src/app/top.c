@@ -184,16 +184,37 @@ static void say_partitions(struct view *view, const struct top_lag *lags, size_t
 
 /* --- the counts, and the log ------------------------------------------------------------------ */
 
-static void say_values(void *context, const char *name, const struct tree_value *values) {
-    struct view *view = context;
-    if (strcmp(name, "read_at") == 0) return;
-    text_format(&view->line, "%-11s", name);
+static void add_pairs(struct view *view, const struct tree_value *values) {
     for (size_t i = 0; i < tree_count(values); i++) {
         const struct tree_value *pair = tree_at(values, i);
         text_add(&view->line, "  ");
         text_add(&view->line, tree_text(tree_at(pair, 0)));
         text_format(&view->line, " %" PRId64, tree_integer(tree_at(pair, 1)));
     }
+}
+
+static void say_values(void *context, const char *name, const struct tree_value *values) {
+    struct view *view = context;
+    if (strcmp(name, "read_at") == 0) return;
+    text_format(&view->line, "%-11s", name);
+    add_pairs(view, values);
+    end_line(view);
+}
+
+/* The newest bucket of a declared count: its largest values, or its number. */
+static void say_declared(void *context, const char *name, const struct tree_value *count) {
+    struct view *view = context;
+    const struct tree_value *values = tree_member(count, "values");
+    const char *bucket = tree_text(tree_member(count, "bucket"));
+    const char *unit = tree_is_true(tree_member(count, "is_distinct")) ? "different" : "in all";
+    const int64_t more =
+        tree_integer(tree_member(count, "value_count")) - (int64_t)tree_count(values);
+    text_format(&view->line, "%-11s%s%s", name, *bucket == '\0' ? "" : "  ", bucket);
+    add_pairs(view, values);
+    if (tree_is_number(tree_member(count, "number")))
+        text_format(&view->line, "  %" PRId64 " %s", tree_integer(tree_member(count, "number")),
+                    unit);
+    if (more > 0) text_format(&view->line, "  and %" PRId64 " more", more);
     end_line(view);
 }
 
@@ -205,6 +226,7 @@ static void say_counts(struct view *view) {
     say(view, "%s%s", *read_at == '\0' ? "counts in Redis: not read yet" : "counts in Redis at ",
         read_at);
     tree_visit(top, say_values, view);
+    tree_visit(tree_member(view->document, "counts"), say_declared, view);
     if (count == 0) say(view, "%-11s  none", "anomalies");
     for (size_t i = 0; i < count && i < ANOMALIES_SHOWN; i++) {
         const struct tree_value *anomaly = tree_at(anomalies, i);

@@ -21,10 +21,10 @@ struct watch {
 
     _Atomic(struct kafka_source *) source;
     atomic_bool must_ask;      /* at once */
-    struct redis_glance fresh; /* the worker's: is being read */
+    struct redis_glance *fresh; /* the worker's: is being read */
     pthread_mutex_t lock;      /* guards what follows */
     struct watch_target kafka, redis;
-    struct redis_glance glance;
+    struct redis_glance *glance;
     int64_t glance_ms; /* when it was read; 0: never */
 };
 
@@ -37,6 +37,14 @@ const struct metric_row watch_metric_table[] = {
                         "target", &targets),
     METRIC_ROW(struct watch_metrics, memory, METRIC_GAUGE, "rollcall_redis_memory_bytes",
                "Memory that Redis uses, for all of its data; 0: not known."),
+    METRIC_LABELLED_ROW(struct watch_metrics, count_number, METRIC_GAUGE, "rollcall_count_number",
+                        "Of a declared count without dimensions: events, or different values, in "
+                        "its newest bucket in Redis.",
+                        "count", NULL),
+    METRIC_LABELLED_ROW(struct watch_metrics, count_values, METRIC_GAUGE, "rollcall_count_values",
+                        "Of a declared count by dimensions: values that its newest bucket in Redis "
+                        "has; beyond max_values they are one, __other__.",
+                        "count", NULL),
     METRIC_ROW(struct watch_metrics, memory_max, METRIC_GAUGE, "rollcall_redis_memory_max_bytes",
                "Its maxmemory, or without one the memory of its machine; 0: not known."),
     METRIC_END,
@@ -47,6 +55,8 @@ struct watch *watch_create(const struct watch_options *options, struct error *er
     watch->options = *options;
     watch->settings = *options->redis;
     watch->settings.timeout_ms = (int)clamp(options->redis->timeout_ms, 1, WATCH_CALL_MS);
+    watch->fresh = redis_glance_create(options->aggregates);
+    watch->glance = redis_glance_create(options->aggregates);
     pthread_mutex_init(&watch->lock, NULL);
     watch->kafka_up = metric_cell(options->metrics->up, "kafka");
     watch->redis_up = metric_cell(options->metrics->up, "redis");
@@ -72,6 +82,8 @@ void watch_destroy(struct watch **watch) {
     if (*watch == NULL) return;
     watch_stop(*watch);
     redis_link_destroy(&(*watch)->link);
+    free((*watch)->fresh);
+    free((*watch)->glance);
     pthread_mutex_destroy(&(*watch)->lock);
     free(*watch);
     *watch = NULL;
@@ -104,7 +116,7 @@ void watch_redis(struct watch *watch, struct watch_target *redis) {
 int64_t watch_glance(struct watch *watch, struct redis_glance *glance) {
     pthread_mutex_lock(&watch->lock);
     const int64_t glance_ms = watch->glance_ms;
-    *glance = watch->glance;
+    redis_glance_copy(glance, watch->glance);
     pthread_mutex_unlock(&watch->lock);
     return glance_ms;
 }
@@ -148,19 +160,33 @@ static void ask_redis(struct watch *watch) {
     note(watch, &watch->redis, watch->redis_up, is_up, is_up && !was_up ? version : NULL, &why);
 }
 
+static void show_counts(const struct watch *watch) {
+    const struct aggregates *aggregates = watch->options.aggregates;
+    const struct watch_metrics *metrics = watch->options.metrics;
+    for (unsigned i = 0; i < watch->fresh->count_count; i++) {
+        const struct aggregate *aggregate = &aggregates->items[aggregates->first_declared + i];
+        const struct glance_count *count = &watch->fresh->counts[i];
+        const bool is_by = aggregate->declared.by_count > 0;
+        struct metric *metric = is_by ? metrics->count_values : metrics->count_number;
+        metric_set(metric_cell(metric, aggregate->title),
+                   is_by ? count->value_count : count->number);
+    }
+}
+
 static void read_counts(struct watch *watch) {
     struct error why = {""};
     if (!watch->redis.is_up) return;
     const int64_t begin_ms = clock_wall_ms();
     if (!redis_glance_read(watch->link, watch->settings.prefix, watch->options.aggregates,
-                           &watch->fresh, &why)) {
+                           watch->fresh, &why)) {
         log_debug("The status shows older counts", log_text("reason", why.text));
         return;
     }
     pthread_mutex_lock(&watch->lock);
-    watch->glance = watch->fresh;
+    redis_glance_copy(watch->glance, watch->fresh);
     watch->glance_ms = begin_ms;
     pthread_mutex_unlock(&watch->lock);
+    show_counts(watch);
 }
 
 /* False: Redis does not say. The connection may have broken with the question before. */

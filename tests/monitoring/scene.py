@@ -20,7 +20,8 @@ SETTLE_S = 10
 CLEAR_S = 480  # a fault of more than two minutes lasts in the windows of 1 d and 2 h for six
 OPTIONS = {"producer.transaction.timeout.ms": 3000, "consumer.session.timeout.ms": 2000,
            "consumer.heartbeat.interval.ms": 300, "redis.checkpoint_ms": 200,
-           "redis.timeout_ms": 1000, "instance.shards": 1, "anomaly.threshold": 1000000}
+           "redis.timeout_ms": 1000, "instance.shards": 1, "anomaly.threshold": 1000000,
+           "count.locales.by": "locale", "count.users.unique": "user_id"}
 
 
 class Feed:

@@ -8,45 +8,9 @@ import pytest
 
 import hyperloglog
 import oracle
+from declared import COUNTS, awkward, options
 
 RATE = 3000
-
-#: One of each form.
-COUNTS = {"locale": oracle.Count(("locale",)),
-          "locale_by_hour": oracle.Count(("locale",), "hour"),
-          "both-by.day": oracle.Count(("device_type", "locale"), "day"),
-          "device_by_minute": oracle.Count(("device_type",), "minute"),
-          "pairs": oracle.Count(("locale", "device_type")),
-          "days": oracle.Count((), "day"),
-          "hours": oracle.Count((), "hour"),
-          "minutes": oracle.Count((), "minute"),
-          "users": oracle.Count(unique=True),
-          "users_by_day": oracle.Count((), "day", unique=True),
-          "users_by_minute": oracle.Count((), "minute", unique=True),
-          "users_by_locale": oracle.Count(("locale",), unique=True),
-          "users_by_both_by_hour": oracle.Count(("device_type", "locale"), "hour", unique=True)}
-
-
-def options(counts):
-    """The options that declare these counts."""
-    found = {}
-    for name, count in counts.items():
-        if count.by:
-            found[f"count.{name}.by"] = ", ".join(count.by)
-        found[f"count.{name}.every"] = count.every
-        if count.unique:
-            found[f"count.{name}.unique"] = "user_id"
-    return found
-
-
-def awkward(load, count=400):
-    """Sends events whose values have to be escaped where they are joined."""
-    values = ("a|b", "a", "b|c", "\\", "c\\|", "|: \0", "é", "__other__")
-    for n in range(count):
-        document = {"device_type": values[n % len(values)], "locale": values[n // 8 % len(values)],
-                    "timestamp": 1720622216 + n * 1800, "user_id": f"user-{n % 30}"}
-        load.send(n % 4, None, json.dumps(document).encode(), 1720622216000 + n * 1800000)
-    load.flush()
 
 
 def test_all_forms_are_exact_through_crashes(world):

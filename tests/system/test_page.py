@@ -10,6 +10,8 @@ import urllib.request
 import pytest
 
 import browser as browsers
+import declared
+import oracle
 import wait
 from test_status import status
 
@@ -76,6 +78,9 @@ def look_up(document, path):
         return next(e for e in document["minutes"] if e[0] == parts[1])[1]
     if parts[0] == "threads":
         return next(e for e in document["threads"] if e["name"] == parts[1])["idle_s"]
+    if parts[0] == "counts":
+        count = list(document["counts"].values())[int(parts[1])]
+        return count["number"] if parts[2] == "number" else count["values"][int(parts[3])][1]
     if parts[0] == "top":
         return document["top"][parts[1]][int(parts[2])][1]
     value = document
@@ -106,6 +111,45 @@ def test_numbers_are_those_of_status_metrics_and_redis(world, shown):
     assert "partition 0, offset 225" in tab.text("#rejected")
     for element in tab.run("[...document.querySelectorAll('[data-read]')].map((e) => e.textContent)"):
         assert element.endswith(" UTC"), element
+
+
+def test_declared_counts(world, browser):
+    """The numbers are those of status.json and of Redis; values are only text."""
+    load = world.make_load()
+    declared.awkward(load)
+    instance = world.run(**declared.options(declared.COUNTS)).wait_ready()
+    world.wait_quiet()
+    declared.newest_event(load)
+    world.wait_quiet()
+    expected = declared.newest(oracle.Expected(load.records, counts=declared.COUNTS))
+    with browser.tab(url_of(instance)) as tab:
+        tab.wait_text("#counts", "<b>last</b>", "days, " + expected["days"]["bucket"])
+        wait.until(lambda: tab.run("last.counts.users.number") == expected["users"]["number"], 20,
+                   "all users to be read")
+        values, document = tab.run(VALUES)
+        declared.same_newest(document["counts"], expected)
+        shown = {path: json.loads(value) for path, value in values.items()
+                 if path.startswith("counts.")}
+        assert len(shown) == sum(len(count["values"]) or 1
+                                 for count in document["counts"].values())
+        assert all(value == look_up(document, path) for path, value in shown.items())
+        captions = tab.run("[...document.querySelectorAll('#counts caption')]"
+                           ".map((e) => e.textContent)")
+        assert captions == [
+            name + (f", {count['bucket']}" if count["bucket"] else "") +
+            (f", 10 of {count['value_count']} values" if (count["value_count"] or 0) > 10 else "")
+            for name, count in expected.items()]
+        rows = tab.run("[...document.querySelectorAll('#counts table')].map((t) => [...t.querySele"
+                       "ctorAll('tbody th')].map((e) => e.textContent))")
+        assert rows == [[value for value, _ in count["values"]] or ["all"]
+                        for count in document["counts"].values()]
+        assert tab.run("document.querySelectorAll('main b').length") == 0 and tab.messages == []
+        assert tab.violations() == []
+        tab.resize(320, 900)
+        assert tab.run("document.documentElement.scrollWidth") <= 320
+    with browser.tab(url_of(world.run(instance__id="plain").wait_ready())) as tab:
+        tab.wait_text("#state", "All is well")
+        assert tab.text("#counts-of-own") == ""
 
 
 def test_values_are_only_text_and_nothing_else_is_loaded(shown):

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+import declared
+import oracle
 import wait
 from test_lag import send
 
@@ -27,6 +29,8 @@ SHAPE = {
                     "lag_seconds": (float, None), "counted_lag_seconds": (float, None)}],
     "threads": [{"name": str, "partition": NUMBER, "idle_s": float, "is_stuck": bool}],
     "top": {"read_at": (TIME, None), "device_type": list, "locale": list},
+    "counts": {str: {"bucket": (str, None), "is_distinct": bool, "number": NUMBER,
+                     "value_count": NUMBER, "values": [list]}},
     "minutes": [list], "anomalies": [{"minute": MINUTE, "count": int, "threshold": int}],
     "kafka": {"is_up": bool, "since": TIME, "version": (str, None), "reason": (str, None)},
     "redis": {"is_up": bool, "since": TIME, "version": (str, None), "reason": (str, None)},
@@ -125,6 +129,37 @@ def test_numbers_are_those_of_metrics_and_redis(world):
     assert found["settings"]["input.topic"] == f'"{world.topic}"' or \
         found["settings"]["input.topic"] == world.topic
     instance.stop()
+
+
+def test_declared_counts_are_those_of_redis(world):
+    """Of each the newest bucket, also as metrics; and the page without scripts has them as text."""
+    load = world.make_load()
+    declared.awkward(load)
+    instance = world.run(**declared.options(declared.COUNTS)).wait_ready()
+    world.wait_quiet()
+    declared.newest_event(load)
+    world.wait_quiet()
+    expected = declared.newest(oracle.Expected(load.records, counts=declared.COUNTS))
+    wait.until(lambda: status(instance)["counts"]["users"]["number"] == 31 and
+               status(instance)["counts"]["days"]["bucket"] == expected["days"]["bucket"], 20,
+               "the counts to be read")
+    wait_read_again(instance)
+    declared.same_newest(status(instance)["counts"], expected)
+    metrics = instance.metrics()
+    for name, members in expected.items():
+        kind = "values" if members["number"] is None else "number"
+        assert metrics[f"rollcall_count_{kind}", (("count", name),)] == \
+            (members["value_count"] if members["number"] is None else members["number"]), name
+    page = instance.get("/")[1]
+    assert "&lt;b>last&lt;/b>" in page and "<b>last" not in page
+    instance.stop()
+
+
+def wait_read_again(instance):
+    """Waits until all that is read of Redis was read since now."""
+    now = status(instance)["now"]
+    wait.until(lambda: (status(instance)["top"]["read_at"] or "") > now, 20,
+               "the counts to be read again")
 
 
 def test_rates_are_of_the_last_seconds(world):

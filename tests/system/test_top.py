@@ -15,6 +15,7 @@ import threading
 
 import pytest
 
+import declared
 import oracle
 import process
 import rollcall
@@ -114,6 +115,27 @@ def test_it_shows_the_status(world, counted):
                          f"{entry['threshold']}" for entry in found["anomalies"][:5]]
     rows = [line.split() for line in view.lines if re.match(r"\d ", line)]
     assert rows == [[str(p), "0", "0", "0.0", "0.0"] for p in range(4)]
+
+
+def test_it_shows_declared_counts(world):
+    """Of each the newest bucket: its largest values, and how many more; or its number."""
+    load = world.make_load()
+    declared.awkward(load)
+    instance = world.run(**declared.options(declared.COUNTS))
+    world.wait_quiet()
+    declared.newest_event(load)
+    _settled(world, instance)
+    view, = _top(world, instance, 1)
+    for name, count in declared.newest(oracle.Expected(load.records,
+                                                       counts=declared.COUNTS)).items():
+        line = f"{name:<11}" + (f"  {count['bucket']}" if count["bucket"] else "")
+        if count["number"] is None:
+            line += _values(count["values"])
+            more = count["value_count"] - 10
+            line += f"  and {more} more" if more > 0 else ""
+        else:
+            line += f"  {count['number']} {'different' if count['is_distinct'] else 'in all'}"
+        assert line in view.lines, line
 
 
 def test_a_missing_instance_is_reported(world, counted):

@@ -146,15 +146,36 @@ function showMinutes(status) {
       `${entry.minute}: ${number(entry.count)} logins, threshold ${number(entry.threshold)}`)));
 }
 
+/** A table of values and numbers; rows are [value, path, number]. */
+function values(label, caption, unit, rows) {
+  return make('div', {class: 'scroll', role: 'region', tabindex: '0', 'aria-label': label},
+    make('table', {}, make('caption', {}, caption),
+      make('thead', {}, row(make('th', {scope: 'col'}, 'value'),
+                            make('th', {scope: 'col', class: 'n'}, unit))),
+      make('tbody', {}, ...rows.map(([value, path, count]) =>
+        row(head(make('bdi', {}, value)), cell(path, count))))));
+}
+
 function showTop(status) {
   fill('top', Object.entries(status.top).filter(([name]) => name !== 'read_at').map(
-    ([name, pairs]) => make('div', {class: 'scroll', role: 'region', tabindex: '0',
-                                    'aria-label': 'Largest values of ' + name},
-      make('table', {}, make('caption', {}, name),
-        make('thead', {}, row(make('th', {scope: 'col'}, 'value'),
-                              make('th', {scope: 'col', class: 'n'}, 'logins'))),
-        make('tbody', {}, ...pairs.map(([value, count], i) =>
-          row(head(make('bdi', {}, value)), cell(`top.${name}.${i}`, count))))))));
+    ([name, pairs]) => values('Largest values of ' + name, name, 'logins',
+      pairs.map(([value, count], i) => [value, `top.${name}.${i}`, count]))));
+}
+
+/** The newest bucket of each declared count: its largest values, or its number. */
+function showCounts(status) {
+  const counts = Object.entries(status.counts);
+  at('counts-of-own').hidden = counts.length === 0;
+  fill('counts', counts.map(([name, count], n) => {
+    const path = `counts.${n}`; // a name may have dots
+    const rows = count.value_count === null ? [['all', path + '.number', count.number]]
+      : count.values.map(([value, of], i) => [value, `${path}.values.${i}`, of]);
+    const shown = count.value_count === null || count.value_count === rows.length ? ''
+      : `, ${rows.length} of ${number(count.value_count)} values`;
+    return values('Newest counts of ' + name,
+      name + (count.bucket === null ? '' : ', ' + count.bucket) + shown,
+      count.is_distinct ? 'different values' : 'logins', rows);
+  }));
 }
 
 function showRejected(status) {
@@ -204,6 +225,7 @@ function show(status) {
   showLag(status);
   showMinutes(status);
   showTop(status);
+  showCounts(status);
   showRejected(status);
   showOutside(status);
   showRest(status);

@@ -126,7 +126,7 @@ static void a_redis_that_is_away_is_not_up(void **state) {
     (void)state;
     static char nowhere[] = "redis://127.0.0.1:1";
     struct watch_target target;
-    struct redis_glance glance;
+    struct redis_glance *glance = redis_glance_create(&aggregates);
     settings.url = nowhere;
     end(NULL);
     begin(NULL);
@@ -135,15 +135,16 @@ static void a_redis_that_is_away_is_not_up(void **state) {
     assert_false(target.is_up);
     assert_non_null(strstr(target.reason.text, "127.0.0.1:1"));
     assert_string_equal(target.version, "");
-    assert_int_equal(watch_glance(watch, &glance), 0);
+    assert_int_equal(watch_glance(watch, glance), 0);
     assert_true(shows("\nrollcall_redis_memory_bytes 0\n"));
     settings.url = redis.url;
+    free(glance);
 }
 
 static void counts_and_memory_are_read(void **state) {
     (void)state;
     struct error error = {""};
-    struct redis_glance glance;
+    struct redis_glance *glance = redis_glance_create(&aggregates);
     struct redis_link *link = redis_link_create(&settings, &error);
     assert_true(redis_link_open(link, &error));
     struct redis_reply *reply = redis_link_call(link, &error, "ZADD {p}:locale_counts 3 PA");
@@ -151,11 +152,11 @@ static void counts_and_memory_are_read(void **state) {
     reply = redis_link_call(link, &error, "CONFIG SET maxmemory 987654321");
     redis_reply_destroy(&reply);
     const int64_t now_ms = clock_wall_ms();
-    assert_int_equal(watch_glance(watch, &glance), 0);
+    assert_int_equal(watch_glance(watch, glance), 0);
     watch_step(watch, 1000);
-    assert_true(watch_glance(watch, &glance) >= now_ms);
-    assert_int_equal(glance.dimensions[0].count, 1);
-    assert_int_equal(glance.dimensions[0].items[0].count, 3);
+    assert_true(watch_glance(watch, glance) >= now_ms);
+    assert_int_equal(glance->dimensions[0].count, 1);
+    assert_int_equal(glance->dimensions[0].items[0].count, 3);
     assert_false(shows("\nrollcall_redis_memory_bytes 0\n"));
     assert_true(shows("\nrollcall_redis_memory_max_bytes 987654321\n"));
     reply = redis_link_call(link, &error, "CONFIG SET maxmemory 0"); /* then its machine's */
