@@ -8,7 +8,8 @@
  *           AGGREGATE_OTHER, which is one more. Keys together take values_bytes at most, whatever
  *           max_values is: then new ones count under it, too. Minutes are kept for the newest
  *           max_days, or as many as fit in minutes_bytes; older ones are one sum. Names are all
- *           kept.
+ *           kept. Declared counts take declared_bytes at most: beyond, what is new, or would grow,
+ *           goes to the count's TALLY_OTHER_BUCKET, or to its value AGGREGATE_OTHER.
  * Source:   liburcu's lock-free resizable hash table (cds_lfht), read under urcu-bp, which
  *           registers a thread by itself when it reads for the first time.
  */
@@ -23,8 +24,10 @@ struct tally;
 struct tally_options {
     const struct aggregates *aggregates;
     uint64_t seed; /* of the keys' hashes */
-    size_t values_bytes, minutes_bytes;
+    size_t values_bytes, minutes_bytes, declared_bytes;
 };
+
+#define TALLY_OTHER_BUCKET INT64_MAX
 
 /* Copies options, keeps what they point to. */
 struct tally *tally_create(const struct tally_options *options);
@@ -52,6 +55,10 @@ bool tally_copy_day(struct tally *tally, int64_t before, struct tally_day *day);
 
 /* The sum of all older minutes than those that are kept. */
 int64_t tally_older(struct tally *tally);
+
+/* Adds all of a declared count to `copy`, which it borrows; in pieces, so that no writer waits for
+ * long. What is added in the meantime may be in it or not. */
+void tally_copy_declared(struct tally *tally, unsigned field, struct delta *copy);
 
 /* What it takes now, about. */
 size_t tally_bytes(struct tally *tally);

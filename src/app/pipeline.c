@@ -152,6 +152,7 @@ static bool make_threads(struct pipeline *pipeline, struct error *error) {
         .seed = pipeline->seed,
         .values_bytes = memory_bytes / 16,
         .minutes_bytes = memory_bytes / 16,
+        .declared_bytes = memory_bytes / 32, /* and as much again while it is shown */
     };
     pipeline->tally = tally_create(&tally);
     pipeline->checkpoint = checkpoint_create(&checkpoint);

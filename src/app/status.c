@@ -327,13 +327,13 @@ static void add_declared(const struct aggregate *aggregate, const struct redis_g
     text_add(out, "]}");
 }
 
-static void add_all_declared(const struct aggregates *aggregates,
-                             const struct redis_glance *glance, struct text *out) {
+static void add_all_declared(const struct aggregates *aggregates, const struct redis_glance *glance,
+                             struct text *out) {
     text_add(out, "},\n\"counts\": {");
     for (unsigned i = 0; i < glance->count_count; i++) {
         if (i > 0) text_add(out, ",\n ");
-        add_declared(&aggregates->items[aggregates->first_declared + i], glance,
-                     &glance->counts[i], out);
+        add_declared(&aggregates->items[aggregates->first_declared + i], glance, &glance->counts[i],
+                     out);
     }
 }
 

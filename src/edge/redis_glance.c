@@ -235,21 +235,18 @@ static bool read_times(const struct reading *reading, const char *key, struct gl
         const char *time = redis_reply_text(redis_reply_at(reply, i)).bytes;
         if (strlen(time) >= sizeof "14:36" || strcmp(time, newest) <= 0) continue;
         snprintf(newest, sizeof newest, "%s", time);
-        count->number =
-            strtoll(redis_reply_text(redis_reply_at(reply, i + 1)).bytes, NULL, 10);
+        count->number = strtoll(redis_reply_text(redis_reply_at(reply, i + 1)).bytes, NULL, 10);
     }
     redis_reply_destroy(&reply);
     memcpy(day, count->bucket, sizeof day);
-    if (newest[0] != '\0')
-        snprintf(count->bucket, sizeof count->bucket, "%.10sT%.5s", day, newest);
+    if (newest[0] != '\0') snprintf(count->bucket, sizeof count->bucket, "%.10sT%.5s", day, newest);
     return true;
 }
 
 static bool read_date(const struct reading *reading, const struct aggregate *aggregate,
                       struct glance_count *count) {
-    struct redis_reply *reply =
-        redis_link_call(reading->link, reading->error, "HGET %s:%s %s", reading->prefix,
-                        aggregate->key, count->bucket);
+    struct redis_reply *reply = redis_link_call(reading->link, reading->error, "HGET %s:%s %s",
+                                                reading->prefix, aggregate->key, count->bucket);
     if (reply == NULL) return false;
     if (redis_reply_kind(reply) != REDIS_TEXT && redis_reply_kind(reply) != REDIS_NIL)
         return refuse(reading, reply, "HGET");
@@ -303,8 +300,8 @@ static bool read_built_in(const struct reading *reading, const struct aggregate 
 
 static void clear(struct redis_glance *glance) {
     const struct redis_glance kept = *glance;
-    *glance = (struct redis_glance){.count_count = kept.count_count,
-                                    .text_capacity = kept.text_capacity};
+    *glance =
+        (struct redis_glance){.count_count = kept.count_count, .text_capacity = kept.text_capacity};
 }
 
 bool redis_glance_read(struct redis_link *link, const char *prefix,

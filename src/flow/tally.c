@@ -3,7 +3,8 @@
  * read with acquire order, which shows this to tools that cannot see into liburcu.
  *
  * Minutes are not in the table: a whole day of them, whichever shards they belong to, is one array,
- * an eighth of the memory. They are added once a checkpoint, so a lock is cheap enough. */
+ * an eighth of the memory. They are added once a checkpoint, so a lock is cheap enough. So are
+ * declared counts, some of which are HyperLogLogs: these are one delta. */
 #include "flow/tally.h"
 
 #include <assert.h>
@@ -33,19 +34,21 @@ struct tally {
     size_t days_max;
     struct node *others[AGGREGATES_MAX]; /* of each dimension; not in the table */
     /* shared: written by all that add */
-    atomic_size_t bytes;
+    atomic_size_t bytes, declared_bytes;
     atomic_int_fast64_t key_count[AGGREGATES_MAX];
     /* guarded by lock */
     pthread_mutex_t lock;
     struct tally_day **days; /* the oldest first */
     size_t day_count;
     int64_t older;
+    struct delta declared; /* each count and bucket, by core/declared's keys */
 };
 
 enum {
     FIRST_BUCKETS = 256,
     LARGEST_BUCKETS = 1 << 20,
     NODE_COST = 40, /* of malloc and the table, on average */
+    PIECE = 256,    /* entries that are copied at once */
 };
 
 static struct node *make_node(struct delta_key key) {
@@ -98,6 +101,7 @@ void tally_destroy(struct tally **tally) {
     for (size_t d = 0; d < t->day_count; d++)
         free(t->days[d]);
     free(t->days);
+    delta_release(&t->declared);
     pthread_mutex_destroy(&t->lock);
     free(t);
     *tally = NULL;
@@ -252,30 +256,91 @@ int64_t tally_older(struct tally *tally) {
     return older;
 }
 
+/* --- declared counts -------------------------------------------------------------------------- */
+
+/* Whether an entry can be added without more memory, or there is enough. A delta's arrays double. */
+static bool has_room(const struct tally *tally, struct delta_key key, bool is_distinct) {
+    if (delta_bytes(&tally->declared) * 2 < tally->options.declared_bytes) return true;
+    if (!is_distinct) return delta_get(&tally->declared, key) > 0;
+    const struct hyperloglog *distinct = delta_get_distinct(&tally->declared, key);
+    return distinct != NULL && distinct->is_dense;
+}
+
+/* Where goes what has no room: of each count there is one such key. */
+static struct delta_key other_key(const struct tally *tally, unsigned field,
+                                  char bytes[DECLARED_KEY_BYTES]) {
+    const struct declared *declared = &tally->options.aggregates->items[field].declared;
+    const int64_t bucket = declared->every == DECLARED_TOTAL ? 0 : TALLY_OTHER_BUCKET;
+    size_t length = sizeof bucket;
+    memcpy(bytes, &bucket, sizeof bucket);
+    if (declared->by_count > 0) {
+        memcpy(bytes + length, AGGREGATE_OTHER, sizeof AGGREGATE_OTHER - 1);
+        length += sizeof AGGREGATE_OTHER - 1;
+    }
+    return delta_value_key(tally->options.seed, field, (struct slice){bytes, length});
+}
+
+static void add_declared(struct tally *tally, const struct delta *delta,
+                         const struct delta_entry *entry) {
+    char bytes[DECLARED_KEY_BYTES];
+    struct delta_key key = delta_key(delta, entry);
+    if (!has_room(tally, key, entry->is_distinct)) key = other_key(tally, key.field, bytes);
+    if (entry->is_distinct)
+        delta_merge_distinct(&tally->declared, key, &delta->distinct[entry->count]);
+    else
+        delta_add(&tally->declared, key, entry->count);
+}
+
+void tally_copy_declared(struct tally *tally, unsigned field, struct delta *copy) {
+    uint32_t at = 0;
+    bool goes_on = true;
+    while (goes_on) {
+        pthread_mutex_lock(&tally->lock);
+        const struct delta *declared = &tally->declared;
+        for (const uint32_t end = at + PIECE; at < end && at < declared->entry_count; at++) {
+            const struct delta_entry *entry = &declared->entries[at];
+            const struct delta_key key = delta_key(declared, entry);
+            if (entry->field != field) continue;
+            if (entry->is_distinct)
+                delta_merge_distinct(copy, key, &declared->distinct[entry->count]);
+            else
+                delta_add(copy, key, entry->count);
+        }
+        goes_on = at < declared->entry_count;
+        pthread_mutex_unlock(&tally->lock);
+    }
+}
+
 /* --- both ------------------------------------------------------------------------------------- */
 
 void tally_add(struct tally *tally, const struct delta *delta) {
     const struct aggregate *aggregates = tally->options.aggregates->items;
-    bool has_minutes = false;
+    bool has_more = false;
     urcu_bp_read_lock();
     for (uint32_t e = 0; e < delta->entry_count; e++) {
         const struct delta_entry *entry = &delta->entries[e];
-        if (aggregates[entry->field].kind == AGGREGATE_DAYS)
-            has_minutes = true;
-        else if (aggregates[entry->field].source != AGGREGATE_DECLARED)
+        if (aggregates[entry->field].kind == AGGREGATE_DAYS ||
+            aggregates[entry->field].source == AGGREGATE_DECLARED)
+            has_more = true;
+        else
             add_key(tally, delta_key(delta, entry), entry->count);
     }
     urcu_bp_read_unlock();
-    if (!has_minutes) return;
+    if (!has_more) return;
     pthread_mutex_lock(&tally->lock);
     for (uint32_t e = 0; e < delta->entry_count; e++) {
         const struct delta_entry *entry = &delta->entries[e];
         if (aggregates[entry->field].kind == AGGREGATE_DAYS)
             add_minute(tally, delta_number(delta_key(delta, entry)), entry->count);
+        else if (aggregates[entry->field].source == AGGREGATE_DECLARED)
+            add_declared(tally, delta, entry);
     }
+    atomic_store_explicit(&tally->declared_bytes, delta_bytes(&tally->declared),
+                          memory_order_relaxed);
     pthread_mutex_unlock(&tally->lock);
 }
 
 size_t tally_bytes(struct tally *tally) {
-    return atomic_load_explicit(&tally->bytes, memory_order_relaxed);
+    return atomic_load_explicit(&tally->bytes, memory_order_relaxed) +
+           atomic_load_explicit(&tally->declared_bytes, memory_order_relaxed);
 }

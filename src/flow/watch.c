@@ -20,9 +20,9 @@ struct watch {
     bool is_retention_denied; /* was reported */
 
     _Atomic(struct kafka_source *) source;
-    atomic_bool must_ask;      /* at once */
+    atomic_bool must_ask;       /* at once */
     struct redis_glance *fresh; /* the worker's: is being read */
-    pthread_mutex_t lock;      /* guards what follows */
+    pthread_mutex_t lock;       /* guards what follows */
     struct watch_target kafka, redis;
     struct redis_glance *glance;
     int64_t glance_ms; /* when it was read; 0: never */

@@ -116,11 +116,10 @@ static void add_distinct(struct call *call, int count, int64_t weight,
     for (size_t at = 0; at < length; at += HYPERLOGLOG_ELEMENT_BYTES) {
         const struct slice element = {elements + at, HYPERLOGLOG_ELEMENT_BYTES};
         const struct record *record = NULL;
-        const int found = find_distinct(call->partition,
-                                        record_distinct(hyperloglog_hash(element)), &record);
+        const int found =
+            find_distinct(call->partition, record_distinct(hyperloglog_hash(element)), &record);
         if (found < 0)
-            broken("P1: p%d counts a distinct value that none of its records has",
-                   call->partition);
+            broken("P1: p%d counts a distinct value that none of its records has", call->partition);
         if (record->declared[count] != weight)
             broken("P1: p%d: the distinct value of the record at %d is not where it belongs",
                    call->partition, found);

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+import declared
 import kafka
 import load
 import process
@@ -18,6 +19,10 @@ PARTITIONS = 4
 _QUICK = {"producer.transaction.timeout.ms": 3000, "consumer.session.timeout.ms": 6000,
           "consumer.heartbeat.interval.ms": 500, "redis.checkpoint_ms": 100,
           "instance.shards": 2}
+
+#: Counts of declared.COUNTS that every instance declares, and that every World.verify verifies.
+_COUNTS = {name: declared.COUNTS[name] for name in
+           filter(None, os.environ.get("RC_COUNTS", "").split(","))}
 
 #: Those that only `./dev pods` runs: they take a minute, and it builds KEDA's scaler for them.
 collect_ignore = ["test_keda.py", "test_pods.py"]
@@ -56,7 +61,7 @@ class World:
             "kafka.bootstrap.servers": broker.address, "consumer.group.id": self.group,
             "input.topic": self.topic, "output.topic": self.output,
             "output.rejected_topic": self.rejected, "redis.url": redis.url(),
-            "redis.prefix": self.prefix, **_QUICK}
+            "redis.prefix": self.prefix, **_QUICK, **declared.options(_COUNTS)}
         self.instances = []
         self.place = verify.Place(broker, redis, self.group, self.prefix, self.topic,
                                   self.output, self.rejected)
@@ -96,8 +101,8 @@ class World:
     def verify(self, load_, instance=None, seconds=60, **rules):
         """Waits until all work is done, then checks everything; returns what was expected."""
         self.wait_quiet(seconds)
-        return verify.check_all(self.place, load_.records,
-                                instance or self.instances[-1], **rules)
+        return verify.check_all(self.place, load_.records, instance or self.instances[-1],
+                                **{"counts": _COUNTS, **rules})
 
     def wait_shared(self, *instances, seconds=40):
         """Waits until the instances together own all partitions, each at least one."""

@@ -39,6 +39,8 @@ def test_the_commands_know_them(world):
 
     status, body = instance.get("/counts")
     assert status == 200 and json.loads(body)["Counts"] == expected.snapshot()["Counts"]
+    status, body = instance.get("/counts?scope=instance")  # there was no other one
+    assert status == 200 and json.loads(body)["Counts"] == expected.snapshot()["Counts"]
     status, body = instance.get("/counts?from=2024-07-11&to=2024-07-12")
     shown = json.loads(body)["Counts"]
     assert shown["locale"] == dict(expected.counts["locale"][""])
