@@ -298,74 +298,12 @@ static void add_flow(struct pipeline *pipeline, int64_t wall_ms, int64_t now_ms,
 
 /* --- counts ----------------------------------------------------------------------------------- */
 
-static void add_values(const struct redis_glance *glance, const struct glance_values *values,
-                       struct text *out) {
-    for (unsigned i = 0; i < values->count; i++) {
-        const struct slice text = glance_text(glance, &values->items[i]);
-        text_add(out, i > 0 ? ", [" : "[");
-        text_add_clean_json(out, text.bytes, text.length);
-        text_format(out, ", %lld]", (long long)values->items[i].count);
-    }
-}
-
-/* A declared count: of one by dimensions its values, of another one a number. */
-static void add_declared(const struct aggregate *aggregate, const struct redis_glance *glance,
-                         const struct glance_count *count, struct text *out) {
-    const bool is_by = aggregate->declared.by_count > 0;
-    add_string(out, aggregate->title);
-    text_add(out, ": {\"bucket\": ");
-    if (count->bucket[0] == '\0')
-        text_add(out, "null");
-    else
-        add_string(out, count->bucket);
-    text_add(out, ", \"is_distinct\": ");
-    add_bool(out, aggregate_is_distinct(aggregate));
-    add_offset(out, ", \"number\": ", is_by ? -1 : count->number);
-    add_offset(out, ", \"value_count\": ", is_by ? count->value_count : -1);
-    text_add(out, ", \"values\": [");
-    add_values(glance, &count->values, out);
-    text_add(out, "]}");
-}
-
-static void add_all_declared(const struct aggregates *aggregates, const struct redis_glance *glance,
-                             struct text *out) {
-    text_add(out, "},\n\"counts\": {");
-    for (unsigned i = 0; i < glance->count_count; i++) {
-        if (i > 0) text_add(out, ",\n ");
-        add_declared(&aggregates->items[aggregates->first_declared + i], glance, &glance->counts[i],
-                     out);
-    }
-}
-
 static void add_counts(struct pipeline *pipeline, struct text *out) {
-    const struct setting_names *dimensions = &pipeline->config->aggregate.dimensions;
     struct redis_glance *glance = redis_glance_create(&pipeline->aggregates);
     const int64_t read_ms = watch_glance(pipeline->watch, glance);
     text_add(out, ",\n\"top\": {\"read_at\": ");
     add_time(out, read_ms);
-    for (unsigned d = 0; d < (unsigned)dimensions->count && d < LOGIN_DIMENSIONS_MAX; d++) {
-        ADD_STRING(out, ",\n ", dimensions->items[d]);
-        text_add(out, ": [");
-        add_values(glance, &glance->dimensions[d], out);
-        text_add(out, "]");
-    }
-    add_all_declared(&pipeline->aggregates, glance, out);
-    text_add(out, "},\n\"minutes\": [");
-    for (unsigned i = 0; i < glance->minute_count; i++) {
-        const struct glance_minute *minute = &glance->minutes[i];
-        ADD_STRING(out, i > 0 ? ", [" : "[", minute->minute);
-        text_format(out, ", %lld, ", (long long)minute->count);
-        add_bool(out, minute->count > pipeline->config->aggregate.threshold);
-        text_add(out, "]");
-    }
-    text_add(out, "],\n\"anomalies\": [");
-    for (unsigned i = 0; i < glance->anomaly_count; i++) {
-        const struct glance_minute *anomaly = &glance->anomalies[i];
-        ADD_STRING(out, i > 0 ? ", {\"minute\": " : "{\"minute\": ", anomaly->minute);
-        text_format(out, ", \"count\": %lld, \"threshold\": %lld}", (long long)anomaly->count,
-                    (long long)anomaly->threshold);
-    }
-    text_add(out, "]");
+    status_add_counts(&pipeline->aggregates, glance, out);
     free(glance);
 }
 

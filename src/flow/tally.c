@@ -258,7 +258,7 @@ int64_t tally_older(struct tally *tally) {
 
 /* --- declared counts -------------------------------------------------------------------------- */
 
-/* Whether an entry can be added without more memory, or there is enough. A delta's arrays double. */
+/* Whether an entry takes no more memory, or there is enough. A delta's arrays double. */
 static bool has_room(const struct tally *tally, struct delta_key key, bool is_distinct) {
     if (delta_bytes(&tally->declared) * 2 < tally->options.declared_bytes) return true;
     if (!is_distinct) return delta_get(&tally->declared, key) > 0;
