@@ -147,7 +147,8 @@ def test_declared_counts(world, browser):
         assert tab.violations() == []
         tab.resize(320, 900)
         assert tab.run("document.documentElement.scrollWidth") <= 320
-    with browser.tab(url_of(world.run(instance__id="plain").wait_ready())) as tab:
+    instance.stop()
+    with browser.tab(url_of(world.run().wait_ready())) as tab:
         tab.wait_text("#state", "All is well")
         assert tab.text("#counts-of-own") == ""
 
