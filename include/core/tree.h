@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+
 struct tree_value; /* never defined: it is jansson's own */
 
 /* The document in a C string, or NULL if that is no JSON object. Borrows text. */
@@ -36,8 +38,11 @@ void tree_visit(const struct tree_value *object,
                 void (*visit)(void *context, const char *name, const struct tree_value *value),
                 void *context);
 
-/* The bytes of a string, or "". */
+/* A string up to its first NUL, or "". */
 const char *tree_text(const struct tree_value *value);
+
+/* All bytes of a string, or none. */
+struct slice tree_bytes(const struct tree_value *value);
 
 /* A number, or 0. */
 double tree_real(const struct tree_value *value);

@@ -188,7 +188,8 @@ static void add_pairs(struct view *view, const struct tree_value *values) {
     for (size_t i = 0; i < tree_count(values); i++) {
         const struct tree_value *pair = tree_at(values, i);
         text_add(&view->line, "  ");
-        text_add(&view->line, tree_text(tree_at(pair, 0)));
+        const struct slice value = tree_bytes(tree_at(pair, 0));
+        text_add_bytes(&view->line, value.bytes, value.length);
         text_format(&view->line, " %" PRId64, tree_integer(tree_at(pair, 1)));
     }
 }

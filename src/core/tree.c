@@ -11,7 +11,7 @@ static const struct tree_value *value_of(const json_t *value) {
 }
 
 struct tree_value *tree_read(const char *text) {
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (root == NULL || json_is_object(root)) return (void *)root;
     json_decref(root);
     return NULL;
@@ -45,6 +45,10 @@ void tree_visit(const struct tree_value *object,
 const char *tree_text(const struct tree_value *value) {
     const char *text = json_string_value(of(value));
     return text == NULL ? "" : text;
+}
+
+struct slice tree_bytes(const struct tree_value *value) {
+    return (struct slice){tree_text(value), json_string_length(of(value))};
 }
 
 double tree_real(const struct tree_value *value) {

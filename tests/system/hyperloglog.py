@@ -32,12 +32,20 @@ def place(data):
     return number % REGISTERS, (rest & -rest).bit_length()
 
 
+def _ranks(values):
+    """The ranks of the registers that texts leave, by register."""
+    found = {}
+    for value in values:
+        register, rank = place(value.encode())
+        found[register] = max(found.get(register, 0), rank)
+    return found
+
+
 def registers(values):
     """The ranks of all registers that texts leave, as bytes."""
     found = bytearray(REGISTERS)
-    for value in values:
-        register, rank = place(value.encode())
-        found[register] = max(found[register], rank)
+    for register, rank in _ranks(values).items():
+        found[register] = rank
     return bytes(found)
 
 
@@ -68,8 +76,9 @@ def stored(text):
 def count(values):
     """The number that PFCOUNT answers (O. Ertl, arXiv:1702.01284), for different texts or for the
     ranks of all registers."""
-    ranks = values if isinstance(values, bytes) else registers(values)
+    ranks = values if isinstance(values, bytes) else list(_ranks(values).values())
     have = [ranks.count(rank) for rank in range(_RANK_MAX + 1)]
+    have[0] += REGISTERS - len(ranks)
     assert have[_RANK_MAX] == 0, "too many values for this short version"
     z = 0.0
     for rank in range(_RANK_MAX - 1, 0, -1):

@@ -106,11 +106,19 @@ static int watch(const char *listen, const char *url, int64_t count) {
 
 #define COUNTS                                                                                     \
     "\"read_at\": \"2024-07-10T14:36:55.000Z\", \"device_type\": [],\n"                            \
-    " \"locale\": [[\"US\", 7], [\"\u65e5\u672c\", 5]]"
+    " \"locale\": [[\"US\", 7], [\"\u65e5\u672c\", 5], [\"N\\u0000L\", 1]]"
+
+#define DECLARED                                                                                   \
+    "},\n\"counts\": {\"hours\": {\"bucket\": \"2024-07-10T14\", \"is_distinct\": false,\n"        \
+    " \"number\": null, \"value_count\": 12, \"values\": [[\"US\", 7], [\"a|b\", 5]]},\n"          \
+    " \"users\": {\"bucket\": null, \"is_distinct\": true, \"number\": 4,\n"                       \
+    " \"value_count\": null, \"values\": []},\n"                                                   \
+    " \"days\": {\"bucket\": \"2024-07-10\", \"is_distinct\": false, \"number\": 9,\n"             \
+    " \"value_count\": null, \"values\": []}"
 
 static void a_view_shows_the_whole_document(void **state) {
     (void)state;
-    set_page("%s", DOCUMENT("", COUNTS));
+    set_page("%s", DOCUMENT("", COUNTS DECLARED));
     capture_begin();
     assert_int_equal(watch(listen_on, "", 1), 0);
     capture_end();
@@ -124,7 +132,10 @@ static void a_view_shows_the_whole_document(void **state) {
         "lag      215 to publish, 3001 to count, in 3 partitions; the oldest 7.5 s and 65.1 s\n\n"
         "counts in Redis at 2024-07-10T14:36:55.000Z\n"
         "device_type\n"
-        "locale       US 7  \u65e5\u672c 5\n"
+        "locale       US 7  \u65e5\u672c 5  N\\x00L 1\n"
+        "hours        2024-07-10T14  US 7  a|b 5  and 10 more\n"
+        "users        4 different\n"
+        "days         2024-07-10  9 in all\n"
         "anomalies    minute 2024-07-10 14:36  count 12  threshold 10\n"
         "             minute 2024-07-10 14:30  count 11  threshold 10\n"
         "warnings     newer\n"

@@ -27,6 +27,16 @@ static void a_document_is_read_by_names_and_places(void **state) {
     tree_destroy(&root);
 }
 
+static void a_string_may_have_a_nul(void **state) {
+    (void)state;
+    struct tree_value *root = tree_read("{\"a\": \"x\\u0000y\"}");
+    const struct slice bytes = tree_bytes(tree_member(root, "a"));
+    assert_int_equal(bytes.length, 3);
+    assert_memory_equal(bytes.bytes, "x\0y", 4);
+    assert_string_equal(tree_text(tree_member(root, "a")), "x");
+    tree_destroy(&root);
+}
+
 static void what_is_missing_or_another_kind_is_nothing(void **state) {
     (void)state;
     struct tree_value *root = tree_read("{\"a\": \"x\", \"n\": null}");
@@ -39,6 +49,7 @@ static void what_is_missing_or_another_kind_is_nothing(void **state) {
         assert_int_equal(tree_integer(values[i]), 0);
         assert_true(tree_real(values[i]) == 0);
         assert_string_equal(tree_text(values[i]), i == 2 ? "x" : "");
+        assert_int_equal(tree_bytes(values[i]).length, i == 2 ? 1 : 0);
         assert_false(tree_is_true(values[i]));
         assert_false(tree_is_number(values[i]));
     }
@@ -67,6 +78,7 @@ static void members_are_visited_in_their_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_document_is_read_by_names_and_places),
+        cmocka_unit_test(a_string_may_have_a_nul),
         cmocka_unit_test(what_is_missing_or_another_kind_is_nothing),
         cmocka_unit_test(members_are_visited_in_their_order),
     };
