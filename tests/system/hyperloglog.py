@@ -1,6 +1,7 @@
 """What Redis must hold for a set of values, by another implementation than the program's."""
 
 import base64
+import functools
 import math
 
 REGISTERS = 1 << 14
@@ -74,19 +75,29 @@ def stored(text):
 
 
 def count(values):
-    """The number that PFCOUNT answers (O. Ertl, arXiv:1702.01284), for different texts or for the
-    ranks of all registers."""
-    ranks = values if isinstance(values, bytes) else list(_ranks(values).values())
-    have = [ranks.count(rank) for rank in range(_RANK_MAX + 1)]
-    have[0] += REGISTERS - len(ranks)
+    """The number that PFCOUNT answers, for different texts or for the ranks of all registers."""
+    if isinstance(values, bytes):
+        return _estimate(tuple(values.count(rank) for rank in range(_RANK_MAX + 1)))
+    have = [0] * (_RANK_MAX + 1)
+    for rank in _ranks(values).values():
+        have[rank] += 1
+    have[0] = REGISTERS - sum(have)
+    return _estimate(tuple(have))
+
+
+@functools.lru_cache(100000)
+def _estimate(have):
+    """By how many registers have each rank (O. Ertl, arXiv:1702.01284)."""
     assert have[_RANK_MAX] == 0, "too many values for this short version"
+    if have[0] == REGISTERS:
+        return 0
     z = 0.0
     for rank in range(_RANK_MAX - 1, 0, -1):
         z = (z + have[rank]) * 0.5
     x, weight, before = have[0] / REGISTERS, 1.0, None
     total = x
-    while total != before and x < 1.0:
+    while total != before:
         before, x = total, x * x
         total, weight = total + x * weight, weight * 2
     z += REGISTERS * total
-    return int(0.5 / math.log(2) * REGISTERS * REGISTERS / z + 0.5) if have[0] < REGISTERS else 0
+    return int(0.5 / math.log(2) * REGISTERS * REGISTERS / z + 0.5)
