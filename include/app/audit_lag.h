@@ -19,8 +19,9 @@
 int64_t audit_lag_records(const struct recount *recount);
 
 /* Waits until the offsets in Redis have come to where the logs of the recount end, at most wait_s
- * seconds; 0: not at all. False with an error if they have not, or a signal came. Redis may be away
- * meanwhile. Sets the ends of the ranges. Borrows all. */
+ * seconds; 0: not at all. False with an error if they have not, if they never will, since Kafka
+ * has deleted what they need, or if a signal came. Redis may be away meanwhile. Sets the ends of
+ * the ranges. Borrows all. */
 bool audit_lag_wait(struct recount *recount, struct redis_link *link, int64_t wait_s,
                     struct error *error);
 

@@ -28,6 +28,9 @@ struct recount {
     struct recount_partition *partitions; /* partition_count of them */
     struct kafka_range *ranges;           /* the same, to be set before recount_begin */
     int64_t record_count;                 /* read so far */
+    int64_t unknown_count; /* offsets below the logs of which it is not known whether they were the
+                              group's: where it began went with its offsets, or an earlier release
+                              that does not keep it */
 
     /* Called for each record that was counted, unless it is NULL. */
     void (*seen)(void *context, const struct login *login, int64_t timestamp_ms);

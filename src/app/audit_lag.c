@@ -41,6 +41,29 @@ static bool look(struct recount *recount, struct redis_link *link, struct error 
     return is_right;
 }
 
+/* Records that are neither counted nor in the log any more. */
+static int64_t gone_records(const struct recount *recount) {
+    int64_t records = 0;
+    for (int p = 0; p < recount->partition_count; p++) {
+        const int64_t gone = recount->partitions[p].log_begin - recount->ranges[p].end;
+        if (gone > 0) records += gone;
+    }
+    return records;
+}
+
+/* Whether waiting is in vain: instances end where a record that they need is gone. */
+static bool is_in_vain(const struct recount *recount, struct error *error) {
+    const int64_t gone = gone_records(recount);
+    if (gone == 0 || recount->config->ingest.policy.on_gap != CURSOR_GAP_FAIL) return false;
+    error_set(error,
+              "Kafka no longer holds %" PRId64
+              " of the records that are not counted, so the counts "
+              "will not be exact: restore a newer copy of Redis, or go on without these records "
+              "with input.on_gap=continue",
+              gone);
+    return true;
+}
+
 bool audit_lag_wait(struct recount *recount, struct redis_link *link, int64_t wait_s,
                     struct error *error) {
     const int64_t until_ms = clock_ms() + wait_s * 1000;
@@ -50,6 +73,7 @@ bool audit_lag_wait(struct recount *recount, struct redis_link *link, int64_t wa
         const bool is_known = look(recount, link, &why);
         const int64_t behind = audit_lag_records(recount);
         if (is_known && behind == 0) return true;
+        if (is_known && is_in_vain(recount, error)) return false;
         if (commands_are_stopped()) return error_set(error, "stopped by a signal");
         if (clock_ms() >= until_ms) {
             return is_known

@@ -149,6 +149,13 @@ static bool check_before(struct rebuild *rebuild) {
 static bool check_gap(struct rebuild *rebuild) {
     struct recount *recount = rebuild->recount;
     const int64_t missing = recount_missing(recount);
+    if (recount->unknown_count > 0 && rebuild->config->ingest.policy.on_gap == CURSOR_GAP_FAIL) {
+        return error_set(&rebuild->error,
+                         "where the group began is not known, so the rebuilt counts could lack up "
+                         "to %lld records that Kafka no longer holds: with input.on_gap=continue "
+                         "the rebuild goes on from where the log begins",
+                         (long long)recount->unknown_count);
+    }
     if (missing > 0 && rebuild->config->ingest.policy.on_gap == CURSOR_GAP_FAIL) {
         return error_set(&rebuild->error,
                          "Kafka no longer holds %lld of the records that the group began with, so "

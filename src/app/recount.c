@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
 #include "flow/batch.h"
@@ -59,6 +60,7 @@ static bool look_at_group(struct recount *recount, struct error *error) {
         kafka_source_committed(recount->source, committed, count, KAFKA_WAIT_MS, error);
     for (size_t i = 0; is_known && i < count; i++) {
         const bool has_origin = committed[i].offset >= 0 && committed[i].origin >= 0;
+        if (!has_origin) recount->unknown_count += recount->partitions[i].log_begin;
         recount->ranges[i] = (struct kafka_range){
             .partition = (int32_t)i,
             .begin = has_origin ? committed[i].origin : recount->partitions[i].log_begin,
@@ -103,7 +105,12 @@ struct recount *recount_create(const struct config *config, const struct aggrega
         create_batches(recount);
         is_right = recount_look_at_log(recount, error) && look_at_group(recount, error);
     }
-    if (!is_right) recount_destroy(&recount);
+    if (!is_right) {
+        recount_destroy(&recount);
+    } else if (recount->unknown_count > 0) {
+        log_warn("Where the group began is not known: counting from where the log begins",
+                 log_int("deleted_records", recount->unknown_count));
+    }
     return recount;
 }
 

@@ -74,6 +74,57 @@ static void describe_safety(const struct survey *survey, const char *info) {
     text_release(&line);
 }
 
+/* Copies the value of a setting, "" if it is empty. False: Redis does not tell. */
+static bool read_setting(const struct survey *survey, const char *name, char out[WORD_BYTES]) {
+    struct error why = {""};
+    struct redis_reply *reply = redis_link_call(survey->link, &why, "CONFIG GET %s", name);
+    const bool is_told =
+        reply != NULL && redis_reply_is_texts(reply, 2) && redis_reply_count(reply) == 2;
+    out[0] = '\0';
+    if (is_told) snprintf(out, WORD_BYTES, "%s", redis_reply_text(redis_reply_at(reply, 1)).bytes);
+    redis_reply_destroy(&reply);
+    return is_told;
+}
+
+/* With which append-only file what is lost, and when. */
+static const struct {
+    const char *fsync, *loss;
+} losses[] = {
+    {"always", "a crash loses nothing that was counted"},
+    {"everysec", "if its machine crashes, about the last 2 s of counts are lost"},
+    {"no", "if its machine crashes, what the system had not written to disk is lost, often 30 s"},
+};
+
+static const char *loss_with_file(bool is_told, const char *fsync) {
+    for (size_t i = 0; is_told && i < sizeof losses / sizeof *losses; i++) {
+        if (strcmp(fsync, losses[i].fsync) == 0) return losses[i].loss;
+    }
+    return "if its machine crashes, what was not synced to disk is lost";
+}
+
+/* What a crash of Redis can lose for a moment: rollcall counts it again. */
+static void describe_durability(const struct survey *survey, const char *info) {
+    struct text line = {0};
+    char word[WORD_BYTES], fsync[WORD_BYTES], save[WORD_BYTES];
+    if (find(info, "aof_enabled:", word)[0] == '\0') return;
+    const bool has_file = word[0] == '1';
+    const bool has_fsync = read_setting(survey, "appendfsync", fsync);
+    const bool has_save = read_setting(survey, "save", save);
+    text_format(&line, "appendonly %s", has_file ? "yes" : "no");
+    if (has_file) text_format(&line, ", appendfsync %s", has_fsync ? fsync : "not known");
+    text_format(&line, ", save %s: ", !has_save ? "not known" : save[0] == '\0' ? "never" : save);
+    if (has_file)
+        text_add(&line, loss_with_file(has_fsync, fsync));
+    else if (has_save && save[0] == '\0')
+        text_add(&line, "a crash or a restart loses all counts");
+    else
+        text_add(&line, "a crash loses what was counted since the last RDB");
+    const bool is_safe = has_file && has_fsync && strcmp(fsync, "always") == 0;
+    if (!is_safe) text_add(&line, "; they step back, and are counted again from Kafka");
+    say(survey, true, &line);
+    text_release(&line);
+}
+
 /* One question to a Sentinel; the reply is the caller's, NULL if there is none. */
 static struct redis_reply *ask(const struct survey *survey, const struct redis_address *address,
                                const char *question, struct error *why) {
@@ -164,6 +215,7 @@ void redis_survey(const struct redis_settings *settings, redis_survey_say *say_l
         const char *info = redis_reply_text(reply).bytes;
         describe_server(&survey, info);
         describe_safety(&survey, info);
+        describe_durability(&survey, info);
         describe_cluster(&survey, info);
     }
     if (survey.link != NULL && survey.url->kind == REDIS_URL_SENTINEL) describe_sentinels(&survey);

@@ -14,6 +14,8 @@ import socket
 import subprocess
 import time
 
+import drill_mirror
+import kafka
 import load
 import oracle
 import process
@@ -39,12 +41,12 @@ class Size:
 SHORT, FULL = Size(5000, 500), Size(100000, 1000)
 
 
-class Exact:
-    """What came out of a recovery: how long it took until the counts were exact, how many records
-    the instances had to count again, and the last line of the audit."""
+class Outcome:
+    """What came out of a recovery: the seconds from the loss until it was known, how many records
+    the instances counted for it, and the last line of the audit."""
 
-    def __init__(self, seconds, again, audit):
-        self.seconds, self.again, self.audit = seconds, again, audit
+    def __init__(self, seconds, counted, proof):
+        self.seconds, self.counted, self.proof = seconds, counted, proof
 
 
 class Scene:
@@ -65,8 +67,10 @@ class Scene:
             "input.topic": self.topic, "output.topic": f"{self.name}-out",
             "output.rejected_topic": f"{self.name}-rejected", "redis.url": self.redis.url(),
             "redis.prefix": self.prefix})
+        self.main_ini, self.other_ini = self.ini, self.folder / "other.ini"
+        self.other_broker = None
         self.instances, self.logs = [], []
-        self.binary = None  # the program under test
+        self._ports = [process.free_port() for _ in range(4)]
         self._listener = socket.create_server(("127.0.0.1", 0))
         ask = (f"exec 3<>/dev/tcp/127.0.0.1/{self._listener.getsockname()[1]}\n"
                'echo "$@" >&3; read -r status <&3; exit "$status"')
@@ -74,7 +78,7 @@ class Scene:
         self.names = {
             "INI": self.ini, "REDIS": self.redis.url(), "PREFIX": self.prefix,
             "KAFKA": broker.address, "GROUP": self.name, "TOPIC": self.topic,
-            "REDIS_DIR": self.redis.folder, "BACKUP": self.folder / "backup"}
+            "HTTP": f"http://127.0.0.1:{self._ports[0]}", "REDIS_DIR": self.redis.folder, "BACKUP": self.folder / "backup"}
         broker.create_topic(self.topic, PARTITIONS)
         self.load = load.Load(broker, self.topic, load.Events(1, PARTITIONS))
         self.begun = None  # when the loss came, and which offsets had been there by then
@@ -90,20 +94,25 @@ class Scene:
 
     def start_instances(self, ini=None):
         """Starts two instances."""
-        for slot in range(2):
-            name = f"run-{len(self.logs) + 1}"
-            self.instances.append(rollcall.Instance(
-                str(self.folder), name, {"instance.id": f"{self.name}-{slot}"},
-                arguments=("-c", str(ini or self.ini)), binary=self.binary))
-            self.logs.append(self.instances[-1].log_path)
-        self.names["HTTP"] = f"http://127.0.0.1:{self.instances[-1].http_port}"
+        first = 0 if ini is None else 2
+        for slot in (first, first + 1):
+            one = rollcall.Instance(
+                str(self.folder), f"run-{len(self.logs) + 1}",
+                {"instance.id": f"{self.name}-{slot}",
+                 "http.listen": f"127.0.0.1:{self._ports[slot]}"},
+                arguments=("-c", str(ini or self.ini)),
+                binary=str(self.folder / "programs" / "rollcall"))
+            one.http_port = self._ports[slot]
+            one.ini = ini or self.ini
+            self.instances.append(one)
+            self.logs.append(one.log_path)
 
-    def stop_instances(self):
+    def stop_instances(self, ini=None):
         """Stops those that run with SIGTERM."""
-        running = [one for one in self.instances if one.is_running()]
-        for one in running:
-            one.stop(60)
-        self.instances = []
+        for one in [one for one in self.instances if one.ini == (ini or self.ini)]:
+            if one.is_running():
+                one.stop(60)
+            self.instances.remove(one)
 
     def counted(self):
         """Partition -> offset, as stored in Redis."""
@@ -111,11 +120,12 @@ class Scene:
 
     def place(self):
         """Where to verify: the settings of the configuration file as they are now."""
-        text = self.ini.read_text()
+        text = self.main_ini.read_text()
         port = int(re.search(r"^url = \S+:(\d+)/", text, re.MULTILINE)[1])
         server = next(one for one in self.servers if one.port == port)
         prefix = re.search(r"^prefix = (\S+)$", text, re.MULTILINE)[1]
-        return verify.Place(self.broker, server, self.name, prefix, self.topic,
+        broker = self.broker if self.broker.address in text else self.other_broker
+        return verify.Place(broker, server, self.name, prefix, self.topic,
                             f"{self.name}-out", f"{self.name}-rejected")
 
     def wait_counted(self, goal=None, seconds=120):
@@ -154,11 +164,12 @@ class Scene:
         self.goal = self.broker.end_offsets(self.topic)
         self.begun = time.monotonic()
 
-    def follow(self, heading, status=0):
-        """Runs the commands of a section; the last one must exit with this status. Returns what
-        they printed."""
+    def follow(self, heading, part=None, status=0):
+        """Runs the commands of a section, or of one block of it; the last block must exit with this
+        status. Returns what they printed."""
         commands = runbook.section(heading)
         assert commands, f"docs/runbook.md has no commands under {heading!r}"
+        commands = commands if part is None else [commands[part]]
         said = ""
         for n, block in enumerate(commands):
             wanted = status if n == len(commands) - 1 else 0
@@ -193,28 +204,39 @@ class Scene:
         actions = {("start", "redis-server"): self.redis.start,
                    ("stop", "redis-server"): self.redis.stop,
                    ("start", "rollcall"): self.start_instances,
-                   ("stop", "rollcall"): self.stop_instances}
+                   ("stop", "rollcall"): self.stop_instances,
+                   ("start", "rollcall@other"): lambda: self.start_instances(self.other_ini)}
         for one in ("stop", "start") if verb == "restart" else (verb,):
             actions[one, unit]()
         return 0
 
-    def recover(self, heading):
+    def recover(self, heading, part=None):
         """The loss has come: follows the section, whose last command is the audit that proves the
         counts. They must have come to where the log ended at the loss by then."""
-        before = self.counted_again()
-        said = self.follow(heading)
+        before = {one: self._counted_by(one) for one in self.instances}
+        said = self.follow(heading, part)
         took_s = time.monotonic() - self.begun
         counted = self.counted()
         assert all(counted.get(p, 0) >= end for p, end in self.goal.items()), \
             f"counted {counted}, and {self.goal} had come before the loss"
         audit = re.findall(r"^\d+ records counted again: .*$", said, re.MULTILINE)[-1]
         assert audit.endswith(": 0 differences"), said
-        return Exact(took_s, self.counted_again() - before, audit)
+        again = sum(self._counted_by(one) - before.get(one, 0) for one in self.instances)
+        return Outcome(took_s, again, audit)
 
-    def counted_again(self):
-        """How many records the instances that run have counted since they started."""
-        return int(sum(one.metric("rollcall_records_counted_total") for one in self.instances
-                       if one.is_running()))
+    def came_out(self, proof):
+        """The outcome of a loss that leaves no exact counts."""
+        counted = sum(self._counted_by(one) for one in self.instances)
+        return Outcome(time.monotonic() - self.begun, counted, proof)
+
+    @staticmethod
+    def _counted_by(instance):
+        """How many records an instance has counted since its start."""
+        return int(instance.metric("rollcall_records_counted_total"))
+
+    def lost(self):
+        """How many records the instances have reported as lost."""
+        return int(sum(one.metric("rollcall_records_lost_total") for one in self.instances))
 
     # --- the proof ----------------------------------------------------------------------------
 
@@ -235,13 +257,27 @@ class Scene:
             one.kill()
         for server in self.servers:
             server.kill()
+        if self.other_broker:
+            self.other_broker.kill()
         self._listener.close()
 
     def explain(self):
         """What helps to understand a failure."""
-        return "\n".join(f"--- {os.path.basename(path)}\n{process.tail(path, 25)}"
+        def end_of(path):
+            lines = process.tail(path, 2000).splitlines()
+            return "\n".join([line for line in lines if "Anomaly detected" not in line][-25:])
+
+        return "\n".join(f"--- {os.path.basename(path)}\n{end_of(path)}"
                          for path in [*self.logs[-4:], str(self.folder / "commands.log")]
                          if os.path.exists(path))
+
+    def make_other_cluster(self):
+        """Another Kafka, with a mirror of the input topic; returns the mirror."""
+        self.other_broker = kafka.Kafka(str(self.folder / "other-kafka")).start()
+        self.other_broker.create_topic(self.topic, PARTITIONS)
+        self.names.update(OTHER_KAFKA=self.other_broker.address, OTHER_INI=self.other_ini,
+                          OTHER_PREFIX=f"{{{self.name}-other}}")
+        return drill_mirror.Mirror(self.broker, self.other_broker, self.topic, PARTITIONS)
 
     def wipe_redis(self):
         """Redis is gone, with its disk."""

@@ -79,9 +79,10 @@ class RedisServer:
         """Resumes the server with SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
 
-    def cut_file_in_transaction(self):
-        """Truncates the append-only file of a stopped server before its last EXEC."""
-        path = glob.glob(os.path.join(self.folder, "appendonlydir", "*.incr.aof"))[-1]
+    def cut_file_in_transaction(self, folder=None):
+        """Truncates the append-only file of a stopped server, or its copy, before its last EXEC."""
+        folder = folder or os.path.join(self.folder, "appendonlydir")
+        path = glob.glob(os.path.join(folder, "*.incr.aof"))[-1]
         with open(path, "rb") as file:
             end = file.read().rindex(b"*1\r\n$4\r\nEXEC\r\n")
         os.truncate(path, end)

@@ -96,6 +96,19 @@ def test_commands_that_are_not_there(world):
     assert checked.returncode == 0 and "maxmemory-policy" in checked.stdout, checked.stdout
 
 
+@pytest.mark.parametrize("arguments, said", [
+    (["--appendonly", "yes"], "appendonly yes, appendfsync everysec, save never: if its machine"),
+    (["--save", "60", "1"], "appendonly no, save 60 1: a crash loses what was counted since"),
+    (["--appendonly", "yes", "--rename-command", "CONFIG", ""],
+     "appendonly yes, appendfsync not known, save not known: if its machine crashes"),
+], ids=["aof", "rdb", "without-config"])
+def test_check_says_what_a_crash_can_lose(world, arguments, said):
+    _restart(world, *arguments)
+    world.create_input()
+    checked = world.execute("check")
+    assert checked.returncode == 0 and f"ok  {said}" in checked.stdout, checked.stdout
+
+
 @pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-lfu"])
 def test_a_policy_that_evicts_is_rejected_with_a_fix_without_config(world, policy):
     _restart(world, "--maxmemory-policy", policy)

@@ -186,3 +186,26 @@ def test_neighbour_prefix_is_left_alone(world):
     assert world.execute("rebuild").returncode == 0
     with world.redis_server.client() as client:
         assert client.hget(f"{world.prefix}:other:offsets", "0") == b"5"
+
+
+def test_rebuild_where_the_begin_is_not_known(world):
+    """The group's offsets were lost, and with them where it began: what Kafka has deleted since
+    could be missing in rebuilt counts, so they need consent. An audit says so, too."""
+    load = world.make_load()
+    load.produce(2000)
+    first = world.run()
+    world.wait_quiet()
+    first.stop()
+    world.broker.admin().delete_consumer_groups([world.group])[world.group].result(30)
+    world.broker.delete_records(world.topic, {0: 100, 2: 5})
+    second = world.run()
+    load.produce(400)
+    world.wait_quiet()
+    second.stop()
+    audited = world.execute("audit")
+    assert audited.returncode == 1 and "Where the group began is not known" in audited.stderr
+    refused = world.execute("rebuild")
+    assert refused.returncode == 1
+    assert "could lack up to 105 records" in refused.stderr, refused.stderr
+    assert not keys(world, "before:"), "the live counts were replaced"
+    assert world.execute("rebuild", input__on_gap="continue").returncode == 0

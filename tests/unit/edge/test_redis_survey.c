@@ -31,6 +31,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* guarded by the lock */
 static char info[4096];             /* what INFO is answered */
 static const char *role;            /* and ROLE */
+static const char *fsync_reply;     /* what CONFIG GET appendfsync is answered */
+static const char *save_reply;      /* and CONFIG GET save */
 static int named[SERVERS];          /* the port that a Sentinel names; 0: it knows no master */
 static const char *quorum[SERVERS]; /* what a Sentinel answers to CKQUORUM */
 static const char *needed_login;    /* without which a Sentinel answers nothing; NULL: none */
@@ -58,6 +60,10 @@ static void answer(int server, const char *command, char *out, size_t bytes) {
         snprintf(out, bytes, "*2\r\n$12\r\nconfig-epoch\r\n$1\r\n1\r\n");
     else if (has(command, "SUBSCRIBE"))
         snprintf(out, bytes, "*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n");
+    else if (has(command, "appendfsync"))
+        snprintf(out, bytes, "%s\r\n", fsync_reply);
+    else if (has(command, "\r\nsave\r\n"))
+        snprintf(out, bytes, "%s\r\n", save_reply);
     else if (has(command, "INFO"))
         snprintf(out, bytes, "$%zu\r\n%s\r\n", strlen(info), info);
     else if (has(command, "ROLE"))
@@ -194,6 +200,8 @@ static int begin(void **state) {
                  "maxmemory:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:0\r\n"
                  "aof_last_write_status:ok\r\nrole:master\r\nconnected_slaves:0\r\n");
     role = "master";
+    fsync_reply = "*2\r\n$11\r\nappendfsync\r\n$8\r\neverysec";
+    save_reply = "*2\r\n$4\r\nsave\r\n$0\r\n";
     has_masters = true;
     needed_login = NULL;
     for (int i = SENTINEL; i < SERVERS; i++) {
@@ -205,18 +213,21 @@ static int begin(void **state) {
 }
 
 #define PLAIN "redis://127.0.0.1:#M"
+#define AGAIN "; they step back, and are counted again from Kafka\n"
+#define NO_FILE "ok  appendonly no, save never: a crash or a restart loses all counts" AGAIN
 #define MEMORY "ok  maxmemory-policy noeviction, memory: 3 MB used"
 
 static void a_server_is_described(void **state) {
     (void)state;
     says(PLAIN, "ok  Redis 7.2.4 at redis://127.0.0.1:#M/0, a master with 0 replicas\n" MEMORY
-                ", no maxmemory; append-only file off\n");
+                ", no maxmemory; append-only file off\n" NO_FILE);
     strcpy(info, "redis_version:7.2.4\r\nused_memory:3145728\r\nmaxmemory:10485760\r\n"
                  "maxmemory_policy:noeviction\r\naof_enabled:1\r\naof_last_write_status:err\r\n"
                  "role:master\r\nconnected_slaves:1\r\nslave0:ip=10.0.0.1,lag=0\r\n");
     says(PLAIN, "ok  Redis 7.2.4 at redis://127.0.0.1:#M/0, a master with 1 replica: "
                 "ip=10.0.0.1,lag=0\n" MEMORY " of 10 MB (maxmemory), 7 MB left; append-only file "
-                "on, last write err\n");
+                "on, last write err\nok  appendonly yes, appendfsync everysec, save never: if its "
+                "machine crashes, about the last 2 s of counts are lost" AGAIN);
     strcpy(info, "redis_version:7.2.4\r\nrole:slave\r\nconnected_slaves:2\r\nslave0:a\r\nslave1:"
                  "b\r\nslave2:c\r\n"
                  "rdb_last_save_time:1720622216\r\n");
@@ -225,6 +236,33 @@ static void a_server_is_described(void **state) {
     const char *ago = strstr(said, "; last RDB saved or loaded ");
     assert_non_null(ago);
     assert_true(strtoll(ago + strlen("; last RDB saved or loaded "), NULL, 10) > 10000000);
+}
+
+static void says_last(const char *expected) {
+    survey(PLAIN);
+    const char *line = strstr(said, "ok  appendonly ");
+    assert_non_null(line);
+    assert_string_equal(line, expected);
+}
+
+static void what_a_crash_can_lose_is_said(void **state) {
+    (void)state;
+    save_reply = "*2\r\n$4\r\nsave\r\n$6\r\n3600 1";
+    says_last(
+        "ok  appendonly no, save 3600 1: a crash loses what was counted since the last RDB" AGAIN);
+    save_reply = "-NOPERM this user has no permissions to run the 'config|get' command";
+    says_last("ok  appendonly no, save not known: a crash loses what was counted since the last "
+              "RDB" AGAIN);
+    strcpy(strstr(info, "aof_enabled:0"), "aof_enabled:1\r\n");
+    fsync_reply = "*2\r\n$11\r\nappendfsync\r\n$6\r\nalways";
+    says_last("ok  appendonly yes, appendfsync always, save not known: a crash loses nothing that "
+              "was counted\n");
+    fsync_reply = "*2\r\n$11\r\nappendfsync\r\n$2\r\nno";
+    says_last("ok  appendonly yes, appendfsync no, save not known: if its machine crashes, what "
+              "the system had not written to disk is lost, often 30 s" AGAIN);
+    fsync_reply = "-ERR unknown command 'CONFIG'";
+    says_last("ok  appendonly yes, appendfsync not known, save not known: if its machine crashes, "
+              "what was not synced to disk is lost" AGAIN);
 }
 
 static void a_node_of_a_cluster_is_named(void **state) {
@@ -248,7 +286,7 @@ static void a_server_that_does_not_answer_is_not_described(void **state) {
 #define SENTINELS "redis+sentinel://127.0.0.1:#1,127.0.0.1:#2,127.0.0.1:#3/logins"
 #define MASTER_LINES                                                                               \
     "ok  Redis 7.2.4 at redis://127.0.0.1:#M/0, a master with 0 replicas\n" MEMORY                 \
-    ", no maxmemory; append-only file off\n"
+    ", no maxmemory; append-only file off\n" NO_FILE
 
 /* What is said behind the lines on the master. */
 static void says_of_sentinels(const char *expected) {
@@ -350,6 +388,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, begin)
         TEST(a_server_is_described),
+        TEST(what_a_crash_can_lose_is_said),
         TEST(a_node_of_a_cluster_is_named),
         TEST(a_server_that_does_not_answer_is_not_described),
         TEST(each_sentinel_is_described),
