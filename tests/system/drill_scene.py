@@ -50,17 +50,17 @@ class Outcome:
 
 
 class Scene:
-    """One drill's own place. `broker` is shared, Redis is not."""
+    """One drill's own place. `broker` is shared, Redis is not. `events` are options of load.Events."""
 
-    def __init__(self, folder, broker, size, append_only=False):
+    def __init__(self, folder, broker, size, append_only=False, **events):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.broker, self.size = broker, size
         self.name = f"drill-{os.getpid()}-{next(_serials)}"
         self.topic = f"{self.name}-in"
         self.prefix = f"{{{self.name}}}"
+        self.servers = []
         self.redis = self.make_redis("redis", append_only=append_only).start()
-        self.servers = [self.redis]
         self.ini = self.folder / "rollcall.ini"
         runbook.write_ini(self.ini, {
             "kafka.bootstrap.servers": broker.address, "consumer.group.id": self.name,
@@ -78,22 +78,25 @@ class Scene:
         self.names = {
             "INI": self.ini, "REDIS": self.redis.url(), "PREFIX": self.prefix,
             "KAFKA": broker.address, "GROUP": self.name, "TOPIC": self.topic,
-            "HTTP": f"http://127.0.0.1:{self._ports[0]}", "REDIS_DIR": self.redis.folder, "BACKUP": self.folder / "backup"}
+            "HTTP": f"http://127.0.0.1:{self._ports[0]}",
+            "REDIS_DIR": self.redis.folder, "BACKUP": self.folder / "backup"}
         broker.create_topic(self.topic, PARTITIONS)
-        self.load = load.Load(broker, self.topic, load.Events(1, PARTITIONS))
+        self._events = events
+        self.load = self._make_load()
         self.begun = None  # when the loss came, and which offsets had been there by then
         self.goal = {}
 
     def make_redis(self, name, **options):
         """Another Redis, not started."""
         server = redis_server.RedisServer(str(self.folder / name), **options)
-        self.servers = [*getattr(self, "servers", []), server]
+        self.servers.append(server)
         return server
 
     # --- what runs ----------------------------------------------------------------------------
 
     def start_instances(self, ini=None):
-        """Starts two instances."""
+        """Starts two instances. Those that ended by themselves are forgotten."""
+        self.instances = [one for one in self.instances if one.is_running()]
         first = 0 if ini is None else 2
         for slot in (first, first + 1):
             one = rollcall.Instance(
@@ -151,11 +154,15 @@ class Scene:
         self.load_more(self.size.records)
         self.wait_counted()
 
-    def load_more(self, count):
-        """Waits until the load has produced so many more, beside the steady ones."""
-        self.extra = load.Load(self.broker, self.topic, load.Events(2, PARTITIONS))
-        self.extra.produce(count)
-        self.load.records += self.extra.records
+    def load_more(self, count, broker=None):
+        """Produces so many more, beside the steady ones."""
+        more = self._make_load(broker)
+        more.produce(count)
+        self.load.records += more.records
+
+    def _make_load(self, broker=None):
+        events = load.Events(next(_serials), PARTITIONS, **self._events)
+        return load.Load(broker or self.broker, self.topic, events)
 
     # --- the operator -------------------------------------------------------------------------
 
