@@ -58,6 +58,7 @@ NO_EXIT = {
     "and Kafka has not created it yet": "waits for Kafka",
     "counting waits for Redis": "waits for Redis",
     "replicas that must have a checkpoint": "the checkpoint is made again",
+    "the connection broke": "the same",
     "another partition is looked at": "its log is searched later",
     "other partitions are asking where": "its place is looked for later",
     "the partition is given back": "its log is searched no further",
