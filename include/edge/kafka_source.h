@@ -1,8 +1,8 @@
 /* kafka_source: the input topic as a member of a consumer group.
  *
  * Place:    the beginning of the flow.
- * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed, turns
- *           and bounds from any.
+ * Threads:  create, subscribe, poll, answer, leave and destroy from one thread; committed and
+ *           bounds from any.
  * Owns:     the consumer.
  * Limits:   options.queue_bytes fetched and not yet read, over all partitions.
  * Waits:    poll and answer never, except for librdkafka's threads where poll replaces the
@@ -118,14 +118,20 @@ bool kafka_source_is_joined(const struct kafka_source *source);
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error);
 
-/* To be asked before kafka_source_bounds by a thread that is one of many: if thousands of
- * partitions asked at once, all would run into their timeouts, again and again. False if its turn
- * did not come within timeout_ms; else the turn is to be ended. From any thread. */
-bool kafka_source_take_turn(struct kafka_source *source, int timeout_ms);
-void kafka_source_end_turn(struct kafka_source *source);
-
 /* The log's bounds: records of [*begin, *end) can be read, open transactions excluded. */
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error);
+
+enum source_bounds_verdict {
+    SOURCE_BOUNDS_KNOWN,
+    SOURCE_BOUNDS_UNKNOWN, /* Kafka did not give them */
+    SOURCE_BOUNDS_BUSY,    /* Kafka was not asked: so many other partitions are asking */
+};
+
+/* The same for a thread that is one of many: what several ask at the same time is one request. An
+ * error unless they are known. From any thread. */
+enum source_bounds_verdict kafka_source_ask_bounds(struct kafka_source *source, int32_t partition,
+                                                   int64_t *begin, int64_t *end, int timeout_ms,
+                                                   struct error *error);
 
 #endif

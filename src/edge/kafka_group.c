@@ -274,16 +274,3 @@ bool kafka_source_may_join(struct kafka_source *source, int timeout_ms) {
     kafka_source_return(source);
     return may_join;
 }
-
-bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
-                         int64_t *end, int timeout_ms, struct error *error) {
-    const struct kafka_source_settings *settings = kafka_source_settings(source);
-    worker_call_begins(timeout_ms);
-    const rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
-        kafka_source_borrow(source), settings->topic, partition, begin, end, timeout_ms);
-    kafka_source_return(source);
-    worker_call_ends();
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
-           error_set(error, "the bounds of %s [%d] cannot be read: %s", settings->topic, partition,
-                     rd_kafka_err2str(err));
-}

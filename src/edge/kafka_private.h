@@ -119,14 +119,17 @@ void kafka_client_destroy(struct kafka_client **client);
 /* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
 void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
 
-/* ---- kafka_turns: the turns of kafka_source_take_turn. From any thread. */
+/* ---- kafka_bounds: the bounds of many partitions, asked for in rounds. From any thread. */
 
-struct kafka_turns {
-    sem_t left;
+struct kafka_rounds {
+    pthread_mutex_t lock;
+    struct kafka_round *open; /* gathers partitions; NULL: none. Guarded by lock */
+    bool is_asking;           /* another round is under way. Guarded by lock */
+    sem_t alone;              /* partitions that may ask by themselves */
 };
 
-void kafka_turns_init(struct kafka_turns *turns);
-void kafka_turns_fini(struct kafka_turns *turns);
+void kafka_rounds_init(struct kafka_rounds *rounds);
+void kafka_rounds_fini(struct kafka_rounds *rounds);
 
 /* ---- kafka_group: under which id the group gave this process its partitions */
 
@@ -184,7 +187,7 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
 void kafka_source_return(struct kafka_source *source);
 
-struct kafka_turns *kafka_source_turns(struct kafka_source *source);
+struct kafka_rounds *kafka_source_rounds(struct kafka_source *source);
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source);
 

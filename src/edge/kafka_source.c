@@ -40,7 +40,7 @@ struct kafka_source {
     struct kafka_source_options options;
     const char *group, *topic;
     struct alarm *alarm; /* NULL before kafka_source_subscribe */
-    struct kafka_turns turns;
+    struct kafka_rounds rounds;
     pthread_rwlock_t renewal; /* read: the consumer stays the same; write: it is replaced */
     struct kafka_client *client;
     rd_kafka_queue_t *empty; /* a queue of the consumer's that nothing ever comes into */
@@ -230,7 +230,7 @@ struct kafka_source *kafka_source_create(const struct kafka_source_options *opti
         free(source);
         return NULL;
     }
-    kafka_turns_init(&source->turns);
+    kafka_rounds_init(&source->rounds);
     pthread_rwlock_init(&source->renewal, NULL);
     source->held = rd_kafka_topic_partition_list_new(0);
     open_consumer(source, client);
@@ -244,7 +244,7 @@ void kafka_source_destroy(struct kafka_source **source) {
     kafka_client_destroy(&client);
     rd_kafka_topic_partition_list_destroy((*source)->held);
     pthread_rwlock_destroy(&(*source)->renewal);
-    kafka_turns_fini(&(*source)->turns);
+    kafka_rounds_fini(&(*source)->rounds);
     free(*source);
     *source = NULL;
 }
@@ -258,8 +258,8 @@ void kafka_source_return(struct kafka_source *source) {
     pthread_rwlock_unlock(&source->renewal);
 }
 
-struct kafka_turns *kafka_source_turns(struct kafka_source *source) {
-    return &source->turns;
+struct kafka_rounds *kafka_source_rounds(struct kafka_source *source) {
+    return &source->rounds;
 }
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source) {

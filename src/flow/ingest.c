@@ -18,7 +18,8 @@
 
 enum {
     BATCHES = 4,
-    TICK_MS = 200,    /* longest sleep */
+    TICK_MS = 200,    /* longest sleep, while something is under way */
+    IDLE_MS = 1000,   /* longest sleep: thousands may share a core */
     VERIFY_MS = 3000, /* idle ones ask whether Redis still knows them, together: at its multiples */
     FIRST_ANSWER_MS = 1000, /* after an assignment, that reading waits for Redis at most */
     PLACE_RETRY_MS = 500,
@@ -196,14 +197,13 @@ static void take_mail(struct ingest *ingest) {
     struct inbox_item *item;
     while ((item = inbox_take(&ingest->inbox)) != NULL) {
         if (item->kind == ITEM_HOME) {
-            struct batch *batch = inbox_entry(item, struct batch, home_item);
-            take_back(ingest, batch);
-        } else {
-            assert(item->kind == ITEM_NOTICE);
-            struct notice *notice = inbox_entry(item, struct notice, item);
-            take_notice(ingest, notice);
-            free(notice);
+            take_back(ingest, inbox_entry(item, struct batch, home_item));
+            continue;
         }
+        assert(item->kind == ITEM_NOTICE);
+        struct notice *notice = inbox_entry(item, struct notice, item);
+        take_notice(ingest, notice);
+        free(notice);
     }
 }
 
@@ -283,18 +283,13 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
 
 /* Nothing came: whether that is right. */
 static void look_for_stall(struct ingest *ingest, int64_t now_ms) {
-    switch (stall_look(&ingest->stall, ingest->options->source, ingest->partition,
-                       ingest->cursor.position, now_ms)) {
-    case STALL_NONE:
-        break;
-    case STALL_BEYOND:
-        ingest->is_placed = false;
-        ingest->place_after_ms = 0;
-        break;
-    case STALL_FOUND:
-        kafka_source_replace(ingest->options->source);
-        break;
-    }
+    const enum stall_verdict verdict =
+        stall_look(&ingest->stall, ingest->options->source, ingest->partition,
+                   ingest->cursor.position, now_ms);
+    if (verdict == STALL_FOUND) kafka_source_replace(ingest->options->source);
+    if (verdict != STALL_BEYOND) return;
+    ingest->is_placed = false;
+    ingest->place_after_ms = 0;
 }
 
 static bool is_full(const struct ingest *ingest) {
@@ -343,12 +338,15 @@ static bool may_read(struct ingest *ingest, bool is_draining) {
     return false;
 }
 
-/* Until when nothing needs to be done but what the alarm rings for. */
+/* Until when nothing needs to be done but what the alarm rings for; not all idle ones at once. */
 static int64_t sleep_until_ms(const struct ingest *ingest, bool is_draining, int64_t now_ms) {
-    const int64_t tick_ms = now_ms + TICK_MS;
-    if (is_draining || !cursor_can_cut(&ingest->cursor)) return tick_ms;
+    const struct cursor *cursor = &ingest->cursor;
+    if (is_draining || !cursor_can_cut(cursor)) return now_ms + TICK_MS;
     const int64_t cut_ms =
-        cursor_has_uncounted(&ingest->cursor) ? ingest->next_cut_ms : ingest->next_verify_ms;
+        cursor_has_uncounted(cursor) ? ingest->next_cut_ms : ingest->next_verify_ms;
+    const bool is_idle = ingest->is_placed && cursor_is_settled(cursor);
+    const int64_t idle_ms = IDLE_MS - (now_ms - ingest->partition) % IDLE_MS;
+    const int64_t tick_ms = now_ms + (is_idle ? idle_ms : TICK_MS);
     return cut_ms < tick_ms ? cut_ms : tick_ms;
 }
 

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "edge/kafka_probe.h"
 
-enum { TURN_TIMEOUT_MS = 1000, BOUNDS_TIMEOUT_MS = 3000, PROBE_TIMEOUT_MS = 4000 };
+enum { BOUNDS_TIMEOUT_MS = 4000, PROBE_TIMEOUT_MS = 4000 };
 
 static bool search(struct kafka_source *source, int32_t partition, struct cursor *cursor,
                    const atomic_bool *is_draining, struct error *error) {
@@ -25,12 +25,9 @@ bool ingest_finding_ask(struct kafka_source *source, int32_t partition, struct c
                         struct cursor_log *log, const atomic_bool *is_draining,
                         struct error *error) {
     int64_t offset;
-    if (!kafka_source_take_turn(source, TURN_TIMEOUT_MS))
-        return error_set(error, "other partitions are asking where to read");
-    const bool has_bounds =
-        kafka_source_bounds(source, partition, &log->begin, &log->end, BOUNDS_TIMEOUT_MS, error);
-    kafka_source_end_turn(source);
-    if (!has_bounds) return false;
+    if (kafka_source_ask_bounds(source, partition, &log->begin, &log->end, BOUNDS_TIMEOUT_MS,
+                                error) != SOURCE_BOUNDS_KNOWN)
+        return false;
     cursor_look(cursor, *log);
     return !cursor_asks(cursor, &offset) || search(source, partition, cursor, is_draining, error);
 }

@@ -7,7 +7,8 @@
 #include "edge/kafka_topics.h"
 
 enum {
-    LOOK_MS = 200,
+    LOOK_MS = 200,       /* each look takes a lock that all partitions share */
+    IDLE_LOOK_MS = 950,  /* once nothing is under way */
     AGE_MAX_MS = 100000, /* a sum of larger ones would overflow, after a long backlog */
 };
 
@@ -201,9 +202,10 @@ static void show_headroom(struct lag *lag, int64_t oldest) {
          is_bounded ? oldest + retention_ms : 0);
 }
 
-static void look(struct lag *lag, const struct kafka_stream *stream, int64_t now_ms) {
+static void look(struct lag *lag, const struct cursor *cursor, const struct kafka_stream *stream,
+                 int64_t now_ms) {
     if (now_ms < lag->next_ms) return;
-    lag->next_ms = now_ms + LOOK_MS;
+    lag->next_ms = now_ms + (cursor_is_settled(cursor) ? IDLE_LOOK_MS : LOOK_MS);
     const int64_t end = kafka_stream_end(stream);
     if (end >= 0) lag->end = end;
 }
@@ -213,7 +215,7 @@ void lag_show(struct lag *lag, const struct cursor *cursor, const struct kafka_s
     const struct lag_metrics *metrics = lag->metrics;
     const int64_t published = watermark(cursor, &cursor->published);
     const int64_t counted = watermark(cursor, &cursor->counted);
-    look(lag, stream, now_ms);
+    look(lag, cursor, stream, now_ms);
     if (cursor->position > lag->end) lag->end = cursor->position; /* read since that look */
     const int64_t to_publish = show_track(lag, &lag->published, published, &cursor->published,
                                           metrics->records, metrics->seconds);

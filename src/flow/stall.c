@@ -5,7 +5,7 @@
 #include "edge/kafka_probe.h"
 
 /* Together less than a partition has to be drained. */
-enum { TURN_TIMEOUT_MS = 500, BOUNDS_TIMEOUT_MS = 1500, PROBE_TIMEOUT_MS = 2500 };
+enum { BOUNDS_TIMEOUT_MS = 2000, PROBE_TIMEOUT_MS = 2500 };
 
 void stall_init(struct stall *stall) {
     *stall = (struct stall){0};
@@ -55,12 +55,11 @@ enum stall_verdict stall_look(struct stall *stall, struct kafka_source *source, 
     if (now_ms < stall->look_ms) return STALL_NONE;
     if (position != stall->position) stall->looks = 0;
     stall->position = position;
-    const bool has_turn = kafka_source_take_turn(source, TURN_TIMEOUT_MS);
-    const bool has_bounds =
-        has_turn && kafka_source_bounds(source, partition, &begin, &end, BOUNDS_TIMEOUT_MS, &error);
-    if (has_turn) kafka_source_end_turn(source);
+    const enum source_bounds_verdict verdict =
+        kafka_source_ask_bounds(source, partition, &begin, &end, BOUNDS_TIMEOUT_MS, &error);
+    const bool has_bounds = verdict == SOURCE_BOUNDS_KNOWN;
     stall->look_ms = clock_ms() + STALL_LOOK_MS;
-    if (!has_turn) return STALL_NONE; /* so many others are asking: that says nothing of Kafka */
+    if (verdict == SOURCE_BOUNDS_BUSY) return STALL_NONE; /* that says nothing of Kafka */
     if (has_bounds && (position < 0 || position == end)) {
         stall_rest(stall, clock_ms()); /* there is nothing to read */
         return STALL_NONE;

@@ -391,22 +391,18 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     return kafka_trip(deadline_us) || error_set(error, "the committed offsets cannot be read");
 }
 
-bool kafka_source_take_turn(struct kafka_source *source, int timeout_ms) {
-    (void)source;
-    (void)timeout_ms;
-    return true;
-}
-
-void kafka_source_end_turn(struct kafka_source *source) {
-    (void)source;
-}
-
-bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
-                         int64_t *end, int timeout_ms, struct error *error) {
+enum source_bounds_verdict kafka_source_ask_bounds(struct kafka_source *source, int32_t partition,
+                                                   int64_t *begin, int64_t *end, int timeout_ms,
+                                                   struct error *error) {
     (void)source;
     const int64_t deadline_us = world.now_us + timeout_ms * (int64_t)MS_US;
-    if (!kafka_trip(deadline_us)) return error_set(error, "the bounds cannot be read");
-    *begin = broker.log_begin[partition];
-    *end = broker.log_end[partition];
-    return kafka_trip(deadline_us) || error_set(error, "the bounds cannot be read");
+    bool is_known = kafka_trip(deadline_us);
+    if (is_known) {
+        *begin = broker.log_begin[partition];
+        *end = broker.log_end[partition];
+        is_known = kafka_trip(deadline_us);
+    }
+    if (is_known) return SOURCE_BOUNDS_KNOWN;
+    error_set(error, "the bounds cannot be read");
+    return SOURCE_BOUNDS_UNKNOWN;
 }

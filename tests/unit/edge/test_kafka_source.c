@@ -34,8 +34,29 @@ rd_kafka_consumer_group_metadata_generation_id(const rd_kafka_consumer_group_met
     return generation >= 0 ? generation : real(metadata);
 }
 
+static atomic_int lists_asked, partitions_asked_alone;
+
+rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
+                                               rd_kafka_topic_partition_list_t *list,
+                                               int timeout_ms) {
+    rd_kafka_resp_err_t (*real)(rd_kafka_t *, rd_kafka_topic_partition_list_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_offsets_for_times");
+    atomic_fetch_add(&lists_asked, 1);
+    return real(client, list, timeout_ms);
+}
+
+rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const char *topic,
+                                                     int32_t partition, int64_t *low, int64_t *high,
+                                                     int timeout_ms) {
+    rd_kafka_resp_err_t (*real)(rd_kafka_t *, const char *, int32_t, int64_t *, int64_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_query_watermark_offsets");
+    atomic_fetch_add(&partitions_asked_alone, 1);
+    return real(client, topic, partition, low, high, timeout_ms);
+}
+
 static int begin(void **state) {
     (void)state;
+    lists_asked = partitions_asked_alone = 0;
     broker_start(&broker, 1);
     broker_topic(&broker, "logins", PARTITIONS);
     kafka_conf_put(&consumer, "session.timeout.ms", "6000");
@@ -448,17 +469,70 @@ static void the_logs_bounds_are_those_of_the_partition(void **state) {
     assert_int_equal(to, 0);
 }
 
-static void turns_are_bounded_and_come_back(void **state) {
+enum { MANY_ASK = 64 };
+
+struct asker {
+    pthread_t thread;
+    int32_t partition;
+    int timeout_ms;
+    enum source_bounds_verdict verdict;
+    int64_t begin, end;
+};
+
+static void *ask(void *context) {
+    struct asker *asker = context;
+    struct error why;
+    asker->verdict = kafka_source_ask_bounds(sources[0], asker->partition, &asker->begin,
+                                             &asker->end, asker->timeout_ms, &why);
+    return NULL;
+}
+
+static void ask_all(struct asker askers[MANY_ASK], int32_t partitions, int timeout_ms) {
+    for (int32_t i = 0; i < MANY_ASK; i++) {
+        askers[i] = (struct asker){.partition = i % partitions, .timeout_ms = timeout_ms};
+        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask, &askers[i]), 0);
+    }
+    for (int i = 0; i < MANY_ASK; i++)
+        pthread_join(askers[i].thread, NULL);
+}
+
+/* Also where several threads ask for the same one. */
+static void who_asks_together_gets_the_bounds_of_its_own_partition(void **state) {
     (void)state;
-    enum { MANY = 4096 };
-    int turns = 0;
-    while (turns < MANY && kafka_source_take_turn(sources[0], 1))
-        turns++;
-    assert_in_range(turns, 1, MANY - 1);
-    kafka_source_end_turn(sources[0]);
-    assert_true(kafka_source_take_turn(sources[0], WAIT_MS));
-    while (turns-- > 0)
-        kafka_source_end_turn(sources[0]);
+    struct asker askers[MANY_ASK];
+    for (int i = 0; i < 3; i++)
+        broker_write(&broker, "logins", 1 + i % 2, "value");
+    ask_all(askers, PARTITIONS, WAIT_MS);
+    for (int i = 0; i < MANY_ASK; i++) {
+        const int64_t ends[PARTITIONS] = {[1] = 2, [2] = 1};
+        assert_int_equal(askers[i].verdict, SOURCE_BOUNDS_KNOWN);
+        assert_int_equal(askers[i].begin, 0);
+        assert_int_equal(askers[i].end, ends[askers[i].partition]);
+    }
+    assert_int_equal(partitions_asked_alone, 0);
+    assert_in_range(lists_asked, 2, MANY_ASK); /* 2 for a round, so that many had company */
+}
+
+static void a_partition_without_bounds_keeps_none_from_the_others(void **state) {
+    (void)state;
+    struct asker askers[MANY_ASK];
+    ask_all(askers, PARTITIONS + 1, 4 * SHORT_MS); /* one more than there are */
+    for (int i = 0; i < MANY_ASK; i++) {
+        const bool exists = askers[i].partition < PARTITIONS;
+        assert_int_equal(askers[i].verdict == SOURCE_BOUNDS_KNOWN, exists);
+    }
+}
+
+static void who_asks_waits_no_longer_than_it_said(void **state) {
+    (void)state;
+    struct asker askers[MANY_ASK];
+    rd_kafka_mock_broker_set_down(broker.cluster, 1);
+    const int64_t began_ms = clock_ms();
+    ask_all(askers, PARTITIONS, SHORT_MS);
+    assert_true(clock_ms() < began_ms + 20 * SHORT_MS);
+    rd_kafka_mock_broker_set_up(broker.cluster, 1);
+    for (int i = 0; i < MANY_ASK; i++)
+        assert_int_not_equal(askers[i].verdict, SOURCE_BOUNDS_KNOWN);
 }
 
 /* The in-process cluster describes no groups: nothing is done on a guess. */
@@ -563,7 +637,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(committed_offsets_keep_their_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(metadata_of_others_is_no_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(what_kafka_does_not_answer_is_an_error, begin_joined, end),
-        cmocka_unit_test_setup_teardown(turns_are_bounded_and_come_back, begin_joined, end),
+        cmocka_unit_test_setup_teardown(who_asks_together_gets_the_bounds_of_its_own_partition,
+                                        begin_joined, end),
+        cmocka_unit_test_setup_teardown(a_partition_without_bounds_keeps_none_from_the_others,
+                                        begin_joined, end),
+        cmocka_unit_test_setup_teardown(who_asks_waits_no_longer_than_it_said, begin_joined, end),
         cmocka_unit_test_setup_teardown(the_logs_bounds_are_those_of_the_partition, begin_joined,
                                         end),
         cmocka_unit_test_teardown(a_group_that_cannot_be_looked_at_is_left_alone, end),

@@ -110,6 +110,21 @@ static void the_end_is_looked_at_five_times_a_second(void **state) {
     assert_int_equal(lag_read(lag).end, 20);
 }
 
+/* It shares a lock with thousands of others. */
+static void a_partition_that_rests_looks_once_a_second(void **state) {
+    (void)state;
+    cursor.published.next = cursor.published.stored = 10;
+    cursor.counted.next = cursor.counted.stored = 10;
+    cursor.cut_end = CURSOR_ABSENT;
+    assert_true(cursor_is_settled(&cursor));
+    lag_show(lag, &cursor, NULL, 1000);
+    end_of_log = 20;
+    lag_show(lag, &cursor, NULL, 1900);
+    assert_int_equal(lag_read(lag).end, 10);
+    lag_show(lag, &cursor, NULL, 2000);
+    assert_int_equal(lag_read(lag).end, 20);
+}
+
 static void what_is_not_known_is_not_shown(void **state) {
     (void)state;
     cursor.origin = CURSOR_ABSENT;
@@ -234,6 +249,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(records_are_those_between_the_watermark_and_the_end),
         TEST(the_end_is_looked_at_five_times_a_second),
+        TEST(a_partition_that_rests_looks_once_a_second),
         TEST(what_is_not_known_is_not_shown),
         TEST(seconds_are_those_of_the_oldest_record),
         TEST(a_gate_within_a_batch_leaves_out_the_records_below),
