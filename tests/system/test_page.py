@@ -167,6 +167,30 @@ def test_values_are_only_text_and_nothing_else_is_loaded(shown):
     assert tab.messages == []
 
 
+def test_thousands_of_partitions_and_threads(shown):
+    """The first of them, the worst on top, and how many there are."""
+    _, tab = shown
+    text, rows, first = tab.run("""(() => {
+        at('threads').closest('details').open = true;
+        showOutside({...last, threads: Array.from({length: 4100}, (_, n) => (
+            {name: 'thread ' + n, partition: null, idle_s: n, is_stuck: n === 7}))});
+        return [at('threads-sum').textContent, at('threads').rows.length,
+                [0, 1].map((n) => at('threads').rows[n].cells[0].textContent)];
+    })()""")
+    assert text == ("4,100 threads, 1 stuck: thread 7; "
+                    "below are the 1,000 that are stuck or idle for longest")
+    assert rows == 1000 and first == ["thread 7", "thread 4099"]
+    text, pages, rows, first = tab.run("""(() => {
+        showLag({...last, partitions: Array.from({length: 4096}, (_, n) => (
+            {partition: n, end: n, published: 0, counted: 0, lag_records: n, lag_seconds: 1,
+             counted_lag_records: n, counted_lag_seconds: n === 3000 ? 99 : 1}))});
+        return [at('lag-sum').textContent, at('page').textContent, at('lag').rows.length,
+                at('lag').rows[0].cells[0].textContent];
+    })()""")
+    assert text.startswith("4,096 partitions;") and "the oldest 99.0 s old" in text
+    assert pages == "page 1 of 82" and rows == 50 and first == "3000"
+
+
 def test_policy_is_enforced(shown):
     """What the server forbids is seen by the test: otherwise the one above would prove nothing."""
     _, tab = shown

@@ -4,6 +4,7 @@
 const EVERY_MS = 2000;
 const MISSED_MAX = 3;
 const ROWS = 50; // partitions shown at once
+const THREADS = 1000; // the same
 const SVG = 'http://www.w3.org/2000/svg';
 
 let last = null; // the newest document
@@ -198,9 +199,12 @@ function showOutside(status) {
       make('td', {}, target.reason || ''))));
   const stuck = status.threads.filter((entry) => entry.is_stuck);
   say(at('threads-sum'), `${number(status.threads.length)} threads, ${number(stuck.length)} stuck` +
-      (stuck.length > 0 ? ': ' + stuck.slice(0, 10).map((entry) => entry.name).join(', ') : ''));
+      (stuck.length > 0 ? ': ' + stuck.slice(0, 10).map((entry) => entry.name).join(', ') : '') +
+      (status.threads.length > THREADS
+        ? `; below are the ${number(THREADS)} that are stuck or idle for longest` : ''));
   if (!at('threads').closest('details').open) return; // thousands, perhaps
-  fill('threads', [...status.threads].sort((a, b) => b.idle_s - a.idle_s).slice(0, 1000).map(
+  const first = (a, b) => b.is_stuck - a.is_stuck || b.idle_s - a.idle_s;
+  fill('threads', [...status.threads].sort(first).slice(0, THREADS).map(
     (entry) => row(head(entry.name), cell('threads.' + entry.name, entry.idle_s, 1),
       make('td', {class: entry.is_stuck ? 'bad' : ''}, entry.is_stuck ? '\u26a0 stuck' : 'moves'))));
 }
