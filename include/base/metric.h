@@ -2,7 +2,7 @@
  *
  * Place:    every stage updates its own cells; the HTTP server renders them all.
  * Threads:  metrics_create and the metrics_add family before other threads see the registry. After
- *           that metric_cell, metric_cell_remove and metrics_render from any thread (one lock, held
+ *           that metric_cell, metric_cell_hidden and metrics_render from any thread (one lock, held
  *           while a page is rendered); metric_add, metric_set, metric_get and metric_observe_us
  *           from any thread and without a lock: relaxed atomics, each cell on its own cache lines.
  * Owns:     metrics and cells, until metrics_destroy: an address once given stays good until then.
@@ -76,12 +76,14 @@ void metrics_add_info(struct metrics *metrics, const char *name, const char *hel
                       const char *labels);
 
 /* The cell of a label's value (borrowed; NULL if the metric has no label), shown from now on. A
- * series that was removed comes back with the numbers it had. Never NULL. */
+ * series that was hidden comes back with the numbers it had. Never NULL. */
 struct metric_cell *metric_cell(struct metric *metric, const char *label_value);
 
-/* Stops showing the series, if there is one, e.g. when a partition is given away; its cell stays
- * good. */
-void metric_cell_remove(struct metric *metric, const char *label_value);
+/* The same, not shown if it is new. Many are best asked for in the order of their labels. */
+struct metric_cell *metric_cell_hidden(struct metric *metric, const char *label_value);
+
+/* Shows the series, or stops showing it, as when a partition is given away. */
+void metric_cell_show(struct metric_cell *cell, bool is_shown);
 
 /* Counter or gauge: adds n, which is not negative for a counter. */
 void metric_add(struct metric_cell *cell, int64_t n);

@@ -125,7 +125,7 @@ bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t
 enum source_bounds_verdict {
     SOURCE_BOUNDS_KNOWN,
     SOURCE_BOUNDS_UNKNOWN, /* Kafka did not give them */
-    SOURCE_BOUNDS_BUSY,    /* Kafka was not asked: so many other partitions are asking */
+    SOURCE_BOUNDS_BUSY,    /* nor for the many that asked together, which says less */
 };
 
 /* The same for a thread that is one of many: what several ask at the same time is one request. An

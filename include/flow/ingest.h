@@ -53,6 +53,7 @@ struct ingest_options {
     const struct ingest_settings *settings;
     const struct ingest_metrics *metrics;
     const struct lag_metrics *lag_metrics;
+    const struct metric_cell *assigned; /* partitions that share the cores with this one */
     const struct aggregates *aggregates;
     struct kafka_source *source;
     const char *topic; /* for messages */

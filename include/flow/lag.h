@@ -34,18 +34,16 @@ extern const struct metric_row lag_metric_table[];
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by the thread that writes */
 struct lag {
     /* fixed after init */
-    const struct lag_metrics *metrics;
     const atomic_int_fast64_t *retention_ms;
-    char label[16]; /* the partition, as a label */
+    struct metric_cell *headroom;
 
     /* the worker's */
     struct lag_track {
         struct backlog backlog;
         int64_t unread_since_ms;               /* of the wall clock; 0: nothing is unread */
-        struct metric_cell *records, *seconds; /* NULL until there is something to show */
-        struct metric_cell *age;               /* of all partitions */
+        struct metric_cell *records, *seconds; /* fixed after init; shown once they are known */
+        struct metric_cell *age;               /* fixed after init; of all partitions */
     } published, counted;
-    struct metric_cell *headroom;
     int64_t gate;            /* counted.next before the present batch */
     int64_t first_unkept_ms; /* of the present batch: counted, not published; BACKLOG_NONE: none */
     int64_t end;             /* of the log, as last seen; -1: not yet */
@@ -66,7 +64,7 @@ struct lag_figures {
 
 struct lag_figures lag_read(const struct lag *lag);
 
-/* Keeps metrics and retention_ms. */
+/* Keeps the metrics' cells, and retention_ms. */
 void lag_init(struct lag *lag, int32_t partition, const struct lag_metrics *metrics,
               const atomic_int_fast64_t *retention_ms);
 

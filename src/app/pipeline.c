@@ -192,6 +192,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .settings = &config->ingest,
                 .metrics = &pipeline->stats.ingest,
                 .lag_metrics = &pipeline->stats.lag,
+                .assigned = pipeline->stats.assignment.assigned,
                 .aggregates = &pipeline->aggregates,
                 .source = pipeline->source,
                 .topic = config->source.topic,

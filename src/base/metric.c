@@ -1,6 +1,5 @@
-/* What is hot and what is not: a cell's numbers are written without a lock by the threads that hold
- * its address; everything else, the lists of series and whether one is shown, changes under the
- * registry's lock. Cells are never freed before the registry, so an address can not go stale.
+/* What is hot and what is not: a cell's numbers, and whether it is shown, are written without a lock
+ * by the threads that hold its address; the lists of series change under the registry's lock. Cells are never freed before the registry, so an address can not go stale.
  *
  * All orders are relaxed: a number implies nothing about other memory, and no code acts on two of
  * them together. */
@@ -29,11 +28,11 @@ struct metric_cell {
     /* shared: written by any thread that counts, read by the scrape; relaxed */
     alignas(CACHE_LINE_BYTES) _Atomic(int64_t) value; /* histogram: sum in microseconds */
     _Atomic(int64_t) counts[BUCKET_COUNT];            /* histogram: of each bucket alone */
+    atomic_bool is_shown;
     /* guarded by the registry's lock, but rarely touched */
     struct metric_cell *next; /* in the order of the labels */
     char *label_value;        /* "" without label */
     char *labels;             /* as they are rendered: `reason="empty"` */
-    bool is_shown;
 };
 static_assert(sizeof(struct metric_cell) % CACHE_LINE_BYTES == 0, "cells do not share lines");
 
@@ -124,24 +123,25 @@ static struct metric_cell *insert_cell(struct metric *metric, struct metric_cell
     return cell;
 }
 
-struct metric_cell *metric_cell(struct metric *metric, const char *label_value) {
+struct metric_cell *metric_cell_hidden(struct metric *metric, const char *label_value) {
     assert((label_value == NULL) == (metric->label_name == NULL));
     if (label_value == NULL) label_value = "";
     pthread_mutex_lock(metric->lock);
     struct metric_cell **link = find_link(metric, label_value);
     struct metric_cell *cell =
         is_at(*link, label_value) ? *link : insert_cell(metric, link, label_value);
-    cell->is_shown = true;
     pthread_mutex_unlock(metric->lock);
     return cell;
 }
 
-void metric_cell_remove(struct metric *metric, const char *label_value) {
-    assert(label_value != NULL && metric->label_name != NULL);
-    pthread_mutex_lock(metric->lock);
-    struct metric_cell *cell = *find_link(metric, label_value);
-    if (is_at(cell, label_value)) cell->is_shown = false;
-    pthread_mutex_unlock(metric->lock);
+struct metric_cell *metric_cell(struct metric *metric, const char *label_value) {
+    struct metric_cell *cell = metric_cell_hidden(metric, label_value);
+    metric_cell_show(cell, true);
+    return cell;
+}
+
+void metric_cell_show(struct metric_cell *cell, bool is_shown) {
+    atomic_store_explicit(&cell->is_shown, is_shown, memory_order_relaxed);
 }
 
 struct metric *metrics_add(struct metrics *metrics, enum metric_kind kind, const char *name,
@@ -284,7 +284,8 @@ void metrics_render(struct metrics *metrics, struct text *page) {
         add_escaped(page, metric->help, '\\');
         text_format(page, "\n# TYPE %s %s\n", metric->name, kind_name(metric));
         for (const struct metric_cell *cell = metric->cells; cell != NULL; cell = cell->next) {
-            if (cell->is_shown) add_cell(page, metric, cell, now_ms);
+            if (atomic_load_explicit(&cell->is_shown, memory_order_relaxed))
+                add_cell(page, metric, cell, now_ms);
         }
     }
     pthread_mutex_unlock(&metrics->lock);

@@ -6,8 +6,8 @@
  * and one for the ends; meanwhile the next round gathers.
  *
  * librdkafka gives no answer at all if one of the partitions has none (no leader, a broker that
- * hangs). Then each member asks by itself, and only a few of them at a time. */
-#include <errno.h>
+ * hangs, or has too much to do). Then the next rounds are smaller, and of a small one each member
+ * asks by itself. */
 #include <limits.h>
 #include <stdlib.h>
 #include <time.h>
@@ -17,7 +17,11 @@
 #include "base/memory.h"
 #include "kafka_private.h"
 
-enum { ALONE_MAX = 32 /* partitions that ask by themselves at the same time */ };
+enum {
+    ROUND_MAX = 1 << 20, /* no limit */
+    SMALL_ROUND = 32,    /* of which each may ask by itself */
+    LESS = 4,            /* what a failure divides the limit by, and a success multiplies it with */
+};
 
 struct kafka_round { /* guarded by the bounds' lock; while it is asked for, its lists are not */
     pthread_cond_t changed;                  /* it is done, or may be asked for */
@@ -30,21 +34,16 @@ struct kafka_round { /* guarded by the bounds' lock; while it is asked for, its 
 
 void kafka_rounds_init(struct kafka_rounds *rounds) {
     *rounds = (struct kafka_rounds){0};
+    rounds->limit = ROUND_MAX;
     pthread_mutex_init(&rounds->lock, NULL);
-    sem_init(&rounds->alone, 0, ALONE_MAX);
 }
 
 void kafka_rounds_fini(struct kafka_rounds *rounds) {
-    sem_destroy(&rounds->alone);
     pthread_mutex_destroy(&rounds->lock);
 }
 
 static int left_of(int64_t until_ms) {
     return (int)clamp(until_ms - clock_ms(), 0, INT_MAX);
-}
-
-static struct timespec time_of(int64_t ms) {
-    return (struct timespec){ms / 1000, ms % 1000 * 1000000};
 }
 
 /* --- a round ---------------------------------------------------------------------------------- */
@@ -68,16 +67,23 @@ static void destroy_round(struct kafka_round *round) {
     free(round);
 }
 
-/* Returns the partition's place in the lists: the one it has, if it gave up and comes back. */
-static int join_round(struct kafka_round *round, const char *topic, int32_t partition) {
+/* Returns the partition's place in the lists: the one it has, if it gave up and comes back. -1: the
+ * round is full. */
+static int join_round(struct kafka_rounds *rounds, const char *topic, int32_t partition) {
+    if (rounds->open == NULL) rounds->open = create_round();
+    struct kafka_round *round = rounds->open;
     rd_kafka_topic_partition_list_t *begins = round->begins;
     int place = 0;
-    round->holders++;
     while (place < begins->cnt && begins->elems[place].partition != partition)
         place++;
-    if (place < begins->cnt) return place;
-    rd_kafka_topic_partition_list_add(begins, topic, partition)->offset = RD_KAFKA_OFFSET_BEGINNING;
-    rd_kafka_topic_partition_list_add(round->ends, topic, partition)->offset = RD_KAFKA_OFFSET_END;
+    if (place == begins->cnt) {
+        if (place >= rounds->limit) return -1;
+        rd_kafka_topic_partition_list_add(begins, topic, partition)->offset =
+            RD_KAFKA_OFFSET_BEGINNING;
+        rd_kafka_topic_partition_list_add(round->ends, topic, partition)->offset =
+            RD_KAFKA_OFFSET_END;
+    }
+    round->holders++;
     return place;
 }
 
@@ -107,6 +113,9 @@ static void ask_for_round(struct kafka_source *source, struct kafka_round *round
     rounds->is_asking = false;
     round->is_done = true;
     round->err = err;
+    const int64_t limit = err == RD_KAFKA_RESP_ERR_NO_ERROR ? (int64_t)rounds->limit * LESS
+                                                            : round->begins->cnt / LESS;
+    rounds->limit = (int)clamp(limit, SMALL_ROUND, ROUND_MAX);
     pthread_cond_broadcast(&round->changed);
     if (rounds->open != NULL) pthread_cond_signal(&rounds->open->changed);
 }
@@ -121,36 +130,30 @@ static bool read_answer(const struct kafka_round *round, int place, int64_t *beg
            *begin >= 0 && *end >= *begin;
 }
 
+/* Sets *may_ask_alone if they are not known. */
 static bool ask_together(struct kafka_source *source, int32_t partition, int64_t *begin,
-                         int64_t *end, int64_t until_ms) {
+                         int64_t *end, int64_t until_ms, bool *may_ask_alone) {
     struct kafka_rounds *rounds = kafka_source_rounds(source);
-    const struct timespec until = time_of(until_ms);
+    const struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
     int result = 0;
+    *may_ask_alone = false;
     pthread_mutex_lock(&rounds->lock);
-    if (rounds->open == NULL) rounds->open = create_round();
+    const int place = join_round(rounds, kafka_source_settings(source)->topic, partition);
     struct kafka_round *round = rounds->open;
-    const int place = join_round(round, kafka_source_settings(source)->topic, partition);
-    while (!round->is_done && result == 0) {
-        if (rounds->is_asking || round->is_closed)
-            result = pthread_cond_timedwait(&round->changed, &rounds->lock, &until);
-        else
-            ask_for_round(source, round, until_ms);
+    bool is_known = false;
+    if (place >= 0) {
+        while (!round->is_done && result == 0) {
+            if (rounds->is_asking || round->is_closed)
+                result = pthread_cond_timedwait(&round->changed, &rounds->lock, &until);
+            else
+                ask_for_round(source, round, until_ms);
+        }
+        is_known = read_answer(round, place, begin, end);
+        *may_ask_alone = round->begins->cnt <= SMALL_ROUND;
+        leave_round(rounds, round);
     }
-    const bool is_answered = read_answer(round, place, begin, end);
-    leave_round(rounds, round);
     pthread_mutex_unlock(&rounds->lock);
-    return is_answered;
-}
-
-/* --- alone ------------------------------------------------------------------------------------ */
-
-static bool take_turn(struct kafka_rounds *rounds, int64_t until_ms) {
-    const struct timespec until = time_of(until_ms);
-    int result;
-    do {
-        result = sem_clockwait(&rounds->alone, CLOCK_MONOTONIC, &until);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
+    return is_known;
 }
 
 static bool ask_alone(struct kafka_source *source, int32_t partition, int64_t *begin, int64_t *end,
@@ -167,21 +170,18 @@ static bool ask_alone(struct kafka_source *source, int32_t partition, int64_t *b
 enum source_bounds_verdict kafka_source_ask_bounds(struct kafka_source *source, int32_t partition,
                                                    int64_t *begin, int64_t *end, int timeout_ms,
                                                    struct error *error) {
-    struct kafka_rounds *rounds = kafka_source_rounds(source);
     const int64_t until_ms = clock_ms() + timeout_ms;
-    enum source_bounds_verdict verdict = SOURCE_BOUNDS_BUSY;
+    bool may_ask_alone;
     worker_call_begins(timeout_ms);
-    if (ask_together(source, partition, begin, end, until_ms - timeout_ms / 4)) {
-        verdict = SOURCE_BOUNDS_KNOWN;
-    } else if (!take_turn(rounds, clock_ms() + left_of(until_ms) / 2)) {
-        error_set(error, "other partitions are asking where to read");
-    } else {
-        const bool is_known = ask_alone(source, partition, begin, end, left_of(until_ms), error);
-        sem_post(&rounds->alone);
-        verdict = is_known ? SOURCE_BOUNDS_KNOWN : SOURCE_BOUNDS_UNKNOWN;
-    }
+    bool is_known =
+        ask_together(source, partition, begin, end, until_ms - timeout_ms / 2, &may_ask_alone);
+    if (!is_known && may_ask_alone)
+        is_known = ask_alone(source, partition, begin, end, left_of(until_ms), error);
     worker_call_ends();
-    return verdict;
+    if (is_known) return SOURCE_BOUNDS_KNOWN;
+    if (may_ask_alone) return SOURCE_BOUNDS_UNKNOWN;
+    error_set(error, "many partitions are asking for the bounds of their logs");
+    return SOURCE_BOUNDS_BUSY;
 }
 
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,

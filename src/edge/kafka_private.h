@@ -8,7 +8,6 @@
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/trouble.h"
@@ -125,7 +124,7 @@ struct kafka_rounds {
     pthread_mutex_t lock;
     struct kafka_round *open; /* gathers partitions; NULL: none. Guarded by lock */
     bool is_asking;           /* another round is under way. Guarded by lock */
-    sem_t alone;              /* partitions that may ask by themselves */
+    int limit;                /* partitions in a round. Guarded by lock */
 };
 
 void kafka_rounds_init(struct kafka_rounds *rounds);

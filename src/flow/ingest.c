@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -338,15 +339,17 @@ static bool may_read(struct ingest *ingest, bool is_draining) {
     return false;
 }
 
-/* Until when nothing needs to be done but what the alarm rings for; not all idle ones at once. */
+/* Until when nothing needs to be done but what the alarm rings for; not all at the same instant. */
 static int64_t sleep_until_ms(const struct ingest *ingest, bool is_draining, int64_t now_ms) {
     const struct cursor *cursor = &ingest->cursor;
-    if (is_draining || !cursor_can_cut(cursor)) return now_ms + TICK_MS;
+    if (is_draining) return now_ms + TICK_MS;
+    const bool is_idle = ingest->is_placed && cursor_is_settled(cursor);
+    const int64_t many_ms = metric_get(ingest->options->assigned); /* a wake each ms is enough */
+    const int64_t rest_ms = is_idle ? IDLE_MS : clamp(many_ms, TICK_MS, IDLE_MS);
+    const int64_t tick_ms = now_ms + rest_ms - (now_ms - ingest->partition) % rest_ms;
+    if (!cursor_can_cut(cursor)) return tick_ms;
     const int64_t cut_ms =
         cursor_has_uncounted(cursor) ? ingest->next_cut_ms : ingest->next_verify_ms;
-    const bool is_idle = ingest->is_placed && cursor_is_settled(cursor);
-    const int64_t idle_ms = IDLE_MS - (now_ms - ingest->partition) % IDLE_MS;
-    const int64_t tick_ms = now_ms + (is_idle ? idle_ms : TICK_MS);
     return cut_ms < tick_ms ? cut_ms : tick_ms;
 }
 

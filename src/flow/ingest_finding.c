@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "edge/kafka_probe.h"
 
-enum { BOUNDS_TIMEOUT_MS = 4000, PROBE_TIMEOUT_MS = 4000 };
+enum { BOUNDS_TIMEOUT_MS = 5000, PROBE_TIMEOUT_MS = 4000 };
 
 static bool search(struct kafka_source *source, int32_t partition, struct cursor *cursor,
                    const atomic_bool *is_draining, struct error *error) {

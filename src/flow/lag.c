@@ -45,11 +45,16 @@ const struct metric_row lag_metric_table[] = {
 
 void lag_init(struct lag *lag, int32_t partition, const struct lag_metrics *metrics,
               const atomic_int_fast64_t *retention_ms) {
-    lag->metrics = metrics;
     lag->retention_ms = retention_ms;
+    char label[16];
+    snprintf(label, sizeof label, "%d", partition);
+    lag->headroom = metric_cell_hidden(metrics->headroom, label);
+    lag->published.records = metric_cell_hidden(metrics->records, label);
+    lag->published.seconds = metric_cell_hidden(metrics->seconds, label);
     lag->published.age = metric_cell(metrics->age, "published");
+    lag->counted.records = metric_cell_hidden(metrics->counted_records, label);
+    lag->counted.seconds = metric_cell_hidden(metrics->counted_seconds, label);
     lag->counted.age = metric_cell(metrics->age, "counted");
-    snprintf(lag->label, sizeof lag->label, "%d", partition);
 }
 
 static void begin_track(struct lag_track *track) {
@@ -77,18 +82,12 @@ void lag_begin(struct lag *lag) {
     forget(lag);
 }
 
-static void hide(struct metric *metric, struct metric_cell **cell, const char *label) {
-    metric_cell_remove(metric, label);
-    *cell = NULL;
-}
-
 void lag_end(struct lag *lag) {
-    const struct lag_metrics *metrics = lag->metrics;
-    hide(metrics->records, &lag->published.records, lag->label);
-    hide(metrics->seconds, &lag->published.seconds, lag->label);
-    hide(metrics->counted_records, &lag->counted.records, lag->label);
-    hide(metrics->counted_seconds, &lag->counted.seconds, lag->label);
-    hide(metrics->headroom, &lag->headroom, lag->label);
+    metric_cell_show(lag->headroom, false);
+    metric_cell_show(lag->published.records, false);
+    metric_cell_show(lag->published.seconds, false);
+    metric_cell_show(lag->counted.records, false);
+    metric_cell_show(lag->counted.seconds, false);
     forget(lag);
 }
 
@@ -175,31 +174,27 @@ static int64_t oldest_ms(struct lag_track *lag, const struct cursor_track *track
     return now_ms - lag->unread_since_ms >= LAG_UNREAD_MS ? lag->unread_since_ms : BACKLOG_NONE;
 }
 
-static void show(struct metric *metric, struct metric_cell **cell, const char *label,
-                 int64_t value) {
-    if (*cell == NULL) *cell = metric_cell(metric, label);
-    metric_set(*cell, value);
+static void show(struct metric_cell *cell, int64_t value) {
+    metric_set(cell, value);
+    metric_cell_show(cell, true);
 }
 
 /* Nothing is shown while Redis could not be asked, and before the begin is known: 0 would be a
  * wrong answer. Returns the time of the oldest record, or BACKLOG_NONE. */
-static int64_t show_track(struct lag *lag, struct lag_track *track, int64_t from,
-                          const struct cursor_track *cursor_track, struct metric *records,
-                          struct metric *seconds) {
+static int64_t show_track(const struct lag *lag, struct lag_track *track, int64_t from,
+                          const struct cursor_track *cursor_track) {
     if (from < 0) return BACKLOG_NONE;
     const int64_t oldest = oldest_ms(track, cursor_track, from, lag->end);
-    if (lag->end >= 0)
-        show(records, &track->records, lag->label, lag->end > from ? lag->end - from : 0);
-    show(seconds, &track->seconds, lag->label, oldest);
+    if (lag->end >= 0) show(track->records, lag->end > from ? lag->end - from : 0);
+    show(track->seconds, oldest);
     return oldest;
 }
 
-static void show_headroom(struct lag *lag, int64_t oldest) {
+static void show_headroom(const struct lag *lag, int64_t oldest) {
     const int64_t retention_ms = atomic_load_explicit(lag->retention_ms, memory_order_relaxed);
     if (retention_ms == TOPICS_KEEP_UNKNOWN) return;
     const bool is_bounded = oldest != BACKLOG_NONE && retention_ms != TOPICS_KEEP_ALWAYS;
-    show(lag->metrics->headroom, &lag->headroom, lag->label,
-         is_bounded ? oldest + retention_ms : 0);
+    show(lag->headroom, is_bounded ? oldest + retention_ms : 0);
 }
 
 static void look(struct lag *lag, const struct cursor *cursor, const struct kafka_stream *stream,
@@ -212,15 +207,12 @@ static void look(struct lag *lag, const struct cursor *cursor, const struct kafk
 
 void lag_show(struct lag *lag, const struct cursor *cursor, const struct kafka_stream *stream,
               int64_t now_ms) {
-    const struct lag_metrics *metrics = lag->metrics;
     const int64_t published = watermark(cursor, &cursor->published);
     const int64_t counted = watermark(cursor, &cursor->counted);
     look(lag, cursor, stream, now_ms);
     if (cursor->position > lag->end) lag->end = cursor->position; /* read since that look */
-    const int64_t to_publish = show_track(lag, &lag->published, published, &cursor->published,
-                                          metrics->records, metrics->seconds);
-    const int64_t to_count = show_track(lag, &lag->counted, counted, &cursor->counted,
-                                        metrics->counted_records, metrics->counted_seconds);
+    const int64_t to_publish = show_track(lag, &lag->published, published, &cursor->published);
+    const int64_t to_count = show_track(lag, &lag->counted, counted, &cursor->counted);
     const bool is_count_older =
         to_publish == BACKLOG_NONE || (to_count != BACKLOG_NONE && to_count < to_publish);
     show_headroom(lag, is_count_older ? to_count : to_publish);

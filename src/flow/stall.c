@@ -5,7 +5,7 @@
 #include "edge/kafka_probe.h"
 
 /* Together less than a partition has to be drained. */
-enum { BOUNDS_TIMEOUT_MS = 2000, PROBE_TIMEOUT_MS = 2500 };
+enum { BOUNDS_TIMEOUT_MS = 2800, PROBE_TIMEOUT_MS = 2000 };
 
 void stall_init(struct stall *stall) {
     *stall = (struct stall){0};

@@ -63,7 +63,7 @@ MUTANTS = {
         "    track->is_anchored |= !strays;\n    return strays;",
         "    track->is_anchored |= !strays;\n    return false;")),
     "a_partition_that_stands_still_stays_so": ("flow/ingest.c", (
-        "        kafka_source_replace(ingest->options->source);", "")),
+        "    if (verdict == STALL_FOUND) kafka_source_replace(ingest->options->source);", "")),
     # ingest
     "judged_by_the_clock": ("flow/judge.c", (
         '#include "flow/judge.h"', '#include "flow/judge.h"\n#include "base/clock.h"'), (

@@ -35,13 +35,17 @@ rd_kafka_consumer_group_metadata_generation_id(const rd_kafka_consumer_group_met
 }
 
 static atomic_int lists_asked, partitions_asked_alone;
+}
+
+static atomic_int lists_asked, partitions_asked_alone, longest_list;
 
 rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
                                                rd_kafka_topic_partition_list_t *list,
                                                int timeout_ms) {
     rd_kafka_resp_err_t (*real)(rd_kafka_t *, rd_kafka_topic_partition_list_t *, int);
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_offsets_for_times");
-    atomic_fetch_add(&lists_asked, 1);
+    atomic_fetch_add(&lists_asked, 1); /* one after the other */
+    if (list->cnt > longest_list) longest_list = list->cnt;
     return real(client, list, timeout_ms);
 }
 
@@ -56,7 +60,7 @@ rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const c
 
 static int begin(void **state) {
     (void)state;
-    lists_asked = partitions_asked_alone = 0;
+    lists_asked = partitions_asked_alone = longest_list = 0;
     broker_start(&broker, 1);
     broker_topic(&broker, "logins", PARTITIONS);
     kafka_conf_put(&consumer, "session.timeout.ms", "6000");
@@ -535,6 +539,42 @@ static void who_asks_waits_no_longer_than_it_said(void **state) {
         assert_int_not_equal(askers[i].verdict, SOURCE_BOUNDS_KNOWN);
 }
 
+static int begin_many(void **state) {
+    (void)state;
+    lists_asked = partitions_asked_alone = longest_list = 0;
+    broker_start(&broker, 1);
+    broker_topic(&broker, "logins", MANY_ASK);
+    sources[0] = create(NULL, 10 << 20, MANY_ASK);
+    return 0;
+}
+
+static bool are_all_known(const struct asker askers[MANY_ASK]) {
+    for (int i = 0; i < MANY_ASK; i++) {
+        if (askers[i].verdict != SOURCE_BOUNDS_KNOWN) return false;
+    }
+    return true;
+}
+
+static void fewer_ask_together_after_a_failure_until_it_is_over(void **state) {
+    (void)state;
+    struct asker askers[MANY_ASK];
+    const int64_t until_ms = clock_ms() + WAIT_MS;
+    ask_all(askers, MANY_ASK, WAIT_MS);
+    assert_true(are_all_known(askers));
+    rd_kafka_mock_broker_set_down(broker.cluster, 1);
+    do {
+        longest_list = 0;
+        ask_all(askers, MANY_ASK, SHORT_MS);
+        assert_false(are_all_known(askers));
+    } while (longest_list > MANY_ASK / 2 && clock_ms() < until_ms);
+    assert_in_range(longest_list, 1, MANY_ASK / 2);
+    rd_kafka_mock_broker_set_up(broker.cluster, 1);
+    do {
+        ask_all(askers, MANY_ASK, 4 * SHORT_MS);
+    } while (!are_all_known(askers) && clock_ms() < until_ms);
+    assert_true(are_all_known(askers));
+}
+
 /* The in-process cluster describes no groups: nothing is done on a guess. */
 static void a_group_that_cannot_be_looked_at_is_left_alone(void **state) {
     begin(state);
@@ -642,6 +682,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_partition_without_bounds_keeps_none_from_the_others,
                                         begin_joined, end),
         cmocka_unit_test_setup_teardown(who_asks_waits_no_longer_than_it_said, begin_joined, end),
+        cmocka_unit_test_setup_teardown(fewer_ask_together_after_a_failure_until_it_is_over,
+                                        begin_many, end),
         cmocka_unit_test_setup_teardown(the_logs_bounds_are_those_of_the_partition, begin_joined,
                                         end),
         cmocka_unit_test_teardown(a_group_that_cannot_be_looked_at_is_left_alone, end),
