@@ -7,7 +7,8 @@
  * Limits:   BATCHES batches of BATCH_RECORDS_MAX records and options.batch_bytes bytes; an epoch's
  *           command to Redis of 1 MB, by pending_max; with all other partitions what in_hand allows
  *           in batches.
- * Waits:    inside kafka_source_ask_bounds and kafka_stream_seek alone, when it looks for its place.
+ * Waits:    inside kafka_source_ask_bounds and kafka_stream_seek alone, when it looks for its
+ *           place.
  *           Before the first time it sleeps until its first checkpoint has told it the counted
  *           offset, a second at most; then it starts without, and only publishes until it has.
  *

@@ -1,5 +1,6 @@
-/* What is hot and what is not: a cell's numbers, and whether it is shown, are written without a lock
- * by the threads that hold its address; the lists of series change under the registry's lock. Cells are never freed before the registry, so an address can not go stale.
+/* What is hot and what is not: a cell's numbers, and whether it is shown, are written without a
+ * lock by the threads that hold its address; the lists of series change under the registry's lock.
+ * Cells are never freed before the registry, so an address can not go stale.
  *
  * All orders are relaxed: a number implies nothing about other memory, and no code acts on two of
  * them together. */
