@@ -20,6 +20,7 @@ import time
 import kafka
 import redis_server
 import rollcall
+import wait
 
 EVERY_S = 2  # as the page asks
 LIMIT_MS = 50
@@ -81,7 +82,9 @@ def main():
         redis.start()
         instance = None
         try:
-            # A broker needs minutes to make thousands of partitions: all is there before the start.
+            # A broker can take minutes to make thousands of partitions, which are to be there before
+            # the start.
+            wait.factor = 20
             for topic in ("user-login", "processed-user-login"):
                 broker.create_topic(topic, partitions)
                 assert len(broker.end_offsets(topic)) == partitions
