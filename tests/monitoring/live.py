@@ -5,6 +5,7 @@ duration in the rules is divided by FACTOR, and Prometheus scrapes once a second
 world of its own: topics, group, Redis, two instances and Prometheus.
 
 With --quiet N nothing is divided, and during N minutes with a rolling restart no alert may fire.
+The dashboard is looked at in a case of its own: some of its queries look back for an hour.
 """
 
 import argparse
@@ -97,7 +98,6 @@ def quiet(folder, broker, minutes):
             assert not world.firing(), world.state()
             time.sleep(2)
         assert not restarts
-        check_dashboard(world)
         return f"no alert in {minutes:g} minutes with a rolling restart"
     finally:
         world.close()
