@@ -544,6 +544,7 @@ static int begin_many(void **state) {
     lists_asked = partitions_asked_alone = longest_list = 0;
     broker_start(&broker, 1);
     broker_topic(&broker, "logins", MANY_ASK);
+    generation = -1;
     sources[0] = create(NULL, 10 << 20, MANY_ASK);
     return 0;
 }
