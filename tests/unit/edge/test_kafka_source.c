@@ -34,9 +34,6 @@ rd_kafka_consumer_group_metadata_generation_id(const rd_kafka_consumer_group_met
     return generation >= 0 ? generation : real(metadata);
 }
 
-static atomic_int lists_asked, partitions_asked_alone;
-}
-
 static atomic_int lists_asked, partitions_asked_alone, longest_list;
 
 rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
