@@ -168,7 +168,7 @@ def retention_ends(world):
 
 
 @fault("RollcallRecordsTruncated", input__on_gap="continue",
-       may=("RollcallLateRecords", "RollcallDown", "RollcallAbsent"))
+       may=("RollcallLateRecords", "RollcallDown", "RollcallAbsent", "RollcallDependencyDown"))
 def log_truncated(world):
     """Kafka's log loses its end while no instance runs: records that were counted are gone."""
     for slot in (0, 1):
