@@ -13,6 +13,7 @@ def sentinel_kill(chaos, held_s, down_s):
         watched.separate(old, watched.others(old))
         chaos.hold(held_s)
     old.kill()
+    watched.drop(old)
     watched.mend()
     watched.wait_promoted(old)
     chaos.hold(down_s)

@@ -82,6 +82,10 @@ class Watched(_Topology, sentinels.Sentinels):
         for number in numbers:
             self._proxy.set(self._views[number][one], "hole")
 
+    def drop(self, one):
+        """Loses what is held back on its way from or to a server or Sentinel."""
+        self._proxy.set(one.advertised_port, "cut")
+
     def mend(self):
         """Opens every way again."""
         for one in self.servers + self.sentinels:
