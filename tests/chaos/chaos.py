@@ -135,6 +135,7 @@ class Chaos:
 
     def _inject(self, until):
         """Injects faults until the given time, then waits for all of them to end."""
+        self.world.redis.expect_faults(True)
         self.world.feeder.go()
         self.world.is_ending.clear()
         while time.monotonic() < until:
@@ -198,6 +199,7 @@ class Chaos:
         self.report.say("no more faults: recovering and settling")
         begun = time.monotonic()
         self.world.heal()
+        self.world.redis.expect_faults(False)
         checks.settle(self.world, self._check, begun)
         took_s = time.monotonic() - begun
         counts = self.world.feeder.counts()

@@ -34,6 +34,9 @@ class _Topology:
     def mend(self):
         """Opens every way."""
 
+    def expect_faults(self, is_expecting):
+        """While no faults come, a busy machine must not be taken for one."""
+
     def reader(self):
         """Returns a client of a server whose counts must be consistent."""
         return self.client()
@@ -81,6 +84,11 @@ class Watched(_Topology, sentinels.Sentinels):
         """Holds back everything between a server or Sentinel and these instances."""
         for number in numbers:
             self._proxy.set(self._views[number][one], "hole")
+
+    def expect_faults(self, is_expecting):
+        """Makes the Sentinels patient, or as they were."""
+        for one in self.sentinels:
+            one.be_patient(1000 if is_expecting else 60000)
 
     def drop(self, one):
         """Loses what is held back on its way from or to a server or Sentinel."""
@@ -153,6 +161,12 @@ class Slotted(_Topology, redis_cluster.RedisCluster):
     def all_servers(self):
         """All that may hold the counts."""
         return self.nodes
+
+    def expect_faults(self, is_expecting):
+        """Makes the nodes patient, or as they were."""
+        for node in self.nodes:
+            self.call(node, "CONFIG", "SET", "cluster-node-timeout",
+                      1500 if is_expecting else 60000)
 
     def revive(self):
         """Starts what is down."""

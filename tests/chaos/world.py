@@ -112,7 +112,7 @@ class World:
             return min(owned) > 0 and sum(owned) == PARTITIONS and all(
                 counted.get(p, 0) > 0 and self.reader.accepted[p] > 0 for p in range(PARTITIONS))
 
-        wait.until(is_flowing, 60, "all partitions to flow", every=0.2, alive=alive)
+        wait.until(is_flowing, 120, "all partitions to flow", every=0.2, alive=alive)
 
     def end_round(self):
         """Stops the processes of a round cleanly and deletes its topics."""

@@ -84,6 +84,10 @@ class Sentinel:
         return up(["SENTINEL", "SENTINELS", NAME]) >= sentinels and \
             up(["SENTINEL", "REPLICAS", NAME]) >= replicas
 
+    def be_patient(self, down_after_ms):
+        """Changes how long a server may be silent before it counts as down."""
+        self.call("SENTINEL", "SET", NAME, "down-after-milliseconds", down_after_ms)
+
     def is_running(self):
         """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
