@@ -115,7 +115,9 @@ class Chaos:
                 self.world.begin_round()
             self.watch.start()
             if self.settings.redis != "single":
+                begun = time.monotonic()
                 self.world.wait_flow(self._check)
+                end += time.monotonic() - begun
             round_end = min(end, time.monotonic() + 60 * self.settings.round)
             while time.monotonic() < round_end:
                 self._inject(min(round_end, time.monotonic() + 60 * self.settings.stop))
