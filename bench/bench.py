@@ -13,6 +13,7 @@ COMMANDS = {"compare": "compare all contenders",
             "idle": "cost of an instance that has nothing to do",
             "start": "time from start to the first counted record",
             "watched": "cost of a scrape a second and five open status pages",
+            "paths": "nested events compared with flat ones of the same size",
             "flood": "only bad records compared with only good ones",
             "checkpoint": "what a checkpoint costs Redis, and what a partition costs an instance",
             "memory": "peak memory with servers down or slow, and with large records"}

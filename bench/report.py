@@ -151,6 +151,18 @@ def flood(found):
               rows)]) + "\n"
 
 
+def paths(found):
+    """Nested events compared with flat ones of the same size."""
+    rows = [[one["label"], _number(one["mean_bytes"]), _spread(one["cpu_per_million"]),
+             _spread(one["warm_cpu_s"])] for one in found["rows"]]
+    return "\n\n".join([
+        "## Paths", _where(found).rstrip(),
+        f"A backlog of {found['records']:,} records, {found['rounds']} rounds. CPU a record, nested "
+        f"relative to flat, paired by round: {_spread(found['ratio'])}, best to best "
+        f"{_number(found['of_bests'])}; 2nd half only: {_spread(found['warm_ratio'])}.",
+        table(["", "bytes per record", "CPU-s per million", "2nd half"], rows)]) + "\n"
+
+
 def watched(found):
     """An instance that is scraped and looked at, compared with one that is not."""
     rows = [[one["label"], _spread(one["cpu_per_million"]), _spread(one["rate"], 1e-3)]
@@ -201,7 +213,8 @@ def checkpoint(found):
 
 
 PARTS = {"compare": compare, "latency": latency, "scaling": scaling, "idle": idle, "start": start,
-         "watched": watched, "flood": flood, "memory": memory, "checkpoint": checkpoint}
+         "watched": watched, "paths": paths, "flood": flood, "memory": memory,
+         "checkpoint": checkpoint}
 
 
 def _charts(part, found):

@@ -74,8 +74,8 @@ static size_t nest(char *at, size_t bytes, const struct login *login) {
         "\"149.144.3.2\", \"locale\": \"%.*s\", \"device\": {\"id\": "
         "\"70d46930-7a4c-4d1f-8a55-0d8f6d1c8e3b\", \"type\": \"%.*s\"}, \"time\": "
         "\"%sT%s:56Z\"}}",
-        (int)login->key.length, login->key.bytes, (int)login->values[1].length, login->values[1].bytes,
-        (int)login->values[0].length, login->values[0].bytes, day, minute);
+        (int)login->key.length, login->key.bytes, (int)login->values[1].length,
+        login->values[1].bytes, (int)login->values[0].length, login->values[0].bytes, day, minute);
 }
 
 static const struct login_rules nested_rules = {

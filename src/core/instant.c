@@ -208,8 +208,7 @@ enum instant_verdict instant_read_rfc3339(struct slice text, struct instant *ins
             p++;
         if (p == fraction) return INSTANT_NO_TIME;
     }
-    const enum instant_verdict verdict =
-        read_offset((struct slice){p, (size_t)(end - p)}, &offset);
+    const enum instant_verdict verdict = read_offset((struct slice){p, (size_t)(end - p)}, &offset);
     if (verdict != INSTANT_OK) return verdict;
     *instant = (struct instant){(days * 24 * 60 * 60 + seconds - offset) * 1000, false};
     return instant->ms < 0 || instant->ms > INSTANT_MS_MAX ? INSTANT_OUT_OF_RANGE : INSTANT_OK;
