@@ -19,8 +19,9 @@ struct proposal {
     bool changes_time, changes_key, changes_framing;
     struct {
         bool changes;
-        const char *note; /* why it has no path; NULL: none */
+        const char *note; /* why there is no value; NULL: none */
     } dimensions[LOGIN_DIMENSIONS_MAX];
+    size_t keyless;          /* records that stay without a key; 0 where one is proposed */
     const char *time_note;   /* why the time is Kafka's; NULL: it is not */
     struct profile *profile; /* owns the texts */
 };

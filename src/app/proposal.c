@@ -7,18 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/likeness.h"
 #include "base/memory.h"
 #include "config_private.h"
 #include "core/event_time.h"
 #include "core/parse.h"
 #include "core/path.h"
 
-enum { TOKENS_MAX = 24, TOKEN_BYTES = 32, FRAME_BYTES = 5 };
+enum { FRAME_BYTES = 5 };
 
 /* One path, over all records. */
 struct column {
     char *path;                    /* as a setting has it */
-    size_t texts, scalars, others; /* what a dimension could make of it; null and "" are none */
+    size_t texts, scalars, others; /* what a dimension could make of it */
+    size_t empty;                  /* null or "" */
     size_t keys;
     size_t times[INSTANT_FORMAT_COUNT];
     size_t seen_in; /* the record it was seen in last, from 1 */
@@ -79,7 +81,9 @@ static void note_field(struct profile *profile, const char *path, const struct f
         column->texts++;
     else if ((is_number && is_sized) || field->kind == FIELD_TRUE || field->kind == FIELD_FALSE)
         column->scalars++;
-    else if (field->kind != FIELD_NULL && !(is_text && field->text.length == 0))
+    else if (field->kind == FIELD_NULL || (is_text && field->text.length == 0))
+        column->empty++;
+    else
         column->others++;
     column->keys += (is_number || is_text) && field->text.length > 0;
     if (is_number || is_text) note_times(profile, column, field);
@@ -158,80 +162,6 @@ static void note_record(struct profile *profile, const struct sample_record *rec
     note_headers(profile, record);
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
-
-struct tokens {
-    char items[TOKENS_MAX][TOKEN_BYTES];
-    size_t count;
-    size_t last; /* the first one of the last step */
-};
-
-/* The words of a path in small letters: /context/deviceType is context, device, type. */
-static struct tokens tokens_of(const char *path) {
-    struct tokens tokens = {.count = 0};
-    const char *p = path_kind_of_field(path) == PATH_HEADER ? path_header(path) : path;
-    size_t length = 0;
-    for (; *p != '\0'; p++) {
-        const bool is_word = isalnum((unsigned char)*p) || *p < 0;
-        const bool begins = isupper((unsigned char)*p) && p > path && islower((unsigned char)p[-1]);
-        if ((!is_word || begins) && length > 0 && tokens.count < TOKENS_MAX - 1) {
-            tokens.count++;
-            length = 0;
-        }
-        if (*p == '/') tokens.last = tokens.count;
-        if (is_word && length < TOKEN_BYTES - 1)
-            tokens.items[tokens.count][length++] = (char)tolower((unsigned char)*p);
-    }
-    tokens.count += length > 0;
-    return tokens;
-}
-
-static bool has_token(const struct tokens *tokens, const char *word) {
-    for (size_t i = 0; i < tokens->count; i++) {
-        if (strcmp(tokens->items[i], word) == 0) return true;
-    }
-    return false;
-}
-
-/* Words that others use for it. */
-static bool has_synonym(const struct tokens *tokens, const char *word) {
-    static const char *const synonyms[][2] = {
-        {"device", "dvce"}, {"device", "platform"}, {"device", "client"},   {"type", "category"},
-        {"type", "kind"},   {"locale", "lang"},     {"locale", "language"}, {"version", "release"},
-        {"country", "geo"}, {"id", "uuid"},         {"user", "customer"},
-    };
-    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++) {
-        if (strcmp(synonyms[i][0], word) == 0 && has_token(tokens, synonyms[i][1])) return true;
-    }
-    return false;
-}
-
-/* How well a path is named for what is looked for, in percent; 0: not well enough. */
-static size_t likeness(const char *path, const char *name) {
-    const struct tokens have = tokens_of(path), want = tokens_of(name);
-    size_t points = 0;
-    for (size_t i = 0; i < want.count; i++)
-        points += has_token(&have, want.items[i]) ? 2 : has_synonym(&have, want.items[i]) ? 1 : 0;
-    const size_t percent = want.count == 0 ? 0 : points * 50 / want.count;
-    return percent > 50 || (want.count == 1 && percent == 50) ? percent : 0;
-}
-
-/* How much a path is named like a time. */
-static size_t time_likeness(const char *path) {
-    static const char *const sure[] = {"timestamp", "time", "ts", "tstamp", "dtm", "datetime"};
-    struct tokens tokens = tokens_of(path);
-    const bool is_alone =
-        tokens.count - tokens.last == 1 ||
-        (tokens.count - tokens.last == 2 && strcmp(tokens.items[tokens.last], "event") == 0);
-    memmove(tokens.items[0], tokens.items[tokens.last],
-            (tokens.count - tokens.last) * sizeof tokens.items[0]);
-    tokens.count -= tokens.last;
-    for (size_t i = 0; i < sizeof sure / sizeof *sure; i++) {
-        if (has_token(&tokens, sure[i])) return is_alone ? 4 : 3;
-    }
-    return has_token(&tokens, "at") || has_token(&tokens, "date") ? 2 : 1;
-}
-
 /* --- choices ---------------------------------------------------------------------------------- */
 
 static size_t steps_of(const char *path) {
@@ -274,7 +204,7 @@ static void choose_time(struct proposal *proposal) {
     for (size_t i = 0; i < profile->count; i++) {
         const struct column *column = &profile->columns[i];
         for (unsigned format = 0; format <= INSTANT_RFC3339; format++) {
-            const size_t points = column->times[format] * time_likeness(column->path);
+            const size_t points = column->times[format] * likeness_to_time(column->path);
             if (points < best_points || points == 0) continue;
             if (points == best_points && steps_of(column->path) >= steps_of(best->path)) continue;
             best = column;
@@ -301,20 +231,49 @@ static size_t values_of(const struct column *column) {
     return column == NULL ? 0 : column->texts + column->scalars;
 }
 
-static void choose_dimension(struct proposal *proposal, size_t d) {
-    const struct profile *profile = proposal->profile;
-    struct login_dimension *dimension = &proposal->rules.dimensions[d];
-    const struct column *best = NULL, *now = find(profile, dimension->from);
+/* A path that some records have, and none with a value. */
+static size_t empty_of(const struct column *column) {
+    return values_of(column) + column->others > 0 ? 0 : column->empty;
+}
+
+static size_t points_as_dimension(const struct column *column, const char *name) {
+    return values_of(column) * likeness_of(column->path, name);
+}
+
+static size_t points_as_empty_dimension(const struct column *column, const char *name) {
+    return empty_of(column) * likeness_of(column->path, name);
+}
+
+static size_t points_as_key(const struct column *column, const char *name) {
+    (void)name;
+    return path_is_member(column->path) ? column->keys * likeness_to_user(column->path) : 0;
+}
+
+/* The path with the most points, of equals the one nearest to the top; NULL: none has any. */
+static const struct column *best_of(const struct profile *profile,
+                                    size_t (*points_of)(const struct column *, const char *),
+                                    const char *name) {
+    const struct column *best = NULL;
     size_t best_points = 0;
     for (size_t i = 0; i < profile->count; i++) {
         const struct column *column = &profile->columns[i];
-        const size_t points = values_of(column) * likeness(column->path, dimension->name);
+        const size_t points = points_of(column, name);
         if (points < best_points || points == 0) continue;
         if (points == best_points && steps_of(column->path) >= steps_of(best->path)) continue;
         best = column;
         best_points = points;
     }
-    if (!is_good(values_of(now), values_of(best)) && best != NULL) {
+    return best;
+}
+
+static void choose_dimension(struct proposal *proposal, size_t d) {
+    const struct profile *profile = proposal->profile;
+    struct login_dimension *dimension = &proposal->rules.dimensions[d];
+    const struct column *best = best_of(profile, points_as_dimension, dimension->name);
+    const struct column *now = find(profile, dimension->from);
+    if (best == NULL && now == NULL)
+        best = best_of(profile, points_as_empty_dimension, dimension->name);
+    if (best != NULL && !is_good(values_of(now), values_of(best))) {
         dimension->from = best->path;
         proposal->dimensions[d].changes = true;
         now = best;
@@ -328,25 +287,21 @@ static void choose_dimension(struct proposal *proposal, size_t d) {
     if (dimension->fallback == NULL && values_of(now) + others < profile->records) {
         dimension->fallback = "unknown";
         proposal->dimensions[d].changes = true;
-        if (values_of(now) == 0)
-            proposal->dimensions[d].note = "no member with a value is named like it";
+        if (values_of(now) == 0) {
+            proposal->dimensions[d].note = now != NULL && empty_of(now) > 0
+                                               ? "no record has a value there that can be counted"
+                                               : "no member with a value is named like it";
+        }
     }
 }
 
 static void choose_key(struct proposal *proposal) {
     const struct profile *profile = proposal->profile;
-    const struct column *best = NULL, *now = find(profile, proposal->rules.key);
+    const struct column *now = find(profile, proposal->rules.key);
     if (profile->keyless == 0 || (now != NULL && now->keys > 0)) return;
-    for (size_t i = 0; i < profile->count; i++) {
-        const struct column *column = &profile->columns[i];
-        if (!path_is_member(column->path) || likeness(column->path, "user_id") < 100) continue;
-        if (best != NULL &&
-            (column->keys < best->keys ||
-             (column->keys == best->keys && steps_of(column->path) >= steps_of(best->path))))
-            continue;
-        best = column;
-    }
-    if (best == NULL || best->keys == 0) return;
+    const struct column *best = best_of(profile, points_as_key, NULL);
+    proposal->keyless = best == NULL ? profile->keyless : 0;
+    if (best == NULL) return;
     proposal->rules.key = best->path;
     proposal->changes_key = true;
 }
@@ -398,6 +353,12 @@ static void print_setting(const char *name, const char *value, FILE *out) {
 
 void proposal_print(const struct proposal *proposal, FILE *out) {
     const struct login_rules *rules = &proposal->rules;
+    if (proposal->keyless > 0) {
+        fprintf(out,
+                "; %zu records have no key, and no member is named like a user: they stay without "
+                "one\n",
+                proposal->keyless);
+    }
     if (proposal->changes_time || proposal->changes_key || proposal->changes_framing)
         fputs("\n[input]\n", out);
     if (proposal->changes_time) {

@@ -78,7 +78,8 @@ def cloudevents_structured(rng, time_ms):
              "type": "com.example.login", "datacontenttype": "application/json",
              "time": _iso(time_ms, rng.choice([0, 3, 6]), rng.choice(["Z", "+00:00"])),
              "subject": _user(rng),
-             "data": {"device_type": rng.choice(["ios", "web"]), "locale": "en", "n": 1}}
+             "data": {"user": _user(rng), "device_type": rng.choice(["ios", "web"]), "locale": "en",
+                      "n": 1}}
     return _dump(event, rng), [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 
 

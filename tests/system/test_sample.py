@@ -128,6 +128,33 @@ def test_the_paths_are_those_of_the_format(world):
         assert f"\n{line}\n" in done.stdout, (line, done.stdout)
 
 
+def test_records_without_a_key_get_one_or_are_named(world):
+    """Within an envelope the user may have no id, only a name."""
+    rng = random.Random(6)
+    load_ = _fill(world, [(*shapes.cloudevents_structured(rng, _NOW_MS), _NOW_MS)
+                          for _ in range(20)])
+    done = world.execute("check", "--sample", "20")
+    assert "\nkey = /data/user\n" in done.stdout and "no key" not in done.stdout, done.stdout
+    for n in range(20):
+        value, headers = shapes.cloudevents_binary(rng, _NOW_MS)
+        load_.send(n % 4, b"key" if n < 5 else None, value, _NOW_MS + 1000, headers)
+    load_.flush()
+    done = world.execute("check", "--sample", "20")
+    assert ("\n; 15 records have no key, and no member is named like a user: they stay without one\n"
+            in done.stdout), done.stdout
+    assert "\nkey = " not in done.stdout, done.stdout
+
+
+def test_a_path_without_a_value_is_proposed_with_a_default(world, tmp_path):
+    _fill(world, [(b'{"device_type":"tv","context":{"locale":null},"timestamp":1720622216}', [],
+                   _NOW_MS)] * 20)
+    done = world.execute("check", "--sample", "20")
+    assert ("[dimension.locale]\n; no record has a value there that can be counted\n"
+            "from = /context/locale\ndefault = unknown\n" in done.stdout), done.stdout
+    second = world.execute("check", "--sample", "20", "-c", _proposed(done.stdout, tmp_path))
+    assert second.returncode == 0, second.stdout
+
+
 def test_a_time_without_an_offset_is_explained(world, tmp_path):
     _fill(world, [(b'{"device_type":"tv","locale":"PA","timestamp":"2024-07-10T14:36:56"}', [],
                    _NOW_MS)] * 20)

@@ -180,8 +180,31 @@ static void a_key_is_proposed_for_records_without_one(void **state) {
         ->has_key = false;
     proposes("\n[input]\nkey = /a/user/id\n"); /* more records */
     begin(NULL);
+    add(WITH("\"timestamp\":" NOW_S ",\"user\":\"\",\"data\":{\"user\":\"u\"}"))->has_key = false;
+    proposes("\n[input]\nkey = /data/user\n");
+    add(WITH("\"timestamp\":" NOW_S ",\"a\":{\"user\":{\"id\":7}}"))->has_key = false;
+    proposes("\n[input]\nkey = /a/user/id\n"); /* an id rather than any name */
+    add_many(2, WITH("\"timestamp\":" NOW_S ",\"data\":{\"user\":\"u\"}"));
+    proposes("\n[input]\nkey = /data/user\n"); /* but not if few have it */
+}
+
+static void records_that_stay_without_a_key_are_told(void **state) {
+    (void)state;
     add(WITH("\"timestamp\":" NOW_S ",\"customer_id\":\"c\",\"UserID\":{}"))->has_key = false;
+    add(GOOD)->has_key = false;
+    add(GOOD);
+    proposes(
+        "; 2 records have no key, and no member is named like a user: they stay without one\n");
+    rules.key = "customer_id";
     proposes("");
+    begin(NULL);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+    rd_kafka_header_add(headers, "user_id", -1, "u", 1); /* no header can be a key */
+    add(GOOD)->has_key = false;
+    records[0].headers = (struct kafka_headers *)headers;
+    proposes(
+        "; 1 records have no key, and no member is named like a user: they stay without one\n");
+    rd_kafka_headers_destroy(headers);
 }
 
 static void a_dimension_has_the_path_that_is_named_best(void **state) {
@@ -208,11 +231,14 @@ static void a_dimension_has_the_path_that_is_named_best(void **state) {
         {"\"device_type\":true,\"locale\":\"PA\"",
          "\n[dimension.device_type]\nfrom = device_type\naccept = scalar\n"},
         {"\"device_type\":\"\",\"locale\":\"PA\"",
-         "\n[dimension.device_type]\n; no member with a value is named like it\n"
+         "\n[dimension.device_type]\n; no record has a value there that can be counted\n"
          "from = device_type\ndefault = unknown\n"},
         {"\"device_type\":null,\"locale\":\"PA\"",
-         "\n[dimension.device_type]\n; no member with a value is named like it\n"
+         "\n[dimension.device_type]\n; no record has a value there that can be counted\n"
          "from = device_type\ndefault = unknown\n"},
+        {"\"device_type\":\"tv\",\"a\":{\"b\":{\"locale\":null}},\"context\":{\"locale\":null}",
+         "\n[dimension.locale]\n; no record has a value there that can be counted\n"
+         "from = /context/locale\ndefault = unknown\n"},
         {"\"locale\":\"PA\",\"locale\":7,\"device_type\":\"tv\"", ""}, /* the first counts */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -236,6 +262,35 @@ static void a_dimension_that_some_records_lack_has_a_default(void **state) {
     add("{\"device_type\":[],\"locale\":{},\"timestamp\":" NOW_S "}");
     proposes("\n[dimension.device_type]\nfrom = device_type\ndefault = unknown\n"
              "\n[dimension.locale]\nfrom = locale\ndefault = unknown\n");
+}
+
+/* Of paths without a value the one is taken that most records have; one of a wrong kind is none. */
+static void a_path_that_is_always_empty_is_proposed(void **state) {
+    (void)state;
+    static const char a[] = "{\"device_type\":\"tv\",\"timestamp\":" NOW_S
+                            ",\"a\":{\"locale\":null},\"b\":{\"locale\":\"\"}}";
+    static const char b[] =
+        "{\"device_type\":\"tv\",\"timestamp\":" NOW_S ",\"b\":{\"locale\":null}}";
+    static const char noted[] =
+        "\n[dimension.locale]\n; no record has a value there that can be counted\n"
+        "from = /b/locale\ndefault = unknown\n";
+    add(a);
+    add(b);
+    proposes(noted);
+    rules.dimensions[1].from = "/a/locale"; /* it exists, so it stays */
+    proposes("\n[dimension.locale]\n; no record has a value there that can be counted\n"
+             "from = /a/locale\ndefault = unknown\n");
+    begin(NULL);
+    add("{\"device_type\":\"tv\",\"timestamp\":" NOW_S ",\"b\":{\"locale\":[]}}");
+    add(b);
+    proposes(noted);
+    char too_long[LOGIN_VALUE_BYTES_MAX + 128];
+    snprintf(too_long, sizeof too_long,
+             "{\"device_type\":\"tv\",\"timestamp\":" NOW_S ",\"b\":{\"locale\":\"%0*d\"}}",
+             LOGIN_VALUE_BYTES_MAX + 1, 0);
+    add(too_long);
+    proposes("\n[dimension.locale]\n; no member with a value is named like it\n"
+             "from = locale\ndefault = unknown\n");
 }
 
 /* A default would not help: it is there, and too long. */
@@ -352,8 +407,10 @@ int main(void) {
         TEST(without_a_time_in_half_of_the_records_it_is_kafkas),
         TEST(a_number_is_a_time_of_our_age),
         TEST(a_key_is_proposed_for_records_without_one),
+        TEST(records_that_stay_without_a_key_are_told),
         TEST(a_dimension_has_the_path_that_is_named_best),
         TEST(a_dimension_that_some_records_lack_has_a_default),
+        TEST(a_path_that_is_always_empty_is_proposed),
         TEST(a_dimension_of_a_wrong_kind_is_left_alone),
         TEST(a_scalar_is_accepted_if_a_tenth_is_one),
         TEST(what_is_nearly_as_good_stays),
