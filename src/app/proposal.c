@@ -259,7 +259,8 @@ static const struct column *best_of(const struct profile *profile,
         const struct column *column = &profile->columns[i];
         const size_t points = points_of(column, name);
         if (points < best_points || points == 0) continue;
-        if (points == best_points && steps_of(column->path) >= steps_of(best->path)) continue;
+        if (points == best_points && best != NULL && steps_of(column->path) >= steps_of(best->path))
+            continue;
         best = column;
         best_points = points;
     }
