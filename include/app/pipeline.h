@@ -41,8 +41,10 @@ bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error);
 bool pipeline_is_alive(struct pipeline *pipeline, struct text *why);
 bool pipeline_is_ready(struct pipeline *pipeline, struct text *why);
 
-/* Counts a reload of the configuration. */
-void pipeline_reloaded(struct pipeline *pipeline, bool is_taken);
+/* Counts a reload of the configuration. If it was taken, clients follow whose certificates or
+ * passwords are others now, also in files that have kept their names: adds to `changed` what these
+ * are of. */
+void pipeline_reloaded(struct pipeline *pipeline, bool is_taken, struct text *changed);
 
 /* How many partitions it has. */
 int64_t pipeline_partitions(const struct pipeline *pipeline);

@@ -31,6 +31,9 @@ struct preflight *preflight_create(const struct config *config, struct redis_sto
 /* Takes *preflight, which may be NULL, and nulls it. */
 void preflight_destroy(struct preflight **preflight);
 
+/* The configuration was reloaded. */
+void preflight_reloaded(struct preflight *preflight);
+
 /* One step. */
 enum preflight_verdict preflight_step(struct preflight *preflight, int64_t now_ms,
                                       int64_t *until_ms, struct error *error);

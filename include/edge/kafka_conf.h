@@ -22,8 +22,9 @@ enum { KAFKA_CONF_VALUE_BYTES = 64 * 1024 };
 struct property {
     char *name; /* as its source wrote it; aliases are one property */
     char *value;
-    char *file;            /* that the value was read from, NULL: none */
-    struct secret *latest; /* of sasl.password: the value, which a reload may replace; else NULL */
+    char *file; /* that the value was read from, NULL: none */
+    struct secret
+        *latest; /* of what kafka_conf_is_renewable: the value as last reloaded; else NULL */
 };
 
 /* All zero is empty. Owns its items. */
@@ -38,6 +39,10 @@ struct properties {
 bool kafka_conf_check(enum kafka_role section, const char *name, const char *value,
                       struct error *error);
 
+/* Whether a reload may replace the value: sasl.password, and what makes up the certificates to show
+ * and to trust. Clients that are made from then on have the new one. */
+bool kafka_conf_is_renewable(const char *name);
+
 /* Sets a property, or replaces it, also under an alias. Borrows. */
 void kafka_conf_put(struct properties *properties, const char *name, const char *value);
 
@@ -48,9 +53,17 @@ void kafka_conf_put_file(struct properties *properties, const char *name, const 
 const char *kafka_conf_file(const struct properties *kafka, const struct properties *own,
                             const char *name);
 
-/* The same for the value that a reload may replace. */
+/* The same for the value that a reload may replace. It is no copy. */
 struct secret *kafka_conf_latest(const struct properties *kafka, const struct properties *own,
                                  const char *name);
+
+/* Gives what a reload may replace the values that it has in `fresh`, which has all of it. From any
+ * one thread, also while clients are made. Borrows both. */
+void kafka_conf_renew(const struct properties *properties, const struct properties *fresh);
+
+/* A number that is another one once the certificates of such a client are: their files, as they are
+ * now, and what names and opens these. */
+uint64_t kafka_conf_certificates(const struct properties *kafka, const struct properties *own);
 
 /* A property's value, also if it was set under an alias, or NULL. */
 const char *kafka_conf_get(const struct properties *properties, const char *name);

@@ -109,7 +109,20 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
 
 enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, struct error *error);
 
-/* A new producer under the same id, in place of one that failed permanently. Open it next. */
+/* A new producer under the same id, in place of one that failed permanently, or has certificates of
+ * before. Open it next. */
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error);
+
+enum sink_renewal {
+    SINK_RENEWAL_NONE,
+    SINK_RENEWAL_TRIED, /* ask again soon */
+    SINK_RENEWAL_DUE,   /* call kafka_sink_replace when no transaction is open; told once */
+};
+
+/* After a reload: false if the certificates are those with which the producer was made. Else tries
+ * them with a client of its own, for as long as it takes brokers to let that in. Then a renewal is
+ * due; kafka_sink_replace makes it so at once. */
+bool kafka_sink_renew(struct kafka_sink *sink);
+enum sink_renewal kafka_sink_renewal(struct kafka_sink *sink);
 
 #endif

@@ -100,6 +100,11 @@ void kafka_source_answer(struct kafka_source *source);
  * replaces it, once a minute at most, as if everything had been lost. From any thread. */
 void kafka_source_replace(struct kafka_source *source);
 
+/* After a reload: false if the certificates are those with which the consumer was made. Else tries
+ * them with a client of its own for as long as it takes brokers to let that in; then
+ * kafka_source_poll takes back the partitions in order, and joins with a new consumer. */
+bool kafka_source_renew(struct kafka_source *source);
+
 /* Leaves the group, and answers what it still wants. Requires that no stream is open. */
 void kafka_source_leave(struct kafka_source *source);
 

@@ -30,6 +30,8 @@ struct redis_settings {
     int timeout_ms;
     int min_replicas;                        /* that must have a checkpoint (WAIT); 0: none */
     char *sentinel_user, *sentinel_password; /* these and the following: "" or NULL is none */
+    char *sentinel_password_file;            /* as url_file */
+    struct secret *sentinel_latest;          /* as latest */
     char *ca_file, *cert_file, *key_file;
     struct redis_master *master; /* that the links of a process share; NULL: each has its own */
 };
@@ -46,7 +48,8 @@ struct redis_command;
  * settings->master.
  *
  * With a url_file, each new connection takes the user and password that the file holds by then;
- * else those of `latest`, which it keeps. */
+ * else those of `latest`, which it keeps. After redis_master_renew such a new connection takes the
+ * place of an open one, if it can be opened. */
 struct redis_link *redis_link_create(const struct redis_settings *settings, struct error *error);
 void redis_link_destroy(struct redis_link **link);
 

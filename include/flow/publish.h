@@ -1,8 +1,8 @@
 /* publish: the thread that writes the output topics and moves the published watermark.
  *
  * Place:    after ingest; kafka_sink is under it.
- * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, publish_recount
- *           and publish_is_ready from any. publish_step on its worker alone.
+ * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox, publish_recount,
+ *           publish_renew and publish_is_ready from any. publish_step on its worker alone.
  * Owns:     one transaction at a time, over whatever partitions have records.
  * Limits:   a transaction is cut after commit_ms, RECORDS_MAX records or BYTES_MAX bytes.
  * Waits:    inside kafka_sink and kafka_source alone, each call at most CALL_MS. Between attempts
@@ -60,6 +60,10 @@ worker_step publish_step;
 
 /* Partitions were assigned: a topic may have grown. From any thread. */
 void publish_recount(struct publish *publish);
+
+/* The configuration was reloaded: a new producer follows, between two transactions, if certificates
+ * have changed. From any thread. */
+void publish_renew(struct publish *publish);
 
 struct inbox *publish_inbox(struct publish *publish);
 const struct worker *publish_worker(const struct publish *publish);

@@ -79,7 +79,8 @@ int check_reload(const struct config *config) {
         printf("bad  a reload is refused: %s cannot change while rollcall runs; restart it\n",
                text_string(&fixed));
     if (changed.length + fixed.length == 0) printf("ok   a reload changes nothing\n");
-    printf("ok   passwords are not compared: a reload takes those of Redis and Kafka\n");
+    printf("ok   passwords and files of certificates are not compared: a reload takes those of "
+           "Redis and Kafka\n");
     const int status = fixed.length > 0 ? 1 : 0;
     free(ours);
     text_release(&page);

@@ -307,7 +307,10 @@ struct config *config_create(const struct options *options, char **envp, struct 
     const bool is_right = config_sources_read(&sources, config, options, envp, error) &&
                           fill_rest(config, options, error) && check(&sources, error);
     config_sources_close(&sources);
-    if (is_right) config->redis.latest = secret_create(config->redis.url);
+    if (is_right) {
+        config->redis.latest = secret_create(config->redis.url);
+        config->redis.sentinel_latest = secret_create(config->redis.sentinel_password);
+    }
     if (!is_right) config_destroy(&config);
     return config;
 }
@@ -319,8 +322,10 @@ void config_destroy(struct config **config) {
     kafka_conf_release(&(*config)->consumer);
     kafka_conf_release(&(*config)->producer);
     free((*config)->redis.url_file);
+    free((*config)->redis.sentinel_password_file);
     config_named_release(*config);
     secret_destroy(&(*config)->redis.latest);
+    secret_destroy(&(*config)->redis.sentinel_latest);
     for (size_t i = 0; (key = config_key_at(i)).setting != NULL; i++)
         setting_release(key.setting, (char *)*config + key.offset);
     free(*config);

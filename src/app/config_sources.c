@@ -164,9 +164,12 @@ static void keep_path(struct config *config, const struct config_given *given, c
     const bool is_property =
         role >= 0 && config_key_find(given->section, given->name).setting == NULL;
     if (is_property && path != NULL) kafka_conf_put_file(&config->by_role[role], given->name, path);
-    if (strcmp(given->section, "redis") != 0 || strcmp(given->name, "url") != 0) return;
-    free(config->redis.url_file);
-    config->redis.url_file = path == NULL ? NULL : memory_text(path);
+    if (strcmp(given->section, "redis") != 0) return;
+    char **kept = strcmp(given->name, "url") == 0 ? &config->redis.url_file : NULL;
+    if (strcmp(given->name, "sentinel_password") == 0) kept = &config->redis.sentinel_password_file;
+    if (kept == NULL) return;
+    free(*kept);
+    *kept = path == NULL ? NULL : memory_text(path);
 }
 
 /* One with a name begins to be there with its first line. */

@@ -302,8 +302,20 @@ bool pipeline_has_failed(const struct pipeline *pipeline, struct error *error) {
     return stop_has_failed(pipeline->stop, error);
 }
 
-void pipeline_reloaded(struct pipeline *pipeline, bool is_taken) {
+/* Before the group is joined there is none but the preflight's. */
+static void renew_clients(struct pipeline *pipeline, struct text *changed) {
+    if (redis_master_renew(pipeline->redis.master))
+        text_format(changed, "%sthe certificates of Redis", changed->length > 0 ? ", " : "");
+    if (pipeline->preflight != NULL) preflight_reloaded(pipeline->preflight);
+    if (!atomic_load(&pipeline->is_flowing)) return;
+    if (kafka_source_renew(pipeline->source))
+        text_format(changed, "%sthe certificates of Kafka", changed->length > 0 ? ", " : "");
+    publish_renew(pipeline->publish);
+}
+
+void pipeline_reloaded(struct pipeline *pipeline, bool is_taken, struct text *changed) {
     if (is_taken) status_reload(&pipeline->status, pipeline);
+    if (is_taken) renew_clients(pipeline, changed);
     metric_add(metric_cell(pipeline->stats.vitals.reloads, is_taken ? "ok" : "refused"), 1);
 }
 

@@ -47,6 +47,10 @@ void preflight_destroy(struct preflight **preflight) {
     *preflight = NULL;
 }
 
+void preflight_reloaded(struct preflight *preflight) {
+    kafka_source_destroy(&preflight->probe); /* made again with what holds now */
+}
+
 static enum preflight_verdict next_stage(struct preflight *preflight) {
     preflight->stage++;
     preflight->is_created = false;

@@ -53,7 +53,7 @@ static bool is_chosen(const struct config *running, const struct config *fresh,
     return strcmp(setting->name, "shards") == 0 && !running->has_shards && !fresh->has_shards;
 }
 
-/* --- redis.url: the user and password may change, and nothing else ---------------------------- */
+/* --- redis: user and passwords may change ----------------------------------------------------- */
 
 static bool is_same_place(const struct redis_settings *one, const struct redis_settings *other) {
     struct redis_link *links[2] = {redis_link_create(one, NULL), redis_link_create(other, NULL)};
@@ -75,18 +75,22 @@ static void compare_redis(const struct config *running, const struct config *fre
     secret_forget(before);
 }
 
-/* --- librdkafka's properties: the password may change ----------------------------------------- */
-
-static bool is_password(const char *name) {
-    return kafka_names_is_same(name, "sasl.password");
+static void compare_sentinels(const struct config *running, const struct config *fresh,
+                              struct text *changed, struct text *fixed) {
+    char *before = secret_copy(running->redis.sentinel_latest);
+    if (!is_equal_text(running->redis.sentinel_password_file, fresh->redis.sentinel_password_file))
+        add_name(fixed, "redis", "sentinel_password_file");
+    else if (!is_equal_text(before, fresh->redis.sentinel_password))
+        add_name(changed, "redis", "sentinel_password");
+    secret_forget(before);
 }
+
+/* --- librdkafka's properties: password and certificates may change ---------------------------- */
 
 /* The value of a property that counts; a copy, as secret_forget takes it. */
 static char *value_of(const struct properties *properties, const char *name) {
-    if (is_password(name)) {
-        char *latest = secret_copy(kafka_conf_latest(properties, properties, name));
-        if (latest != NULL) return latest;
-    }
+    char *latest = secret_copy(kafka_conf_latest(properties, properties, name));
+    if (latest != NULL) return latest;
     const char *value = kafka_conf_get(properties, name);
     return value == NULL ? NULL : memory_text(value);
 }
@@ -105,7 +109,7 @@ static void compare_properties(const char *section, const struct properties *one
         if (is_new || is_other_file)
             add_name(fixed, section, name);
         else if (!is_back && !is_equal_text(before, after))
-            add_name(is_password(name) ? changed : fixed, section, name);
+            add_name(kafka_conf_is_renewable(name) ? changed : fixed, section, name);
         secret_forget(before);
         secret_forget(after);
     }
@@ -137,6 +141,7 @@ static void compare_named(const struct config *one, const struct config *other, 
 void reload_compare(const struct config *running, const struct config *fresh, struct text *changed,
                     struct text *fixed) {
     const struct config_key url = config_key_find("redis", "url");
+    const struct config_key sentinels = config_key_find("redis", "sentinel_password");
     compare_named(running, fresh, false, fixed);
     compare_named(fresh, running, true, fixed);
     struct config_key key;
@@ -151,6 +156,8 @@ void reload_compare(const struct config *running, const struct config *fresh, st
         const void *after = (const char *)fresh + key.offset;
         if (setting == url.setting)
             compare_redis(running, fresh, changed, fixed);
+        else if (setting == sentinels.setting)
+            compare_sentinels(running, fresh, changed, fixed);
         else if (!is_chosen(running, fresh, setting) && !is_equal(setting, before, after))
             add_name((setting->flags & SETTING_RELOADABLE) != 0 ? changed : fixed, setting->section,
                      setting->name);
@@ -163,6 +170,8 @@ bool reload_takes(const char *key) {
     if (name == NULL) return false;
     snprintf(section, sizeof section, "%.*s", (int)(name - key), key);
     const struct config_key found = config_key_find(section, name + 1);
+    if (found.setting == NULL && config_role(section) >= 0)
+        return kafka_conf_is_renewable(name + 1);
     return found.setting != NULL && (found.setting->flags & SETTING_RELOADABLE) != 0;
 }
 
@@ -178,12 +187,9 @@ static void take_over(struct config *running, const struct config *fresh) {
                         (const char *)fresh + key.offset + setting->offset);
     }
     secret_set(running->redis.latest, fresh->redis.url);
-    for (int role = 0; role <= KAFKA_PRODUCER; role++) {
-        const struct properties *own = &running->by_role[role];
-        struct secret *password = kafka_conf_latest(own, own, "sasl.password");
-        if (password != NULL)
-            secret_set(password, kafka_conf_get(&fresh->by_role[role], "sasl.password"));
-    }
+    secret_set(running->redis.sentinel_latest, fresh->redis.sentinel_password);
+    for (int role = 0; role <= KAFKA_PRODUCER; role++)
+        kafka_conf_renew(&running->by_role[role], &fresh->by_role[role]);
     log_configure(running->log.level, running->log.format);
 }
 

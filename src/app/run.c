@@ -96,7 +96,7 @@ static void reload(struct running *running) {
     struct error error;
     notify_reload(running->notify);
     const bool is_taken = reload_apply(config, running->options, environ, &changed, &error);
-    pipeline_reloaded(running->pipeline, is_taken);
+    pipeline_reloaded(running->pipeline, is_taken, &changed);
     if (!is_taken)
         log_error("The configuration was not reloaded: nothing has changed",
                   log_text("reason", error.text));

@@ -40,6 +40,29 @@ void file_clean(char *text) {
         text[--length] = '\0';
 }
 
+/* FNV-1a. */
+static uint64_t mix(uint64_t digest, const char *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        digest = (digest ^ (unsigned char)bytes[i]) * 0x100000001b3;
+    return (digest ^ count) * 0x100000001b3;
+}
+
+uint64_t file_digest(const char *path, uint64_t seed) {
+    char block[4096];
+    size_t count;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return mix(seed, "", 0);
+    while ((count = fread(block, 1, sizeof block, file)) > 0)
+        seed = mix(seed, block, count);
+    fclose(file);
+    explicit_bzero(block, sizeof block);
+    return mix(seed, "", 0);
+}
+
+uint64_t file_digest_text(const char *text, uint64_t seed) {
+    return mix(seed, text, strlen(text));
+}
+
 char *file_read_secret(const char *path, struct error *error) {
     char *secret = file_read(path, FILE_SECRET_BYTES, error);
     if (secret == NULL) return NULL;

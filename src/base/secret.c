@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 struct secret {
@@ -46,4 +47,8 @@ char *secret_copy(struct secret *secret) {
     char *copy = memory_text(secret->text);
     pthread_mutex_unlock(&secret->lock);
     return copy;
+}
+
+char *secret_read(struct secret *secret, const char *path, struct error *error) {
+    return path == NULL ? secret_copy(secret) : file_read_secret(path, error);
 }

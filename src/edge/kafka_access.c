@@ -182,3 +182,27 @@ bool kafka_access_is_denied(struct kafka_access *access, struct error *why) {
     error_set(why, "%s", text_string(&text));
     return true;
 }
+
+bool kafka_access_find_right(const struct kafka_sink_options *options, rd_kafka_resp_err_t code,
+                             struct error *fix) {
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        error_set(fix,
+                  "allow this user the transactional id: kafka-acls.sh --add --operation Write "
+                  "--operation Describe --transactional-id %s; if instance.id is not set, allow "
+                  "all ids that begin like it: --resource-pattern-type prefixed",
+                  options->transactional_id);
+        return true;
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        error_set(fix, "add the ACL Read on the group");
+        return true;
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        error_set(fix, "allow this user to Read topic %s, and to Write and Describe %s and %s",
+                  options->input_topic, options->settings->topic,
+                  options->settings->rejected_topic);
+        return true;
+    default:
+        return false;
+    }
+}

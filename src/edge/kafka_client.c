@@ -16,7 +16,6 @@
 #include "base/clamp.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/secret.h"
@@ -108,8 +107,7 @@ static bool use_password(rd_kafka_t *handle, const char *password, struct error 
 void kafka_client_read_password(struct kafka_client *client) {
     struct error why = {""};
     if (client->latest == NULL) return;
-    char *password = client->password_file == NULL ? secret_copy(client->latest)
-                                                   : file_read_secret(client->password_file, &why);
+    char *password = secret_read(client->latest, client->password_file, &why);
     if (password != NULL && client->password != NULL && strcmp(password, client->password) == 0) {
         secret_forget(password);
         return;
@@ -141,6 +139,7 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
     const char *password_file = kafka_conf_file(kafka, own, "sasl.password");
     struct kafka_client *client = memory_create(sizeof *client);
     client->owner = owner;
+    client->certificates = kafka_conf_certificates(kafka, own);
     kafka_client_log(conf);
     rd_kafka_conf_set_opaque(conf, client);
     kafka_access_init(&client->access, trouble, conf);

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "base/secret.h"
@@ -125,6 +126,28 @@ bool kafka_conf_check(enum kafka_role section, const char *name, const char *val
     return check_owned(section, name, value, error) && check_value(section, name, value, error);
 }
 
+/* The first is SASL's password, which clients take in place; the others are of certificates. */
+static const char *const renewable[] = {
+    "sasl.password",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.certificate.pem",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+};
+
+bool kafka_conf_is_renewable(const char *name) {
+    for (size_t i = 0; i < sizeof renewable / sizeof renewable[0]; i++) {
+        if (kafka_names_is_same(name, renewable[i])) return true;
+    }
+    return false;
+}
+
 static struct property *find(const struct properties *properties, const char *name) {
     for (size_t i = 0; i < properties->count; i++) {
         if (kafka_names_is_same(properties->items[i].name, name)) return &properties->items[i];
@@ -141,7 +164,7 @@ static void release(struct property *property) {
 
 void kafka_conf_put(struct properties *properties, const char *name, const char *value) {
     struct property new = {.name = memory_text(name), .value = memory_text(value)};
-    if (kafka_names_is_same(name, "sasl.password")) new.latest = secret_create(value);
+    if (kafka_conf_is_renewable(name)) new.latest = secret_create(value);
     struct property *property = find(properties, name);
     if (property != NULL) {
         release(property);
@@ -177,6 +200,26 @@ struct secret *kafka_conf_latest(const struct properties *kafka, const struct pr
     return property == NULL ? NULL : property->latest;
 }
 
+void kafka_conf_renew(const struct properties *properties, const struct properties *fresh) {
+    for (size_t i = 0; i < properties->count; i++) {
+        const struct property *property = &properties->items[i];
+        if (property->latest != NULL)
+            secret_set(property->latest, kafka_conf_get(fresh, property->name));
+    }
+}
+
+uint64_t kafka_conf_certificates(const struct properties *kafka, const struct properties *own) {
+    uint64_t digest = 0;
+    for (size_t i = 1; i < sizeof renewable / sizeof renewable[0]; i++) {
+        char *value = secret_copy(kafka_conf_latest(kafka, own, renewable[i]));
+        if (value == NULL) continue;
+        digest = file_digest_text(value, file_digest_text(renewable[i], digest));
+        if (strstr(renewable[i], ".location") != NULL) digest = file_digest(value, digest);
+        secret_forget(value);
+    }
+    return digest;
+}
+
 const char *kafka_conf_get(const struct properties *properties, const char *name) {
     const struct property *property = find(properties, name);
     return property == NULL ? NULL : property->value;
@@ -204,10 +247,11 @@ static bool set_all(rd_kafka_conf_t *conf, const struct properties *properties,
         const struct kafka_name *known = kafka_names_find(property->name);
         if (known != NULL && known->role != KAFKA_BOTH && known->role != role) continue;
         char text[512] = "";
-        if (rd_kafka_conf_set(conf, property->name, property->value, text, sizeof text) !=
-            RD_KAFKA_CONF_OK) {
-            return reject_value(property->name, text, error);
-        }
+        char *latest = secret_copy(property->latest);
+        const rd_kafka_conf_res_t result = rd_kafka_conf_set(
+            conf, property->name, latest == NULL ? property->value : latest, text, sizeof text);
+        secret_forget(latest);
+        if (result != RD_KAFKA_CONF_OK) return reject_value(property->name, text, error);
     }
     return true;
 }

@@ -68,6 +68,10 @@ void kafka_access_note(struct kafka_access *access, const char *facility, const 
 /* True, with the reason and the fix, if it is not let in at present. */
 bool kafka_access_is_denied(struct kafka_access *access, struct error *why);
 
+/* How to grant a producer what brokers deny it with this code; false if they deny nothing. */
+bool kafka_access_find_right(const struct kafka_sink_options *options, rd_kafka_resp_err_t code,
+                             struct error *fix);
+
 /* What a line of librdkafka's about a connection means, with the fix; false if it is none of this
  * kind. */
 bool kafka_access_explain(const char *line, struct error *why);
@@ -87,6 +91,7 @@ struct kafka_client {
     char *password_file;   /* sasl.password_file, NULL: none */
     struct secret *latest; /* borrowed: sasl.password, as last reloaded; NULL: none */
     char *password;        /* the worker's: as it was read last */
+    uint64_t certificates; /* kafka_conf_certificates when it was made */
 };
 
 /* Sends the lines of a client of this configuration to base/log, as far as log.level allows. */
@@ -117,6 +122,27 @@ void kafka_client_destroy(struct kafka_client **client);
 
 /* The alarm rings when something comes into the empty queue; NULL: no longer. Keeps it. */
 void kafka_client_watch(rd_kafka_queue_t *queue, struct alarm *alarm);
+
+/* ---- kafka_trial: whether brokers let a client in with certificates that have changed, before the
+ * present one, which may well work on, makes room for one that has them. From one thread. Ending it
+ * waits for librdkafka's threads. */
+
+struct kafka_trial { /* all zero: none is under way */
+    struct kafka_client *client;
+    int64_t warn_ms; /* when to log next that it is not let in */
+};
+
+/* Makes the client, of these properties; logs why it cannot. Takes conf, of which NULL was logged.
+ * Requires that no trial is under way. */
+void kafka_trial_begin(struct kafka_trial *trial, enum kafka_role role, rd_kafka_conf_t *conf,
+                       const struct properties *kafka, const struct properties *own);
+
+/* True once, and the trial is over: a broker has let the client in. Else logs why not, from time to
+ * time. */
+bool kafka_trial_has_passed(struct kafka_trial *trial);
+
+bool kafka_trial_is_under_way(const struct kafka_trial *trial);
+void kafka_trial_end(struct kafka_trial *trial);
 
 /* ---- kafka_bounds: the bounds of many partitions, asked for in rounds. From any thread. */
 

@@ -58,6 +58,7 @@ struct kafka_sink {
     unsigned refusal_count;             /* transactions in a row with an invalid record */
     size_t batch_bytes;                 /* producer.batch.size, or less if rejected */
     bool is_batch_refused;              /* the next producer must make smaller ones */
+    struct kafka_trial trial;           /* of certificates that have changed */
 };
 
 /* A topic rejected the message, alone or for the batch that it was in. */
@@ -158,6 +159,7 @@ static bool open_producer(struct kafka_sink *sink, struct error *error) {
         return false;
     }
     close_producer(sink);
+    kafka_trial_end(&sink->trial);
     sink->client = client;
     sink->flight = flight;
     for (int i = 0; i < 2; i++) {
@@ -186,6 +188,7 @@ struct kafka_sink *kafka_sink_create(const struct kafka_sink_options *options,
 void kafka_sink_destroy(struct kafka_sink **sink) {
     if (*sink == NULL) return;
     close_producer(*sink);
+    kafka_trial_end(&(*sink)->trial);
     free(*sink);
     *sink = NULL;
 }
@@ -239,29 +242,6 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     return SINK_OK;
 }
 
-/* How to grant what Kafka denies; false if it denies nothing. */
-static bool find_right(const struct kafka_sink *sink, rd_kafka_resp_err_t code, struct error *fix) {
-    switch (code) {
-    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        error_set(fix,
-                  "allow this user the transactional id: kafka-acls.sh --add --operation Write "
-                  "--operation Describe --transactional-id %s; if instance.id is not set, allow "
-                  "all ids that begin like it: --resource-pattern-type prefixed",
-                  sink->options.transactional_id);
-        return true;
-    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-        error_set(fix, "add the ACL Read on the group");
-        return true;
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-        error_set(fix, "allow this user to Read topic %s, and to Write and Describe %s and %s",
-                  sink->options.input_topic, sink->outputs[0].name, sink->outputs[1].name);
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Takes the failure. */
 static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *failure,
                                const char *what, struct error *error) {
@@ -270,7 +250,7 @@ static enum sink_verdict judge(const struct kafka_sink *sink, rd_kafka_error_t *
     enum sink_verdict verdict = SINK_REPLACE;
     struct error fix;
     error_set(error, "%s: %s (%s)", what, rd_kafka_error_string(failure), rd_kafka_err2name(code));
-    if (find_right(sink, code, &fix)) {
+    if (kafka_access_find_right(&sink->options, code, &fix)) {
         error_set(error, "Kafka denies access: %s: %s; %s", what, rd_kafka_error_string(failure),
                   fix.text);
         verdict = SINK_STOP;
@@ -439,4 +419,22 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
 
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error) {
     return open_producer(sink, error) ? SINK_OK : SINK_STOP;
+}
+
+bool kafka_sink_renew(struct kafka_sink *sink) {
+    const struct kafka_sink_options *options = &sink->options;
+    struct error error;
+    kafka_trial_end(&sink->trial);
+    if (kafka_conf_certificates(options->kafka, options->producer) == sink->client->certificates)
+        return false;
+    rd_kafka_conf_t *conf =
+        kafka_conf_build(options->kafka, options->producer, KAFKA_PRODUCER, &error);
+    if (conf != NULL) configure(sink, conf);
+    kafka_trial_begin(&sink->trial, KAFKA_PRODUCER, conf, options->kafka, options->producer);
+    return true;
+}
+
+enum sink_renewal kafka_sink_renewal(struct kafka_sink *sink) {
+    if (kafka_trial_has_passed(&sink->trial)) return SINK_RENEWAL_DUE;
+    return kafka_trial_is_under_way(&sink->trial) ? SINK_RENEWAL_TRIED : SINK_RENEWAL_NONE;
 }

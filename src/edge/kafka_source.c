@@ -19,15 +19,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "kafka_private.h"
+#include "kafka_source_parts.h"
 
-enum {
-    ORPHANS_MS = 60000, /* after an assignment, that there may be orphans of it */
-    ORPHAN_LOOKS = 2,   /* in a row, before a group that seems at rest is disturbed */
-    STRANDED_MS = 5000, /* after an assignment, before it is given up for a stranded partition */
-    RENEWED_MS = 60000, /* a new consumer that fails as early is not replaced */
-    SERVED_MAX = 100,   /* errors, in one poll */
-};
+enum { SERVED_MAX = 100 }; /* errors, in one poll */
 
 const struct setting kafka_source_setting_table[] = {
     SETTING_TEXT(struct kafka_source_settings, group, "consumer", "group.id", 1, 249, "rollcall",
@@ -35,34 +29,6 @@ const struct setting kafka_source_setting_table[] = {
     SETTING_TEXT(struct kafka_source_settings, topic, "input", "topic", 1, 249, "user-login",
                  setting_is_topic, SETTING_TOPIC_RULE, 0, "topic to read"),
     SETTING_END};
-
-struct kafka_source {
-    struct kafka_source_options options;
-    const char *group, *topic;
-    struct alarm *alarm; /* NULL before kafka_source_subscribe */
-    struct kafka_rounds rounds;
-    pthread_rwlock_t renewal; /* read: the consumer stays the same; write: it is replaced */
-    struct kafka_client *client;
-    rd_kafka_queue_t *empty; /* a queue of the consumer's that nothing ever comes into */
-    struct kafka_member member;
-
-    enum source_event event;               /* not answered yet; SOURCE_QUIET: none */
-    rd_kafka_topic_partition_list_t *list; /* its partitions */
-    struct kafka_assigned *items;          /* the same, as they are reported */
-    rd_kafka_topic_partition_list_t *held; /* what was given and not yet taken */
-
-    bool is_subscribed, is_leaving;
-    int64_t renewed_ms;      /* when the consumer was replaced; 0: never */
-    int64_t assigned_ms;     /* when the last assignment was answered */
-    int orphan_looks;        /* in a row that found partitions without an owner */
-    bool is_rejoining;       /* gives everything up; until the next assignment */
-    bool is_replacing;       /* the same, and takes a new consumer then */
-    atomic_bool is_stranded; /* a partition's position is no longer in the log; set by its reader */
-    atomic_bool
-        is_stalled; /* the consumer does not fetch what it should; set by kafka_source_replace */
-    atomic_bool has_probe;
-    atomic_bool is_joined;
-};
 
 static void open_event(struct kafka_source *source, enum source_event event,
                        const rd_kafka_topic_partition_list_t *list) {
@@ -89,13 +55,8 @@ static void open_given(struct kafka_source *source, const rd_kafka_topic_partiti
     }
 }
 
-/* The group knows this process by another id than what is held was given to. */
-static bool was_replaced(struct kafka_source *source) {
-    return source->held->cnt > 0 && kafka_member_state(&source->member) == KAFKA_MEMBER_OTHER;
-}
-
-static void open_taken(struct kafka_source *source, bool is_lost,
-                       const rd_kafka_topic_partition_list_t *list) {
+void kafka_source_open_taken(struct kafka_source *source, bool is_lost,
+                             const rd_kafka_topic_partition_list_t *list) {
     open_event(source, is_lost ? SOURCE_LOST : SOURCE_TAKEN, list);
     if (is_lost) atomic_store(&source->is_joined, false);
 }
@@ -113,7 +74,9 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t err,
         if (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
             log_warn("Kafka rebalance failed", log_text("error", rd_kafka_err2name(err)));
         }
-        open_taken(source, rd_kafka_assignment_lost(consumer) != 0 || was_replaced(source), list);
+        const bool is_lost =
+            rd_kafka_assignment_lost(consumer) != 0 || kafka_rejoin_was_replaced(source);
+        kafka_source_open_taken(source, is_lost, list);
     }
     if (source->is_leaving) {
         kafka_source_answer(source);
@@ -170,7 +133,7 @@ void kafka_source_answer(struct kafka_source *source) {
     alarm_ring(source->alarm); /* for what waits in the queue */
 }
 
-static struct kafka_client *make_consumer(struct kafka_source *source, struct error *error) {
+struct kafka_client *kafka_source_make_consumer(struct kafka_source *source, struct error *error) {
     const struct kafka_source_options *options = &source->options;
     rd_kafka_conf_t *conf = kafka_consumer_conf(options, error);
     if (conf == NULL) return NULL;
@@ -219,13 +182,22 @@ static struct kafka_client *close_consumer(struct kafka_source *source) {
     return source->client;
 }
 
+void kafka_source_change(struct kafka_source *source, struct kafka_client *client) {
+    assert(source->held->cnt == 0);
+    pthread_rwlock_wrlock(&source->renewal);
+    struct kafka_client *old = close_consumer(source);
+    open_consumer(source, client);
+    pthread_rwlock_unlock(&source->renewal);
+    kafka_client_destroy(&old);
+}
+
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
                                          struct error *error) {
     struct kafka_source *source = memory_create(sizeof *source);
     source->options = *options;
     source->group = options->settings->group;
     source->topic = options->settings->topic;
-    struct kafka_client *client = make_consumer(source, error);
+    struct kafka_client *client = kafka_source_make_consumer(source, error);
     if (client == NULL) {
         free(source);
         return NULL;
@@ -242,6 +214,8 @@ void kafka_source_destroy(struct kafka_source **source) {
     kafka_source_leave(*source);
     struct kafka_client *client = close_consumer(*source);
     kafka_client_destroy(&client);
+    kafka_client_destroy(&(*source)->next);
+    kafka_trial_end(&(*source)->trial);
     rd_kafka_topic_partition_list_destroy((*source)->held);
     pthread_rwlock_destroy(&(*source)->renewal);
     kafka_rounds_fini(&(*source)->rounds);
@@ -277,7 +251,7 @@ bool kafka_source_is_same_member(struct kafka_source *source) {
     return is_same;
 }
 
-static bool join(struct kafka_source *source, struct error *error) {
+bool kafka_source_join(struct kafka_source *source, struct error *error) {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, source->topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t err = rd_kafka_subscribe(source->client->handle, topics);
@@ -290,7 +264,7 @@ static bool join(struct kafka_source *source, struct error *error) {
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error) {
     source->alarm = alarm;
     watch(source);
-    return join(source, error);
+    return kafka_source_join(source, error);
 }
 
 void kafka_source_leave(struct kafka_source *source) {
@@ -299,97 +273,6 @@ void kafka_source_leave(struct kafka_source *source) {
     if (source->is_subscribed) rd_kafka_consumer_close(source->client->handle);
     source->is_subscribed = false;
     atomic_store(&source->is_joined, false);
-}
-
-/* Gives up all partitions, in order, and joins again: the group then assigns them all afresh. */
-static bool start_over(struct kafka_source *source, const char *why, struct error *error) {
-    log_warn(why);
-    source->is_rejoining = true;
-    rd_kafka_unsubscribe(source->client->handle);
-    return join(source, error);
-}
-
-/* Where librdkafka keeps what it should have given up: a member that was expelled and taken back
- * (see kafka_group), and a partition whose position is not in the log any more. That one it no
- * longer fetches, nor seeks in; a new assignment revives it, at which the watermarks are compared
- * with the log, and the gap is found. */
-static bool start_over_if_need_be(struct kafka_source *source, struct error *error) {
-    if (source->is_rejoining) return true;
-    if (was_replaced(source)) {
-        return start_over(
-            source, "The group expelled this member and took it back: joining it again", error);
-    }
-    if (atomic_load(&source->is_stranded) && clock_ms() >= source->assigned_ms + STRANDED_MS) {
-        return start_over(source, "Kafka no longer holds the next records: joining the group again",
-                          error);
-    }
-    return true;
-}
-
-bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {
-    if (source->options.static_id == NULL || source->event != SOURCE_QUIET ||
-        source->is_rejoining || clock_ms() > source->assigned_ms + ORPHANS_MS) {
-        return true;
-    }
-    if (!kafka_group_has_orphans(source->client->handle, source->group, source->topic,
-                                 timeout_ms)) {
-        source->orphan_looks = 0;
-        return true;
-    }
-    if (++source->orphan_looks < ORPHAN_LOOKS) return true; /* it may be about to move */
-    source->orphan_looks = 0;
-    return start_over(
-        source, "The group came to rest with partitions that nobody owns: joining it again", error);
-}
-
-/* With some errors librdkafka gives up on the consumer: it does nothing more, not even give the
- * partitions up. Seen up to 2.15.1 with GROUP_ID_NOT_FOUND (consumer protocol), from a coordinator
- * of Kafka 4.1 that had just been started; its pull request 5485 discusses to join again instead,
- * with which this could go. A new consumer joins as if everything had been lost, which is reported
- * and answered first. */
-static bool renew(struct kafka_source *source, const char *why, struct error *error) {
-    const int64_t now_ms = clock_ms();
-    if (source->renewed_ms != 0 && now_ms < source->renewed_ms + RENEWED_MS) {
-        return error_set(error, "the Kafka consumer failed permanently: %s", why);
-    }
-    if (source->held->cnt > 0) {
-        open_taken(source, true, source->held);
-        return true;
-    }
-    source->renewed_ms = now_ms;
-    source->is_replacing = false;
-    atomic_store(&source->is_stalled, false);
-    struct kafka_client *client = make_consumer(source, error);
-    if (client == NULL) return false;
-    log_warn("The Kafka consumer failed: joining with a new one", log_text("reason", why));
-    atomic_store(&source->is_joined, false);
-    pthread_rwlock_wrlock(&source->renewal);
-    struct kafka_client *failed = close_consumer(source);
-    open_consumer(source, client);
-    pthread_rwlock_unlock(&source->renewal);
-    kafka_client_destroy(&failed);
-    source->is_rejoining = true;
-    return join(source, error);
-}
-
-/* One that did not help is not replaced again at once. */
-static bool may_replace(const struct kafka_source *source) {
-    return atomic_load(&source->is_stalled) &&
-           (source->renewed_ms == 0 || clock_ms() >= source->renewed_ms + RENEWED_MS);
-}
-
-/* Gives up all partitions, in order, and joins with a new consumer. */
-static bool replace(struct kafka_source *source, struct error *error) {
-    if (source->held->cnt == 0) return renew(source, "a partition makes no progress", error);
-    if (source->is_replacing) return true;
-    source->is_replacing = source->is_rejoining = true;
-    rd_kafka_unsubscribe(source->client->handle);
-    return true;
-}
-
-void kafka_source_replace(struct kafka_source *source) {
-    atomic_store(&source->is_stalled, true);
-    alarm_ring(source->alarm);
 }
 
 /* Takes the message. False: only the user can fix it. */
@@ -412,6 +295,7 @@ static bool take_error(const struct kafka_source *source, rd_kafka_message_t *me
 /* Serves the consumer's queue up to an event. False: only the user can fix it. */
 static bool serve(struct kafka_source *source, struct error *error) {
     char why[512];
+    if (kafka_rejoin_is_ready(source)) return kafka_rejoin_with_next(source, error);
     rd_kafka_t *consumer = source->client->handle;
     for (int i = 0; i < SERVED_MAX && source->event == SOURCE_QUIET; i++) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 0);
@@ -420,8 +304,7 @@ static bool serve(struct kafka_source *source, struct error *error) {
     }
     if (source->event != SOURCE_QUIET) return true;
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(consumer, why, sizeof why);
-    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR && may_replace(source)) return replace(source, error);
-    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return start_over_if_need_be(source, error);
+    if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return kafka_rejoin_if_need_be(source, error);
     if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
         return error_set(error,
                          "another process runs with the same instance.id \"%s\" in group %s: "
@@ -429,7 +312,7 @@ static bool serve(struct kafka_source *source, struct error *error) {
                          source->options.static_id == NULL ? "" : source->options.static_id,
                          source->group, why);
     }
-    return renew(source, why, error);
+    return kafka_rejoin_after_failure(source, why, error);
 }
 
 enum source_event kafka_source_poll(struct kafka_source *source, struct source_change *change,

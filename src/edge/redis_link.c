@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/secret.h"
@@ -24,6 +23,7 @@ struct redis_link {
     char *url_file;        /* NULL: the URL is not in a file */
     struct secret *latest; /* borrowed; NULL: the URL cannot be reloaded */
     unsigned serial;       /* of the connection */
+    unsigned renewal;      /* the master's when it was opened */
     bool is_refused;
     bool is_stale; /* this server is not, or no longer, the one to talk to */
     /* In a cluster, or in a node of one at a plain address. */
@@ -133,8 +133,7 @@ bool redis_link_is_same_place(const struct redis_link *one, const struct redis_l
 static void read_login_again(struct redis_link *link) {
     struct error why;
     struct redis_url fresh = {0};
-    char *url =
-        link->url_file == NULL ? secret_copy(link->latest) : file_read_secret(link->url_file, &why);
+    char *url = secret_read(link->latest, link->url_file, &why);
     const bool is_read =
         url != NULL && setting_is_printable(url) && redis_url_parse(&fresh, url, &why);
     if (url != NULL && !setting_is_printable(url)) error_set(&why, "redis.url: no spaces");
@@ -215,9 +214,10 @@ static bool find(struct redis_link *link, struct error *error) {
     return true;
 }
 
-bool redis_link_open(struct redis_link *link, struct error *error) {
-    if (is_open(link)) return true;
-    redis_link_close(link);
+/* On a closed wire. */
+static bool connect_again(struct redis_link *link, struct error *error) {
+    link->is_stale = false;
+    link->renewal = redis_master_renewal(link->master);
     read_login_again(link);
     if (!find(link, error)) return false;
     const struct redis_url *url = redis_master_url(link->master);
@@ -234,6 +234,34 @@ bool redis_link_open(struct redis_link *link, struct error *error) {
     link->is_refused |= link->wire.is_refused;
     link->serial += is_good;
     return is_good;
+}
+
+/* The connection works, but is of before a reload. */
+static void replace(struct redis_link *link) {
+    struct error why;
+    const struct redis_wire old = link->wire;
+    const struct redis_address present = link->present;
+    link->wire.context = NULL;
+    if (connect_again(link, &why)) {
+        struct redis_wire left = old;
+        redis_wire_close(&left);
+        return;
+    }
+    redis_wire_close(&link->wire);
+    link->wire = old;
+    link->present = present;
+    link->is_refused = false;
+    log_warn("No new connection to Redis after the reload: the one before it is kept",
+             log_text("reason", why.text));
+}
+
+bool redis_link_open(struct redis_link *link, struct error *error) {
+    if (is_open(link)) {
+        if (link->renewal != redis_master_renewal(link->master)) replace(link);
+        return true;
+    }
+    redis_link_close(link);
+    return connect_again(link, error);
 }
 
 bool redis_link_is_redirected(const struct redis_link *link) {

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "base/worker.h"
 #include "redis_cluster.h"
 #include "redis_sentinel.h"
@@ -18,10 +20,14 @@ enum { HINT_MS = 1000 }; /* how long a redirection is good for a new connection 
 struct redis_master {
     /* fixed after create */
     struct redis_url url;
-    struct redis_tls *tls;                   /* NULL: none */
-    char *sentinel_user, *sentinel_password; /* NULL: none */
-    struct redis_sentinel *sentinel;         /* NULL: none */
-    struct redis_cluster *cluster;           /* NULL: none */
+    struct redis_tls *tls;           /* NULL: none */
+    struct redis_sentinel *sentinel; /* NULL: none */
+    struct redis_cluster *cluster;   /* NULL: none */
+    struct redis_settings settings;  /* what can be read again of it: paths and secrets, borrowed */
+    /* owned by the owner's thread */
+    uint64_t certificates, secrets; /* digests, as of the last renewal */
+    /* shared: written by the owner's thread, read by any */
+    atomic_uint renewal;
     /* shared: of a cluster; written under the lock, read by any */
     atomic_uint turn;
     pthread_mutex_t lock;
@@ -34,10 +40,6 @@ struct redis_master {
 /* NULL for an empty setting. */
 static const char *given(const char *text) {
     return text == NULL || *text == '\0' ? NULL : text;
-}
-
-static char *copy(const char *text) {
-    return given(text) == NULL ? NULL : memory_text(text);
 }
 
 static bool check_settings(const struct redis_master *master, const struct redis_settings *settings,
@@ -68,11 +70,7 @@ static bool make(struct redis_master *master, const struct redis_settings *setti
         if (master->tls == NULL) return false;
     }
     if (master->url.kind == REDIS_URL_SENTINEL) {
-        master->sentinel_user = copy(settings->sentinel_user);
-        master->sentinel_password = copy(settings->sentinel_password);
-        master->sentinel =
-            redis_sentinel_create(&master->url, master->sentinel_user, master->sentinel_password,
-                                  master->tls, settings->timeout_ms);
+        master->sentinel = redis_sentinel_create(&master->url, &master->settings, master->tls);
     }
     if (master->url.kind == REDIS_URL_CLUSTER) {
         master->cluster =
@@ -81,11 +79,46 @@ static bool make(struct redis_master *master, const struct redis_settings *setti
     return true;
 }
 
+static uint64_t digest_secret(struct secret *secret, const char *path, uint64_t seed) {
+    struct error ignored;
+    char *text = secret_read(secret, path, &ignored);
+    if (text != NULL) seed = file_digest_text(text, seed);
+    secret_forget(text);
+    return seed;
+}
+
+static uint64_t digest_secrets(const struct redis_settings *settings) {
+    return digest_secret(settings->sentinel_latest, settings->sentinel_password_file,
+                         digest_secret(settings->latest, settings->url_file, 0));
+}
+
+bool redis_master_renew(struct redis_master *master) {
+    const uint64_t certificates = redis_tls_digest(master->tls);
+    const uint64_t secrets = digest_secrets(&master->settings);
+    const bool are_other = certificates != master->certificates;
+    if (!are_other && secrets == master->secrets) return false;
+    master->certificates = certificates;
+    master->secrets = secrets;
+    atomic_fetch_add(&master->renewal, 1);
+    if (master->sentinel != NULL) redis_sentinel_renew(master->sentinel);
+    return are_other;
+}
+
+unsigned redis_master_renewal(const struct redis_master *master) {
+    return atomic_load(&master->renewal);
+}
+
 struct redis_master *redis_master_create(const struct redis_settings *settings,
                                          struct error *error) {
     struct redis_master *master = memory_create(sizeof *master);
     pthread_mutex_init(&master->lock, NULL);
-    if (!make(master, settings, error)) redis_master_destroy(&master);
+    master->settings = *settings;
+    if (!make(master, settings, error)) {
+        redis_master_destroy(&master);
+        return NULL;
+    }
+    master->certificates = redis_tls_digest(master->tls);
+    master->secrets = digest_secrets(settings);
     return master;
 }
 
@@ -95,10 +128,6 @@ void redis_master_destroy(struct redis_master **master) {
     redis_cluster_destroy(&(*master)->cluster);
     pthread_mutex_destroy(&(*master)->lock);
     redis_tls_destroy(&(*master)->tls);
-    free((*master)->sentinel_user);
-    if ((*master)->sentinel_password != NULL)
-        explicit_bzero((*master)->sentinel_password, strlen((*master)->sentinel_password));
-    free((*master)->sentinel_password);
     redis_url_release(&(*master)->url);
     free(*master);
     *master = NULL;

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "base/worker.h"
 #include "redis_wire.h"
 
@@ -29,6 +30,7 @@ struct peer {
     /* owned by its thread */
     struct worker worker;
     struct redis_wire asks, hears;
+    unsigned renewal; /* of these */
     struct backoff retry;
     int64_t ask_ms;  /* when to ask again */
     int64_t hear_ms; /* when to try to listen again */
@@ -43,12 +45,15 @@ struct peer {
 struct redis_sentinel {
     /* fixed after create */
     const struct redis_url *url;
-    struct redis_wire_target login; /* without the address */
+    const struct redis_settings *settings;
+    struct redis_tls *tls; /* NULL: none */
     int timeout_ms;
     int peer_count;
     struct peer peers[REDIS_HOSTS_MAX];
     /* shared: written at the end, read by the threads */
     atomic_uint is_ending;
+    /* shared: written by the owner, read by the threads */
+    atomic_uint renewal;
     /* shared: written under the lock, read by any */
     atomic_uint turn;
     pthread_mutex_t lock;
@@ -68,14 +73,16 @@ static void wire_init(const struct redis_sentinel *sentinel, struct redis_wire *
     wire->turn = &sentinel->is_ending; /* no wait outlasts the end */
 }
 
-struct redis_sentinel *redis_sentinel_create(const struct redis_url *url, const char *user,
-                                             const char *password, struct redis_tls *tls,
-                                             int timeout_ms) {
+struct redis_sentinel *redis_sentinel_create(const struct redis_url *url,
+                                             const struct redis_settings *settings,
+                                             struct redis_tls *tls) {
     pthread_condattr_t attributes;
     struct redis_sentinel *sentinel = memory_create(sizeof *sentinel);
     sentinel->url = url;
-    sentinel->login = (struct redis_wire_target){.user = user, .password = password, .tls = tls};
-    sentinel->timeout_ms = timeout_ms < SENTINEL_ASK_MS ? timeout_ms : SENTINEL_ASK_MS;
+    sentinel->settings = settings;
+    sentinel->tls = tls;
+    sentinel->timeout_ms =
+        settings->timeout_ms < SENTINEL_ASK_MS ? settings->timeout_ms : SENTINEL_ASK_MS;
     sentinel->epoch = -1;
     pthread_mutex_init(&sentinel->lock, NULL);
     pthread_condattr_init(&attributes);
@@ -119,6 +126,11 @@ void redis_sentinel_destroy(struct redis_sentinel **sentinel) {
     pthread_mutex_destroy(&s->lock);
     free(s);
     *sentinel = NULL;
+}
+
+void redis_sentinel_renew(struct redis_sentinel *sentinel) {
+    atomic_fetch_add(&sentinel->renewal, 1);
+    wake(sentinel);
 }
 
 const atomic_uint *redis_sentinel_turn(const struct redis_sentinel *sentinel) {
@@ -189,13 +201,30 @@ static void report(struct peer *peer, unsigned round, bool is_good, const struct
 
 /* --- the thread of a Sentinel ---------------------------------------------------------------- */
 
+/* NULL for an empty one. */
+static const char *given(const char *text) {
+    return text == NULL || *text == '\0' ? NULL : text;
+}
+
 static bool open_wire(struct peer *peer, struct redis_wire *wire, struct answer *answer,
                       struct error *error) {
-    struct redis_wire_target target = peer->sentinel->login;
-    struct error why;
+    const struct redis_sentinel *sentinel = peer->sentinel;
+    struct error why = {""};
     if (wire->context != NULL) return true;
-    target.address = &peer->sentinel->url->hosts[peer - peer->sentinel->peers];
-    if (redis_wire_open(wire, &target, clock_ms() + wire->timeout_ms, &why)) return true;
+    const struct redis_settings *settings = sentinel->settings;
+    char *password = secret_read(settings->sentinel_latest, settings->sentinel_password_file, &why);
+    if (password == NULL) password = secret_copy(settings->sentinel_latest);
+    if (password == NULL && given(settings->sentinel_password) != NULL)
+        password = memory_text(settings->sentinel_password);
+    const struct redis_wire_target target = {
+        .address = &sentinel->url->hosts[peer - sentinel->peers],
+        .user = given(settings->sentinel_user),
+        .password = given(password),
+        .tls = sentinel->tls,
+    };
+    const bool is_open = redis_wire_open(wire, &target, clock_ms() + wire->timeout_ms, &why);
+    secret_forget(password);
+    if (is_open) return true;
     answer->is_refused = wire->is_refused;
     return error_set(error, "Sentinel: %.900s%s", why.text,
                      wire->is_refused ? " (of Sentinels these are redis.sentinel_user and "
@@ -338,6 +367,12 @@ static int64_t step(void *context, int64_t now_ms) {
     struct peer *peer = context;
     uint64_t count;
     if (atomic_load(&peer->sentinel->is_ending) != 0) return CLOCK_NEVER_MS;
+    const unsigned renewal = atomic_load(&peer->sentinel->renewal);
+    if (peer->renewal != renewal) {
+        peer->renewal = renewal;
+        redis_wire_close(&peer->asks);
+        redis_wire_close(&peer->hears);
+    }
     if (now_ms >= peer->ask_ms) ask(peer);
     if (!peer->has_failed) listen_on(peer, clock_ms());
     struct pollfd fds[] = {{.fd = peer->wake, .events = POLLIN},

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "edge/redis_link.h"
 #include "redis_tls.h"
 #include "redis_url.h"
 
@@ -28,11 +29,12 @@ enum { SENTINEL_POLL_MS = 10000, SENTINEL_ASK_MS = 1000 };
 
 struct redis_sentinel;
 
-/* For the Sentinels and the master's name in url; user and password are those of the Sentinels,
- * NULL: none. tls may be NULL. Connects to nothing yet. Keeps all. */
-struct redis_sentinel *redis_sentinel_create(const struct redis_url *url, const char *user,
-                                             const char *password, struct redis_tls *tls,
-                                             int timeout_ms);
+/* For the Sentinels and the master's name in url, with the settings' user and password of the
+ * Sentinels; the password is read again for each connection. tls may be NULL. Connects to nothing
+ * yet. Keeps all. */
+struct redis_sentinel *redis_sentinel_create(const struct redis_url *url,
+                                             const struct redis_settings *settings,
+                                             struct redis_tls *tls);
 void redis_sentinel_destroy(struct redis_sentinel **sentinel);
 
 /* Asks all. The master, as the answer of the highest epoch has it, and the turn in which it is.
@@ -40,6 +42,9 @@ void redis_sentinel_destroy(struct redis_sentinel **sentinel);
  * master. */
 bool redis_sentinel_find(struct redis_sentinel *sentinel, struct redis_address *master,
                          unsigned *turn, bool *is_refused, struct error *error);
+
+/* All connections are closed and opened again. */
+void redis_sentinel_renew(struct redis_sentinel *sentinel);
 
 const atomic_uint *redis_sentinel_turn(const struct redis_sentinel *sentinel);
 

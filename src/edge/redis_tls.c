@@ -7,14 +7,21 @@
 #include <hiredis/hiredis_ssl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 struct redis_tls {
+    char *ca, *certificate, *key; /* fixed: the paths, NULL: none */
+    pthread_mutex_t lock;
+    /* guarded by the lock */
     SSL_CTX *settings;
+    uint64_t digest; /* of the files, as they were read or could not be used last */
 };
 
 /* The last thing that OpenSSL complained about. */
@@ -23,8 +30,8 @@ static const char *complaint(void) {
     return text == NULL ? strerror(errno) : text;
 }
 
-static bool read_files(SSL_CTX *settings, const char *ca, const char *certificate, const char *key,
-                       struct error *error) {
+static bool read_files(SSL_CTX *settings, const struct redis_tls *tls, struct error *error) {
+    const char *ca = tls->ca, *certificate = tls->certificate, *key = tls->key;
     ERR_clear_error();
     if (ca != NULL && SSL_CTX_load_verify_locations(settings, ca, NULL) != 1) {
         return error_set(error,
@@ -51,27 +58,74 @@ static bool read_files(SSL_CTX *settings, const char *ca, const char *certificat
                      key, complaint());
 }
 
+static SSL_CTX *make_settings(const struct redis_tls *tls, struct error *error) {
+    SSL_CTX *settings = SSL_CTX_new(TLS_client_method());
+    if (settings == NULL) memory_none();
+    SSL_CTX_set_verify(settings, SSL_VERIFY_PEER, NULL);
+    if (SSL_CTX_set_min_proto_version(settings, TLS1_2_VERSION) != 1 ||
+        (tls->ca == NULL && SSL_CTX_set_default_verify_paths(settings) != 1)) {
+        error_set(error, "TLS with Redis cannot be set up by this OpenSSL");
+    } else if (read_files(settings, tls, error)) {
+        return settings;
+    }
+    SSL_CTX_free(settings);
+    return NULL;
+}
+
+static char *copy(const char *text) {
+    return text == NULL ? NULL : memory_text(text);
+}
+
 struct redis_tls *redis_tls_create(const char *ca, const char *certificate, const char *key,
                                    struct error *error) {
     struct redis_tls *tls = memory_create(sizeof *tls);
-    tls->settings = SSL_CTX_new(TLS_client_method());
-    if (tls->settings == NULL) memory_none();
-    SSL_CTX_set_verify(tls->settings, SSL_VERIFY_PEER, NULL);
-    if (SSL_CTX_set_min_proto_version(tls->settings, TLS1_2_VERSION) != 1 ||
-        (ca == NULL && SSL_CTX_set_default_verify_paths(tls->settings) != 1)) {
-        error_set(error, "TLS with Redis cannot be set up by this OpenSSL");
-    } else if (read_files(tls->settings, ca, certificate, key, error)) {
-        return tls;
-    }
-    redis_tls_destroy(&tls);
-    return NULL;
+    pthread_mutex_init(&tls->lock, NULL);
+    tls->ca = copy(ca);
+    tls->certificate = copy(certificate);
+    tls->key = copy(key);
+    tls->digest = redis_tls_digest(tls);
+    tls->settings = make_settings(tls, error);
+    if (tls->settings == NULL) redis_tls_destroy(&tls);
+    return tls;
 }
 
 void redis_tls_destroy(struct redis_tls **tls) {
     if (*tls == NULL) return;
     SSL_CTX_free((*tls)->settings);
+    pthread_mutex_destroy(&(*tls)->lock);
+    free((*tls)->ca);
+    free((*tls)->certificate);
+    free((*tls)->key);
     free(*tls);
     *tls = NULL;
+}
+
+uint64_t redis_tls_digest(const struct redis_tls *tls) {
+    uint64_t digest = 0;
+    const char *paths[] = {tls == NULL ? NULL : tls->ca, tls == NULL ? NULL : tls->certificate,
+                           tls == NULL ? NULL : tls->key};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (paths[i] != NULL) digest = file_digest(paths[i], digest);
+    return digest;
+}
+
+/* With the files as they are now, if they can be used. */
+static SSL *make_session(struct redis_tls *tls) {
+    struct error why;
+    pthread_mutex_lock(&tls->lock);
+    const uint64_t digest = redis_tls_digest(tls);
+    SSL_CTX *fresh = digest == tls->digest ? NULL : make_settings(tls, &why);
+    if (fresh != NULL) {
+        SSL_CTX_free(tls->settings);
+        tls->settings = fresh;
+    } else if (digest != tls->digest) {
+        log_warn("The new certificates of Redis cannot be used: those before them are kept",
+                 log_text("reason", why.text));
+    }
+    tls->digest = digest;
+    SSL *ssl = SSL_new(tls->settings);
+    pthread_mutex_unlock(&tls->lock);
+    return ssl;
 }
 
 /* Names the host to whom the certificate must belong, and asks for it, unless it is an IP address,
@@ -105,7 +159,7 @@ bool redis_tls_start(struct redis_tls *tls, redisContext *context, const char *h
     bool is_address = false;
     snprintf(name, sizeof name, "%.*s",
              (int)(length > 1 && host[length - 1] == '.' ? length - 1 : length), host);
-    SSL *ssl = SSL_new(tls->settings);
+    SSL *ssl = make_session(tls);
     if (ssl == NULL || !expect(ssl, name, &is_address)) {
         SSL_free(ssl);
         return error_set(error, "TLS with Redis at %s cannot be set up", where);
@@ -136,6 +190,11 @@ struct redis_tls *redis_tls_create(const char *ca, const char *certificate, cons
 
 void redis_tls_destroy(struct redis_tls **tls) {
     (void)tls;
+}
+
+uint64_t redis_tls_digest(const struct redis_tls *tls) {
+    (void)tls;
+    return 0;
 }
 
 bool redis_tls_start(struct redis_tls *tls, redisContext *context, const char *host,

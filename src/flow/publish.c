@@ -22,18 +22,17 @@
 #include "flow/batch.h"
 #include "setback.h"
 #include "shares.h"
+#include "twins.h"
 
 enum {
     CALL_MS = 5000,
     TRIES = 6, /* of CALL_MS to commit or abort; then a new producer finds out how it ended */
     RETRY_MS_MIN = 20,
     RETRY_MS_MAX = 2000,
-    FENCED_MAX = 3,         /* by then another process has the same id, and it is no successor */
-    FENCED_MS = 600000,     /* between two times, at most */
-    FENCED_SOON_MS = 10000, /* after its begin Kafka itself ends no transaction, for its timeout */
-    SERIES = 4,             /* failures in a row, after which the producer is replaced: its metadata
-                               may be outdated permanently, as after a broker was restored */
-    ROOM_MS = 10,           /* longest wait for room in the producer's queue */
+    SERIES = 4,     /* failures in a row, after which the producer is replaced: its metadata may be
+                       outdated permanently, as after a broker was restored */
+    ROOM_MS = 10,   /* longest wait for room in the producer's queue */
+    TRIAL_MS = 100, /* between looks whether brokers take new certificates */
     RECORDS_MAX = 50000,
     BYTES_MAX = 16 << 20,
 };
@@ -43,23 +42,22 @@ struct publish {
     struct publish_options options;
     struct worker worker;
     enum { OPENING, READY, COMMITS, ABORTS, ASKS } state;
-    bool must_replace; /* OPENING: a new producer comes first */
-    bool has_given_up;
-    int tries;              /* COMMITS, ABORTS: made */
-    struct backoff retry;   /* of the same call */
-    struct setback setback; /* of transactions */
-    int64_t ask_at_ms;      /* ASKS: not before */
-    int fenced_count;       /* times that another producer took the transactional id */
-    int64_t fenced_ms;      /* the last of them */
+    bool must_replace;            /* OPENING: a new producer comes first */
+    bool has_given_up, is_trying; /* new certificates */
+    int tries;                    /* COMMITS, ABORTS: made */
+    struct backoff retry;         /* of the same call */
+    struct setback setback;       /* of transactions */
+    int64_t ask_at_ms;            /* ASKS: not before */
+    struct twins twins;
 
     struct shares shares;
     bool is_open; /* also after it failed, up to the end of ASKS */
     bool is_urgent;
     int64_t since_ms, record_count, byte_count;
 
-    struct batch *batch;               /* is being sent; NULL: none */
-    const struct batch_record *record; /* of it, to be sent next; NULL: all are sent */
-    atomic_bool is_ready, must_count;  /* count: the partitions of the topics */
+    struct batch *batch;                          /* is being sent; NULL: none */
+    const struct batch_record *record;            /* of it, to be sent next; NULL: all are sent */
+    atomic_bool is_ready, must_count, must_renew; /* topics' partitions; new certificates */
     struct inbox inbox;
 };
 
@@ -91,6 +89,11 @@ struct publish *publish_create(const struct publish_options *options) {
 
 void publish_recount(struct publish *publish) {
     atomic_store(&publish->must_count, true);
+}
+
+void publish_renew(struct publish *publish) {
+    atomic_store(&publish->must_renew, true);
+    alarm_ring(&publish->worker.alarm);
 }
 
 struct inbox *publish_inbox(struct publish *publish) {
@@ -142,27 +145,16 @@ static void open_with(struct publish *publish, bool must_replace) {
     publish->must_replace = must_replace;
 }
 
-/* A predecessor is shut out once, by its successor; twins shut each other out in turns. */
-static void note_fenced(struct publish *publish, int64_t now_ms) {
-    struct error why;
-    if (now_ms >= publish->since_ms + FENCED_SOON_MS) return;
-    if (now_ms >= publish->fenced_ms + FENCED_MS) publish->fenced_count = 0;
-    publish->fenced_ms = now_ms;
-    if (++publish->fenced_count < FENCED_MAX) return;
-    error_set(&why,
-              "another process runs with the same instance.id \"%s\", and both take the "
-              "transactional id from each other: give each instance its own instance.id",
-              publish->options.instance);
-    give_up(publish, why.text);
-}
-
 /* The transaction failed: it is ended for certain, and its partitions are read again. */
 static void fail(struct publish *publish, enum sink_verdict verdict, const struct error *why) {
+    struct error twins;
     metric_add(publish->options.metrics->aborted, 1);
     log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
              log_int("records", publish->record_count));
     publish->ask_at_ms = setback_add(&publish->setback, clock_ms(), why->text);
-    if (verdict == SINK_FENCED) note_fenced(publish, clock_ms());
+    if (verdict == SINK_FENCED && twins_note(&publish->twins, publish->options.instance,
+                                             publish->since_ms, clock_ms(), &twins))
+        give_up(publish, twins.text);
     shares_judge(&publish->shares, true);
     if (publish->setback.count > 1) atomic_store(&publish->must_count, true); /* topics changed? */
     if (verdict == SINK_STOP)
@@ -188,6 +180,8 @@ static void abort_transaction(struct publish *publish) {
 static void open_sink(struct publish *publish) {
     struct error error;
     enum sink_verdict verdict = SINK_OK;
+    if (atomic_exchange(&publish->must_renew, false))
+        publish->must_replace |= kafka_sink_renew(publish->options.sink);
     if (publish->must_replace) verdict = kafka_sink_replace(publish->options.sink, &error);
     if (verdict == SINK_OK) {
         publish->must_replace = false;
@@ -389,6 +383,15 @@ static void serve(struct publish *publish, int64_t now_ms) {
     }
 }
 
+/* Between two transactions: a producer with new certificates comes first. */
+static void renew(struct publish *publish) {
+    if (publish->is_open) return;
+    if (atomic_exchange(&publish->must_renew, false)) kafka_sink_renew(publish->options.sink);
+    const enum sink_renewal renewal = kafka_sink_renewal(publish->options.sink);
+    publish->is_trying = renewal == SINK_RENEWAL_TRIED;
+    if (renewal == SINK_RENEWAL_DUE) open_with(publish, true);
+}
+
 int64_t publish_step(void *context, int64_t now_ms) {
     struct publish *publish = context;
     kafka_sink_serve(publish->options.sink);
@@ -402,9 +405,11 @@ int64_t publish_step(void *context, int64_t now_ms) {
         if (publish->setback.count > 0 &&
             !shares_are_failing(&publish->shares, publish->options.fence))
             setback_end(&publish->setback);
+        renew(publish);
         serve(publish, now_ms);
         if (publish->state != READY || publish->batch != NULL) break;
-        return publish->is_open ? due_ms(publish) : CLOCK_NEVER_MS;
+        if (publish->is_open) return due_ms(publish);
+        return publish->is_trying ? now_ms + TRIAL_MS : CLOCK_NEVER_MS;
     case COMMITS:
         commit(publish);
         break;

@@ -44,6 +44,7 @@ struct kafka_source {
     bool is_lost; /* the group expelled this member: all is to be dropped */
     bool is_starting_over;
     bool must_replace;            /* by a new consumer */
+    bool must_renew;              /* the same, once everything was given back in order */
     bool must_tell;               /* an assignment of nothing is reported too */
     enum source_event open_event; /* reported and not answered; SOURCE_QUIET: none */
     struct kafka_assigned items[PARTITIONS_MAX];

@@ -18,6 +18,7 @@ struct kafka_sink {
     enum { CLOSED, READY, OPEN, FAILED, FATAL } state;
     bool is_committing;  /* offsets are in the transaction; only its commit may be called again */
     bool is_undelivered; /* a record will not arrive */
+    bool must_renew;     /* its certificates are others */
     int full_count;      /* so many more times the queue is full */
     /* for the trace: records that were sent one after the other */
     int sent_partition, sent_count;
@@ -294,6 +295,20 @@ enum sink_verdict kafka_sink_abort(struct kafka_sink *sink, int timeout_ms, stru
     sink->state = READY;
     sink->is_committing = false;
     return SINK_OK;
+}
+
+bool kafka_sink_renew(struct kafka_sink *sink) {
+    sink->must_renew = true;
+    return true;
+}
+
+/* Brokers take some time to let the new one in. */
+enum sink_renewal kafka_sink_renewal(struct kafka_sink *sink) {
+    if (!sink->must_renew) return SINK_RENEWAL_NONE;
+    if (!one_in(3)) return SINK_RENEWAL_TRIED;
+    sink->must_renew = false;
+    happens(EVENT_RENEWED_PRODUCER);
+    return SINK_RENEWAL_DUE;
 }
 
 enum sink_verdict kafka_sink_replace(struct kafka_sink *sink, struct error *error) {

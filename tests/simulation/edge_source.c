@@ -248,6 +248,24 @@ static void replace_if_need_be(struct kafka_source *source) {
     lose(source, "the consumer is replaced");
 }
 
+/* Another consumer takes its place, and holds nothing. */
+static void renew(struct kafka_source *source) {
+    trace("is a new consumer now");
+    happens(EVENT_RENEWED_CONSUMER);
+    source->must_renew = source->is_starting_over = false;
+    if (source->static_id < 0) group_leave(source->member_id);
+    source->member_id = 0;
+    source->must_join = true;
+}
+
+static void renew_if_need_be(struct kafka_source *source) {
+    if (!source->must_renew || is_busy(source) || source->is_lost) return;
+    if (source->held == 0)
+        renew(source);
+    else
+        start_over(source, "the certificates are others");
+}
+
 static void list(struct kafka_source *source, unsigned partitions, bool is_given) {
     source->item_count = 0;
     for (int p = 0; p < PARTITIONS_MAX; p++) {
@@ -278,6 +296,7 @@ enum source_event kafka_source_poll(struct kafka_source *source, struct source_c
         return SOURCE_FAILED;
     }
     replace_if_need_be(source);
+    renew_if_need_be(source);
     start_over_if_need_be(source);
     if (source->open_event != SOURCE_QUIET) return SOURCE_QUIET;
     if (source->to_take != 0) {
@@ -329,7 +348,9 @@ void kafka_source_answer(struct kafka_source *source) {
         source->process->untaken_count = 0; /* what failed may be another's now */
         source->to_take = 0;
         source->must_join = true;
-        if (source->is_starting_over && source->held == 0 && source->static_id < 0) {
+        if (source->must_renew && source->held == 0) {
+            renew(source);
+        } else if (source->is_starting_over && source->held == 0 && source->static_id < 0) {
             group_leave(source->member_id);
             source->member_id = 0;
         }
@@ -343,6 +364,12 @@ void kafka_source_answer(struct kafka_source *source) {
 void kafka_source_replace(struct kafka_source *source) {
     trace("is to be replaced");
     source->must_replace = true;
+}
+
+bool kafka_source_renew(struct kafka_source *source) {
+    trace("is to be renewed");
+    source->must_renew = true;
+    return true;
 }
 
 bool kafka_source_look_at_group(struct kafka_source *source, int timeout_ms, struct error *error) {

@@ -52,7 +52,7 @@ static void lose_end(void) {
 
 static void harm_process(struct process *process) {
     if (!process->is_up || process->is_killed) return;
-    switch (roll(8)) {
+    switch (roll(9)) {
     case 0:
     case 1:
         process_kill(process);
@@ -64,6 +64,9 @@ static void harm_process(struct process *process) {
     case 4:
     case 5:
         process_pause(process, world.now_us + roll(one_in(3) ? 15000 : 1000) * (int64_t)MS_US);
+        break;
+    case 6:
+        process_reload(process);
         break;
     default:
         process->cut_us = world.now_us + roll(one_in(8) ? 70000 : 3000) * (int64_t)MS_US;

@@ -75,6 +75,12 @@ static void end(struct process *process) {
 /* The main thread, as app/run.c has it. */
 static int64_t main_step(void *context, int64_t now_ms) {
     struct process *process = context;
+    if (process->must_reload) {
+        struct text changed = {0};
+        process->must_reload = false;
+        pipeline_reloaded(process->pipeline, true, &changed);
+        text_release(&changed);
+    }
     const int64_t until_ms = pipeline_step(process->pipeline, now_ms);
     if (!pipeline_has_ended(process->pipeline) || process->is_killed) return until_ms;
     struct error error;
@@ -90,7 +96,7 @@ void process_start(struct process *process) {
     process->life++;
     snprintf(process->name, sizeof process->name, "%c%d", 'a' + process->slot, process->life);
     process->is_up = true;
-    process->is_killed = process->is_asked = process->must_drain = false;
+    process->is_killed = process->is_asked = process->must_drain = process->must_reload = false;
     process->has_failed_store = false;
     process->is_redirected = process->has_told = false;
     process->untaken_count = 0;
@@ -147,6 +153,15 @@ void process_ask_to_end(struct process *process) {
         happens(EVENT_STOP_IN_DRAIN);
     }
     stop_ask(&process->stop, SIGTERM);
+    current = NULL;
+}
+
+void process_reload(struct process *process) {
+    current = process;
+    current_worker = "main";
+    trace("gets SIGHUP");
+    process->must_reload = true;
+    alarm_ring(&process->main.alarm);
     current = NULL;
 }
 

@@ -40,9 +40,10 @@ struct kafka_source;
 struct process {
     int slot, life;
     char name[16];
-    bool is_up;        /* has a pipeline, or is about to */
-    bool is_killed;    /* nothing that it does reaches the outside */
-    bool is_asked;     /* to end, by a signal */
+    bool is_up;     /* has a pipeline, or is about to */
+    bool is_killed; /* nothing that it does reaches the outside */
+    bool is_asked;  /* to end, by a signal */
+    bool must_reload;
     bool must_drain;   /* all that it owns is settled: giving it back takes no time */
     int64_t paused_us; /* until then it takes no step */
     int64_t start_us;  /* when its next life begins */
@@ -76,6 +77,8 @@ int64_t processes_next_us(void);
 void process_kill(struct process *process);
 void process_ask_to_end(struct process *process);
 void process_pause(struct process *process, int64_t until_us);
+/* Has it follow a reload, with other certificates. */
+void process_reload(struct process *process);
 void process_start(struct process *process);
 /* Takes down what was killed, as soon as none of its threads is in a call. */
 void process_bury(struct process *process);

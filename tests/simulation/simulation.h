@@ -108,6 +108,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(ABORTED, "a transaction aborted")                                                            \
     X(TIMED_OUT, "a transaction aborted by its timeout")                                           \
     X(REPLACED_PRODUCER, "a producer replaced")                                                    \
+    X(RENEWED_PRODUCER, "a producer with new certificates")                                        \
     X(UNCLEAR, "a commit whose outcome is not known")                                              \
     X(LATE_COMMIT, "a commit that takes effect after a crash")                                     \
     X(UNSTABLE, "committed offsets waited for")                                                    \
@@ -119,6 +120,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(STRANDED, "a position that is no longer in the log")                                         \
     X(DEAF, "a partition that is no longer fetched")                                               \
     X(REPLACED_CONSUMER, "a consumer replaced")                                                    \
+    X(RENEWED_CONSUMER, "a consumer with new certificates")                                        \
     X(GAP, "records deleted before they were counted")                                             \
     X(GAP_STOP, "an instance stopped by a gap")                                                    \
     X(CUT, "a log that lost its end")                                                              \

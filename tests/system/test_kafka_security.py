@@ -18,7 +18,7 @@ CERTIFICATES = {"": "good", "_expired": "expired", "_other": "other"}
 SECURED = [f"{kind}{suffix}" for kind in ("tls", "sasl_tls") for suffix in CERTIFICATES] + ["mtls"]
 TOKEN_SCOPE = "rollcall"
 
-_LOGIN = """
+LOGIN_LINES = """
 listener.name.{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.{name}.plain.sasl.jaas.config=\
 org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
@@ -30,11 +30,11 @@ listener.name.{name}.oauthbearer.sasl.jaas.config=\
 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
 unsecuredLoginStringClaim_sub="unused" unsecuredValidatorRequiredScope="{scope}";
 """
-_TLS = """
+TLS_LINES = """
 listener.name.{name}.ssl.keystore.type=PEM
 listener.name.{name}.ssl.keystore.location={folder}/{certificate}.pem
 listener.name.{name}.ssl.truststore.type=PEM
-listener.name.{name}.ssl.truststore.location={folder}/ours.crt
+listener.name.{name}.ssl.truststore.location={folder}/{trusted}
 listener.name.{name}.ssl.client.auth={clients}
 """
 
@@ -49,19 +49,26 @@ class Certificates:
                           "-noenc", "-days", "2", "-subj", f"/CN={authority}",
                           "-keyout", self.path(f"{authority}.key"),
                           "-out", self.path(f"{authority}.crt"))
-        self._sign("good", "IP:127.0.0.1")
-        self._sign("other", "DNS:other.example")
-        self._sign("expired", "IP:127.0.0.1", start="20200101000000Z", end="20200201000000Z")
-        self._sign("client", "DNS:client.example")
+        self.sign("good", "IP:127.0.0.1")
+        self.sign("other", "DNS:other.example")
+        self.sign("expired", "IP:127.0.0.1", start="20200101000000Z", end="20200201000000Z")
+        self.sign("client", "DNS:client.example")
 
     def path(self, name):
         """The path of one of the files."""
         return os.path.join(self.folder, name)
 
+    def put(self, name, *parts):
+        """Makes a file of other files, one after the other."""
+        with open(self.path(name), "w") as out:
+            for part in parts:
+                with open(self.path(part)) as text:
+                    out.write(text.read())
+
     def _openssl(self, *arguments):
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.folder)
 
-    def _sign(self, name, subject, start=None, end=None):
+    def sign(self, name, subject, start=None, end=None, by="ours"):
         """Makes NAME.key, NAME.crt, and both together in NAME.pem."""
         self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                       "-noenc", "-subj", f"/CN={name}", "-addext", f"subjectAltName={subject}",
@@ -74,28 +81,13 @@ class Certificates:
                       f"rand_serial=yes\ndefault_md=sha256\npolicy=any\ncopy_extensions=copy\n"
                       f"[any]\ncommonName=supplied\n")
         dates = ("-startdate", start, "-enddate", end) if start else ("-days", "2")
-        self._openssl("ca", "-batch", "-notext", "-config", f"{name}.cnf", "-cert", "ours.crt",
-                      "-keyfile", "ours.key", "-in", f"{name}.csr", "-out", f"{name}.crt", *dates)
-        with open(self.path(f"{name}.pem"), "w") as out:
-            for part in (f"{name}.key", f"{name}.crt"):
-                with open(self.path(part)) as text:
-                    out.write(text.read())
+        self._openssl("ca", "-batch", "-notext", "-config", f"{name}.cnf", "-cert", f"{by}.crt",
+                      "-keyfile", f"{by}.key", "-in", f"{name}.csr", "-out", f"{name}.crt", *dates)
+        self.put(f"{name}.pem", f"{name}.key", f"{name}.crt")
 
 
-class SecureKafka(kafka.Kafka):
-    """A broker with a listener for each kind of log-in and of certificate."""
-
-    def __init__(self, folder, certificates):
-        self.ports = {name: process.free_port() for name in SECURED + ["sasl"]}
-        extra = _LOGIN.format(name="sasl", user=USER, password=PASSWORD, scope=TOKEN_SCOPE)
-        for name in SECURED:
-            if name.startswith("sasl"):
-                extra += _LOGIN.format(name=name, user=USER, password=PASSWORD, scope=TOKEN_SCOPE)
-            extra += _TLS.format(name=name, folder=certificates.folder,
-                                 certificate=CERTIFICATES.get(name.removeprefix("sasl_")[3:], "good"),
-                                 clients="required" if name == "mtls" else "none")
-        super().__init__(folder, extra=extra, listeners={
-            name.upper(): (port, protocol_of(name)) for name, port in self.ports.items()})
+class UsersKafka(kafka.Kafka):
+    """A broker with a user whose SCRAM passwords can be set."""
 
     def set_password(self, mechanism, password):
         """Sets the user's SCRAM password; None removes the user."""
@@ -105,6 +97,24 @@ class SecureKafka(kafka.Kafka):
                                                password.encode()))
         for done in self.admin().alter_user_scram_credentials([change]).values():
             done.result(30)
+
+
+class SecureKafka(UsersKafka):
+    """A broker with a listener for each kind of log-in and of certificate."""
+
+    def __init__(self, folder, certificates):
+        self.ports = {name: process.free_port() for name in SECURED + ["sasl"]}
+        extra = LOGIN_LINES.format(name="sasl", user=USER, password=PASSWORD, scope=TOKEN_SCOPE)
+        for name in SECURED:
+            if name.startswith("sasl"):
+                extra += LOGIN_LINES.format(name=name, user=USER, password=PASSWORD,
+                                            scope=TOKEN_SCOPE)
+            extra += TLS_LINES.format(name=name, folder=certificates.folder, trusted="ours.crt",
+                                      certificate=CERTIFICATES.get(
+                                          name.removeprefix("sasl_")[3:], "good"),
+                                      clients="required" if name == "mtls" else "none")
+        super().__init__(folder, extra=extra, listeners={
+            name.upper(): (port, protocol_of(name)) for name, port in self.ports.items()})
 
 
 @pytest.fixture(scope="module")

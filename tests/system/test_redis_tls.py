@@ -33,6 +33,13 @@ def _make_certificates(folder, host):
                       str(folder / "ours.key"), "-addext", f"subjectAltName={kind}:{host}")
 
 
+def skip_without_tls():
+    """Skips the test if the program was built with a hiredis that has no TLS."""
+    output = rollcall.execute("snapshot", options={"redis.url": "rediss://localhost:1"}).stderr
+    if "this build's hiredis has none" in output:
+        pytest.skip("this build's hiredis has no TLS")
+
+
 class Tls:
     """A world whose Redis has a TLS port besides the plain one, which the checks use."""
 
@@ -95,9 +102,7 @@ class Greeter:
 @pytest.fixture
 def make_tls(world, tmp_path, monkeypatch):
     """Makes a Tls for the host in the certificate, with only one trusted authority."""
-    output = rollcall.execute("snapshot", options={"redis.url": "rediss://localhost:1"}).stderr
-    if "this build's hiredis has none" in output:
-        pytest.skip("this build's hiredis has no TLS")
+    skip_without_tls()
 
     def make(host, trusted="ours"):
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{trusted}.crt"))

@@ -14,11 +14,12 @@ from runbook import RUNBOOK
 #: The modules whose errors can end `rollcall run` with status 1.
 MODULES = ("src/app/pipeline.c", "src/app/preflight.c", "src/app/assignment.c", "src/app/run.c",
            "src/edge/http_listen.c", "src/edge/kafka_client.c", "src/edge/kafka_conf.c",
-           "src/edge/kafka_sink.c", "src/edge/kafka_source.c", "src/edge/kafka_topics.c",
+           "src/edge/kafka_rejoin.c", "src/edge/kafka_sink.c", "src/edge/kafka_source.c",
+           "src/edge/kafka_topics.c",
            "src/edge/redis_fault.c", "src/edge/redis_link.c", "src/edge/redis_master.c", "src/edge/redis_sentinel.c",
            "src/edge/redis_store.c", "src/edge/redis_url.c", "src/edge/redis_wire.c",
            "src/edge/redis_tls.c", "src/flow/checkpoint.c", "src/flow/ingest.c",
-           "src/flow/ingest_finding.c", "src/flow/publish.c")
+           "src/flow/ingest_finding.c", "src/flow/publish.c", "src/flow/twins.c")
 
 #: Errors of these modules that end nothing: words of each, and why.
 NO_EXIT = {

@@ -62,7 +62,10 @@ static void says(const char *first, const char *second, int expected_status, con
     assert_string_equal(captured, expected);
 }
 
-#define SECRETS "ok   passwords are not compared: a reload takes those of Redis and Kafka\n"
+#define SECRETS                                                                                    \
+    "ok   passwords and files of certificates are not compared: a reload takes those of Redis "    \
+    "and "                                                                                         \
+    "Kafka\n"
 
 static void what_differs_is_named(void **state) {
     (void)state;

@@ -56,7 +56,8 @@ static void every_key_is_taken_or_named(void **state) {
         char name[64];
         struct error error;
         const struct setting *setting = key.setting;
-        const bool is_reloadable = (setting->flags & SETTING_RELOADABLE) != 0;
+        const bool is_reloadable = (setting->flags & SETTING_RELOADABLE) != 0 ||
+                                   strcmp(setting->name, "sentinel_password") == 0;
         struct config *running = TAKEN(X("instance.shards=2", "instance.id=x"));
         struct config *fresh = TAKEN(X("instance.shards=2", "instance.id=x"));
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->name);
@@ -68,7 +69,7 @@ static void every_key_is_taken_or_named(void **state) {
         config_destroy(&running);
         config_destroy(&fresh);
     }
-    assert_int_equal(reloadable, 6);
+    assert_int_equal(reloadable, 7);
 }
 
 static void keys_are_known_as_reloadable_or_not(void **state) {
@@ -78,6 +79,8 @@ static void keys_are_known_as_reloadable_or_not(void **state) {
     assert_false(reload_takes("output.topic"));
     assert_false(reload_takes("anomaly.nothing"));
     assert_false(reload_takes("consumer.fetch.min.bytes"));
+    assert_true(reload_takes("kafka.ssl.ca.location"));
+    assert_false(reload_takes("redis.ssl.ca.location"));
     assert_false(reload_takes("threshold"));
 }
 
@@ -124,6 +127,17 @@ static void of_the_properties_only_the_password_may_change(void **state) {
     fresh = TAKEN(X("kafka.sasl.username=z", "kafka.sasl.password=c"));
     compare(running, fresh);
     assert_string_equal(text_string(&fixed), "kafka.sasl.username");
+    config_destroy(&running);
+    config_destroy(&fresh);
+}
+
+static void where_certificates_are_may_change(void **state) {
+    (void)state;
+    struct config *running = TAKEN(X("kafka.ssl.ca.location=/dev/null", "consumer.client.id=a"));
+    struct config *fresh = TAKEN(X("kafka.ssl.ca.location=/dev/zero", "consumer.client.id=a"));
+    compare(running, fresh);
+    assert_string_equal(text_string(&changed), "kafka.ssl.ca.location");
+    assert_string_equal(text_string(&fixed), "");
     config_destroy(&running);
     config_destroy(&fresh);
 }
@@ -210,6 +224,7 @@ int main(void) {
         cmocka_unit_test(what_was_chosen_at_start_is_not_compared),
         cmocka_unit_test(of_the_url_only_user_and_password_may_change),
         cmocka_unit_test(of_the_properties_only_the_password_may_change),
+        cmocka_unit_test(where_certificates_are_may_change),
         cmocka_unit_test(sections_with_a_name_are_compared),
         cmocka_unit_test(all_is_applied_or_nothing),
     };

@@ -121,12 +121,31 @@ static void a_secret_is_cleaned_and_not_empty(void **state) {
     free(large);
 }
 
+static uint64_t digest_of(const char *bytes) {
+    put(bytes, strlen(bytes));
+    return file_digest(path, 1);
+}
+
+static void another_content_is_another_digest(void **state) {
+    (void)state;
+    const uint64_t digest = digest_of("one");
+    assert_true(digest_of("one") == digest);
+    assert_true(digest_of("two") != digest);
+    assert_true(digest_of("one\n") != digest);
+    assert_true(digest_of("") == file_digest("/nowhere/at/all", 1));
+    put("one", 3);
+    assert_true(file_digest(path, 2) != digest);
+    assert_true(file_digest_text("ab", file_digest_text("c", 0)) !=
+                file_digest_text("b", file_digest_text("ca", 0)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_read_up_to_its_limit),
         cmocka_unit_test(what_is_no_text_is_refused),
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(a_secret_is_cleaned_and_not_empty),
+        cmocka_unit_test(another_content_is_another_digest),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <librdkafka/rdkafka.h>
@@ -221,6 +222,74 @@ static void a_bad_property_fails_the_build_with_its_name(void **state) {
     kafka_conf_release(&own);
 }
 
+static char key_path[] = "/tmp/test_conf_XXXXXX";
+
+static void write_key(const char *text) {
+    FILE *file = fopen(key_path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void certificates_are_others_once_a_file_or_its_name_is(void **state) {
+    (void)state;
+    struct properties kafka = {0}, own = {0}, fresh = {0};
+    const int file = mkstemp(key_path);
+    assert_true(file >= 0);
+    close(file);
+    kafka_conf_put(&kafka, "bootstrap.servers", "k:9092");
+    kafka_conf_put(&kafka, "sasl.password", "old");
+    const uint64_t none = kafka_conf_certificates(&kafka, &own);
+    kafka_conf_put(&kafka, "ssl.key.location", key_path);
+    kafka_conf_put(&kafka, "ssl.key.password", "old");
+    write_key("key");
+    const uint64_t first = kafka_conf_certificates(&kafka, &own);
+    assert_true(first != none);
+    write_key("other key");
+    const uint64_t second = kafka_conf_certificates(&kafka, &own);
+    assert_true(second != first);
+    write_key("key");
+    assert_true(kafka_conf_certificates(&kafka, &own) == first);
+    kafka_conf_put(&fresh, "sasl.password", "new");
+    kafka_conf_put(&fresh, "ssl.key.location", key_path);
+    kafka_conf_put(&fresh, "ssl.key.password", "old");
+    kafka_conf_renew(&kafka, &fresh);
+    assert_true(kafka_conf_certificates(&kafka, &own) == first); /* SASL's is none of them */
+    kafka_conf_put(&fresh, "ssl.key.password", "new");
+    kafka_conf_renew(&kafka, &fresh);
+    assert_true(kafka_conf_certificates(&kafka, &own) != first);
+    kafka_conf_put(&own, "ssl.key.password", "own"); /* wins */
+    const uint64_t owned = kafka_conf_certificates(&kafka, &own);
+    kafka_conf_renew(&kafka, &fresh);
+    assert_true(kafka_conf_certificates(&kafka, &own) == owned);
+    kafka_conf_release(&own);
+    unlink(key_path);
+    kafka_conf_release(&kafka);
+    kafka_conf_release(&fresh);
+}
+
+static void a_client_is_built_with_what_was_reloaded_last(void **state) {
+    (void)state;
+    struct properties kafka = {0}, own = {0}, fresh = {0};
+    struct error error = {""};
+    kafka_conf_put(&kafka, "sasl.password", "old");
+    kafka_conf_put(&kafka, "client.id", "one");
+    kafka_conf_put(&fresh, "sasl.password", "new");
+    kafka_conf_put(&fresh, "client.id", "two");
+    kafka_conf_renew(&kafka, &fresh);
+    rd_kafka_conf_t *conf = kafka_conf_build(&kafka, &own, KAFKA_CONSUMER, &error);
+    char text[64];
+    size_t count = sizeof text;
+    rd_kafka_conf_get(conf, "sasl.password", text, &count);
+    assert_string_equal(text, "new");
+    count = sizeof text;
+    rd_kafka_conf_get(conf, "client.id", text, &count);
+    assert_string_equal(text, "one");
+    rd_kafka_conf_destroy(conf);
+    kafka_conf_release(&kafka);
+    kafka_conf_release(&fresh);
+}
+
 static bool try_oauth(const char *name, const char *value, struct error *error) {
     struct properties kafka = {0}, own = {0};
     kafka_conf_put(&kafka, "security.protocol", "SASL_PLAINTEXT");
@@ -281,6 +350,8 @@ int main(void) {
         cmocka_unit_test(a_clients_own_section_wins_and_foreign_properties_stay_out),
         cmocka_unit_test(a_trial_finds_contradictions_and_missing_files),
         cmocka_unit_test(a_bad_property_fails_the_build_with_its_name),
+        cmocka_unit_test(certificates_are_others_once_a_file_or_its_name_is),
+        cmocka_unit_test(a_client_is_built_with_what_was_reloaded_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -470,6 +470,25 @@ static void the_logs_bounds_are_those_of_the_partition(void **state) {
     assert_int_equal(to, 0);
 }
 
+/* Here they only have another name: the brokers know no TLS. */
+static void a_consumer_with_new_certificates_takes_over_in_order(void **state) {
+    (void)state;
+    rd_kafka_t *const first = newest;
+    assert_false(kafka_source_renew(sources[0]));
+    kafka_conf_put(&consumer, "ssl.ca.location", "/dev/null");
+    assert_true(kafka_source_renew(sources[0]));
+    assert_ptr_not_equal(newest, first); /* tried by a client of its own */
+    const struct source_change change = await(0, SOURCE_TAKEN);
+    assert_int_equal(change.count, PARTITIONS);
+    assert_true(kafka_source_is_same_member(sources[0])); /* what is in hand can be committed */
+    close_streams();
+    kafka_source_answer(sources[0]);
+    take(await(0, SOURCE_GIVEN), 0);
+    broker_write(&broker, "logins", 1, "value");
+    read_records(1, 1);
+    assert_false(kafka_source_renew(sources[0]));
+}
+
 enum { MANY_ASK = 64 };
 
 struct asker {
@@ -675,6 +694,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(committed_offsets_keep_their_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(metadata_of_others_is_no_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(what_kafka_does_not_answer_is_an_error, begin_joined, end),
+        cmocka_unit_test_setup_teardown(a_consumer_with_new_certificates_takes_over_in_order,
+                                        begin_joined, end),
         cmocka_unit_test_setup_teardown(who_asks_together_gets_the_bounds_of_its_own_partition,
                                         begin_joined, end),
         cmocka_unit_test_setup_teardown(a_partition_without_bounds_keeps_none_from_the_others,

@@ -14,6 +14,9 @@
 
 #include <cmocka.h>
 
+#include "base/secret.h"
+#include "edge/redis_master.h"
+
 static char folder[] = "/tmp/test_link_XXXXXX";
 static char socket_path[64], url_path[64];
 static int listener;
@@ -23,20 +26,29 @@ static pthread_t thread;
 static char heard[512];
 
 /* Each command comes alone, because the link waits for its answer. */
+static void *serve_one(void *context) {
+    const int client = (int)(intptr_t)context;
+    char bytes[256];
+    ssize_t count;
+    while ((count = recv(client, bytes, sizeof bytes - 1, 0)) > 0) {
+        bytes[count] = '\0';
+        strncat(heard, bytes, sizeof heard - strlen(heard) - 1);
+        const bool is_wrong = strstr(bytes, "wrong") != NULL;
+        const char *answer = is_wrong ? "-WRONGPASS invalid\r\n" : "+OK\r\n";
+        send(client, answer, strlen(answer), MSG_NOSIGNAL);
+    }
+    close(client);
+    return NULL;
+}
+
+/* Two connections may be open at once. */
 static void *serve(void *context) {
     (void)context;
     int client;
     while ((client = accept(listener, NULL, NULL)) >= 0) {
-        char bytes[256];
-        ssize_t count;
-        while ((count = recv(client, bytes, sizeof bytes - 1, 0)) > 0) {
-            bytes[count] = '\0';
-            strncat(heard, bytes, sizeof heard - strlen(heard) - 1);
-            const bool is_wrong = strstr(bytes, "wrong") != NULL;
-            const char *answer = is_wrong ? "-WRONGPASS invalid\r\n" : "+OK\r\n";
-            send(client, answer, strlen(answer), MSG_NOSIGNAL);
-        }
-        close(client);
+        pthread_t one;
+        if (pthread_create(&one, NULL, serve_one, (void *)(intptr_t)client) == 0)
+            pthread_detach(one);
     }
     return NULL;
 }
@@ -133,10 +145,44 @@ static void a_rotated_file_is_read_at_each_connection(void **state) {
     redis_link_destroy(&link);
 }
 
+static void a_reload_replaces_an_open_connection(void **state) {
+    (void)state;
+    struct error error = {""};
+    char url[128];
+    snprintf(url, sizeof url, "unix://u:old@%s", socket_path);
+    struct secret *latest = secret_create(url);
+    const struct redis_settings settings = {.url = url, .latest = latest, .timeout_ms = 5000};
+    struct redis_link *link = redis_link_create(&settings, &error);
+    struct redis_master *master = redis_link_master(link);
+    opens(link, "*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$3\r\nold\r\n");
+    const unsigned serial = redis_link_serial(link);
+    assert_false(redis_master_renew(master)); /* nothing is new */
+    assert_true(redis_link_open(link, &error));
+    assert_int_equal(redis_link_serial(link), serial);
+    snprintf(url, sizeof url, "unix://u:wrong@%s", socket_path);
+    secret_set(latest, url);
+    assert_false(redis_master_renew(master));   /* no certificate */
+    assert_true(redis_link_open(link, &error)); /* the one before it is kept */
+    assert_int_equal(redis_link_serial(link), serial);
+    struct redis_reply *reply = redis_link_call(link, &error, "PING");
+    assert_non_null(reply);
+    redis_reply_destroy(&reply);
+    snprintf(url, sizeof url, "unix://v:new@%s", socket_path);
+    secret_set(latest, url);
+    redis_master_renew(master);
+    heard[0] = '\0';
+    assert_true(redis_link_open(link, &error));
+    assert_int_equal(redis_link_serial(link), serial + 1);
+    assert_non_null(strstr(heard, "$1\r\nv\r\n$3\r\nnew\r\n"));
+    redis_link_destroy(&link);
+    secret_destroy(&latest);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_logs_in_as_the_user_of_the_url),
         cmocka_unit_test(a_rotated_file_is_read_at_each_connection),
+        cmocka_unit_test(a_reload_replaces_an_open_connection),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

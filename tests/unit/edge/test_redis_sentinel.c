@@ -36,6 +36,7 @@ static struct fake {
 } fakes[FAKES];
 
 static struct redis_url url;
+static const struct redis_settings settings = {.timeout_ms = TIMEOUT_MS};
 static struct redis_sentinel *sentinel;
 
 static void answer(struct fake *fake, int socket, const char *command) {
@@ -153,7 +154,7 @@ static int set_up(void **state) {
              fakes[0].port, fakes[1].port, fakes[2].port);
     url = (struct redis_url){0};
     if (!redis_url_parse(&url, text, &error)) return -1;
-    sentinel = redis_sentinel_create(&url, NULL, NULL, NULL, TIMEOUT_MS);
+    sentinel = redis_sentinel_create(&url, &settings, NULL);
     return 0;
 }
 
