@@ -131,11 +131,13 @@ static void add_bucket(const struct shown *shown, const struct delta_entry *cons
 
 static void add_declared(const struct shown *shown) {
     const uint32_t count = shown->counts->entry_count;
+    /* NOLINTBEGIN(bugprone-sizeof-expression): an array of pointers */
     const struct delta_entry **entries = memory_create((count + 1) * sizeof *entries);
     const char *separator = "";
     for (uint32_t i = 0; i < count; i++)
         entries[i] = &shown->counts->entries[i];
     qsort_r(entries, count, sizeof *entries, newest_first, (void *)shown->counts);
+    /* NOLINTEND(bugprone-sizeof-expression) */
     size_t end;
     for (size_t begin = 0; begin < count && !shown->json->is_broken; begin = end) {
         for (end = begin + 1; end < count && newest_first(&entries[begin], &entries[end],

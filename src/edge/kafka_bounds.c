@@ -135,13 +135,13 @@ static bool ask_together(struct kafka_source *source, int32_t partition, int64_t
                          int64_t *end, int64_t until_ms, bool *may_ask_alone) {
     struct kafka_rounds *rounds = kafka_source_rounds(source);
     const struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-    int result = 0;
     *may_ask_alone = false;
     pthread_mutex_lock(&rounds->lock);
     const int place = join_round(rounds, kafka_source_settings(source)->topic, partition);
     struct kafka_round *round = rounds->open;
     bool is_known = false;
     if (place >= 0) {
+        int result = 0;
         while (!round->is_done && result == 0) {
             if (rounds->is_asking || round->is_closed)
                 result = pthread_cond_timedwait(&round->changed, &rounds->lock, &until);

@@ -283,8 +283,10 @@ static struct delta_key other_key(const struct tally *tally, unsigned field,
 static void add_declared(struct tally *tally, const struct delta *delta,
                          const struct delta_entry *entry) {
     char bytes[DECLARED_KEY_BYTES];
-    struct delta_key key = delta_key(delta, entry);
-    if (!has_room(tally, key, entry->is_distinct)) key = other_key(tally, key.field, bytes);
+    const struct delta_key own = delta_key(delta, entry);
+    const struct delta_key key = has_room(tally, own, entry->is_distinct)
+                                     ? own
+                                     : other_key(tally, own.field, bytes);
     if (entry->is_distinct)
         delta_merge_distinct(&tally->declared, key, &delta->distinct[entry->count]);
     else
