@@ -6,6 +6,7 @@
 
 #include "broker.h"
 #include "edge/kafka_private.h"
+#include "logged.h"
 
 enum { WAIT_MS = BROKER_WAIT_MS, SHORT_MS = 300, PARTITIONS = 3, TIMESTAMP_MS = 1000 };
 
@@ -299,6 +300,7 @@ static void a_second_member_is_given_what_the_first_gives_up(void **state) {
         clock_sleep_ms(5);
     }
     assert_int_equal(given, moved);
+    assert_int_equal(logged_count("Kafka rebalance failed", ""), 0);
 }
 
 static void who_left_is_no_member(void **state) {

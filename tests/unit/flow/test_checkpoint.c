@@ -180,6 +180,15 @@ static void a_later_generation_sends_an_earlier_one_home(void **state) {
     assert_int_equal(calls_sent, 1);
 }
 
+static void what_is_left_goes_home_at_the_end(void **state) {
+    (void)state;
+    post(0, 0, 1, 5, 6);
+    checkpoint_step(checkpoint, 0);
+    post(1, 0, 1, 5, 6); /* not taken yet */
+    checkpoint_destroy(&checkpoint);
+    assert_int_equal(came_home(false), 2);
+}
+
 static void what_failed_is_repeated_after_a_pause(void **state) {
     (void)state;
     struct text why = {0};
@@ -223,6 +232,7 @@ int main(void) {
         TEST(counts_do_not_wait_and_take_along_who_does),
         TEST(an_epoch_is_whole_with_the_part_of_each_shard),
         TEST(a_later_generation_sends_an_earlier_one_home),
+        TEST(what_is_left_goes_home_at_the_end),
         TEST(what_failed_is_repeated_after_a_pause),
         TEST(what_is_refused_ends_the_process_and_is_not_repeated),
     };
