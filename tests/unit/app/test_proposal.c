@@ -186,6 +186,9 @@ static void a_key_is_proposed_for_records_without_one(void **state) {
     proposes("\n[input]\nkey = /a/user/id\n"); /* an id rather than any name */
     add_many(2, WITH("\"timestamp\":" NOW_S ",\"data\":{\"user\":\"u\"}"));
     proposes("\n[input]\nkey = /data/user\n"); /* but not if few have it */
+    begin(NULL);
+    add(WITH("\"timestamp\":" NOW_S ",\"user_id\":null,\"a\":{\"user\":\"u\"}"))->has_key = false;
+    proposes("\n[input]\nkey = /a/user\n");
 }
 
 static void records_that_stay_without_a_key_are_told(void **state) {
@@ -225,6 +228,9 @@ static void a_dimension_has_the_path_that_is_named_best(void **state) {
         {"\"device_type\":\"tv\",\"lang\":\"PA\",\"a\":{\"locale\":\"PA\"}",
          "\n[dimension.locale]\nfrom = /a/locale\n"},
         {"\"device_type\":\"tv\",\"b\":{\"c\":{\"locale\":\"PA\"}},\"a\":{\"locale\":\"PA\"}",
+         "\n[dimension.locale]\nfrom = /a/locale\n"},
+        {"\"device_type\":\"tv\",\"a\":{\"locale\":\"PA\"},\"b\":{\"locale\":\"PA\",\"c\":{"
+         "\"locale\":\"PA\"}}",
          "\n[dimension.locale]\nfrom = /a/locale\n"},
         {"\"device_type\":7,\"locale\":\"PA\"",
          "\n[dimension.device_type]\nfrom = device_type\naccept = scalar\n"},
@@ -303,7 +309,13 @@ static void a_dimension_of_a_wrong_kind_is_left_alone(void **state) {
                  "{\"device_type\":\"%0*d\",\"locale\":\"PA\",\"timestamp\":" NOW_S "}", length, 0);
         add(value);
         proposes("");
+        add_many(9, GOOD);
+        proposes("");
     }
+    record_count = 1;
+    add("{\"locale\":\"PA\",\"timestamp\":" NOW_S "}");
+    proposes("\n[dimension.device_type]\n; no member with a value is named like it\n"
+             "from = device_type\ndefault = unknown\n");
 }
 
 static void a_scalar_is_accepted_if_a_tenth_is_one(void **state) {
