@@ -17,7 +17,9 @@ COPIES = [("deploy/Dockerfile", r'image\.version="(.*?)"'),
           ("deploy/kubernetes/example/kustomization.yaml", r"newTag: (\S+)"),
           ("deploy/kubernetes/example/kustomization.yaml", r"ref=v(\S+)"),
           ("docker-compose.yml", r"image: rollcall:(\S+)"),
-          ("tests/containers/test_containers.py", r'IMAGE = "rollcall:(.*?)"')]
+          ("deploy/compose/ha.yml", r"image: rollcall:(\S+)"),
+          ("deploy/compose/tls.yml", r"image: rollcall:(\S+)"),
+          ("tests/containers/engine.py", r'IMAGE = "rollcall:(.*?)"')]
 
 
 def complaints(files, is_draft):

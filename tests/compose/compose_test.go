@@ -1,5 +1,5 @@
-// Package compose checks docker-compose.yml with the loader of the compose specification and
-// against this project's own rules. It needs no container engine.
+// Package compose checks docker-compose.yml and its overlays with the loader of the compose
+// specification and against this project's own rules. It needs no container engine.
 package compose
 
 import (
@@ -14,17 +14,24 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-const file = "../../docker-compose.yml"
+const root = "../.."
+
+// Every combination of overlays that docs/operation.md names.
+var stacks = [][]string{{}, {"ha"}, {"monitoring"}, {"tls"}, {"ha", "monitoring"}, {"tls", "monitoring"}}
 
 // Services that exit by themselves, and those that listen on no port.
 var (
-	oneShot     = map[string]bool{"topics": true}
+	oneShot     = map[string]bool{"topics": true, "certificates": true}
 	noListeners = map[string]bool{"generator": true}
 )
 
-func load(t *testing.T) *types.Project {
+func load(t *testing.T, overlays ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithResolvedPaths(true))
+	files := []string{root + "/docker-compose.yml"}
+	for _, name := range overlays {
+		files = append(files, root+"/deploy/compose/"+name+".yml")
+	}
+	options, err := cli.NewProjectOptions(files, cli.WithResolvedPaths(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,20 +42,35 @@ func load(t *testing.T) *types.Project {
 	return project
 }
 
-func eachService(t *testing.T, check func(t *testing.T, service types.ServiceConfig)) {
+func eachStack(t *testing.T, check func(t *testing.T, project *types.Project)) {
 	t.Helper()
-	for name, service := range load(t).Services {
-		t.Run(name, func(t *testing.T) { check(t, service) })
+	for _, overlays := range stacks {
+		name := strings.Join(append([]string{"default"}, overlays...), "+")
+		t.Run(name, func(t *testing.T) { check(t, load(t, overlays...)) })
 	}
 }
 
-func TestTheSpecificationsLoaderAcceptsIt(t *testing.T) {
-	project := load(t)
-	for _, name := range []string{"kafka", "topics", "redis", "generator", "rollcall"} {
-		if _, err := project.GetService(name); err != nil {
-			t.Error(err)
+func eachService(t *testing.T, check func(t *testing.T, service types.ServiceConfig)) {
+	t.Helper()
+	eachStack(t, func(t *testing.T, project *types.Project) {
+		for name, service := range project.Services {
+			t.Run(name, func(t *testing.T) { check(t, service) })
 		}
-	}
+	})
+}
+
+func isKafka(service types.ServiceConfig) bool {
+	return strings.HasPrefix(service.Image, "apache/kafka:") && !oneShot[service.Name]
+}
+
+func TestTheSpecificationsLoaderAcceptsIt(t *testing.T) {
+	eachStack(t, func(t *testing.T, project *types.Project) {
+		for _, name := range []string{"kafka", "topics", "redis", "generator", "rollcall"} {
+			if _, err := project.GetService(name); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func TestImagesHaveAPinnedVersion(t *testing.T) {
@@ -117,14 +139,17 @@ func TestNoServiceIsRootOrCanBecomeRoot(t *testing.T) {
 
 func TestRootFileSystemsAreReadOnlyExceptForKafka(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
-		if service.Name != "kafka" && !service.ReadOnly {
+		if !isKafka(service) && !service.ReadOnly {
 			t.Error("the root file system is writable")
 		}
 	})
 }
 
 func TestPortsAreOnlyOnLoopback(t *testing.T) {
-	want := map[string]string{"kafka": "29092", "redis": "6379", "rollcall": "9464"}
+	want := map[string]string{"kafka": "29092", "kafka-2": "29093", "kafka-3": "29094",
+		"redis": "6379", "redis-2": "6380",
+		"rollcall": "9464", "rollcall-2": "9465", "rollcall-3": "9466",
+		"prometheus": "9090", "grafana": "3000"}
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
 		for _, port := range service.Ports {
 			address := net.ParseIP(port.HostIP)
@@ -153,35 +178,82 @@ func TestMemoryIsLimited(t *testing.T) {
 }
 
 func TestServicesStartAfterTheirDependencies(t *testing.T) {
-	want := map[string]map[string]string{
-		"topics":    {"kafka": types.ServiceConditionHealthy},
-		"generator": {"topics": types.ServiceConditionCompletedSuccessfully},
-		"rollcall": {"topics": types.ServiceConditionCompletedSuccessfully,
-			"redis": types.ServiceConditionHealthy},
+	healthy, done := types.ServiceConditionHealthy, types.ServiceConditionCompletedSuccessfully
+	for overlay, want := range map[string]map[string]map[string]string{
+		"": {
+			"topics":    {"kafka": healthy},
+			"generator": {"topics": done},
+			"rollcall":  {"topics": done, "redis": healthy},
+		},
+		"ha": {
+			"topics":     {"kafka": healthy, "kafka-2": healthy, "kafka-3": healthy},
+			"generator":  {"topics": done},
+			"sentinel-2": {"redis": healthy, "redis-2": healthy},
+			"rollcall":   {"topics": done, "sentinel": healthy, "sentinel-2": healthy, "sentinel-3": healthy},
+			"rollcall-3": {"topics": done, "sentinel": healthy, "sentinel-2": healthy, "sentinel-3": healthy},
+		},
+		"monitoring": {
+			"prometheus": {"rollcall": healthy},
+			"grafana":    {"prometheus": healthy},
+		},
+		"tls": {
+			"kafka":     {"certificates": done},
+			"redis":     {"certificates": done},
+			"topics":    {"certificates": done, "kafka": healthy},
+			"generator": {"certificates": done, "topics": done},
+			"rollcall":  {"certificates": done, "topics": done, "redis": healthy},
+		},
+	} {
+		project := load(t, strings.Fields(overlay)...)
+		for name, others := range want {
+			for other, condition := range others {
+				if got := project.Services[name].DependsOn[other].Condition; got != condition {
+					t.Errorf("%s: %s needs %s to be %q, not %q", overlay, name, other, got, condition)
+				}
+			}
+		}
 	}
+}
+
+func TestRedisPersistsAndNeverEvicts(t *testing.T) {
 	eachService(t, func(t *testing.T, service types.ServiceConfig) {
-		for other, condition := range want[service.Name] {
-			if got := service.DependsOn[other].Condition; got != condition {
-				t.Errorf("%s: condition is %q, not %q", other, got, condition)
+		if !strings.HasPrefix(service.Name, "redis") {
+			return
+		}
+		// A list of options, or the lines of a configuration in a script.
+		command := strings.ReplaceAll(strings.Join(service.Command, " "), "'", "")
+		for _, option := range []string{"appendonly yes", "maxmemory-policy noeviction"} {
+			if !strings.Contains(command, option) {
+				t.Errorf("%q is not in %q", option, command)
 			}
 		}
 	})
 }
 
-func TestRedisPersistsAndNeverEvicts(t *testing.T) {
-	redis, err := load(t).GetService("redis")
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := strings.Join(redis.Command, " ")
-	for _, option := range []string{"--appendonly yes", "--maxmemory-policy noeviction"} {
-		if !strings.Contains(command, option) {
-			t.Errorf("%q is not in %q", option, command)
+func TestDataIsOnVolumesOfItsOwn(t *testing.T) {
+	eachStack(t, func(t *testing.T, project *types.Project) {
+		owners := make(map[string]string)
+		for name, service := range project.Services {
+			writable := 0
+			for _, volume := range service.Volumes {
+				if volume.ReadOnly {
+					continue
+				}
+				if volume.Type != types.VolumeTypeVolume {
+					t.Errorf("%s may write to %s of the host", name, volume.Source)
+				}
+				if other := owners[volume.Source]; other != "" {
+					t.Errorf("%s and %s both write to %s", name, other, volume.Source)
+				}
+				owners[volume.Source] = name
+				writable++
+			}
+			keeps := !oneShot[name] && !noListeners[name] && !strings.HasPrefix(name, "rollcall")
+			if keeps && writable != 1 {
+				t.Errorf("%s has %d volumes to write to, not one", name, writable)
+			}
 		}
-	}
-	if len(redis.Volumes) != 1 || redis.Volumes[0].Type != types.VolumeTypeVolume {
-		t.Error("its data is not on a volume")
-	}
+	})
 }
 
 func TestEnvironmentNamesExistInTheConfiguration(t *testing.T) {
