@@ -61,7 +61,7 @@ NO_EXIT = {
     "replicas that must have a checkpoint": "the checkpoint is made again",
     "the connection broke": "the same",
     "another partition is looked at": "its log is searched later",
-    "other partitions are asking where": "its place is looked for later",
+    "many partitions are asking for": "its place is looked for later",
     "the partition is given back": "its log is searched no further",
     "Redis at %s cannot be reached": "waits for Redis; at start with more words",
     "the connection to Redis at %s": "the same",
