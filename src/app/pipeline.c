@@ -314,9 +314,10 @@ static void renew_clients(struct pipeline *pipeline, struct text *changed) {
 }
 
 void pipeline_reloaded(struct pipeline *pipeline, bool is_taken, struct text *changed) {
-    if (is_taken) status_reload(&pipeline->status, pipeline);
-    if (is_taken) renew_clients(pipeline, changed);
     metric_add(metric_cell(pipeline->stats.vitals.reloads, is_taken ? "ok" : "refused"), 1);
+    if (!is_taken) return;
+    status_reload(&pipeline->status, pipeline);
+    renew_clients(pipeline, changed);
 }
 
 int64_t pipeline_partitions(const struct pipeline *pipeline) {

@@ -284,9 +284,8 @@ static void add_declared(struct tally *tally, const struct delta *delta,
                          const struct delta_entry *entry) {
     char bytes[DECLARED_KEY_BYTES];
     const struct delta_key own = delta_key(delta, entry);
-    const struct delta_key key = has_room(tally, own, entry->is_distinct)
-                                     ? own
-                                     : other_key(tally, own.field, bytes);
+    const bool is_taken = has_room(tally, own, entry->is_distinct);
+    const struct delta_key key = is_taken ? own : other_key(tally, own.field, bytes);
     if (entry->is_distinct)
         delta_merge_distinct(&tally->declared, key, &delta->distinct[entry->count]);
     else
