@@ -167,6 +167,7 @@ static void counts_and_memory_are_read(void **state) {
     assert_false(shows("\nrollcall_redis_memory_max_bytes 987654321\n"));
     assert_false(shows("\nrollcall_redis_memory_max_bytes 0\n"));
     redis_link_destroy(&link);
+    free(glance);
 }
 
 static void the_retention_is_asked_for_each_minute(void **state) {
