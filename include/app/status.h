@@ -19,10 +19,8 @@
 #include "core/cursor.h"
 #include "core/login.h"
 
-struct aggregates;
 struct config;
 struct pipeline;
-struct redis_glance;
 
 enum {
     STATUS_RATE_MS = 10000, /* rates are over as long */
@@ -65,11 +63,6 @@ char *status_settings(const struct config *config);
 
 /* Takes a sample for the rates. To be called about once a second. */
 void status_tick(struct pipeline *pipeline, int64_t now_ms);
-
-/* Adds members of the document: the values of "top", behind its first member, and the others that
- * show counts. Borrows all. */
-void status_add_counts(const struct aggregates *aggregates, const struct redis_glance *glance,
-                       struct text *out);
 
 /* Adds the JSON document. */
 void status_json(struct pipeline *pipeline, struct text *out);

@@ -23,8 +23,8 @@ struct property {
     char *name; /* as its source wrote it; aliases are one property */
     char *value;
     char *file; /* that the value was read from, NULL: none */
-    struct secret
-        *latest; /* of what kafka_conf_is_renewable: the value as last reloaded; else NULL */
+    /* Of what kafka_conf_is_renewable: the value as last reloaded; else NULL. */
+    struct secret *latest;
 };
 
 /* All zero is empty. Owns its items. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "pipeline_parts.h"
+#include "status_parts.h"
 
 /* --- totals ----------------------------------------------------------------------------------- */
 
@@ -63,10 +64,6 @@ static struct status_sample sample_of(struct status *status, int64_t now_ms) {
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-static void add_string(struct text *out, const char *string) {
-    text_add_clean_json(out, string, strlen(string));
-}
-
 /* RFC 3339, UTC, milliseconds; null if it is 0. */
 static void add_time(struct text *out, int64_t wall_ms) {
     const time_t seconds = (time_t)(wall_ms / 1000);
@@ -80,10 +77,6 @@ static void add_time(struct text *out, int64_t wall_ms) {
     text_format(out, "\"%s.%03dZ\"", day, (int)(wall_ms % 1000));
 }
 
-static void add_bool(struct text *out, bool is_true) {
-    text_add(out, is_true ? "true" : "false");
-}
-
 static void add_seconds(struct text *out, int64_t ms) {
     const int rest = (int)(ms % 1000);
     const char digits[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
@@ -93,7 +86,8 @@ static void add_seconds(struct text *out, int64_t ms) {
 }
 
 /* `begin` holds everything up to the value: comma, name, colon. */
-#define ADD_STRING(out_, begin_, value_) (text_add((out_), begin_), add_string((out_), (value_)))
+#define ADD_STRING(out_, begin_, value_)                                                           \
+    (text_add((out_), begin_), status_add_string((out_), (value_)))
 
 /* --- state ------------------------------------------------------------------------------------ */
 
@@ -205,7 +199,7 @@ static void add_rejections(struct pipeline *pipeline, struct text *out) {
         text_format(out, "%s{\"reason\": \"%s\", \"partition\": %d, \"offset\": %lld, \"detail\": ",
                     separator, login_reason_name((enum login_reason)r), last[r].partition,
                     (long long)last[r].offset);
-        add_string(out, last[r].detail);
+        status_add_string(out, last[r].detail);
         text_add(out, "}");
         separator = ", ";
     }
@@ -269,7 +263,7 @@ static void add_thread(struct list *list, const struct worker *worker, int32_t p
     text_add(list->out, ", \"idle_s\": ");
     add_seconds(list->out, idle_ms > 0 ? idle_ms : 0);
     text_add(list->out, ", \"is_stuck\": ");
-    add_bool(list->out, worker_is_stuck(worker, list->now_ms));
+    status_add_bool(list->out, worker_is_stuck(worker, list->now_ms));
     text_add(list->out, "}");
     list->separator = ",\n ";
 }
@@ -317,12 +311,12 @@ static void add_target(const char *name, const struct watch_target *target, stru
     if (target->version[0] == '\0')
         text_add(out, "null");
     else
-        add_string(out, target->version);
+        status_add_string(out, target->version);
     text_add(out, ", \"reason\": ");
     if (target->is_up)
         text_add(out, "null");
     else
-        add_string(out, target->reason.text);
+        status_add_string(out, target->reason.text);
     text_add(out, "}");
 }
 

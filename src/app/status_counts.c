@@ -1,18 +1,7 @@
 /* Members that show counts: by one function for each. */
-#include "app/status.h"
-
-#include <string.h>
-
 #include "core/aggregate.h"
 #include "edge/redis_glance.h"
-
-static void add_string(struct text *out, const char *string) {
-    text_add_clean_json(out, string, strlen(string));
-}
-
-static const char *bool_text(bool is_true) {
-    return is_true ? "true" : "false";
-}
+#include "status_parts.h"
 
 static void add_values(const struct redis_glance *glance, const struct glance_values *values,
                        struct text *out) {
@@ -28,7 +17,7 @@ static void add_dimensions(const struct setting_names *dimensions,
                            const struct redis_glance *glance, struct text *out) {
     for (unsigned d = 0; d < (unsigned)dimensions->count && d < LOGIN_DIMENSIONS_MAX; d++) {
         text_add(out, ",\n ");
-        add_string(out, dimensions->items[d]);
+        status_add_string(out, dimensions->items[d]);
         text_add(out, ": [");
         add_values(glance, &glance->dimensions[d], out);
         text_add(out, "]");
@@ -38,13 +27,14 @@ static void add_dimensions(const struct setting_names *dimensions,
 /* A declared count: of one by dimensions its values, of another one a number. */
 static void add_declared(const struct aggregate *aggregate, const struct redis_glance *glance,
                          const struct glance_count *count, struct text *out) {
-    add_string(out, aggregate->title);
+    status_add_string(out, aggregate->title);
     text_add(out, ": {\"bucket\": ");
     if (count->bucket[0] == '\0')
         text_add(out, "null");
     else
-        add_string(out, count->bucket);
-    text_format(out, ", \"is_distinct\": %s", bool_text(aggregate_is_distinct(aggregate)));
+        status_add_string(out, count->bucket);
+    text_add(out, ", \"is_distinct\": ");
+    status_add_bool(out, aggregate_is_distinct(aggregate));
     if (aggregate->declared.by_count > 0)
         text_format(out, ", \"number\": null, \"value_count\": %lld, \"values\": [",
                     (long long)count->value_count);
@@ -59,9 +49,10 @@ static void add_minutes(int threshold, const struct redis_glance *glance, struct
     for (unsigned i = 0; i < glance->minute_count; i++) {
         const struct glance_minute *minute = &glance->minutes[i];
         text_add(out, i > 0 ? ", [" : "[");
-        add_string(out, minute->minute);
-        text_format(out, ", %lld, %s]", (long long)minute->count,
-                    bool_text(minute->count > threshold));
+        status_add_string(out, minute->minute);
+        text_format(out, ", %lld, ", (long long)minute->count);
+        status_add_bool(out, minute->count > threshold);
+        text_add(out, "]");
     }
 }
 
@@ -69,7 +60,7 @@ static void add_anomalies(const struct redis_glance *glance, struct text *out) {
     for (unsigned i = 0; i < glance->anomaly_count; i++) {
         const struct glance_minute *anomaly = &glance->anomalies[i];
         text_add(out, i > 0 ? ", {\"minute\": " : "{\"minute\": ");
-        add_string(out, anomaly->minute);
+        status_add_string(out, anomaly->minute);
         text_format(out, ", \"count\": %lld, \"threshold\": %lld}", (long long)anomaly->count,
                     (long long)anomaly->threshold);
     }

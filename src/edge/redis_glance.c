@@ -35,7 +35,7 @@ void redis_glance_copy(struct redis_glance *into, const struct redis_glance *fro
     memcpy(into->texts, from->texts, from->text_bytes);
 }
 
-/* Takes a reply that is none of those that were expected. */
+/* Takes an unexpected reply. */
 static bool refuse(const struct reading *reading, struct redis_reply *reply, const char *what) {
     error_set(reading->error, "Redis at %s gave an odd answer to %s: %.200s",
               redis_link_name(reading->link), what,

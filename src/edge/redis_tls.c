@@ -102,8 +102,8 @@ void redis_tls_destroy(struct redis_tls **tls) {
 
 uint64_t redis_tls_digest(const struct redis_tls *tls) {
     uint64_t digest = 0;
-    const char *paths[] = {tls == NULL ? NULL : tls->ca, tls == NULL ? NULL : tls->certificate,
-                           tls == NULL ? NULL : tls->key};
+    if (tls == NULL) return 0;
+    const char *paths[] = {tls->ca, tls->certificate, tls->key};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (paths[i] != NULL) digest = file_digest(paths[i], digest);
     return digest;

@@ -54,13 +54,7 @@ def cluster_lose(chaos, lag_s, down_s):
 @fault(2, CLUSTER, asleep_s=(0.5, 8.0))
 def cluster_sleep(chaos, asleep_s):
     """The owner is suspended, and wakes up as one: it takes writes until it is told."""
-    old = chaos.redis.master
-    old.pause()
-    try:
-        chaos.hold(asleep_s)
-    finally:
-        old.resume()
-    chaos.redis.wait_whole()
+    chaos.redis.suspend_master(chaos.hold, asleep_s)
 
 
 @fault(2, CLUSTER, down_s=(0.0, 5.0))

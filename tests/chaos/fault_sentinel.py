@@ -14,7 +14,7 @@ def sentinel_kill(chaos, held_s, down_s):
         chaos.hold(held_s)
     old.kill()
     watched.drop(old)
-    watched.mend()
+    watched.open_ways()
     watched.wait_promoted(old)
     chaos.hold(down_s)
     old.start()
@@ -63,7 +63,7 @@ def sentinel_apart(chaos, which, is_seen, apart_s, again):
     chaos.hold(apart_s)
     if not again:
         old.start()
-    watched.mend()
+    watched.open_ways()
     watched.wait_whole()
 
 
@@ -90,7 +90,7 @@ def _split(chaos, target, apart_s, is_blind):
             watched.separate_instances(one, numbers)
     watched.wait_promoted(old)
     chaos.hold(apart_s)
-    watched.mend()
+    watched.open_ways()
     watched.wait_whole()
     _discards(watched, old)
 
@@ -98,13 +98,7 @@ def _split(chaos, target, apart_s, is_blind):
 @fault(2, SENTINEL, asleep_s=(0.5, 8.0))
 def sentinel_sleep(chaos, asleep_s):
     """The master is suspended, and wakes up as one: it takes writes until it is told."""
-    old = chaos.redis.master
-    old.pause()
-    try:
-        chaos.hold(asleep_s)
-    finally:
-        old.resume()
-    chaos.redis.wait_whole()
+    chaos.redis.suspend_master(chaos.hold, asleep_s)
 
 
 @fault(2, SENTINEL)

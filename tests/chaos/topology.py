@@ -28,11 +28,21 @@ class _Topology:
 
     def heal(self):
         """Waits until everything is in order."""
-        self.mend()
+        self.open_ways()
         self.wait_whole()
 
-    def mend(self):
+    def open_ways(self):
         """Opens every way."""
+
+    def suspend_master(self, hold, seconds):
+        """Suspends the master while hold(seconds) runs, and waits until everything is in order."""
+        old = self.master
+        old.pause()
+        try:
+            hold(seconds)
+        finally:
+            old.resume()
+        self.wait_whole()
 
     def expect_faults(self, is_expecting):
         """While no faults come, a busy machine must not be taken for one."""
@@ -94,7 +104,7 @@ class Watched(_Topology, sentinels.Sentinels):
         """Loses what is held back on its way from or to a server or Sentinel."""
         self._proxy.set(one.advertised_port, "cut")
 
-    def mend(self):
+    def open_ways(self):
         """Opens every way again."""
         for one in self.servers + self.sentinels:
             self._proxy.set(one.advertised_port, "pass")

@@ -55,6 +55,18 @@ def newest_event(load):
     load.flush()
 
 
+def count_all_forms(world):
+    """Runs an instance on awkward events, the last of them newer than all others. Returns it, and
+    what must be shown, as newest does."""
+    load = world.make_load()
+    awkward(load)
+    instance = world.run(**options(COUNTS)).wait_ready()
+    world.wait_quiet()
+    newest_event(load)
+    world.wait_quiet()
+    return instance, newest(oracle.Expected(load.records, counts=COUNTS))
+
+
 def newest(expected):
     """What /status.json must show of these counts, oracle.Expected: name -> members; values as a
     dict."""

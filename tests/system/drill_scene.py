@@ -167,7 +167,7 @@ class Scene:
     # --- the operator -------------------------------------------------------------------------
 
     def lose(self):
-        """The loss comes now: time runs, and what is in Kafka by now must be counted in the end."""
+        """The loss comes now: the clock starts. What Kafka holds at this moment must be counted."""
         self.goal = self.broker.end_offsets(self.topic)
         self.begun = time.monotonic()
 

@@ -11,7 +11,6 @@ import pytest
 
 import browser as browsers
 import declared
-import oracle
 import wait
 from test_status import status
 
@@ -115,13 +114,7 @@ def test_numbers_are_those_of_status_metrics_and_redis(world, shown):
 
 def test_declared_counts(world, browser):
     """The numbers are those of status.json and of Redis; values are only text."""
-    load = world.make_load()
-    declared.awkward(load)
-    instance = world.run(**declared.options(declared.COUNTS)).wait_ready()
-    world.wait_quiet()
-    declared.newest_event(load)
-    world.wait_quiet()
-    expected = declared.newest(oracle.Expected(load.records, counts=declared.COUNTS))
+    instance, expected = declared.count_all_forms(world)
     with browser.tab(url_of(instance)) as tab:
         tab.wait_text("#counts", "<b>last</b>", "days, " + expected["days"]["bucket"])
         wait.until(lambda: tab.run("last.counts.users.number") == expected["users"]["number"], 20,

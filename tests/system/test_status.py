@@ -7,7 +7,6 @@ import time
 import pytest
 
 import declared
-import oracle
 import wait
 from test_lag import send
 
@@ -133,13 +132,7 @@ def test_numbers_are_those_of_metrics_and_redis(world):
 
 def test_declared_counts_are_those_of_redis(world):
     """Of each the newest bucket, also as metrics; and the page without scripts has them as text."""
-    load = world.make_load()
-    declared.awkward(load)
-    instance = world.run(**declared.options(declared.COUNTS)).wait_ready()
-    world.wait_quiet()
-    declared.newest_event(load)
-    world.wait_quiet()
-    expected = declared.newest(oracle.Expected(load.records, counts=declared.COUNTS))
+    instance, expected = declared.count_all_forms(world)
     wait.until(lambda: status(instance)["counts"]["users"]["number"] == 31 and
                status(instance)["counts"]["days"]["bucket"] == expected["days"]["bucket"], 20,
                "the counts to be read")

@@ -1,4 +1,4 @@
-/* checkpoint: when epochs go to Redis, and what becomes of them. Redis's answer is this file's own. */
+/* checkpoint: when epochs go to Redis, and what becomes of them. Redis answers by this file. */
 #include "flow/checkpoint.h"
 
 #include <setjmp.h>
