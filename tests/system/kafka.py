@@ -4,6 +4,7 @@ import base64
 import contextlib
 import glob
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -20,6 +21,16 @@ import wait
 
 JARS = os.environ.get("RC_KAFKA_JARS") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall/kafka-4.1.2")
+
+
+def version():
+    """The release of the jars, as (major, minor)."""
+    jar = glob.glob(os.path.join(JARS, "kafka_2.13-*.jar"))
+    found = re.search(r"-(\d+)\.(\d+)[^/]*\.jar$", jar[0] if jar else "")
+    if found is None:
+        raise RuntimeError(f"{JARS} has no Kafka jars: run ./dev test, or set RC_KAFKA_JARS")
+    return int(found[1]), int(found[2])
+
 
 #: The one user of the SASL listener. The plain listener's user is a super user.
 SASL_USER, SASL_PASSWORD = "rollcall", "broker-secret-71"
@@ -292,8 +303,7 @@ class Kafka(Client):
         self._properties = os.path.join(folder, "server.properties")
         self._heap_mb = heap_mb
         self._process = None
-        if not glob.glob(os.path.join(JARS, "kafka_2.13-*.jar")):
-            raise RuntimeError(f"{JARS} has no Kafka jars: run ./dev test, or set RC_KAFKA_JARS")
+        version()  # raises if there is none
         os.makedirs(folder, exist_ok=True)
         with open(self._properties, "w") as out:
             out.write(_PROPERTIES.format(

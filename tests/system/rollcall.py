@@ -8,6 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+import kafka
 import process
 import wait
 
@@ -50,13 +51,18 @@ def execute(command, *arguments, options=None, env=None, timeout=60):
 CONSUMER_PROTOCOL = {"consumer__group__protocol": "consumer",
                      "consumer__session__timeout__ms": None,
                      "consumer__heartbeat__interval__ms": None}
-NO_CONSUMER_PROTOCOL = "the consumer protocol needs librdkafka 2.12"
+NO_CONSUMER_PROTOCOL = "the consumer protocol needs librdkafka 2.12 and Kafka 4.0"
 
 
-def has_consumer_protocol():
+def knows_consumer_protocol():
     """Whether the program's librdkafka supports the consumer protocol (generally available)."""
     version = re.search(r"librdkafka (\d+)\.(\d+)", execute("--version").stdout)
     return (int(version[1]), int(version[2])) >= (2, 12)
+
+
+def has_consumer_protocol():
+    """Whether the program and the broker support the consumer protocol."""
+    return kafka.version() >= (4, 0) and knows_consumer_protocol()
 
 
 def flags(options):
