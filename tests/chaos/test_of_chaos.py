@@ -20,6 +20,7 @@ import oracle
 import proxy
 import reader
 import records
+import users
 import verify
 import wait
 import world as world_module
@@ -99,9 +100,26 @@ def test_distinct_counts_go_back_and_forth():
                                 counts=records.COUNTS).count_keys
         found = source.expected(counts, without).count_keys
         assert found.keys() == plain.keys()
-        for key, users in plain.items():
-            if isinstance(users, set):
-                verify.same_registers(key, _dense(found[key]), hyperloglog.registers(users))
+        for key, values in plain.items():
+            if isinstance(values, set):
+                verify.same_registers(key, _dense(found[key]), hyperloglog.registers(values))
+
+
+def test_distinct_counts_of_two_threads_do_not_mix(monkeypatch):
+    """A moment is looked at while a stop computes what all records must leave."""
+    source, advance, others = records.Records("some seed"), users.State.advance, []
+
+    def advance_and_ask_elsewhere(state, wanted, news):
+        advance(state, wanted, news)
+        if not others:
+            others.append(threading.Thread(target=source.expected, args=({0: 3000},)))
+            others[0].start()
+            others[0].join(0.5)
+
+    monkeypatch.setattr(users.State, "advance", advance_and_ask_elsewhere)
+    found = source.expected({0: 2000}).count_keys
+    others[0].join()
+    assert found == records.Records("some seed").expected({0: 2000}).count_keys
 
 
 def _dense(ranks):

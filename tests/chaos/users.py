@@ -6,6 +6,7 @@ the state at a later place is made from the one before.
 """
 
 import array
+import threading
 
 import hyperloglog
 
@@ -43,7 +44,7 @@ class _News:
         self.known = max(self.known, count)
 
 
-class _State:
+class State:
     """The registers of all partitions together."""
 
     def __init__(self):
@@ -75,14 +76,15 @@ class Users:
     """The distinct counts, as a function of how many records of each partition are counted.
 
     keys_and_user(partition, number) says what a record adds: the names of the HyperLogLogs, and the
-    value as bytes; or None.
+    value as bytes; or None. Any thread may ask.
     """
 
     def __init__(self, keys_and_user):
         self._keys_and_user = keys_and_user
         self._keys = {}  # name -> index
         self._news = {}
-        self._states = [_State() for _ in range(STATES)]  # the least recently used first
+        self._lock = threading.Lock()
+        self._states = [State() for _ in range(STATES)]  # the least recently used first
 
     def _of(self, partition, left_out):
         def found(number):
@@ -98,6 +100,10 @@ class Users:
     def registers(self, counts, without):
         """name -> ranks of all registers, for the first counts[p] records of each p but those in
         without[p]."""
+        with self._lock:
+            return self._registers(counts, without)
+
+    def _registers(self, counts, without):
         wanted = {}
         for partition, count in counts.items():
             left_out = without.get(partition, range(0))
@@ -107,7 +113,7 @@ class Users:
         able = [state for state in self._states if state.can_become(wanted)]
         state = max(able, key=lambda each: sum(each.numbers.values()), default=None)
         self._states.remove(state or self._states[0])
-        state = state or _State()
+        state = state or State()
         self._states.append(state)
         state.advance(wanted, self._news)
         return {name: bytes(state.registers[key]) for name, key in self._keys.items()
