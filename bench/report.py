@@ -164,17 +164,16 @@ def paths(found):
 
 
 def watched(found):
-    """An instance that is scraped and looked at, compared with one that is not."""
-    rows = [[one["label"], _spread(one["cpu_per_million"]), _spread(one["rate"], 1e-3)]
-            for one in found["rows"]]
+    """An instance that is scraped and looked at by turns."""
+    rows = [[one["label"], _spread(one["cpu_per_million"])] for one in found["rows"]]
     return "\n\n".join([
         "## Watched", _where(found).rstrip(),
         f"A backlog of {found['records']:,} records in {found['partitions']} partitions, "
-        f"{found['rounds']} rounds; watched: a scrape a second and {found['pages']} open status "
-        f"pages. CPU a record, watched relative to alone, paired by round: "
-        f"{_thousandths(found['ratio'])}. The serving thread alone took "
-        f"{_thousandths(found['serving'])} of all CPU.",
-        table(["", "CPU-s per million", "1000 records/s"], rows)]) + "\n"
+        f"{found['rounds']} rounds, in each of which a scrape a second and {found['pages']} open "
+        f"status pages come and go every two seconds. CPU a record, watched relative to alone, "
+        f"{found['turns']} pairs of turns: {_thousandths(found['ratio'])}. The serving thread alone "
+        f"took {_thousandths(found['serving'])} of all CPU.",
+        table(["", "CPU-s per million"], rows)]) + "\n"
 
 
 def memory(found):

@@ -126,7 +126,7 @@ bool kafka_conf_check(enum kafka_role section, const char *name, const char *val
     return check_owned(section, name, value, error) && check_value(section, name, value, error);
 }
 
-/* The first is SASL's password, which clients take in place; the others are of certificates. */
+/* SASL's password, which clients take in place, and what certificates are made of. */
 static const char *const renewable[] = {
     "sasl.password",
     "ssl.key.location",
@@ -210,7 +210,8 @@ void kafka_conf_renew(const struct properties *properties, const struct properti
 
 uint64_t kafka_conf_certificates(const struct properties *kafka, const struct properties *own) {
     uint64_t digest = 0;
-    for (size_t i = 1; i < sizeof renewable / sizeof renewable[0]; i++) {
+    for (size_t i = 0; i < sizeof renewable / sizeof renewable[0]; i++) {
+        if (strncmp(renewable[i], "ssl.", 4) != 0) continue;
         char *value = secret_copy(kafka_conf_latest(kafka, own, renewable[i]));
         if (value == NULL) continue;
         digest = file_digest_text(value, file_digest_text(renewable[i], digest));
