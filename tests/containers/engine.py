@@ -20,8 +20,8 @@ IMAGE = "rollcall:0.1.0"
 
 #: Images of the compose files that are built from the folders beside this file.
 STAND_INS = {
-    "kafka": "docker.io/apache/kafka:4.1.2",
-    "redis": "docker.io/library/redis:8.0.3-alpine",
+    "kafka": "docker.io/apache/kafka:4.4.0",
+    "redis": "docker.io/library/redis:8.2.3-alpine",
     "prometheus": "docker.io/prom/prometheus:v3.5.0",
 }
 

@@ -4,6 +4,8 @@ No process restarts, and in the end everything is counted and published exactly 
 """
 
 import shutil
+import threading
+import time
 
 import pytest
 
@@ -70,6 +72,40 @@ def wait_through(world, load):
                >= reached, 60, lambda: f"{reached} records to get through", alive=world.alive)
 
 
+class Flow:
+    """Measures how long publishing, and counting, stood still at most while a block runs."""
+
+    def __init__(self, world, what):
+        self._world, self._what = world, what
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._looks = {"publishing": self._published, "counting": world.counted_total}
+        self.longest_s = dict.fromkeys(self._looks, 0.0)
+
+    def _published(self):
+        return sum(self._world.broker.stable_offsets(self._world.output).values())
+
+    def _run(self):
+        last = {name: (look(), time.monotonic()) for name, look in self._looks.items()}
+        while not self._is_over.wait(0.05):
+            for name, look in self._looks.items():
+                found, now = look(), time.monotonic()
+                value, since = last[name]
+                self.longest_s[name] = max(self.longest_s[name], now - since)
+                if found != value:
+                    last[name] = found, now
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join()
+        print(f"{self._what}: " + ", ".join(f"{name} stood still for {seconds:.1f} s at most"
+                                            for name, seconds in self.longest_s.items()))
+
+
 def test_the_password_of_kafka_changes_under_load(world, tmp_path):
     """The broker forgets the old password at once, and asks each connection for the new one."""
     load = world.make_load()
@@ -81,9 +117,11 @@ def test_the_password_of_kafka_changes_under_load(world, tmp_path):
     with load.feed(1000) as feed:
         feed.wait_for_more(2 * REAUTH_MS)
         wait_through(world, load)
-        world.broker.set_password("SCRAM-SHA-512", NEW_PASSWORD)
-        assert "changed=kafka.sasl.password" in instance.reload(kafka__sasl__password=NEW_PASSWORD)
-        feed.wait_for_more(3 * REAUTH_MS)
+        with Flow(world, "a password of Kafka"):
+            world.broker.set_password("SCRAM-SHA-512", NEW_PASSWORD)
+            changed = instance.reload(kafka__sasl__password=NEW_PASSWORD)
+            assert "changed=kafka.sasl.password" in changed
+            feed.wait_for_more(3 * REAUTH_MS)
         wait_through(world, load)
     world.verify(load, instance)
     done = world.execute("check", **{name.replace(".", "__"): value
@@ -129,12 +167,14 @@ def test_certificates_of_kafka_change_under_load(world, tmp_path, certificates, 
     world.wait_shared(*instances)
     with load.feed(1000) as feed:
         feed.wait_for_more(2000)
-        files("next_client", "ours.crt", "another.crt")
-        for instance in instances:
-            assert 'changed="the certificates of Kafka"' in instance.reload()
-        for instance in instances:
-            instance.wait_log("Joining the group with the new certificates")
-        world.wait_shared(*instances)
+        with Flow(world, "certificates of Kafka"):
+            files("next_client", "ours.crt", "another.crt")
+            for instance in instances:
+                assert 'changed="the certificates of Kafka"' in instance.reload()
+            for instance in instances:
+                instance.wait_log("Joining the group with the new certificates")
+            world.wait_shared(*instances)
+            feed.wait_for_more(2000)
         wait_through(world, load)
         certificates.put("trusted.crt", "another.crt")
         certificates.put("broker.pem", "next_good.pem")
@@ -213,10 +253,12 @@ def test_certificates_of_redis_change_under_load(world, tmp_path, certificates, 
         wait_through(world, load)
         before = used_connections(world)
         assert before
-        files("next_client", "ours.crt", "another.crt")
-        assert 'changed="the certificates of Redis"' in instance.reload()
-        wait.until(lambda: used_connections(world) and not used_connections(world) & before, 30,
-                   "the connections to be replaced", alive=world.alive)
+        with Flow(world, "certificates of Redis"):
+            files("next_client", "ours.crt", "another.crt")
+            assert 'changed="the certificates of Redis"' in instance.reload()
+            wait.until(lambda: used_connections(world) and not used_connections(world) & before, 30,
+                       "the connections to be replaced", alive=world.alive)
+            feed.wait_for_more(2000)
         wait_through(world, load)
         assert "level=warn msg=\"Waiting for Redis" not in instance.log()
         with world.redis_server.client() as client:
