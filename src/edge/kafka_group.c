@@ -61,6 +61,13 @@ enum kafka_member_state kafka_member_state(struct kafka_member *member) {
     return state;
 }
 
+bool kafka_member_lost_id(struct kafka_member *member) {
+    pthread_mutex_lock(&member->lock);
+    const bool was_taken = member->id != NULL;
+    pthread_mutex_unlock(&member->lock);
+    return was_taken && kafka_member_state(member) != KAFKA_MEMBER_SAME;
+}
+
 bool kafka_member_has_joined(rd_kafka_t *consumer) {
 #if RD_KAFKA_VERSION >= 0x020c00ff /* with which the protocol can be used */
     rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata(consumer);

@@ -178,6 +178,9 @@ void kafka_member_take_id(struct kafka_member *member);
  * not at all. */
 enum kafka_member_state kafka_member_state(struct kafka_member *member);
 
+/* Whether an id was taken, and the group knows this process no longer by it. */
+bool kafka_member_lost_id(struct kafka_member *member);
+
 /* Whether the consumer is a member of the group, if without a partition; consumer protocol only. */
 bool kafka_member_has_joined(rd_kafka_t *consumer);
 

@@ -305,7 +305,9 @@ static bool serve(struct kafka_source *source, struct error *error) {
     if (source->event != SOURCE_QUIET) return true;
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(consumer, why, sizeof why);
     if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return kafka_rejoin_if_need_be(source, error);
-    if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+    /* One that joins again, after its session timed out, may be shut out by itself: a request from
+     * before, tried once more, meets a group that has taken it back under another id. */
+    if (fatal == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && !kafka_member_lost_id(&source->member)) {
         return error_set(error,
                          "another process runs with the same instance.id \"%s\" in group %s: "
                          "give each instance its own (%s)",

@@ -20,7 +20,7 @@ IMAGE = "rollcall:0.1.0"
 
 #: Images of the compose files that are built from the folders beside this file.
 STAND_INS = {
-    "kafka": "docker.io/apache/kafka:4.4.0",
+    "kafka": "docker.io/apache/kafka:4.2.2",
     "redis": "docker.io/library/redis:8.2.3-alpine",
     "prometheus": "docker.io/prom/prometheus:v3.5.0",
 }

@@ -20,7 +20,7 @@ import process
 import wait
 
 JARS = os.environ.get("RC_KAFKA_JARS") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall/kafka-4.4.0")
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rollcall/kafka-4.2.2")
 
 
 def version():

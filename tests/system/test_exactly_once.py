@@ -1,5 +1,7 @@
 """The promise, on real Kafka and Redis: whatever happens, everything is exact once work is done."""
 
+import time
+
 import pytest
 
 import kafka
@@ -334,6 +336,32 @@ def test_broker_restart(world, how):
     second.check_alive()
     first.stop()
     second.stop()
+
+
+@pytest.mark.timeout(240)
+def test_broker_killed_with_an_open_transaction(world):
+    """It times out meanwhile, and the broker aborts it as soon as it is back; that of Kafka 4.3 and
+    4.4 forgets the markers."""
+    load = world.make_load()
+    timeout_s = 4
+    options = {"output__commit_ms": 2000, "producer__transaction__timeout__ms": 1000 * timeout_s}
+    with load.feed(RATE) as feed:
+        first = world.run(**options).wait_ready()
+        wait.until(lambda: _is_open(world), 60, "records in a transaction", alive=world.alive)
+        first.kill()
+        world.broker.kill()
+        time.sleep(timeout_s + 1)
+        world.broker.start()
+        wait.until(lambda: not _is_open(world), 60, "the broker to abort the open transaction")
+        feed.wait_for_more(1000)
+    second = world.run(**options)
+    world.verify(load, second)
+    second.stop()
+
+
+def _is_open(world):
+    ends = world.broker.end_offsets(world.output)
+    return world.broker.stable_offsets(world.output) != ends
 
 
 @pytest.mark.timeout(180)

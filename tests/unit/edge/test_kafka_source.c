@@ -323,15 +323,48 @@ static void a_change_that_was_not_answered_is_answered_by_leaving(void **state) 
     assert_int_equal(kafka_source_poll(sources[0], &change, &error), SOURCE_QUIET);
 }
 
+static void fence(void) {
+    rd_kafka_test_fatal_error(newest, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "fenced");
+}
+
 static void a_twin_with_the_same_id_is_named(void **state) {
     begin(state);
     sources[0] = create("twin", 10 << 20, PARTITIONS);
     has_property(newest, "group.instance.id", "twin");
     assert_true(kafka_source_subscribe(sources[0], &alarms[0], &error));
-    rd_kafka_test_fatal_error(newest, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "fenced");
+    fence();
     await(0, SOURCE_FAILED);
     assert_non_null(strstr(error.text, "same instance.id \"twin\" in group group"));
     assert_non_null(strstr(error.text, "fenced"));
+}
+
+/* A twin takes the id from a member that has partitions and does not know better. */
+static void a_member_is_shut_out_by_a_twin(void **state) {
+    begin(state);
+    sources[0] = create("twin", 10 << 20, PARTITIONS);
+    assert_true(kafka_source_subscribe(sources[0], &alarms[0], &error));
+    take(await(0, SOURCE_GIVEN), 0);
+    fence();
+    await(0, SOURCE_FAILED);
+    assert_non_null(strstr(error.text, "same instance.id \"twin\" in group group"));
+}
+
+/* Its former self: a request with the id of before. It joins once more, with a new consumer. */
+static void a_member_on_its_way_back_is_shut_out_by_itself(void **state) {
+    begin(state);
+    sources[0] = create("twin", 10 << 20, PARTITIONS);
+    assert_true(kafka_source_subscribe(sources[0], &alarms[0], &error));
+    take(await(0, SOURCE_GIVEN), 0);
+    const rd_kafka_t *first = newest;
+    rd_kafka_mock_push_request_errors(broker.cluster, API_HEARTBEAT, 1,
+                                      RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
+    assert_int_equal(await(0, SOURCE_LOST).count, PARTITIONS);
+    fence();
+    close_streams();
+    kafka_source_answer(sources[0]);
+    take(await(0, SOURCE_GIVEN), 0);
+    assert_ptr_not_equal(newest, first);
+    assert_true(kafka_source_is_joined(sources[0]));
 }
 
 static void who_is_denied_is_told_what_to_allow(void **state) {
@@ -690,6 +723,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(who_left_is_no_member, begin_joined, end),
         cmocka_unit_test_teardown(a_change_that_was_not_answered_is_answered_by_leaving, end),
         cmocka_unit_test_teardown(a_twin_with_the_same_id_is_named, end),
+        cmocka_unit_test_teardown(a_member_is_shut_out_by_a_twin, end),
+        cmocka_unit_test_teardown(a_member_on_its_way_back_is_shut_out_by_itself, end),
         cmocka_unit_test_teardown(who_is_denied_is_told_what_to_allow, end),
         cmocka_unit_test_setup_teardown(an_unknown_member_has_lost_everything, begin_joined, end),
         cmocka_unit_test_teardown(a_stranded_partition_makes_the_member_join_again, end),
