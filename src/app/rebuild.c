@@ -113,6 +113,7 @@ static bool store(struct rebuild *rebuild) {
         }
         if (is_retry && !may_retry(&backoff, since_ms, &rebuild->error)) return false;
     }
+    rebuild->error.text[0] = '\0'; /* why it was tried again */
     rebuild->next_store_ms = clock_ms() + STORE_MS;
     return true;
 }

@@ -1,5 +1,6 @@
 /* audit, snapshot and rebuild, over what run has counted. */
 #include "app/running.h"
+#include "logged.h"
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -116,6 +117,21 @@ static void days_are_compared_in_whatever_order_they_come(void **state) {
     shows("{user-login}:login_counts:2023-01-01 \"12:00\": counted 0, stored 1\n");
     shows("{user-login}:login_counts:2023-06-28 \"12:00\": counted 0, stored 1\n");
     shows("67 records counted again: 168 differences\n");
+}
+
+/* Its number is 0. */
+static void the_first_day_of_all_is_a_day(void **state) {
+    (void)state;
+    static const char *const first[] = {
+        "{\"locale\": \"XX\", \"device_type\": \"tv\", \"timestamp\": 60}"};
+    write_all(0, first, 1);
+    in_redis("0 ", "HSET {user-login}:offsets 0 31");
+    in_redis("1 ", "ZADD {user-login}:locale_counts 1 XX");
+    in_redis("1 ", "ZADD {user-login}:device_type_counts 1 tv");
+    in_redis("1 ", "HSET {user-login}:login_counts:1970-01-01 00:01 1");
+    in_redis("1 ", "ZADD {user-login}:login_days 9999999999 1970-01-01");
+    assert_int_equal(audit(NULL), 0);
+    shows("68 records counted again: 0 differences\n");
 }
 
 static void what_may_have_expired_is_no_difference(void **state) {
@@ -299,6 +315,83 @@ static void a_rebuild_without_all_records_needs_consent(void **state) {
     in_redis("16 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
 }
 
+/* --- a rebuild and a second thread ------------------------------------------------------------ */
+
+/* For a second thread, as the first one uses admin. */
+static struct redis_link *open_link(void) {
+    struct error error = {""};
+    struct redis_link *link =
+        redis_link_create(&(struct redis_settings){.url = redis.url, .timeout_ms = 5000}, &error);
+    redis_link_open(link, &error);
+    return link;
+}
+
+static void *wait_and_make_room(void *context) {
+    struct error error = {""};
+    struct redis_link *link = open_link();
+    bool has_waited = false;
+    for (const int64_t until_ms = clock_ms() + WAIT_MS; !has_waited && clock_ms() < until_ms;) {
+        has_waited = logged_count("Waiting for Redis", "OOM") > 0;
+        clock_sleep_ms(10);
+    }
+    struct redis_reply *answer = redis_link_call(link, &error, "CONFIG SET maxmemory 0");
+    redis_reply_destroy(&answer);
+    redis_link_destroy(&link);
+    *(bool *)context = has_waited;
+    return NULL;
+}
+
+static void a_rebuild_waits_for_a_redis_that_is_full(void **state) {
+    (void)state;
+    pthread_t helper;
+    bool has_waited = false;
+    in_redis("OK ", "CONFIG SET maxmemory 1");
+    assert_int_equal(pthread_create(&helper, NULL, wait_and_make_room, &has_waited), 0);
+    const int result = rebuild();
+    pthread_join(helper, NULL);
+    assert_int_equal(result, 0);
+    assert_true(has_waited);
+    redis_holds_all();
+    assert_int_equal(forget(), 0);
+}
+
+static void *write_one_more(void *context) {
+    static const char *const more[] = {
+        "{\"locale\": \"PA\", \"device_type\": \"ios\", \"timestamp\": 1720622216}"};
+    struct error error = {""};
+    struct redis_link *link = open_link();
+    bool is_stored = false;
+    for (const int64_t until_ms = clock_ms() + WAIT_MS; !is_stored && clock_ms() < until_ms;) {
+        struct redis_reply *answer =
+            redis_link_call(link, &error, "HGET {user-login}:rebuild:offsets 0");
+        is_stored = answer != NULL && strcmp(redis_reply_text(answer).bytes, "30") == 0;
+        redis_reply_destroy(&answer);
+        clock_sleep_ms(10);
+    }
+    redis_link_destroy(&link);
+    write_all(0, more, 1);
+    *(bool *)context = is_stored;
+    return NULL;
+}
+
+/* The live counts are a record ahead until then, so the swap has to wait. */
+static void what_comes_after_the_first_checkpoint_is_added_once(void **state) {
+    (void)state;
+    pthread_t writer;
+    bool was_stored = false;
+    in_redis("0 ", "HSET {user-login}:offsets 0 31");
+    assert_int_equal(pthread_create(&writer, NULL, write_one_more, &was_stored), 0);
+    const int result = rebuild();
+    pthread_join(writer, NULL);
+    assert_int_equal(result, 0);
+    assert_true(was_stored);
+    shows("68 records counted");
+    in_redis("21 ", "ZSCORE {user-login}:locale_counts PA");
+    in_redis("40 ", "ZSCORE {user-login}:locale_counts US");
+    in_redis("21 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
+    in_redis("31 37 ", "HMGET {user-login}:offsets 0 1");
+}
+
 /* One after the other in one world, since each world takes seconds: what one changes, it puts back,
  * but for the last. */
 static void audits(void **state) {
@@ -317,6 +410,8 @@ static void rebuilds(void **state) {
     in_redis("1 ", "DEL {user-login}:before:meta");
     assert_int_equal(forget(), 0);
     a_rebuild_leaves_the_keys_of_others(state);
+    assert_int_equal(forget(), 0);
+    a_rebuild_waits_for_a_redis_that_is_full(state);
 }
 
 int main(void) {
@@ -326,7 +421,9 @@ int main(void) {
         TEST(days_are_compared_in_whatever_order_they_come),
         cmocka_unit_test_teardown(values_past_the_limit_are_compared_together, end),
         TEST(rebuilds),
+        TEST(the_first_day_of_all_is_a_day),
         TEST(an_instance_goes_on_from_the_rebuilt_counts),
+        TEST(what_comes_after_the_first_checkpoint_is_added_once),
         TEST(a_rebuild_without_all_records_needs_consent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
