@@ -1,9 +1,11 @@
 #include "pages.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/pipeline_parts.h"
 #include "base/memory.h"
 #include "edge/http_server.h"
 #include "edge/redis_snapshot.h"
@@ -106,7 +108,9 @@ static void check_partition(const json_t *partition) {
 static void check_thread(const json_t *thread) {
     const double number = number_of(thread, "partition");
     const char *name = text_of(thread, "name");
-    if (number >= world.plan.partition_count) broken("/status.json: %s is of no partition", name);
+    const bool has_partition = strncmp(name, "ingest-", strlen("ingest-")) == 0;
+    if (number != (has_partition ? atoi(name + strlen("ingest-")) : -1))
+        broken("/status.json: %s is of partition %.0f", name, number);
     if (number_of(thread, "idle_s") < 0 || !json_is_boolean(json_object_get(thread, "is_stuck")))
         broken("/status.json: %s is not described", name);
 }
@@ -141,6 +145,26 @@ static void check_status(const struct process *process, const char *text) {
     json_decref(document);
 }
 
+/* --- /metrics --------------------------------------------------------------------------------- */
+
+static void check_depth(const char *page, const char *stage, size_t depth) {
+    char start[64];
+    snprintf(start, sizeof start, "\nrollcall_queue_depth{stage=\"%s\"} ", stage);
+    const char *line = strstr(page, start);
+    if (line == NULL || strtoull(line + strlen(start), NULL, 10) != depth)
+        broken("/metrics: %s has a queue of %zu", stage, depth);
+}
+
+static void check_metrics(const struct pipeline *pipeline, const char *page) {
+    if (!atomic_load(&pipeline->is_flowing)) return;
+    size_t depth = 0;
+    for (int s = 0; s < pipeline->config->instance.shards; s++)
+        depth += inbox_depth(count_inbox(pipeline->counts[s]));
+    check_depth(page, "aggregate", depth);
+    check_depth(page, "publish", inbox_depth(publish_inbox(pipeline->publish)));
+    check_depth(page, "checkpoint", inbox_depth(checkpoint_inbox(pipeline->checkpoint)));
+}
+
 void pages_ask(struct process *process) {
     static const char *const paths[] = {"/",       "/metrics", "/healthz",
                                         "/readyz", "/counts",  "/status.json"};
@@ -164,6 +188,8 @@ void pages_ask(struct process *process) {
     if (strcmp(request.path, "/healthz") == 0 && reply.status != 200 && world.plan.has_ticks)
         broken("%s is not healthy: %s", process->name, text_string(&reply.body));
     if (strcmp(request.path, "/status.json") == 0) check_status(process, text_string(&reply.body));
+    if (strcmp(request.path, "/metrics") == 0)
+        check_metrics(process->pipeline, text_string(&reply.body));
     text_release(&reply.body);
     current = NULL;
 }
