@@ -1,4 +1,5 @@
 /* check: against an in-process Kafka and a real Redis, the lines for what is right and wrong. */
+#include <dlfcn.h>
 #include <signal.h>
 
 #include "app/captured.h"
@@ -16,6 +17,17 @@ static const char *library = "2.15.1";
 /* Stands in front of librdkafka's own. */
 const char *rd_kafka_version_str(void) {
     return library;
+}
+
+static bool is_without_client; /* from when the configuration has been read */
+static bool has_no_client;
+
+rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
+    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
+    if (!has_no_client) return real(type, conf, text, bytes);
+    snprintf(text, bytes, "an odd property");
+    return NULL;
 }
 
 static int start(void **state) {
@@ -63,7 +75,9 @@ static int check_with(const char *first, const char *second, bool is_verbose) {
     struct config *config = config_create(&options, envp, &error);
     if (config == NULL) fail_msg("%s", error.text);
     capture_begin();
+    has_no_client = is_without_client;
     const int status = command_check.run(config, &options);
+    has_no_client = false;
     capture_end();
     config_destroy(&config);
     return status;
@@ -271,6 +285,16 @@ static void published_watermarks_are_compared_with_the_log(void **state) {
     shows("ok  partition 0: log 0..3, published to 0, counted nothing\n");
 }
 
+static void a_client_that_cannot_be_made_is_reported(void **state) {
+    (void)state;
+    is_without_client = true;
+    assert_int_equal(check_with(NULL, NULL, false), 1);
+    is_without_client = false;
+    shows("bad librdkafka: an odd property\n");
+    shows("\nok  Redis ");
+    shows_not("Kafka at");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_well),
@@ -283,6 +307,7 @@ int main(void) {
         cmocka_unit_test(a_redis_that_is_away_or_belongs_to_others_is_named),
         cmocka_unit_test(a_kafka_that_does_not_answer_is_not_asked_more),
         cmocka_unit_test(published_watermarks_are_compared_with_the_log),
+        cmocka_unit_test(a_client_that_cannot_be_made_is_reported),
         cmocka_unit_test(versions_with_faults_are_bad),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <sys/random.h>
 
+#include "app/status.h"
 #include "given.h"
 
 static bool has_no_random;
@@ -59,6 +60,25 @@ static void without_any_source_the_defaults_hold(void **state) {
     free(text);
     config = TAKEN(.file = NULL);
     assert_in_range(config->instance.shards, 1, 64);
+    config_destroy(&config);
+}
+
+static void the_status_has_every_setting_by_its_name(void **state) {
+    (void)state;
+    struct config *config = TAKEN(X("redis.url=redis://:secret@host:7000", "log.format=json"));
+    strcpy(config->instance.id, "00000000");
+    char *settings = status_settings(config);
+    static const char *const some[] = {
+        "{\"kafka.bootstrap.servers\": \"localhost:9092\",\n ",
+        ",\n \"instance.id\": \"00000000\",\n ",
+        ",\n \"redis.url\": \"redis://***@host:7000/0\",\n ",
+        ",\n \"http.listen\": \"127.0.0.1:9464\",\n ",
+        ",\n \"log.format\": \"json\"}",
+    };
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        if (strstr(settings, some[i]) == NULL) fail_msg("\"%s\" is not in %s", some[i], settings);
+    }
+    free(settings);
     config_destroy(&config);
 }
 
@@ -285,6 +305,7 @@ static void print_shows_all_but_secrets_and_can_be_read_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_any_source_the_defaults_hold),
+        cmocka_unit_test(the_status_has_every_setting_by_its_name),
         cmocka_unit_test(two_instances_get_different_ids),
         cmocka_unit_test(without_random_numbers_there_is_no_id),
         cmocka_unit_test(each_key_is_read_into_its_place),

@@ -93,12 +93,29 @@ static void quotes_of_a_text_do_not_end_those_of_the_shell(void **state) {
     free(text);
 }
 
+/* ./dev docs writes it there. */
+static void the_manual_of_settings_is_as_the_program_has_it(void **state) {
+    (void)state;
+    static char manual[1 << 18];
+    FILE *file = fopen("../../docs/configuration.md", "r");
+    assert_non_null(file);
+    const size_t length = fread(manual, 1, sizeof manual - 1, file);
+    fclose(file);
+    manual[length] = '\0';
+    const char *settings = strstr(manual, "\n## Settings\n");
+    assert_non_null(settings);
+    char *text = write_document("configuration.md");
+    assert_string_equal(settings + 1, text);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_document_is_found_by_its_name),
         cmocka_unit_test(a_manual_begins_with_its_title),
         cmocka_unit_test(a_text_is_never_a_macro_of_the_manual),
         cmocka_unit_test(quotes_of_a_text_do_not_end_those_of_the_shell),
+        cmocka_unit_test(the_manual_of_settings_is_as_the_program_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

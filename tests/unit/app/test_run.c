@@ -113,6 +113,28 @@ static void a_second_run_goes_on_where_the_first_ended(void **state) {
     assert_int_equal(stop(SIGINT), 0);
 }
 
+static void a_line_of_the_log_says_what_runs_where(void **state) {
+    (void)state;
+    char path[] = "/tmp/rollcall-log-XXXXXX", expected[256];
+    static char log[1 << 16];
+    const int file = mkstemp(path), saved = dup(STDERR_FILENO);
+    assert_true(file >= 0);
+    unlink(path);
+    dup2(file, STDERR_FILENO);
+    start("at_least_once");
+    await("rollcall_assigned_partitions", PARTITIONS);
+    snprintf(expected, sizeof expected,
+             " level=info msg=Running group=rollcall instance=%s topic=user-login redis=%s/0\n",
+             config->instance.id, redis.url);
+    const int result = stop(SIGTERM);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    assert_true(pread(file, log, sizeof log - 1, 0) > 0);
+    close(file);
+    assert_int_equal(result, 0);
+    if (strstr(log, expected) == NULL) fail_msg("%s is not in:\n%s", expected, log);
+}
+
 static void counts_of_another_topic_are_not_touched(void **state) {
     (void)state;
     in_redis("4 ", "HSET {user-login}:meta schema 1 group other topic user-login seal 1");
@@ -131,6 +153,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_redis_that_came_back_empty_is_filled_again, begin, end),
         cmocka_unit_test_setup_teardown(a_redis_that_does_not_answer_is_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(a_second_run_goes_on_where_the_first_ended, begin, end),
+        cmocka_unit_test_setup_teardown(a_line_of_the_log_says_what_runs_where, begin, end),
         cmocka_unit_test_setup_teardown(counts_of_another_topic_are_not_touched, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

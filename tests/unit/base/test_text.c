@@ -1,4 +1,6 @@
+#include <dlfcn.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -9,6 +11,15 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+
+static bool has_no_memory;
+
+/* Stands in front of the C library's own. */
+void *realloc(void *memory, size_t bytes) {
+    static void *(*real)(void *, size_t);
+    if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "realloc");
+    return has_no_memory ? NULL : real(memory, bytes);
+}
 
 static void an_empty_text_is_an_empty_string(void **state) {
     (void)state;
@@ -89,6 +100,23 @@ static void past_the_limit_it_is_broken_until_cleared(void **state) {
     text_add(&text, "again");
     assert_false(text.is_broken);
     assert_string_equal(text_string(&text), "again");
+    text_release(&text);
+}
+
+static void without_memory_it_is_broken_and_keeps_what_it_has(void **state) {
+    (void)state;
+    struct text text = {0};
+    text_add(&text, "before");
+    has_no_memory = true;
+    text_format(&text, "%1000d", 7);
+    has_no_memory = false;
+    assert_true(text.is_broken);
+    assert_string_equal(text_string(&text), "before");
+    text_clear(&text);
+    has_no_memory = true;
+    text_add_clean_json(&text, "abc", 3); /* has room, but what it is made of does not */
+    has_no_memory = false;
+    assert_true(text.is_broken);
     text_release(&text);
 }
 
@@ -195,6 +223,7 @@ int main(void) {
         cmocka_unit_test(integers_are_as_printf_has_them),
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
         cmocka_unit_test(past_the_limit_it_is_broken_until_cleared),
+        cmocka_unit_test(without_memory_it_is_broken_and_keeps_what_it_has),
         cmocka_unit_test(what_is_passed_on_is_the_same_text),
         cmocka_unit_test(a_text_that_nobody_takes_is_broken),
         cmocka_unit_test(trimming_cuts_both_ends),

@@ -35,6 +35,23 @@ rd_kafka_consumer_group_metadata_generation_id(const rd_kafka_consumer_group_met
     return generation >= 0 ? generation : real(metadata);
 }
 
+static int errors_to_come; /* instead of what the consumer has */
+static rd_kafka_message_t an_error = {.err = RD_KAFKA_RESP_ERR__TRANSPORT};
+
+rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *client, int timeout_ms) {
+    rd_kafka_message_t *(*real)(rd_kafka_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_consumer_poll");
+    if (errors_to_come == 0) return real(client, timeout_ms);
+    errors_to_come--;
+    return &an_error;
+}
+
+void rd_kafka_message_destroy(rd_kafka_message_t *message) {
+    void (*real)(rd_kafka_message_t *);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_message_destroy");
+    if (message != &an_error) real(message);
+}
+
 static atomic_int lists_asked, partitions_asked_alone, longest_list;
 
 rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
@@ -696,6 +713,19 @@ static void a_member_without_partitions_has_joined_in_the_consumer_protocol(void
     assert_int_equal(kafka_source_is_joined(sources[0]), RD_KAFKA_VERSION >= 0x020c00ff);
 }
 
+/* The rest is left for the next polls: the thread has more to do. */
+static void one_poll_serves_so_many_errors_and_no_more(void **state) {
+    begin_joined(state);
+    struct source_change change;
+    enum { ERRORS = 1000, SERVED = 100 };
+    errors_to_come = ERRORS;
+    const enum source_event event = kafka_source_poll(sources[0], &change, &error);
+    const int served = ERRORS - errors_to_come;
+    errors_to_come = 0;
+    assert_int_equal(event, SOURCE_QUIET);
+    assert_int_equal(served, SERVED);
+}
+
 static void what_librdkafka_rejects_makes_no_source(void **state) {
     begin(state);
     const struct kafka_source_options options = {
@@ -746,6 +776,7 @@ int main(void) {
         cmocka_unit_test_teardown(rollcalls_own_properties_are_set, end),
         cmocka_unit_test_teardown(a_member_without_partitions_has_joined_in_the_consumer_protocol,
                                   end),
+        cmocka_unit_test_teardown(one_poll_serves_so_many_errors_and_no_more, end),
         cmocka_unit_test_teardown(what_librdkafka_rejects_makes_no_source, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "checkpoints.h"
+#include "edge/redis_image.h"
 #include "edge/redis_snapshot.h"
 
 enum { LOCALE, MINUTE, REASON, USERS, DAILY, EACH, EACH_DAILY }; /* the table of aggregates here */
@@ -174,6 +175,50 @@ static void values_past_the_bound_are_one(void **state) {
                       "{p}:count:each_daily:__other__");
 }
 
+static void skip_offset(void *context, struct slice partition, int64_t value) {
+    (void)context, (void)partition, (void)value;
+}
+
+static void skip_moment(void *context, int64_t now_s, struct slice horizon) {
+    (void)context, (void)now_s, (void)horizon;
+}
+
+static void skip_bucket(void *context, unsigned field, struct slice name, int64_t expires_s) {
+    (void)context, (void)field, (void)name, (void)expires_s;
+}
+
+/* Adds "FIELD bucket/name " for what holds a HyperLogLog, and "FIELD bucket/name! " for what holds
+ * none. */
+static void note_count(void *context, unsigned field, struct slice bucket, struct slice name,
+                       struct slice count) {
+    char *text = context;
+    const size_t length = strlen(text);
+    const bool is_right = count.length > 4 && memcmp(count.bytes, "HYLL", 4) == 0;
+    if (field >= USERS)
+        snprintf(text + length, 512 - length, "%u %s/%s%s ", field, bucket.bytes, name.bytes,
+                 is_right ? "" : "!");
+}
+
+static void an_image_has_all_values_together_past_the_bound(void **state) {
+    (void)state;
+    static const char *const locales[] = {"PA", "NY", "CA"};
+    const struct redis_image_visitor visitor = {.offset = skip_offset,
+                                                .moment = skip_moment,
+                                                .bucket = skip_bucket,
+                                                .count = note_count,
+                                                .context = (char[512]){""}};
+    struct error error = {""};
+    for (int i = 0; i < 3; i++) {
+        add_in(locales[i], i < 2 ? locales[i] : "__other__", AT_1436, 0, 10, "2024-07-10");
+        stored();
+    }
+    if (redis_image_read(admin, prefix, &aggregates, &visitor, &error) != STORE_OK)
+        fail_msg("%s", error.text);
+    assert_string_equal(visitor.context,
+                        "3 / 4 2024-07-10/ 5 /NY 5 /PA 5 /__other__ 6 2024-07-10/NY "
+                        "6 2024-07-10/PA 6 2024-07-10/__other__ ");
+}
+
 /* What a snapshot shows of declared counts. */
 static const char *counts_shown(void) {
     static struct text json;
@@ -285,6 +330,7 @@ int main(void) {
         cmocka_unit_test_setup(a_call_for_another_offset_changes_nothing, begin),
         cmocka_unit_test_setup(buckets_past_the_bound_are_one, begin),
         cmocka_unit_test_setup(values_past_the_bound_are_one, begin),
+        cmocka_unit_test_setup(an_image_has_all_values_together_past_the_bound, begin),
         cmocka_unit_test_setup(expired_values_leave_room, begin),
         cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
         cmocka_unit_test_setup(a_missing_right_is_named_and_nothing_is_written, begin),

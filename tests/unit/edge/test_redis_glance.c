@@ -77,7 +77,8 @@ static void of_each_count_the_newest_bucket_is_read(void **state) {
     (void)state;
     run("ZADD {p}:locale_counts 3 PA 5 US");
     /* the order in which buckets expire is not that of time; a foreign name is none */
-    run("ZADD {p}:count_buckets:by_hour 50 2024-07-10T14 70 2024-07-10T09 90 zebra");
+    run("ZADD {p}:count_buckets:by_hour 40 2024-07-10T13 50 2024-07-10T14 70 2024-07-10T09 "
+        "90 zebra");
     run("ZADD {p}:count:by_hour:2024-07-10T14 1 PA 2 US");
     run("ZADD {p}:count:by_hour:2024-07-10T09 7 PA");
     run("ZADD {p}:count:pairs 4 PA");

@@ -2,6 +2,8 @@
  * are not; and what is read of them. */
 #include "edge/redis_swap.h"
 
+#include <dlfcn.h>
+#include <hiredis/hiredis.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,6 +63,20 @@ static const char *run(const char *words) {
 static void run_all(const char *const commands[]) {
     for (; *commands != NULL; commands++)
         run(*commands);
+}
+
+static void (*before_script)(void); /* called once, when the script is about to be sent */
+
+/* Stands in front of hiredis's own. */
+int redisAppendFormattedCommand(redisContext *context, const char *words, size_t length) {
+    int (*real)(redisContext *, const char *, size_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "redisAppendFormattedCommand");
+    void (*const then)(void) = before_script;
+    if (then != NULL && strncmp(words, "$4\r\nEVAL\r\n", 10) == 0) {
+        before_script = NULL;
+        then();
+    }
+    return real(context, words, length);
 }
 
 /* The names of all keys, sorted. */
@@ -176,6 +192,36 @@ static void keys_with_any_byte_change_their_places(void **state) {
     assert_int_equal(redis_swap_forget(admin, "{p}", REDIS_SWAP_BEFORE, &forgotten, &error),
                      STORE_OK);
     assert_string_equal(eval(count), "1 1");
+}
+
+/* Through a connection of its own, as the swap is under way in the other. */
+static void add_live_keys(void) {
+    static const char add[] = "for _, name in ipairs({'rejected_counts', 'login_counts:__other__', "
+                              "'anomalies', 'lineages'}) do "
+                              "redis.call('SET', '{p}:' .. name, 1) end";
+    struct redis_link *link = redis_link_create(
+        &(struct redis_settings){.url = server.url, .timeout_ms = TIMEOUT_MS}, &error);
+    assert_true(redis_link_open(link, &error));
+    struct redis_reply *reply = redis_link_call(link, &error, "EVAL %s 0", add);
+    assert_non_null(reply);
+    assert_int_not_equal(redis_reply_kind(reply), REDIS_ERROR);
+    redis_reply_destroy(&reply);
+    redis_link_destroy(&link);
+}
+
+/* Left where it is, it would be counted into what was rebuilt. */
+static void a_key_that_appears_before_the_swap_is_moved_too(void **state) {
+    (void)state;
+    run("DEL {p}:login_counts:__other__ {p}:anomalies {p}:lineages");
+    before_script = add_live_keys;
+    if (swap(true) != SWAP_DONE) fail_msg("%s", error.text);
+    assert_null(before_script);
+    assert_string_equal(run("EXISTS {p}:rejected_counts {p}:login_counts:__other__ {p}:anomalies "
+                            "{p}:lineages"),
+                        "0");
+    assert_string_equal(run("EXISTS {p}:before:rejected_counts {p}:before:login_counts:__other__ "
+                            "{p}:before:anomalies {p}:before:lineages"),
+                        "4");
 }
 
 /* Also a day's hash that expired, and days on both sides. */
@@ -405,6 +451,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, begin)
         TEST(all_keys_change_their_places),
         TEST(keys_with_any_byte_change_their_places),
+        TEST(a_key_that_appears_before_the_swap_is_moved_too),
         TEST(a_day_without_a_hash_is_no_hindrance),
         TEST(where_nothing_is_live_the_rebuilt_takes_its_place),
         TEST(counts_that_are_behind_are_not_swapped),
