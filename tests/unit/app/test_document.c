@@ -87,6 +87,7 @@ static void quotes_of_a_text_do_not_end_those_of_the_shell(void **state) {
     free(text);
     text = write_document("fish");
     assert_has(text, "-a odd -d 'don'\\''t'\n");
+    assert_has(text, "'http.listen='\\t'address that serves /metrics, ");
     free(text);
     text = write_document("bash");
     assert_has(text, "odd) words=' --odd' ;;\n");

@@ -277,6 +277,14 @@ static void a_rebuild_leaves_the_keys_of_others(void **state) {
     in_redis("0 ", "EXISTS {user-login}:old_counts");
 }
 
+static void what_a_killed_rebuild_left_is_forgotten_too(void **state) {
+    (void)state;
+    in_redis("1 ", "ZADD {user-login}:rebuild:locale_counts 5 half");
+    assert_int_equal(forget(), 0);
+    assert_string_equal(captured, "1 keys deleted\n");
+    in_redis("", "KEYS {user-login}:rebuild:*");
+}
+
 static void a_rebuild_of_another_group_is_refused(void **state) {
     (void)state;
     in_redis("0 ", "HSET {user-login}:meta group other");
@@ -411,6 +419,7 @@ static void rebuilds(void **state) {
     assert_int_equal(forget(), 0);
     a_rebuild_leaves_the_keys_of_others(state);
     assert_int_equal(forget(), 0);
+    what_a_killed_rebuild_left_is_forgotten_too(state);
     a_rebuild_waits_for_a_redis_that_is_full(state);
 }
 

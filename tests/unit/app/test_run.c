@@ -147,6 +147,17 @@ static void counts_of_another_topic_are_not_touched(void **state) {
     in_redis("other ", "HGET {user-login}:meta group");
 }
 
+static void an_output_that_is_denied_ends_the_program(void **state) {
+    (void)state;
+    rd_kafka_mock_topic_set_error(broker.cluster, "processed-user-login",
+                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    start("at_least_once");
+    await_program();
+    alarm(0);
+    config_destroy(&config);
+    assert_int_equal(status, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_is_counted_published_and_reported, begin, end),
@@ -154,6 +165,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_redis_that_does_not_answer_is_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(a_second_run_goes_on_where_the_first_ended, begin, end),
         cmocka_unit_test_setup_teardown(a_line_of_the_log_says_what_runs_where, begin, end),
+        cmocka_unit_test_setup_teardown(an_output_that_is_denied_ends_the_program, begin, end),
         cmocka_unit_test_setup_teardown(counts_of_another_topic_are_not_touched, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,13 @@ static void what_has_too_long_a_path_is_passed_over(void **state) {
     }
 }
 
+/* jansson rejects half surrogates, so they are replaced before it looks once more. */
+static void a_half_surrogate_is_json_and_letters_alone_are_none(void **state) {
+    (void)state;
+    assert_int_equal(visit("{\"a\":\"\\ud800\",\"b\":1}"), LOGIN_ACCEPTED);
+    assert_int_equal(visit("{\"a\":\"\\ud800\",\"b\":\"\xC3\xA9ud800\"}"), LOGIN_ACCEPTED);
+}
+
 static void what_is_no_record_is_not_visited(void **state) {
     (void)state;
     assert_int_equal(visit("[1]"), LOGIN_NOT_OBJECT);
@@ -103,6 +110,7 @@ int main(void) {
         cmocka_unit_test(names_are_escaped_as_in_a_pointer),
         cmocka_unit_test(what_is_deep_is_passed_over),
         cmocka_unit_test(what_has_too_long_a_path_is_passed_over),
+        cmocka_unit_test(a_half_surrogate_is_json_and_letters_alone_are_none),
         cmocka_unit_test(what_is_no_record_is_not_visited),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
