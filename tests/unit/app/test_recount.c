@@ -206,20 +206,22 @@ static void what_is_not_counted_yet_is_shown_and_waited_for(void **state) {
 
 static void values_past_the_limit_are_compared_together(void **state) {
     begin(state);
-    write_records();
+    write_records(); /* before the group begins, the second partition loses some */
+    assert_int_equal(rd_kafka_mock_partition_delete_records(broker.cluster, "user-login", 1, 4), 0);
     start_with("at_least_once", "aggregate.max_values=1");
-    await("rollcall_records_counted_total", ALL);
+    await("rollcall_records_counted_total", ALL - 4);
+    await("rollcall_records_published_total", ALL - 4);
     assert_int_equal(stop(SIGTERM), 0);
     in_redis("1 ", "EXISTS {user-login}:locale_counts");
     assert_int_equal(audit("aggregate.max_values=1"), 0);
-    shows("67 records counted again: 0 differences\n");
+    shows("63 records counted again: 0 differences\n");
     struct error error = {""};
     struct redis_reply *answer =
         redis_link_call(admin, &error, "ZINCRBY {user-login}:locale_counts 1 __other__");
     redis_reply_destroy(&answer);
     assert_int_equal(audit("aggregate.max_values=1"), 1);
     shows("{user-login}:locale_counts \"__other__\": counted ");
-    shows("67 records counted again: 1 differences\n");
+    shows("63 records counted again: 1 differences\n");
 }
 
 /* --- snapshot --------------------------------------------------------------------------------- */
