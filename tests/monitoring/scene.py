@@ -108,6 +108,8 @@ class World:
         self.prometheus = monitoring.Prometheus(self.folder,
                                                 self._configuration(factor, scrape, week))
         self.seen = set()
+        self._fired = set()
+        self._history = []
 
     def _configuration(self, factor, scrape, week):
         files = []
@@ -142,9 +144,12 @@ class World:
         self.start(slot).wait_ready()
 
     def firing(self):
-        """The alerts that fire now; remembers them."""
+        """The alerts that fire now; remembers them, and when each began and ended."""
         now = self.prometheus.firing()
         self.seen |= now
+        for sign, names in (("+", now - self._fired), ("-", self._fired - now)):
+            self._history += [f"  {time.strftime('%H:%M:%S')} {sign}{name}" for name in names]
+        self._fired = now
         return now
 
     def settle(self):
@@ -161,7 +166,7 @@ class World:
         """What explains an alert that should not be, or that is missing."""
         alerts = self.prometheus.ask("alerts")["alerts"]
         return "\n".join(sorted(f"  {a['labels']['alertname']} {a['state']} {a['value']} "
-                                f"{a['labels']}" for a in alerts))
+                                f"{a['labels']}" for a in alerts) + self._history)
 
     def close(self):
         """Kills everything."""
