@@ -104,7 +104,7 @@ class Sentinels:
     again takes itself for a master, until the Sentinels correct it.
     """
 
-    def __init__(self, folder, down_after_ms=1000, password=None, sentinel_password=None, count=3,
+    def __init__(self, folder, down_after_ms=3000, password=None, sentinel_password=None, count=3,
                  advertise=lambda port: port, append_only=False, repl_timeout_s=5):
         self.password, self.sentinel_password = password, sentinel_password
         self.servers = []
