@@ -18,13 +18,12 @@ static int start(void **state) {
     broker_topic(&broker, "in", 2);
     for (int i = 0; i < 3; i++)
         broker_write(&broker, "in", 1, "value");
-    source =
-        kafka_source_create(&(struct kafka_source_options){.settings = &settings,
-                                                           .kafka = &broker.kafka,
-                                                           .consumer = &consumer,
-                                                           .queue_bytes = 1 << 20,
-                                                           .partition_count = 2},
-                            &error);
+    source = kafka_source_create(&(struct kafka_source_options){.settings = &settings,
+                                                                .kafka = &broker.kafka,
+                                                                .consumer = &consumer,
+                                                                .queue_bytes = 1 << 20,
+                                                                .partition_count = 2},
+                                 &error);
     return source == NULL ? -1 : 0;
 }
 
