@@ -15,12 +15,8 @@
 static char visited[8192];
 
 static void note(void *context, const char *path, const struct field *field) {
-    static const char kinds[] = {[FIELD_NULL] = '0',
-                                 [FIELD_TRUE] = 't',
-                                 [FIELD_FALSE] = 'f',
-                                 [FIELD_NUMBER] = 'n',
-                                 [FIELD_TEXT] = '"',
-                                 [FIELD_BROKEN] = '!'};
+    static const char kinds[] = {[FIELD_NULL] = '0',   [FIELD_TRUE] = 't', [FIELD_FALSE] = 'f',
+                                 [FIELD_NUMBER] = 'n', [FIELD_TEXT] = '"', [FIELD_BROKEN] = '!'};
     const size_t length = strlen(visited);
     assert_ptr_equal(context, visited);
     snprintf(visited + length, sizeof visited - length, "%s%s %c%.*s", length == 0 ? "" : ", ",
