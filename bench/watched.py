@@ -145,7 +145,8 @@ def run(arguments):
             with _Turns(world, instance, port, arguments.pages, number % 2 == 0) as turns:
                 measure.run(world, instance, records)
             found = turns.costs()
-            if len(found) < 2 or not turns.asked["/metrics"]:
+            if len(found) < 2 or not turns.asked["/metrics"] or \
+                    (arguments.pages and not turns.asked["/status.json"]):
                 raise measure.Failed("no page was answered: the run is too short")
             for is_watched, cost, share in found:
                 costs[is_watched].append(cost)

@@ -101,7 +101,8 @@ class Sentinels:
     """Three servers and three Sentinels. Stands for the present master where a test reads Redis.
 
     All of them reach each other by advertise(port), from an address for each. A server that starts
-    again takes itself for a master, until the Sentinels correct it.
+    again takes itself for a master, until the Sentinels correct it. A server that is silent for
+    down_after_ms counts as down; with a second, a busy machine makes failovers of its own.
     """
 
     def __init__(self, folder, down_after_ms=3000, password=None, sentinel_password=None, count=3,
