@@ -68,6 +68,8 @@ MUTANTS = {
     "judged_by_the_clock": ("flow/judge.c", (
         '#include "flow/judge.h"', '#include "flow/judge.h"\n#include "base/clock.h"'), (
             "record->timestamp_ms, headers", "clock_wall_ms(), headers")),
+    "who_may_not_read_does_not_rest": ("flow/ingest.c", (
+        "return has_mail && !can_mail_wait ?", "return has_mail || !can_mail_wait ?")),
     "the_first_commit_is_sent_once": ("flow/ingest.c", (
         "    if (notice->kind == NOTICE_UNPUBLISHED) ingest->is_begin_sent = false;", "")),
     "a_cut_without_records_is_not_passed_on": ("flow/ingest.c", (

@@ -31,6 +31,8 @@ enum {
 struct task { /* a worker that runs */
     struct worker *worker;
     int64_t until_us;
+    int64_t rested_us; /* when it had nothing to do at once, or was rung for */
+    int rush;          /* steps since then */
     uint32_t slowness; /* one in so many times that it is its turn, it takes it */
     bool is_busy;      /* in a step, perhaps within a call */
 };

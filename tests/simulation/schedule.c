@@ -230,9 +230,21 @@ static int collect(struct choice choices[]) {
     return count;
 }
 
+/* A worker that always has more to do at once takes a core for itself. */
+static void watch_rush(struct task *task, bool was_rung, bool is_at_once) {
+    enum { RUSH_MAX = 100, RUSH_MS = 4000 };
+    if (was_rung || !is_at_once) {
+        task->rested_us = world.now_us;
+        task->rush = 0;
+    } else if (++task->rush > RUSH_MAX && world.now_us > task->rested_us + RUSH_MS * MS_US) {
+        broken("%s of %s does not rest", task->worker->name, current->name);
+    }
+}
+
 static void take_step(struct process *process, struct task *task) {
     struct worker *worker = task->worker;
     const int64_t now_ms = world.now_us / MS_US;
+    const bool was_rung = is_rung(worker);
     current = process;
     current_task = task;
     current_worker = worker->name;
@@ -241,6 +253,7 @@ static void take_step(struct process *process, struct task *task) {
     alarm_arm(&worker->alarm);
     atomic_store(&worker->heartbeat_ms, now_ms);
     int64_t until_ms = worker->step(worker->context, now_ms);
+    watch_rush(task, was_rung, until_ms <= now_ms);
     if (world.plan.has_ticks && until_ms > now_ms + WORKER_TICK_MS)
         until_ms = now_ms + WORKER_TICK_MS;
     task->until_us = until_ms >= NEVER_US / MS_US ? NEVER_US : until_ms * MS_US;
