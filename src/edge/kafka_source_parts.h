@@ -1,7 +1,7 @@
 /* kafka_source_parts: what kafka_source.c has of a consumer and its group, and kafka_rejoin.c
  * changes.
  *
- * Place:    included by these two alone.
+ * Place:    included by these two alone, and by the test of kafka_rejoin.
  * Threads:  the source's, but for what is atomic or says otherwise.
  */
 #ifndef EDGE_KAFKA_SOURCE_PARTS_H

@@ -204,6 +204,22 @@ static void what_is_not_counted_yet_is_shown_and_waited_for(void **state) {
     in_redis("1 ", "HSET {user-login}:offsets 1 37");
 }
 
+/* Instances end where a record that they need is gone: nobody counts the others. */
+static void who_waits_in_vain_is_told_how_much_is_gone(void **state) {
+    (void)state;
+    in_redis("0 ", "HSET {user-login}:offsets 1 30");
+    assert_int_equal(rd_kafka_mock_partition_delete_records(broker.cluster, "user-login", 1, 33),
+                     0);
+    assert_int_equal(audit_waiting(NULL), 1);
+    assert_int_equal(logged_count("Kafka no longer holds 3 of the records that are not counted",
+                                  "input.on_gap=continue"),
+                     1);
+    const int waited = logged_count("are still 7 records behind", "--wait");
+    assert_int_equal(audit_waiting("input.on_gap=continue"), 1); /* they may be counted yet */
+    assert_int_equal(logged_count("are still 7 records behind", "--wait"), waited + 1);
+    in_redis("0 ", "HSET {user-login}:offsets 1 37");
+}
+
 static void values_past_the_limit_are_compared_together(void **state) {
     begin(state);
     write_records(); /* before the group begins, the second partition loses some */
@@ -412,6 +428,7 @@ static void audits(void **state) {
     each_difference_is_named(state);
     what_may_have_expired_is_no_difference(state);
     what_kafka_no_longer_holds_cannot_be_compared(state);
+    who_waits_in_vain_is_told_how_much_is_gone(state);
 }
 
 static void rebuilds(void **state) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker.h"
+#include "logged.h"
 
 enum { STEP_MS = 100 };
 
@@ -127,12 +128,32 @@ static void what_is_not_in_the_log_fails(void **state) {
     assert_string_equal(taken, "");
 }
 
+/* Whoever waits for records wants to know why none comes. */
+static void a_broker_that_is_gone_is_logged_and_waited_for(void **state) {
+    (void)state;
+    ranges[0] = (struct kafka_range){.partition = 0, .end = KAFKA_READER_ENDLESS};
+    open_ranges(1);
+    read_all(1);
+    rd_kafka_mock_broker_set_down(broker.cluster, 1);
+    const int64_t until_ms = clock_ms() + BROKER_WAIT_MS;
+    while (logged_count("msg=Kafka ", "error=_TRANSPORT") == 0) {
+        assert_true(clock_ms() < until_ms);
+        assert_int_equal(read_once(), READER_NOTHING);
+    }
+    rd_kafka_mock_broker_set_up(broker.cluster, 1);
+    broker_write(&broker, "in", 0, "zero");
+    while (read_once() == READER_NOTHING)
+        assert_true(clock_ms() < until_ms);
+    assert_string_equal(taken, "0:0 0:1 0:2 0:3 0:4 0:5 ");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_records_of_a_range_are_lent_and_no_other, end),
         cmocka_unit_test_teardown(a_range_without_an_end_goes_on_with_what_is_appended, end),
         cmocka_unit_test_teardown(an_empty_range_is_at_its_end, end),
         cmocka_unit_test_teardown(what_is_not_in_the_log_fails, end),
+        cmocka_unit_test_teardown(a_broker_that_is_gone_is_logged_and_waited_for, end),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -20,13 +20,23 @@ static struct kafka_sink *sink;
 static struct error error;
 static bool is_allowed;
 static rd_kafka_t *newest; /* the client that was made last */
+static int client_count;   /* that were made and not destroyed */
 static char joined[512];   /* the offsets that joined a transaction last */
 
 /* Stands in front of librdkafka's own. */
 rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
     rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
-    return newest = real(type, conf, text, bytes);
+    newest = real(type, conf, text, bytes);
+    client_count += newest != NULL;
+    return newest;
+}
+
+void rd_kafka_destroy(rd_kafka_t *client) {
+    void (*real)(rd_kafka_t *);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_destroy");
+    client_count--;
+    real(client);
 }
 
 /* The same. The in-process cluster does not keep the offsets of transactions: so what joined one is
@@ -755,6 +765,48 @@ static void at_least_once_waits_no_longer_than_it_may(void **state) {
     assert_int_equal(broker_count(&broker, "out", 1), 0);
 }
 
+/* --- new certificates: here they only have another name, the brokers know no TLS ---------------- */
+
+static void await_renewal(enum sink_renewal expected) {
+    const int64_t until_ms = clock_ms() + WAIT_MS;
+    while (kafka_sink_renewal(sink) != expected) {
+        assert_true(clock_ms() < until_ms);
+        clock_sleep_ms(5);
+    }
+}
+
+static void a_producer_with_new_certificates_is_tried_first(void **state) {
+    (void)state;
+    const int before = client_count;
+    assert_false(kafka_sink_renew(sink));
+    assert_int_equal(kafka_sink_renewal(sink), SINK_RENEWAL_NONE);
+    kafka_conf_put(&producer, "ssl.ca.location", "/dev/null");
+    rd_kafka_mock_broker_set_down(broker.cluster, 1);
+    assert_true(kafka_sink_renew(sink));
+    has_property(newest, "ssl.ca.location", "/dev/null");
+    assert_int_equal(kafka_sink_renewal(sink), SINK_RENEWAL_TRIED);
+    assert_true(kafka_sink_renew(sink)); /* changed once more: one is tried, and no more */
+    assert_int_equal(client_count, before + 1);
+    rd_kafka_mock_broker_set_up(broker.cluster, 1);
+    await_renewal(SINK_RENEWAL_DUE);
+    assert_int_equal(client_count, before);
+    is_ok(kafka_sink_abort(sink, WAIT_MS, &error));
+    is_ok(kafka_sink_replace(sink, &error));
+    assert_int_equal(client_count, before);
+    assert_false(kafka_sink_renew(sink));
+}
+
+static void a_sink_that_ends_leaves_no_client_behind(void **state) {
+    (void)state;
+    const int before = client_count; /* its producer is one of them */
+    kafka_conf_put(&producer, "ssl.ca.location", "/dev/null");
+    rd_kafka_mock_broker_set_down(broker.cluster, 1);
+    assert_true(kafka_sink_renew(sink));
+    assert_int_equal(client_count, before + 1);
+    kafka_sink_destroy(&sink);
+    assert_int_equal(client_count, before - 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_accepted_record_goes_out_as_it_came, begin_open, end),
@@ -788,6 +840,9 @@ int main(void) {
                                         begin_plain, end),
         cmocka_unit_test_setup_teardown(at_least_once_waits_no_longer_than_it_may, begin_plain,
                                         end),
+        cmocka_unit_test_setup_teardown(a_producer_with_new_certificates_is_tried_first, begin_open,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_sink_that_ends_leaves_no_client_behind, begin_plain, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
