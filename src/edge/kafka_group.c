@@ -62,10 +62,7 @@ enum kafka_member_state kafka_member_state(struct kafka_member *member) {
 }
 
 bool kafka_member_lost_id(struct kafka_member *member) {
-    pthread_mutex_lock(&member->lock);
-    const bool was_taken = member->id != NULL;
-    pthread_mutex_unlock(&member->lock);
-    return was_taken && kafka_member_state(member) != KAFKA_MEMBER_SAME;
+    return member->id != NULL && kafka_member_state(member) != KAFKA_MEMBER_SAME;
 }
 
 bool kafka_member_has_joined(rd_kafka_t *consumer) {

@@ -160,7 +160,7 @@ void kafka_rounds_fini(struct kafka_rounds *rounds);
 
 struct kafka_member {
     rd_kafka_t *consumer;
-    pthread_mutex_t lock; /* guards the id */
+    pthread_mutex_t lock; /* guards the id against the source's thread, which alone sets it */
     char *id;             /* when the first of what is held was given, or NULL */
 };
 
@@ -170,15 +170,16 @@ enum kafka_member_state { KAFKA_MEMBER_NONE, KAFKA_MEMBER_SAME, KAFKA_MEMBER_OTH
 void kafka_member_init(struct kafka_member *member, rd_kafka_t *consumer);
 void kafka_member_fini(struct kafka_member *member);
 
-/* Takes the present id: to be called when partitions are given and none is held. Partitions that
- * come later under a newer id cannot make the older ones valid. */
+/* Takes the present id: to be called, by the source's thread, when partitions are given and none is
+ * held. Partitions that come later under a newer id cannot make the older ones valid. */
 void kafka_member_take_id(struct kafka_member *member);
 
 /* From any thread: whether the group knows this process by the id that was taken, by another, or
  * not at all. */
 enum kafka_member_state kafka_member_state(struct kafka_member *member);
 
-/* Whether an id was taken, and the group knows this process no longer by it. */
+/* From the source's thread: whether an id was taken, and the group knows this process no longer by
+ * it. */
 bool kafka_member_lost_id(struct kafka_member *member);
 
 /* Whether the consumer is a member of the group, if without a partition; consumer protocol only. */
