@@ -25,6 +25,7 @@ import rollcall
 import scene
 import wait
 
+LOOK_S = 10  # after all has fired, and after all has cleared
 FIRE_S = 120
 
 
@@ -57,6 +58,14 @@ class Report:
             out.write("</testsuite>\n")
 
 
+def looks(world):
+    """What fires, again and again for a while."""
+    deadline = time.monotonic() + LOOK_S
+    while time.monotonic() < deadline:
+        yield world.firing()
+        time.sleep(0.5)
+
+
 def try_fault(folder, broker, name):
     """One fault from beginning to end; returns what was seen."""
     inject, expected, may, settings = faults.FAULTS[name]
@@ -68,17 +77,16 @@ def try_fault(folder, broker, name):
             wait.until(lambda: not expected - (world.firing() and world.seen), FIRE_S,
                        lambda: f"{expected - world.seen} to fire:\n{world.state()}", every=0.5)
             fired_s = time.monotonic() - begun
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                world.firing()
-                time.sleep(0.5)
+            list(looks(world))
         ended = time.monotonic()
         wait.until(lambda: not world.firing(), scene.CLEAR_S,
                    lambda: f"all to clear:\n{world.state()}", every=0.5)
+        clear_s = time.monotonic() - ended
+        assert not any(looks(world)), f"fired again:\n{world.state()}"
         assert world.seen - may == expected - may, \
             f"fired {sorted(world.seen)}, not {sorted(expected)}:\n{world.state()}"
         return f"{', '.join(sorted(world.seen))}; fired within {fired_s:.0f} s, " \
-               f"clear {time.monotonic() - ended:.0f} s after the fault"
+               f"clear {clear_s:.0f} s after the fault"
     finally:
         world.close()
 
