@@ -77,7 +77,7 @@ void kafka_sink_destroy(struct kafka_sink **sink);
 /* Compares partition counts: where input and output have the same, records keep their partition,
  * else they go by key. Where they differ it looks again a moment later, since growing topics grow
  * one after the other. To be called before the first record, and whenever a topic may have grown.
- * SINK_OK or SINK_RETRY. */
+ * SINK_OK; SINK_RETRY; SINK_ABORT: an output topic does not exist, call it again later. */
 enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct kafka_source *source,
                                               int timeout_ms, struct error *error);
 

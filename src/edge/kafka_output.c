@@ -80,8 +80,19 @@ void kafka_output_limit(struct kafka_output *output, size_t bytes) {
     if (output->limit_bytes == 0 || bytes < output->limit_bytes) output->limit_bytes = bytes;
 }
 
+bool kafka_output_is_refusal(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+           code == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
+           code == RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD;
+}
+
 const char *kafka_output_fix(rd_kafka_resp_err_t code) {
     switch (code) {
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD:
+        return "give it the same message.timestamp.before.max.ms and .after.max.ms as the input, "
+               "and no cleanup.policy=compact";
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:

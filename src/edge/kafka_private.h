@@ -306,6 +306,9 @@ void kafka_output_close(struct kafka_output *output);
 /* The topic does not take a record of so many bytes: key, value and headers. */
 void kafka_output_limit(struct kafka_output *output, size_t bytes);
 
+/* Whether a topic did not take a record for what it is, or another one of its batch. */
+bool kafka_output_is_refusal(rd_kafka_resp_err_t code);
+
 /* What to do about a record that a topic did not take, as the rest of a sentence. */
 const char *kafka_output_fix(rd_kafka_resp_err_t code);
 

@@ -83,12 +83,12 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
         return;
     }
-    if (sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const bool is_first = sink->delivery_error == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (is_first) sink->refusal_count += kafka_output_is_refusal(err);
+    if (is_first || sink->delivery_error == RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD) {
         sink->delivery_error = err;
         error_set(&sink->delivery_why, "a record was not delivered to topic %s: %s; %s",
                   rd_kafka_topic_name(message->rkt), rd_kafka_err2str(err), kafka_output_fix(err));
-        sink->refusal_count +=
-            err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP || err == RD_KAFKA_RESP_ERR_INVALID_RECORD;
     }
     if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) on_too_large(sink, message);
     log_warn("A record was not delivered", log_text("topic", rd_kafka_topic_name(message->rkt)),
@@ -198,12 +198,13 @@ struct partition_counts {
     int input, outputs[2];
 };
 
-static bool look_at_topics(struct kafka_sink *sink, struct kafka_source *source, int timeout_ms,
-                           struct partition_counts *counts, struct error *error) {
+static enum sink_verdict look_at_topics(struct kafka_sink *sink, struct kafka_source *source,
+                                        int timeout_ms, struct partition_counts *counts,
+                                        struct error *error) {
     struct topic_facts facts;
     if (kafka_topics_look(source, sink->options.input_topic, timeout_ms, &facts, error) !=
         TOPICS_OK) {
-        return false;
+        return SINK_RETRY;
     }
     counts->input = facts.partition_count;
     for (int i = 0; i < 2; i++) {
@@ -211,11 +212,16 @@ static bool look_at_topics(struct kafka_sink *sink, struct kafka_source *source,
         if (!kafka_output_is_written(&sink->outputs[i])) continue;
         if (kafka_topics_look_with(sink->client->handle, sink->outputs[i].name, timeout_ms, &facts,
                                    error) != TOPICS_OK) {
-            return false;
+            return SINK_RETRY;
+        }
+        if (!facts.exists) {
+            error_set(error, "topic %s does not exist; %s", sink->outputs[i].name,
+                      kafka_output_fix(RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC));
+            return SINK_ABORT;
         }
         counts->outputs[i] = facts.partition_count;
     }
-    return true;
+    return SINK_OK;
 }
 
 /* Topics that differ may be about to grow, one after the other: they are counted once they have
@@ -227,7 +233,8 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     for (int look = 0; look < LOOKS_MAX && !is_still; look++) {
         if (look > 0) clock_sleep_ms(LOOK_AGAIN_MS);
         before = counts;
-        if (!look_at_topics(sink, source, timeout_ms, &counts, error)) return SINK_RETRY;
+        const enum sink_verdict verdict = look_at_topics(sink, source, timeout_ms, &counts, error);
+        if (verdict != SINK_OK) return verdict;
         is_still = memcmp(&before, &counts, sizeof before) == 0 ||
                    (counts.outputs[0] == counts.input && counts.outputs[1] == counts.input);
     }
@@ -295,11 +302,9 @@ enum sink_verdict kafka_sink_send(struct kafka_sink *sink, const struct sink_rec
     struct kafka_output *output = &sink->outputs[record->reason != LOGIN_ACCEPTED];
     if (!kafka_output_is_written(output)) return SINK_OK;
     if (sink->refusal_count >= REFUSALS_MAX) {
-        error_set(error,
-                  "%s or %s rejects a record that %s took: give it the same "
-                  "message.timestamp.before.max.ms and .after.max.ms, and no "
-                  "cleanup.policy=compact",
-                  sink->outputs[0].name, sink->outputs[1].name, sink->options.input_topic);
+        error_set(error, "%s or %s rejects a record that %s took: %s", sink->outputs[0].name,
+                  sink->outputs[1].name, sink->options.input_topic,
+                  kafka_output_fix(RD_KAFKA_RESP_ERR_INVALID_RECORD));
         return SINK_STOP;
     }
     return kafka_output_send(output, record, error);
@@ -396,7 +401,10 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                           ? commit_transaction(sink, &commit, error)
                                           : commit_plain(sink, &commit, error);
     worker_call_ends();
-    if (verdict == SINK_OK) sink->refusal_count = 0;
+    if (verdict == SINK_OK)
+        sink->refusal_count = 0;
+    else
+        kafka_sink_serve(sink); /* a delivery report knows the cause */
     const bool is_undelivered = sink->delivery_error != RD_KAFKA_RESP_ERR_NO_ERROR;
     if (verdict == SINK_ABORT && is_undelivered) *error = sink->delivery_why;
     return verdict;

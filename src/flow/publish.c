@@ -44,6 +44,7 @@ struct publish {
     enum { OPENING, READY, COMMITS, ABORTS, ASKS } state;
     bool must_replace;            /* OPENING: a new producer comes first */
     bool has_given_up, is_trying; /* new certificates */
+    bool is_lacking;              /* an output topic, when the topics were last looked at */
     int tries;                    /* COMMITS, ABORTS: made */
     struct backoff retry;         /* of the same call */
     struct setback setback;       /* of transactions */
@@ -275,14 +276,18 @@ static void finish_batch(struct publish *publish) {
 /* True if the topics' partitions are counted. */
 static bool count_partitions(struct publish *publish) {
     struct error error;
-    if (kafka_sink_count_partitions(publish->options.sink, publish->options.source, CALL_MS,
-                                    &error) != SINK_OK) {
-        atomic_store(&publish->must_count, true);
-        try_again(publish, &error);
-        return false;
+    const enum sink_verdict verdict = kafka_sink_count_partitions(
+        publish->options.sink, publish->options.source, CALL_MS, &error);
+    if (verdict == SINK_OK) {
+        publish->is_lacking = false;
+        backoff_end(&publish->retry);
+        return true;
     }
-    backoff_end(&publish->retry);
-    return true;
+    publish->is_lacking = verdict == SINK_ABORT;
+    if (publish->is_lacking) setback_add(&publish->setback, clock_ms(), error.text);
+    atomic_store(&publish->must_count, true);
+    try_again(publish, &error);
+    return false;
 }
 
 /* True if a transaction is open. */
@@ -402,6 +407,7 @@ int64_t publish_step(void *context, int64_t now_ms) {
         open_sink(publish);
         break;
     case READY:
+        if (publish->is_lacking && !count_partitions(publish)) break;
         if (publish->setback.count > 0 &&
             !shares_are_failing(&publish->shares, publish->options.fence))
             setback_end(&publish->setback);

@@ -70,7 +70,10 @@ enum sink_verdict kafka_sink_count_partitions(struct kafka_sink *sink, struct ka
     const int64_t deadline_us = deadline(timeout_ms);
     (void)sink;
     (void)source;
-    return kafka_round_trip(deadline_us) ? SINK_OK : retry(error);
+    if (!kafka_round_trip(deadline_us)) return retry(error);
+    if (!fails(20)) return SINK_OK;
+    error_set(error, "an output topic does not exist");
+    return SINK_ABORT;
 }
 
 enum sink_verdict kafka_sink_open(struct kafka_sink *sink, int timeout_ms, struct error *error) {

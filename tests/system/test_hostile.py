@@ -214,6 +214,16 @@ def test_a_time_that_the_output_topic_refuses(world):
     assert "message.timestamp" in instance.log().splitlines()[-1]
 
 
+def test_a_record_that_the_output_topic_refuses_among_others(world):
+    """Those of its batch, which fail with it, are not taken for what is wrong."""
+    world.broker.create_topic(world.output, 4, message__timestamp__before__max__ms=3600000)
+    load_ = world.make_load()
+    load_.produce(2000)
+    instance = world.run()
+    assert instance.wait_exit() == 1
+    assert "message.timestamp" in instance.log().splitlines()[-1]
+
+
 MEMORY_MB = 128  # the minimum for 64 partitions
 
 

@@ -21,20 +21,24 @@ def wait_not_ready(instance, *words, seconds=30):
 
 
 @pytest.mark.timeout(180)
-def test_an_output_topic_that_is_deleted(world):
-    """Publishing is tried less and less often; once the topic is there again, all is published."""
+@pytest.mark.parametrize("which", ["output", "rejected"])
+def test_an_output_topic_that_is_deleted(world, which):
+    """Publishing is tried less and less often; once the topic is there again, all is published, in
+    the partitions where it belongs: a topic that is missing is not one of 0 partitions."""
+    topic = getattr(world, which)
     load = world.make_load()
     instance = world.run(producer__topic__metadata__propagation__max__ms=500,
                          producer__topic__metadata__refresh__interval__ms=500).wait_ready()
     instance.wait_assigned(4)
-    world.broker.delete_topic(world.output)
+    world.broker.delete_topic(topic)
     load.produce(2000)
-    wait_not_ready(instance, "publishing fails", world.output, "create the topic", seconds=60)
+    wait_not_ready(instance, "publishing fails", topic, "create the topic", seconds=60)
     instance.wait_log("Publishing fails each time it is tried")
     assert instance.metric("rollcall_transactions_aborted_total") < 20
     assert instance.get("/healthz")[0] == 200
-    world.broker.create_topic(world.output, 4)
+    world.broker.create_topic(topic, 4)
     world.verify(load, instance)
+    assert "differ in partitions" not in instance.log()
     instance.wait_ready()
     instance.stop()
 

@@ -347,6 +347,18 @@ static void a_partition_that_the_output_lacks_asks_for_a_new_count(void **state)
     assert_int_equal(put(&record), SINK_RECOUNT);
 }
 
+/* Records would go by key in the moment in which it comes back. */
+static void a_topic_that_is_missing_is_not_one_that_differs(void **state) {
+    begin(state);
+    rd_kafka_mock_topic_set_error(broker.cluster, "gone", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    settings.rejected_topic = "gone";
+    make(KAFKA_SINK_EXACTLY_ONCE, 1 << 20);
+    is_ok(kafka_sink_open(sink, WAIT_MS, &error));
+    assert_int_equal(kafka_sink_count_partitions(sink, source, WAIT_MS, &error), SINK_ABORT);
+    says("topic gone does not exist; create the topic again, with as many partitions as the input");
+    assert_int_equal(logged_count("differ in partitions", "gone"), 0);
+}
+
 static void a_full_queue_makes_room(void **state) {
     begin(state);
     make(KAFKA_SINK_EXACTLY_ONCE, 100 << 10); /* 100 messages */
@@ -713,7 +725,15 @@ static void each_failure_has_its_fix(void **state) {
     assert_non_null(strstr(kafka_output_fix(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), "ACLs"));
     assert_non_null(
         strstr(kafka_output_fix(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), "max.message.bytes"));
+    static const rd_kafka_resp_err_t refusals[] = {RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+                                                   RD_KAFKA_RESP_ERR_INVALID_RECORD,
+                                                   RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD};
+    for (int i = 0; i < 3; i++) {
+        assert_true(kafka_output_is_refusal(refusals[i]));
+        assert_non_null(strstr(kafka_output_fix(refusals[i]), "message.timestamp.before.max.ms"));
+    }
     assert_non_null(strstr(kafka_output_fix(RD_KAFKA_RESP_ERR__TIMED_OUT), "logs"));
+    assert_false(kafka_output_is_refusal(RD_KAFKA_RESP_ERR__TIMED_OUT));
 }
 
 /* --- at least once ---------------------------------------------------------------------------- */
@@ -816,6 +836,7 @@ int main(void) {
         cmocka_unit_test_teardown(records_go_by_key_where_partitions_differ, end),
         cmocka_unit_test_setup_teardown(a_partition_that_the_output_lacks_asks_for_a_new_count,
                                         begin_open, end),
+        cmocka_unit_test_teardown(a_topic_that_is_missing_is_not_one_that_differs, end),
         cmocka_unit_test_teardown(a_full_queue_makes_room, end),
         cmocka_unit_test_teardown(rollcalls_own_properties_are_set, end),
         cmocka_unit_test_teardown(what_librdkafka_rejects_makes_no_sink, end),
