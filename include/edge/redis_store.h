@@ -58,6 +58,9 @@ const char *redis_store_name(const struct redis_store *store);
  * on has become known to be the one (a redirection, a new master). */
 bool redis_store_is_redirected(const struct redis_store *store);
 
+/* Whether the last call failed by what somebody must set up differently: a right, a password. */
+bool redis_store_must_be_set_up(const struct redis_store *store);
+
 /* Checks all that could make counting wrong: reach, login, eviction policy, types of the keys,
  * rights, owner of the prefix, and the rules that its counts were made under. `warning` names what
  * could not be checked, and dimensions that come or go; or it is "". */

@@ -2,7 +2,8 @@
  *
  * Place:    after count, before redis_store.
  * Threads:  create, start, stop and destroy from the pipeline's thread; its inbox and
- *           checkpoint_is_reachable and _is_ready from any. checkpoint_step on its worker alone.
+ *           checkpoint_is_reachable, _is_ready and _is_denied from any. checkpoint_step on its
+ *           worker alone.
  * Owns:     epochs until they are stored or overtaken, then they go home to their shards.
  * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls a step.
  * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps
@@ -54,5 +55,7 @@ const struct worker *checkpoint_worker(const struct checkpoint *checkpoint);
 bool checkpoint_is_reachable(const struct checkpoint *checkpoint);
 /* The same, with the reason in `why`. */
 bool checkpoint_is_ready(struct checkpoint *checkpoint, struct text *why);
+/* Whether it failed by what somebody must set up differently. */
+bool checkpoint_is_denied(const struct checkpoint *checkpoint);
 
 #endif

@@ -177,6 +177,25 @@ static bool is_drained(const struct assignment *assignment, const struct ingest 
            ingest_is_drained(ingest, checkpoint_is_reachable(assignment->options.checkpoint));
 }
 
+/* Where Redis is away, whoever counts next counts the rest; what only somebody can set right is a
+ * failure. */
+static void tell_uncounted(const struct assignment *assignment) {
+    struct checkpoint *checkpoint = assignment->options.checkpoint;
+    int64_t count = 0;
+    for (int32_t p = 0; p < FENCE_PARTITIONS_MAX; p++) {
+        const struct ingest *ingest = running(assignment, p);
+        count += ingest != NULL && !ingest_is_drained(ingest, true);
+    }
+    struct text why = {0};
+    if (count == 0 || atomic_load(&assignment->options.stop->has_failed) ||
+        checkpoint_is_ready(checkpoint, &why))
+        return;
+    log_warn("Ended before all was counted: the next start counts it", log_int("partitions", count),
+             log_text("reason", text_string(&why)));
+    if (checkpoint_is_denied(checkpoint)) stop_fail(assignment->options.stop, text_string(&why));
+    text_release(&why);
+}
+
 /* True while partitions are to be waited for: those of the open event, or all. */
 static bool drains(struct assignment *assignment, int64_t now_ms) {
     const bool all = assignment->is_ending;
@@ -190,9 +209,12 @@ static bool drains(struct assignment *assignment, int64_t now_ms) {
         if (begins && ingest != NULL) ingest_drain(ingest);
         waits |= !is_drained(assignment, ingest);
     }
-    if (!waits || now_ms < assignment->drain_until_ms) return waits;
-    log_warn("Partitions given away before all was stored: the next owner reads it again",
-             log_int("waited_ms", assignment->options.drain_ms));
+    if (waits && now_ms < assignment->drain_until_ms) return true;
+    if (waits) {
+        log_warn("Partitions given away before all was stored: the next owner reads it again",
+                 log_int("waited_ms", assignment->options.drain_ms));
+    }
+    if (all) tell_uncounted(assignment);
     return false;
 }
 

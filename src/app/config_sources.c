@@ -253,13 +253,22 @@ static char *read_value(char *text) {
 static bool take_line(struct config_sources *sources, struct config_given *given, char *line,
                       struct error *error) {
     line = text_trim(line);
+    if (strchr(line, '\r') != NULL) {
+        return error_set(error, "%s: a carriage return within the line: end lines with LF or CRLF",
+                         given->place);
+    }
     if (*line == '\0' || *line == '#' || *line == ';') return true;
     char *end = strpbrk(line, *line == '[' ? "]" : "=:");
     if (end == NULL)
         return error_set(error, "%s: neither [section], key = value nor a comment", given->place);
     *end = '\0';
     if (*line == '[') {
+        const char *rest = end + 1 + strspn(end + 1, " \t");
         snprintf(given->section, NAME_BYTES, "%s", line + 1);
+        if (*rest != '\0' && *rest != '#' && *rest != ';') {
+            return error_set(error, "%s: something follows [%s]: write it on a line of its own",
+                             given->place, given->section);
+        }
         return enter_section(sources, given, error);
     }
     char *value = read_value(end + 1);

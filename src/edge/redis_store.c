@@ -65,6 +65,10 @@ bool redis_store_is_redirected(const struct redis_store *store) {
     return redis_link_is_redirected(store->link);
 }
 
+bool redis_store_must_be_set_up(const struct redis_store *store) {
+    return store->fault == REDIS_FAULT_SETUP;
+}
+
 /* An error reply, turned into what the caller must do. */
 static enum store_verdict judge_error(struct redis_store *store, const struct redis_reply *reply,
                                       struct error *error) {

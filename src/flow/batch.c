@@ -147,8 +147,7 @@ static struct slice text_for(const struct kafka_record *record, const struct log
     if (login->reason != LOGIN_ACCEPTED) {
         return (struct slice){login->detail, strlen(login->detail)};
     }
-    if (record->key.bytes != NULL || login->key.length == 0) return (struct slice){NULL, 0};
-    return login->key;
+    return record->key.bytes != NULL ? (struct slice){NULL, 0} : login->key;
 }
 
 void batch_keep(struct batch *batch, const struct kafka_record *record, const struct login *login) {

@@ -29,6 +29,7 @@ struct epoch {
     uint64_t generation;
     unsigned part_count;
     int64_t since_us; /* when its last part came */
+    bool is_reported; /* its anomalies; the answer to the same call has them again */
     struct epoch_part *parts[BATCH_SHARDS_MAX];
     const struct delta *deltas[BATCH_SHARDS_MAX];
 };
@@ -44,7 +45,7 @@ struct checkpoint {
     size_t call_capacity;
     struct backoff retry;
     int64_t redirect_ms; /* not before is a redirection followed at once */
-    atomic_bool is_reachable;
+    atomic_bool is_reachable, is_denied;
     struct trouble trouble; /* why it is not */
     struct inbox inbox;
 };
@@ -90,6 +91,10 @@ bool checkpoint_is_ready(struct checkpoint *checkpoint, struct text *why) {
     return !trouble_show(&checkpoint->trouble, clock_ms(), 0, why);
 }
 
+bool checkpoint_is_denied(const struct checkpoint *checkpoint) {
+    return atomic_load(&checkpoint->is_denied);
+}
+
 static void send_home(struct epoch_part *part, bool is_stored) {
     part->is_stored = is_stored;
     inbox_post(part->home, &part->item, ITEM_EPOCH);
@@ -100,6 +105,7 @@ static void close_epoch(struct checkpoint *checkpoint, int32_t partition, bool i
     for (unsigned i = 0; i < epoch->part_count; i++)
         send_home(epoch->parts[i], is_stored);
     epoch->part_count = 0;
+    epoch->is_reported = false;
     for (size_t i = 0; i < checkpoint->ready_count; i++) {
         if (checkpoint->ready[i] != partition) continue;
         checkpoint->ready[i] = checkpoint->ready[--checkpoint->ready_count];
@@ -155,6 +161,9 @@ static void show_stored(const struct checkpoint *checkpoint, const struct epoch 
 
 static void report_anomalies(const struct checkpoint *checkpoint, const struct store_call *call) {
     const size_t count = call->anomaly_count;
+    bool *is_reported = &checkpoint->epochs[call->partition]->is_reported;
+    if (count == 0 || *is_reported) return;
+    *is_reported = true;
     for (size_t i = 0; i < count && i < REDIS_STORE_ANOMALIES_MAX; i++) {
         char message[128]; /* the minute is part of it: no two are alike to the rate limit */
         snprintf(message, sizeof message, "Anomaly detected: %lld logins in the minute %s",
@@ -217,7 +226,7 @@ static void store_ready(struct checkpoint *checkpoint) {
             conclude(checkpoint, call);
             continue;
         }
-        report_anomalies(checkpoint, call); /* the next answer does not have them any more */
+        report_anomalies(checkpoint, call); /* they are in Redis, if on too few replicas */
         is_good = false;
         if (call->verdict == STORE_REFUSED && !checkpoint->has_given_up) {
             checkpoint->has_given_up = true;
@@ -236,6 +245,8 @@ static void store_ready(struct checkpoint *checkpoint) {
         log_warn("Checkpoint not stored: it will be repeated", log_text("reason", error.text));
         backoff_grow(&checkpoint->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
     }
+    atomic_store(&checkpoint->is_denied,
+                 !is_good && redis_store_must_be_set_up(checkpoint->options.store));
     atomic_store(&checkpoint->is_reachable, is_good);
 }
 

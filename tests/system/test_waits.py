@@ -2,6 +2,7 @@
 stuck."""
 
 import re
+import signal
 import time
 
 import pytest
@@ -61,6 +62,28 @@ def test_a_redis_that_hangs(world):
     world.verify(load, instance)
     instance.wait_ready()
     instance.stop()
+
+
+@pytest.mark.parametrize("cause", ["a right", "the user"])
+def test_a_stop_while_redis_denies_the_user(world, cause):
+    """What is not counted is told, and is no success: only somebody can set it right."""
+    load = world.make_load()
+    with world.redis_server.client() as client:
+        user = ["ACL", "SETUSER", "counter", "on", ">pass-91", f"~{world.prefix}:*", "+@all"]
+        client.execute_command(*user)
+        world.options["redis.url"] = f"redis://counter:pass-91@127.0.0.1:{world.redis_server.port}/0"
+        instance = world.run().wait_ready()
+        client.execute_command(*(["ACL", "SETUSER", "counter", "-expire"] if cause == "a right"
+                                 else ["ACL", "DELUSER", "counter"]))
+        load.produce(500)
+        why = "+expire" if cause == "a right" else "WRONGPASS"
+        instance.wait_log(why)
+        instance.signal(signal.SIGTERM)
+        assert instance.wait_exit() == 1
+        assert "Ended before all was counted" in instance.log()
+        assert why in instance.log().splitlines()[-1] and "pass-91" not in instance.log()
+        client.execute_command(*user, "+expire")
+    world.verify(load, world.run())
 
 
 @pytest.mark.skipif("not rollcall.has_consumer_protocol()", reason=rollcall.NO_CONSUMER_PROTOCOL)

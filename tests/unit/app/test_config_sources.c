@@ -136,10 +136,21 @@ static void a_malformed_source_is_refused(void **state) {
     REFUSED("%f holds a NUL byte", .path = file_path);
 }
 
+/* Both would be dropped without a word. */
+static void what_stands_where_nothing_may_is_refused(void **state) {
+    (void)state;
+    REFUSED("%f:1: something follows [redis]: write it on a line of its own",
+            .file = "[redis] url = redis://10.1.2.3:6399/0\n");
+    REFUSED("%f:2: something follows [log]: write it on a line of its own",
+            .file = "[http]#here\n[log]x\n");
+    REFUSED("%f:1: a carriage return within the line: end lines with LF or CRLF",
+            .file = "; all of it\r[redis]\rurl = redis://10.1.2.3:6399/0\r");
+}
+
 static void a_file_has_comments_blanks_and_either_separator(void **state) {
     (void)state;
     struct config *config =
-        TAKEN(.file = "\xEF\xBB\xBF; a comment\r\n\t# another\r\n\n [redis] ignored\r\n"
+        TAKEN(.file = "\xEF\xBB\xBF; a comment\r\n\t# another\r\n\n [redis] ; not this\r\n"
                       "\tprefix : {a;b} ; not this\r\n  timeout_ms=1000\t;nor this ; or that\n"
                       "[kafka]\nclient.id = a = b : c\n[http]\nlisten = ; nothing\n"
                       "[log]\nlevel = warn");
@@ -362,6 +373,7 @@ int main(void) {
         cmocka_unit_test(sections_with_a_name_are_read_from_file_and_overrides),
         cmocka_unit_test(a_wrong_section_with_a_name_names_its_place_and_the_nearest),
         cmocka_unit_test(a_malformed_source_is_refused),
+        cmocka_unit_test(what_stands_where_nothing_may_is_refused),
         cmocka_unit_test(a_file_has_comments_blanks_and_either_separator),
         cmocka_unit_test(both_characters_begin_a_comment_after_a_blank_and_quotes_keep_them),
         cmocka_unit_test(what_surrounds_a_value_is_cut_in_every_source),

@@ -146,7 +146,7 @@ static void keep(struct batch *batch, int64_t offset, const char *key, const cha
 static void records_are_kept_in_order_null_and_empty_told_apart(void **state) {
     struct batch *batch = ((struct harness *)*state)->batch;
     static const char *const parts[][3] = {
-        {"key", "value", NULL}, {NULL, "v", "user"}, {"", NULL, NULL}, {NULL, "", NULL}};
+        {"key", "value", NULL}, {NULL, "v", "user"}, {"", NULL, NULL}, {NULL, "", ""}};
     assert_null(batch_next(batch, NULL));
     assert_false(batch->has_publish);
     for (int64_t i = 0; i < 4; i++)

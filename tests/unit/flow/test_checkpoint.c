@@ -27,7 +27,8 @@ static struct epoch_part parts[PARTITIONS][SHARDS];
 
 static enum store_verdict verdict; /* of all calls */
 static int round_trips, calls_sent;
-static size_t deltas_sent;
+static size_t deltas_sent, anomaly_count;
+static bool must_be_set_up;
 
 /* Stand in for edge's. */
 void redis_store_apply(struct redis_store *store, struct store_call *calls, size_t count,
@@ -41,7 +42,13 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
         calls[i].verdict = verdict;
         calls[i].stored = calls[i].end;
         calls[i].stored_lineage = calls[i].lineage;
+        calls[i].anomaly_count = anomaly_count;
     }
+}
+
+bool redis_store_must_be_set_up(const struct redis_store *store) {
+    (void)store;
+    return must_be_set_up;
 }
 
 bool redis_store_is_redirected(const struct redis_store *store) {
@@ -68,7 +75,8 @@ static int set_up(void **state) {
     }
     verdict = STORE_OK;
     round_trips = calls_sent = 0;
-    deltas_sent = 0;
+    deltas_sent = anomaly_count = 0;
+    must_be_set_up = false;
     return 0;
 }
 
@@ -211,6 +219,41 @@ static void what_failed_is_repeated_after_a_pause(void **state) {
     text_release(&why);
 }
 
+/* A call that is made again, as for too few replicas, has the answer of the first one. */
+static void an_anomaly_is_reported_once(void **state) {
+    (void)state;
+    anomaly_count = 1;
+    verdict = STORE_RETRY;
+    post_all(0, 5, 6);
+    checkpoint_step(checkpoint, 0);
+    assert_int_equal(metric_get(cells.anomalies), 1);
+    verdict = STORE_OK;
+    checkpoint_step(checkpoint, clock_ms() + PAUSE_MS);
+    assert_int_equal(metric_get(cells.anomalies), 1);
+    assert_int_equal(came_home(true), SHARDS);
+    post_all(0, 6, 7);
+    checkpoint_step(checkpoint, clock_ms());
+    assert_int_equal(metric_get(cells.anomalies), 2);
+    assert_int_equal(came_home(true), SHARDS);
+}
+
+static void what_must_be_set_up_differently_is_told_apart(void **state) {
+    (void)state;
+    must_be_set_up = true; /* what was before counts no more */
+    post_all(0, 5, 6);
+    checkpoint_step(checkpoint, 0);
+    assert_false(checkpoint_is_denied(checkpoint));
+    verdict = STORE_RETRY;
+    post_all(0, 6, 7);
+    checkpoint_step(checkpoint, clock_ms());
+    assert_true(checkpoint_is_denied(checkpoint));
+    must_be_set_up = false;
+    checkpoint_step(checkpoint, clock_ms() + PAUSE_MS);
+    assert_int_equal(round_trips, 3);
+    assert_false(checkpoint_is_denied(checkpoint));
+    assert_int_equal(came_home(true), SHARDS);
+}
+
 static void what_is_refused_ends_the_process_and_is_not_repeated(void **state) {
     (void)state;
     struct error why = {""};
@@ -234,6 +277,8 @@ int main(void) {
         TEST(a_later_generation_sends_an_earlier_one_home),
         TEST(what_is_left_goes_home_at_the_end),
         TEST(what_failed_is_repeated_after_a_pause),
+        TEST(an_anomaly_is_reported_once),
+        TEST(what_must_be_set_up_differently_is_told_apart),
         TEST(what_is_refused_ends_the_process_and_is_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
