@@ -128,6 +128,23 @@ static bool are_within_limits(const struct assignment *assignment) {
     return true;
 }
 
+/* An offset that another program has committed says neither where the group began nor in which log
+ * it lies. */
+static void warn_of_foreign_offsets(const struct kafka_committed *committed, size_t count) {
+    int64_t foreign = 0;
+    const struct kafka_committed *first = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (committed[i].offset < 0 || committed[i].origin >= 0) continue;
+        if (foreign++ == 0) first = &committed[i];
+    }
+    if (foreign == 0) return;
+    log_warn(
+        "Offsets that another program has committed: publishing goes on from there, and should "
+        "Redis ever lose its counts, they begin at the first record that Kafka holds",
+        log_int("partitions", foreign), log_int("partition", first->partition),
+        log_int("offset", first->offset));
+}
+
 /* False if Kafka has to be asked again. */
 static bool give(struct assignment *assignment) {
     const size_t count = assignment->change.count;
@@ -139,6 +156,7 @@ static bool give(struct assignment *assignment) {
     const bool is_answered =
         kafka_source_committed(assignment->options.source, committed, count, KAFKA_CALL_MS, &error);
     if (is_answered) {
+        warn_of_foreign_offsets(committed, count);
         start_all(assignment, committed);
     } else {
         log_warn("Waiting for Kafka", log_text("reason", error.text));

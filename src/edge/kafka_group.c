@@ -198,6 +198,13 @@ static void put_metadata(rd_kafka_topic_partition_t *place, const struct kafka_c
     place->metadata_size = (size_t)length;
 }
 
+/* No group began behind where it has got to. */
+static int64_t read_origin(const char *text, int64_t offset) {
+    char *end;
+    const int64_t origin = strtoll(text, &end, 10);
+    return end == text || *end != '\0' || origin < 0 || origin > offset ? -1 : origin;
+}
+
 /* What is not there, or written by somebody else, is not known. */
 static void get_metadata(const rd_kafka_topic_partition_t *place, struct kafka_committed *item) {
     char text[48 + LINEAGE_TEXT_BYTES] = "", *rest = NULL;
@@ -208,7 +215,7 @@ static void get_metadata(const rd_kafka_topic_partition_t *place, struct kafka_c
     for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
         const char *origin = word + sizeof origin_prefix - 1;
         if (strncmp(word, origin_prefix, sizeof origin_prefix - 1) == 0)
-            item->origin = *origin == '\0' ? -1 : strtoll(origin, NULL, 10);
+            item->origin = read_origin(origin, item->offset);
         else if (strncmp(word, lineage_prefix, sizeof lineage_prefix - 1) == 0)
             lineage_parse(word + sizeof lineage_prefix - 1, &item->lineage);
     }

@@ -33,6 +33,27 @@ def test_a_topic_recreated_while_running_is_rejected(world):
     refused(world.run(), "topic_id", world.prefix)
 
 
+def test_offsets_that_another_program_sets(world):
+    """Publishing goes on from there and counting does not notice; what is not known from then on is
+    told."""
+    load = world.make_load(partitions=1)
+    load.produce(200)
+    world.run()
+    world.wait_quiet()
+    world.instances[0].stop()
+    assert "another program" not in world.instances[0].log()
+    world.broker.commit(world.group, world.topic, {0: 150})
+    load.produce(100)
+    second = world.run()
+    second.wait_log("Offsets that another program has committed")
+    world.wait_quiet()
+    assert "partitions=1 partition=0 offset=150" in second.log()
+    assert world.place.counted() == {0: world.broker.end_offsets(world.topic)[0]}
+    world.broker.commit(f"{world.group}-of-others", world.topic, {0: 100})  # taken over
+    other = world.run(consumer__group__id=f"{world.group}-of-others", redis__prefix="{others}")
+    other.wait_log("Offsets that another program has committed")
+
+
 @pytest.mark.parametrize("kind, field, operation, words, shown_by_check", [
     (ResourceType.TOPIC, "topic", AclOperation.READ,
      ("may not read topic", "acl read"), "bad input topic {} cannot be read"),

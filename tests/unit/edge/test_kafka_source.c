@@ -207,11 +207,15 @@ static void metadata_of_others_is_no_origin(void **state) {
                  {"origin=", -1},
                  {"origin", -1},
                  {"Origin=5", -1},
-                 {"origin=5", 5},
-                 {"origin=1234567890123456789", 1234567890123456789},
-                 {"origin=1234567890123456789012345678901", INT64_MAX},
+                 {"origin=abc", -1},
+                 {"origin=2x", -1},
+                 {"origin=-2", -1},
+                 {"origin=0", 0},
+                 {"origin=3", 3},
+                 {"origin=4", -1}, /* behind the offset */
+                 {"origin=1234567890123456789012345678901", -1},
                  {"lineage=0:9:3@5", -1},
-                 {"origin=5 lineage=0:99:3@5,8@70", 5}};
+                 {"origin=2 lineage=0:99:3@5,8@70", 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
         rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, "logins", 0);
