@@ -2,6 +2,8 @@
  * Kafka answers. */
 #include "edge/kafka_probe.h"
 
+#include <dlfcn.h>
+
 #include "broker.h"
 
 enum { SHORT_MS = 300 };
@@ -10,6 +12,15 @@ static struct broker broker;
 static struct properties consumer;
 static struct kafka_source *source;
 static struct error error;
+
+static rd_kafka_t *newest; /* the client that was made last */
+
+/* Stands in front of librdkafka's own. */
+rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
+    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
+    return newest = real(type, conf, text, bytes);
+}
 
 static int start(void **state) {
     static struct kafka_source_settings settings = {.group = "group", .topic = "in"};
@@ -53,6 +64,19 @@ static void a_source_has_one_probe_at_a_time(void **state) {
     kafka_probe_close(&probe);
 }
 
+/* A record of a transaction that was aborted is in the log, too. */
+static void it_looks_at_the_log_as_it_is(void **state) {
+    (void)state;
+    struct kafka_probe *probe = open_probe(0);
+    has_property(newest, "isolation.level", "read_uncommitted");
+    has_property(newest, "group.id", "group");
+    has_property(newest, "enable.auto.commit", "false");
+    has_property(newest, "auto.offset.reset", "error");
+    has_property(newest, "allow.auto.create.topics", "false");
+    has_property(newest, "enable.partition.eof", "true");
+    kafka_probe_close(&probe);
+}
+
 static void the_first_record_from_an_offset_on_is_found(void **state) {
     (void)state;
     struct kafka_probe_record found = {0};
@@ -84,6 +108,7 @@ static void a_kafka_that_is_away_does_not_answer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_source_has_one_probe_at_a_time),
+        cmocka_unit_test(it_looks_at_the_log_as_it_is),
         cmocka_unit_test(the_first_record_from_an_offset_on_is_found),
         cmocka_unit_test(a_kafka_that_is_away_does_not_answer),
     };

@@ -93,6 +93,24 @@ static void a_member_on_its_way_back_is_shut_out_by_itself(void **state) {
     assert_true(kafka_source_is_joined(sources[0]));
 }
 
+static void a_member_is_known_by_the_id_under_which_it_was_given_its_share(void **state) {
+    begin(state);
+    join(0);
+    struct kafka_member *member = &sources[0]->member;
+    assert_int_equal(kafka_member_state(member), KAFKA_MEMBER_NONE);
+    assert_false(kafka_member_lost_id(member));
+    const struct source_change change = await(0, SOURCE_GIVEN);
+    assert_int_equal(kafka_member_state(member), KAFKA_MEMBER_SAME);
+    take(change, 0);
+    free(member->id);
+    member->id = strdup("another");
+    assert_int_equal(kafka_member_state(member), KAFKA_MEMBER_OTHER);
+    assert_true(kafka_member_lost_id(member));
+    assert_true(kafka_rejoin_was_replaced(sources[0]));
+    kafka_member_take_id(member);
+    assert_int_equal(kafka_member_state(member), KAFKA_MEMBER_SAME);
+}
+
 static void an_unknown_member_has_lost_everything(void **state) {
     (void)state;
     rd_kafka_mock_push_request_errors(broker.cluster, API_HEARTBEAT, 1,
@@ -249,6 +267,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_member_is_shut_out_by_a_twin, begin_static, end),
         cmocka_unit_test_setup_teardown(a_member_on_its_way_back_is_shut_out_by_itself,
                                         begin_static, end),
+        cmocka_unit_test_teardown(a_member_is_known_by_the_id_under_which_it_was_given_its_share,
+                                  end),
         cmocka_unit_test_setup_teardown(an_unknown_member_has_lost_everything, begin_joined, end),
         cmocka_unit_test_teardown(a_stranded_partition_makes_the_member_join_again, end),
         cmocka_unit_test_setup_teardown(partitions_that_nobody_owns_make_a_static_member_join_again,
