@@ -73,7 +73,7 @@ static const char always[] =
 void http_connection_put_head(struct http_connection *connection, const struct http_reply *reply,
                               int64_t body_bytes) {
     struct text head = text_within(connection->head, sizeof connection->head);
-    text_format(&head, "HTTP/1.1 %u %s\r\n", reply->status, reason_of(reply->status));
+    text_format(&head, HTTP_VERSION "%u %s\r\n", reply->status, reason_of(reply->status));
     add_date(&head);
     text_format(&head, "Content-Type: %s\r\n", reply->content_type);
     if (body_bytes >= 0)

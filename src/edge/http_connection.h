@@ -15,6 +15,8 @@
 #include "base/text.h"
 #include "edge/http_server.h"
 
+#define HTTP_VERSION "HTTP/1.1 " /* how the head of every answer begins */
+
 enum { HTTP_HEAD_BYTES = 1024 }; /* of an answer, at most */
 
 struct http_connection {

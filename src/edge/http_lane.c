@@ -29,6 +29,8 @@ struct http_lane {
     char piece[HTTP_PIECE_BYTES];
 };
 
+enum { GONE_MS = 20 }; /* for the reset to come of a client that has gone */
+
 /* What one answer needs. */
 struct stream {
     struct http_connection *connection;
@@ -61,6 +63,13 @@ static bool send_all(struct stream *stream, const char *bytes, size_t length, in
     return true;
 }
 
+/* What of the head is not sent yet. */
+static bool send_head(struct stream *stream, int more) {
+    const struct http_connection *connection = stream->connection;
+    const size_t sent = connection->written_bytes;
+    return send_all(stream, connection->head + sent, connection->head_bytes - sent, more);
+}
+
 /* As text_pass: the first piece is preceded by the head. */
 static bool pass(void *context, const char *bytes, size_t length) {
     struct stream *stream = context;
@@ -68,7 +77,7 @@ static bool pass(void *context, const char *bytes, size_t length) {
     char size[24];
     if (connection->head_bytes == 0) {
         http_connection_put_head(connection, &stream->reply, -1);
-        if (!send_all(stream, connection->head, connection->head_bytes, MSG_MORE)) return false;
+        if (!send_head(stream, MSG_MORE)) return false;
     }
     if (connection->request.is_head) return false;
     if (connection->request.is_1_0) return send_all(stream, bytes, length, 0);
@@ -77,11 +86,24 @@ static bool pass(void *context, const char *bytes, size_t length) {
            send_all(stream, bytes, length, MSG_MORE) && send_all(stream, "\r\n", 2, 0);
 }
 
+/* Of a client that sends no more: whether it still reads. One that has closed its socket looks the
+ * same until something is sent to it, which it answers with a reset: so the begin of the head is
+ * sent ahead. Where there is no room for it, there was no reset for what was sent before. */
+static bool does_read(struct http_connection *connection) {
+    struct pollfd end = {.fd = connection->descriptor};
+    const ssize_t sent =
+        send(end.fd, HTTP_VERSION, sizeof HTTP_VERSION - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) return errno == EAGAIN;
+    connection->written_bytes = (size_t)sent;
+    return poll(&end, 1, GONE_MS) <= 0;
+}
+
 /* A client that has gone gets no answer, and costs none. */
-static bool is_there(const struct http_connection *connection) {
+static bool is_there(struct http_connection *connection) {
     char byte;
     const ssize_t got = recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return got > 0 || (got < 0 && errno == EAGAIN);
+    if (got == 0) return does_read(connection);
+    return got > 0 || errno == EAGAIN;
 }
 
 /* Unread bytes would make the kernel reset the connection, perhaps before the answer is read. */
@@ -114,8 +136,7 @@ static void answer(struct http_lane *lane, struct http_connection *connection) {
         http_connection_put_head(connection, reply, (int64_t)reply->body.length);
         const size_t body_bytes = connection->request.is_head ? 0 : reply->body.length;
         const int more = body_bytes > 0 ? MSG_MORE : 0;
-        if (send_all(&stream, connection->head, connection->head_bytes, more))
-            (void)send_all(&stream, reply->body.bytes, body_bytes, 0);
+        if (send_head(&stream, more)) (void)send_all(&stream, reply->body.bytes, body_bytes, 0);
         end(connection);
         return;
     }

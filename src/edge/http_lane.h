@@ -3,7 +3,9 @@
  * Place:    next to http_server's thread, which leaves it requests.
  * Threads:  create, put and destroy from the server's, or while that does not run; the handlers run
  *           on the lane's own.
- * Owns:     the connections that were left to it. It answers each one request, then closes it.
+ * Owns:     the connections that were left to it. It answers each one request, then closes it. A
+ *           client that has only shut its sending side gets its answer; of one that has gone, seen
+ *           by its reset, no handler is called.
  * Limits:   HTTP_WAITING_MAX connections that wait.
  * Waits:    destroy, for the handler that is running; its client's connection is cut.
  */

@@ -26,6 +26,7 @@ enum { ANSWER_BYTES = 64 * 1024, LARGE_BYTES = 3 << 20, HUGE_BYTES = 7 << 20, PI
 
 static atomic_bool must_wait; /* the page /wait, until it is false */
 static atomic_int waiting_count;
+static atomic_int waited_count; /* since the server began */
 
 static void greet(void *context, const struct http_request *request, struct http_reply *reply) {
     (void)request;
@@ -78,6 +79,7 @@ static void write_much_and_fail(void *context, const struct http_request *reques
 static void wait_for_a_word(void *context, const struct http_request *request,
                             struct http_reply *reply) {
     atomic_fetch_add(&waiting_count, 1);
+    atomic_fetch_add(&waited_count, 1);
     while (atomic_load(&must_wait))
         clock_sleep_ms(1);
     atomic_fetch_sub(&waiting_count, 1);
@@ -120,6 +122,7 @@ static const struct http_options options = {
 
 static int set_up(void **state) {
     struct error error = {0};
+    atomic_store(&waited_count, 0);
     *state = http_server_create("127.0.0.1:0", &options, &error);
     if (*state == NULL) print_error("%s\n", error.text);
     return *state == NULL;
@@ -533,6 +536,56 @@ static void a_slow_page_holds_up_only_its_lane(void **state) {
         read_to_end(waiting[i], answer);
         assert_string_equal(body_of(answer), "hello world\n");
     }
+    assert_int_equal(atomic_load(&waited_count), WAITING - 1);
+}
+
+/* Sends a request, and that nothing follows it. */
+static int ask_and_shut(struct http_server *server, const char *request) {
+    const int descriptor = connect_to(http_server_port(server));
+    send_all(descriptor, request);
+    shutdown(descriptor, SHUT_WR);
+    return descriptor;
+}
+
+static void who_has_only_shut_its_sending_side_is_answered(void **state) {
+    char answer[ANSWER_BYTES];
+    for (int i = 0; i < 20; i++) {
+        read_to_end(ask_and_shut(*state, "GET /later?scope=greet HTTP/1.0\r\n\r\n"), answer);
+        assert_begins(answer, "HTTP/1.1 200 OK\r\n");
+        assert_string_equal(body_of(answer), "hello world\n");
+    }
+    read_to_end(ask_and_shut(*state, "GET /greet HTTP/1.0\r\n\r\n"), answer);
+    assert_string_equal(body_of(answer), "hello world\n");
+    read_to_end(ask_and_shut(*state, "GET /later?scope=refuse HTTP/1.0\r\n\r\n"), answer);
+    assert_begins(answer, "HTTP/1.1 503 ");
+    read_to_end(ask_and_shut(*state, "HEAD /later?scope=much HTTP/1.0\r\n\r\n"), answer);
+    assert_begins(answer, "HTTP/1.1 200 OK\r\n");
+    assert_string_equal(body_of(answer), "");
+    const char *much = "GET /later?scope=much HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_int_equal(read_chunks(ask_and_shut(*state, much)), LARGE_BYTES);
+}
+
+static void of_who_has_gone_no_answer_is_made(void **state) {
+    enum { GONE = 6 };
+    static const char request[] = "GET /later?scope=wait HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const struct linger at_once = {.l_onoff = 1};
+    char answer[ANSWER_BYTES];
+    atomic_store(&must_wait, true);
+    const int first = ask_and_shut(*state, request);
+    wait_for(&waiting_count, 1);
+    for (int i = 0; i < GONE; i++) {
+        const int gone = ask_and_shut(*state, request);
+        if (i % 2 == 0) setsockopt(gone, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(gone);
+    }
+    const int last = ask_and_shut(*state, request);
+    assert_answers_at_once(*state); /* the others are with the lane */
+    atomic_store(&must_wait, false);
+    read_to_end(first, answer);
+    assert_string_equal(body_of(answer), "hello world\n");
+    read_to_end(last, answer);
+    assert_string_equal(body_of(answer), "hello world\n");
+    assert_int_equal(atomic_load(&waited_count), 2);
 }
 
 /* It is cut off, and the next one is served. */
@@ -698,6 +751,8 @@ int main(void) {
         TEST(a_long_answer_comes_in_chunks),
         TEST(http_1_0_gets_it_without_chunks),
         TEST(a_slow_page_holds_up_only_its_lane),
+        TEST(who_has_only_shut_its_sending_side_is_answered),
+        TEST(of_who_has_gone_no_answer_is_made),
         TEST(a_client_that_does_not_read_leaves_the_lane),
         cmocka_unit_test(it_ends_while_lanes_are_busy),
         cmocka_unit_test(it_ends_while_connections_are_open),
