@@ -18,8 +18,8 @@ size_t utf8_length(const void *bytes, size_t count);
 uint32_t utf8_code(const void *bytes, size_t length);
 
 /* Answers whether a well-formed sequence is a control character, C1 included: none of them may
- * reach a terminal or break a line. U+2028 and U+2029 end lines too, for some readers. Borrows
- * bytes. */
+ * reach a terminal or break a line. U+2028 and U+2029 end lines too, for some readers, and the
+ * bidirectional controls (Bidi_Control) show the rest of a line in another order. Borrows bytes. */
 bool utf8_is_control(const void *bytes, size_t length);
 
 /* How many columns of a terminal a character takes: 2 for East Asian wide ones and emoji, 0 for

@@ -28,13 +28,14 @@ size_t utf8_length(const void *bytes, size_t count) {
     return code < lowest || code > 0x10FFFF || is_surrogate ? 0 : length;
 }
 
-bool utf8_is_control(const void *bytes, size_t length) {
-    const uint32_t code = utf8_code(bytes, length);
-    return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029;
-}
-
 struct range {
     uint32_t first, last;
+};
+
+/* C0, DEL and C1; then Bidi_Control, with the ends of lines among them. */
+static const struct range control[] = {
+    {0x00, 0x1F},     {0x7F, 0x9F},     {0x61C, 0x61C},
+    {0x200E, 0x200F}, {0x2028, 0x202E}, {0x2066, 0x2069},
 };
 
 static const struct range zero[] = {
@@ -81,6 +82,10 @@ static bool is_in(uint32_t code, const struct range *ranges, size_t count) {
             high = middle;
     }
     return low < count && code >= ranges[low].first;
+}
+
+bool utf8_is_control(const void *bytes, size_t length) {
+    return is_in(utf8_code(bytes, length), control, sizeof control / sizeof *control);
 }
 
 int utf8_columns(uint32_t code) {

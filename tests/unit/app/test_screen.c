@@ -120,9 +120,12 @@ static void nothing_steers_the_terminal(void **state) {
     open_terminal(5, 20);
     add("a\033[2Jb\xff\x7f");
     add("123456789012345678\001"); /* four columns for one byte do not fit */
+    add("\xc2\x9b"
+        "2J\u202e");
     assert_string_equal(text_string(&screen.out), "\033[?7l\033[H\033[K"
                                                   "a\\x1b[2Jb\\xff\\x7f\n"
-                                                  "\033[K123456789012345678>");
+                                                  "\033[K123456789012345678>\n"
+                                                  "\033[K\\xc2\\x9b2J\\xe2\\x80>");
     close_terminal();
 }
 

@@ -57,8 +57,11 @@ static void control_characters_and_line_ends_are_known(void **state) {
         unsigned char bytes[4];
         const size_t length = shortest(point);
         encode(point, length, bytes);
-        const int expected =
-            point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029;
+        const int is_bidi = point == 0x61C || point == 0x200E || point == 0x200F ||
+                            (point >= 0x202A && point <= 0x202E) ||
+                            (point >= 0x2066 && point <= 0x2069);
+        const int expected = point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 ||
+                             point == 0x2029 || is_bidi;
         if (utf8_is_control(bytes, length) != expected) fail_msg("U+%04X", (unsigned)point);
     }
 }
