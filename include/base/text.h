@@ -51,12 +51,11 @@ void text_format(struct text *text, const char *format, ...) __attribute__((form
 /* The same as text_format(text, "%lld", ...), several times faster. */
 void text_add_integer(struct text *text, int64_t number);
 
-/* Adds a JSON string, in its quotes and escaped. Borrows bytes, which are UTF-8; if they are not,
- * neither is what is added. */
+/* Adds a JSON string, in its quotes and escaped, which is valid UTF-8 whatever the bytes are, and
+ * steers no terminal. A byte that is not UTF-8 becomes U+FFFD and its number: U+FFFD "\xff". So do
+ * the bytes of a U+FFFD before a backslash, which nobody else writes: different bytes never become
+ * the same string, and can be names in one object. Borrows bytes. */
 void text_add_json(struct text *text, const char *bytes, size_t length);
-
-/* The same of any bytes: what is not UTF-8 becomes U+FFFD. */
-void text_add_clean_json(struct text *text, const char *bytes, size_t length);
 
 /* The text as a C string, "" when there is none. Good until the text changes. */
 const char *text_string(const struct text *text);

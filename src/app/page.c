@@ -19,8 +19,9 @@ static const char *skip_space(const char *at) {
 /* Adds the character behind a backslash; returns where it ends. */
 static const char *add_escape(const char *at, struct text *html) {
     if (*at == 'u') { /* only control characters are written so */
+        const size_t digits = strspn(at + 1, "0123456789abcdefABCDEF");
         text_add(html, "\xEF\xBF\xBD");
-        return at + 1 + strspn(at + 1, "0123456789abcdefABCDEF");
+        return at + 1 + (digits < 4 ? digits : 4);
     }
     switch (*at) {
     case '\0':

@@ -95,7 +95,7 @@ static void add_reason(struct text *out, unsigned *count, const char *reason, co
     struct text sentence = {0};
     text_format(&sentence, "%s%s", reason, fix);
     if ((*count)++ > 0) text_add(out, ", ");
-    text_add_clean_json(out, text_string(&sentence), sentence.length);
+    text_add_json(out, text_string(&sentence), sentence.length);
     text_release(&sentence);
 }
 
@@ -323,7 +323,7 @@ static void add_target(const char *name, const struct watch_target *target, stru
 static void add_line(void *context, const char *line, size_t length) {
     struct list *list = context;
     text_add(list->out, list->separator);
-    text_add_clean_json(list->out, line, length);
+    text_add_json(list->out, line, length);
     list->separator = ",\n ";
 }
 

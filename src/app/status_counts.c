@@ -8,7 +8,7 @@ static void add_values(const struct redis_glance *glance, const struct glance_va
     for (unsigned i = 0; i < values->count; i++) {
         const struct slice text = glance_text(glance, &values->items[i]);
         text_add(out, i > 0 ? ", [" : "[");
-        text_add_clean_json(out, text.bytes, text.length);
+        text_add_json(out, text.bytes, text.length);
         text_format(out, ", %lld]", (long long)values->items[i].count);
     }
 }

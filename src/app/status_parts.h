@@ -15,7 +15,7 @@ struct aggregates;
 struct redis_glance;
 
 static inline void status_add_string(struct text *out, const char *string) {
-    text_add_clean_json(out, string, strlen(string));
+    text_add_json(out, string, strlen(string));
 }
 
 static inline void status_add_bool(struct text *out, bool is_true) {

@@ -24,9 +24,9 @@ static void add_settings(const char *lines, struct text *out) {
             struct text key = {0};
             text_format(&key, "%s.%.*s", section, (int)(equals - name), name);
             text_add(out, separator);
-            text_add_clean_json(out, text_string(&key), key.length);
+            text_add_json(out, text_string(&key), key.length);
             text_add(out, ": ");
-            text_add_clean_json(out, equals + 3, length - (size_t)(equals + 3 - line));
+            text_add_json(out, equals + 3, length - (size_t)(equals + 3 - line));
             text_release(&key);
             separator = ",\n ";
         }

@@ -7,7 +7,9 @@
 
 #include "base/utf8.h"
 
-enum { FIRST_CAPACITY = 256 };
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
+enum { FIRST_CAPACITY = 256, REPLACEMENT_BYTES = sizeof REPLACEMENT - 1 };
 
 struct text text_within(char *buffer, size_t capacity) {
     return (struct text){.bytes = buffer, .capacity = capacity, .is_fixed = true};
@@ -82,15 +84,42 @@ void text_format(struct text *text, const char *format, ...) {
     text->bytes[text->length] = '\0';
 }
 
+/* How many of the bytes are one character that stands as it is in a JSON string; 0: none. */
+static size_t plain_bytes(const char *bytes, size_t count) {
+    const unsigned char c = (unsigned char)*bytes;
+    if (c < 0x7F) return c >= ' ' && c != '"' && c != '\\';
+    const size_t length = utf8_length(bytes, count);
+    if (length == 0 || utf8_is_control(bytes, length)) return 0;
+    const bool is_taken = length == REPLACEMENT_BYTES && count > length && bytes[length] == '\\' &&
+                          memcmp(bytes, REPLACEMENT, length) == 0;
+    return is_taken ? 0 : length;
+}
+
+/* Adds the escape of what is not plain, and answers how many bytes it took. */
+static size_t escape(struct text *text, const char *bytes, size_t count) {
+    const unsigned char c = (unsigned char)*bytes;
+    const size_t length = utf8_length(bytes, count);
+    if (length > 0 && utf8_is_control(bytes, length)) {
+        text_format(text, "\\u%04x", utf8_code(bytes, length));
+        return length;
+    }
+    if (length == 1)
+        text_format(text, "\\%c", c);
+    else
+        text_format(text, REPLACEMENT "\\\\x%02x", c);
+    return 1;
+}
+
 void text_add_json(struct text *text, const char *bytes, size_t length) {
     text_add_bytes(text, "\"", 1);
     size_t plain = 0; /* where the bytes begin that are not yet added */
-    for (size_t i = 0; i < length; i++) {
-        const unsigned char c = (unsigned char)bytes[i];
-        if (c >= ' ' && c != '"' && c != '\\') continue;
+    for (size_t i = 0; i < length;) {
+        const size_t taken = plain_bytes(bytes + i, length - i);
+        i += taken;
+        if (taken > 0) continue;
         text_add_bytes(text, bytes + plain, i - plain);
-        plain = i + 1;
-        text_format(text, c < ' ' ? "\\u%04x" : "\\%c", c);
+        i += escape(text, bytes + i, length - i);
+        plain = i;
     }
     if (length > plain) text_add_bytes(text, bytes + plain, length - plain);
     text_add_bytes(text, "\"", 1);
@@ -106,21 +135,6 @@ void text_add_integer(struct text *text, int64_t number) {
     } while (rest > 0);
     if (number < 0) *--at = '-';
     text_add_bytes(text, at, (size_t)(digits + sizeof digits - at));
-}
-
-void text_add_clean_json(struct text *text, const char *bytes, size_t length) {
-    struct text clean = {0};
-    for (size_t i = 0; i < length;) {
-        const size_t taken = utf8_length(bytes + i, length - i);
-        if (taken == 0)
-            text_add(&clean, "\xEF\xBF\xBD");
-        else
-            text_add_bytes(&clean, bytes + i, taken);
-        i += taken == 0 ? 1 : taken;
-    }
-    text_add_json(text, text_string(&clean), clean.length);
-    text->is_broken |= clean.is_broken;
-    text_release(&clean);
 }
 
 const char *text_string(const struct text *text) {

@@ -1,6 +1,7 @@
 /* A name may have any byte, blanks too, so its length stands before it. */
 #include "redis_packed.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,21 +32,33 @@ static bool take_pair(struct slice *packed, struct pair *pair) {
     return true;
 }
 
+/* What is no number of JSON (a score may be infinite) is none of ours. */
+static void add_count(struct text *json, const struct pair *pair) {
+    if (isfinite(pair->count))
+        text_format(json, "%.0f", pair->count);
+    else
+        text_add(json, "null");
+}
+
 /* Adds a member; its name is made of the style and the pair's. */
 static void add_pair(struct text *json, const struct redis_packed_style *style,
                      const struct pair *pair, const char **separator) {
     char room[64];
     text_add(json, *separator);
     *separator = ", ";
-    if (*style->before == '\0' || pair->name.length + LOGIN_DAY_BYTES > sizeof room) {
+    if (*style->before == '\0') {
         text_add_json(json, pair->name.bytes, pair->name.length);
     } else {
-        struct text name = text_within(room, sizeof room);
+        const bool is_short = pair->name.length + LOGIN_DAY_BYTES < sizeof room; /* as ours are */
+        struct text name = is_short ? text_within(room, sizeof room) : (struct text){0};
         text_format(&name, "%s%s", style->before, style->between);
         text_add_bytes(&name, pair->name.bytes, pair->name.length);
-        text_add_json(json, name.bytes, name.length);
+        text_add_json(json, text_string(&name), name.length);
+        json->is_broken |= name.is_broken;
+        if (!is_short) text_release(&name);
     }
-    text_format(json, ": %.0f", pair->count);
+    text_add(json, ": ");
+    add_count(json, pair);
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -82,7 +95,7 @@ bool redis_packed_add_number(struct text *json, const struct redis_reply *reply)
     struct slice packed = redis_reply_text(reply);
     struct pair pair = {.count = 0};
     if (packed.length > 0 && !take_pair(&packed, &pair)) return false;
-    text_format(json, "%.0f", pair.count);
+    add_count(json, &pair);
     return packed.length == 0;
 }
 

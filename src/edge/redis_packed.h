@@ -5,7 +5,8 @@
  * Owns:     nothing.
  *
  * Packed counts are LENGTH NAME COUNT LENGTH NAME COUNT ..., between blanks. All functions return
- * false if the reply has not this form.
+ * false if the reply has not this form. Whatever others have stored, valid JSON is added: names as
+ * text_add_json has them, no two alike, and null for a count that is not finite.
  */
 #ifndef EDGE_REDIS_PACKED_H
 #define EDGE_REDIS_PACKED_H

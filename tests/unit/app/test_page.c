@@ -39,6 +39,8 @@ static void values_are_only_text(void **state) {
                   "<ul><li>&lt;img src=x onerror=a()>&amp;amp;</li>\n</ul>\n");
     assert_tables("[\"a\\\"><b \\\\ \\n \\u0001z\"]",
                   "<ul><li>a&quot;>&lt;b \\   \xEF\xBF\xBDz</li>\n</ul>\n");
+    assert_tables("[\"\\u202eabc\"]", "<ul><li>\xEF\xBF\xBD"
+                                      "abc</li>\n</ul>\n");
     assert_tables("{\"<b>\": \"]}\"}",
                   "<table><tr><th scope=\"row\">&lt;b></th><td>]}</td></tr></table>\n");
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 
 static bool has_no_memory;
 
@@ -83,7 +84,8 @@ static void json_strings_are_escaped(void **state) {
     text_add_json(&text, value, sizeof value - 1);
     text_add_json(&text, NULL, 0);
     text_add_json(&text, "plain", 5);
-    assert_string_equal(text_string(&text), "\"é\\\"\\\\/\\u000a\\u001f\\u0000\x7f\"\"\"\"plain\"");
+    assert_string_equal(text_string(&text),
+                        "\"é\\\"\\\\/\\u000a\\u001f\\u0000\\u007f\"\"\"\"plain\"");
     text_release(&text);
 }
 
@@ -112,11 +114,6 @@ static void without_memory_it_is_broken_and_keeps_what_it_has(void **state) {
     has_no_memory = false;
     assert_true(text.is_broken);
     assert_string_equal(text_string(&text), "before");
-    text_clear(&text);
-    has_no_memory = true;
-    text_add_clean_json(&text, "abc", 3); /* has room, but what it is made of does not */
-    has_no_memory = false;
-    assert_true(text.is_broken);
     text_release(&text);
 }
 
@@ -202,14 +199,64 @@ static void integers_are_as_printf_has_them(void **state) {
     }
 }
 
-static void bytes_that_are_not_utf8_are_replaced(void **state) {
+static int compare_strings(const void *a, const void *b) {
+    const char(*left)[96] = a, (*right)[96] = b;
+    return strcmp(left[1], right[1]);
+}
+
+#define NO_CHARACTER "\xEF\xBF\xBD"
+
+static void bytes_that_are_not_utf8_are_replaced_and_named(void **state) {
     (void)state;
     struct text text = {0};
-    text_add_clean_json(&text, "a\xff\"\xc3\xa9\0z", 7);
-    assert_string_equal(text_string(&text), "\"a\xEF\xBF\xBD\\\"\xc3\xa9\\u0000z\"");
+    text_add_json(&text, "a\xff\"\xc3\xa9\0z", 7);
+    assert_string_equal(text_string(&text), "\"a" NO_CHARACTER "\\\\xff\\\"\xc3\xa9\\u0000z\"");
     text_clear(&text);
-    text_add_clean_json(&text, "abcd\xc3\xa9", 5); /* cut within a character */
-    assert_string_equal(text_string(&text), "\"abcd\xEF\xBF\xBD\"");
+    text_add_json(&text, "abcd\xc3\xa9", 5); /* cut within a character */
+    assert_string_equal(text_string(&text), "\"abcd" NO_CHARACTER "\\\\xc3\"");
+    text_clear(&text);
+    text_add_json(&text, NO_CHARACTER " " NO_CHARACTER, 7);
+    assert_string_equal(text_string(&text), "\"" NO_CHARACTER " " NO_CHARACTER "\"");
+    text_release(&text);
+}
+
+/* All texts of up to four of these pieces: also those that look like what another one becomes. */
+static void different_bytes_are_different_strings(void **state) {
+    (void)state;
+    static const char *const pieces[] = {"",           "\xff", "\xEF", "\xBF\xBD", "\xBD",  "\\",
+                                         NO_CHARACTER, "xff",  "xef",  "\xc3\xa9", "\\xff", "\xBF"};
+    enum { PIECES = sizeof pieces / sizeof *pieces, TEXTS = PIECES * PIECES * PIECES * PIECES };
+    static char texts[TEXTS][2][96];
+    struct text json = {0};
+    for (size_t i = 0; i < TEXTS; i++) {
+        snprintf(texts[i][0], sizeof texts[i][0], "%s%s%s%s", pieces[i % PIECES],
+                 pieces[i / PIECES % PIECES], pieces[i / PIECES / PIECES % PIECES],
+                 pieces[i / PIECES / PIECES / PIECES]);
+        text_clear(&json);
+        text_add_json(&json, texts[i][0], strlen(texts[i][0]));
+        assert_true(json.length < sizeof texts[i][1]);
+        memcpy(texts[i][1], text_string(&json), json.length + 1);
+        for (size_t at = 0, length; at < json.length; at += length) {
+            length = utf8_length(json.bytes + at, json.length - at);
+            assert_int_not_equal(length, 0);
+        }
+    }
+    qsort(texts, TEXTS, sizeof *texts, compare_strings);
+    for (size_t i = 1; i < TEXTS; i++) {
+        if (strcmp(texts[i - 1][1], texts[i][1]) == 0)
+            assert_string_equal(texts[i - 1][0], texts[i][0]);
+    }
+    text_release(&json);
+}
+
+static void what_steers_a_terminal_is_escaped(void **state) {
+    (void)state;
+    struct text text = {0};
+    static const char value[] = "\xc2\x9b"
+                                "2J\u202e\u2066\u200f\u061c\u2028 \u200d\u4e2d";
+    text_add_json(&text, value, sizeof value - 1);
+    assert_string_equal(text_string(&text), "\"\\u009b2J\\u202e\\u2066\\u200f\\u061c\\u2028 "
+                                            "\u200d\u4e2d\"");
     text_release(&text);
 }
 
@@ -221,7 +268,9 @@ int main(void) {
         cmocka_unit_test(bytes_may_be_nul),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(integers_are_as_printf_has_them),
-        cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
+        cmocka_unit_test(bytes_that_are_not_utf8_are_replaced_and_named),
+        cmocka_unit_test(different_bytes_are_different_strings),
+        cmocka_unit_test(what_steers_a_terminal_is_escaped),
         cmocka_unit_test(past_the_limit_it_is_broken_until_cleared),
         cmocka_unit_test(without_memory_it_is_broken_and_keeps_what_it_has),
         cmocka_unit_test(what_is_passed_on_is_the_same_text),

@@ -13,6 +13,7 @@
 #include "admin.h"
 #include "base/clock.h"
 #include "edge/redis_fault.h"
+#include "core/tree.h"
 #include "edge/redis_snapshot.h"
 #include "edge/redis_store.h"
 
@@ -859,6 +860,29 @@ static void a_snapshot_shows_all_in_order(void **state) {
     text_release(&json);
 }
 
+/* What others have stored: no UTF-8, alike once replaced, too long, infinite. */
+static void a_snapshot_is_json_whatever_is_stored(void **state) {
+    (void)state;
+    static const char name[] =
+        "12345678901234567890123456789012345678901234567890123456789012345678901234567890";
+    struct text json = {0};
+    count_some();
+    run("ZADD {p}:locale_counts 50 \xff\xfe 40 \xff 30 \xfe 20 \xEF\xBF\xBD inf x");
+    run("HSET {p}:login_counts:2024-07-12 %s 2 \xff 3", name);
+    run("HSET {p}:login_counts:2024-07-11 %s 4", name);
+    assert_int_equal(read_all(&json), STORE_OK);
+    struct tree_value *document = tree_read(text_string(&json)); /* takes no member twice */
+    if (document == NULL) fail_msg("%s", text_string(&json));
+    tree_destroy(&document);
+#define NO_CHARACTER "\xEF\xBF\xBD"
+    assert_has(text_string(&json),
+               "\"Logins by Locale\": {\"x\": null, "
+               "\"" NO_CHARACTER "\\\\xff" NO_CHARACTER "\\\\xfe\": 50, "
+               "\"" NO_CHARACTER "\\\\xff\": 40, \"" NO_CHARACTER "\\\\xfe\": 30, "
+               "\"" NO_CHARACTER "\": 20, \"PA\": 18},\n");
+    text_release(&json);
+}
+
 #define RULES_A "input.key = a\ndimension.x.from = x\n"
 #define RULES_B "input.key = b\ndimension.x.from = x\n"
 #define RULES_A_AND_Y RULES_A "dimension.y.from = y\n"
@@ -1079,6 +1103,7 @@ int main(void) {
         cmocka_unit_test_setup(scripts_touch_declared_keys_alone, begin),
         cmocka_unit_test_setup(a_call_declares_its_own_keys_alone, begin),
         cmocka_unit_test_setup(a_snapshot_shows_all_in_order, begin),
+        cmocka_unit_test_setup(a_snapshot_is_json_whatever_is_stored, begin),
         cmocka_unit_test_setup(names_may_be_anything, begin),
         cmocka_unit_test_setup(many_days_come_in_pieces_newest_first, begin),
         cmocka_unit_test_setup(counts_that_are_too_many_at_once_are_refused, begin),
