@@ -1,6 +1,7 @@
 #include "edge/redis_glance.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,8 @@ static bool read_values(const struct reading *reading, const char *key, size_t t
         if (text.length > text_max) text.length = text_max;
         struct glance_value *value = &values->items[values->count++];
         keep_text(reading->glance, text, value);
-        value->count = (int64_t)strtod(redis_reply_text(redis_reply_at(reply, i + 1)).bytes, NULL);
+        const double count = strtod(redis_reply_text(redis_reply_at(reply, i + 1)).bytes, NULL);
+        value->count = fabs(count) < 0x1p63 ? (int64_t)count : 0; /* that is none of ours */
     }
     redis_reply_destroy(&reply);
     return true;

@@ -151,6 +151,16 @@ static void many_and_long_values_are_cut_off(void **state) {
     }
 }
 
+static void a_count_that_is_no_integer_is_0(void **state) {
+    (void)state;
+    run("ZADD {p}:locale_counts inf endless 1e300 large 7.5 some -inf none");
+    look();
+    static const int64_t expected[] = {0, 0, 7, 0};
+    assert_int_equal(glance->dimensions[0].count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(glance->dimensions[0].items[i].count, expected[i]);
+}
+
 static void a_key_of_another_type_is_an_error(void **state) {
     (void)state;
     static const char *const keys[] = {"locale_counts", "count:pairs", "count:users",
@@ -171,6 +181,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_each_count_the_newest_bucket_is_read, begin, end),
         cmocka_unit_test_setup_teardown(a_look_writes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(many_and_long_values_are_cut_off, begin, end),
+        cmocka_unit_test_setup_teardown(a_count_that_is_no_integer_is_0, begin, end),
         cmocka_unit_test_setup_teardown(a_key_of_another_type_is_an_error, begin, end),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
