@@ -9,6 +9,7 @@
 
 #include "app/likeness.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "config_private.h"
 #include "core/event_time.h"
 #include "core/parse.h"
@@ -69,8 +70,17 @@ static void note_times(struct profile *profile, struct column *column, const str
     }
 }
 
+/* No line of a configuration can hold a path with another character, nor a terminal show it. */
+static bool is_printable(const char *path) {
+    for (size_t length; *path != '\0'; path += length) {
+        length = utf8_length(path, strlen(path));
+        if (length == 0 || utf8_is_control(path, length)) return false;
+    }
+    return true;
+}
+
 static void note_field(struct profile *profile, const char *path, const struct field *field) {
-    struct column *column = column_of(profile, path);
+    struct column *column = is_printable(path) ? column_of(profile, path) : NULL;
     if (column == NULL || column->seen_in == profile->number)
         return; /* of a repeated key the first */
     column->seen_in = profile->number;

@@ -352,6 +352,18 @@ static void headers_are_looked_at(void **state) {
     rd_kafka_headers_destroy(headers);
 }
 
+/* A configuration cannot hold it, and a terminal must not show it. */
+static void a_path_that_steers_a_terminal_is_left_alone(void **state) {
+    (void)state;
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+    rd_kafka_header_add(headers, "locale\033[2J", -1, "PA", 2);
+    add("{\"device_type\":\"tv\",\"locale \\u202e\":\"PA\",\"timestamp\":" NOW_S "}")->headers =
+        (struct kafka_headers *)headers;
+    proposes("\n[dimension.locale]\n; no member with a value is named like it\nfrom = locale\n"
+             "default = unknown\n");
+    rd_kafka_headers_destroy(headers);
+}
+
 static void a_frame_is_looked_through(void **state) {
     (void)state;
     static const char framed[] = "\0\0\0\0\7" GOOD;
@@ -427,6 +439,7 @@ int main(void) {
         TEST(a_scalar_is_accepted_if_a_tenth_is_one),
         TEST(what_is_nearly_as_good_stays),
         TEST(headers_are_looked_at),
+        TEST(a_path_that_steers_a_terminal_is_left_alone),
         TEST(a_frame_is_looked_through),
         TEST(what_no_setting_can_help_is_explained),
         TEST(paths_past_the_bound_are_not_looked_at),
