@@ -115,7 +115,7 @@ static void differ(struct audit *audit, const struct aggregate *aggregate, const
     text_add_json(&line, name.bytes, name.length);
     text_format(&line, ": counted %" PRId64 ", stored ", counted);
     text_add(&line, stored);
-    puts(text_string(&line));
+    commands_say("%s", text_string(&line));
     text_release(&line);
     audit->difference_count++;
 }
@@ -157,8 +157,8 @@ static void take_offset(void *context, struct slice partition, int64_t offset) {
     const bool is_known = *end == '\0' && partition.length > 0 && number >= 0 &&
                           number < audit->recount->partition_count;
     if (!is_known || offset < 0) {
-        printf("%s:offsets \"%s\": is not an offset of the topic's %d partitions\n",
-               audit->config->redis.prefix, partition.bytes, audit->recount->partition_count);
+        commands_say("%s:offsets \"%s\": is not an offset of the topic's %d partitions",
+                     audit->config->redis.prefix, partition.bytes, audit->recount->partition_count);
         audit->difference_count++;
         return;
     }

@@ -40,8 +40,8 @@ struct check {
     struct error error;     /* of the call that was made last */
 };
 
-#define say_ok(...) (printf("ok  " __VA_ARGS__), putchar('\n'))
-#define say_bad(check, ...) ((check)->bad_count++, printf("bad " __VA_ARGS__), putchar('\n'))
+#define say_ok(...) commands_say("ok  " __VA_ARGS__)
+#define say_bad(check, ...) ((check)->bad_count++, commands_say("bad " __VA_ARGS__))
 
 /* A line for each declared count: "count locale_by_hour: by locale, every hour, ...". */
 static void say_counts(const struct aggregate_settings *settings) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/check_reload.h"
+#include "app/commands.h"
 #include "app/reload.h"
 #include "app/status.h"
 #include "base/error.h"
@@ -66,18 +67,18 @@ int check_reload(const struct config *config) {
     const char *body = http_client_get(listen, "/status.json", WAIT_MS, &page, &error);
     const char *theirs = body == NULL ? NULL : strstr(body, mark);
     if (theirs == NULL) {
-        printf("bad  the running instance at http.listen %s does not show its settings: %s\n",
-               listen, body == NULL ? error.text : "it is another version");
+        commands_say("bad  the running instance at http.listen %s does not show its settings: %s",
+                     listen, body == NULL ? error.text : "it is another version");
         text_release(&page);
         return 1;
     }
     char *ours = status_settings(config);
     compare(config, theirs + sizeof mark - 1, ours + 1, &changed, &fixed);
     if (changed.length > 0 && fixed.length == 0)
-        printf("ok   a reload changes %s\n", text_string(&changed));
+        commands_say("ok   a reload changes %s", text_string(&changed));
     if (fixed.length > 0)
-        printf("bad  a reload is refused: %s cannot change while rollcall runs; restart it\n",
-               text_string(&fixed));
+        commands_say("bad  a reload is refused: %s cannot change while rollcall runs; restart it",
+                     text_string(&fixed));
     if (changed.length + fixed.length == 0) printf("ok   a reload changes nothing\n");
     printf("ok   passwords and files of certificates are not compared: a reload takes those of "
            "Redis and Kafka\n");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/commands.h"
 #include "app/proposal.h"
 #include "app/sample.h"
 #include "base/error.h"
@@ -36,9 +37,9 @@ static void print_reasons(const struct sample *sample, const struct tally_of_ver
     for (int reason = LOGIN_ACCEPTED + 1; reason < LOGIN_REASON_COUNT; reason++) {
         if (tally->counts[reason] == 0) continue;
         const struct sample_record *record = &sample->records[tally->examples[reason]];
-        printf("%s%s: %zu records, for example partition %d, offset %" PRId64 ": %s\n", begin,
-               login_reason_name((enum login_reason)reason), tally->counts[reason],
-               (int)record->partition, record->offset, tally->details[reason]);
+        commands_say("%s%s: %zu records, for example partition %d, offset %" PRId64 ": %s", begin,
+                     login_reason_name((enum login_reason)reason), tally->counts[reason],
+                     (int)record->partition, record->offset, tally->details[reason]);
     }
 }
 
@@ -71,7 +72,7 @@ int check_sample(const struct config *config, size_t max) {
     aggregates_add_uniques(&config->aggregate, &rules);
     struct sample *sample = sample_read(config, max, &error);
     if (sample == NULL) {
-        printf("bad %s\n", error.text);
+        commands_say("bad %s", error.text);
         return 1;
     }
     judge_all(&rules, sample, &tally);

@@ -2,13 +2,17 @@
 #include "app/commands.h"
 
 #include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "app/config.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "core/aggregate.h"
 #include "core/parse.h"
 #include "edge/kafka_names.h"
@@ -23,6 +27,27 @@ void commands_print_version(FILE *out) {
             "hiredis %s (at build time)\nliburcu %s (at build time)\n",
             ROLLCALL_VERSION, kafka_names_version(), parse_library_version(), VERSION_HIREDIS,
             VERSION_LIBURCU);
+}
+
+void commands_say(const char *format, ...) {
+    char *line = NULL;
+    va_list args;
+    va_start(args, format);
+    const int length = vasprintf(&line, format, args);
+    va_end(args);
+    if (length < 0) memory_none();
+    const char *end = line + length;
+    for (const char *p = line; p < end;) {
+        const size_t taken = utf8_length(p, (size_t)(end - p));
+        if (taken > 0 && !utf8_is_control(p, taken)) {
+            fwrite(p, 1, taken, stdout);
+            p += taken;
+        } else {
+            printf("\\x%02x", (unsigned)(unsigned char)*p++);
+        }
+    }
+    putchar('\n');
+    free(line);
 }
 
 static void stop(int signal_number) {

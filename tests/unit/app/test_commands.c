@@ -63,6 +63,15 @@ static void versions_are_those_in_use_or_marked(void **state) {
     free(text);
 }
 
+static void no_line_steers_the_terminal(void **state) {
+    (void)state;
+    capture_begin();
+    commands_say("bad %s: %d", "a\033[2J\n\xff\u202e\xc2\x9b \u4e2d\xc3", 7);
+    capture_end();
+    assert_string_equal(captured, "bad a\\x1b[2J\\x0a\\xff\\xe2\\x80\\xae\\xc2\\x9b "
+                                  "\u4e2d\\xc3: 7\n");
+}
+
 /* The exit status of snapshot for these days; "" for no bound. */
 static int snapshot(const char *url, const char *from, const char *to) {
     char setting[128];
@@ -106,6 +115,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ignored_sighup_stays_ignored),
         cmocka_unit_test(sighup_asks_for_the_end),
+        cmocka_unit_test(no_line_steers_the_terminal),
         cmocka_unit_test(versions_are_those_in_use_or_marked),
         cmocka_unit_test(a_snapshot_is_one_line_of_json_for_each_aggregate),
     };

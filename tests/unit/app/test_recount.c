@@ -106,6 +106,22 @@ static void each_difference_is_named(void **state) {
     redis_holds_all();
 }
 
+static void foreign_bytes_are_escaped(void **state) {
+    (void)state;
+    in_redis("1 ", "ZADD {user-login}:locale_counts 3 a\xff\u202e\033[2J");
+    in_redis("1 ", "HSET {user-login}:rejected_counts strange \033[2J");
+    in_redis("1 ", "HSET {user-login}:offsets \xfe\033 1");
+    assert_int_equal(audit(NULL), 1);
+    shows("{user-login}:locale_counts \"a\xEF\xBF\xBD\\\\xff\\u202e\\u001b[2J\": counted 0, "
+          "stored 3\n");
+    shows("{user-login}:rejected_counts \"strange\": counted 0, stored \\x1b[2J\n");
+    shows("{user-login}:offsets \"\\xfe\\x1b\": is not an offset");
+    shows_not("\033");
+    in_redis("1 ", "ZREM {user-login}:locale_counts a\xff\u202e\033[2J");
+    in_redis("1 ", "HDEL {user-login}:rejected_counts strange");
+    in_redis("1 ", "HDEL {user-login}:offsets \xfe\033");
+}
+
 static void days_are_compared_in_whatever_order_they_come(void **state) {
     (void)state;
     in_redis("168 ", "EVAL for\ti=0,167\tdo\t"
@@ -424,6 +440,7 @@ static void audits(void **state) {
     right_counts_have_no_difference(state);
     a_snapshot_is_one_json_object(state);
     only_what_was_counted_is_compared(state);
+    foreign_bytes_are_escaped(state);
     what_is_not_counted_yet_is_shown_and_waited_for(state);
     each_difference_is_named(state);
     what_may_have_expired_is_no_difference(state);
