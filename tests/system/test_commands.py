@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -181,6 +182,24 @@ def test_verbose_settings_are_for_check_alone(world):
 def test_check_without_kafka(world):
     done = world.execute("check", kafka__bootstrap__servers=f"127.0.0.1:{process.free_port()}")
     assert done.returncode == 1 and "kafka" in (done.stdout + done.stderr).lower()
+
+
+def test_check_that_is_stopped_says_so(world):
+    """At once, though it waits for Kafka; what was found before is shown."""
+    world.create_input()
+    world.options["kafka.bootstrap.servers"] = f"127.0.0.1:{process.free_port()}"
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with subprocess.Popen([rollcall.BINARY, "check", *rollcall.flags(world.options)],
+                              stdout=subprocess.PIPE, text=True) as check:
+            lines = [check.stdout.readline(), check.stdout.readline()]
+            began = time.monotonic()
+            check.send_signal(name)
+            lines += check.stdout.readlines()
+        assert time.monotonic() - began < 5
+        assert check.returncode == 1
+        assert lines[0] == "ok  the configuration is valid\n", lines
+        assert lines[1].startswith("ok  librdkafka "), lines
+        assert lines[-1] == "bad stopped by a signal: not all was looked at\n", lines
 
 
 def test_check_without_the_input_topic(world):
