@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "base/utf8.h"
 #include "core/aggregate.h"
 #include "core/parse.h"
 #include "edge/kafka_names.h"
@@ -30,24 +29,17 @@ void commands_print_version(FILE *out) {
 }
 
 void commands_say(const char *format, ...) {
-    char *line = NULL;
+    char *words = NULL;
+    struct text line = {0};
     va_list args;
     va_start(args, format);
-    const int length = vasprintf(&line, format, args);
+    const bool is_there = vasprintf(&words, format, args) >= 0;
     va_end(args);
-    if (length < 0) memory_none();
-    const char *end = line + length;
-    for (const char *p = line; p < end;) {
-        const size_t taken = utf8_length(p, (size_t)(end - p));
-        if (taken > 0 && !utf8_is_control(p, taken)) {
-            fwrite(p, 1, taken, stdout);
-            p += taken;
-        } else {
-            printf("\\x%02x", (unsigned)(unsigned char)*p++);
-        }
-    }
-    putchar('\n');
-    free(line);
+    if (is_there) text_add_shown(&line, words);
+    if (!is_there || line.is_broken) memory_none();
+    puts(text_string(&line));
+    text_release(&line);
+    free(words);
 }
 
 static void stop(int signal_number) {

@@ -125,6 +125,19 @@ void text_add_json(struct text *text, const char *bytes, size_t length) {
     text_add_bytes(text, "\"", 1);
 }
 
+void text_add_shown(struct text *text, const char *string) {
+    const char *end = string + strlen(string);
+    while (string < end) {
+        const size_t length = utf8_length(string, (size_t)(end - string));
+        const bool is_shown = length > 0 && !utf8_is_control(string, length);
+        if (is_shown)
+            text_add_bytes(text, string, length);
+        else
+            text_format(text, "\\x%02x", (unsigned)(unsigned char)*string);
+        string += is_shown ? length : 1;
+    }
+}
+
 void text_add_integer(struct text *text, int64_t number) {
     char digits[20]; /* of 2^63, and its sign */
     char *at = digits + sizeof digits;

@@ -99,7 +99,8 @@ void http_reply_error(struct http_reply *reply, unsigned status, const char *why
         text_add_json(&reply->body, why, strlen(why));
         text_add(&reply->body, "}\n");
     } else {
-        text_format(&reply->body, "%s\n", why);
+        text_add_shown(&reply->body, why);
+        text_add(&reply->body, "\n");
     }
 }
 

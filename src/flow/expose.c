@@ -39,13 +39,16 @@ static http_handler list_pages;
 /* "ok", or 503 and what `is_fine` wrote. */
 static void reply_state(bool (*is_fine)(void *context, struct text *why), void *context,
                         struct http_reply *reply) {
-    if (is_fine(context, &reply->body)) {
-        text_clear(&reply->body);
-        text_add(&reply->body, "ok\n");
+    struct text why = {0};
+    if (is_fine(context, &why)) {
+        text_add(&reply->body, "ok");
     } else {
         reply->status = 503;
-        text_add(&reply->body, "\n");
+        text_add_shown(&reply->body, text_string(&why));
     }
+    text_add(&reply->body, "\n");
+    reply->body.is_broken |= why.is_broken;
+    text_release(&why);
 }
 
 static void give_metrics(void *context, const struct http_request *request,

@@ -260,6 +260,16 @@ static void what_steers_a_terminal_is_escaped(void **state) {
     text_release(&text);
 }
 
+static void what_is_shown_to_people_is_all_visible(void **state) {
+    (void)state;
+    struct text text = {0};
+    text_add_shown(&text, "a\033[2J\n\xff\u202e\xc2\x9b \"\\ \u4e2d\xc3");
+    text_add_shown(&text, "");
+    assert_string_equal(text_string(&text), "a\\x1b[2J\\x0a\\xff\\xe2\\x80\\xae\\xc2\\x9b \"\\ "
+                                            "\u4e2d\\xc3");
+    text_release(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_text_is_an_empty_string),
@@ -271,6 +281,7 @@ int main(void) {
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced_and_named),
         cmocka_unit_test(different_bytes_are_different_strings),
         cmocka_unit_test(what_steers_a_terminal_is_escaped),
+        cmocka_unit_test(what_is_shown_to_people_is_all_visible),
         cmocka_unit_test(past_the_limit_it_is_broken_until_cleared),
         cmocka_unit_test(without_memory_it_is_broken_and_keeps_what_it_has),
         cmocka_unit_test(what_is_passed_on_is_the_same_text),

@@ -29,7 +29,7 @@ static void refresh(void *context) {
 }
 
 static bool is_fine(void *context, struct text *why) {
-    text_add(why, "shard 2 is stuck");
+    text_add(why, "shard 2 is stuck\033");
     return ((struct harness *)context)->is_fine;
 }
 
@@ -132,7 +132,7 @@ static void health_is_ok_or_503_and_why(void **state) {
         harness->is_fine = true;
         assert_page(harness, paths[i], 200, plain, "ok\n");
         harness->is_fine = false;
-        assert_page(harness, paths[i], 503, plain, "shard 2 is stuck\n");
+        assert_page(harness, paths[i], 503, plain, "shard 2 is stuck\\x1b\n");
     }
 }
 
