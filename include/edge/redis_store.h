@@ -42,6 +42,8 @@ struct redis_store_options {
     const char *topic_id; /* "" if not known */
     const char *rules;    /* of core/rules; NULL: not compared */
     const char *instance; /* instance.id: a call that is repeated is known by it */
+    const char *rebuild;  /* whose the keys must be, or a call is not stored: see redis_swap_claim;
+                             NULL: they are the live ones */
 };
 
 struct redis_store;

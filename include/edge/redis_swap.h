@@ -7,6 +7,9 @@
  *
  * With P the prefix, rebuilt counts are under P:rebuild, and the counts that they replace go to
  * P:before.
+ *
+ * I1  The keys under P:rebuild belong to one rebuild, which P:rebuild:meta names: only it adds to
+ *     them, swaps them in, or deletes them (redis_store_options.rebuild, swap.lua, claim.lua).
  */
 #ifndef EDGE_REDIS_SWAP_H
 #define EDGE_REDIS_SWAP_H
@@ -29,18 +32,33 @@ enum swap_verdict {
     SWAP_REFUSED, /* only the user can fix it; the error describes how */
 };
 
+/* Makes the keys under prefix:rebuild those of the rebuild of this name, without counts yet, and
+ * counts what it deletes. From then on any other rebuild is refused. STORE_REFUSED too if another
+ * one claims them meanwhile. May be repeated until something is stored. Borrows all. */
+enum store_verdict redis_swap_claim(struct redis_link *link, const char *prefix,
+                                    const char *rebuild, size_t *count, struct error *error);
+
+/* Gives up what was claimed and is still without counts, unless it is another's by now. Borrows
+ * all. */
+enum store_verdict redis_swap_release(struct redis_link *link, const char *prefix,
+                                      const char *rebuild, struct error *error);
+
 /* Swaps in one step of Redis, or does nothing; if must_be_as_far, only where each partition's
  * rebuilt offset is not below the live one. Borrows all. */
 enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
-                                 const struct aggregates *aggregates, bool must_be_as_far,
-                                 struct error *error);
+                                 const struct aggregates *aggregates, const char *rebuild,
+                                 bool must_be_as_far, struct error *error);
 
 /* How many keys are under prefix:part. STORE_RETRY, STORE_REFUSED with an error. */
 enum store_verdict redis_swap_count(struct redis_link *link, const char *prefix, const char *part,
                                     size_t *count, struct error *error);
 
-/* Deletes the keys under prefix:part, and counts them. */
-enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, const char *part,
-                                     size_t *count, struct error *error);
+/* Deletes the keys under prefix:before, and counts them. */
+enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, size_t *count,
+                                     struct error *error);
+
+/* Why a rebuild ends, and what to do: its keys are gone or another's; those before are there. */
+void redis_swap_name_loss(const char *prefix, struct error *error);
+void redis_swap_name_before(const char *prefix, struct error *error);
 
 #endif

@@ -1,5 +1,7 @@
 /* rollcall rebuild: counts everything again under a prefix of its own, and swaps it in. What it
- * stores it stores as run does, by checkpoints, so a rebuild that others disturb notices. */
+ * stores it stores as run does, by checkpoints. The keys there bear its name, so a rebuild that
+ * another one, or --forget, disturbs notices before it has added or swapped anything. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,7 @@ struct rebuild {
     int64_t end_ms; /* when everything was read for the first time; 0: not yet */
     struct progress progress;
     char rules[RULES_BYTES];
+    char name[20]; /* of this rebuild, which no other has */
     struct error error;
 };
 
@@ -85,10 +88,8 @@ static size_t make_calls(struct rebuild *rebuild) {
 /* Takes the answer to a call. False: somebody else writes there. */
 static bool take_answer(struct rebuild *rebuild, const struct store_call *call) {
     if (!store_call_is_stored(call)) {
-        return error_set(&rebuild->error,
-                         "the counts under %s were changed while they were made: does another "
-                         "rebuild run? The live counts are as they were",
-                         rebuild->redis.prefix);
+        redis_swap_name_loss(rebuild->config->redis.prefix, &rebuild->error);
+        return false;
     }
     rebuild->stored[call->partition] =
         (struct stored){.offset = call->end, .tip = lineage_tip(&call->lineage)};
@@ -125,26 +126,28 @@ static bool is_store_due(const struct rebuild *rebuild) {
     return clock_ms() >= rebuild->next_store_ms;
 }
 
-static bool forget(struct rebuild *rebuild, const char *part, size_t *count) {
-    return redis_swap_forget(rebuild->link, rebuild->config->redis.prefix, part, count,
-                             &rebuild->error) == STORE_OK;
-}
-
 /* --- the rebuild ------------------------------------------------------------------------------ */
 
-static bool check_before(struct rebuild *rebuild) {
+static enum store_verdict check_before(struct rebuild *rebuild) {
     size_t count = 0;
     const char *prefix = rebuild->config->redis.prefix;
-    if (redis_swap_count(rebuild->link, prefix, REDIS_SWAP_BEFORE, &count, &rebuild->error) !=
-        STORE_OK) {
-        return false;
-    }
-    return count == 0 ||
-           error_set(&rebuild->error,
-                     "the counts that an earlier rebuild replaced are still under "
-                     "%s:" REDIS_SWAP_BEFORE ":* (%zu keys): `rollcall rebuild --forget` deletes "
-                     "them",
-                     prefix, count);
+    const enum store_verdict verdict =
+        redis_swap_count(rebuild->link, prefix, REDIS_SWAP_BEFORE, &count, &rebuild->error);
+    if (verdict != STORE_OK || count == 0) return verdict;
+    redis_swap_name_before(prefix, &rebuild->error);
+    return STORE_REFUSED;
+}
+
+static enum store_verdict try_to_claim(struct rebuild *rebuild) {
+    size_t leftovers;
+    struct error warning = {""};
+    enum store_verdict verdict = redis_swap_claim(rebuild->link, rebuild->config->redis.prefix,
+                                                  rebuild->name, &leftovers, &rebuild->error);
+    /* One that was about to swap has done so by now, or never will. */
+    if (verdict == STORE_OK) verdict = check_before(rebuild);
+    if (verdict == STORE_OK) verdict = redis_store_check(rebuild->store, &warning, &rebuild->error);
+    if (verdict == STORE_OK && warning.text[0] != '\0') log_warn(warning.text);
+    return verdict;
 }
 
 static bool check_gap(struct rebuild *rebuild) {
@@ -179,7 +182,7 @@ static bool check_gap(struct rebuild *rebuild) {
 
 static bool open_rebuild(struct rebuild *rebuild) {
     const struct config *config = rebuild->config;
-    if (!check_before(rebuild)) return false;
+    if (check_before(rebuild) != STORE_OK) return false; /* before the work */
     rebuild->recount =
         recount_create(config, &rebuild->aggregates, commands_seed(), false, &rebuild->error);
     if (rebuild->recount == NULL || !check_gap(rebuild)) return false;
@@ -195,16 +198,11 @@ static bool open_rebuild(struct rebuild *rebuild) {
                                                 .topic = config->source.topic,
                                                 .topic_id = rebuild->recount->topic_id,
                                                 .instance = config->instance.id,
+                                                .rebuild = rebuild->name,
                                                 .rules = rebuild->rules};
-    struct error warning = {""};
-    size_t leftovers;
     rebuild->store = redis_store_create(&options, &rebuild->error);
-    if (rebuild->store == NULL || !forget(rebuild, REDIS_SWAP_REBUILT, &leftovers) ||
-        redis_store_check(rebuild->store, &warning, &rebuild->error) != STORE_OK) {
-        return false;
-    }
-    if (warning.text[0] != '\0') log_warn(warning.text);
-    return store(rebuild) && recount_begin(rebuild->recount, &rebuild->error);
+    return rebuild->store != NULL && try_to_claim(rebuild) == STORE_OK && store(rebuild) &&
+           recount_begin(rebuild->recount, &rebuild->error);
 }
 
 static void show(struct rebuild *rebuild, bool is_last) {
@@ -222,8 +220,9 @@ static bool try_swap(struct rebuild *rebuild) {
     if (rebuild->end_ms == 0) rebuild->end_ms = now_ms;
     const bool must_be_as_far = now_ms < rebuild->end_ms + STRICT_MS;
     struct error why = {""};
-    const enum swap_verdict verdict = redis_swap_run(rebuild->link, rebuild->config->redis.prefix,
-                                                     &rebuild->aggregates, must_be_as_far, &why);
+    const enum swap_verdict verdict =
+        redis_swap_run(rebuild->link, rebuild->config->redis.prefix, &rebuild->aggregates,
+                       rebuild->name, must_be_as_far, &why);
     if (verdict == SWAP_REFUSED ||
         (verdict != SWAP_DONE && now_ms >= rebuild->end_ms + REDIS_WAIT_MS)) {
         rebuild->error = why;
@@ -257,10 +256,16 @@ static bool run_rebuild(struct rebuild *rebuild) {
 
 static bool run_forget(struct rebuild *rebuild) {
     size_t before = 0, leftovers = 0;
-    if (!forget(rebuild, REDIS_SWAP_BEFORE, &before) ||
-        !forget(rebuild, REDIS_SWAP_REBUILT, &leftovers)) {
-        return false;
-    }
+    const char *prefix = rebuild->config->redis.prefix;
+    /* The claim comes first: from then on a rebuild that runs can no longer swap, which would put
+     * more under P:before. */
+    enum store_verdict verdict =
+        redis_swap_claim(rebuild->link, prefix, rebuild->name, &leftovers, &rebuild->error);
+    if (verdict == STORE_OK)
+        verdict = redis_swap_forget(rebuild->link, prefix, &before, &rebuild->error);
+    if (verdict == STORE_OK)
+        verdict = redis_swap_release(rebuild->link, prefix, rebuild->name, &rebuild->error);
+    if (verdict != STORE_OK) return false;
     printf("%zu keys deleted\n", before + leftovers);
     return true;
 }
@@ -271,6 +276,7 @@ static int run(const struct config *config, const struct options *options) {
     struct rebuild rebuild = {.config = config, .redis = config->redis};
     char prefix[512];
     snprintf(prefix, sizeof prefix, "%s:" REDIS_SWAP_REBUILT, config->redis.prefix);
+    snprintf(rebuild.name, sizeof rebuild.name, "%016" PRIx64, commands_seed());
     rebuild.redis.prefix = prefix;
     aggregates_init(&rebuild.aggregates, &config->aggregate);
     rules_of_settings(&config->login, &config->aggregate, rebuild.rules);

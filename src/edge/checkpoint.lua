@@ -7,11 +7,12 @@
 --          topic, topic id ('' if not known), tip of base, lineage of goal, our rules ('' if not
 --          known), those that may be stored instead, 1 if ours are to replace them, instance, other
 --          partitions that this call verifies (of each, behind a blank: partition, offset, tip;
---          only if base is goal), then the sections: kind, number of keys, number of arguments,
---          and the arguments
+--          only if base is goal), name of the rebuild that these keys must be of ('' if live),
+--          then the sections: kind, number of keys, number of arguments, and the arguments
 -- Returns  {'stored', offset, n, minute, count, ...}  the offset equals goal now; the number of new
 --                                                  anomalies, and the first of them
---          {'kept', offset | 'none', lineage}      the offset, or its lineage, was another one
+--          {'kept', offset | 'none', lineage}      the offset, or its lineage, was another one;
+--                                                  'none' too if the keys are another rebuild's
 --          {'apart'}                               another partition is not as told: ask for each
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
@@ -30,14 +31,14 @@
 --   within a script's writes drops them, but leaves them in the file; its next start runs them
 --   together with what follows. By then `checkpoints` is incremented once more than when the
 --   following seals were computed, and no later checkpoint makes the two equal.
-local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 15
+local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 16
 local NAMED = 64 -- anomalies in an answer
 local PIECE = 1000 -- values that one command reads or writes
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 local base_tip, goal_lineage = ARGV[8], ARGV[9]
-local our_rules, instance = ARGV[10], ARGV[13]
+local our_rules, instance, rebuild = ARGV[10], ARGV[13], ARGV[15]
 
 local call = redis.call
 if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
@@ -144,7 +145,7 @@ end
 
 function head.look()
     local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon',
-                    'rules', 'anomalies:' .. partition}
+                    'rules', 'anomalies:' .. partition, 'rebuild'}
     local found = call('HMGET', KEYS[META], unpack(fields))
     for i, field in ipairs(fields) do
         local theirs, ours = found[i], i <= 4 and ARGV[3 + i] or ''
@@ -153,6 +154,7 @@ function head.look()
             return {'foreign', field, theirs}
         end
     end
+    if rebuild ~= '' and meta.rebuild ~= rebuild then return {'kept', 'none', '0:'} end
     local stored = call('HGET', KEYS[OFFSETS], partition)
     if stored and not meta.schema then return {'partial', KEYS[META]} end
     if meta.schema and types[OFFSETS] == 'none' then return {'partial', KEYS[OFFSETS]} end

@@ -10,9 +10,9 @@
 #include "base/memory.h"
 #include "redis_answer.h"
 #include "redis_call.h"
-#include "swap.h" /* made from swap.lua */
+#include "swap.h" /* made from claim.lua and swap.lua */
 
-enum { SCAN_COUNT = 1000 };
+enum { SCAN_COUNT = 1000, KEYS_A_CALL = 1000 };
 
 struct names {           /* of keys, behind the prefix and its colon */
     struct slice *items; /* a value at a name's end may have any byte */
@@ -173,7 +173,7 @@ static enum store_verdict look_at_checkpoints(struct redis_link *link, const cha
 
 /* The script's keys and arguments: see swap.lua. */
 static void put_call(struct redis_call *call, const char *prefix,
-                     const struct aggregates *aggregates, bool must_be_as_far,
+                     const struct aggregates *aggregates, const char *rebuild, bool must_be_as_far,
                      const char *checkpoints, const struct names *live,
                      const struct names *rebuilt) {
     const struct aggregate *days = days_of(aggregates);
@@ -190,6 +190,7 @@ static void put_call(struct redis_call *call, const char *prefix,
     redis_command_put_text(arguments, must_be_as_far ? "1" : "0");
     redis_command_put_text(arguments, checkpoints);
     redis_command_put_text(arguments, text_string(&before_day));
+    redis_command_put_text(arguments, rebuild);
     redis_command_put_int(arguments, (int64_t)live->count);
     for (size_t i = 0; i < live->count; i++) {
         redis_command_put(arguments, live->items[i].bytes, live->items[i].length);
@@ -205,14 +206,27 @@ static void put_call(struct redis_call *call, const char *prefix,
     text_release(&before_day);
 }
 
-static const char *word_of(const struct redis_reply *reply, size_t index) {
-    return index < redis_reply_count(reply) ? redis_reply_text(redis_reply_at(reply, index)).bytes
-                                            : "";
+void redis_swap_name_loss(const char *prefix, struct error *error) {
+    error_set(error,
+              "what this rebuild had counted under %s:" REDIS_SWAP_REBUILT
+              " was deleted, by another `rollcall rebuild`, by `rollcall rebuild --forget`, or "
+              "since Redis lost data, so it ends, and has not changed the live counts: start it "
+              "again when no other one runs",
+              prefix);
+}
+
+void redis_swap_name_before(const char *prefix, struct error *error) {
+    error_set(error,
+              "the counts that an earlier rebuild replaced are still under %s:" REDIS_SWAP_BEFORE
+              ":*, and this one would overwrite them: run `rollcall rebuild --forget`, which "
+              "deletes them, and start the rebuild again",
+              prefix);
 }
 
 static enum swap_verdict take_answer(struct redis_link *link, const char *prefix,
                                      const struct redis_reply *reply, struct error *error) {
-    const char *kind = word_of(reply, 0), *where = redis_link_name(link);
+    const char *kind = redis_answer_word(reply, 0).bytes, *where = redis_link_name(link);
+    const char *what = redis_answer_word(reply, 1).bytes;
     if (strcmp(kind, "swapped") == 0) return SWAP_DONE;
     if (strcmp(kind, "behind") == 0) {
         error_set(error, "the rebuilt counts do not catch up with the live ones: stop the "
@@ -224,19 +238,22 @@ static enum swap_verdict take_answer(struct redis_link *link, const char *prefix
                          "instances, and start the rebuild again");
         return SWAP_LATER;
     }
-    if (strcmp(kind, "torn") == 0) {
+    if (strcmp(kind, "taken") == 0) {
+        redis_swap_name_loss(prefix, error);
+    } else if (strcmp(kind, "torn") == 0) {
         error_set(error, "the rebuilt counts in Redis at %s are not whole: start the rebuild again",
                   where);
     } else if (strcmp(kind, "foreign") == 0) {
         error_set(error,
                   "the prefix \"%s\" in Redis at %s belongs to %s \"%s\", and this rebuild is of "
                   "\"%s\": correct redis.prefix, input.topic or consumer.group.id",
-                  prefix, where, word_of(reply, 1), word_of(reply, 2), word_of(reply, 3));
+                  prefix, where, what, redis_answer_word(reply, 2).bytes,
+                  redis_answer_word(reply, 3).bytes);
     } else if (strcmp(kind, "denied") == 0) {
         error_set(error,
                   "Redis at %s denies this user the command %s, which a rebuild needs (NOPERM): "
                   "redis-cli ACL SETUSER <user> '~%s:*' " swap_rights,
-                  where, word_of(reply, 1), prefix);
+                  where, what, prefix);
     } else {
         error_set(error, "Redis at %s gave an odd answer to swap.lua", where);
         redis_link_close(link);
@@ -250,8 +267,8 @@ static enum swap_verdict swap_verdict_of(enum store_verdict verdict) {
 }
 
 enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
-                                 const struct aggregates *aggregates, bool must_be_as_far,
-                                 struct error *error) {
+                                 const struct aggregates *aggregates, const char *rebuild,
+                                 bool must_be_as_far, struct error *error) {
     struct names live = {0}, rebuilt = {0};
     struct text checkpoints = {0};
     struct redis_call call = {0};
@@ -265,8 +282,8 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
     enum swap_verdict verdict = swap_verdict_of(found);
     if (found == STORE_OK) {
         add_known(&live, aggregates);
-        put_call(&call, prefix, aggregates, must_be_as_far, text_string(&checkpoints), &live,
-                 &rebuilt);
+        put_call(&call, prefix, aggregates, rebuild, must_be_as_far, text_string(&checkpoints),
+                 &live, &rebuilt);
         struct redis_reply *reply =
             redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
         verdict = swap_verdict_of(redis_answer_judge(link, prefix, reply, error));
@@ -283,22 +300,78 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
 enum store_verdict redis_swap_count(struct redis_link *link, const char *prefix, const char *part,
                                     size_t *count, struct error *error) {
     struct names names = {0};
+    if (!redis_link_open(link, error)) return STORE_RETRY;
     const enum store_verdict verdict = find(link, prefix, part, NULL, &names, error);
     *count = names.count;
     names_release(&names);
     return verdict;
 }
 
-enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, const char *part,
-                                     size_t *count, struct error *error) {
+/* Calls claim.lua, and adds how many keys it has deleted. */
+static enum store_verdict delete_rebuilt(struct redis_link *link, const char *prefix,
+                                         const char *rebuild, const char *act,
+                                         const struct slice *names, size_t name_count,
+                                         size_t *count, struct error *error) {
+    struct redis_call call = {0};
+    redis_call_clear(&call, prefix);
+    redis_command_put_key(&call.keys, prefix, REDIS_SWAP_REBUILT, "meta");
+    for (size_t i = 0; i < name_count; i++)
+        redis_command_put_key_end(&call.keys, prefix, REDIS_SWAP_REBUILT, NULL, names[i]);
+    redis_command_put_text(&call.arguments, rebuild);
+    redis_command_put_text(&call.arguments, act);
+    redis_call_finish(&call, true, claim_lua);
+    struct redis_reply *reply =
+        redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
+    enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
+    if (verdict == STORE_OK && strcmp(redis_answer_word(reply, 0).bytes, "taken") == 0) {
+        redis_swap_name_loss(prefix, error);
+        verdict = STORE_REFUSED;
+    } else if (verdict == STORE_OK && redis_reply_kind(reply) != REDIS_INTEGER) {
+        verdict = redis_answer_odd(link, "claim.lua", error);
+    }
+    if (verdict == STORE_OK) *count += (size_t)redis_reply_integer(reply);
+    redis_reply_destroy(&reply);
+    redis_call_release(&call);
+    return verdict;
+}
+
+/* Whoever deletes key by key while a rebuild runs must first make sure that it neither adds to what
+ * is left nor swaps it in, and must stop where another one has begun. Both hang on meta. */
+enum store_verdict redis_swap_claim(struct redis_link *link, const char *prefix,
+                                    const char *rebuild, size_t *count, struct error *error) {
+    struct names names = {0};
+    *count = 0;
+    if (!redis_link_open(link, error)) return STORE_RETRY;
+    enum store_verdict verdict =
+        delete_rebuilt(link, prefix, rebuild, "claim", NULL, 0, count, error);
+    if (verdict == STORE_OK) verdict = find(link, prefix, REDIS_SWAP_REBUILT, NULL, &names, error);
+    for (size_t i = 0; verdict == STORE_OK && i < names.count; i += KEYS_A_CALL) {
+        const size_t left = names.count - i;
+        verdict = delete_rebuilt(link, prefix, rebuild, "delete", names.items + i,
+                                 left < KEYS_A_CALL ? left : KEYS_A_CALL, count, error);
+    }
+    names_release(&names);
+    return verdict;
+}
+
+enum store_verdict redis_swap_release(struct redis_link *link, const char *prefix,
+                                      const char *rebuild, struct error *error) {
+    size_t count = 0;
+    if (!redis_link_open(link, error)) return STORE_RETRY;
+    return delete_rebuilt(link, prefix, rebuild, "release", NULL, 0, &count, error);
+}
+
+enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix, size_t *count,
+                                     struct error *error) {
     struct names names = {0};
     struct redis_command command = {0};
-    enum store_verdict verdict = find(link, prefix, part, NULL, &names, error);
-    for (*count = 0; verdict == STORE_OK && *count < names.count; ++*count) {
+    *count = 0;
+    if (!redis_link_open(link, error)) return STORE_RETRY;
+    enum store_verdict verdict = find(link, prefix, REDIS_SWAP_BEFORE, NULL, &names, error);
+    for (; verdict == STORE_OK && *count < names.count; ++*count) {
         redis_command_clear(&command);
         redis_command_put_text(&command, "UNLINK");
-        redis_command_put_key_end(&command, prefix, *part == '\0' ? NULL : part, NULL,
-                                  names.items[*count]);
+        redis_command_put_key_end(&command, prefix, REDIS_SWAP_BEFORE, NULL, names.items[*count]);
         struct redis_reply *reply =
             redis_link_send(link, &command, error) ? redis_link_receive(link, error) : NULL;
         verdict = redis_answer_judge(link, prefix, reply, error);

@@ -4,8 +4,9 @@
 --          set of days; then for each name two keys: where it is, and where it goes
 -- ARGV     1 if the rebuilt counts must have come as far as the live ones, else 0; the live number of
 --          checkpoints before the names were looked for; what the key of a day's hash has before the
---          day; the number of live names; the names
+--          day; name of the rebuild; the number of live names; the names
 -- Returns  {'swapped', number of keys}
+--          {'taken'}                               the rebuilt counts are gone, or are another's
 --          {'behind', partition, offset, rebuilt}  of the first partition that is not as far
 --          {'again', name}                         a key that was not declared may be there by now
 --          {'foreign', field, theirs, ours}        the two are not of one group and topic
@@ -14,8 +15,8 @@
 --          All but 'swapped' leave Redis unchanged.
 local call = redis.call
 local must_be_as_far, checkpoints = ARGV[1] == '1', ARGV[2]
-local before_day, live_count = ARGV[3], tonumber(ARGV[4])
-local FIRST_KEY, FIRST_NAME = 6, 4
+local before_day, rebuild, live_count = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local FIRST_KEY, FIRST_NAME = 6, 5
 
 local function pairs_of(key)
     local found, map = call('HGETALL', key), {}
@@ -24,6 +25,9 @@ local function pairs_of(key)
 end
 
 local live, rebuilt = pairs_of(KEYS[2]), pairs_of(KEYS[4])
+if rebuilt.rebuild ~= rebuild then
+    return {'taken'}
+end
 if rebuilt.checkpoints == nil or rebuilt.checkpoints ~= rebuilt.seal then
     return {'torn', rebuilt.checkpoints or '0'}
 end

@@ -32,6 +32,7 @@ SCRIPT_CALLERS = {"src/edge/checkpoint.lua": ("src/edge/redis_store.c", "redis_s
                   "src/edge/distinct.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/snapshot.lua": ("src/edge/redis_snapshot.c", "redis_snapshot_read"),
                   "src/edge/image.lua": ("src/edge/redis_image.c", "redis_image_read"),
+                  "src/edge/claim.lua": ("src/edge/redis_swap.c", "redis_swap_claim"),
                   "src/edge/swap.lua": ("src/edge/redis_swap.c", "redis_swap_run")}
 
 

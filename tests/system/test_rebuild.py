@@ -11,9 +11,9 @@ import verify
 import wait
 
 
-def start_rebuild(world, **options):
+def start_rebuild(world, name="rebuild", **options):
     """Starts a rebuild; returns its process and the path of its log."""
-    log = f"{world.folder}/rebuild.log"
+    log = f"{world.folder}/{name}.log"
     merged = {**world.options, **{name.replace("__", "."): v for name, v in options.items()}}
     return process.spawn([rollcall.BINARY, "rebuild", *rollcall.flags(merged)], log), log
 
@@ -160,6 +160,75 @@ def test_forget(world):
     assert done.returncode == 0 and f"{len(before)} keys deleted" in done.stdout
     assert not keys(world, "before:")
     world.verify(load, instance)
+
+
+class Ahead:
+    """The live counts seem to be a record ahead, so that a rebuild waits with its swap."""
+
+    def __init__(self, world, load):
+        self.world, self.count = world, sum(record.partition == 0 for record in load.records)
+
+    def __enter__(self):
+        self.set(self.count + 1)
+        return self
+
+    def __exit__(self, *_):
+        self.set(self.count)
+
+    def set(self, offset):
+        with self.world.redis_server.client() as client:
+            client.hset(f"{self.world.prefix}:offsets", "0", offset)
+
+    def wait_for(self, rebuild, log):
+        """Until it has stored all that it read, and waits."""
+        def is_counted():
+            assert rebuild.poll() is None, log_of(log)
+            with self.world.redis_server.client() as client:
+                offset = client.hget(f"{self.world.prefix}:rebuild:offsets", "0")
+            return int(offset or 0) >= self.count
+        wait.until(is_counted, 20, "the rebuild to have counted all")
+
+
+def log_of(path):
+    with open(path, encoding="utf-8") as log:
+        return log.read()
+
+
+def test_forget_beside_a_rebuild(world):
+    """It ends the rebuild, which must neither swap in what is left nor add to it."""
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run()
+    world.wait_quiet()
+    instance.stop()
+    with Ahead(world, load) as ahead:
+        rebuild, log = start_rebuild(world)
+        ahead.wait_for(rebuild, log)
+        assert world.execute("rebuild", "--forget").returncode == 0
+        assert rebuild.wait(20) == 1
+    assert "by `rollcall rebuild --forget`" in log_of(log)
+    assert not keys(world, "before:") and not keys(world, "rebuild:")
+    verify.check_all(world.place, load.records, instance)
+
+
+def test_two_rebuilds(world):
+    """The second one ends the first, whatever that was about to do; the counts before are kept."""
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run()
+    world.wait_quiet()
+    instance.stop()
+    break_counts(world)
+    with Ahead(world, load) as ahead:
+        first, log = start_rebuild(world)
+        ahead.wait_for(first, log)
+        second, log_of_second = start_rebuild(world, "second")
+        assert first.wait(20) == 1
+        assert "by another `rollcall rebuild`" in log_of(log)
+    assert second.wait(20) == 0, log_of(log_of_second)
+    with world.redis_server.client() as client:
+        assert client.zscore(f"{world.prefix}:before:locale_counts", "foreign") == 3
+    verify.check_all(world.place, load.records, instance)
 
 
 def test_rebuild_beyond_retention(world):

@@ -1,5 +1,6 @@
 /* audit, snapshot and rebuild, over what run has counted. */
 #include "app/running.h"
+#include "edge/redis_swap.h"
 #include "logged.h"
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -397,6 +398,9 @@ static void a_rebuild_waits_for_a_redis_that_is_full(void **state) {
     assert_int_equal(forget(), 0);
 }
 
+/* What somebody does while a rebuild waits for a record; NULL: nothing. */
+static bool (*meanwhile)(struct redis_link *link);
+
 static void *write_one_more(void *context) {
     static const char *const more[] = {
         "{\"locale\": \"PA\", \"device_type\": \"ios\", \"timestamp\": 1720622216}"};
@@ -410,6 +414,7 @@ static void *write_one_more(void *context) {
         redis_reply_destroy(&answer);
         clock_sleep_ms(10);
     }
+    if (meanwhile != NULL) is_stored &= meanwhile(link);
     redis_link_destroy(&link);
     write_all(0, more, 1);
     *(bool *)context = is_stored;
@@ -417,21 +422,46 @@ static void *write_one_more(void *context) {
 }
 
 /* The live counts are a record ahead until then, so the swap has to wait. */
-static void what_comes_after_the_first_checkpoint_is_added_once(void **state) {
-    (void)state;
+static int rebuild_while(bool (*act)(struct redis_link *link)) {
     pthread_t writer;
-    bool was_stored = false;
+    bool was_done = false;
+    meanwhile = act;
     in_redis("0 ", "HSET {user-login}:offsets 0 31");
-    assert_int_equal(pthread_create(&writer, NULL, write_one_more, &was_stored), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_one_more, &was_done), 0);
     const int result = rebuild();
     pthread_join(writer, NULL);
-    assert_int_equal(result, 0);
-    assert_true(was_stored);
+    meanwhile = NULL;
+    assert_true(was_done);
+    return result;
+}
+
+static void what_comes_after_the_first_checkpoint_is_added_once(void **state) {
+    (void)state;
+    assert_int_equal(rebuild_while(NULL), 0);
     shows("68 records counted");
     in_redis("21 ", "ZSCORE {user-login}:locale_counts PA");
     in_redis("40 ", "ZSCORE {user-login}:locale_counts US");
     in_redis("21 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
     in_redis("31 37 ", "HMGET {user-login}:offsets 0 1");
+}
+
+static bool begin_another(struct redis_link *link) {
+    struct error error = {""};
+    size_t count = 0;
+    return redis_swap_claim(link, "{user-login}", "other", &count, &error) == STORE_OK && count > 5;
+}
+
+/* What the first one had counted is gone, and what it counts now must not come to what the other
+ * one counts. */
+static void a_rebuild_ends_when_another_begins(void **state) {
+    (void)state;
+    assert_int_equal(rebuild_while(begin_another), 1);
+    assert_int_equal(logged_count("was deleted, by another `rollcall rebuild`", "start it again"),
+                     1);
+    in_redis("{user-login}:rebuild:meta ", "KEYS {user-login}:rebuild:*");
+    in_redis("", "KEYS {user-login}:before:*");
+    in_redis("0 ", "HSET {user-login}:offsets 0 30");
+    redis_holds_all();
 }
 
 /* One after the other in one world, since each world takes seconds: what one changes, it puts back,
@@ -469,6 +499,7 @@ int main(void) {
         TEST(the_first_day_of_all_is_a_day),
         TEST(an_instance_goes_on_from_the_rebuilt_counts),
         TEST(what_comes_after_the_first_checkpoint_is_added_once),
+        TEST(a_rebuild_ends_when_another_begins),
         TEST(a_rebuild_without_all_records_needs_consent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

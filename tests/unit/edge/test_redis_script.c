@@ -40,7 +40,8 @@ static void dump(char *out, size_t bytes) {
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-static const char *store_rules; /* of the stores that are opened; NULL: not compared */
+static const char *store_rules;   /* of the stores that are opened; NULL: not compared */
+static const char *store_rebuild; /* the same; NULL: the keys are the live ones */
 
 /* An empty Redis, small bounds, and no counts yet. */
 static int begin(void **state) {
@@ -52,7 +53,7 @@ static int begin(void **state) {
                                            .retention_days = 1,
                                            .threshold = THRESHOLD};
     aggregates_init(&aggregates, &settings);
-    store_rules = NULL;
+    store_rules = store_rebuild = NULL;
     run("FLUSHALL");
     return 0;
 }
@@ -70,6 +71,7 @@ static struct redis_store *open_store(const char *store_url) {
                                                 .topic = "topic",
                                                 .topic_id = "id",
                                                 .instance = instance,
+                                                .rebuild = store_rebuild,
                                                 .rules = store_rules};
     struct redis_store *store = redis_store_create(&options, &error);
     if (store == NULL) fail_msg("%s", error.text);
@@ -131,6 +133,43 @@ static void count_some(void) {
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
+
+static bool is_stored(struct store_call call) {
+    return store_call_is_stored(&call);
+}
+
+/* A rebuild whose keys another one has, or --forget is deleting, must add nothing to them. */
+static void a_rebuild_stores_only_under_its_own_name(void **state) {
+    (void)state;
+    static const char *const taken[] = {"redis.call('HSET', '{p}:meta', 'rebuild', 'other')",
+                                        "redis.call('HDEL', '{p}:meta', 'rebuild')",
+                                        "redis.call('DEL', '{p}:meta')",
+                                        "redis.call('DEL', '{p}:meta', '{p}:offsets')"};
+    char before[64], after[64];
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        begin(NULL);
+        store_rebuild = "mine";
+        run("HSET {p}:meta rebuild mine");
+        struct delta delta = some(0, 3);
+        assert_true(is_stored(apply(CURSOR_ABSENT, 10, &delta)));
+        delta = some(0, 3);
+        assert_true(is_stored(apply(10, 20, &delta)));
+        assert_true(is_stored(apply(10, 20, &delta))); /* the same again */
+        run("EVAL %s 0", taken[i]);
+        dump(before, sizeof before);
+        delta = some(0, 3);
+        assert_false(is_stored(apply_kept(CURSOR_ABSENT, 30, &delta)));
+        assert_false(is_stored(apply_kept(20, 30, &delta)));
+        assert_false(is_stored(apply_kept(10, 20, &delta)));
+        delta_release(&delta);
+        dump(after, sizeof after);
+        assert_string_equal(after, before);
+    }
+    begin(NULL);
+    run("HSET {p}:meta rebuild other"); /* a rebuild made the live counts */
+    struct delta delta = some(0, 3);
+    assert_true(is_stored(apply(CURSOR_ABSENT, 10, &delta)));
+}
 
 static void a_call_counts_all_kinds_and_moves_the_offset(void **state) {
     (void)state;
@@ -1077,6 +1116,7 @@ int main(void) {
         cmocka_unit_test_setup(counts_without_rules_get_those_that_continue_them, begin),
         cmocka_unit_test_setup(rules_of_other_dimensions_replace_those_that_are_stored_once, begin),
         cmocka_unit_test_setup(counts_are_continued_only_under_their_rules, begin),
+        cmocka_unit_test_setup(a_rebuild_stores_only_under_its_own_name, begin),
         cmocka_unit_test_setup(a_call_counts_all_kinds_and_moves_the_offset, begin),
         cmocka_unit_test_setup(a_repeated_call_changes_nothing, begin),
         cmocka_unit_test_setup(a_call_that_is_repeated_is_told_what_it_found, begin),

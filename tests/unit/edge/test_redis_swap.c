@@ -109,7 +109,7 @@ static const char *const live[] = {"HSET {p}:offsets 0 10 1 20",
                                    NULL};
 static const char *const rebuilt[] = {
     "HSET {p}:rebuild:offsets 0 10 1 20 2 5",
-    "HSET {p}:rebuild:meta schema 1 group g topic t checkpoints 9 seal 9",
+    "HSET {p}:rebuild:meta schema 1 group g topic t checkpoints 9 seal 9 rebuild r",
     "ZADD {p}:rebuild:locale_counts 7 PA",
     "ZADD {p}:rebuild:login_days 1720828800 2024-07-11",
     "HSET {p}:rebuild:login_counts:2024-07-11 14:36 7",
@@ -134,7 +134,7 @@ static int begin(void **state) {
 }
 
 static enum swap_verdict swap(bool must_be_as_far) {
-    return redis_swap_run(admin, "{p}", &aggregates, must_be_as_far, &error);
+    return redis_swap_run(admin, "{p}", &aggregates, "r", must_be_as_far, &error);
 }
 
 static void says(const char *text) {
@@ -189,19 +189,23 @@ static void keys_with_any_byte_change_their_places(void **state) {
     if (swap(true) != SWAP_DONE) fail_msg("%s", error.text);
     assert_string_equal(eval(count), "2 2");
     size_t forgotten;
-    assert_int_equal(redis_swap_forget(admin, "{p}", REDIS_SWAP_BEFORE, &forgotten, &error),
-                     STORE_OK);
+    assert_int_equal(redis_swap_forget(admin, "{p}", &forgotten, &error), STORE_OK);
     assert_string_equal(eval(count), "1 1");
 }
 
-/* Through a connection of its own, as the swap is under way in the other. */
+/* A connection of its own, while a call is under way in the other. */
+static struct redis_link *open_link(void) {
+    struct redis_link *link = redis_link_create(
+        &(struct redis_settings){.url = server.url, .timeout_ms = TIMEOUT_MS}, &error);
+    assert_true(redis_link_open(link, &error));
+    return link;
+}
+
 static void add_live_keys(void) {
     static const char add[] = "for _, name in ipairs({'rejected_counts', 'login_counts:__other__', "
                               "'anomalies', 'lineages'}) do "
                               "redis.call('SET', '{p}:' .. name, 1) end";
-    struct redis_link *link = redis_link_create(
-        &(struct redis_settings){.url = server.url, .timeout_ms = TIMEOUT_MS}, &error);
-    assert_true(redis_link_open(link, &error));
+    struct redis_link *link = open_link();
     struct redis_reply *reply = redis_link_call(link, &error, "EVAL %s 0", add);
     assert_non_null(reply);
     assert_int_not_equal(redis_reply_kind(reply), REDIS_ERROR);
@@ -260,7 +264,10 @@ static void what_does_not_belong_together_is_not_swapped(void **state) {
     } cases[] = {
         {"HDEL {p}:rebuild:meta seal", "are not whole"},
         {"HSET {p}:rebuild:meta seal 8", "are not whole"},
-        {"DEL {p}:rebuild:meta", "are not whole"},
+        {"HDEL {p}:rebuild:meta checkpoints seal", "are not whole"},
+        {"DEL {p}:rebuild:meta", "what this rebuild had counted under {p}:rebuild was deleted"},
+        {"HSET {p}:rebuild:meta rebuild other", "by another `rollcall rebuild`"},
+        {"HDEL {p}:rebuild:meta rebuild", "start it again"},
         {"HSET {p}:meta group h", "belongs to group \"h\", and this rebuild is of \"g\""},
         {"HSET {p}:meta topic u", "belongs to topic \"u\", and this rebuild is of \"t\""},
         {"HSET {p}:meta schema 2", "belongs to schema \"2\", and this rebuild is of \"1\""},
@@ -305,7 +312,7 @@ static void a_missing_right_is_named(void **state) {
     snprintf(url, sizeof url, "redis://u:p@%s", server.url + strlen("redis://"));
     struct redis_link *link = redis_link_create(&settings, &error);
     assert_true(redis_link_open(link, &error));
-    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, false, &error), SWAP_REFUSED);
+    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, "r", false, &error), SWAP_REFUSED);
     says("the command rename");
     nothing_was_moved();
     redis_link_destroy(&link);
@@ -320,11 +327,65 @@ static void keys_under_a_part_are_counted_and_deleted(void **state) {
     assert_int_equal(redis_swap_count(admin, "{p}", "before", &count, &error), STORE_OK);
     assert_int_equal(count, 0);
     keys_are(LIVE " " REBUILT " {p}:somebody:elses {p}x:offsets");
-    assert_int_equal(redis_swap_forget(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(redis_swap_claim(admin, "{p}", "mine", &count, &error), STORE_OK);
     assert_int_equal(count, 5);
+    keys_are(LIVE " {p}:rebuild:meta {p}:somebody:elses {p}x:offsets");
+    assert_string_equal(run("HGETALL {p}:rebuild:meta"), "rebuild mine");
+    assert_int_equal(redis_swap_release(admin, "{p}", "mine", &error), STORE_OK);
     keys_are(LIVE " {p}:somebody:elses {p}x:offsets");
-    assert_int_equal(redis_swap_forget(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(redis_swap_claim(admin, "{p}", "mine", &count, &error), STORE_OK);
     assert_int_equal(count, 0);
+    run("HSET {p}:before:offsets 0 1");
+    run("HSET {p}:before:meta a b");
+    assert_int_equal(redis_swap_forget(admin, "{p}", &count, &error), STORE_OK);
+    assert_int_equal(count, 2);
+    keys_are(LIVE " {p}:rebuild:meta {p}:somebody:elses {p}x:offsets");
+}
+
+static void (*before_deletion)(void); /* called when the keys are claimed, and all still there */
+
+static void then_before_deletion(void) {
+    before_script = before_deletion;
+}
+
+static void swap_meanwhile(void) {
+    struct redis_link *link = open_link();
+    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, "r", true, &error), SWAP_REFUSED);
+    says("was deleted");
+    redis_link_destroy(&link);
+}
+
+/* Of half of the keys, some live counts would be missing. */
+static void what_is_being_deleted_is_not_swapped_in(void **state) {
+    (void)state;
+    size_t count = 0;
+    before_script = then_before_deletion;
+    before_deletion = swap_meanwhile;
+    assert_int_equal(redis_swap_claim(admin, "{p}", "mine", &count, &error), STORE_OK);
+    assert_null(before_script);
+    assert_int_equal(count, 5);
+    keys_are(LIVE " {p}:rebuild:meta {p}:somebody:elses {p}x:offsets");
+}
+
+static void claim_meanwhile(void) {
+    size_t count = 0;
+    struct redis_link *link = open_link();
+    assert_int_equal(redis_swap_claim(link, "{p}", "other", &count, &error), STORE_OK);
+    struct redis_reply *reply = redis_link_call(link, &error, "HSET {p}:rebuild:offsets 0 7");
+    redis_reply_destroy(&reply);
+    redis_link_destroy(&link);
+}
+
+static void who_claims_last_keeps_what_it_stores(void **state) {
+    (void)state;
+    size_t count = 0;
+    before_script = then_before_deletion;
+    before_deletion = claim_meanwhile;
+    assert_int_equal(redis_swap_claim(admin, "{p}", "mine", &count, &error), STORE_REFUSED);
+    says("by another `rollcall rebuild`");
+    assert_string_equal(run("HGETALL {p}:rebuild:offsets"), "0 7");
+    assert_int_equal(redis_swap_release(admin, "{p}", "mine", &error), STORE_OK);
+    assert_string_equal(run("HGETALL {p}:rebuild:meta"), "rebuild other");
 }
 
 /* A prefix with signs that a pattern would take for others. */
@@ -336,7 +397,7 @@ static void a_prefix_is_taken_by_its_letters(void **state) {
     run("SET aXb?[c]\\^:rebuild:x 1");
     run("SET a*bX[c]\\^:rebuild:x 1");
     run("SET a*b?c\\^:rebuild:x 1");
-    assert_int_equal(redis_swap_forget(admin, signs, "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(redis_swap_claim(admin, signs, "mine", &count, &error), STORE_OK);
     assert_int_equal(count, 1);
     assert_string_equal(run("EXISTS a*b?[c]\\^:rebuild:x"), "0");
     assert_string_equal(run("EXISTS aXb?[c]\\^:rebuild:x a*bX[c]\\^:rebuild:x a*b?c\\^:rebuild:x"),
@@ -351,8 +412,9 @@ static void many_keys_are_found(void **state) {
         redis_link_call(admin, &error, "EVAL %s 0",
                         "for i = 1, 2500 do redis.call('SET', '{p}:rebuild:k' .. i, 1) end");
     redis_reply_destroy(&reply);
-    assert_int_equal(redis_swap_forget(admin, "{p}", "rebuild", &count, &error), STORE_OK);
+    assert_int_equal(redis_swap_claim(admin, "{p}", "mine", &count, &error), STORE_OK);
     assert_int_equal(count, 2505);
+    keys_are(LIVE " {p}:rebuild:meta {p}:somebody:elses {p}x:offsets");
 }
 
 /* --- the image -------------------------------------------------------------------------------- */
@@ -458,6 +520,8 @@ int main(void) {
         TEST(what_does_not_belong_together_is_not_swapped),
         TEST(a_missing_right_is_named),
         TEST(keys_under_a_part_are_counted_and_deleted),
+        TEST(what_is_being_deleted_is_not_swapped_in),
+        TEST(who_claims_last_keeps_what_it_stores),
         TEST(a_prefix_is_taken_by_its_letters),
         TEST(many_keys_are_found),
         TEST(all_counts_are_read),
