@@ -10,6 +10,7 @@
  *
  * I1  The keys under P:rebuild belong to one rebuild, which P:rebuild:meta names: only it adds to
  *     them, swaps them in, or deletes them (redis_store_options.rebuild, swap.lua, claim.lua).
+ * I2  What is under P:before is never overwritten.
  */
 #ifndef EDGE_REDIS_SWAP_H
 #define EDGE_REDIS_SWAP_H

@@ -240,6 +240,8 @@ static enum swap_verdict take_answer(struct redis_link *link, const char *prefix
     }
     if (strcmp(kind, "taken") == 0) {
         redis_swap_name_loss(prefix, error);
+    } else if (strcmp(kind, "before") == 0) {
+        redis_swap_name_before(prefix, error);
     } else if (strcmp(kind, "torn") == 0) {
         error_set(error, "the rebuilt counts in Redis at %s are not whole: start the rebuild again",
                   where);

@@ -7,6 +7,7 @@
 --          day; name of the rebuild; the number of live names; the names
 -- Returns  {'swapped', number of keys}
 --          {'taken'}                               the rebuilt counts are gone, or are another's
+--          {'before', key}                         the counts before an earlier swap are there yet
 --          {'behind', partition, offset, rebuilt}  of the first partition that is not as far
 --          {'again', name}                         a key that was not declared may be there by now
 --          {'foreign', field, theirs, ours}        the two are not of one group and topic
@@ -61,6 +62,10 @@ end
 for _, command in ipairs(redis.acl_check_cmd and {'rename', 'exists'} or {}) do
     local words = {command, KEYS[1], command == 'rename' and KEYS[1] or nil}
     if not redis.acl_check_cmd(unpack(words)) then return {'denied', command} end
+end
+for i = 1, live_count do -- RENAME would overwrite them
+    local to = KEYS[FIRST_KEY + 2 * i]
+    if call('EXISTS', to) == 1 then return {'before', to} end
 end
 local moved = 0
 for i = 1, #ARGV - FIRST_NAME do

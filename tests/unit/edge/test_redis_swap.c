@@ -290,6 +290,26 @@ static void what_does_not_belong_together_is_not_swapped(void **state) {
     assert_int_equal(swap(false), SWAP_DONE);
 }
 
+/* One key of any kind is enough, also one that has no live counterpart. */
+static void counts_from_before_are_not_overwritten(void **state) {
+    (void)state;
+    static const char *const kept[] = {
+        "HSET {p}:before:offsets 0 1", "ZADD {p}:before:locale_counts 5 ORIGINAL",
+        "HSET {p}:before:login_counts:2024-07-10 00:00 1", "HSET {p}:before:rejected_counts x 1"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        begin(NULL);
+        run(kept[i]);
+        assert_int_equal(swap(i % 2 == 0), SWAP_REFUSED);
+        says("still under {p}:before:*");
+        says("`rollcall rebuild --forget`");
+        nothing_was_moved();
+    }
+    size_t count = 0;
+    assert_int_equal(redis_swap_forget(admin, "{p}", &count, &error), STORE_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(swap(true), SWAP_DONE);
+}
+
 static void run_plainly(const char *command) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the words of the test itself */
@@ -518,6 +538,7 @@ int main(void) {
         TEST(where_nothing_is_live_the_rebuilt_takes_its_place),
         TEST(counts_that_are_behind_are_not_swapped),
         TEST(what_does_not_belong_together_is_not_swapped),
+        TEST(counts_from_before_are_not_overwritten),
         TEST(a_missing_right_is_named),
         TEST(keys_under_a_part_are_counted_and_deleted),
         TEST(what_is_being_deleted_is_not_swapped_in),
