@@ -45,7 +45,8 @@ enum store_verdict redis_swap_release(struct redis_link *link, const char *prefi
                                       const char *rebuild, struct error *error);
 
 /* Swaps in one step of Redis, or does nothing; if must_be_as_far, only where each partition's
- * rebuilt offset is not below the live one. Borrows all. */
+ * rebuilt offset is not below the live one. May be repeated: the rebuild's name stays in the live
+ * meta. Borrows all. */
 enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
                                  const struct aggregates *aggregates, const char *rebuild,
                                  bool must_be_as_far, struct error *error);

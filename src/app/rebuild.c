@@ -150,6 +150,17 @@ static enum store_verdict try_to_claim(struct rebuild *rebuild) {
     return verdict;
 }
 
+/* Kafka may have taken long to answer, and Redis may have closed the connection meanwhile. */
+static bool claim(struct rebuild *rebuild) {
+    struct backoff backoff = {0};
+    const int64_t since_ms = clock_ms();
+    enum store_verdict verdict;
+    do {
+        verdict = try_to_claim(rebuild);
+    } while (verdict == STORE_RETRY && may_retry(&backoff, since_ms, &rebuild->error));
+    return verdict == STORE_OK;
+}
+
 static bool check_gap(struct rebuild *rebuild) {
     struct recount *recount = rebuild->recount;
     const int64_t missing = recount_missing(recount);
@@ -201,7 +212,7 @@ static bool open_rebuild(struct rebuild *rebuild) {
                                                 .rebuild = rebuild->name,
                                                 .rules = rebuild->rules};
     rebuild->store = redis_store_create(&options, &rebuild->error);
-    return rebuild->store != NULL && try_to_claim(rebuild) == STORE_OK && store(rebuild) &&
+    return rebuild->store != NULL && claim(rebuild) && store(rebuild) &&
            recount_begin(rebuild->recount, &rebuild->error);
 }
 
@@ -214,19 +225,22 @@ static void show(struct rebuild *rebuild, bool is_last) {
     progress_show(&rebuild->progress, rebuild->recount->record_count, total, is_last);
 }
 
-/* Swaps. False: not yet, or never, if the error has a text. */
+/* Swaps. False: not yet, or never, if the error has a text. While Redis is away nothing is read: if
+ * only the answer was lost, there is nothing left to add to. */
 static bool try_swap(struct rebuild *rebuild) {
     const int64_t now_ms = clock_ms();
     if (rebuild->end_ms == 0) rebuild->end_ms = now_ms;
     const bool must_be_as_far = now_ms < rebuild->end_ms + STRICT_MS;
+    struct backoff backoff = {0};
     struct error why = {""};
-    const enum swap_verdict verdict =
-        redis_swap_run(rebuild->link, rebuild->config->redis.prefix, &rebuild->aggregates,
-                       rebuild->name, must_be_as_far, &why);
-    if (verdict == SWAP_REFUSED ||
-        (verdict != SWAP_DONE && now_ms >= rebuild->end_ms + REDIS_WAIT_MS)) {
-        rebuild->error = why;
-    }
+    enum swap_verdict verdict;
+    do {
+        verdict = redis_swap_run(rebuild->link, rebuild->config->redis.prefix, &rebuild->aggregates,
+                                 rebuild->name, must_be_as_far, &why);
+    } while (verdict == SWAP_RETRY && may_retry(&backoff, now_ms, &why));
+    const bool is_late = verdict == SWAP_LATER && now_ms >= rebuild->end_ms + REDIS_WAIT_MS;
+    if (verdict == SWAP_REFUSED || verdict == SWAP_RETRY || is_late) rebuild->error = why;
+    if (backoff.pause_ms > 0) rebuild->end_ms = 0; /* what was waited for was not the log */
     return verdict == SWAP_DONE;
 }
 

@@ -71,7 +71,8 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
     return false;
 }
 
-/* Finds the names of all keys under prefix:part; part may be "", then of the live ones alone. */
+/* Finds the names of all keys under prefix:part; part may be "", then of the live ones alone. The
+ * link stays the one that is open, since another server's cursors are others. */
 static enum store_verdict find(struct redis_link *link, const char *prefix, const char *part,
                                const struct aggregates *aggregates, struct names *names,
                                struct error *error) {
@@ -88,8 +89,7 @@ static enum store_verdict find(struct redis_link *link, const char *prefix, cons
         redis_command_put_text(&command, "COUNT");
         redis_command_put_int(&command, SCAN_COUNT);
         struct redis_reply *reply = NULL;
-        if (redis_link_open(link, error) && redis_link_send(link, &command, error))
-            reply = redis_link_receive(link, error);
+        if (redis_link_send(link, &command, error)) reply = redis_link_receive(link, error);
         verdict = redis_answer_judge(link, prefix, reply, error);
         if (verdict == STORE_OK && redis_reply_count(reply) == 2) {
             const struct redis_reply *found = redis_reply_at(reply, 1);
@@ -271,6 +271,7 @@ static enum swap_verdict swap_verdict_of(enum store_verdict verdict) {
 enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
                                  const struct aggregates *aggregates, const char *rebuild,
                                  bool must_be_as_far, struct error *error) {
+    if (!redis_link_open(link, error)) return SWAP_RETRY;
     struct names live = {0}, rebuilt = {0};
     struct text checkpoints = {0};
     struct redis_call call = {0};

@@ -5,7 +5,7 @@
 -- ARGV     1 if the rebuilt counts must have come as far as the live ones, else 0; the live number of
 --          checkpoints before the names were looked for; what the key of a day's hash has before the
 --          day; name of the rebuild; the number of live names; the names
--- Returns  {'swapped', number of keys}
+-- Returns  {'swapped', number of keys}             0 if an earlier call had done it
 --          {'taken'}                               the rebuilt counts are gone, or are another's
 --          {'before', key}                         the counts before an earlier swap are there yet
 --          {'behind', partition, offset, rebuilt}  of the first partition that is not as far
@@ -27,7 +27,7 @@ end
 
 local live, rebuilt = pairs_of(KEYS[2]), pairs_of(KEYS[4])
 if rebuilt.rebuild ~= rebuild then
-    return {'taken'}
+    return live.rebuild == rebuild and {'swapped', 0} or {'taken'}
 end
 if rebuilt.checkpoints == nil or rebuilt.checkpoints ~= rebuilt.seal then
     return {'torn', rebuilt.checkpoints or '0'}

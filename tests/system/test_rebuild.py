@@ -231,6 +231,24 @@ def test_two_rebuilds(world):
     verify.check_all(world.place, load.records, instance)
 
 
+def test_rebuild_with_broken_connections(world):
+    """As `timeout` of Redis, a restart or CLIENT KILL break them: it connects again and says so."""
+    load = world.make_load()
+    load.produce(3000)
+    instance = world.run()
+    world.wait_quiet()
+    instance.stop()
+    break_counts(world)
+    with Ahead(world, load) as ahead:
+        rebuild, log = start_rebuild(world)
+        ahead.wait_for(rebuild, log)
+        with world.redis_server.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        wait.until(lambda: "Waiting for Redis" in log_of(log), 10, "the reason to be logged")
+    assert rebuild.wait(30) == 0, log_of(log)
+    verify.check_all(world.place, load.records, instance)
+
+
 def test_rebuild_beyond_retention(world):
     """What Kafka has deleted cannot be rebuilt: exit 1 with the number."""
     load = world.make_load()

@@ -445,6 +445,25 @@ static void what_comes_after_the_first_checkpoint_is_added_once(void **state) {
     in_redis("31 37 ", "HMGET {user-login}:offsets 0 1");
 }
 
+static bool cut_all_others(struct redis_link *link) {
+    struct error error = {""};
+    struct redis_reply *answer =
+        redis_link_call(link, &error, "CLIENT KILL TYPE normal SKIPME yes");
+    const bool is_done = redis_reply_integer(answer) >= 2;
+    redis_reply_destroy(&answer);
+    return is_done;
+}
+
+static void a_rebuild_outlives_its_connections(void **state) {
+    (void)state;
+    const int before = logged_count("Waiting for Redis", "broke");
+    assert_int_equal(rebuild_while(cut_all_others), 0);
+    redis_link_close(admin); /* which was cut, too */
+    assert_true(logged_count("Waiting for Redis", "broke") > before);
+    in_redis("21 ", "ZSCORE {user-login}:locale_counts PA");
+    in_redis("31 37 ", "HMGET {user-login}:offsets 0 1");
+}
+
 static bool begin_another(struct redis_link *link) {
     struct error error = {""};
     size_t count = 0;
@@ -499,6 +518,7 @@ int main(void) {
         TEST(the_first_day_of_all_is_a_day),
         TEST(an_instance_goes_on_from_the_rebuilt_counts),
         TEST(what_comes_after_the_first_checkpoint_is_added_once),
+        TEST(a_rebuild_outlives_its_connections),
         TEST(a_rebuild_ends_when_another_begins),
         TEST(a_rebuild_without_all_records_needs_consent),
     };

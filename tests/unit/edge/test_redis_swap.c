@@ -310,6 +310,32 @@ static void counts_from_before_are_not_overwritten(void **state) {
     assert_int_equal(swap(true), SWAP_DONE);
 }
 
+/* Its answer was lost, and instances have counted on since. */
+static void a_swap_that_is_repeated_changes_nothing(void **state) {
+    (void)state;
+    assert_int_equal(swap(true), SWAP_DONE);
+    run("HSET {p}:meta checkpoints 10 seal 10");
+    run("HSET {p}:offsets 0 30");
+    for (int as_far = 0; as_far < 2; as_far++) {
+        if (swap(as_far == 1) != SWAP_DONE) fail_msg("%s", error.text);
+    }
+    assert_string_equal(run("HGET {p}:meta checkpoints"), "10");
+    assert_string_equal(run("HGET {p}:before:meta checkpoints"), "5");
+}
+
+/* As Redis does after a while without a command, or when it restarts. */
+static void a_connection_that_broke_is_opened_again(void **state) {
+    (void)state;
+    struct redis_link *link = open_link();
+    struct redis_reply *reply = redis_link_call(link, &error, "CLIENT KILL TYPE normal SKIPME yes");
+    redis_reply_destroy(&reply);
+    redis_link_destroy(&link);
+    assert_int_equal(swap(true), SWAP_RETRY);
+    says("broke");
+    if (swap(true) != SWAP_DONE) fail_msg("%s", error.text);
+    assert_string_equal(run("HGET {p}:meta checkpoints"), "9");
+}
+
 static void run_plainly(const char *command) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the words of the test itself */
@@ -539,6 +565,8 @@ int main(void) {
         TEST(counts_that_are_behind_are_not_swapped),
         TEST(what_does_not_belong_together_is_not_swapped),
         TEST(counts_from_before_are_not_overwritten),
+        TEST(a_swap_that_is_repeated_changes_nothing),
+        TEST(a_connection_that_broke_is_opened_again),
         TEST(a_missing_right_is_named),
         TEST(keys_under_a_part_are_counted_and_deleted),
         TEST(what_is_being_deleted_is_not_swapped_in),
