@@ -20,7 +20,7 @@
 --          {'partial', key}                        this key is gone while its sister is there
 --          {'wrongtype', key, type}
 --          {'odd', key, field, value}              nothing that a checkpoint writes
---          {'denied', command}                     the user lacks this right (known since Redis 7)
+--          {'denied', command, key}                the user lacks this right (known since Redis 7)
 --          {'torn'}                                half of a checkpoint was applied, or one twice
 --          All but 'stored' leave Redis unchanged.
 --
@@ -69,9 +69,9 @@ local function look_at_hash(words, key, first, last, seen)
     end
 end
 
--- Each kind of section names the types of its keys (the last one is that of all further keys; false
--- leaves them to look()), and the commands that look() and write() call. look() may end the script
--- by returning an answer.
+-- Each kind of section names for each of its keys the type, and the commands that write() calls with
+-- it (the last one is for all further keys; false leaves them to look()); and the commands that
+-- look() calls. look() may end the script by returning an answer.
 -- write() cannot fail. A section s has its first key, the number of its keys, and its first and last
 -- argument.
 
@@ -134,7 +134,8 @@ local function are_others_as_told()
 end
 
 -- Keys: offsets, meta, lineages.
-local head = {types = {'hash'}, reads = {'hget', 'hmget'}, writes = {'hset', 'hincrby'}}
+local head = {types = {'hash'}, reads = {'hget', 'hmget'},
+              writes = {{'hset'}, {'hset', 'hincrby'}, {'hset'}}}
 
 -- Counts from before there were rules get those under which they are continued.
 local function put_rules()
@@ -201,7 +202,7 @@ end
 
 -- Key: a sorted set. Arguments: max_values, then pairs of value and count.
 local values = {types = {'zset'}, reads = {'zrange', 'zcard', 'zscore'},
-                writes = {'zmscore', 'zadd', 'zincrby'}}
+                writes = {{'zmscore', 'zadd', 'zincrby'}}}
 
 -- For how many new values a sorted set has room, OTHER not counted; or an answer, if it cannot take
 -- a sum.
@@ -248,7 +249,7 @@ end
 function values.write(s) write_values(KEYS[s.key], s.room, s.first + 1, s.last) end
 
 -- Key: a hash. Arguments: pairs of name and count.
-local names = {types = {'hash'}, reads = {'hmget'}, writes = {'hset'}}
+local names = {types = {'hash'}, reads = {'hmget'}, writes = {{'hset'}}}
 
 function names.look(s)
     s.words = {}
@@ -270,7 +271,8 @@ end
 local days = {
     types = {'zset', 'hash', 'stream', 'hash'},
     reads = {'zscore', 'zcard', 'zrange', 'hget', 'hmget', 'hgetall', 'xinfo'},
-    writes = {'zadd', 'zrem', 'zremrangebyscore', 'hset', 'expire', 'del', 'xadd'},
+    writes = {{'zadd', 'zrem', 'zremrangebyscore'}, {'hset', 'expire'}, {'xadd'},
+              {'hset', 'expire', 'del'}},
 }
 
 -- Looks at the days that have to go, if `news` come, which have no hash yet. keys: by day.
@@ -385,6 +387,7 @@ end
 
 local kinds = {values = values, names = names, days = days}
 
+--include rights.lua
 --include declared.lua
 --include distinct.lua
 
@@ -406,26 +409,9 @@ for _, s in ipairs(sections) do
         end
     end
 end
--- A right that is missing between two writes would leave half of them. A read without its right
--- ends the script before that, so those rights are looked at only at start, by a call that adds
--- nothing. Which keys the user may touch Redis has looked at already.
--- What follows the key: Redis 8 rejects a question with too few arguments or too many.
-local examples = {
-    hget = {'f'}, hmget = {'f'}, hset = {'f', 'v'}, hincrby = {'f', '1'}, zrange = {'0', '-1'},
-    zscore = {'m'}, zmscore = {'m'}, zincrby = {'1', 'm'}, zadd = {'1', 'm'}, zrem = {'m'},
-    zremrangebyscore = {'-inf', '1'}, zrangebyscore = {'-inf', '1'}, hdel = {'f'}, expire = {'1'},
-    xadd = {'*', 'f', 'v'}, getrange = {'0', '4'}, set = {'v'},
-}
-for _, s in ipairs(redis.acl_check_cmd and sections or {}) do
-    for _, list in ipairs({s.kind.writes, base == 'unknown' and s.kind.reads or nil}) do
-        for _, command in ipairs(list) do
-            local words = {command, KEYS[s.key], unpack(examples[command] or {})}
-            if command == 'xinfo' then words = {command, 'stream', KEYS[s.key]} end
-            if not redis.acl_check_cmd(unpack(words)) then
-                return {'denied', command}
-            end
-        end
-    end
+for _, s in ipairs(sections) do
+    local refusal = look_at_rights_of(s)
+    if refusal then return refusal end
 end
 for _, s in ipairs(sections) do
     local refusal = s.kind.look(s)

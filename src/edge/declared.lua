@@ -31,6 +31,8 @@ local function sum_of(bucket)
     return sum
 end
 
+local index_writes = {'zadd', 'zremrangebyscore', 'expire'}
+
 -- What was written to is kept from now on, for retention_s.
 local function keep(s, bucket)
     call('EXPIRE', bucket.key, s.retention_s)
@@ -45,7 +47,7 @@ end
 
 -- A bucket is a sorted set: value, count. A total is a bucket without a name, not in the index.
 kinds.buckets = {types = {'zset'}, reads = {'zscore', 'zcard', 'zrange'},
-                 writes = {'zmscore', 'zincrby', 'expire', 'zadd', 'zremrangebyscore'}}
+                 writes = {index_writes, {'zmscore', 'zadd', 'zincrby', 'expire'}}}
 
 function kinds.buckets.look(s)
     local max_values, sums = tonumber(ARGV[s.first + 2]), {}
@@ -103,7 +105,7 @@ end
 
 -- A bucket is a day, a hash: 14 or 14:36, count.
 kinds.times = {types = {'zset', 'hash'}, reads = {'zscore', 'zcard', 'hget', 'hmget'},
-               writes = {'hset', 'expire', 'zadd', 'zremrangebyscore'}}
+               writes = {index_writes, {'hset', 'expire'}}}
 
 function kinds.times.look(s) return look_at_times(s, true) end
 
@@ -115,7 +117,7 @@ end
 -- A bucket is a day, a field of the one hash.
 kinds.dates = {types = {'zset', 'hash'},
                reads = {'zscore', 'zcard', 'hget', 'hmget', 'zrangebyscore'},
-               writes = {'hset', 'hdel', 'expire', 'zadd', 'zremrangebyscore'}}
+               writes = {index_writes, {'hset', 'hdel', 'expire'}}}
 
 function kinds.dates.look(s)
     local refusal = look_at_times(s, false)

@@ -8,10 +8,11 @@
 -- A piece is what hyperloglog_write has made: elements of 8 bytes for PFADD, or a string for
 -- PFMERGE. To merge the same piece twice changes nothing.
 local DENSE_BYTES, ELEMENT_BYTES = 12304, 8
+local piece_writes = {'pfadd', 'pfmerge', 'expire'}
 
 kinds.distinct = {types = {'zset', 'string'},
                   reads = {'zscore', 'zcard', 'getrange', 'strlen', 'pfcount'},
-                  writes = {'pfadd', 'pfmerge', 'set', 'del', 'expire', 'zadd', 'zremrangebyscore'}}
+                  writes = {index_writes, piece_writes, {'set', 'del'}, piece_writes}}
 
 -- An answer, if a key holds something that cannot be merged into. Many registers are one string of
 -- one length, whatever is in it. A few are a list of runs, which Redis reads whole when it is asked
@@ -74,15 +75,19 @@ end
 -- sets with the next write to the bucket after that.
 kinds.distinct_by = {types = {'zset', 'string', 'string', false},
                      reads = {'zscore', 'zcard', 'getrange', 'strlen'},
-                     writes = {'pfadd', 'pfmerge', 'pfcount', 'set', 'del', 'expire', 'zadd',
-                               'zrem', 'zrangebyscore', 'zremrangebyscore'}}
+                     writes = {index_writes, piece_writes, {'set', 'del'}, false,
+                               own = {'pfadd', 'pfmerge', 'pfcount', 'expire'},
+                               values = {'zadd', 'zrem', 'expire'},
+                               ends = {'zadd', 'zrangebyscore', 'zremrangebyscore', 'expire'}}}
 
 local function look_at_type(i, wanted)
     if types[i] ~= 'none' and types[i] ~= wanted then return {'wrongtype', KEYS[i], types[i]} end
 end
 
--- Gives each of a bucket's pieces a key to be merged into; key: the index of the first one's own.
-local function look_at_pieces(bucket, max_values, key)
+-- Gives each of a bucket's pieces a key to be merged into; key: the index of the first one's own;
+-- place: the key for a piece.
+local function look_at_pieces(bucket, max_values, key, place)
+    local rights = bucket.is_other and piece_writes or kinds.distinct_by.writes.own
     local room, is_new = max_values - call('ZCARD', bucket.values), {}
     if call('ZSCORE', bucket.values, OTHER) then room = room + 1 end
     for i = bucket.first, bucket.last, 2 do
@@ -95,7 +100,8 @@ local function look_at_pieces(bucket, max_values, key)
         elseif not is_there then
             room, is_new[piece.value] = room - 1, true
         end
-        local refusal = look_at_type(key, 'string') or look_at_distinct(piece.key)
+        local refusal = look_at_type(key, 'string') or look_at_rights(rights, piece.key, place) or
+                        look_at_distinct(piece.key)
         if refusal then return refusal end
         bucket.pieces[#bucket.pieces + 1] = piece
         key = key + 1
@@ -103,14 +109,16 @@ local function look_at_pieces(bucket, max_values, key)
 end
 
 function kinds.distinct_by.look(s)
-    local max_values, key = tonumber(ARGV[s.first + 2]), s.key + 3
+    local max_values, key, writes = tonumber(ARGV[s.first + 2]), s.key + 3, s.kind.writes
     look_at_buckets(s, false, 2)
     for _, bucket in ipairs(s.buckets) do
         bucket.values, bucket.ends, bucket.rest = KEYS[key], KEYS[key + 1], KEYS[key + 2]
         bucket.pieces = {}
         local refusal = look_at_type(key, 'zset') or look_at_type(key + 1, 'zset') or
                         look_at_type(key + 2, 'string') or
-                        look_at_pieces(bucket, max_values, key + 3)
+                        (not bucket.is_other and (look_at_rights(writes.values, bucket.values) or
+                                                  look_at_rights(writes.ends, bucket.ends))) or
+                        look_at_pieces(bucket, max_values, key + 3, KEYS[s.key + 2])
         if refusal then return refusal end
         key = key + 3 + (bucket.last - bucket.first + 1) / 2
     end

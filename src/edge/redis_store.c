@@ -185,11 +185,11 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
                   "the key %s in Redis at %s is a %s, which rollcall does not write "
                   "(WRONGTYPE): delete it or choose another redis.prefix",
                   what, where, theirs);
-    } else if (count == 2 && strcmp(kind, "denied") == 0) {
+    } else if (count == 3 && strcmp(kind, "denied") == 0) {
         error_set(error,
-                  "Redis at %s denies checkpoint.lua the command %s (NOPERM): redis-cli ACL "
-                  "SETUSER <user> '~%s:*' +%s",
-                  where, what, prefix, what);
+                  "Redis at %s denies checkpoint.lua the command %s on the key %.300s (NOPERM): "
+                  "redis-cli ACL SETUSER <user> '~%s:*' +%s",
+                  where, what, theirs, prefix, what);
         store->fault = REDIS_FAULT_SETUP;
         return STORE_RETRY;
     } else {

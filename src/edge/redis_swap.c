@@ -253,9 +253,9 @@ static enum swap_verdict take_answer(struct redis_link *link, const char *prefix
                   redis_answer_word(reply, 3).bytes);
     } else if (strcmp(kind, "denied") == 0) {
         error_set(error,
-                  "Redis at %s denies this user the command %s, which a rebuild needs (NOPERM): "
-                  "redis-cli ACL SETUSER <user> '~%s:*' " swap_rights,
-                  where, what, prefix);
+                  "Redis at %s denies this user the command %s on the key %.300s, which a rebuild "
+                  "needs (NOPERM): redis-cli ACL SETUSER <user> '~%s:*' " swap_rights,
+                  where, what, redis_answer_word(reply, 2).bytes, prefix);
     } else {
         error_set(error, "Redis at %s gave an odd answer to swap.lua", where);
         redis_link_close(link);

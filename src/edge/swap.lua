@@ -12,7 +12,7 @@
 --          {'again', name}                         a key that was not declared may be there by now
 --          {'foreign', field, theirs, ours}        the two are not of one group and topic
 --          {'torn', checkpoints}                   the rebuilt counts are not whole
---          {'denied', command}                     the user lacks this right (known since Redis 7)
+--          {'denied', command, key}                the user lacks this right (known since Redis 7)
 --          All but 'swapped' leave Redis unchanged.
 local call = redis.call
 local must_be_as_far, checkpoints = ARGV[1] == '1', ARGV[2]
@@ -59,9 +59,11 @@ for side = 0, 1 do
         if not is_declared[before_day .. day] then return {'again', before_day .. day} end
     end
 end
-for _, command in ipairs(redis.acl_check_cmd and {'rename', 'exists'} or {}) do
-    local words = {command, KEYS[1], command == 'rename' and KEYS[1] or nil}
-    if not redis.acl_check_cmd(unpack(words)) then return {'denied', command} end
+-- A user's selectors may allow a command for some keys only, and half of them must not be moved.
+for i = FIRST_KEY + 1, redis.acl_check_cmd and #KEYS or 0, 2 do
+    local from, to = KEYS[i], KEYS[i + 1]
+    if not redis.acl_check_cmd('exists', from) then return {'denied', 'exists', from} end
+    if not redis.acl_check_cmd('rename', from, to) then return {'denied', 'rename', from} end
 end
 for i = 1, live_count do -- RENAME would overwrite them
     local to = KEYS[FIRST_KEY + 2 * i]

@@ -30,6 +30,7 @@ OUTPUT_BYTES_MAX = 64 << 20
 SCRIPT_CALLERS = {"src/edge/checkpoint.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/declared.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/distinct.lua": ("src/edge/redis_store.c", "redis_store_apply"),
+                  "src/edge/rights.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/snapshot.lua": ("src/edge/redis_snapshot.c", "redis_snapshot_read"),
                   "src/edge/image.lua": ("src/edge/redis_image.c", "redis_image_read"),
                   "src/edge/claim.lua": ("src/edge/redis_swap.c", "redis_swap_claim"),

@@ -365,6 +365,26 @@ static void a_missing_right_is_named(void **state) {
     run_plainly("ACL DELUSER u");
 }
 
+/* Else the keys before it would have been moved, and those behind it not. */
+static void a_right_for_some_keys_only_moves_none(void **state) {
+    (void)state;
+    char url[128], version[32];
+    struct redis_settings settings = {.url = url, .timeout_ms = TIMEOUT_MS};
+    assert_true(redis_link_info(admin, "redis_version:", version, sizeof version, &error));
+    if (atoi(version) < 7) skip();
+    run_plainly("ACL SETUSER u on >p ~* +@all -rename "
+                "(+rename ~{p}:before:* ~{p}:rebuild:* ~{p}:offsets ~{p}:meta ~{p}:login* "
+                "~{p}:lineages ~{p}:anomalies ~{p}:count*)");
+    snprintf(url, sizeof url, "redis://u:p@%s", server.url + strlen("redis://"));
+    struct redis_link *link = redis_link_create(&settings, &error);
+    assert_true(redis_link_open(link, &error));
+    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, false, &error), SWAP_REFUSED);
+    says("the command rename on the key {p}:");
+    nothing_was_moved();
+    redis_link_destroy(&link);
+    run_plainly("ACL DELUSER u");
+}
+
 static void keys_under_a_part_are_counted_and_deleted(void **state) {
     (void)state;
     size_t count = 0;
@@ -568,6 +588,7 @@ int main(void) {
         TEST(a_swap_that_is_repeated_changes_nothing),
         TEST(a_connection_that_broke_is_opened_again),
         TEST(a_missing_right_is_named),
+        TEST(a_right_for_some_keys_only_moves_none),
         TEST(keys_under_a_part_are_counted_and_deleted),
         TEST(what_is_being_deleted_is_not_swapped_in),
         TEST(who_claims_last_keeps_what_it_stores),
