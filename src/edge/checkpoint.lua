@@ -46,12 +46,21 @@ local now_s = tonumber(call('TIME')[1])
 local types, meta = {}, {} -- of all keys; the fields of meta
 local answer = {'stored', goal, 0}
 
--- A stored number (as text; false if there is none) and n. Nil if that is not whole, or too large.
+-- A stored number (nil if it is none) and n. Nil if that is not whole, or too large.
 local function add(stored, n)
-    stored = tonumber(stored or 0)
     local sum = stored and stored + n
     return sum and sum % 1 == 0 and math.abs(sum) <= LARGEST and sum or nil
 end
+
+-- The number in a field of a hash; 0 if there is no such field. Nil if it is written otherwise than
+-- Redis does: Lua reads 0x10, 1e3 and 007, too, and HINCRBY fails on them.
+local function number_in(text)
+    if not text or text == '0' then return 0 end
+    return string.find(text, '^-?[1-9]%d*$') and tonumber(text)
+end
+
+-- Whether a number in a text has zeros before it. Texts are compared, so no call would match it.
+local function has_zeros(text) return string.find(text, '%f[%d]0%d') end
 
 -- Collects what HSET needs to add ARGV[first], .. ARGV[last], pairs of field and count, to a hash.
 -- There are at most 1,440 fields, which fit on Lua's stack. Calls seen(field, before, after) for
@@ -62,7 +71,7 @@ local function look_at_hash(words, key, first, last, seen)
     local stored = #fields > 0 and call('HMGET', key, unpack(fields)) or {}
     for i, field in ipairs(fields) do
         local n = tonumber(ARGV[first + 2 * i - 1])
-        local sum = add(stored[i], n)
+        local sum = add(number_in(stored[i]), n)
         if not sum then return {'odd', key, field, stored[i]} end
         words[2 * i - 1], words[2 * i] = field, sum
         if seen then seen(field, sum - n, sum) end
@@ -159,11 +168,12 @@ function head.look()
     local stored = call('HGET', KEYS[OFFSETS], partition)
     if stored and not meta.schema then return {'partial', KEYS[META]} end
     if meta.schema and types[OFFSETS] == 'none' then return {'partial', KEYS[OFFSETS]} end
-    if stored and (#stored > 18 or not string.find(stored, '^%d+$')) then
+    if stored and (#stored > 18 or not string.find(stored, '^%d+$') or has_zeros(stored)) then
         return {'odd', KEYS[OFFSETS], partition, stored}
     end
     local lineage = call('HGET', KEYS[LINEAGES], partition) or ''
-    if lineage ~= '' and not tip_of(string.match(lineage, '^%d+ (.*)$') or '') then
+    local is_good = tip_of(string.match(lineage, '^%d+ (.*)$') or '') and not has_zeros(lineage)
+    if lineage ~= '' and not is_good then
         return {'odd', KEYS[LINEAGES], partition, lineage}
     end
     lineage = lineage_at(stored, lineage)
@@ -171,7 +181,7 @@ function head.look()
         return {'rules', meta.rules}
     end
     if meta.checkpoints ~= meta.seal then return {'torn'} end
-    if not add(meta.checkpoints, 1) then
+    if not add(number_in(meta.checkpoints), 1) then
         return {'odd', KEYS[META], 'checkpoints', meta.checkpoints}
     end
     local tip, goal_tip = tip_of(lineage), tip_of(goal_lineage)
@@ -209,7 +219,7 @@ local values = {types = {'zset'}, reads = {'zrange', 'zcard', 'zscore'},
 local function look_at_values(key, max_values, sum)
     for rank = -1, 0 do -- the largest one and the smallest one
         local found = call('ZRANGE', key, rank, rank, 'WITHSCORES')
-        if found[1] and not add(found[2], sum) then
+        if found[1] and not add(tonumber(found[2]), sum) then
             return nil, {'odd', key, found[1], found[2]}
         end
     end
@@ -297,7 +307,7 @@ local function look_at_horizon(s, news, keys)
     for _, day in ipairs(s.gone) do
         local stored = call('HGETALL', day.key)
         for i = 2, #stored, 2 do
-            s.folded = add(stored[i], s.folded)
+            s.folded = add(number_in(stored[i]), s.folded)
             if not s.folded then return {'odd', day.key, stored[i - 1], stored[i]} end
         end
     end
@@ -352,7 +362,7 @@ function days.look(s)
     end
     if refusal or s.folded == 0 then return refusal end
     local stored = call('HGET', KEYS[s.key + 1], OTHER)
-    s.other = add(stored, s.folded)
+    s.other = add(number_in(stored), s.folded)
     if not s.other then return {'odd', KEYS[s.key + 1], OTHER, stored} end
 end
 

@@ -87,7 +87,7 @@ local function look_at_times(s, has_keys)
     end
     if folded == 0 then return end
     local stored = call('HGET', other, OTHER)
-    s.other = add(stored, folded)
+    s.other = add(number_in(stored), folded)
     if not s.other then return {'odd', other, OTHER, stored} end
 end
 

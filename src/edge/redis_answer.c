@@ -35,6 +35,7 @@ bool redis_answer_offset(struct slice text, int64_t *offset) {
     if (text.length == 0 || text.length > 18 || strspn(text.bytes, "0123456789") != text.length) {
         return false;
     }
+    if (text.length > 1 && text.bytes[0] == '0') return false; /* checkpoint.lua compares texts */
     *offset = strtoll(text.bytes, NULL, 10);
     return true;
 }

@@ -130,11 +130,9 @@ static bool visit(const struct image *image, const struct redis_reply *found) {
         return false;
     }
     for (size_t i = 0; i < redis_reply_count(offsets); i += 2) {
-        char *end;
-        const struct slice text = text_at(offsets, i + 1);
-        const int64_t offset = strtoll(text.bytes, &end, 10);
-        visitor->offset(visitor->context, text_at(offsets, i),
-                        text.length > 0 && *end == '\0' && offset >= 0 ? offset : -1);
+        int64_t offset = -1;
+        redis_answer_offset(text_at(offsets, i + 1), &offset);
+        visitor->offset(visitor->context, text_at(offsets, i), offset);
     }
     visitor->moment(visitor->context, now_s, text_at(found, 1));
     bool is_right = true;

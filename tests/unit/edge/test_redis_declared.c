@@ -173,6 +173,8 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         {"ZADD {p}:count:hourly:2024-07-10T14 +inf a", "{p}:count:hourly:2024-07-10T14"},
         {"HSET {p}:count:hours:2024-07-10 14 x", "{p}:count:hours:2024-07-10"},
         {"HSET {p}:count:days 2024-07-10 4503599627370496", "{p}:count:days"},
+        {"HSET {p}:count:hours:2024-07-10 14 0x1", "{p}:count:hours:2024-07-10"},
+        {"HSET {p}:count:days 2024-07-10 1e3", "{p}:count:days"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error error = {""};

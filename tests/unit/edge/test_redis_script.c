@@ -391,7 +391,14 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
     } cases[] = {
         {{"HSET {p}:offsets 0 soon"}, "{p}:offsets"},
         {{"HSET {p}:offsets 0 -1"}, "{p}:offsets"},
+        {{"HSET {p}:offsets 0 030"}, "holds \"030\" for 0"},
+        {{"HSET {p}:lineages 0 %s"}, "holds \"30 00:\" for 0"},
         {{"HSET {p}:meta checkpoints x seal x"}, "holds \"x\" for checkpoints"},
+        {{"HSET {p}:meta checkpoints 3.0 seal 3.0"}, "holds \"3.0\" for checkpoints"},
+        {{"HSET {p}:meta checkpoints 0x10 seal 0x10"}, "holds \"0x10\" for checkpoints"},
+        {{"HSET {p}:meta checkpoints 1e3 seal 1e3"}, "holds \"1e3\" for checkpoints"},
+        {{"HSET {p}:meta checkpoints 007 seal 007"}, "holds \"007\" for checkpoints"},
+        {{"HSET {p}:meta checkpoints \t3 seal \t3"}, "holds \"\t3\" for checkpoints"},
         {{"HSET {p}:meta checkpoints 9007199254740993 seal 9007199254740993"}, "checkpoints"},
         {{"HINCRBY {p}:meta checkpoints 1"}, "half of a checkpoint"},
         {{"HSET {p}:meta seal 7"}, "half of a checkpoint"},
@@ -405,12 +412,21 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         {{"HSET {p}:rejected_counts bad_value many"}, "holds \"many\" for bad_value"},
         {{"HSET {p}:rejected_counts bad_value 1.5"}, "holds \"1.5\" for bad_value"},
         {{"HSET {p}:rejected_counts bad_value inf"}, "holds \"inf\" for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value 1e3"}, "holds \"1e3\" for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value +2"}, "holds \"+2\" for bad_value"},
+        {{"HSET {p}:rejected_counts bad_value -0"}, "holds \"-0\" for bad_value"},
         {{"HSET {p}:rejected_counts bad_value 9223372036854775807"}, "for bad_value"},
         {{"HSET {p}:rejected_counts bad_value -9223372036854775808"}, "for bad_value"},
         {{"HSET {p}:login_counts:2024-07-12 14:36 noon"}, "holds \"noon\" for 14:36"},
         {{"HSET {p}:login_counts:2024-07-12 14:36 9223372036854775806"}, "for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-12 14:36 0x10"}, "holds \"0x10\" for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-12 14:36 1e3"}, "holds \"1e3\" for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-12 14:36 \t5\t"}, "holds \"\t5\t\" for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-12 14:36 04"}, "holds \"04\" for 14:36"},
+        {{"HSET {p}:login_counts:2024-07-11 00:07 1e1"}, "holds \"1e1\" for 00:07"},   /* it goes */
         {{"HSET {p}:login_counts:2024-07-11 00:07 x"}, "{p}:login_counts:2024-07-11"}, /* it goes */
         {{"HSET {p}:login_counts:__other__ __other__ x"}, "for __other__"},
+        {{"HSET {p}:login_counts:__other__ __other__ 0x3"}, "holds \"0x3\" for __other__"},
         {{"ZADD {p}:login_days 1e20 noday"}, "for noday"},
         {{"ZADD {p}:locale_counts inf XX"}, "holds \"inf\" for XX"},
         {{"ZADD {p}:locale_counts -inf XX"}, "holds \"-inf\" for XX"},
@@ -439,7 +455,7 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         begin(NULL);
         count_some();
         for (int d = 0; d < 2 && cases[i].damage[d] != NULL; d++)
-            run(cases[i].damage[d]);
+            run(cases[i].damage[d], "30 00:"); /* words with a blank */
         dump(before, sizeof before);
         struct delta delta = some(2, 20); /* an anomaly; and a new day, which pushes one out */
         add_number(&delta, MINUTE, DAY + 3 * AGGREGATE_MINUTES_A_DAY, 1);
@@ -597,7 +613,10 @@ static void a_repeated_call_is_not_taken_for_what_came_after_it(void **state) {
 /* Else it would never be the base of a call. */
 static void a_lineage_that_cannot_be_read_is_refused(void **state) {
     (void)state;
-    static const char *const texts[] = {"10 0:9:", "10 9:3@0", "10 0:9:3@4,3@6", "10 4294967296:"};
+    static const char *const texts[] = {"10 0:9:",        "10 9:3@0",    "10 0:9:3@4,3@6",
+                                        "10 4294967296:", "010 0:9:3@0", "10 00:9:3@0",
+                                        "10 0:09:3@0",    "10 0:9:03@0", "10 0:9:3@00",
+                                        "10 007:",        "10 00:",      "10 0:9:3@0,04@7"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct error error = {""};
         begin(NULL);
@@ -622,6 +641,22 @@ static void the_lineage_of_another_offset_is_ignored(void **state) {
     assert_int_equal(call.stored_lineage.count, 0);
     assert_int_equal(apply_lineage(15, "0:", 20, "0:19:4@15").stored, 20);
     assert_redis("20 0:19:4@15", "HGET {p}:lineages 0");
+}
+
+/* They are compared as texts, and one that no call matches would be read again and again. */
+static void an_offset_with_zeros_before_it_is_not_read(void **state) {
+    (void)state;
+    const int32_t partition = 0;
+    int64_t offset;
+    struct error error = {""};
+    struct redis_store *store = open_store(url);
+    run("HSET {p}:offsets 0 0");
+    assert_int_equal(redis_store_offsets(store, &partition, 1, &offset, &error), STORE_OK);
+    assert_int_equal(offset, 0);
+    run("HSET {p}:offsets 0 0170");
+    assert_int_equal(redis_store_offsets(store, &partition, 1, &offset, &error), STORE_REFUSED);
+    if (strstr(error.text, "{p}:offsets in") == NULL) fail_msg("%s", error.text);
+    redis_store_destroy(&store);
 }
 
 /* The same, undamaged: so it is the damage that was refused. */
@@ -1234,6 +1269,7 @@ int main(void) {
         cmocka_unit_test_setup(redis_that_forgot_the_script_gets_it_again, begin),
         cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
         cmocka_unit_test_setup(what_is_not_odd_is_counted, begin),
+        cmocka_unit_test_setup(an_offset_with_zeros_before_it_is_not_read, begin),
         cmocka_unit_test_setup(the_lineage_moves_with_the_offset, begin),
         cmocka_unit_test_setup(an_offset_of_another_branch_is_another_one, begin),
         cmocka_unit_test_setup(an_offset_of_another_log_is_another_one, begin),

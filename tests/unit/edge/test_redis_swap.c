@@ -551,7 +551,7 @@ static void all_counts_are_read(void **state) {
 
 static void an_offset_that_is_no_number_is_told_apart(void **state) {
     (void)state;
-    static const char *const odd[] = {"x", "1x", "-1", "-3"};
+    static const char *const odd[] = {"x", "1x", "-1", "-3", "07", "+7"};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         char command[64];
         run("FLUSHALL");
