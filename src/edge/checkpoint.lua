@@ -62,6 +62,8 @@ end
 -- Whether a number in a text has zeros before it. Texts are compared, so no call would match it.
 local function has_zeros(text) return string.find(text, '%f[%d]0%d') end
 
+local function is_day(text) return string.find(text, '^%d%d%d%d%-%d%d%-%d%d$') end
+
 -- Collects what HSET needs to add ARGV[first], .. ARGV[last], pairs of field and count, to a hash.
 -- There are at most 1,440 fields, which fit on Lua's stack. Calls seen(field, before, after) for
 -- each.
@@ -176,6 +178,9 @@ function head.look()
     if lineage ~= '' and not is_good then
         return {'odd', KEYS[LINEAGES], partition, lineage}
     end
+    if meta.horizon and not is_day(meta.horizon) then
+        return {'odd', KEYS[META], 'horizon', meta.horizon}
+    end
     lineage = lineage_at(stored, lineage)
     if meta.rules and our_rules ~= '' and meta.rules ~= our_rules and meta.rules ~= ARGV[11] then
         return {'rules', meta.rules}
@@ -285,15 +290,23 @@ local days = {
               {'hset', 'expire', 'del'}},
 }
 
+-- The horizon was the oldest day in the index when it was written, and none before it comes in. If
+-- there is one, somebody else has written the horizon, and days would go into the sum that have no
+-- place there. Looked at only before one does, since the index may be long. If all its days have
+-- expired it cannot tell; nor can the clock, as the days of events may be ahead of it.
+local function look_at_stored_horizon(s)
+    for _, day in ipairs(call('ZRANGE', KEYS[s.key], 0, -1)) do
+        if day < s.horizon and is_day(day) then return {'odd', KEYS[META], 'horizon', s.horizon} end
+    end
+end
+
 -- Looks at the days that have to go, if `news` come, which have no hash yet. keys: by day.
 local function look_at_horizon(s, news, keys)
     local surplus = #news > 0 and #news + call('ZCARD', KEYS[s.key]) - s.max_days or 0
     if surplus <= 0 then return end
     local need = {'need'}
     for _, day in ipairs(call('ZRANGE', KEYS[s.key], 0, -1)) do
-        if not string.find(day, '^%d+%-%d%d%-%d%d$') or #day ~= 10 then
-            return {'odd', KEYS[s.key], day, ''}
-        end
+        if not is_day(day) then return {'odd', KEYS[s.key], day, ''} end
         news[#news + 1] = day
     end
     table.sort(news)
@@ -343,7 +356,7 @@ function days.look(s)
     s.threshold, s.max_days = tonumber(ARGV[s.first]), tonumber(ARGV[s.first + 1])
     s.retention_s = tonumber(ARGV[s.first + 2])
     s.horizon, s.gone, s.kept, s.anomalies, s.folded = meta.horizon or '', {}, {}, {}, 0
-    local keys, news, counted, i = {}, {}, {}, s.first + 3
+    local keys, news, counted, i, folds = {}, {}, {}, s.first + 3, false
     for k = s.key + 3, s.key + s.key_count - 1 do
         local day = {name = ARGV[i], key = KEYS[k], first = i + 2, last = i + 1 + 2 * ARGV[i + 1]}
         i = day.last + 1
@@ -351,11 +364,13 @@ function days.look(s)
         if day.last > day.first then counted[#counted + 1] = day end
     end
     for _, day in ipairs(counted) do
-        if day.name >= s.horizon and not call('ZSCORE', KEYS[s.key], day.name) then
+        if day.name < s.horizon then
+            folds = true
+        elseif not call('ZSCORE', KEYS[s.key], day.name) then
             news[#news + 1] = day.name
         end
     end
-    local refusal = look_at_horizon(s, news, keys)
+    local refusal = folds and look_at_stored_horizon(s) or look_at_horizon(s, news, keys)
     for _, day in ipairs(counted) do refusal = refusal or look_at_day(s, day) end
     if not refusal and #s.anomalies > 0 and types[s.key + 2] ~= 'none' then
         refusal = look_at_stream(KEYS[s.key + 2])

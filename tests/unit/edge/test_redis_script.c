@@ -393,6 +393,11 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         {{"HSET {p}:offsets 0 -1"}, "{p}:offsets"},
         {{"HSET {p}:offsets 0 030"}, "holds \"030\" for 0"},
         {{"HSET {p}:lineages 0 %s"}, "holds \"30 00:\" for 0"},
+        {{"HSET {p}:meta horizon 0"}, "holds \"0\" for horizon"},
+        {{"HSET {p}:meta horizon zzz"}, "holds \"zzz\" for horizon"},
+        {{"HSET {p}:meta horizon 2024-7-1"}, "holds \"2024-7-1\" for horizon"},
+        {{"HSET {p}:meta horizon 9999-12-31"}, "{p}:meta in"}, /* all days would be folded */
+        {{"HSET {p}:meta horizon 2024-07-13"}, "holds \"2024-07-13\" for horizon"},
         {{"HSET {p}:meta checkpoints x seal x"}, "holds \"x\" for checkpoints"},
         {{"HSET {p}:meta checkpoints 3.0 seal 3.0"}, "holds \"3.0\" for checkpoints"},
         {{"HSET {p}:meta checkpoints 0x10 seal 0x10"}, "holds \"0x10\" for checkpoints"},
@@ -657,6 +662,22 @@ static void an_offset_with_zeros_before_it_is_not_read(void **state) {
     assert_int_equal(redis_store_offsets(store, &partition, 1, &offset, &error), STORE_REFUSED);
     if (strstr(error.text, "{p}:offsets in") == NULL) fail_msg("%s", error.text);
     redis_store_destroy(&store);
+}
+
+/* The horizon's day, or all days, have expired: it is later than none in the list. */
+static void a_horizon_remains_when_its_day_has_expired(void **state) {
+    (void)state;
+    count_some();
+    run("DEL {p}:login_counts:2024-07-11");
+    run("ZREM {p}:login_days 2024-07-11");
+    struct delta delta = some(0, 1);
+    assert_int_equal(apply(30, 40, &delta).stored, 40);
+    assert_redis("__other__ 4", "HGETALL {p}:login_counts:__other__");
+    run("DEL {p}:login_counts:2024-07-12 {p}:login_days");
+    delta = some(0, 1);
+    assert_int_equal(apply(40, 50, &delta).stored, 50);
+    assert_redis("__other__ 5", "HGETALL {p}:login_counts:__other__");
+    assert_redis("2024-07-11", "HGET {p}:meta horizon");
 }
 
 /* The same, undamaged: so it is the damage that was refused. */
@@ -1270,6 +1291,7 @@ int main(void) {
         cmocka_unit_test_setup(what_is_odd_is_refused_before_the_first_write, begin),
         cmocka_unit_test_setup(what_is_not_odd_is_counted, begin),
         cmocka_unit_test_setup(an_offset_with_zeros_before_it_is_not_read, begin),
+        cmocka_unit_test_setup(a_horizon_remains_when_its_day_has_expired, begin),
         cmocka_unit_test_setup(the_lineage_moves_with_the_offset, begin),
         cmocka_unit_test_setup(an_offset_of_another_branch_is_another_one, begin),
         cmocka_unit_test_setup(an_offset_of_another_log_is_another_one, begin),
