@@ -378,7 +378,7 @@ static void a_right_for_some_keys_only_moves_none(void **state) {
     snprintf(url, sizeof url, "redis://u:p@%s", server.url + strlen("redis://"));
     struct redis_link *link = redis_link_create(&settings, &error);
     assert_true(redis_link_open(link, &error));
-    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, false, &error), SWAP_REFUSED);
+    assert_int_equal(redis_swap_run(link, "{p}", &aggregates, "r", false, &error), SWAP_REFUSED);
     says("the command rename on the key {p}:");
     nothing_was_moved();
     redis_link_destroy(&link);
