@@ -19,7 +19,8 @@ enum store_verdict redis_answer_judge(const struct redis_link *link, const char 
 
 enum store_verdict redis_answer_odd(struct redis_link *link, const char *command,
                                     struct error *error) {
-    error_set(error, "Redis at %s gave an odd answer to %s", redis_link_name(link), command);
+    error_set(error, "Redis at %s gave an odd answer to %s: is it Redis that redis.url leads to?",
+              redis_link_name(link), command);
     redis_link_close(link);
     return STORE_RETRY;
 }

@@ -118,17 +118,6 @@ static bool open_link(struct redis_store *store, struct error *error) {
     return is_open && is_fit(store, error);
 }
 
-/* What is not from Redis, or not from this script, spoils the order of the replies behind it. */
-static enum store_verdict refuse_odd(struct redis_store *store, const char *command,
-                                     struct error *error) {
-    error_set(error,
-              "Redis at %s gave an answer to %s that Redis does not give: is it Redis that "
-              "redis.url leads to?",
-              redis_link_name(store->link), command);
-    redis_link_close(store->link);
-    return STORE_RETRY;
-}
-
 static enum store_verdict refuse_value(const struct redis_store *store, const char *key,
                                        const char *field, const char *value, struct error *error) {
     error_set(error,
@@ -193,7 +182,7 @@ static enum store_verdict refuse_answer(struct redis_store *store, const struct 
         store->fault = REDIS_FAULT_SETUP;
         return STORE_RETRY;
     } else {
-        return refuse_odd(store, "checkpoint.lua", error);
+        return redis_answer_odd(store->link, "checkpoint.lua", error);
     }
     return STORE_REFUSED;
 }
@@ -438,7 +427,7 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     if (redis_reply_kind(reply) == REDIS_ERROR)
         verdict = judge_error(store, reply, error);
     else if (redis_reply_count(reply) != count)
-        verdict = refuse_odd(store, "HMGET", error);
+        verdict = redis_answer_odd(store->link, "HMGET", error);
     for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
         const struct redis_reply *found = redis_reply_at(reply, i);
         offsets[i] = CURSOR_ABSENT;
