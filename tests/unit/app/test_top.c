@@ -246,6 +246,26 @@ static void urls_of_many_forms(void **state) {
     }
 }
 
+static void partitions_that_lag_alike_are_in_order(void **state) {
+    (void)state;
+    set_page("%s", "{\"version\": \"0.1.0\", \"totals\": {}, \"top\": {}, "
+                   "\"partitions\": ["
+                   "{\"partition\": 3, \"lag_records\": 5, \"counted_lag_records\": 7},"
+                   "{\"partition\": 1, \"lag_records\": 7, \"counted_lag_records\": 5},"
+                   "{\"partition\": 2, \"lag_records\": 8, \"counted_lag_records\": 1},"
+                   "{\"partition\": 0, \"lag_records\": 7, \"counted_lag_records\": 7}]}");
+    capture_begin();
+    assert_int_equal(watch(listen_on, "", 1), 0);
+    capture_end();
+    const char *at = strstr(captured, "to publish, s");
+    if (at == NULL) fail_msg("%s", captured);
+    static const char *const rows[] = {"\n2 ", "\n0 ", "\n1 ", "\n3 "};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        at = strstr(at, rows[i]);
+        if (at == NULL) fail_msg("%s in:%s", rows[i], captured);
+    }
+}
+
 /* A window of so many rows, with as many partitions as it has room for, or fewer. */
 static void partitions_fill_the_window_and_no_more(void **state) {
     (void)state;
@@ -287,6 +307,7 @@ int main(void) {
         cmocka_unit_test(an_odd_document_does_no_harm),
         cmocka_unit_test(a_url_names_an_instance_too),
         cmocka_unit_test(urls_of_many_forms),
+        cmocka_unit_test(partitions_that_lag_alike_are_in_order),
         cmocka_unit_test(partitions_fill_the_window_and_no_more),
     };
     return cmocka_run_group_tests(tests, start, stop);

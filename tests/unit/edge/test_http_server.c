@@ -416,6 +416,30 @@ static void a_long_row_of_requests_is_answered(void **state) {
     close(descriptor);
 }
 
+static void what_is_refused_is_told_why(void **state) {
+    static char long_head[HTTP_REQUEST_BYTES_MAX + 64];
+    memset(long_head, 'x', sizeof long_head - 1);
+    memcpy(long_head, "GET /greet HTTP/1.1\r\nHost: ", 27);
+    const struct {
+        const char *request, *status, *why;
+    } cases[] = {
+        {long_head, "HTTP/1.1 431 ", "the head of the request is too long"},
+        {"GET /greet HTTP/2.0\r\nHost: localhost\r\n\r\n", "HTTP/1.1 505 ",
+         "HTTP/1.0 and HTTP/1.1 are spoken here"},
+        {"GET /greet HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 403 ", "on loopback only"},
+        {"POST /greet HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 405 ", "only GET and HEAD"},
+        {"no request\r\n\r\n", "HTTP/1.1 400 ", "this is not a request"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char answer[ANSWER_BYTES];
+        const int descriptor = connect_to(http_server_port(*state));
+        send_all(descriptor, cases[i].request);
+        shutdown(descriptor, SHUT_WR);
+        read_to_end(descriptor, answer);
+        assert_begins(answer, cases[i].status);
+        assert_has(answer, cases[i].why);
+    }
+}
+
 static void a_foreign_host_is_a_403(void **state) {
     static const char *const foreign[] = {"evil.example", "localhost.evil.example:9464", "[::2]"};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
@@ -745,6 +769,7 @@ int main(void) {
         TEST(when_all_places_are_taken_the_oldest_is_ended),
         TEST(clients_that_do_not_read_hold_up_nobody),
         TEST(a_long_row_of_requests_is_answered),
+        TEST(what_is_refused_is_told_why),
         TEST(a_foreign_host_is_a_403),
         TEST(every_answer_has_the_headers_that_protect_it),
         TEST(a_lane_answers_what_its_handler_wrote),
