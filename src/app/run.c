@@ -78,7 +78,7 @@ struct running {
 };
 
 static void report(struct notify *notify, struct pipeline *pipeline, int64_t now_ms) {
-    char why[200] = "";
+    char why[3 * ERROR_BYTES] = ""; /* a longer one would be lost as a whole */
     struct text status = text_within(why, sizeof why);
     struct notify_state state = {.status = why, .is_stopping = stop_is_asked(&stop)};
     state.is_alive = pipeline_is_alive(pipeline, &status);

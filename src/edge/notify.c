@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-enum { STATUS_BYTES = 256, MESSAGE_BYTES = 512 };
+enum { STATUS_BYTES = 1024, MESSAGE_BYTES = 1280 };
 
 struct notify {
     int socket;
