@@ -62,7 +62,24 @@ static const struct {
      "set security.protocol to SASL_PLAINTEXT or SASL_SSL, and sasl.*"},
 };
 
+/* The broker lists no mechanism at all. */
+static bool is_without_sasl(const char *line) {
+    static const char words[] = "supported mechanisms:";
+    const char *list = strstr(line, words);
+    if (list == NULL) return false;
+    list += sizeof words - 1;
+    list += strspn(list, " ");
+    return *list == '\0' || *list == '(';
+}
+
 bool kafka_access_explain(const char *line, struct error *why) {
+    if (is_without_sasl(line)) {
+        return !error_set(why,
+                          "Kafka: the listener has no SASL (%.600s): set security.protocol to "
+                          "PLAINTEXT or SSL, or lead kafka.bootstrap.servers to a listener with "
+                          "SASL",
+                          line);
+    }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strstr(line, known[i].words) == NULL) continue;
         return known[i].what != NULL &&

@@ -22,6 +22,11 @@ static const struct {
     {"SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's "
      "supported mechanisms: SCRAM-SHA-512",
      "set sasl.mechanisms"},
+    {"sasl_plaintext://h:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported "
+     "SASL mechanism: broker's supported mechanisms:  (after 1ms in state AUTH_HANDSHAKE)",
+     "the listener has no SASL"},
+    {"SASL PLAIN mechanism handshake failed: broker's supported mechanisms: ",
+     "set security.protocol to PLAINTEXT or SSL"},
     {"Receive failed: error:0A00045C:SSL routines::tlsv13 alert certificate required: SSL alert "
      "number 116",
      "set ssl.certificate.location"},
@@ -79,7 +84,7 @@ static void what_was_noted_is_shown_and_cleared(void **state) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     trouble_init(&shown);
     kafka_access_init(&access, &shown, conf);
-    kafka_access_note(&access, "FAIL", lines[10].line);
+    kafka_access_note(&access, "FAIL", lines[12].line);
     kafka_access_note(&access, "INIT", lines[0].line);
     assert_false(kafka_access_is_denied(&access, &why));
     kafka_access_note(&access, "FAIL", lines[0].line);
