@@ -25,9 +25,10 @@ enum preflight_verdict {
 };
 
 /* Keeps all; store points to the id in `input`, which is filled on the way. `trouble` shows why
- * Kafka does not let the client in. */
+ * Kafka does not let the client in, and `missing` what is waited for, why, and what to do. */
 struct preflight *preflight_create(const struct config *config, struct redis_store *store,
-                                   struct topic_facts *input, struct trouble *trouble);
+                                   struct topic_facts *input, struct trouble *trouble,
+                                   struct trouble *missing);
 /* Takes *preflight, which may be NULL, and nulls it. */
 void preflight_destroy(struct preflight **preflight);
 

@@ -19,6 +19,12 @@ enum topics_verdict {
     TOPICS_REFUSED, /* only the user can fix it; the error describes how */
 };
 
+/* What a Kafka that does not answer is reported with: of bootstrap.servers, and why. */
+#define TOPICS_SILENT                                                                              \
+    "Kafka at %.300s does not answer (%.300s): see that it runs, that kafka.bootstrap.servers "    \
+    "and its advertised listeners can be reached from here, and that security.protocol, user "     \
+    "and password are right"
+
 struct topic_facts {
     bool exists;
     int partition_count; /* 0 if it does not exist */
@@ -35,17 +41,18 @@ enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *t
                                       struct error *error);
 
 /* Adds the id and the rights to the facts of a topic that exists; none if anything goes wrong, as
- * with the in-process broker. Borrows all. */
-void kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
-                           struct topic_facts *facts);
+ * with the in-process broker. False with an error if that is because a broker that is advertised
+ * cannot be reached. Borrows all. */
+bool kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
+                           struct topic_facts *facts, struct error *error);
 
 /* False with an error if the topic has another id now: it was deleted and re-created. True also if
- * Kafka gives no id, or no answer. Sets *partition_count, unless it is NULL, to what the topic has
- * now, if Kafka says so. Borrows all. */
+ * Kafka gives no id, or no answer. Sets, unless `now` is NULL, whether the topic exists, and how
+ * many partitions it has, if Kafka says so. Borrows all. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
-                          int timeout_ms, int *partition_count, struct error *error);
+                          int timeout_ms, struct topic_facts *now, struct error *error);
 
-/* True if a broker answers. Borrows all. */
+/* True if a broker answers; else the error says in short why not. Borrows all. */
 bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error);
 
 /* For how long a topic keeps records: instead of a time of at least 1 ms. */

@@ -50,7 +50,7 @@ struct watch_options {
 
 /* Whether one of the two answers. */
 struct watch_target {
-    bool is_up;
+    bool is_up, is_asked;
     int64_t since_ms;    /* wall time */
     char version[64];    /* "": not known */
     struct error reason; /* why it is not up */

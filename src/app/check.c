@@ -78,8 +78,10 @@ static enum topics_verdict look_at(struct check *check, const char *topic,
                                    struct topic_facts *facts) {
     const enum topics_verdict verdict =
         kafka_topics_look(check->source, topic, KAFKA_WAIT_MS, facts, &check->error);
-    if (verdict == TOPICS_OK && facts->exists)
-        kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, facts);
+    if (verdict == TOPICS_OK && facts->exists &&
+        !kafka_topics_describe(check->source, topic, KAFKA_WAIT_MS, facts, &check->error)) {
+        return TOPICS_RETRY;
+    }
     return verdict;
 }
 
@@ -96,11 +98,7 @@ static bool check_input(struct check *check, const char *brokers) {
         return false;
     }
     if (verdict == TOPICS_RETRY) {
-        say_bad(check,
-                "Kafka at %s does not answer (%s): see that it runs, that "
-                "kafka.bootstrap.servers and its advertised listeners can be reached from here, "
-                "and that security.protocol, user and password are right",
-                brokers, check->error.text);
+        say_bad(check, "%s", check->error.text);
         return false;
     }
     if (verdict == TOPICS_REFUSED) {
@@ -210,8 +208,7 @@ static void check_redis(struct check *check) {
                config->redis.prefix, warning.text[0] != '\0' ? "; but " : "", warning.text);
         redis_survey(&config->redis, say_found, check);
     } else {
-        say_bad(check, "%s%s", check->error.text,
-                verdict == STORE_RETRY ? "; start Redis, or set redis.url" : "");
+        say_bad(check, "%s", check->error.text);
         redis_store_destroy(&check->store);
     }
 }

@@ -81,6 +81,7 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
     rejections_init(&pipeline->rejections);
     trouble_init(&pipeline->input_trouble);
     trouble_init(&pipeline->output_trouble);
+    trouble_init(&pipeline->missing);
     snprintf(pipeline->transactional_id, sizeof pipeline->transactional_id, "rollcall-%s-%s",
              config->source.group, config->instance.id);
     pipeline->redis = config->redis;
@@ -95,8 +96,8 @@ struct pipeline *pipeline_create(const struct config *config, struct stop *stop,
         pipeline_destroy(&pipeline);
         return NULL;
     }
-    pipeline->preflight =
-        preflight_create(config, pipeline->start_store, &pipeline->input, &pipeline->input_trouble);
+    pipeline->preflight = preflight_create(config, pipeline->start_store, &pipeline->input,
+                                           &pipeline->input_trouble, &pipeline->missing);
     return pipeline;
 }
 
@@ -237,6 +238,7 @@ static int64_t start_step(struct pipeline *pipeline, int64_t now_ms) {
     enum preflight_verdict verdict = preflight_step(pipeline->preflight, now_ms, &until_ms, &error);
     if (verdict == PREFLIGHT_WAITS) return until_ms;
     preflight_destroy(&pipeline->preflight);
+    trouble_clear(&pipeline->missing);
     if (verdict == PREFLIGHT_FAILED || !join(pipeline, &error))
         stop_fail(pipeline->stop, error.text);
     metric_set(pipeline->stats.input_partitions, pipeline->input.partition_count);
@@ -245,15 +247,30 @@ static int64_t start_step(struct pipeline *pipeline, int64_t now_ms) {
     return now_ms;
 }
 
+/* The group then has nothing to give: the instance is not joined, or has no partition. */
+static void show_topic(struct pipeline *pipeline) {
+    struct error why;
+    if (pipeline->input.exists) {
+        trouble_clear(&pipeline->missing);
+        return;
+    }
+    error_set(&why,
+              "the input topic %s no longer exists; create it again and choose another "
+              "consumer.group.id and redis.prefix, as its offsets begin again, or set input.topic",
+              pipeline->config->source.topic);
+    log_warn("Waiting for Kafka", log_text("reason", why.text));
+    trouble_set(&pipeline->missing, clock_ms(), why.text);
+}
+
 static int64_t flow_step(struct pipeline *pipeline, int64_t now_ms) {
     struct error error;
     if (now_ms >= pipeline->look_ms) {
         if (!kafka_topics_is_same(pipeline->source, pipeline->config->source.topic,
-                                  pipeline->input.id, LOOK_WAIT_MS,
-                                  &pipeline->input.partition_count, &error) ||
+                                  pipeline->input.id, LOOK_WAIT_MS, &pipeline->input, &error) ||
             !kafka_source_look_at_group(pipeline->source, LOOK_WAIT_MS, &error)) {
             stop_fail(pipeline->stop, error.text);
         }
+        show_topic(pipeline);
         metric_set(pipeline->stats.input_partitions, pipeline->input.partition_count);
         pipeline->look_ms = clock_ms() + LOOK_MS;
     }
@@ -354,6 +371,7 @@ void pipeline_destroy(struct pipeline **pipeline) {
     rejections_fini(&p->rejections);
     trouble_fini(&p->input_trouble);
     trouble_fini(&p->output_trouble);
+    trouble_fini(&p->missing);
     free(p);
     *pipeline = NULL;
 }

@@ -62,6 +62,7 @@ struct pipeline {
     struct rejections rejections;
     atomic_bool is_flowing;                       /* every part above is made and running */
     struct trouble input_trouble, output_trouble; /* why Kafka does not let a client in */
+    struct trouble missing; /* what the start waits for; later, that the input topic is gone */
 };
 
 /* What HTTP shows of it. Keeps the pipeline. */

@@ -49,28 +49,56 @@ static bool is_answered(const struct worker *worker, const char *whom, struct te
     return false;
 }
 
+/* What the main thread misses, or else this. */
+static void add_missing(struct pipeline *pipeline, const char *otherwise, struct text *why) {
+    if (!trouble_show(&pipeline->missing, clock_ms(), 0, why)) text_add(why, otherwise);
+}
+
+/* Ends a reason with the one behind it, if Kafka does not answer. */
+static void add_kafka(struct pipeline *pipeline, struct text *why) {
+    struct watch_target kafka;
+    if (pipeline->watch == NULL) return;
+    watch_kafka(pipeline->watch, &kafka);
+    if (kafka.is_up || !kafka.is_asked) return;
+    text_format(why, "; " TOPICS_SILENT,
+                kafka_conf_get(&pipeline->config->kafka, "bootstrap.servers"), kafka.reason.text);
+}
+
+static bool is_publishing(struct pipeline *pipeline, struct text *why) {
+    return publish_is_ready(pipeline->publish, why) &&
+           is_answered(publish_worker(pipeline->publish), "Kafka", why);
+}
+
+static bool is_counting(struct pipeline *pipeline, struct text *why) {
+    return checkpoint_is_ready(pipeline->checkpoint, why) &&
+           is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why);
+}
+
 static bool is_ready(void *context, struct text *why) {
     struct pipeline *pipeline = context;
-    const char *missing = NULL;
     if (trouble_show(&pipeline->input_trouble, clock_ms(), DENIED_MS, why) ||
         trouble_show(&pipeline->output_trouble, clock_ms(), DENIED_MS, why)) {
         return false;
     }
     if (!atomic_load(&pipeline->is_flowing)) {
-        missing = "not started: waiting for Kafka and Redis";
-    } else if (stop_is_asked(pipeline->stop)) {
-        missing = "stopping";
-    } else if (!kafka_source_is_joined(pipeline->source)) {
-        missing = "not joined: the group has not given this instance its share yet";
-    } else if (!publish_is_ready(pipeline->publish, why) ||
-               !checkpoint_is_ready(pipeline->checkpoint, why) ||
-               !is_answered(checkpoint_worker(pipeline->checkpoint), "Redis", why) ||
-               !is_answered(publish_worker(pipeline->publish), "Kafka", why) ||
-               !assignment_is_ready(pipeline->assignment, why)) {
+        text_add(why, "not started: ");
+        add_missing(pipeline, "the parts are being made", why);
         return false;
     }
-    if (missing != NULL) text_add(why, missing);
-    return missing == NULL;
+    if (stop_is_asked(pipeline->stop)) {
+        text_add(why, "stopping");
+        return false;
+    }
+    if (!kafka_source_is_joined(pipeline->source)) {
+        text_add(why, "not joined: ");
+        add_missing(pipeline, "the group has not given this instance its share yet", why);
+        add_kafka(pipeline, why);
+        return false;
+    }
+    if (!is_counting(pipeline, why)) return false;
+    if (is_publishing(pipeline, why) && assignment_is_ready(pipeline->assignment, why)) return true;
+    add_kafka(pipeline, why);
+    return false;
 }
 
 static bool show_totals(struct pipeline *pipeline, struct expose_counts *counts) {

@@ -22,21 +22,24 @@ struct preflight {
     const struct config *config;
     struct redis_store *store;
     struct topic_facts *input;
-    struct trouble *trouble;
+    struct trouble *trouble, *missing;
     struct kafka_source *probe;
     enum { REDIS, INPUT, OUTPUT, REJECTED, REDIS_AGAIN, PASSED } stage;
+    bool is_begun;          /* the stage */
     bool is_created;        /* the output topic of this stage: only its visibility is awaited */
-    int64_t redis_until_ms; /* deadline of the stage; 0: not begun */
+    int64_t redis_until_ms; /* deadline of the stage */
     struct backoff retry;
 };
 
 struct preflight *preflight_create(const struct config *config, struct redis_store *store,
-                                   struct topic_facts *input, struct trouble *trouble) {
+                                   struct topic_facts *input, struct trouble *trouble,
+                                   struct trouble *missing) {
     struct preflight *preflight = memory_create(sizeof *preflight);
     preflight->config = config;
     preflight->store = store;
     preflight->input = input;
     preflight->trouble = trouble;
+    preflight->missing = missing;
     return preflight;
 }
 
@@ -53,8 +56,7 @@ void preflight_reloaded(struct preflight *preflight) {
 
 static enum preflight_verdict next_stage(struct preflight *preflight) {
     preflight->stage++;
-    preflight->is_created = false;
-    preflight->redis_until_ms = 0;
+    preflight->is_begun = preflight->is_created = false;
     backoff_end(&preflight->retry);
     return preflight->stage == PASSED ? PREFLIGHT_PASSED : PREFLIGHT_WAITS;
 }
@@ -64,19 +66,41 @@ static enum preflight_verdict try_again(struct preflight *preflight) {
     return PREFLIGHT_WAITS;
 }
 
+static const char *brokers_of(const struct preflight *preflight) {
+    return kafka_conf_get(&preflight->config->kafka, "bootstrap.servers");
+}
+
+static void miss(struct preflight *preflight, const char *whom, const char *why) {
+    struct error what;
+    error_set(&what, "waiting for %s: %s", whom, why);
+    trouble_set(preflight->missing, clock_ms(), what.text);
+}
+
 static enum preflight_verdict wait_for_kafka(struct preflight *preflight, const struct error *why) {
-    log_warn("Waiting for Kafka",
-             log_text("bootstrap.servers",
-                      kafka_conf_get(&preflight->config->kafka, "bootstrap.servers")),
+    log_warn("Waiting for Kafka", log_text("bootstrap.servers", brokers_of(preflight)),
              log_text("reason", why->text));
+    miss(preflight, "Kafka", why->text);
     return try_again(preflight);
 }
 
-static enum preflight_verdict look_at_redis(struct preflight *preflight, int64_t now_ms,
-                                            struct error *error) {
+/* Until the first answer, or the end of the time that it has. */
+static void begin_stage(struct preflight *preflight, int64_t now_ms) {
+    const bool is_redis = preflight->stage == REDIS || preflight->stage == REDIS_AGAIN;
+    struct error what;
+    if (preflight->is_begun) return;
+    preflight->is_begun = true;
+    preflight->redis_until_ms = now_ms + preflight->config->redis.timeout_ms;
+    if (is_redis)
+        error_set(&what, "%s has not answered yet; start Redis, or set redis.url",
+                  redis_store_name(preflight->store));
+    else
+        error_set(&what, "%.300s has not answered yet; start it, or set kafka.bootstrap.servers",
+                  brokers_of(preflight));
+    miss(preflight, is_redis ? "Redis" : "Kafka", what.text);
+}
+
+static enum preflight_verdict look_at_redis(struct preflight *preflight, struct error *error) {
     struct error warning;
-    if (preflight->redis_until_ms == 0)
-        preflight->redis_until_ms = now_ms + preflight->config->redis.timeout_ms;
     switch (redis_store_check(preflight->store, &warning, error)) {
     case STORE_OK:
         if (warning.text[0] != '\0') log_warn(warning.text);
@@ -87,10 +111,8 @@ static enum preflight_verdict look_at_redis(struct preflight *preflight, int64_t
         break;
     }
     log_warn("Waiting for Redis", log_text("reason", error->text));
-    if (clock_ms() < preflight->redis_until_ms) return try_again(preflight);
-    const struct error reason = *error;
-    error_set(error, "%.700s; start Redis, or set redis.url", reason.text);
-    return PREFLIGHT_FAILED;
+    miss(preflight, "Redis", error->text);
+    return clock_ms() < preflight->redis_until_ms ? try_again(preflight) : PREFLIGHT_FAILED;
 }
 
 /* Where Kafka does not say, it is taken to be so. */
@@ -134,8 +156,10 @@ static enum preflight_verdict look_at_input(struct preflight *preflight, struct 
     case TOPICS_REFUSED:
         return PREFLIGHT_FAILED;
     }
-    if (preflight->input->exists)
-        kafka_topics_describe(preflight->probe, topic, DESCRIBE_MS, preflight->input);
+    if (preflight->input->exists &&
+        !kafka_topics_describe(preflight->probe, topic, DESCRIBE_MS, preflight->input, error)) {
+        return wait_for_kafka(preflight, error);
+    }
     return check_input(preflight, error) ? next_stage(preflight) : PREFLIGHT_FAILED;
 }
 
@@ -177,8 +201,9 @@ static bool make_probe(struct preflight *preflight, struct error *error) {
 static enum preflight_verdict take_stage(struct preflight *preflight, int64_t now_ms,
                                          struct error *error) {
     const struct kafka_sink_settings *sink = &preflight->config->sink;
+    begin_stage(preflight, now_ms);
     if (preflight->stage == REDIS || preflight->stage == REDIS_AGAIN)
-        return look_at_redis(preflight, now_ms, error);
+        return look_at_redis(preflight, error);
     if (!make_probe(preflight, error)) return PREFLIGHT_FAILED;
     if (preflight->stage == INPUT) return look_at_input(preflight, error);
     return ensure_output(preflight, preflight->stage == OUTPUT ? sink->topic : sink->rejected_topic,

@@ -34,7 +34,7 @@ static bool look_at_topic(struct recount *recount, struct error *error) {
     if (kafka_topics_look(recount->source, topic, KAFKA_WAIT_MS, &facts, error) != TOPICS_OK)
         return false;
     if (!facts.exists) return error_set(error, "there is no topic %s: correct input.topic", topic);
-    kafka_topics_describe(recount->source, topic, KAFKA_WAIT_MS, &facts);
+    if (!kafka_topics_describe(recount->source, topic, KAFKA_WAIT_MS, &facts, error)) return false;
     memcpy(recount->topic_id, facts.id, sizeof recount->topic_id);
     recount->partition_count = facts.partition_count;
     return true;

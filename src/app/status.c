@@ -124,8 +124,7 @@ static void add_state(struct pipeline *pipeline, const struct watch_target *kafk
              "; start its brokers, or correct kafka.bootstrap.servers: work goes on by itself once "
              "they answer");
     add_down(out, &count, "Redis", redis,
-             "; start it, or correct redis.url: publishing goes on, and counting resumes once it "
-             "answers");
+             "; publishing goes on, and counting resumes once it answers");
     if (!is_ready && kafka->is_up && redis->is_up)
         add_reason(out, &count, text_string(&unready),
                    strchr(text_string(&unready), ';') != NULL

@@ -151,9 +151,13 @@ static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const cha
                                        int32_t broker_id, int16_t api, int16_t version,
                                        int32_t correlation, size_t bytes, int64_t round_trip_us,
                                        rd_kafka_resp_err_t code, void *context) {
-    (void)client, (void)socket, (void)broker, (void)broker_id, (void)version;
+    (void)client, (void)socket, (void)broker, (void)version;
     (void)correlation, (void)bytes, (void)round_trip_us;
     struct kafka_access *access = context;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        trouble_clear(&access->bootstrap_away);
+        if (broker_id >= 0) trouble_clear(&access->advertised_away);
+    }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && api != SASL_HANDSHAKE && api != API_VERSIONS &&
         api != SASL_AUTHENTICATE)
         trouble_clear(access->trouble);
@@ -170,6 +174,8 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *con
 void kafka_access_init(struct kafka_access *access, struct trouble *trouble,
                        rd_kafka_conf_t *conf) {
     trouble_init(&access->own);
+    trouble_init(&access->bootstrap_away);
+    trouble_init(&access->advertised_away);
     access->trouble = trouble == NULL ? &access->own : trouble;
     atomic_store(&access->lacks_transactions, false);
     rd_kafka_conf_interceptor_add_on_new(conf, "access", on_new, access);
@@ -178,6 +184,33 @@ void kafka_access_init(struct kafka_access *access, struct trouble *trouble,
 
 void kafka_access_fini(struct kafka_access *access) {
     trouble_fini(&access->own);
+    trouble_fini(&access->bootstrap_away);
+    trouble_fini(&access->advertised_away);
+}
+
+/* A line of a connection that failed: "[thrd:...]: sasl_ssl://HOST:PORT/ID: REASON (after ...)", in
+ * which the ID of bootstrap.servers is "bootstrap". */
+static void note_away(struct kafka_access *access, const char *line) {
+    const char *thread = *line == '[' ? strstr(line, "]: ") : NULL;
+    if (thread != NULL) line = thread + 3;
+    const char *reason = strstr(line, ": "), *scheme = strstr(line, "://");
+    if (reason == NULL) return;
+    if (scheme != NULL && scheme < reason) line = scheme + 3;
+    const size_t address = strcspn(line, "/ "), id = strspn(line + address, "/");
+    const int number = (int)strspn(line + address + id, "0123456789");
+    const char *end = strstr(reason, ": probably due to broker version"); /* a mere guess */
+    if (end == NULL) end = strstr(reason, " (after ");
+    const int length = (int)(end == NULL ? strlen(reason) : (size_t)(end - reason));
+    struct error what;
+    if (id == 0 || line + address >= reason) return; /* of a coordinator: named twice */
+    if (number == 0) {
+        error_set(&what, "%.*s%.*s", (int)address, line, length, reason);
+        trouble_set(&access->bootstrap_away, clock_ms(), what.text);
+        return;
+    }
+    error_set(&what, "broker %.*s at %.*s%.*s", number, line + address + id, (int)address, line,
+              length, reason);
+    trouble_set(&access->advertised_away, clock_ms(), what.text);
 }
 
 void kafka_access_note(struct kafka_access *access, const char *facility, const char *line) {
@@ -187,17 +220,34 @@ void kafka_access_note(struct kafka_access *access, const char *facility, const 
         if (name != NULL && (strstr(name, ": INVALID_REQUEST") != NULL ||
                              strstr(name, ": UNSUPPORTED_VERSION") != NULL))
             atomic_store(&access->lacks_transactions, true);
-    } else if (strcmp(facility, "FAIL") == 0 && kafka_access_explain(line, &why)) {
-        deny(access, &why);
+    } else if (strcmp(facility, "FAIL") == 0) {
+        note_away(access, line);
+        if (kafka_access_explain(line, &why)) deny(access, &why);
     }
 }
 
-bool kafka_access_is_denied(struct kafka_access *access, struct error *why) {
+static bool is_in(struct trouble *trouble, struct error *why) {
     char room[ERROR_BYTES];
     struct text text = text_within(room, sizeof room);
-    if (!trouble_show(access->trouble, clock_ms(), 0, &text)) return false;
-    error_set(why, "%s", text_string(&text));
-    return true;
+    return trouble_show(trouble, clock_ms(), 0, &text) && !error_set(why, "%s", text_string(&text));
+}
+
+bool kafka_access_is_denied(struct kafka_access *access, struct error *why) {
+    return is_in(access->trouble, why);
+}
+
+void kafka_access_show_silence(struct kafka_access *access, rd_kafka_resp_err_t code,
+                               struct error *why) {
+    if (!is_in(&access->advertised_away, why) && !is_in(&access->bootstrap_away, why))
+        error_set(why, "%s", rd_kafka_err2str(code));
+}
+
+/* One that was connected and broke, or that answers late, can be reached. */
+bool kafka_access_is_cut_off(struct kafka_access *access, struct error *why) {
+    return is_in(&access->advertised_away, why) &&
+           (strstr(why->text, "Connect to ") != NULL ||
+            strstr(why->text, "Failed to resolve") != NULL ||
+            strstr(why->text, "Connection setup timed out") != NULL);
 }
 
 bool kafka_access_find_right(const struct kafka_sink_options *options, rd_kafka_resp_err_t code,

@@ -77,8 +77,7 @@ static bool has_broker(rd_kafka_t *handle) {
     return code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__TIMED_OUT;
 }
 
-/* A property of the client, which the caller frees; NULL if it is not set. */
-static char *get_text(rd_kafka_t *handle, const char *name) {
+char *kafka_client_text(rd_kafka_t *handle, const char *name) {
     const rd_kafka_conf_t *conf = rd_kafka_conf(handle);
     size_t bytes = 0;
     if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return NULL;
@@ -89,13 +88,13 @@ static char *get_text(rd_kafka_t *handle, const char *name) {
 
 /* The client keeps those that it has. */
 static void add_brokers(rd_kafka_t *handle) {
-    char *list = get_text(handle, "bootstrap.servers");
+    char *list = kafka_client_text(handle, "bootstrap.servers");
     if (list != NULL) rd_kafka_brokers_add(handle, list);
     free(list);
 }
 
 static bool use_password(rd_kafka_t *handle, const char *password, struct error *error) {
-    char *user = get_text(handle, "sasl.username");
+    char *user = kafka_client_text(handle, "sasl.username");
     rd_kafka_error_t *fault = rd_kafka_sasl_set_credentials(handle, user, password);
     free(user);
     if (fault == NULL) return true;
@@ -156,7 +155,7 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
     client->latest = kafka_conf_latest(kafka, own, "sasl.password");
     if (password_file != NULL) client->password_file = memory_text(password_file);
     if (client->latest != NULL) {
-        client->password = get_text(client->handle, "sasl.password");
+        client->password = kafka_client_text(client->handle, "sasl.password");
         kafka_client_read_password(client); /* made again after a reload */
     }
     worker_init(&client->brokers, "brokers", look_after_brokers, client);

@@ -53,6 +53,9 @@ rd_kafka_conf_t *kafka_consumer_conf_of_probe(const struct kafka_source_options 
 struct kafka_access {
     struct trouble *trouble; /* why; cleared by the first response of a broker that let it in */
     struct trouble own;      /* where the client's owner has none to show */
+    /* The last connection that failed: of those to bootstrap.servers, cleared by any response, and
+     * of those to the brokers that these advertise, cleared by a response of one of them. */
+    struct trouble bootstrap_away, advertised_away;
     atomic_bool lacks_transactions; /* a broker said that it knows none */
 };
 
@@ -67,6 +70,14 @@ void kafka_access_note(struct kafka_access *access, const char *facility, const 
 
 /* True, with the reason and the fix, if it is not let in at present. */
 bool kafka_access_is_denied(struct kafka_access *access, struct error *why);
+
+/* Why no broker answers, in short: the connection that failed last, or else the code. */
+void kafka_access_show_silence(struct kafka_access *access, rd_kafka_resp_err_t code,
+                               struct error *why);
+
+/* True, with the broker and the reason, if none of the brokers that bootstrap.servers advertise has
+ * answered since a connection to one could not be made. */
+bool kafka_access_is_cut_off(struct kafka_access *access, struct error *why);
 
 /* How to grant a producer what brokers deny it with this code; false if they deny nothing. */
 bool kafka_access_find_right(const struct kafka_sink_options *options, rd_kafka_resp_err_t code,
@@ -104,6 +115,9 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
                                          const struct properties *kafka,
                                          const struct properties *own, void *owner,
                                          struct trouble *trouble, struct error *error);
+
+/* A property of the client, which the caller frees; NULL if it is not set. */
+char *kafka_client_text(rd_kafka_t *handle, const char *name);
 
 /* That of a handle, NULL if kafka_client_create did not make it. */
 struct kafka_client *kafka_client_of(const rd_kafka_t *handle);

@@ -31,9 +31,29 @@ static enum topics_verdict judge(rd_kafka_resp_err_t code) {
     }
 }
 
-static enum topics_verdict fail_look(const char *topic, rd_kafka_resp_err_t code,
-                                     struct error *error) {
-    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
+/* No broker has answered in time. */
+static bool is_silence(rd_kafka_resp_err_t code) {
+    return code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+           code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__RESOLVE;
+}
+
+static void show_silence(rd_kafka_t *client, rd_kafka_resp_err_t code, struct error *why) {
+    struct kafka_client *owner = kafka_client_of(client);
+    if (owner != NULL && is_silence(code))
+        kafka_access_show_silence(&owner->access, code, why);
+    else
+        error_set(why, "%s", rd_kafka_err2str(code));
+}
+
+static enum topics_verdict fail_look(rd_kafka_t *client, const char *topic,
+                                     rd_kafka_resp_err_t code, struct error *error) {
+    if (is_silence(code)) {
+        struct error why;
+        char *brokers = kafka_client_text(client, "bootstrap.servers");
+        show_silence(client, code, &why);
+        error_set(error, TOPICS_SILENT, brokers == NULL ? "" : brokers, why.text);
+        free(brokers);
+    } else if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         error_set(error,
                   "this user may not see topic %s: add the ACLs Describe and Read on it (Describe "
                   "and Write for an output)",
@@ -83,10 +103,11 @@ static void take_description(rd_kafka_event_t *event, struct topic_facts *facts)
     if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     const rd_kafka_TopicDescription_t **topics =
         rd_kafka_DescribeTopics_result_topics(result, &count);
-    if (count != 1 || rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[0])) !=
-                          RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return;
-    }
+    if (count != 1) return;
+    const rd_kafka_resp_err_t code =
+        rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[0]));
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) facts->exists = false;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     rd_kafka_TopicDescription_partitions(topics[0], &count);
     facts->partition_count = (int)count;
     const rd_kafka_Uuid_t *id = rd_kafka_TopicDescription_topic_id(topics[0]);
@@ -95,7 +116,8 @@ static void take_description(rd_kafka_event_t *event, struct topic_facts *facts)
     take_rights(topics[0], facts);
 }
 
-static void describe(rd_kafka_t *client, const char *topic, bool with_rights, int timeout_ms,
+/* False if nobody answers. */
+static bool describe(rd_kafka_t *client, const char *topic, bool with_rights, int timeout_ms,
                      struct topic_facts *facts) {
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
     struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout_ms);
@@ -103,27 +125,43 @@ static void describe(rd_kafka_t *client, const char *topic, bool with_rights, in
         rd_kafka_AdminOptions_set_include_authorized_operations(request.options, with_rights));
     rd_kafka_DescribeTopics(client, topics, request.options, request.queue);
     rd_kafka_event_t *event = close_request(&request, timeout_ms);
+    const bool is_answered = event != NULL && !is_silence(rd_kafka_event_error(event));
     if (event != NULL) take_description(event, facts);
     rd_kafka_event_destroy(event);
     rd_kafka_TopicCollection_destroy(topics);
+    return is_answered;
 }
 
-void kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
-                           struct topic_facts *facts) {
-    describe(kafka_source_borrow(source), topic, true, timeout_ms, facts);
+/* The first request that goes to a broker by the address that it advertises. */
+bool kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
+                           struct topic_facts *facts, struct error *error) {
+    struct error why;
+    rd_kafka_t *client = kafka_source_borrow(source);
+    const bool is_cut_off = !describe(client, topic, true, timeout_ms, facts) &&
+                            kafka_access_is_cut_off(&kafka_client_of(client)->access, &why);
+    if (is_cut_off) {
+        char *brokers = kafka_client_text(client, "bootstrap.servers");
+        error_set(error,
+                  "Kafka at %.300s answers, but a broker that it advertises cannot be reached from "
+                  "here (%.400s): correct that broker's advertised.listeners, or the network",
+                  brokers == NULL ? "" : brokers, why.text);
+        free(brokers);
+    }
     kafka_source_return(source);
+    facts->exists = true; /* as another broker has just said */
+    return !is_cut_off;
 }
 
 /* Without the rights: it is asked every few seconds, and some managed services log each that is
  * denied. */
 bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const char *id,
-                          int timeout_ms, int *partition_count, struct error *error) {
+                          int timeout_ms, struct topic_facts *now, struct error *error) {
     struct topic_facts facts = {.exists = true};
     if (*id == '\0') return true;
     describe(kafka_source_borrow(source), topic, false, timeout_ms, &facts);
     kafka_source_return(source);
-    if (partition_count != NULL && facts.partition_count > 0)
-        *partition_count = facts.partition_count;
+    if (now != NULL) now->exists = facts.exists;
+    if (now != NULL && facts.partition_count > 0) now->partition_count = facts.partition_count;
     if (facts.id[0] == '\0' || strcmp(facts.id, id) == 0) return true;
     return error_set(error,
                      "topic %s was deleted and re-created while rollcall ran (its id was %s and is "
@@ -156,7 +194,7 @@ enum topics_verdict kafka_topics_look_with(rd_kafka_t *client, const char *topic
                                            struct topic_facts *facts, struct error *error) {
     *facts = (struct topic_facts){.exists = false};
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
-    if (handle == NULL) return fail_look(topic, rd_kafka_last_error(), error);
+    if (handle == NULL) return fail_look(client, topic, rd_kafka_last_error(), error);
     const struct rd_kafka_metadata *cluster = NULL;
     struct error denied;
     worker_call_begins(timeout_ms);
@@ -167,7 +205,7 @@ enum topics_verdict kafka_topics_look_with(rd_kafka_t *client, const char *topic
         error_set(error, "%s", denied.text);
         return TOPICS_RETRY;
     }
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return fail_look(topic, code, error);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return fail_look(client, topic, code, error);
     code = cluster->topic_cnt == 1 ? cluster->topics[0].err : RD_KAFKA_RESP_ERR__FAIL;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         facts->exists = true;
@@ -175,7 +213,7 @@ enum topics_verdict kafka_topics_look_with(rd_kafka_t *client, const char *topic
     }
     rd_kafka_metadata_destroy(cluster);
     if (facts->exists || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) return TOPICS_OK;
-    return fail_look(topic, code, error);
+    return fail_look(client, topic, code, error);
 }
 
 enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *topic,
@@ -242,12 +280,14 @@ enum topics_verdict kafka_topics_create(struct kafka_source *source, const char 
  * process. */
 bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error) {
     const struct rd_kafka_metadata *cluster = NULL;
-    const rd_kafka_resp_err_t code =
-        rd_kafka_metadata(kafka_source_borrow(source), 0, NULL, &cluster, timeout_ms);
+    rd_kafka_t *client = kafka_source_borrow(source);
+    const rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, NULL, &cluster, timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(cluster);
+    else
+        show_silence(client, code, error);
     kafka_source_return(source);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_metadata_destroy(cluster);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ||
-           error_set(error, "Kafka does not answer: %s", rd_kafka_err2str(code));
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 /* The value of an entry, or "". */

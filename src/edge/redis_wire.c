@@ -13,6 +13,8 @@
 #include "redis_call.h"
 #include "redis_dial.h"
 
+#define FIX "; start Redis, or set redis.url"
+
 enum { LOOK_MS = 100 }; /* between looks whether it is still the wire's turn */
 
 void redis_wire_close(struct redis_wire *wire) {
@@ -79,7 +81,8 @@ bool redis_wire_open(struct redis_wire *wire, const struct redis_wire_target *ta
                                   : connect_path(wire, target->path, &reason);
     worker_call_ends();
     if (!is_connected)
-        return error_set(error, "Redis at %s cannot be reached: %s", wire->name, reason.text);
+        return error_set(error, "Redis at %s cannot be reached: %.700s" FIX, wire->name,
+                         reason.text);
     redisSetTimeout(wire->context, timeout);
     if (target->tls != NULL && !redis_tls_start(target->tls, wire->context, target->address->host,
                                                 wire->name, &wire->is_refused, error)) {
@@ -175,7 +178,8 @@ struct redis_reply *redis_wire_receive(struct redis_wire *wire, struct error *er
     case ARRIVED:
         return reply;
     case LATE:
-        error_set(error, "Redis at %s did not answer within %d ms", wire->name, wire->timeout_ms);
+        error_set(error, "Redis at %s did not answer within %d ms" FIX, wire->name,
+                  wire->timeout_ms);
         break;
     case TOO_LONG:
         error_set(error, "Redis at %s answers with more than %d MB: that is too much for a reply",
@@ -185,7 +189,7 @@ struct redis_reply *redis_wire_receive(struct redis_wire *wire, struct error *er
         error_set(error, "Redis at %s is not the master any more", wire->name);
         break;
     case BROKEN:
-        error_set(error, "the connection to Redis at %s broke: %s", wire->name,
+        error_set(error, "the connection to Redis at %s broke: %s" FIX, wire->name,
                   wire->context->errstr);
         break;
     }

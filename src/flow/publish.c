@@ -67,7 +67,7 @@ struct publish *publish_create(const struct publish_options *options) {
     publish->options = *options;
     worker_init(&publish->worker, "publish", publish_step, publish);
     inbox_init(&publish->inbox, &publish->worker.alarm);
-    trouble_init(&publish->setback.trouble);
+    setback_init(&publish->setback);
     return publish;
 }
 
@@ -89,10 +89,7 @@ const struct worker *publish_worker(const struct publish *publish) {
 }
 
 bool publish_is_ready(struct publish *publish, struct text *why) {
-    if (trouble_show(&publish->setback.trouble, clock_ms(), 0, why)) return false;
-    const bool is_ready = atomic_load(&publish->is_ready);
-    if (!is_ready) text_add(why, "the producer is not ready");
-    return is_ready;
+    return setback_is_ready(&publish->setback, atomic_load(&publish->is_ready), clock_ms(), why);
 }
 
 /* --- attempts --------------------------------------------------------------------------------- */
@@ -101,12 +98,14 @@ static void go_to(struct publish *publish, int state) {
     publish->state = state;
     publish->tries = 0;
     backoff_end(&publish->retry);
+    trouble_clear(&publish->setback.waits);
     if (state != COMMITS) atomic_store(&publish->is_ready, state == READY);
 }
 
 /* The same call is made again after a growing delay. */
 static void try_again(struct publish *publish, const struct error *why) {
     log_warn("Waiting for Kafka", log_text("reason", why->text));
+    trouble_set(&publish->setback.waits, clock_ms(), why->text);
     publish->tries++;
     backoff_grow(&publish->retry, clock_ms(), RETRY_MS_MIN, RETRY_MS_MAX);
 }
@@ -433,7 +432,7 @@ void publish_destroy(struct publish **publish) {
     publish_stop(*publish);
     shares_release(&(*publish)->shares);
     inbox_fini(&(*publish)->inbox);
-    trouble_fini(&(*publish)->setback.trouble);
+    setback_fini(&(*publish)->setback);
     free(*publish);
     *publish = NULL;
 }

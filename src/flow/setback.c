@@ -3,6 +3,27 @@
 #include "base/clamp.h"
 #include "base/log.h"
 
+void setback_init(struct setback *setback) {
+    trouble_init(&setback->trouble);
+    trouble_init(&setback->waits);
+}
+
+void setback_fini(struct setback *setback) {
+    trouble_fini(&setback->trouble);
+    trouble_fini(&setback->waits);
+}
+
+bool setback_is_ready(struct setback *setback, bool is_ready, int64_t now_ms, struct text *why) {
+    struct text waits = {0};
+    if (trouble_show(&setback->trouble, now_ms, 0, why)) return false;
+    if (is_ready) return true;
+    text_add(why, "the producer is not ready");
+    if (trouble_show(&setback->waits, now_ms, 0, &waits))
+        text_format(why, ": %s", text_string(&waits));
+    text_release(&waits);
+    return false;
+}
+
 int64_t setback_add(struct setback *setback, int64_t now_ms, const char *why) {
     if (setback->count++ == 0) setback->first_ms = now_ms;
     const int64_t lasts_ms = now_ms - setback->first_ms;

@@ -1,7 +1,7 @@
 /* setback: how long to wait after each failure of a series, and when to report the series. Used by
  * publish alone.
  *
- * Threads:  the trouble is for any to show, everything else for one.
+ * Threads:  the troubles and setback_is_ready are for any, everything else for one.
  *
  * The first failure costs no time, since most are over by then; each further one doubles the wait,
  * and only setback_end starts afresh.
@@ -21,7 +21,15 @@ enum {
 struct setback {
     int64_t count, first_ms, pause_ms;
     struct trouble trouble; /* set while the series is to be reported */
+    struct trouble waits;   /* why a call is made again, up to the next of another kind */
 };
+
+/* In place, of one that is all zero. */
+void setback_init(struct setback *setback);
+void setback_fini(struct setback *setback);
+
+/* False, with the reason in `why`, while the series is to be reported or !is_ready. */
+bool setback_is_ready(struct setback *setback, bool is_ready, int64_t now_ms, struct text *why);
 
 /* One more failure. Returns the time until which to wait. Borrows why. */
 int64_t setback_add(struct setback *setback, int64_t now_ms, const char *why);

@@ -129,6 +129,7 @@ static void note(struct watch *watch, struct watch_target *target, struct metric
     pthread_mutex_lock(&watch->lock);
     if (target->is_up != is_up) target->since_ms = clock_wall_ms();
     target->is_up = is_up;
+    target->is_asked = true;
     if (version != NULL) snprintf(target->version, sizeof target->version, "%s", version);
     if (is_up)
         target->reason.text[0] = '\0';

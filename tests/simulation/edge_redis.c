@@ -293,13 +293,13 @@ static bool trip(struct error *error) {
     if (fails(100)) {
         happens(EVENT_EXPIRED);
         call_waits(NULL, NULL, deadline_us);
-        return error_set(error, "Redis does not answer in time");
+        return error_set(error, "Redis does not answer in time; start Redis");
     }
     if (is_back(NULL)) return true;
     happens(EVENT_REDIS_AWAY);
-    if (one_in(2)) return error_set(error, "Redis cannot be reached");
+    if (one_in(2)) return error_set(error, "Redis cannot be reached; start Redis");
     return (call_waits(is_back, NULL, deadline_us) && !current->is_killed) ||
-           error_set(error, "Redis does not answer in time");
+           error_set(error, "Redis does not answer in time; start Redis");
 }
 
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,

@@ -358,6 +358,25 @@ static void a_rebuild_without_all_records_needs_consent(void **state) {
     in_redis("16 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
 }
 
+/* --- who is away ------------------------------------------------------------------------------ */
+
+static void who_is_away_is_named_with_the_fix(void **state) {
+    (void)state;
+    assert_int_equal(audit("kafka.bootstrap.servers=127.0.0.1:1"), 1); /* the same of a rebuild */
+    assert_int_equal(logged_count("Kafka at 127.0.0.1:1 does not answer (", "Connection refused): "
+                                                                            "see that it runs"),
+                     1);
+    static const char nowhere[] = "redis.url=redis://127.0.0.1:1";
+    static const char words[] = "Redis at redis://127.0.0.1:1/0 cannot be reached: ";
+    static const char fix[] = "; start Redis, or set redis.url";
+    const int before = logged_count(words, "");
+    assert_int_equal(audit(nowhere), 1);
+    assert_int_equal(execute(&command_rebuild, nowhere, false), 1);
+    assert_int_equal(execute(&command_snapshot, nowhere, false), 1);
+    assert_int_equal(logged_count(words, ""), before + 3);
+    assert_int_equal(logged_count(words, fix), before + 3);
+}
+
 /* --- a rebuild and a second thread ------------------------------------------------------------ */
 
 /* For a second thread, as the first one uses admin. */
@@ -516,6 +535,7 @@ int main(void) {
         cmocka_unit_test_teardown(values_past_the_limit_are_compared_together, end),
         TEST(rebuilds),
         TEST(the_first_day_of_all_is_a_day),
+        TEST(who_is_away_is_named_with_the_fix),
         TEST(an_instance_goes_on_from_the_rebuilt_counts),
         TEST(what_comes_after_the_first_checkpoint_is_added_once),
         TEST(a_rebuild_outlives_its_connections),

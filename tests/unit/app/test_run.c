@@ -1,5 +1,6 @@
 /* run: the whole program: what it stores, publishes and reports. */
 #include "app/running.h"
+#include "logged.h"
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
@@ -158,11 +159,38 @@ static void an_output_that_is_denied_ends_the_program(void **state) {
     assert_int_equal(status, 1);
 }
 
+static void await_reason(const char *words) {
+    const int64_t until_ms = clock_ms() + WAIT_MS;
+    while (get("/readyz") != NULL || strstr(text_string(&reply), words) == NULL) {
+        if (clock_ms() > until_ms) fail_msg("%s: not %s", words, text_string(&reply));
+        clock_sleep_ms(20);
+    }
+}
+
+static void a_start_names_what_it_waits_for_and_why(void **state) {
+    (void)state;
+    kill(redis.pid, SIGSTOP);
+    start_with("at_least_once", "redis.timeout_ms=20000");
+    await_reason("not started: waiting for Redis: redis://127.0.0.1:");
+    assert_non_null(strstr(text_string(&reply), "; start Redis, or set redis.url"));
+    assert_null(strstr(text_string(&reply), "Kafka"));
+    kill(redis.pid, SIGCONT);
+    await_page("/readyz", true);
+    assert_int_equal(stop(SIGTERM), 0);
+    start_with("at_least_once", "kafka.bootstrap.servers=127.0.0.1:1");
+    await_reason("not started: waiting for Kafka: Kafka at 127.0.0.1:1 does not answer (");
+    assert_non_null(strstr(text_string(&reply), "Connection refused): see that it runs"));
+    assert_null(strstr(text_string(&reply), "Redis"));
+    assert_true(logged_count("Waiting for Kafka", "kafka.bootstrap.servers and its") > 0);
+    assert_int_equal(stop(SIGTERM), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_is_counted_published_and_reported, begin, end),
         cmocka_unit_test_setup_teardown(a_redis_that_came_back_empty_is_filled_again, begin, end),
         cmocka_unit_test_setup_teardown(a_redis_that_does_not_answer_is_waited_for, begin, end),
+        cmocka_unit_test_setup_teardown(a_start_names_what_it_waits_for_and_why, begin, end),
         cmocka_unit_test_setup_teardown(a_second_run_goes_on_where_the_first_ended, begin, end),
         cmocka_unit_test_setup_teardown(a_line_of_the_log_says_what_runs_where, begin, end),
         cmocka_unit_test_setup_teardown(an_output_that_is_denied_ends_the_program, begin, end),

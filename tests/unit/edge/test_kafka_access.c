@@ -84,7 +84,7 @@ static void what_was_noted_is_shown_and_cleared(void **state) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     trouble_init(&shown);
     kafka_access_init(&access, &shown, conf);
-    kafka_access_note(&access, "FAIL", lines[12].line);
+    kafka_access_note(&access, "FAIL", "h:1/1: Connect to ipv4#127.0.0.1:1 failed: refused");
     kafka_access_note(&access, "INIT", lines[0].line);
     assert_false(kafka_access_is_denied(&access, &why));
     kafka_access_note(&access, "FAIL", lines[0].line);
@@ -95,6 +95,49 @@ static void what_was_noted_is_shown_and_cleared(void **state) {
     kafka_access_fini(&access);
     trouble_fini(&shown);
     rd_kafka_conf_destroy(conf);
+}
+
+/* As librdkafka writes them, with the name of the thread. */
+static const struct {
+    const char *line, *shown;
+    bool is_cut_off;
+} connections[] = {
+    {"[thrd:h:1/bootstrap]: h:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused "
+     "(after 0ms in state CONNECT, 1 identical error(s) suppressed)",
+     "h:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused", false},
+    {"[thrd:sasl_ssl://h:1/bootstrap]: sasl_ssl://h:1/bootstrap: Failed to resolve 'h:1': Name or "
+     "service not known (after 9ms in state CONNECT)",
+     "h:1: Failed to resolve 'h:1': Name or service not known", false},
+    {"[thrd:h:1/bootstrap]: h:1/bootstrap: ApiVersionRequest failed: Local: Timed out: probably "
+     "due to broker version < 0.10 (see api.version.request) (after 9ms in state APIVERSION_QUERY)",
+     "h:1: ApiVersionRequest failed: Local: Timed out", false},
+    {"[thrd:h:23/4]: h:23/4: Connect to ipv4#10.0.0.1:23 failed: Connection refused (after 0ms in "
+     "state CONNECT)",
+     "broker 4 at h:23: Connect to ipv4#10.0.0.1:23 failed: Connection refused", true},
+    {"[thrd:ssl://h:23/4]: ssl://h:23/4: Connection setup timed out in state CONNECT (after "
+     "30021ms in state CONNECT)",
+     "broker 4 at h:23: Connection setup timed out in state CONNECT", true},
+    {"[thrd:h:23/4]: h:23/4: 1 request(s) timed out: disconnect (after 9ms in state UP)",
+     "broker 4 at h:23: 1 request(s) timed out: disconnect", false},
+    {"[thrd:GroupCoordinator]: GroupCoordinator: h:23: Disconnected (after 9ms in state UP)",
+     "Local: Timed out", false},
+    {"", "Local: Timed out", false},
+};
+
+static void a_connection_that_failed_is_the_reason_why_nobody_answers(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof connections / sizeof *connections; i++) {
+        struct error why = {""};
+        struct kafka_access access;
+        rd_kafka_conf_t *conf = rd_kafka_conf_new();
+        kafka_access_init(&access, NULL, conf);
+        kafka_access_note(&access, "FAIL", connections[i].line);
+        kafka_access_show_silence(&access, RD_KAFKA_RESP_ERR__TIMED_OUT, &why);
+        assert_string_equal(why.text, connections[i].shown);
+        assert_int_equal(kafka_access_is_cut_off(&access, &why), connections[i].is_cut_off);
+        kafka_access_fini(&access);
+        rd_kafka_conf_destroy(conf);
+    }
 }
 
 static void brokers_without_transactions_are_recognised(void **state) {
@@ -120,6 +163,7 @@ int main(void) {
         cmocka_unit_test(lines_about_a_log_in_get_their_fix),
         cmocka_unit_test(a_certificate_is_named_with_what_is_wrong),
         cmocka_unit_test(what_was_noted_is_shown_and_cleared),
+        cmocka_unit_test(a_connection_that_failed_is_the_reason_why_nobody_answers),
         cmocka_unit_test(brokers_without_transactions_are_recognised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "described.h"
 #include "edge/kafka_mock.h"
+#include "edge/kafka_private.h"
 #include "edge/kafka_source.h"
 #include "logged.h"
 
@@ -83,8 +84,12 @@ static void an_unreachable_kafka_is_to_be_asked_again(void **state) {
     struct topic_facts facts;
     struct kafka_source *source = make_source("127.0.0.1:1");
     assert_int_equal(kafka_topics_look(source, "logins", SHORT_MS, &facts, &error), TOPICS_RETRY);
-    assert_non_null(strstr(error.text, "logins"));
+    assert_null(strstr(error.text, "logins")); /* it is not the topic */
+    assert_non_null(strstr(error.text, "Kafka at 127.0.0.1:1 does not answer (127.0.0.1:1: "));
+    assert_non_null(strstr(error.text, "Connection refused): see that it runs, that kafka.boot"));
     assert_false(facts.exists);
+    assert_false(kafka_topics_answers(source, SHORT_MS, &error));
+    assert_non_null(strstr(error.text, "Connection refused"));
     assert_int_equal(kafka_topics_create(source, "logins", 3, SHORT_MS, &error), TOPICS_RETRY);
     assert_int_equal(replication, -1); /* the broker's own */
     assert_non_null(strstr(error.text, "logins"));
@@ -105,9 +110,11 @@ static void what_cannot_be_created_is_named_with_the_command_that_creates_it(voi
 /* A question that `answer` is the answer to. */
 static struct topic_facts described_facts(struct kafka_source *source, struct described answer) {
     struct topic_facts facts = {.exists = true};
+    struct error error = {""};
     answer.is_given = true;
     described = answer;
-    kafka_topics_describe(source, "logins", WAIT_MS, &facts);
+    assert_true(kafka_topics_describe(source, "logins", WAIT_MS, &facts, &error));
+    assert_true(facts.exists);
     assert_true(described.asked_for_rights);
     described.is_given = false;
     return facts;
@@ -152,26 +159,51 @@ static void a_description_has_partitions_id_and_rights(void **state) {
     kafka_source_destroy(&source);
 }
 
+static void a_broker_that_cannot_be_reached_where_it_advertises_is_named(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct topic_facts facts = {.exists = true};
+    struct kafka_source *source = make_source("127.0.0.1:1");
+    struct kafka_access *access = &kafka_client_of(kafka_source_borrow(source))->access;
+    kafka_source_return(source);
+    assert_true(kafka_topics_describe(source, "logins", WAIT_MS, &facts, &error));
+    kafka_access_note(access, "FAIL", "h:2/7: Connect to ipv4#10.0.0.1:2 failed: No route to host");
+    assert_false(kafka_topics_describe(source, "logins", WAIT_MS, &facts, &error));
+    assert_non_null(strstr(error.text, "Kafka at 127.0.0.1:1 answers, but a broker that it "));
+    assert_non_null(strstr(error.text, "(broker 7 at h:2: Connect to ipv4#10.0.0.1:2 failed: No "));
+    assert_non_null(strstr(error.text, "correct that broker's advertised.listeners"));
+    described_facts(source, (struct described){.count = 1}); /* another broker answers */
+    kafka_source_destroy(&source);
+}
+
 static void a_topic_of_another_id_is_another_one(void **state) {
     (void)state;
     static const char id[] = "AQIDBAUGBwgJCgsMDQ4PEA";
     struct error error = {""};
-    int partition_count = 3;
+    struct topic_facts now = {.exists = true, .partition_count = 3};
     struct kafka_source *source = make_source("127.0.0.1:1");
     described = (struct described){.is_given = true, .count = 1, .partitions = 7};
     described.asked_for_rights = true;
     assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, NULL, &error)); /* no telling */
     assert_false(described.asked_for_rights);
     described.id = rd_kafka_Uuid_new(0x0102030405060708, 0x090A0B0C0D0E0F10);
-    assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, &partition_count, &error));
-    assert_int_equal(partition_count, 7);
+    assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, &now, &error));
+    assert_int_equal(now.partition_count, 7);
     described.partitions = 0;
-    assert_true(kafka_topics_is_same(source, "logins", "", WAIT_MS, &partition_count, &error));
-    assert_false(
-        kafka_topics_is_same(source, "logins", "other", WAIT_MS, &partition_count, &error));
-    assert_int_equal(partition_count, 7);
+    assert_true(kafka_topics_is_same(source, "logins", "", WAIT_MS, &now, &error));
+    assert_false(kafka_topics_is_same(source, "logins", "other", WAIT_MS, &now, &error));
+    assert_int_equal(now.partition_count, 7);
+    assert_true(now.exists);
     assert_non_null(strstr(error.text, "its id was other and is AQIDBAUGBwgJCgsMDQ4PEA"));
+    described.own = rd_kafka_error_new(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "gone");
+    assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, &now, &error));
+    assert_false(now.exists);
+    assert_int_equal(now.partition_count, 7);
+    rd_kafka_error_destroy(described.own);
+    described.own = NULL;
     described.is_given = false;
+    assert_true(kafka_topics_is_same(source, "logins", id, WAIT_MS, &now, &error));
+    assert_true(now.exists); /* nobody says otherwise */
     rd_kafka_Uuid_destroy(described.id);
     drop_source(source);
 }
@@ -227,6 +259,7 @@ int main(void) {
         cmocka_unit_test(an_unreachable_kafka_is_to_be_asked_again),
         cmocka_unit_test(what_cannot_be_created_is_named_with_the_command_that_creates_it),
         cmocka_unit_test(a_description_has_partitions_id_and_rights),
+        cmocka_unit_test(a_broker_that_cannot_be_reached_where_it_advertises_is_named),
         cmocka_unit_test(a_topic_of_another_id_is_another_one),
         cmocka_unit_test(a_topic_keeps_records_as_its_configuration_says),
     };

@@ -21,7 +21,7 @@ static bool is_reported(struct setback *setback, int64_t now_ms, const char *par
 static void the_wait_doubles_and_only_an_end_starts_afresh(void **state) {
     (void)state;
     struct setback setback = {0};
-    trouble_init(&setback.trouble);
+    setback_init(&setback);
     int64_t now_ms = 1000, expected_ms = 0;
     for (int i = 0; i < 20; i++) {
         const int64_t until_ms = setback_add(&setback, now_ms, "no topic");
@@ -32,13 +32,13 @@ static void the_wait_doubles_and_only_an_end_starts_afresh(void **state) {
     }
     setback_end(&setback);
     assert_int_equal(setback_add(&setback, now_ms, "no topic"), now_ms);
-    trouble_fini(&setback.trouble);
+    setback_fini(&setback);
 }
 
 static void a_long_series_is_reported_until_its_end(void **state) {
     (void)state;
     struct setback setback = {0};
-    trouble_init(&setback.trouble);
+    setback_init(&setback);
     int64_t now_ms = 5, first_ms = now_ms;
     while (now_ms < first_ms + SETBACK_REPORT_MS) {
         now_ms = setback_add(&setback, now_ms, "early");
@@ -52,24 +52,42 @@ static void a_long_series_is_reported_until_its_end(void **state) {
     assert_true(is_reported(&setback, now_ms + 1, "publishing fails: second"));
     setback_end(&setback);
     assert_false(is_reported(&setback, now_ms + 2, ""));
-    trouble_fini(&setback.trouble);
+    setback_fini(&setback);
 }
 
 static void a_few_failures_far_apart_are_not_reported(void **state) {
     (void)state;
     struct setback setback = {0};
-    trouble_init(&setback.trouble);
+    setback_init(&setback);
     for (int i = 0; i < SETBACK_REPORT_COUNT - 1; i++) {
         setback_add(&setback, i * (int64_t)SETBACK_REPORT_MS, "a rebalance");
         assert_false(is_reported(&setback, i * (int64_t)SETBACK_REPORT_MS, ""));
     }
-    trouble_fini(&setback.trouble);
+    setback_fini(&setback);
+}
+
+static void what_a_call_waits_for_is_said_while_the_producer_is_not_ready(void **state) {
+    (void)state;
+    struct setback setback = {0};
+    char buffer[256] = "";
+    struct text why = text_within(buffer, sizeof buffer);
+    setback_init(&setback);
+    assert_false(setback_is_ready(&setback, false, 5, &why));
+    assert_string_equal(text_string(&why), "the producer is not ready");
+    trouble_set(&setback.waits, 5, "no coordinator");
+    text_clear(&why);
+    assert_true(setback_is_ready(&setback, true, 5, &why)); /* such is a call of another kind */
+    assert_string_equal(text_string(&why), "");
+    assert_false(setback_is_ready(&setback, false, 5, &why));
+    assert_string_equal(text_string(&why), "the producer is not ready: no coordinator");
+    setback_fini(&setback);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_series_is_reported_until_its_end), /* first: it looks at the log */
         cmocka_unit_test(the_wait_doubles_and_only_an_end_starts_afresh),
+        cmocka_unit_test(what_a_call_waits_for_is_said_while_the_producer_is_not_ready),
         cmocka_unit_test(a_few_failures_far_apart_are_not_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
