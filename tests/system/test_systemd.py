@@ -123,8 +123,9 @@ def test_ready_watchdog_status_and_stopping(world, manager):
     world.create_input()
     world.broker.stop()
     instance = world.run(env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "3000000"})
-    before = manager.wait_for("STATUS=not started: waiting for Kafka and Redis")
-    assert "READY=1" not in before
+    begin = f"STATUS=not started: waiting for Kafka: Kafka at {world.broker.address} does not answer"
+    wait.until(lambda: any(line.startswith(begin) for line in manager.read()), 30, begin)
+    assert "READY=1" not in manager.lines
     manager.wait_for("WATCHDOG=1")  # it is alive: there is nothing to restart
     assert "READY=1" not in manager.lines
     world.broker.start()
