@@ -68,6 +68,7 @@ NO_EXIT = {
     "is moving to another node": "the same",
     "answers, but a broker that it advertises": "waits for Kafka",
     "no longer exists; create it again": "the same",
+    "topic %s does not exist; %s": "the same",
     "has not answered yet; start": "shown in /readyz at start",
     "waiting for %s: %s": "the same",
     "what is new is counted from now on": "a warning",
