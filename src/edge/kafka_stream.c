@@ -10,7 +10,12 @@
  * to 2.15.1). rd_kafka_position, which passes markers too, is of no use: a marker that was
  * fetched before a seek and is served after it still sets the position (rd_kafka_op_handle_std
  * asks for no version). The fault by which such reports moved positions (its issue 4844, up to
- * 2.13.1) is one of rd_kafka_consume_batch_queue, and of positions that rollcall does not use. */
+ * 2.13.1) is one of rd_kafka_consume_batch_queue, and of positions that rollcall does not use.
+ *
+ * Why records are lent a few at a time: those that a read takes out of the queue are no longer part
+ * of its length, so librdkafka fetches more meanwhile, and then puts back what was not taken. Where
+ * a read took all and left most, each one let another fetch in, and the queue grew without end.
+ * rd_kafka_consume_callback takes no more than consume.callback.max.messages. */
 #include "edge/kafka_stream.h"
 
 #include <assert.h>
@@ -20,27 +25,36 @@
 #include "base/memory.h"
 #include "kafka_private.h"
 
-enum { SEEK_TIMEOUT_MS = 5000 };
+enum {
+    SEEK_TIMEOUT_MS = 5000,
+    LARGE_BYTES = 16 << 10, /* records of this size are taken one at a time */
+    MEAN_WEIGHT = 8,
+};
 
 struct kafka_stream {
     rd_kafka_t *consumer;
+    rd_kafka_topic_t *handle; /* of the topic */
     const char *topic;
     int32_t partition;
     atomic_bool *is_stranded;
     rd_kafka_queue_t *queue;
-    int64_t reached; /* since the last seek; -1: never */
+    int64_t reached;   /* since the last seek; -1: never */
+    size_t mean_bytes; /* of the last records, roughly */
 };
 
 struct kafka_stream *kafka_stream_open(rd_kafka_t *consumer, const char *topic, int32_t partition,
                                        atomic_bool *is_stranded) {
     struct kafka_stream *stream = memory_create(sizeof *stream);
-    *stream = (struct kafka_stream){consumer,
-                                    topic,
-                                    partition,
-                                    is_stranded,
-                                    rd_kafka_queue_get_partition(consumer, topic, partition),
-                                    -1};
-    assert(stream->queue != NULL);
+    *stream = (struct kafka_stream){
+        .consumer = consumer,
+        .handle = rd_kafka_topic_new(consumer, topic, NULL),
+        .topic = topic,
+        .partition = partition,
+        .is_stranded = is_stranded,
+        .queue = rd_kafka_queue_get_partition(consumer, topic, partition),
+        .reached = -1,
+    };
+    assert(stream->handle != NULL && stream->queue != NULL);
     rd_kafka_queue_forward(stream->queue, NULL);
     return stream;
 }
@@ -53,6 +67,7 @@ void kafka_stream_close(struct kafka_stream **stream) {
     if (*stream == NULL) return;
     kafka_stream_watch(*stream, NULL); /* the queue itself lives as long as the consumer */
     rd_kafka_queue_destroy((*stream)->queue);
+    rd_kafka_topic_destroy((*stream)->handle);
     free(*stream);
     *stream = NULL;
 }
@@ -63,6 +78,7 @@ struct reading {
     bool (*take)(void *context, const struct kafka_record *);
     void *context;
     enum stream_verdict verdict;
+    bool is_over; /* no more is wanted */
 };
 
 /* Damaged records, and those whose codec librdkafka was built without: what follows may come after
@@ -96,6 +112,9 @@ static bool on_error(struct reading *reading, const rd_kafka_message_t *message)
 
 static bool on_record(struct reading *reading, rd_kafka_message_t *message) {
     const struct kafka_record record = kafka_record_of(message);
+    struct kafka_stream *stream = reading->stream;
+    stream->mean_bytes -= stream->mean_bytes / MEAN_WEIGHT;
+    stream->mean_bytes += message->len / MEAN_WEIGHT;
     reading->verdict = STREAM_RECORDS;
     return reading->take(reading->context, &record);
 }
@@ -104,14 +123,34 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
     struct reading *reading = opaque;
     const bool goes_on = message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? on_record(reading, message)
                                                                     : on_error(reading, message);
+    reading->is_over = !goes_on;
     if (!goes_on) rd_kafka_yield(reading->stream->consumer); /* the rest stays in the queue */
+}
+
+/* False: nothing is in the queue. */
+static bool read_one(struct reading *reading) {
+    rd_kafka_message_t *message = rd_kafka_consume_queue(reading->stream->queue, 0);
+    if (message == NULL) return false;
+    on_message(message, reading);
+    rd_kafka_message_destroy(message);
+    return true;
+}
+
+/* As read_one; reports and old fetches, which are dropped, count as well. */
+static bool read_some(struct reading *reading) {
+    struct kafka_stream *stream = reading->stream;
+    return rd_kafka_consume_callback(stream->handle, stream->partition, 0, on_message, reading) > 0;
 }
 
 enum stream_verdict kafka_stream_read(struct kafka_stream *stream,
                                       bool (*take)(void *context, const struct kafka_record *),
                                       void *context) {
-    struct reading reading = {stream, take, context, STREAM_NOTHING};
-    rd_kafka_consume_callback_queue(stream->queue, 0, on_message, &reading);
+    struct reading reading = {stream, take, context, STREAM_NOTHING, false};
+    bool is_any = true;
+    while (is_any && !reading.is_over) {
+        const bool is_large = stream->mean_bytes >= LARGE_BYTES;
+        is_any = is_large ? read_one(&reading) : read_some(&reading);
+    }
     return reading.verdict;
 }
 

@@ -264,3 +264,30 @@ def test_memory_holds_with_records_of_1_mb(world):
     assert instance.snapshot()["Logins by Locale"] == {"x": 256}
     assert instance.peak_memory_mb() <= 1.25 * MEMORY_MB
     instance.stop()
+
+
+def test_memory_holds_where_records_are_read_a_few_at_a_time(world):
+    """What a read leaves in librdkafka's queue still counts, so nothing is fetched on top of it."""
+    dimensions = [f"d{i}" for i in range(8)]
+    # librdkafka looks at its queue each ms: the more often, the more it could fetch too much
+    world.options.update({"aggregate.dimensions": ",".join(dimensions), "instance.memory_mb": 64,
+                          "consumer.fetch.queue.backoff.ms": 1, "aggregate.max_values": 1000000})
+    for i in range(8):
+        world.options.update({
+            f"count.values{i}.by": f"d{i},d{(i + 1) % 8},d{(i + 2) % 8}",
+            f"count.values{i}.max_values": 1000000,
+            f"count.users{i}.unique": "user_id", f"count.users{i}.every": "minute"})
+    load_ = world.make_load(partitions=1)
+    instance = world.run().wait_ready()
+    count = 6000
+    for n in range(count):
+        event = {name: "\\|" * 58 + f"{name}-{n:08}" for name in dimensions}
+        event.update(timestamp=1720569600 + n * 60, user_id=f"user-{n}",
+                     pad="z" * (800_000 if n % 40 == 0 else 0))
+        load_.send(0, None, json.dumps(event).encode(), _TIME_MS)
+        load_.poll()
+    load_.flush()
+    world.wait_quiet()
+    assert instance.metric("rollcall_records_counted_total") == count
+    assert instance.peak_memory_mb() <= 1.25 * 64
+    instance.stop()
