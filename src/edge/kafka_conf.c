@@ -39,7 +39,7 @@ static const struct {
     {"transactional.id", {NULL}, "it is derived from instance.id"},
     {"enable.idempotence", {"true"}, "without it records could be duplicated or reordered"},
     {"request.required.acks", {"all", "-1"}, "with fewer acknowledgements records could be lost"},
-    {"consume.callback.max.messages", {"32"}, "it bounds what is fetched and not yet read"},
+    {"consume.callback.max.messages", {"256"}, "it bounds what is fetched and not yet read"},
     {"queuing.strategy", {"fifo"}, "records keep their order"},
     {"partitioner", {"murmur2_random"}, "records go where the input's partition or key says"},
     {"delivery.report.only.error", {NULL}, "rollcall chooses which delivery reports it takes"},

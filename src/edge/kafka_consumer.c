@@ -19,7 +19,7 @@ static void configure(const struct kafka_source_options *options, rd_kafka_conf_
     kafka_conf_own(conf, "isolation.level", "read_committed");
     kafka_conf_own(conf, "enable.partition.eof", "true"); /* see kafka_stream_reached */
     kafka_conf_own(conf, "allow.auto.create.topics", "false");
-    kafka_conf_own(conf, "consume.callback.max.messages", "32"); /* see kafka_stream */
+    kafka_conf_own(conf, "consume.callback.max.messages", "256"); /* see kafka_stream */
     if (kafka_conf_is_classic(kafka, own)) {
         kafka_conf_own(conf, "partition.assignment.strategy", "cooperative-sticky");
         /* Not in the consumer protocol (KIP-848): librdkafka (seen up to 2.15.1) fails permanently
