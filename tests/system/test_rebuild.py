@@ -194,13 +194,19 @@ def log_of(path):
         return log.read()
 
 
-def test_forget_beside_a_rebuild(world):
-    """It ends the rebuild, which must neither swap in what is left nor add to it."""
+def counted(world):
+    """A load that is counted, and the instance that has counted it and has ended."""
     load = world.make_load()
     load.produce(3000)
     instance = world.run()
     world.wait_quiet()
     instance.stop()
+    return load, instance
+
+
+def test_forget_beside_a_rebuild(world):
+    """It ends the rebuild, which must neither swap in what is left nor add to it."""
+    load, instance = counted(world)
     with Ahead(world, load) as ahead:
         rebuild, log = start_rebuild(world)
         ahead.wait_for(rebuild, log)
@@ -213,11 +219,7 @@ def test_forget_beside_a_rebuild(world):
 
 def test_two_rebuilds(world):
     """The second one ends the first, whatever that was about to do; the counts before are kept."""
-    load = world.make_load()
-    load.produce(3000)
-    instance = world.run()
-    world.wait_quiet()
-    instance.stop()
+    load, instance = counted(world)
     break_counts(world)
     with Ahead(world, load) as ahead:
         first, log = start_rebuild(world)
@@ -233,11 +235,7 @@ def test_two_rebuilds(world):
 
 def test_rebuild_with_broken_connections(world):
     """As `timeout` of Redis, a restart or CLIENT KILL break them: it connects again and says so."""
-    load = world.make_load()
-    load.produce(3000)
-    instance = world.run()
-    world.wait_quiet()
-    instance.stop()
+    load, instance = counted(world)
     break_counts(world)
     with Ahead(world, load) as ahead:
         rebuild, log = start_rebuild(world)
