@@ -90,12 +90,12 @@ static bool pass(void *context, const char *bytes, size_t length) {
  * same until something is sent to it, which it answers with a reset: so the begin of the head is
  * sent ahead. Where there is no room for it, there was no reset for what was sent before. */
 static bool does_read(struct http_connection *connection) {
-    struct pollfd end = {.fd = connection->descriptor};
+    struct pollfd client = {.fd = connection->descriptor};
     const ssize_t sent =
-        send(end.fd, HTTP_VERSION, sizeof HTTP_VERSION - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        send(client.fd, HTTP_VERSION, sizeof HTTP_VERSION - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) return errno == EAGAIN;
     connection->written_bytes = (size_t)sent;
-    return poll(&end, 1, GONE_MS) <= 0;
+    return poll(&client, 1, GONE_MS) <= 0;
 }
 
 /* A client that has gone gets no answer, and costs none. */

@@ -43,12 +43,12 @@ static void add_count(struct text *json, const struct pair *pair) {
 /* Adds a member; its name is made of the style and the pair's. */
 static void add_pair(struct text *json, const struct redis_packed_style *style,
                      const struct pair *pair, const char **separator) {
-    char room[64];
     text_add(json, *separator);
     *separator = ", ";
     if (*style->before == '\0') {
         text_add_json(json, pair->name.bytes, pair->name.length);
     } else {
+        char room[64];
         const bool is_short = pair->name.length + LOGIN_DAY_BYTES < sizeof room; /* as ours are */
         struct text name = is_short ? text_within(room, sizeof room) : (struct text){0};
         text_format(&name, "%s%s", style->before, style->between);

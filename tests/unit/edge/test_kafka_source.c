@@ -288,7 +288,7 @@ static void rollcalls_own_properties_are_set(void **state) {
     has_property(newest, "fetch.queue.backoff.ms", "10");
     has_property(newest, "fetch.message.max.bytes", "256000");
     has_property(newest, "topic.metadata.refresh.interval.ms", "10000");
-    has_property(newest, "consume.callback.max.messages", "256"); /* see kafka_stream */
+    has_property(newest, "consume.callback.max.messages", "256");
     sources[1] = create(NULL, 100 << 20, 0); /* all of it for one */
     has_property(newest, "queued.max.messages.kbytes", "8192");
     has_property(newest, "queued.min.messages", "2000");
