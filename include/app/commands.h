@@ -25,7 +25,7 @@ extern const struct command command_rebuild;
 void commands_print_version(FILE *out);
 
 /* Writes a line to the standard output, as printf with a newline behind it. It steers no terminal:
- * control characters, and what is not UTF-8, come out as \xNN. Borrows all. */
+ * control characters and invalid UTF-8 are written as \xNN. Borrows all. */
 void commands_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Sets the action for SIGTERM and SIGINT, and for SIGHUP unless it was ignored at start. Borrows

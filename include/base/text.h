@@ -57,8 +57,8 @@ void text_add_integer(struct text *text, int64_t number);
  * the same string, and can be names in one object. Borrows bytes. */
 void text_add_json(struct text *text, const char *bytes, size_t length);
 
-/* Adds a string for people: valid UTF-8 that steers no terminal. Control characters, and what is
- * not UTF-8, become \xNN. */
+/* Adds a string for people: valid UTF-8 that steers no terminal. Control characters and invalid
+ * UTF-8 become \xNN. Borrows string. */
 void text_add_shown(struct text *text, const char *string);
 
 /* The text as a C string, "" when there is none. Good until the text changes. */

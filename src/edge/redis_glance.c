@@ -89,7 +89,7 @@ static bool read_values(const struct reading *reading, const char *key, size_t t
         struct glance_value *value = &values->items[values->count++];
         keep_text(reading->glance, text, value);
         const double count = strtod(redis_reply_text(redis_reply_at(reply, i + 1)).bytes, NULL);
-        value->count = fabs(count) < 0x1p63 ? (int64_t)count : 0; /* that is none of ours */
+        value->count = fabs(count) < 0x1p63 ? (int64_t)count : 0; /* larger: not rollcall's */
     }
     redis_reply_destroy(&reply);
     return true;

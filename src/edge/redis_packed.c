@@ -32,7 +32,7 @@ static bool take_pair(struct slice *packed, struct pair *pair) {
     return true;
 }
 
-/* What is no number of JSON (a score may be infinite) is none of ours. */
+/* JSON has no infinity; a score may be one, if somebody else wrote it. */
 static void add_count(struct text *json, const struct pair *pair) {
     if (isfinite(pair->count))
         text_format(json, "%.0f", pair->count);

@@ -71,6 +71,12 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
     return false;
 }
 
+/* NULL with an error. */
+static struct redis_reply *ask(struct redis_link *link, const struct redis_command *command,
+                               struct error *error) {
+    return redis_link_send(link, command, error) ? redis_link_receive(link, error) : NULL;
+}
+
 /* Finds the names of all keys under prefix:part; part may be "", then of the live ones alone. The
  * link stays the one that is open, since another server's cursors are others. */
 static enum store_verdict find(struct redis_link *link, const char *prefix, const char *part,
@@ -88,8 +94,7 @@ static enum store_verdict find(struct redis_link *link, const char *prefix, cons
         put_pattern(&command, prefix, part);
         redis_command_put_text(&command, "COUNT");
         redis_command_put_int(&command, SCAN_COUNT);
-        struct redis_reply *reply = NULL;
-        if (redis_link_send(link, &command, error)) reply = redis_link_receive(link, error);
+        struct redis_reply *reply = ask(link, &command, error);
         verdict = redis_answer_judge(link, prefix, reply, error);
         if (verdict == STORE_OK && redis_reply_count(reply) == 2) {
             const struct redis_reply *found = redis_reply_at(reply, 1);
@@ -287,8 +292,7 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
         add_known(&live, aggregates);
         put_call(&call, prefix, aggregates, rebuild, must_be_as_far, text_string(&checkpoints),
                  &live, &rebuilt);
-        struct redis_reply *reply =
-            redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
+        struct redis_reply *reply = ask(link, &call.command, error);
         verdict = swap_verdict_of(redis_answer_judge(link, prefix, reply, error));
         if (verdict == SWAP_DONE) verdict = take_answer(link, prefix, reply, error);
         redis_reply_destroy(&reply);
@@ -323,8 +327,7 @@ static enum store_verdict delete_rebuilt(struct redis_link *link, const char *pr
     redis_command_put_text(&call.arguments, rebuild);
     redis_command_put_text(&call.arguments, act);
     redis_call_finish(&call, true, claim_lua);
-    struct redis_reply *reply =
-        redis_link_send(link, &call.command, error) ? redis_link_receive(link, error) : NULL;
+    struct redis_reply *reply = ask(link, &call.command, error);
     enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
     if (verdict == STORE_OK && strcmp(redis_answer_word(reply, 0).bytes, "taken") == 0) {
         redis_swap_name_loss(prefix, error);
@@ -375,8 +378,7 @@ enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix
         redis_command_clear(&command);
         redis_command_put_text(&command, "UNLINK");
         redis_command_put_key_end(&command, prefix, REDIS_SWAP_BEFORE, NULL, names.items[*count]);
-        struct redis_reply *reply =
-            redis_link_send(link, &command, error) ? redis_link_receive(link, error) : NULL;
+        struct redis_reply *reply = ask(link, &command, error);
         verdict = redis_answer_judge(link, prefix, reply, error);
         redis_reply_destroy(&reply);
     }

@@ -179,14 +179,17 @@ class Ahead:
         with self.world.redis_server.client() as client:
             client.hset(f"{self.world.prefix}:offsets", "0", offset)
 
-    def wait_for(self, rebuild, log):
-        """Until it has stored all that it read, and waits."""
+    def start_rebuild(self):
+        """Starts a rebuild, which has stored all that it read, and waits; and its log."""
+        rebuild, log = start_rebuild(self.world)
+
         def is_counted():
             assert rebuild.poll() is None, log_of(log)
             with self.world.redis_server.client() as client:
                 offset = client.hget(f"{self.world.prefix}:rebuild:offsets", "0")
             return int(offset or 0) >= self.count
         wait.until(is_counted, 20, "the rebuild to have counted all")
+        return rebuild, log
 
 
 def log_of(path):
@@ -208,8 +211,7 @@ def test_forget_beside_a_rebuild(world):
     """It ends the rebuild, which must neither swap in what is left nor add to it."""
     load, instance = counted(world)
     with Ahead(world, load) as ahead:
-        rebuild, log = start_rebuild(world)
-        ahead.wait_for(rebuild, log)
+        rebuild, log = ahead.start_rebuild()
         assert world.execute("rebuild", "--forget").returncode == 0
         assert rebuild.wait(20) == 1
     assert "by `rollcall rebuild --forget`" in log_of(log)
@@ -222,8 +224,7 @@ def test_two_rebuilds(world):
     load, instance = counted(world)
     break_counts(world)
     with Ahead(world, load) as ahead:
-        first, log = start_rebuild(world)
-        ahead.wait_for(first, log)
+        first, log = ahead.start_rebuild()
         second, log_of_second = start_rebuild(world, "second")
         assert first.wait(20) == 1
         assert "by another `rollcall rebuild`" in log_of(log)
@@ -238,8 +239,7 @@ def test_rebuild_with_broken_connections(world):
     load, instance = counted(world)
     break_counts(world)
     with Ahead(world, load) as ahead:
-        rebuild, log = start_rebuild(world)
-        ahead.wait_for(rebuild, log)
+        rebuild, log = ahead.start_rebuild()
         with world.redis_server.client() as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         wait.until(lambda: "Waiting for Redis" in log_of(log), 10, "the reason to be logged")

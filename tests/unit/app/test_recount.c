@@ -358,7 +358,7 @@ static void a_rebuild_without_all_records_needs_consent(void **state) {
     in_redis("16 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
 }
 
-/* --- who is away ------------------------------------------------------------------------------ */
+/* --- unreachable servers ---------------------------------------------------------------------- */
 
 static void who_is_away_is_named_with_the_fix(void **state) {
     (void)state;

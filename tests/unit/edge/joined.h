@@ -1,4 +1,4 @@
-/* joined: members of a group of librdkafka's in-process cluster, and what the first of them reads. */
+/* joined: members of a group of librdkafka's in-process cluster, and what the first one reads. */
 #ifndef TESTS_JOINED_H
 #define TESTS_JOINED_H
 
@@ -9,6 +9,7 @@
 #include "edge/kafka_private.h"
 #include "edge/kafka_source.h"
 #include "logged.h"
+#include "newest.h"
 
 enum { WAIT_MS = BROKER_WAIT_MS, SHORT_MS = 300, PARTITIONS = 3, TIMESTAMP_MS = 1000 };
 
@@ -19,14 +20,6 @@ static struct error error;
 static struct alarm alarms[2];
 static struct kafka_source *sources[2];
 static struct kafka_stream *streams[PARTITIONS]; /* of the first source */
-static rd_kafka_t *newest;                       /* the client that was made last */
-
-/* Stands in front of librdkafka's own. */
-rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
-    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
-    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
-    return newest = real(type, conf, text, bytes);
-}
 
 static inline int begin(void **state) {
     (void)state;

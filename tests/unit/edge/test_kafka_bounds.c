@@ -112,7 +112,7 @@ static void who_asks_waits_no_longer_than_it_said(void **state) {
         assert_int_not_equal(askers[i].verdict, SOURCE_BOUNDS_KNOWN);
 }
 
-/* Its lists are freed with the last one that waited for it: a sanitizer sees who still uses them. */
+/* Its lists are freed with the last one that waited: a sanitizer sees a later use. */
 static void a_round_that_all_have_given_up_is_forgotten(void **state) {
     (void)state;
     struct asker first, impatient, last;

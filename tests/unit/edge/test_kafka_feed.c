@@ -1,10 +1,9 @@
 /* kafka_feed against librdkafka's in-process cluster. */
 #include "edge/kafka_feed.h"
 
-#include <dlfcn.h>
-
 #include "base/error.h"
 #include "broker.h"
+#include "newest.h"
 
 enum { WAIT_MS = BROKER_WAIT_MS, SHORT_MS = 200, PARTITIONS = 3, TIMESTAMP = 17206 };
 
@@ -12,14 +11,6 @@ static struct broker broker;
 static struct properties producer;
 static struct kafka_feed *feed;
 static struct error error;
-static rd_kafka_t *newest; /* the client that was made last */
-
-/* Stands in front of librdkafka's own. */
-rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
-    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
-    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
-    return newest = real(type, conf, text, bytes);
-}
 
 static int begin(void **state) {
     (void)state;

@@ -2,9 +2,8 @@
  * Kafka answers. */
 #include "edge/kafka_probe.h"
 
-#include <dlfcn.h>
-
 #include "broker.h"
+#include "newest.h"
 
 enum { SHORT_MS = 300 };
 
@@ -12,15 +11,6 @@ static struct broker broker;
 static struct properties consumer;
 static struct kafka_source *source;
 static struct error error;
-
-static rd_kafka_t *newest; /* the client that was made last */
-
-/* Stands in front of librdkafka's own. */
-rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
-    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
-    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
-    return newest = real(type, conf, text, bytes);
-}
 
 static int start(void **state) {
     static struct kafka_source_settings settings = {.group = "group", .topic = "in"};

@@ -5,7 +5,7 @@
 
 enum { LONG_MS = 60000 }; /* after which what was done once may be done again */
 
-/* --- the group as others see it: a topic of its own, all of which one member owns but some -------- */
+/* --- the group as Kafka lists it: one member, which owns all partitions but some -------------- */
 
 static int groups_asked, orphan_count;
 

@@ -1,6 +1,6 @@
 /* kafka_sink and kafka_output against librdkafka's in-process cluster, which answers with the
- * errors it is told to. It has no real transactions: what is seen here is what we ask of Kafka and what we
- * make of its answers. */
+ * errors it is told to. It has no real transactions: what is seen here is what we ask of Kafka and
+ * what we make of its answers. */
 #include "edge/kafka_sink.h"
 
 #include <dlfcn.h>
@@ -9,6 +9,7 @@
 #include "broker.h"
 #include "edge/kafka_private.h"
 #include "logged.h"
+#include "newest.h"
 
 enum { WAIT_MS = BROKER_WAIT_MS, SHORT_MS = 300, PARTITIONS = 2, TIMESTAMP = 17206 };
 
@@ -19,28 +20,10 @@ static struct kafka_source *source;
 static struct kafka_sink *sink;
 static struct error error;
 static bool is_allowed;
-static rd_kafka_t *newest; /* the client that was made last */
-static int client_count;   /* that were made and not destroyed */
-static char joined[512];   /* the offsets that joined a transaction last */
+static char joined[512]; /* the offsets that joined a transaction last */
 
-/* Stands in front of librdkafka's own. */
-rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
-    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
-    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
-    newest = real(type, conf, text, bytes);
-    client_count += newest != NULL;
-    return newest;
-}
-
-void rd_kafka_destroy(rd_kafka_t *client) {
-    void (*real)(rd_kafka_t *);
-    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_destroy");
-    client_count--;
-    real(client);
-}
-
-/* The same. The in-process cluster does not keep the offsets of transactions: so what joined one is
- * kept here, as text. */
+/* Stands in front of librdkafka's own. The in-process cluster does not keep the offsets of
+ * transactions: so what joined one is kept here, as text. */
 rd_kafka_error_t *rd_kafka_send_offsets_to_transaction(
     rd_kafka_t *client, const rd_kafka_topic_partition_list_t *offsets,
     const rd_kafka_consumer_group_metadata_t *metadata, int timeout_ms) {
@@ -785,7 +768,7 @@ static void at_least_once_waits_no_longer_than_it_may(void **state) {
     assert_int_equal(broker_count(&broker, "out", 1), 0);
 }
 
-/* --- new certificates: here they only have another name, the brokers know no TLS ---------------- */
+/* --- new certificates: only their name is new, since the brokers know no TLS ------------------ */
 
 static void await_renewal(enum sink_renewal expected) {
     const int64_t until_ms = clock_ms() + WAIT_MS;
