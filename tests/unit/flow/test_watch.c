@@ -89,6 +89,16 @@ static bool shows(const char *line) {
 #define KAFKA_UP "\nrollcall_dependency_up{target=\"kafka\"} "
 #define REDIS_UP "\nrollcall_dependency_up{target=\"redis\"} "
 
+/* librdkafka waits for up to ten seconds before it connects again. */
+static void bring_kafka_back(void) {
+    struct error why = {""};
+    const int64_t until_ms = clock_ms() + 3 * BROKER_WAIT_MS;
+    rd_kafka_mock_broker_set_up(broker.cluster, 1);
+    while (!kafka_topics_answers(source, WATCH_CALL_MS, &why)) {
+        if (clock_ms() > until_ms) fail_msg("%s", why.text);
+    }
+}
+
 static void both_are_asked_every_two_seconds(void **state) {
     (void)state;
     struct watch_target target;
@@ -120,7 +130,7 @@ static void both_are_asked_every_two_seconds(void **state) {
     assert_true(target.is_asked);
     assert_string_not_equal(target.reason.text, "");
     assert_true(shows(KAFKA_UP "0\n") && shows(REDIS_UP "1\n"));
-    rd_kafka_mock_broker_set_up(broker.cluster, 1);
+    bring_kafka_back();
 }
 
 static void a_redis_that_is_away_is_not_up(void **state) {
