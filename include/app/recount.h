@@ -13,10 +13,12 @@
 #include "core/aggregate.h"
 #include "core/delta.h"
 #include "edge/kafka_reader.h"
+#include "edge/redis_link.h"
 
 struct recount_partition {
     int64_t log_begin, log_end;
     struct lineage lineage; /* of the log below its range's next */
+    int64_t origin;         /* where the group began, CURSOR_ABSENT if that is not known */
     struct delta *delta;    /* what was counted and not yet taken; all partitions may share one */
 };
 
@@ -29,8 +31,7 @@ struct recount {
     struct kafka_range *ranges;           /* the same, to be set before recount_begin */
     int64_t record_count;                 /* read so far */
     int64_t unknown_count; /* offsets below the logs of which it is not known whether they were the
-                              group's: where it began went with its offsets, or an earlier release
-                              that does not keep it */
+                              group's: neither its committed offset nor Redis has where it began */
 
     /* Called for each record that was counted, unless it is NULL. */
     void (*seen)(void *context, const struct login *login, int64_t timestamp_ms);
@@ -47,10 +48,11 @@ struct recount {
 };
 
 /* Looks at the topic, the group's committed offsets and the log's bounds. is_joint: all partitions
- * share one delta. Ranges are set from where the group began, or
- * the log where that is not known, to the log's end. NULL with an error. */
+ * share one delta. Ranges are set from where the group began, as its committed offset has it or else
+ * Redis at `link`, or the log where that is not known, to the log's end. NULL with an error. */
 struct recount *recount_create(const struct config *config, const struct aggregates *aggregates,
-                               uint64_t seed, bool is_joint, struct error *error);
+                               uint64_t seed, bool is_joint, struct redis_link *link,
+                               struct error *error);
 /* Takes *recount, which may be NULL, and nulls it. */
 void recount_destroy(struct recount **recount);
 

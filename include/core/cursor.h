@@ -175,12 +175,14 @@ struct cursor_cut {
     int64_t end;
     struct lineage_tip base_tip; /* what must be stored besides base */
     struct lineage lineage;      /* of the log below end */
+    int64_t origin;              /* the cursor's */
 } cursor_cut(struct cursor *cursor);
 
 /* The store's answer to the cut of `generation`: the offset that is stored now, or CURSOR_ABSENT,
- * and its lineage. */
+ * its lineage, and the `origin` that is kept beside another offset than the cut's, or CURSOR_ABSENT:
+ * it is taken over if the group's own is not known. */
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
-                                   const struct lineage *lineage);
+                                   const struct lineage *lineage, int64_t origin);
 
 /* The transaction that carried [.., end) of this partition was committed. */
 enum cursor_verdict cursor_published(struct cursor *cursor, uint64_t generation, int64_t end,

@@ -1,6 +1,6 @@
 /* redis_image: all counts of a prefix and the offsets that they go with, of one moment.
  *
- * Place:    under `rollcall audit`.
+ * Place:    under `rollcall audit` and `rollcall rebuild`.
  * Threads:  the link's owner.
  * Limits:   none: the whole answer is in memory, about 150 bytes for each count.
  * Waits:    as redis_link does, a few times.
@@ -35,5 +35,10 @@ struct redis_image_visitor {
 enum store_verdict redis_image_read(struct redis_link *link, const char *prefix,
                                     const struct aggregates *aggregates,
                                     const struct redis_image_visitor *visitor, struct error *error);
+
+/* Where the group began in each of the partitions 0 .. count-1, as it is kept beside the counts;
+ * CURSOR_ABSENT where that is not known. */
+enum store_verdict redis_image_origins(struct redis_link *link, const char *prefix,
+                                       int64_t *origins, size_t count, struct error *error);
 
 #endif

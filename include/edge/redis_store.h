@@ -80,6 +80,7 @@ struct store_call {
     int64_t end;
     struct lineage_tip base_tip;
     struct lineage lineage;            /* of end */
+    int64_t origin;                    /* where the group began, or CURSOR_ABSENT if not known */
     const struct delta *const *deltas; /* no key is in two of them */
     size_t delta_count;
 
@@ -87,7 +88,9 @@ struct store_call {
     enum store_verdict verdict;
     int64_t stored;                /* STORE_OK: the offset that is stored now, */
     struct lineage stored_lineage; /* and its lineage */
-    size_t anomaly_count; /* all; the first REDIS_STORE_ANOMALIES_MAX of them are in `anomalies`;
+    int64_t stored_origin; /* if it is not what was to be stored: where the group began, as kept
+                              beside it, or CURSOR_ABSENT */
+    size_t anomaly_count;  /* all; the first REDIS_STORE_ANOMALIES_MAX of them are in `anomalies`;
                              with STORE_RETRY too, if nothing but replicas is missing */
     struct store_anomaly {
         char minute[24]; /* YYYY-MM-DD HH:MM */

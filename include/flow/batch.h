@@ -143,7 +143,7 @@ struct notice {
     uint64_t generation;
     int64_t offset;
     struct lineage lineage; /* of the log below offset */
-    int64_t origin;         /* NOTICE_UNPUBLISHED: what is kept with the committed offset */
+    int64_t origin;         /* what is kept with the offset: where the group began */
 };
 
 /* Sends a copy of the notice, which the receiver frees. */

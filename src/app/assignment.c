@@ -139,8 +139,8 @@ static void warn_of_foreign_offsets(const struct kafka_committed *committed, siz
     }
     if (foreign == 0) return;
     log_warn(
-        "Offsets that another program has committed: publishing goes on from there, and should "
-        "Redis ever lose its counts, they begin at the first record that Kafka holds",
+        "Offsets that another program has committed: publishing goes on from there, and counting "
+        "where Redis has it; if Redis has no counts, at the first record that Kafka holds",
         log_int("partitions", foreign), log_int("partition", first->partition),
         log_int("offset", first->offset));
 }

@@ -389,8 +389,8 @@ static void also(int64_t count, const char *what) {
 static bool run_audit(struct audit *audit) {
     audit->link = redis_link_create(&audit->config->redis, &audit->error);
     if (audit->link == NULL) return false;
-    audit->recount =
-        recount_create(audit->config, &audit->aggregates, audit->seed, true, &audit->error);
+    audit->recount = recount_create(audit->config, &audit->aggregates, audit->seed, true,
+                                    audit->link, &audit->error);
     if (audit->recount == NULL ||
         !audit_lag_wait(audit->recount, audit->link, audit->wait_s, &audit->error) ||
         !read_redis(audit) || !recount_look_at_log(audit->recount, &audit->error) ||

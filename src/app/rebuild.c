@@ -78,6 +78,7 @@ static size_t make_calls(struct rebuild *rebuild) {
                                 .end = next,
                                 .base_tip = rebuild->stored[p].tip,
                                 .lineage = rebuild->recount->partitions[p].lineage,
+                                .origin = rebuild->recount->partitions[p].origin,
                                 .deltas = &rebuild->deltas[count],
                                 .delta_count = 1};
         count++;
@@ -194,8 +195,8 @@ static bool check_gap(struct rebuild *rebuild) {
 static bool open_rebuild(struct rebuild *rebuild) {
     const struct config *config = rebuild->config;
     if (check_before(rebuild) != STORE_OK) return false; /* before the work */
-    rebuild->recount =
-        recount_create(config, &rebuild->aggregates, commands_seed(), false, &rebuild->error);
+    rebuild->recount = recount_create(config, &rebuild->aggregates, commands_seed(), false,
+                                      rebuild->link, &rebuild->error);
     if (rebuild->recount == NULL || !check_gap(rebuild)) return false;
     const size_t count = (size_t)rebuild->recount->partition_count;
     rebuild->calls = memory_create(count * sizeof *rebuild->calls);

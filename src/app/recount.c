@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "edge/kafka_topics.h"
+#include "edge/redis_image.h"
 #include "flow/batch.h"
 #include "flow/judge.h"
 
@@ -51,23 +52,47 @@ bool recount_look_at_log(struct recount *recount, struct error *error) {
     return true;
 }
 
-static bool look_at_group(struct recount *recount, struct error *error) {
+/* *lacks_origin: some committed offset does not say where the group began. */
+static bool look_at_group(struct recount *recount, bool *lacks_origin, struct error *error) {
     const size_t count = (size_t)recount->partition_count;
     struct kafka_committed *committed = memory_create(count * sizeof *committed);
     for (size_t i = 0; i < count; i++)
         committed[i].partition = (int32_t)i;
     const bool is_known =
         kafka_source_committed(recount->source, committed, count, KAFKA_WAIT_MS, error);
+    *lacks_origin = false;
     for (size_t i = 0; is_known && i < count; i++) {
-        const bool has_origin = committed[i].offset >= 0 && committed[i].origin >= 0;
-        if (!has_origin) recount->unknown_count += recount->partitions[i].log_begin;
-        recount->ranges[i] = (struct kafka_range){
-            .partition = (int32_t)i,
-            .begin = has_origin ? committed[i].origin : recount->partitions[i].log_begin,
-            .end = recount->partitions[i].log_end};
+        recount->partitions[i].origin =
+            committed[i].offset >= 0 ? committed[i].origin : CURSOR_ABSENT;
+        *lacks_origin |= recount->partitions[i].origin < 0;
     }
     free(committed);
     return is_known;
+}
+
+/* Asks Redis where the group's committed offsets do not say where it began. */
+static bool look_at_counts(struct recount *recount, struct redis_link *link, struct error *error) {
+    const size_t count = (size_t)recount->partition_count;
+    int64_t *origins = memory_create(count * sizeof *origins);
+    const bool is_known =
+        redis_image_origins(link, recount->config->redis.prefix, origins, count, error) == STORE_OK;
+    for (size_t i = 0; is_known && i < count; i++) {
+        if (recount->partitions[i].origin < 0) recount->partitions[i].origin = origins[i];
+    }
+    free(origins);
+    return is_known;
+}
+
+static void set_ranges(struct recount *recount) {
+    for (int i = 0; i < recount->partition_count; i++) {
+        const struct recount_partition *partition = &recount->partitions[i];
+        const bool has_origin = partition->origin >= 0;
+        if (!has_origin) recount->unknown_count += partition->log_begin;
+        recount->ranges[i] =
+            (struct kafka_range){.partition = (int32_t)i,
+                                 .begin = has_origin ? partition->origin : partition->log_begin,
+                                 .end = partition->log_end};
+    }
 }
 
 static struct login_judge *create_judge(const struct config *config) {
@@ -91,7 +116,8 @@ static void create_batches(struct recount *recount) {
 }
 
 struct recount *recount_create(const struct config *config, const struct aggregates *aggregates,
-                               uint64_t seed, bool is_joint, struct error *error) {
+                               uint64_t seed, bool is_joint, struct redis_link *link,
+                               struct error *error) {
     const struct kafka_source_options options = source_options(config);
     struct recount *recount = memory_create(sizeof *recount);
     recount->config = config;
@@ -103,8 +129,12 @@ struct recount *recount_create(const struct config *config, const struct aggrega
     bool is_right = recount->source != NULL && look_at_topic(recount, error);
     if (is_right) {
         create_batches(recount);
-        is_right = recount_look_at_log(recount, error) && look_at_group(recount, error);
+        bool lacks_origin;
+        is_right = recount_look_at_log(recount, error) &&
+                   look_at_group(recount, &lacks_origin, error) &&
+                   (!lacks_origin || look_at_counts(recount, link, error));
     }
+    if (is_right) set_ranges(recount);
     if (!is_right) {
         recount_destroy(&recount);
     } else if (recount->unknown_count > 0) {

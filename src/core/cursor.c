@@ -146,13 +146,15 @@ static struct cursor_finding place_absent(struct cursor *cursor, struct cursor_l
     struct cursor_finding finding = {.what = CURSOR_RESUMED};
     struct cursor_track *counted = &cursor->counted, *published = &cursor->published;
 
-    if (published->next == CURSOR_ABSENT && cursor->origin != CURSOR_ABSENT) {
-        published->next = cursor->origin; /* aborted before the first commit */
-    } else if (published->next == CURSOR_ABSENT && is_offset(counted->next)) {
+    const bool has_counts =
+        is_offset(counted->stored) || (cursor->origin == CURSOR_ABSENT && is_offset(counted->next));
+    if (published->next == CURSOR_ABSENT && has_counts) {
         /* Not from where the counts have got to since: by I4 the stored offset stays where it is
          * until the first commit, and an abort before that must publish the same again. */
         track_adopt(published, counted);
         finding.what = CURSOR_ADOPTS;
+    } else if (published->next == CURSOR_ABSENT && cursor->origin != CURSOR_ABSENT) {
+        published->next = cursor->origin; /* aborted before the first commit */
     } else if (published->next == CURSOR_ABSENT && counted->next == CURSOR_UNKNOWN) {
         finding.what = CURSOR_WAITS;
         return finding;
@@ -361,6 +363,7 @@ struct cursor_cut cursor_cut(struct cursor *cursor) {
         .end = cursor->counted.next,
         .base_tip = cursor->counted.stored_tip,
         .lineage = cursor->counted.lineage,
+        .origin = cursor->origin,
     };
 }
 
@@ -376,7 +379,7 @@ static struct lineage_tip tip_of(const struct lineage *lineage) {
 }
 
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
-                                   const struct lineage *lineage) {
+                                   const struct lineage *lineage, int64_t origin) {
     struct cursor_track *counted = &cursor->counted;
     if (generation != counted->generation || cursor->cut_end == CURSOR_ABSENT) return CURSOR_STALE;
 
@@ -397,6 +400,7 @@ enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, i
         const bool is_ahead = tip.branch == ours ? stored >= base : tip.branch > ours;
         cursor->cause = is_ahead ? CURSOR_OVERTAKEN : CURSOR_ROLLED_BACK;
     }
+    if (cursor->origin == CURSOR_ABSENT && is_offset(stored)) cursor->origin = origin;
     track_rewind(counted, stored, lineage);
     return CURSOR_REWIND;
 }

@@ -8,11 +8,13 @@
 --          known), those that may be stored instead, 1 if ours are to replace them, instance, other
 --          partitions that this call verifies (of each, behind a blank: partition, offset, tip;
 --          only if base is goal), name of the rebuild that these keys must be of ('' if live),
---          then the sections: kind, number of keys, number of arguments, and the arguments
+--          offset at which the group began ('' if not known), then the sections: kind, number of
+--          keys, number of arguments, and the arguments
 -- Returns  {'stored', offset, n, minute, count, ...}  the offset equals goal now; the number of new
 --                                                  anomalies, and the first of them
---          {'kept', offset | 'none', lineage}      the offset, or its lineage, was another one;
---                                                  'none' too if the keys are another rebuild's
+--          {'kept', offset | 'none', lineage, origin}  the offset, or its lineage, was another one;
+--                                                  'none' too if the keys are another rebuild's;
+--                                                  where the group began ('' if not known)
 --          {'apart'}                               another partition is not as told: ask for each
 --          {'need', day, ...}                      call again, with the keys of these days too
 --          {'foreign', field, theirs}              another group, topic or schema has the prefix
@@ -31,14 +33,16 @@
 --   within a script's writes drops them, but leaves them in the file; its next start runs them
 --   together with what follows. By then `checkpoints` is incremented once more than when the
 --   following seals were computed, and no later checkpoint makes the two equal.
-local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 16
+local OFFSETS, META, LINEAGES, FIRST_SECTION = 1, 2, 3, 17
 local NAMED = 64 -- anomalies in an answer
 local PIECE = 1000 -- values that one command reads or writes
 local OTHER = '__other__'
 local LARGEST = 2 ^ 52 -- Lua and sorted sets are exact up to it, and Redis writes all its digits
 local partition, base, goal = ARGV[1], ARGV[2], ARGV[3]
 local base_tip, goal_lineage = ARGV[8], ARGV[9]
-local our_rules, instance, rebuild = ARGV[10], ARGV[13], ARGV[15]
+local our_rules, instance, rebuild, origin = ARGV[10], ARGV[13], ARGV[15], ARGV[16]
+
+local ORIGIN = 'origin:' .. partition -- a field of meta
 
 local call = redis.call
 if redis.replicate_commands then redis.replicate_commands() end -- for TIME, before Redis 7
@@ -61,6 +65,10 @@ end
 
 -- Whether a number in a text has zeros before it. Texts are compared, so no call would match it.
 local function has_zeros(text) return string.find(text, '%f[%d]0%d') end
+
+local function is_offset(text)
+    return #text <= 18 and string.find(text, '^%d+$') and not has_zeros(text)
+end
 
 local function is_day(text) return string.find(text, '^%d%d%d%d%-%d%d%-%d%d$') end
 
@@ -157,7 +165,7 @@ end
 
 function head.look()
     local fields = {'schema', 'group', 'topic', 'topic_id', 'checkpoints', 'seal', 'horizon',
-                    'rules', 'anomalies:' .. partition, 'rebuild'}
+                    'rules', 'anomalies:' .. partition, 'rebuild', ORIGIN}
     local found = call('HMGET', KEYS[META], unpack(fields))
     for i, field in ipairs(fields) do
         local theirs, ours = found[i], i <= 4 and ARGV[3 + i] or ''
@@ -166,12 +174,13 @@ function head.look()
             return {'foreign', field, theirs}
         end
     end
-    if rebuild ~= '' and meta.rebuild ~= rebuild then return {'kept', 'none', '0:'} end
+    if rebuild ~= '' and meta.rebuild ~= rebuild then return {'kept', 'none', '0:', ''} end
     local stored = call('HGET', KEYS[OFFSETS], partition)
     if stored and not meta.schema then return {'partial', KEYS[META]} end
     if meta.schema and types[OFFSETS] == 'none' then return {'partial', KEYS[OFFSETS]} end
-    if stored and (#stored > 18 or not string.find(stored, '^%d+$') or has_zeros(stored)) then
-        return {'odd', KEYS[OFFSETS], partition, stored}
+    if stored and not is_offset(stored) then return {'odd', KEYS[OFFSETS], partition, stored} end
+    if meta[ORIGIN] and not is_offset(meta[ORIGIN]) then
+        return {'odd', KEYS[META], ORIGIN, meta[ORIGIN]}
     end
     local lineage = call('HGET', KEYS[LINEAGES], partition) or ''
     local is_good = tip_of(string.match(lineage, '^%d+ (.*)$') or '') and not has_zeros(lineage)
@@ -195,7 +204,7 @@ function head.look()
     local again = is_goal and is_move and remembered(meta[fields[9]])
     if again then return again end
     if (stored or 'none') ~= base or tip ~= base_tip then
-        return {'kept', stored or 'none', lineage}
+        return {'kept', stored or 'none', lineage, meta[ORIGIN] or ''}
     end
     if not is_move then
         if not are_others_as_told() then return {'apart'} end
@@ -211,6 +220,9 @@ function head.write()
              ARGV[7])
     end
     put_rules()
+    if origin ~= '' and meta[ORIGIN] ~= origin then
+        call('HSET', KEYS[META], ORIGIN, origin)
+    end
     call('HSET', KEYS[OFFSETS], partition, goal)
     call('HSET', KEYS[LINEAGES], partition, goal .. ' ' .. goal_lineage)
 end

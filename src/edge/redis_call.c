@@ -311,6 +311,10 @@ void redis_call_checkpoint(struct redis_call *call, const struct redis_store_opt
     redis_command_put_text(&call->arguments, options->instance);
     redis_command_put_text(&call->arguments, others);
     redis_command_put_text(&call->arguments, options->rebuild == NULL ? "" : options->rebuild);
+    if (checkpoint->origin >= 0)
+        redis_command_put_int(&call->arguments, checkpoint->origin);
+    else
+        redis_command_put_text(&call->arguments, "");
     for (unsigned field = 0; field < aggregates->count; field++) {
         redis_call_begin(call, &aggregates->items[field]);
         put_section(call, aggregates->settings, checkpoint, field, needed);

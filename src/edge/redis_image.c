@@ -2,6 +2,7 @@
  * before. */
 #include "edge/redis_image.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,5 +165,30 @@ enum store_verdict redis_image_read(struct redis_link *link, const char *prefix,
     if (is_again) verdict = STORE_RETRY;
     if (verdict == STORE_OK) verdict = judge(&image, found, visit(&image, found), "image.lua");
     redis_reply_destroy(&found);
+    return verdict;
+}
+
+enum store_verdict redis_image_origins(struct redis_link *link, const char *prefix,
+                                       int64_t *origins, size_t count, struct error *error) {
+    struct redis_command command = {0};
+    redis_command_put_text(&command, "HMGET");
+    redis_command_put_key(&command, prefix, "meta", NULL);
+    for (size_t i = 0; i < count; i++) {
+        char field[32];
+        snprintf(field, sizeof field, "origin:%zu", i);
+        redis_command_put_text(&command, field);
+    }
+    struct redis_reply *reply = NULL;
+    if (redis_link_open(link, error) && redis_link_send(link, &command, error))
+        reply = redis_link_receive(link, error);
+    redis_command_release(&command);
+    enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
+    if (verdict == STORE_OK && redis_reply_count(reply) != count)
+        verdict = redis_answer_odd(link, "HMGET", error);
+    for (size_t i = 0; verdict == STORE_OK && i < count; i++) {
+        origins[i] = CURSOR_ABSENT;
+        redis_answer_offset(redis_answer_word(reply, i), &origins[i]);
+    }
+    redis_reply_destroy(&reply);
     return verdict;
 }

@@ -232,6 +232,8 @@ static enum demand take_answer(struct redis_store *store, struct store_call *cal
     const bool is_kept = strcmp(kind, "kept") == 0 && (strcmp(offset.bytes, "none") == 0 ||
                                                        redis_answer_offset(offset, &call->stored));
     call->stored_lineage = call->lineage;
+    call->stored_origin = CURSOR_ABSENT;
+    if (is_kept) redis_answer_offset(redis_answer_word(reply, 3), &call->stored_origin);
     const char *lineage = redis_answer_word(reply, 2).bytes;
     if (is_kept && !lineage_parse(lineage, &call->stored_lineage))
         call->verdict = refuse_stored(store, "lineages", call->partition, lineage, error);
@@ -303,6 +305,7 @@ static bool answer_led(const struct redis_store *store, struct store_call *calls
         calls[i].verdict = STORE_OK;
         calls[i].stored = calls[i].end;
         calls[i].stored_lineage = calls[i].lineage;
+        calls[i].stored_origin = CURSOR_ABSENT;
         calls[i].anomaly_count = 0;
     }
     return is_good;
@@ -395,7 +398,8 @@ enum store_verdict redis_store_check(struct redis_store *store, struct error *wa
     if (!open_link(store, error)) return refuse_setup(store);
     *warning = store->doubt;
     /* A call that never applies still looks at types, rights and owner. */
-    struct store_call probe = {.partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN};
+    struct store_call probe = {
+        .partition = 0, .base = CURSOR_UNKNOWN, .end = CURSOR_UNKNOWN, .origin = CURSOR_ABSENT};
     redis_store_apply(store, &probe, 1, error);
     if (probe.verdict == STORE_OK && store->news[0] != '\0') {
         const struct error doubt = *warning;

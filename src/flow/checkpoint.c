@@ -191,7 +191,7 @@ static void conclude(struct checkpoint *checkpoint, const struct store_call *cal
                                                           .generation = epoch->generation,
                                                           .offset = call->stored,
                                                           .lineage = call->stored_lineage,
-                                                          .origin = CURSOR_ABSENT});
+                                                          .origin = call->stored_origin});
     close_epoch(checkpoint, call->partition, is_stored);
 }
 
@@ -213,6 +213,7 @@ static void store_ready(struct checkpoint *checkpoint) {
             .end = epoch->parts[0]->cut.end,
             .base_tip = epoch->parts[0]->cut.base_tip,
             .lineage = epoch->parts[0]->cut.lineage,
+            .origin = epoch->parts[0]->cut.origin,
             .deltas = epoch->deltas,
             .delta_count = epoch->part_count,
         };

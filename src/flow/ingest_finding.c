@@ -35,7 +35,8 @@ bool ingest_finding_ask(struct kafka_source *source, int32_t partition, struct c
 enum cursor_verdict ingest_finding_tell(struct cursor *cursor, const struct notice *notice) {
     switch (notice->kind) {
     case NOTICE_COUNTED:
-        return cursor_counted(cursor, notice->generation, notice->offset, &notice->lineage);
+        return cursor_counted(cursor, notice->generation, notice->offset, &notice->lineage,
+                              notice->origin);
     case NOTICE_PUBLISHED:
         return cursor_published(cursor, notice->generation, notice->offset, &notice->lineage);
     case NOTICE_UNPUBLISHED:

@@ -126,10 +126,11 @@ void lag_after(struct lag *lag, const struct cursor *cursor, const struct batch 
         backlog_add(&lag->counted.backlog, cursor->counted.next, written_at_ms);
 }
 
-/* Where a track's watermark is, or before there is one where the group began; below 0: not
- * known. */
+/* Where a track's watermark is. Before there is one: where counting is, for publishing begins there,
+ * or where the group began; below 0: not known. */
 static int64_t watermark(const struct cursor *cursor, const struct cursor_track *track) {
-    return track->stored == CURSOR_ABSENT ? cursor->origin : track->stored;
+    if (track->stored != CURSOR_ABSENT) return track->stored;
+    return cursor->counted.stored >= 0 ? cursor->counted.stored : cursor->origin;
 }
 
 /* One that was not rewound, but has nothing under way, loses nothing by it. */

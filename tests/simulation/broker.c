@@ -30,6 +30,7 @@ void broker_begin(void) {
         broker_grow(p, one_in(4) ? world.plan.log_end[p]
                                  : (int64_t)roll((uint32_t)world.plan.log_end[p]));
         broker.committed[p] = (struct committed){.offset = -1, .origin = -1};
+        broker.origin[p] = -1;
     }
 }
 
@@ -82,11 +83,27 @@ void broker_forget(void) {
         broker.life[p] = (int8_t)(broker.life[p] + (broker.committed[p].offset >= 0));
         broker.committed[p] = (struct committed){.offset = -1, .origin = -1};
         broker.adoptable[p] = 0;
+        broker.was_bare[p] = false;
         broker_note_counted(p, stored->offset, &stored->lineage);
     }
 }
 
+bool broker_has_origins(void) {
+    bool has_all = true;
+    for (int p = 0; p < world.plan.partition_count; p++)
+        has_all &= broker.origin[p] < 0 || broker.committed[p].origin >= 0;
+    return has_all;
+}
+
+bool redis_has_origins(void) {
+    bool has_all = true;
+    for (int p = 0; p < world.plan.partition_count; p++)
+        has_all &= broker.origin[p] < 0 || redis.partitions[p].origin >= 0;
+    return has_all;
+}
+
 void broker_note_counted(int partition, int64_t offset, const struct lineage *lineage) {
+    broker.was_bare[partition] |= offset < 0 && broker.committed[partition].offset < 0;
     if (offset < 0) return;
     const bool is_known = lineage->count > 0;
     const bool is_same = is_known && lineage->last < broker.log_end[partition] &&

@@ -84,7 +84,9 @@ struct broker {
     int32_t epoch[PARTITIONS_MAX]; /* of the present leader */
     struct group group;
     struct committed committed[PARTITIONS_MAX];
+    int64_t origin[PARTITIONS_MAX];      /* of the first commit; -1: there was none */
     int8_t life[PARTITIONS_MAX];         /* how often the group lost its committed offset there */
+    bool was_bare[PARTITIONS_MAX];       /* since then: neither side knew anything of it */
     uint64_t adoptable[PARTITIONS_MAX];  /* offsets where it may begin since, as bits */
     uint64_t cut_points[PARTITIONS_MAX]; /* where the log lost its end, as bits */
     int64_t begun[PARTITIONS_MAX];       /* where it did begin, or where that was cut off since */
@@ -111,6 +113,9 @@ bool broker_is_quiet(void);   /* nothing is under way */
 /* The group loses its members and committed offsets. Until it commits again, it may begin wherever
  * Redis says that it has counted; or where the log was cut off, if that was below. */
 void broker_forget(void);
+/* Whether Kafka, or else Redis, has where the group began, without the other one's help. */
+bool broker_has_origins(void);
+bool redis_has_origins(void);
 void broker_note_counted(int partition, int64_t offset, const struct lineage *lineage);
 
 /* The highest offset where it may begin, of those up to `offset`; and here, if the log was cut off

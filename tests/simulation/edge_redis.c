@@ -27,6 +27,7 @@ struct call {
     int64_t base, end, at_us;
     struct lineage_tip base_tip;
     struct lineage lineage;
+    int64_t origin;
     struct counts counts;
 };
 
@@ -37,8 +38,10 @@ static struct call late[LATE];
 /* --- what it holds ---------------------------------------------------------------------------- */
 
 void redis_flush(void) {
-    for (int p = 0; p < PARTITIONS_MAX; p++)
-        redis.partitions[p] = (struct stored){.offset = CURSOR_ABSENT};
+    for (int p = 0; p < PARTITIONS_MAX; p++) {
+        redis.partitions[p] = (struct stored){.offset = CURSOR_ABSENT, .origin = CURSOR_ABSENT};
+        broker_note_counted(p, CURSOR_ABSENT, NULL);
+    }
 }
 
 void redis_begin(void) {
@@ -89,6 +92,7 @@ static int64_t apply(const struct call *call) {
     add(&stored->counts, &call->counts);
     stored->offset = call->end;
     stored->lineage = call->lineage;
+    if (call->origin >= 0) stored->origin = call->origin;
     broker_note_counted(call->partition, stored->offset, &stored->lineage);
     judge_counts(call->partition);
     return stored->offset;
@@ -170,7 +174,8 @@ static struct call call_of(const struct aggregates *aggregates, const struct sto
                         .base = from->base,
                         .end = from->end,
                         .base_tip = from->base_tip,
-                        .lineage = from->lineage};
+                        .lineage = from->lineage,
+                        .origin = from->origin};
     size_t keys = 0;
     for (size_t i = 0; i < from->delta_count; i++) {
         add_delta(&call, aggregates, from->deltas[i]);
@@ -316,6 +321,7 @@ static void take_answer(struct store_call *call, int64_t stored) {
     call->stored = stored;
     call->stored_lineage = redis.partitions[call->partition].lineage;
     const bool is_there = store_call_is_stored(call);
+    call->stored_origin = is_there ? CURSOR_ABSENT : redis.partitions[call->partition].origin;
     if (is_there && one_in(16)) {
         call->anomalies[0] = (struct store_anomaly){"2024-07-10 14:36", 11};
         call->anomaly_count = 1;

@@ -78,8 +78,8 @@ static void harm_process(struct process *process) {
 /* The group's coordinator comes back without what it has stored. A transaction whose offsets are on
  * their way would be committed without them. */
 static void forget_group(void) {
-    if (!broker_is_quiet()) return;
-    happens(EVENT_FORGOTTEN);
+    if (!broker_is_quiet() || (world.plan.keeps_origin && !redis_has_origins())) return;
+    happens(world.plan.keeps_origin ? EVENT_ORIGIN_KEPT : EVENT_FORGOTTEN);
     broker_forget();
 }
 
@@ -98,7 +98,8 @@ static void harm_group(void) {
 }
 
 static void harm_redis(void) {
-    switch (roll(4)) {
+    const bool may_lose = !world.plan.keeps_origin || broker_has_origins();
+    switch (roll(may_lose ? 4 : 2) + (may_lose ? 0 : 2)) {
     case 0:
         redis_flush();
         happens(EVENT_REDIS_EMPTY);

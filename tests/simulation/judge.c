@@ -85,7 +85,8 @@ static void judge_counts_of_cut(int partition) {
  * Kafka had deleted may be missing; that it was reported is judged at the end. */
 void judge_counts(int partition) {
     const struct stored *stored = &redis.partitions[partition];
-    const int64_t origin = broker.life[partition] > 0 ? 0 : broker_decided(partition).origin;
+    int64_t origin = broker.life[partition] > 0 ? 0 : broker_decided(partition).origin;
+    if (broker.life[partition] > 0 && world.plan.keeps_origin) origin = broker.origin[partition];
     struct counts expected = {0}, gone = {0};
     if (stored->offset == CURSOR_ABSENT) return;
     if (broker.is_cut[partition]) {
@@ -93,6 +94,9 @@ void judge_counts(int partition) {
         return;
     }
     if (origin < 0) broken("I4: p%d is counted before it has a committed offset", partition);
+    if (broker.life[partition] == 0 && stored->origin != origin)
+        broken("P1: p%d is counted with the origin %lld, and the group's is %lld", partition,
+               (long long)stored->origin, (long long)origin);
     for (int i = 0; i < LOG_MAX; i++) {
         const bool is_below = i >= origin && i < stored->offset;
         const struct record *record = is_below ? record_at(partition, i) : NULL;
@@ -153,8 +157,8 @@ static int64_t end_of(int partition) {
 /* Where publishing began: with the group, or where counting had got to when the group had lost its
  * committed offset. What was published twice then, or not at all, nobody can know. */
 static int64_t begin_of_output(int partition) {
-    const int64_t origin = broker.committed[partition].origin;
-    return origin < 0 && broker.life[partition] > 0 ? broker.begun[partition] : origin;
+    return broker.life[partition] > 0 ? broker.begun[partition]
+                                      : broker.committed[partition].origin;
 }
 
 /* P2, once more and for the whole: the committed records of a partition, in the order of the

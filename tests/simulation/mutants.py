@@ -49,6 +49,14 @@ MUTANTS = {
     "an_end_is_not_committed": ("flow/ingest.c", (
         "        batch->has_publish = true;\n    if (ingest->cursor.has_strayed)",
         "        (void)0;\n    if (ingest->cursor.has_strayed)")),
+    "the_origin_that_redis_has_is_not_taken_over": ("core/cursor.c", (
+        "    if (cursor->origin == CURSOR_ABSENT && is_offset(stored)) cursor->origin = origin;",
+        "    (void)origin;")),
+    "the_origin_is_not_stored": ("flow/checkpoint.c", (
+        ".origin = epoch->parts[0]->cut.origin,", ".origin = CURSOR_ABSENT,")),
+    "who_knows_the_origin_does_not_adopt": ("core/cursor.c", (
+        "is_offset(counted->stored) || (cursor->origin == CURSOR_ABSENT",
+        "(cursor->origin == CURSOR_ABSENT")),
     "adopts_where_counting_has_got_to": ("core/cursor.c", (
         "    track->next = other->next;\n    if (!is_offset(other->stored)) return;",
         "    track->next = other->next;\n    if (track != other) return;")),

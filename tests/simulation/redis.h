@@ -26,6 +26,7 @@ struct counts {
 struct stored {
     int64_t offset; /* CURSOR_ABSENT: none */
     struct lineage lineage;
+    int64_t origin; /* where the group began, CURSOR_ABSENT if that is not known */
     struct counts counts;
 };
 

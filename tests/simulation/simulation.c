@@ -99,9 +99,9 @@ static void make_plan(struct plan *plan) {
         .wait_odds = 1 + roll(8),
         .steps = steps[roll(3)],
     };
-    if (plan->loses_records) plan->loses_ends = false;  /* nobody could know where it was cut off */
-    if (plan->loses_records) plan->loses_group = false; /* nor where the group began */
-    if (plan->policy.start == CURSOR_START_LATEST) plan->loses_group = false;
+    if (plan->loses_records) plan->loses_ends = false; /* nobody could know where it was cut off */
+    /* Nor where the group began, if Redis lost it, too. */
+    plan->keeps_origin = plan->loses_records || plan->policy.start == CURSOR_START_LATEST;
     if (plan->is_wide) plan->partition_count = 2; /* with one, an epoch may have more keys */
     if (plan->is_wide) plan->checkpoint_ms += 1000;
     plan->has_twins = plan->is_static && one_in(3);

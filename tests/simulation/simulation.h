@@ -85,6 +85,7 @@ enum { SIMULATION_TALKS = 2000 };
     X(DRAIN_LATE, "a drain past its deadline")                                                     \
     X(GIVEN_IN_DRAIN, "an assignment during a drain")                                              \
     X(FORGOTTEN, "a group that lost its committed offsets")                                        \
+    X(ORIGIN_KEPT, "a group whose origin Redis kept")                                              \
     X(LOST, "partitions lost without a drain")                                                     \
     X(REPLACED, "an expelled member taken back")                                                   \
     X(ORPHANS, "partitions that nobody owns")                                                      \

@@ -37,11 +37,24 @@ static int64_t adopted(int number, int partition) {
 /* Notes where the group begins, with its first commit since it lost its offsets. */
 static void note_begin(int number, int partition) {
     if (broker.life[partition] == 0 || broker.committed[partition].offset >= 0) return;
-    const int64_t begun = adopted(number, partition);
-    broker.begun[partition] = begun;
-    if (broker.producers[number].offsets[partition].origin >= 0) return; /* it began as a new one */
+    int64_t begun = adopted(number, partition);
+    const bool is_new = begun < 0;
+    if (is_new) begun = broker.producers[number].offsets[partition].origin;
+    if (is_new && !broker.was_bare[partition])
+        broken("P2: p%d begins at %lld, where nothing was counted to", partition, (long long)begun);
     if (begun < 0) broken("P2: p%d is committed without an origin", partition);
-    if (broker.cut_points[partition] & UINT64_C(1) << begun) happens(EVENT_ADOPTED_CUT);
+    broker.begun[partition] = begun;
+    if (!is_new && broker.cut_points[partition] & UINT64_C(1) << begun) happens(EVENT_ADOPTED_CUT);
+}
+
+/* P2: where the group began does not change with what comes later. */
+static void judge_origin(int partition, int64_t origin) {
+    const bool is_first = broker.origin[partition] < 0;
+    if (is_first) broker.origin[partition] = origin;
+    if (is_first || broker.is_cut[partition] || origin == broker.origin[partition]) return;
+    if (broker.life[partition] > 0 && !world.plan.keeps_origin) return;
+    broken("P2: p%d is committed with the origin %lld, and was with %lld", partition,
+           (long long)origin, (long long)broker.origin[partition]);
 }
 
 /* P2, for one transaction and partition. */
@@ -51,8 +64,8 @@ static void judge_commit(int number, int partition) {
     const struct committed *from = &broker.committed[partition];
     if (broker.is_cut[partition])
         return; /* its readers may have seen another log; see judge_output */
-    int64_t next = from->offset >= 0 ? from->offset : to->origin;
-    if (next < 0 && broker.life[partition] > 0) next = broker.begun[partition];
+    int64_t next = broker.life[partition] > 0 ? broker.begun[partition] : to->origin;
+    if (from->offset >= 0) next = from->offset;
     if (next < 0) broken("P2: p%d is committed without an origin", partition);
     for (int i = 0; i < broker.output_count; i++) {
         const struct output *output = &broker.outputs[i];
@@ -89,6 +102,7 @@ static void end(int number, bool commits) {
         if (!producer->has_offset[p]) continue;
         note_begin(number, p);
         judge_commit(number, p);
+        judge_origin(p, producer->offsets[p].origin);
         broker.committed[p] = producer->offsets[p];
         trace("broker: committed p%d: %lld, origin %lld", p, (long long)broker.committed[p].offset,
               (long long)broker.committed[p].origin);

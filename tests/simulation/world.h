@@ -45,6 +45,7 @@ struct plan {
     bool loses_records; /* Kafka may delete what is still needed */
     bool loses_ends;    /* and its logs may be cut off at their ends */
     bool loses_group;   /* the group may lose its committed offsets */
+    bool keeps_origin;  /* but then Redis keeps where it began */
     struct cursor_policy policy;
     int commit_ms, checkpoint_ms;
     uint32_t calm;      /* one in so many faults happens */

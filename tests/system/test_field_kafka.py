@@ -54,6 +54,35 @@ def test_offsets_that_another_program_sets(world):
     other.wait_log("Offsets that another program has committed")
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["set", "lost"])
+def test_redis_keeps_where_the_group_began(world, is_lost):
+    """When the committed offset no longer has it: so the counts can be checked and rebuilt from
+    there, and Redis that is lost later, too, leaves a gap that is named."""
+    load = world.make_load(partitions=1)
+    load.produce(50)
+    first = world.run(input__start="latest").wait_ready()
+    load.produce(200)
+    world.wait_quiet()
+    first.stop()
+    begin = int(load.records[50].offset)
+    if is_lost:
+        world.broker.admin().delete_consumer_groups([world.group])[world.group].result(30)
+    else:
+        world.broker.commit(world.group, world.topic, {0: begin + 100})
+    done = world.execute("audit")
+    assert "200 records counted again: 0 differences" in done.stdout, done.stdout + done.stderr
+    second = world.run(input__start="latest")
+    load.produce(100)
+    world.wait_quiet()
+    second.stop()
+    done = world.execute("rebuild")
+    assert "300 records counted;" in done.stdout, done.stdout + done.stderr
+    world.broker.delete_records(world.topic, {0: begin + 10})
+    with world.redis_server.client() as client:
+        client.flushall()
+    refused(world.run(), f"needs offset {begin},", "10 records are gone")
+
+
 @pytest.mark.parametrize("kind, field, operation, words, shown_by_check", [
     (ResourceType.TOPIC, "topic", AclOperation.READ,
      ("may not read topic", "acl read"), "bad input topic {} cannot be read"),

@@ -274,13 +274,17 @@ def test_neighbour_prefix_is_left_alone(world):
 
 
 def test_rebuild_where_the_begin_is_not_known(world):
-    """The group's offsets were lost, and with them where it began: what Kafka has deleted since
-    could be missing in rebuilt counts, so they need consent. An audit says so, too."""
+    """The group's offsets were lost, and with them where it began, since counts of an earlier
+    release do not have it: what Kafka has deleted could be missing in rebuilt counts, so they need
+    consent. An audit says so, too."""
     load = world.make_load()
     load.produce(2000)
     first = world.run()
     world.wait_quiet()
     first.stop()
+    with world.redis_server.client() as client:
+        partitions = range(len(world.broker.end_offsets(world.topic)))
+        assert client.hdel(f"{world.prefix}:meta", *(f"origin:{p}" for p in partitions)) > 0
     world.broker.admin().delete_consumer_groups([world.group])[world.group].result(30)
     world.broker.delete_records(world.topic, {0: 100, 2: 5})
     second = world.run()

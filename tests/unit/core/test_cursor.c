@@ -34,7 +34,8 @@ static void stored_at_end_goes_on(void **state) {
     struct cursor cursor = with_cut(&cut);
     assert_int_equal(cut.base, 10);
     assert_int_equal(cut.end, 15);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL), CURSOR_GO_ON);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL, CURSOR_ABSENT),
+                     CURSOR_GO_ON);
     assert_int_equal(cursor.counted.stored, 15);
     assert_int_equal(cursor.counted.generation, 7);
 }
@@ -42,7 +43,8 @@ static void stored_at_end_goes_on(void **state) {
 static void expect_rewind(int64_t stored, enum cursor_cause cause, int64_t position) {
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, stored, NULL), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, stored, NULL, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     assert_int_equal(cursor.cause, cause);
     assert_int_equal(cursor.counted.generation, 8);
     assert_int_equal(cursor.published.generation, 7); /* the other side goes on */
@@ -62,8 +64,9 @@ static void an_answer_to_an_old_generation_is_stale(void **state) {
     (void)state;
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
-    cursor_counted(&cursor, cut.generation, 3, NULL);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL), CURSOR_STALE);
+    cursor_counted(&cursor, cut.generation, 3, NULL, CURSOR_ABSENT);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL, CURSOR_ABSENT),
+                     CURSOR_STALE);
     assert_int_equal(cursor_published(&cursor, 6, 99, NULL), CURSOR_STALE);
     assert_int_equal(cursor_unpublished(&cursor, 6, 0, NULL, 0), CURSOR_STALE);
     assert_int_equal(cursor.published.stored, 10);
@@ -73,14 +76,16 @@ static void a_late_answer_does_not_end_the_next_checkpoint(void **state) {
     (void)state;
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
-    cursor_counted(&cursor, cut.generation, 3, NULL);
+    cursor_counted(&cursor, cut.generation, 3, NULL, CURSOR_ABSENT);
     cursor_resume(&cursor, whole, earliest);
     cursor_take(&cursor, 3, -1);
     struct cursor_cut next = cursor_cut(&cursor);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL), CURSOR_STALE);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 15, NULL, CURSOR_ABSENT),
+                     CURSOR_STALE);
     assert_int_equal(cursor.counted.stored, 3);
     assert_false(cursor_can_cut(&cursor));
-    assert_int_equal(cursor_counted(&cursor, next.generation, 4, NULL), CURSOR_GO_ON);
+    assert_int_equal(cursor_counted(&cursor, next.generation, 4, NULL, CURSOR_ABSENT),
+                     CURSOR_GO_ON);
 }
 
 static void i1_each_side_takes_only_what_lies_at_or_above_its_own(void **state) {
@@ -136,7 +141,7 @@ static void i3_one_checkpoint_at_a_time(void **state) {
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
     assert_false(cursor_can_cut(&cursor));
-    cursor_counted(&cursor, cut.generation, 15, NULL);
+    cursor_counted(&cursor, cut.generation, 15, NULL, CURSOR_ABSENT);
     assert_true(cursor_can_cut(&cursor));
     assert_false(cursor_has_uncounted(&cursor));
 }
@@ -189,9 +194,56 @@ static void who_adopted_learns_the_origin_from_a_refused_commit(void **state) {
     cursor_resume(&cursor, whole, latest);
     struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.base, 50);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, CURSOR_ABSENT, NULL), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, CURSOR_ABSENT, NULL, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     cursor_resume(&cursor, whole, latest);
     assert_int_equal(cursor.counted.next, 40);
+}
+
+/* What the counts have beside them matters as soon as the committed offset has none. */
+static void an_origin_that_only_redis_has_is_taken_over(void **state) {
+    (void)state;
+    static const struct {
+        int64_t published, origin, stored, stored_origin, expected;
+    } cases[] = {
+        {70, CURSOR_ABSENT, 50, 30, 30},            /* another program set the offset */
+        {CURSOR_ABSENT, CURSOR_ABSENT, 50, 30, 30}, /* it was lost */
+        {70, 20, 50, 30, 20},                       /* Kafka's own decides */
+        {70, CURSOR_ABSENT, 50, CURSOR_ABSENT, CURSOR_ABSENT},
+        {70, CURSOR_ABSENT, CURSOR_ABSENT, 30, CURSOR_ABSENT}, /* not of these counts */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct cursor cursor = found(CURSOR_UNKNOWN, cases[i].published, cases[i].origin);
+        cursor_resume(&cursor, whole, earliest);
+        const struct cursor_cut cut = cursor_cut(&cursor);
+        assert_int_equal(cut.origin, cases[i].origin);
+        assert_int_equal(
+            cursor_counted(&cursor, cut.generation, cases[i].stored, NULL, cases[i].stored_origin),
+            CURSOR_REWIND);
+        assert_int_equal(cursor.origin, cases[i].expected);
+        cursor_resume(&cursor, whole, earliest);
+        assert_int_equal(cursor.origin, cases[i].expected);
+        if (cases[i].stored == CURSOR_ABSENT) continue;
+        assert_int_equal(cursor.position, 50); /* not where the group began */
+        cursor_published(&cursor, cursor.published.generation, 70, NULL);
+        assert_int_equal(cursor_cut(&cursor).origin, cases[i].expected);
+    }
+}
+
+static void redis_lost_after_the_committed_offset_leaves_a_gap(void **state) {
+    (void)state;
+    const struct cursor_log log = {40, 100}; /* it has lost its beginning since */
+    struct cursor cursor = found(CURSOR_UNKNOWN, 70, CURSOR_ABSENT);
+    cursor_resume(&cursor, log, earliest);
+    struct cursor_cut cut = cursor_cut(&cursor);
+    cursor_counted(&cursor, cut.generation, 50, NULL, 30);
+    cursor_resume(&cursor, log, earliest);
+    cut = cursor_cut(&cursor);
+    cursor_counted(&cursor, cut.generation, CURSOR_ABSENT, NULL, CURSOR_ABSENT);
+    const struct cursor_finding finding = cursor_resume(&cursor, log, earliest);
+    assert_int_equal(finding.what, CURSOR_GAP);
+    assert_int_equal(finding.wanted, 30);
+    assert_int_equal(finding.lost_records, 10);
 }
 
 static void an_abort_before_the_first_commit_goes_back_to_the_origin(void **state) {
@@ -248,7 +300,8 @@ static void unknown_in_redis_publishes_first_and_counts_when_told(void **state) 
     assert_false(cursor_take(&cursor, 50, -1).count);
     struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.base, CURSOR_UNKNOWN);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 40, NULL), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 40, NULL, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     assert_int_equal(cursor.cause, CURSOR_FIRST_READ);
     cursor_resume(&cursor, whole, earliest);
     assert_int_equal(cursor.position, 40);
@@ -308,8 +361,9 @@ static void reading_continues_where_the_log_was_cut_off(void **state) {
     struct cursor_cut checkpoint = cursor_cut(&cursor);
     assert_int_equal(checkpoint.base, 60); /* of which the counts stay */
     assert_int_equal(checkpoint.end, 51);
-    assert_int_equal(cursor_counted(&cursor, checkpoint.generation, 51, &checkpoint.lineage),
-                     CURSOR_GO_ON);
+    assert_int_equal(
+        cursor_counted(&cursor, checkpoint.generation, 51, &checkpoint.lineage, CURSOR_ABSENT),
+        CURSOR_GO_ON);
     cursor_published(&cursor, 7, 51, &cursor.published.lineage);
     assert_false(cursor_must_publish(&cursor));
     assert_true(cursor_is_settled(&cursor));
@@ -394,7 +448,8 @@ static struct cursor found_with(const char *lineage, int64_t counted, int64_t pu
     cursor_init(&cursor, 7);
     cursor_found(&cursor, CURSOR_UNKNOWN, published, &of, 0);
     const struct cursor_cut cut = cursor_cut(&cursor);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, counted, &of), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, counted, &of, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     return cursor;
 }
 
@@ -812,7 +867,8 @@ static void another_branch_at_the_same_offset_is_another_place(void **state) {
     struct cursor_cut cut = cursor_cut(&cursor); /* verifies only */
     assert_int_equal(cut.base_tip.branch, 1);
     lineage_parse("2:59:3@0,4@55", &other);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 60, &other), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 60, &other, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     assert_int_equal(cursor.cause, CURSOR_OVERTAKEN);
     assert_int_equal(lineage_epoch(&cursor.counted.lineage), 4);
 }
@@ -829,7 +885,8 @@ static void another_log_on_the_same_branch_is_another_place(void **state) {
     struct cursor_cut cut = cursor_cut(&cursor);
     assert_int_equal(cut.end, 80);
     lineage_parse("0:79:3@0,4@70", &other);
-    assert_int_equal(cursor_counted(&cursor, cut.generation, 80, &other), CURSOR_REWIND);
+    assert_int_equal(cursor_counted(&cursor, cut.generation, 80, &other, CURSOR_ABSENT),
+                     CURSOR_REWIND);
     assert_int_equal(cursor.cause, CURSOR_OVERTAKEN);
     assert_int_equal(lineage_epoch(&cursor.counted.lineage), 4);
     cut = cursor_cut(&cursor);
@@ -842,7 +899,7 @@ static void settled_means_both_sides_hold_all_that_was_taken(void **state) {
     struct cursor_cut cut;
     struct cursor cursor = with_cut(&cut);
     assert_false(cursor_is_settled(&cursor));
-    cursor_counted(&cursor, cut.generation, 15, NULL);
+    cursor_counted(&cursor, cut.generation, 15, NULL, CURSOR_ABSENT);
     assert_false(cursor_is_settled(&cursor));
     cursor_published(&cursor, 7, 15, NULL);
     assert_true(cursor_is_settled(&cursor));
@@ -863,6 +920,8 @@ int main(void) {
         cmocka_unit_test(absent_in_redis_alone_rebuilds_from_the_origin),
         cmocka_unit_test(absent_in_kafka_alone_publishes_from_the_counted_one),
         cmocka_unit_test(who_adopted_learns_the_origin_from_a_refused_commit),
+        cmocka_unit_test(an_origin_that_only_redis_has_is_taken_over),
+        cmocka_unit_test(redis_lost_after_the_committed_offset_leaves_a_gap),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_the_origin),
         cmocka_unit_test(an_abort_before_the_first_commit_goes_back_to_what_was_adopted),
         cmocka_unit_test(what_was_adopted_has_the_lineage_of_what_is_stored),

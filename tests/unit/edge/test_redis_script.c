@@ -393,6 +393,9 @@ static void what_is_odd_is_refused_before_the_first_write(void **state) {
         {{"HSET {p}:offsets 0 -1"}, "{p}:offsets"},
         {{"HSET {p}:offsets 0 030"}, "holds \"030\" for 0"},
         {{"HSET {p}:lineages 0 %s"}, "holds \"30 00:\" for 0"},
+        {{"HSET {p}:meta origin:0 x"}, "holds \"x\" for origin:0"},
+        {{"HSET {p}:meta origin:0 07"}, "holds \"07\" for origin:0"},
+        {{"HSET {p}:meta origin:0 1234567890123456789"}, "for origin:0"},
         {{"HSET {p}:meta horizon 0"}, "holds \"0\" for horizon"},
         {{"HSET {p}:meta horizon zzz"}, "holds \"zzz\" for horizon"},
         {{"HSET {p}:meta horizon 2024-7-1"}, "holds \"2024-7-1\" for horizon"},
@@ -549,6 +552,38 @@ static void a_call_may_end_where_it_began_on_another_branch(void **state) {
     assert_int_equal(apply_lineage(20, "0:19:3@0", 20, "1:19:3@0,4@15").stored, 20);
     assert_redis("14:36 2", "HGETALL {p}:login_counts:2024-07-10");
     assert_redis("20 1:19:3@0,4@15", "HGET {p}:lineages 0");
+}
+
+static struct store_call apply_origin(int64_t base, int64_t end, int64_t origin) {
+    struct error error = {""};
+    struct delta delta = some(0, 1);
+    const struct delta *const deltas[] = {&delta};
+    struct store_call call = {
+        .base = base, .end = end, .origin = origin, .deltas = deltas, .delta_count = 1};
+    struct redis_store *store = open_store(url);
+    redis_store_apply(store, &call, 1, &error);
+    redis_store_destroy(&store);
+    delta_release(&delta);
+    if (call.verdict != STORE_OK) fail_msg("%s", error.text);
+    return call;
+}
+
+/* Kept beside the counts, and told to whoever asks for the offset. One that is not known leaves it
+ * as it is; one that has changed replaces it. */
+static void where_the_group_began_is_kept(void **state) {
+    (void)state;
+    assert_int_equal(apply_origin(CURSOR_ABSENT, 10, CURSOR_ABSENT).stored_origin, CURSOR_ABSENT);
+    assert_redis("0", "HEXISTS {p}:meta origin:0");
+    assert_int_equal(apply_origin(CURSOR_UNKNOWN, 99, CURSOR_ABSENT).stored_origin, CURSOR_ABSENT);
+    assert_int_equal(apply_origin(10, 20, 7).stored_origin, CURSOR_ABSENT); /* as was to be */
+    assert_redis("7", "HGET {p}:meta origin:0");
+    apply_origin(20, 30, CURSOR_ABSENT);
+    const struct store_call kept = apply_origin(CURSOR_UNKNOWN, 99, 3);
+    assert_int_equal(kept.stored, 30);
+    assert_int_equal(kept.stored_origin, 7);
+    apply_origin(30, 40, 5);
+    assert_redis("5", "HGET {p}:meta origin:0");
+    assert_int_equal(apply_origin(41, 50, 0).stored_origin, 5); /* another base */
 }
 
 /* How many scripts Redis has run. */
@@ -1293,6 +1328,7 @@ int main(void) {
         cmocka_unit_test_setup(an_offset_with_zeros_before_it_is_not_read, begin),
         cmocka_unit_test_setup(a_horizon_remains_when_its_day_has_expired, begin),
         cmocka_unit_test_setup(the_lineage_moves_with_the_offset, begin),
+        cmocka_unit_test_setup(where_the_group_began_is_kept, begin),
         cmocka_unit_test_setup(an_offset_of_another_branch_is_another_one, begin),
         cmocka_unit_test_setup(an_offset_of_another_log_is_another_one, begin),
         cmocka_unit_test_setup(a_repeated_call_is_not_taken_for_what_came_after_it, begin),

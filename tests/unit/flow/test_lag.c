@@ -139,6 +139,9 @@ static void what_is_not_known_is_not_shown(void **state) {
     lag_show(lag, &cursor, NULL, 1000);
     assert_string_equal(value_of("rollcall_lag_records"), "8");
     assert_string_equal(value_of("rollcall_counted_lag_records"), "");
+    cursor.counted.stored = 7; /* from where counting is */
+    lag_show(lag, &cursor, NULL, 1000);
+    assert_string_equal(value_of("rollcall_lag_records"), "3");
 }
 
 /* A record that is counted, and not published, an hour old. */
