@@ -13,9 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
+#include "base/clamp.h"
 
 int cores_by_affinity(void) {
     cpu_set_t set[CORES_MAX / CPU_SETSIZE];
@@ -36,7 +34,7 @@ static bool read_line(const char *root, const char *folder, const char *name, ch
 }
 
 /* INT_MAX: no quota. */
-static int quota_of(const char *root, const char *folder, bool is_v2) {
+static int64_t quota_of(const char *root, const char *folder, bool is_v2) {
     char line[64], *rest = line, *end = line;
     if (!read_line(root, folder, is_v2 ? "cpu.max" : "cpu.cfs_quota_us", line)) return INT_MAX;
     const long long quota_us = strtoll(line, &rest, 10); /* 0 for "max" */
@@ -45,13 +43,13 @@ static int quota_of(const char *root, const char *folder, bool is_v2) {
     if (end == rest) period_us = 100000; /* the kernel's default */
     if (quota_us <= 0 || period_us <= 0) return INT_MAX;
     const long long cores = quota_us / period_us + (quota_us % period_us != 0);
-    return cores < INT_MAX ? (int)cores : INT_MAX;
+    return smaller(cores, INT_MAX);
 }
 
 /* The least quota of the cgroup at this path and of all above it. */
-static int least_quota(const char *root, const char *mount, const char *path, bool is_v2) {
+static int64_t least_quota(const char *root, const char *mount, const char *path, bool is_v2) {
     char folder[PATH_MAX + 64];
-    int least = INT_MAX;
+    int64_t least = INT_MAX;
     snprintf(folder, sizeof folder, "%s%s", mount, path);
     for (;;) {
         least = smaller(least, quota_of(root, folder, is_v2));
@@ -71,7 +69,7 @@ static bool has_word(const char *list, const char *word) {
 
 int cores_by_quota(const char *root) {
     char path[PATH_MAX], line[PATH_MAX + 128], controllers[128];
-    int least = INT_MAX;
+    int64_t least = INT_MAX;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *file = fopen(path, "re");
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
@@ -88,11 +86,11 @@ int cores_by_quota(const char *root) {
         }
     }
     if (file != NULL) fclose(file);
-    return least == INT_MAX ? 0 : least;
+    return least == INT_MAX ? 0 : (int)least;
 }
 
 int cores_usable(void) {
     const int quota = cores_by_quota("");
     const int cores = cores_by_affinity();
-    return quota == 0 ? cores : smaller(cores, quota);
+    return quota == 0 ? cores : (int)smaller(cores, quota);
 }

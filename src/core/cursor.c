@@ -23,6 +23,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "base/clamp.h"
+
 static bool is_offset(int64_t offset) {
     return offset >= 0;
 }
@@ -51,14 +53,6 @@ void cursor_found(struct cursor *cursor, int64_t counted, int64_t published,
     track_place(&cursor->counted, counted, NULL);
     track_place(&cursor->published, published, lineage);
     cursor->origin = origin;
-}
-
-static int64_t larger(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 /* Begins at the other one's watermark. What that one has taken since is not stored. */
