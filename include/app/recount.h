@@ -48,7 +48,7 @@ struct recount {
 };
 
 /* Looks at the topic, the group's committed offsets and the log's bounds. is_joint: all partitions
- * share one delta. Ranges are set from where the group began, as its committed offset has it or else
+ * share one delta. Ranges are set from where the group began, as its committed offset has it, or
  * Redis at `link`, or the log where that is not known, to the log's end. NULL with an error. */
 struct recount *recount_create(const struct config *config, const struct aggregates *aggregates,
                                uint64_t seed, bool is_joint, struct redis_link *link,

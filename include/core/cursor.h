@@ -179,8 +179,8 @@ struct cursor_cut {
 } cursor_cut(struct cursor *cursor);
 
 /* The store's answer to the cut of `generation`: the offset that is stored now, or CURSOR_ABSENT,
- * its lineage, and the `origin` that is kept beside another offset than the cut's, or CURSOR_ABSENT:
- * it is taken over if the group's own is not known. */
+ * its lineage, and the `origin` that is kept beside another offset than the cut's, or
+ * CURSOR_ABSENT: it is taken over if the group's own is not known. */
 enum cursor_verdict cursor_counted(struct cursor *cursor, uint64_t generation, int64_t stored,
                                    const struct lineage *lineage, int64_t origin);
 

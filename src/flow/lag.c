@@ -126,7 +126,7 @@ void lag_after(struct lag *lag, const struct cursor *cursor, const struct batch 
         backlog_add(&lag->counted.backlog, cursor->counted.next, written_at_ms);
 }
 
-/* Where a track's watermark is. Before there is one: where counting is, for publishing begins there,
+/* Where a track's watermark is. Before there is one: where counting is, as publishing begins there,
  * or where the group began; below 0: not known. */
 static int64_t watermark(const struct cursor *cursor, const struct cursor_track *track) {
     if (track->stored != CURSOR_ABSENT) return track->stored;
