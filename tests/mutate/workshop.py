@@ -28,6 +28,7 @@ OUTPUT_BYTES_MAX = 64 << 20
 
 #: The C functions that run each script.
 SCRIPT_CALLERS = {"src/edge/checkpoint.lua": ("src/edge/redis_store.c", "redis_store_apply"),
+                  "src/edge/days.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/declared.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/distinct.lua": ("src/edge/redis_store.c", "redis_store_apply"),
                   "src/edge/rights.lua": ("src/edge/redis_store.c", "redis_store_apply"),
