@@ -19,7 +19,7 @@ struct recount_partition {
     int64_t log_begin, log_end;
     struct lineage lineage; /* of the log below its range's next */
     int64_t origin;         /* where the group began, CURSOR_ABSENT if that is not known */
-    struct delta *delta;    /* what was counted and not yet taken; all partitions may share one */
+    struct batch *batch;    /* what was counted and not yet taken; all partitions may share one */
 };
 
 struct recount {
@@ -30,6 +30,8 @@ struct recount {
     struct recount_partition *partitions; /* partition_count of them */
     struct kafka_range *ranges;           /* the same, to be set before recount_begin */
     int64_t record_count;                 /* read so far */
+    size_t pending_max; /* count_bytes of all batches, from which on they must be taken before more
+                           is read, as when a batch has BATCH_PENDING_BYTES; SIZE_MAX: never */
     int64_t unknown_count; /* offsets below the logs of which it is not known whether they were the
                               group's: neither its committed offset nor Redis has where it began */
 
@@ -42,6 +44,8 @@ struct recount {
     struct kafka_reader *reader;
     struct login_judge *judge;
     struct batch **batches;
+    size_t pending_bytes; /* count_bytes of all batches */
+    bool is_full;
     bool is_joint;
     uint64_t seed;
     int64_t progress_ms;
@@ -65,16 +69,17 @@ int64_t recount_missing(const struct recount *recount);
 /* Begins to read the ranges. */
 bool recount_begin(struct recount *recount, struct error *error);
 
-/* Reads and counts what is at hand, or waits for it. False with an error if a range cannot be read,
- * or if Kafka has given nothing for a minute although a range is not at its end. */
+/* Reads and counts what is at hand, or waits for it, until is_full. False with an error if a range
+ * cannot be read, or if Kafka has given nothing for a minute although a range is not at its end. */
 bool recount_step(struct recount *recount, int timeout_ms, struct error *error);
 
 /* Whether every range is read to its end, or to that of the log. */
 bool recount_is_at_end(const struct recount *recount);
 
-/* Takes what a partition's records (or all, if joint) were counted into; empties it. */
-static inline void recount_forget(struct recount_partition *partition) {
-    delta_clear(partition->delta);
-}
+/* What a partition's records (or all, if joint) were counted into. */
+struct delta *recount_delta(struct recount_partition *partition);
+
+/* It was taken: empties it. */
+void recount_forget(struct recount *recount, struct recount_partition *partition);
 
 #endif

@@ -17,6 +17,9 @@ enum { CACHE_LINE_BYTES = 64 };
  * bins are off, so small frees coalesce at once. */
 void memory_keep_freed(int memory_mb);
 
+/* Gives what is free back to the kernel, after much was freed that is not needed again. */
+void memory_give_back(void);
+
 /* For the start of main: no core dump and no debugger of the same user sees the memory, which holds
  * passwords, also in what librdkafka, hiredis and OpenSSL allocate. (RLIMIT_CORE would not do: it
  * is ignored where cores go to a program.) */

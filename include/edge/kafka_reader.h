@@ -45,11 +45,13 @@ enum reader_verdict {
     READER_FAILED,  /* a range cannot be read: the error names the partition, and why */
 };
 
+/* Gets a record, which is lent. False: it is enough, the others are for the next read. */
+typedef bool kafka_reader_take(void *context, struct kafka_range *range,
+                               const struct kafka_record *record);
+
 /* Lends what is at hand to `take`, one record after the other, each partition in order; waits for
  * the first one. */
 enum reader_verdict kafka_reader_read(struct kafka_reader *reader, int timeout_ms,
-                                      void (*take)(void *context, struct kafka_range *range,
-                                                   const struct kafka_record *record),
-                                      void *context, struct error *error);
+                                      kafka_reader_take *take, void *context, struct error *error);
 
 #endif

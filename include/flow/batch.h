@@ -26,7 +26,13 @@
 #include "edge/kafka_record.h"
 #include "edge/kafka_sink.h"
 
-enum { BATCH_RECORDS_MAX = 1024, BATCH_SHARDS_MAX = 64, BATCH_COUNT_BYTES = 96 << 10 };
+enum {
+    BATCH_RECORDS_MAX = 1024,
+    BATCH_SHARDS_MAX = 64,
+    BATCH_COUNT_BYTES = 96 << 10,
+    BATCH_PENDING_BYTES = 320 << 10, /* of counts of a partition that wait for Redis: with a batch
+                                        more, and days to fold, they are a command below 1 MB */
+};
 
 /* Kinds of items between the threads. */
 enum {

@@ -311,7 +311,7 @@ static void compare_surplus(struct audit *audit, const struct delta *counted) {
 }
 
 static void compare(struct audit *audit) {
-    const struct delta *counted = audit->recount->partitions[0].delta;
+    const struct delta *counted = recount_delta(&audit->recount->partitions[0]);
     for (unsigned field = 0; field < audit->aggregates.count; field++) {
         switch (audit->aggregates.items[field].kind) {
         case AGGREGATE_VALUES:

@@ -24,7 +24,6 @@ enum {
     LOOK_MS = 5000, /* between looks at the input topic's id, and at the group */
     LOOK_WAIT_MS = 1000,
     BATCHES_A_PARTITION = 4,
-    PENDING_BYTES_MAX = 320 << 10, /* with a batch more, and days to fold: a command below 1 MB */
     PAGE_WAIT_MS = 5000, /* for Redis: neither a client of /counts nor the end waits for longer */
 };
 
@@ -206,7 +205,7 @@ static void make_assignment(struct pipeline *pipeline) {
                 .batch_bytes = clamp(share_bytes / 4 / BATCHES_A_PARTITION, 16 << 10, 1 << 20),
                 .in_hand = &pipeline->in_hand,
                 .retention_ms = &pipeline->retention_ms,
-                .pending_max = clamp(share_bytes / 40, 16 << 10, PENDING_BYTES_MAX),
+                .pending_max = clamp(share_bytes / 40, 16 << 10, BATCH_PENDING_BYTES),
                 .drained = pipeline->stop->alarm,
                 .stop = pipeline->stop,
             },

@@ -22,8 +22,8 @@
 enum {
     STEP_MS = 100,
     STORE_MS = 500,
-    ENTRIES_MAX = 16384, /* keys of a partition that wait to be stored */
-    STRICT_MS = 10000,   /* so long the swap waits to be as far as the live counts */
+    PENDING_SHARE = 16, /* of instance.memory_mb: counts that wait to be stored */
+    STRICT_MS = 10000,  /* so long the swap waits to be as far as the live counts */
     REDIS_WAIT_MS = 60000,
     PAUSE_MIN_MS = 50,
     PAUSE_MAX_MS = 2000,
@@ -71,7 +71,7 @@ static size_t make_calls(struct rebuild *rebuild) {
     for (int p = 0; p < rebuild->recount->partition_count; p++) {
         const int64_t next = rebuild->recount->ranges[p].next;
         if (rebuild->stored[p].offset == next) continue;
-        rebuild->deltas[count] = rebuild->recount->partitions[p].delta;
+        rebuild->deltas[count] = recount_delta(&rebuild->recount->partitions[p]);
         rebuild->calls[count] =
             (struct store_call){.partition = (int32_t)p,
                                 .base = rebuild->stored[p].offset,
@@ -94,7 +94,7 @@ static bool take_answer(struct rebuild *rebuild, const struct store_call *call) 
     }
     rebuild->stored[call->partition] =
         (struct stored){.offset = call->end, .tip = lineage_tip(&call->lineage)};
-    recount_forget(&rebuild->recount->partitions[call->partition]);
+    recount_forget(rebuild->recount, &rebuild->recount->partitions[call->partition]);
     return true;
 }
 
@@ -121,10 +121,7 @@ static bool store(struct rebuild *rebuild) {
 }
 
 static bool is_store_due(const struct rebuild *rebuild) {
-    for (int p = 0; p < rebuild->recount->partition_count; p++) {
-        if (rebuild->recount->partitions[p].delta->entry_count > ENTRIES_MAX) return true;
-    }
-    return clock_ms() >= rebuild->next_store_ms;
+    return rebuild->recount->is_full || clock_ms() >= rebuild->next_store_ms;
 }
 
 /* --- the rebuild ------------------------------------------------------------------------------ */
@@ -199,6 +196,8 @@ static bool open_rebuild(struct rebuild *rebuild) {
                                       rebuild->link, &rebuild->error);
     if (rebuild->recount == NULL || !check_gap(rebuild)) return false;
     const size_t count = (size_t)rebuild->recount->partition_count;
+    rebuild->recount->pending_max =
+        (size_t)config->instance.memory_mb * 1024 * 1024 / PENDING_SHARE;
     rebuild->calls = memory_create(count * sizeof *rebuild->calls);
     rebuild->deltas = memory_create(count * sizeof(struct delta *));
     rebuild->stored = memory_create(count * sizeof *rebuild->stored);

@@ -111,7 +111,7 @@ static void create_batches(struct recount *recount) {
         recount->batches[i] = recount->is_joint && i > 0
                                   ? recount->batches[0]
                                   : batch_create((int32_t)i, 1, 0, NULL, NULL);
-        recount->partitions[i].delta = &recount->batches[i]->parts[0].delta;
+        recount->partitions[i].batch = recount->batches[i];
     }
 }
 
@@ -124,6 +124,7 @@ struct recount *recount_create(const struct config *config, const struct aggrega
     recount->aggregates = aggregates;
     recount->seed = seed;
     recount->is_joint = is_joint;
+    recount->pending_max = SIZE_MAX;
     recount->judge = create_judge(config);
     recount->source = kafka_source_create(&options, error);
     bool is_right = recount->source != NULL && look_at_topic(recount, error);
@@ -178,18 +179,34 @@ bool recount_begin(struct recount *recount, struct error *error) {
     return recount->reader != NULL;
 }
 
-static void take(void *context, struct kafka_range *range, const struct kafka_record *record) {
+struct delta *recount_delta(struct recount_partition *partition) {
+    return &partition->batch->parts[0].delta;
+}
+
+void recount_forget(struct recount *recount, struct recount_partition *partition) {
+    recount->pending_bytes -= partition->batch->count_bytes;
+    batch_clear(partition->batch);
+}
+
+static bool take(void *context, struct kafka_range *range, const struct kafka_record *record) {
     struct recount *recount = context;
+    struct recount_partition *partition = &recount->partitions[range->partition];
     struct login login;
+    recount->pending_bytes -= partition->batch->count_bytes;
     judge_record(recount->judge, record, &login);
-    batch_count(recount->batches[range->partition], recount->seed, recount->aggregates, &login);
-    lineage_add(&recount->partitions[range->partition].lineage, record->offset,
-                record->leader_epoch);
+    batch_count(partition->batch, recount->seed, recount->aggregates, &login);
+    recount->pending_bytes += partition->batch->count_bytes;
+    lineage_add(&partition->lineage, record->offset, record->leader_epoch);
     recount->record_count++;
     if (recount->seen != NULL) recount->seen(recount->context, &login, record->timestamp_ms);
+    if (recount->pending_max == SIZE_MAX) return true;
+    recount->is_full = recount->pending_bytes >= recount->pending_max ||
+                       partition->batch->count_bytes >= BATCH_PENDING_BYTES;
+    return !recount->is_full;
 }
 
 bool recount_step(struct recount *recount, int timeout_ms, struct error *error) {
+    recount->is_full = false;
     const enum reader_verdict verdict =
         kafka_reader_read(recount->reader, timeout_ms, take, recount, error);
     if (verdict == READER_FAILED) return false;

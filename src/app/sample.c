@@ -50,7 +50,7 @@ static void drop_oldest(struct sample *sample) {
     sink(heap, sample->count, 0);
 }
 
-static void take(void *context, struct kafka_range *range, const struct kafka_record *record) {
+static bool take(void *context, struct kafka_range *range, const struct kafka_record *record) {
     struct sample *sample = context;
     sample->given[range->partition]++;
     struct sample_record kept = {
@@ -60,7 +60,7 @@ static void take(void *context, struct kafka_range *range, const struct kafka_re
         .has_key = record->key.bytes != NULL,
         .value = {NULL, record->value.length},
     };
-    if (sample->count == sample->max && !is_older(&sample->records[0], &kept)) return;
+    if (sample->count == sample->max && !is_older(&sample->records[0], &kept)) return true;
     if (record->value.bytes != NULL) {
         char *copy = memory_grow(NULL, record->value.length + 1);
         memcpy(copy, record->value.bytes, record->value.length);
@@ -73,6 +73,7 @@ static void take(void *context, struct kafka_range *range, const struct kafka_re
     rise(sample->records, sample->count - 1);
     while (sample->bytes > sample->bytes_max && sample->count > 1)
         drop_oldest(sample);
+    return true;
 }
 
 static void clear(struct sample *sample) {

@@ -27,6 +27,10 @@ void memory_keep_freed(int memory_mb) {
     /* NOLINTEND(concurrency-mt-unsafe) */
 }
 
+void memory_give_back(void) {
+    malloc_trim(0);
+}
+
 void memory_keep_private(void) {
     prctl(PR_SET_DUMPABLE, 0);
 }

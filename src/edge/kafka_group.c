@@ -22,8 +22,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/memory.h"
+
+enum { COORDINATOR_WAIT_MS = 100 };
 
 void kafka_member_init(struct kafka_member *member, rd_kafka_t *consumer) {
     *member = (struct kafka_member){.consumer = consumer};
@@ -235,6 +238,21 @@ rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *so
     return list;
 }
 
+/* A coordinator that was just found, or moves, answers a moment later. */
+static rd_kafka_resp_err_t ask_committed(rd_kafka_t *client, rd_kafka_topic_partition_list_t *list,
+                                         int timeout_ms) {
+    const int64_t until_ms = clock_ms() + timeout_ms;
+    for (;;) {
+        const int64_t left_ms = clamp(until_ms - clock_ms(), 0, timeout_ms);
+        const rd_kafka_resp_err_t err = rd_kafka_committed(client, list, (int)left_ms);
+        const bool may_pass = err == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+                              err == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+                              err == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+        if (!may_pass || clock_ms() + COORDINATOR_WAIT_MS >= until_ms) return err;
+        clock_sleep_ms(COORDINATOR_WAIT_MS);
+    }
+}
+
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error) {
     const struct kafka_source_settings *settings = kafka_source_settings(source);
@@ -242,7 +260,7 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     for (size_t i = 0; i < count; i++)
         rd_kafka_topic_partition_list_add(list, settings->topic, items[i].partition);
     worker_call_begins(timeout_ms);
-    rd_kafka_resp_err_t err = rd_kafka_committed(kafka_source_borrow(source), list, timeout_ms);
+    rd_kafka_resp_err_t err = ask_committed(kafka_source_borrow(source), list, timeout_ms);
     worker_call_ends();
     kafka_source_return(source);
     for (size_t i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < count; i++) {

@@ -17,9 +17,10 @@ struct kafka_reader {
     struct kafka_range *ranges;
     size_t count;
     /* of the read under way */
-    void (*take)(void *context, struct kafka_range *range, const struct kafka_record *record);
+    kafka_reader_take *take;
     void *context;
     enum reader_verdict verdict;
+    bool is_enough;
     int record_count;
     struct error *error;
 };
@@ -68,7 +69,7 @@ static void on_record(struct kafka_reader *reader, struct kafka_range *range,
                       rd_kafka_message_t *message) {
     const struct kafka_record record = kafka_record_of(message);
     reader->verdict = READER_RECORDS;
-    reader->take(reader->context, range, &record);
+    reader->is_enough = !reader->take(reader->context, range, &record);
     move_to(reader, range, record.offset + 1, false);
 }
 
@@ -103,7 +104,8 @@ static void on_message(rd_kafka_message_t *message, void *opaque) {
         on_record(reader, range, message);
     else if (range != NULL)
         move_to(reader, range, range->end, false);
-    if (reader->verdict == READER_FAILED || ++reader->record_count >= RECORDS_AT_ONCE)
+    reader->is_enough |= ++reader->record_count >= RECORDS_AT_ONCE;
+    if (reader->verdict == READER_FAILED || reader->is_enough)
         rd_kafka_yield(reader->client->handle); /* the rest stays in the queue */
 }
 
@@ -152,13 +154,12 @@ void kafka_reader_destroy(struct kafka_reader **reader) {
 }
 
 enum reader_verdict kafka_reader_read(struct kafka_reader *reader, int timeout_ms,
-                                      void (*take)(void *context, struct kafka_range *range,
-                                                   const struct kafka_record *record),
-                                      void *context, struct error *error) {
+                                      kafka_reader_take *take, void *context, struct error *error) {
     reader->take = take;
     reader->context = context;
     reader->error = error;
     reader->verdict = READER_NOTHING;
+    reader->is_enough = false;
     reader->record_count = 0;
     rd_kafka_consume_callback_queue(reader->queue, timeout_ms, on_message, reader);
     return reader->verdict;

@@ -34,6 +34,26 @@ static void names_add(struct names *names, const char *name) {
     names_add_slice(names, (struct slice){name, strlen(name)});
 }
 
+static int compare_names(const void *a, const void *b) {
+    const struct slice *left = a, *right = b;
+    const size_t common = left->length < right->length ? left->length : right->length;
+    const int order = memcmp(left->bytes, right->bytes, common);
+    return order != 0 ? order : (left->length > right->length) - (left->length < right->length);
+}
+
+/* Sorts them, and keeps one of each. */
+static void names_unite(struct names *names) {
+    size_t count = 0;
+    if (names->count > 0) qsort(names->items, names->count, sizeof *names->items, compare_names);
+    for (size_t i = 0; i < names->count; i++) {
+        if (count > 0 && compare_names(&names->items[count - 1], &names->items[i]) == 0)
+            free((char *)names->items[i].bytes);
+        else
+            names->items[count++] = names->items[i];
+    }
+    names->count = count;
+}
+
 static void names_release(struct names *names) {
     for (size_t i = 0; i < names->count; i++)
         free((char *)names->items[i].bytes);
@@ -75,6 +95,14 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
 static struct redis_reply *ask(struct redis_link *link, const struct redis_command *command,
                                struct error *error) {
     return redis_link_send(link, command, error) ? redis_link_receive(link, error) : NULL;
+}
+
+/* The same, with a command that is released as soon as the link has a copy. */
+static struct redis_reply *ask_large(struct redis_link *link, struct redis_command *command,
+                                     struct error *error) {
+    const bool is_sent = redis_link_send(link, command, error);
+    redis_command_release(command);
+    return is_sent ? redis_link_receive(link, error) : NULL;
 }
 
 /* Finds the names of all keys under prefix:part; part may be "", then of the live ones alone. The
@@ -176,14 +204,12 @@ static enum store_verdict look_at_checkpoints(struct redis_link *link, const cha
     return verdict;
 }
 
-/* The script's keys and arguments: see swap.lua. */
+/* The script's keys and arguments: see swap.lua. Releases the names. */
 static void put_call(struct redis_call *call, const char *prefix,
                      const struct aggregates *aggregates, const char *rebuild, bool must_be_as_far,
-                     const char *checkpoints, const struct names *live,
-                     const struct names *rebuilt) {
+                     const char *checkpoints, struct names *live, struct names *rebuilt) {
     const struct aggregate *days = days_of(aggregates);
     struct redis_command *keys = &call->keys, *arguments = &call->arguments;
-    struct text before_day = {0};
     redis_call_clear(call, prefix);
     redis_command_put_key(keys, prefix, "offsets", NULL);
     redis_command_put_key(keys, prefix, "meta", NULL);
@@ -191,24 +217,26 @@ static void put_call(struct redis_call *call, const char *prefix,
     redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, "meta");
     redis_command_put_key(keys, prefix, days->index_key, NULL);
     redis_command_put_key(keys, prefix, REDIS_SWAP_REBUILT, days->index_key);
-    text_format(&before_day, "%s:", days->key);
     redis_command_put_text(arguments, must_be_as_far ? "1" : "0");
     redis_command_put_text(arguments, checkpoints);
-    redis_command_put_text(arguments, text_string(&before_day));
+    redis_command_put_key(arguments, prefix, days->key, "");
+    redis_command_put_key_end(arguments, prefix, REDIS_SWAP_REBUILT, days->key,
+                              (struct slice){"", 0});
     redis_command_put_text(arguments, rebuild);
     redis_command_put_int(arguments, (int64_t)live->count);
     for (size_t i = 0; i < live->count; i++) {
-        redis_command_put(arguments, live->items[i].bytes, live->items[i].length);
         redis_command_put_key_end(keys, prefix, NULL, NULL, live->items[i]);
         redis_command_put_key_end(keys, prefix, REDIS_SWAP_BEFORE, NULL, live->items[i]);
     }
     for (size_t i = 0; i < rebuilt->count; i++) {
-        redis_command_put(arguments, rebuilt->items[i].bytes, rebuilt->items[i].length);
         redis_command_put_key_end(keys, prefix, REDIS_SWAP_REBUILT, NULL, rebuilt->items[i]);
         redis_command_put_key_end(keys, prefix, NULL, NULL, rebuilt->items[i]);
     }
+    names_release(live);
+    names_release(rebuilt);
+    memory_give_back(); /* there may be millions of them */
     redis_call_finish(call, true, swap_lua);
-    text_release(&before_day);
+    redis_command_release(&call->keys); /* as long as the command itself */
 }
 
 void redis_swap_name_loss(const char *prefix, struct error *error) {
@@ -290,9 +318,11 @@ enum swap_verdict redis_swap_run(struct redis_link *link, const char *prefix,
     enum swap_verdict verdict = swap_verdict_of(found);
     if (found == STORE_OK) {
         add_known(&live, aggregates);
+        names_unite(&live);
+        names_unite(&rebuilt);
         put_call(&call, prefix, aggregates, rebuild, must_be_as_far, text_string(&checkpoints),
                  &live, &rebuilt);
-        struct redis_reply *reply = ask(link, &call.command, error);
+        struct redis_reply *reply = ask_large(link, &call.command, error);
         verdict = swap_verdict_of(redis_answer_judge(link, prefix, reply, error));
         if (verdict == SWAP_DONE) verdict = take_answer(link, prefix, reply, error);
         redis_reply_destroy(&reply);

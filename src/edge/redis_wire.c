@@ -95,18 +95,24 @@ bool redis_wire_open(struct redis_wire *wire, const struct redis_wire_target *ta
 static bool is_queued(struct redis_wire *wire, int result, struct error *error) {
     if (result == REDIS_OK) return true;
     redis_wire_close(wire);
-    return error_set(error, "out of memory for a command to Redis");
+    return error_set(error,
+                     "out of memory for a command to Redis: lower instance.memory_mb, or give "
+                     "more");
 }
 
 bool redis_wire_send(struct redis_wire *wire, const struct redis_command *command,
                      struct error *error) {
     assert(wire->context != NULL);
+    if (command->words.is_broken) {
+        redis_wire_close(wire);
+        return error_set(error,
+                         "a command to Redis would be larger than %d MB: count fewer values or "
+                         "buckets (max_values, retention_days)",
+                         TEXT_BYTES_MAX >> 20);
+    }
     char head[16];
     const int length = snprintf(head, sizeof head, "*%d\r\n", command->count);
-    int result = command->words.is_broken ? REDIS_ERR : REDIS_OK;
-    if (result == REDIS_OK) {
-        result = redisAppendFormattedCommand(wire->context, head, (size_t)length);
-    }
+    int result = redisAppendFormattedCommand(wire->context, head, (size_t)length);
     if (result == REDIS_OK) {
         result =
             redisAppendFormattedCommand(wire->context, command->words.bytes, command->words.length);

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -39,6 +40,13 @@ def terminate(process, seconds):
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
+
+
+def peak_memory_mb(pid):
+    """The peak resident memory of a process; 0 once it has ended."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read())
+    return int(peak[1]) / 1024 if peak else 0
 
 
 def free_port():

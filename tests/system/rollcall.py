@@ -112,8 +112,7 @@ class Instance:
 
     def peak_memory_mb(self):
         """The peak resident memory of the process."""
-        with open(f"/proc/{self._process.pid}/status") as status:
-            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
+        return process.peak_memory_mb(self._process.pid)
 
     def get(self, path):
         """Sends HTTP GET; returns (status, body as text), or (0, "") if there is no response."""

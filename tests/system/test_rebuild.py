@@ -247,6 +247,30 @@ def test_rebuild_with_broken_connections(world):
     verify.check_all(world.place, load.records, instance)
 
 
+def test_rebuild_stays_within_memory(world):
+    """What was counted and is not stored yet is bounded over all partitions, whatever its size."""
+    world.options.update({"instance.memory_mb": 64, "aggregate.max_values": 1000000})
+    for every in ("day", "hour", "minute"):
+        world.options.update({f"count.by_{every}.by": "device_type,locale",
+                              f"count.by_{every}.every": every,
+                              f"count.by_{every}.max_values": 1000000})
+    load = world.make_load(partitions=24)
+    count = 72000
+    for n in range(count):
+        login = {"user_id": "u", "device_type": f"d{n:0>100}", "locale": f"L{n:0>100}",
+                 "timestamp": 1720569600}
+        load.send(n % 24, b"k", json.dumps(login).encode(), 1720569600000)
+        load.poll()
+    load.flush()
+    rebuild, log = start_rebuild(world)
+    peak = 0
+    while rebuild.poll() is None:
+        peak = max(peak, process.peak_memory_mb(rebuild.pid))
+        time.sleep(0.05)
+    assert rebuild.returncode == 0 and f"{count} records counted" in log_of(log), log_of(log)
+    assert 0 < peak <= 1.25 * 64
+
+
 def test_rebuild_beyond_retention(world):
     """What Kafka has deleted cannot be rebuilt: exit 1 with the number."""
     load = world.make_load()

@@ -41,12 +41,15 @@ static int end(void **state) {
     return 0;
 }
 
-static void take(void *context, struct kafka_range *range, const struct kafka_record *record) {
+static bool takes_one; /* a read */
+
+static bool take(void *context, struct kafka_range *range, const struct kafka_record *record) {
     const size_t length = strlen(taken);
     assert_ptr_equal(context, taken);
     assert_true(record->offset >= range->next && record->offset < range->end);
     snprintf(taken + length, sizeof taken - length, "%d:%lld ", (int)range->partition,
              (long long)record->offset);
+    return !takes_one;
 }
 
 static void open_ranges(size_t count) {
@@ -128,6 +131,22 @@ static void what_is_not_in_the_log_fails(void **state) {
     assert_string_equal(taken, "");
 }
 
+static void who_has_enough_gets_the_rest_with_the_next_reads(void **state) {
+    (void)state;
+    ranges[0] = (struct kafka_range){.partition = 0, .end = 4};
+    open_ranges(1);
+    takes_one = true;
+    for (int count = 0; count < 4; count++) {
+        const int64_t until_ms = clock_ms() + BROKER_WAIT_MS;
+        assert_int_equal(ranges[0].next, count);
+        while (read_once() == READER_NOTHING)
+            assert_true(clock_ms() < until_ms);
+        assert_int_equal(ranges[0].next, count + 1);
+    }
+    takes_one = false;
+    assert_string_equal(taken, "0:0 0:1 0:2 0:3 ");
+}
+
 /* Whoever waits for records wants to know why none comes. */
 static void a_broker_that_is_gone_is_logged_and_waited_for(void **state) {
     (void)state;
@@ -153,6 +172,7 @@ int main(void) {
         cmocka_unit_test_teardown(a_range_without_an_end_goes_on_with_what_is_appended, end),
         cmocka_unit_test_teardown(an_empty_range_is_at_its_end, end),
         cmocka_unit_test_teardown(what_is_not_in_the_log_fails, end),
+        cmocka_unit_test_teardown(who_has_enough_gets_the_rest_with_the_next_reads, end),
         cmocka_unit_test_teardown(a_broker_that_is_gone_is_logged_and_waited_for, end),
     };
     return cmocka_run_group_tests(tests, start, stop);

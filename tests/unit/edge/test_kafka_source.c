@@ -255,6 +255,22 @@ static void what_kafka_does_not_answer_is_an_error(void **state) {
     rd_kafka_mock_broker_set_up(broker.cluster, 1);
 }
 
+/* As it does for a group that was never used, and after its broker has started. */
+static void a_coordinator_that_moves_is_asked_again(void **state) {
+    (void)state;
+    struct kafka_committed found = {.partition = 0};
+    rd_kafka_mock_push_request_errors(broker.cluster, API_OFFSET_FETCH, 3,
+                                      RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE);
+    if (!kafka_source_committed(sources[0], &found, 1, WAIT_MS, &error)) fail_msg("%s", error.text);
+    assert_int_equal(found.offset, -1);
+    rd_kafka_mock_push_request_errors(broker.cluster, API_OFFSET_FETCH, 1,
+                                      RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    assert_false(kafka_source_committed(sources[0], &found, 1, WAIT_MS, &error));
+    assert_non_null(strstr(error.text, "Group authorization failed"));
+}
+
 /* The in-process cluster describes no groups: nothing is done on a guess. */
 static void a_group_that_cannot_be_looked_at_is_left_alone(void **state) {
     begin(state);
@@ -309,13 +325,14 @@ static void rollcalls_own_properties_are_set(void **state) {
     assert_string_equal(kafka_source_settings(sources[1])->topic, "logins");
 }
 
-/* Nothing is given to it. */
+/* Nothing is given to it: the broker is not there to do so. */
 static void a_member_without_partitions_has_joined_in_the_consumer_protocol(void **state) {
     struct source_change change;
     begin(state);
     kafka_conf_release(&consumer);
     kafka_conf_put(&consumer, "group.protocol", "consumer");
     generation = 0;
+    rd_kafka_mock_broker_set_down(broker.cluster, 1);
     join(0);
     assert_int_equal(kafka_source_poll(sources[0], &change, &error), SOURCE_QUIET);
     assert_false(kafka_source_is_joined(sources[0]));
@@ -324,6 +341,7 @@ static void a_member_without_partitions_has_joined_in_the_consumer_protocol(void
     /* before, the protocol cannot be used */
     assert_int_equal(kafka_source_is_joined(sources[0]), RD_KAFKA_VERSION >= 0x020c00ff);
     generation = -1;
+    rd_kafka_mock_broker_set_up(broker.cluster, 1);
 }
 
 /* The rest is left for the next polls: the thread has more to do. */
@@ -368,6 +386,7 @@ int main(void) {
         cmocka_unit_test_teardown(who_is_denied_is_told_what_to_allow, end),
         cmocka_unit_test_setup_teardown(committed_offsets_keep_their_origin, begin_joined, end),
         cmocka_unit_test_setup_teardown(metadata_of_others_is_no_origin, begin_joined, end),
+        cmocka_unit_test_setup_teardown(a_coordinator_that_moves_is_asked_again, begin_joined, end),
         cmocka_unit_test_setup_teardown(what_kafka_does_not_answer_is_an_error, begin_joined, end),
         cmocka_unit_test_teardown(a_group_that_cannot_be_looked_at_is_left_alone, end),
         cmocka_unit_test_teardown(rollcalls_own_properties_are_set, end),
