@@ -5,7 +5,8 @@
  *           checkpoint_is_reachable, _is_ready and _is_denied from any. checkpoint_step on its
  *           worker alone.
  * Owns:     epochs until they are stored or overtaken, then they go home to their shards.
- * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls a step.
+ * Limits:   one epoch a partition (cursor I3); CALLS_MAX calls of CALLS_BYTES_MAX a step, one more
+ *           at most.
  * Waits:    inside redis_store alone, at most redis.timeout_ms a reply. Between attempts it sleeps
  *           for a growing delay of up to RETRY_MS_MAX, but a redirection or a new master is
  *           followed at once, at most once in REDIRECT_MS.

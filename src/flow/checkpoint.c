@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -21,6 +22,7 @@ enum {
     REDIRECT_MS = 1000, /* two nodes may name each other without end */
     REDIRECT_LOOK_MS = 50,
     CALLS_MAX = 256,
+    CALLS_BYTES_MAX = 2 << 20, /* hiredis has them until Redis takes them */
     VERIFY_WAIT_MS = 50,
 };
 
@@ -39,7 +41,7 @@ struct checkpoint {
     struct worker worker;
     bool has_given_up;
     struct epoch *epochs[FENCE_PARTITIONS_MAX]; /* by partition; made when first needed */
-    int32_t ready[FENCE_PARTITIONS_MAX];        /* partitions whose epoch is whole */
+    int32_t ready[FENCE_PARTITIONS_MAX];        /* partitions whose epoch is whole, oldest first */
     size_t ready_count;
     struct store_call *calls; /* of one round trip */
     size_t call_capacity;
@@ -108,7 +110,8 @@ static void close_epoch(struct checkpoint *checkpoint, int32_t partition, bool i
     epoch->is_reported = false;
     for (size_t i = 0; i < checkpoint->ready_count; i++) {
         if (checkpoint->ready[i] != partition) continue;
-        checkpoint->ready[i] = checkpoint->ready[--checkpoint->ready_count];
+        memmove(&checkpoint->ready[i], &checkpoint->ready[i + 1],
+                (--checkpoint->ready_count - i) * sizeof *checkpoint->ready);
         break;
     }
 }
@@ -195,9 +198,20 @@ static void conclude(struct checkpoint *checkpoint, const struct store_call *cal
     close_epoch(checkpoint, call->partition, is_stored);
 }
 
+/* How many of those that are ready go out at once. */
+static size_t count_calls(const struct checkpoint *checkpoint) {
+    size_t count = 0, bytes = 0;
+    while (count < checkpoint->ready_count && count < CALLS_MAX && bytes < CALLS_BYTES_MAX) {
+        const struct epoch *epoch = checkpoint->epochs[checkpoint->ready[count++]];
+        for (unsigned i = 0; i < epoch->part_count; i++)
+            bytes += delta_request_bytes(epoch->deltas[i]);
+    }
+    return count;
+}
+
 static void store_ready(struct checkpoint *checkpoint) {
     struct error error = {""};
-    size_t count = checkpoint->ready_count < CALLS_MAX ? checkpoint->ready_count : CALLS_MAX;
+    const size_t count = count_calls(checkpoint);
     /* cppcheck-suppress knownConditionTrueFalse ; gather changes ready_count */
     if (count > checkpoint->call_capacity) {
         checkpoint->call_capacity = count;

@@ -26,7 +26,7 @@ static struct checkpoint *checkpoint;
 static struct epoch_part parts[PARTITIONS][SHARDS];
 
 static enum store_verdict verdict; /* of all calls */
-static int round_trips, calls_sent;
+static int round_trips, calls_sent, newest_sent;
 static size_t deltas_sent, anomaly_count;
 static bool must_be_set_up;
 
@@ -36,6 +36,7 @@ void redis_store_apply(struct redis_store *store, struct store_call *calls, size
     (void)store;
     round_trips++;
     calls_sent += (int)count;
+    newest_sent = calls[count - 1].partition;
     if (verdict != STORE_OK) error_set(error, "no room");
     for (size_t i = 0; i < count; i++) {
         deltas_sent += calls[i].delta_count;
@@ -161,6 +162,30 @@ static void counts_do_not_wait_and_take_along_who_does(void **state) {
     assert_int_equal(round_trips, 3);
 }
 
+/* The oldest first, and one more than fits at most: they are in memory until Redis takes them. */
+static void what_goes_out_at_once_is_bounded_in_bytes(void **state) {
+    static const int order[PARTITIONS] = {2, 0, 1};
+    (void)state;
+    for (int i = 0; i < PARTITIONS; i++) {
+        parts[order[i]][1].delta.key_bytes = 2 << 20;
+        post_all(order[i], 5, 6);
+    }
+    for (int i = 0; i < PARTITIONS; i++) {
+        const bool is_last = i == PARTITIONS - 1;
+        assert_int_equal(checkpoint_step(checkpoint, 0), is_last ? CLOCK_NEVER_MS : 0);
+        assert_int_equal(round_trips, i + 1);
+        assert_int_equal(calls_sent, i + 1);
+        assert_int_equal(newest_sent, order[i]);
+        assert_int_equal(came_home(true), SHARDS);
+    }
+    for (int i = 0; i < PARTITIONS; i++) { /* light ones all go at once */
+        parts[i][1].delta.key_bytes = 1000;
+        post_all(i, 6, 7);
+    }
+    assert_int_equal(checkpoint_step(checkpoint, 0), CLOCK_NEVER_MS);
+    assert_int_equal(round_trips, PARTITIONS + 1);
+}
+
 static void an_epoch_is_whole_with_the_part_of_each_shard(void **state) {
     (void)state;
     post(0, 1, 1, 5, 6);
@@ -273,6 +298,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(partitions_with_nothing_to_store_wait_for_each_other),
         TEST(counts_do_not_wait_and_take_along_who_does),
+        TEST(what_goes_out_at_once_is_bounded_in_bytes),
         TEST(an_epoch_is_whole_with_the_part_of_each_shard),
         TEST(a_later_generation_sends_an_earlier_one_home),
         TEST(what_is_left_goes_home_at_the_end),
