@@ -37,7 +37,7 @@ struct status_totals {
 };
 
 struct status {       /* all zero before status_init */
-    int64_t start_ms; /* of the process, as wall time */
+    int64_t start_ms; /* of the process, by clock_ms: no clock that is set changes its age */
     struct text json; /* made at made_ms */
     int64_t made_ms;
 

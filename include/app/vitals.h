@@ -21,7 +21,4 @@ extern const struct metric_row vitals_metric_table[];
 /* Sets the process_* metrics, which nothing else keeps up to date. */
 void vitals_refresh(const struct vitals *vitals);
 
-/* When this process began, as wall time; 0 if that cannot be read. */
-int64_t vitals_start_ms(void);
-
 #endif

@@ -3,6 +3,7 @@
  * Threads:  any.
  * Owns:     nothing: what is read is the caller's.
  * Limits:   FILE_SECRET_BYTES a secret.
+ * Waits:    FILE_WAIT_MS, if it is a pipe.
  */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
@@ -12,7 +13,7 @@
 
 struct error;
 
-enum { FILE_SECRET_BYTES = 64 * 1024 };
+enum { FILE_SECRET_BYTES = 64 * 1024, FILE_WAIT_MS = 5000 };
 
 /* A whole file as a C string, which the caller frees. NULL with an error. Borrows path. */
 char *file_read(const char *path, size_t max_bytes, struct error *error);

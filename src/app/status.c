@@ -337,7 +337,7 @@ static void make(struct pipeline *pipeline, int64_t now_ms, struct text *out) {
     text_add(out, ",\n\"now\": ");
     add_time(out, wall_ms);
     text_add(out, ",\n\"uptime_s\": ");
-    add_seconds(out, wall_ms > status->start_ms ? wall_ms - status->start_ms : 0);
+    add_seconds(out, clock_ms() - status->start_ms);
     ADD_STRING(out, ",\n\"instance\": ", config->instance.id);
     ADD_STRING(out, ",\n\"group\": ", config->source.group);
     ADD_STRING(out, ",\n\"topic\": ", config->source.topic);
@@ -370,7 +370,7 @@ void status_json(struct pipeline *pipeline, struct text *out) {
 
 void status_init(struct status *status, const struct pipeline *pipeline) {
     pthread_mutex_init(&status->lock, NULL);
-    status->start_ms = vitals_start_ms();
+    status->start_ms = clock_ms();
     status->settings = status_settings(pipeline->config);
 }
 

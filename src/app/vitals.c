@@ -55,7 +55,8 @@ static int64_t stat_field(int number) {
     return at == NULL ? -1 : strtoll(at + 1, NULL, 10);
 }
 
-int64_t vitals_start_ms(void) {
+/* When this process began, as wall time; 0 if that cannot be read. */
+static int64_t read_start_ms(void) {
     static const char boot[] = "btime ";
     char line[256];
     const int64_t ticks = stat_field(FIELD_START);
@@ -83,7 +84,7 @@ void vitals_refresh(const struct vitals *vitals) {
     struct rlimit limit;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         metric_set(vitals->cpu, ms_of(usage.ru_utime) + ms_of(usage.ru_stime));
-    if (metric_get(vitals->start) == 0) metric_set(vitals->start, vitals_start_ms());
+    if (metric_get(vitals->start) == 0) metric_set(vitals->start, read_start_ms());
     const int64_t virtual_bytes = stat_field(FIELD_VIRTUAL);
     const int64_t resident_pages = stat_field(FIELD_RESIDENT);
     if (virtual_bytes >= 0) metric_set(vitals->virtual, virtual_bytes);

@@ -11,8 +11,12 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 static char path[] = "/tmp/test_file_XXXXXX";
@@ -48,6 +52,33 @@ static void refuses(size_t max_bytes, const char *why) {
     assert_null(file_read(path, max_bytes, &error));
     assert_non_null(strstr(error.text, path));
     if (strstr(error.text, why) == NULL) fail_msg("\"%s\" lacks \"%s\"", error.text, why);
+}
+
+static void *write_late(void *context) {
+    const int fd = open(context, O_WRONLY); /* waits for the reader */
+    clock_sleep_ms(100);
+    assert_int_equal(write(fd, "in two ", 7), 7);
+    clock_sleep_ms(100);
+    assert_int_equal(write(fd, "pieces", 6), 6);
+    assert_int_equal(close(fd), 0);
+    return NULL;
+}
+
+/* The shell's <(...) is one. */
+static void a_pipe_is_read_to_its_end(void **state) {
+    (void)state;
+    pthread_t writer;
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_late, path), 0);
+    reads(100, "in two pieces");
+    pthread_join(writer, NULL);
+    const int64_t began_ms = clock_ms();
+    refuses(100, "it is a pipe, and nothing came within 5 s");
+    assert_true(clock_ms() < began_ms + 4 * FILE_WAIT_MS);
+    assert_int_equal(file_digest(path, 7), file_digest("/nowhere", 7)); /* nor waits */
+    assert_int_equal(unlink(path), 0);
+    put("", 0);
 }
 
 static void a_file_is_read_up_to_its_limit(void **state) {
@@ -142,6 +173,7 @@ static void another_content_is_another_digest(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_read_up_to_its_limit),
+        cmocka_unit_test(a_pipe_is_read_to_its_end),
         cmocka_unit_test(what_is_no_text_is_refused),
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(a_secret_is_cleaned_and_not_empty),
