@@ -12,7 +12,7 @@
 
 #include "core/path.h"
 
-static char visited[8192];
+static char visited[8192], detail[PARSE_DETAIL_BYTES];
 
 static void note(void *context, const char *path, const struct field *field) {
     static const char kinds[] = {[FIELD_NULL] = '0',   [FIELD_TRUE] = 't', [FIELD_FALSE] = 'f',
@@ -25,8 +25,7 @@ static void note(void *context, const char *path, const struct field *field) {
 }
 
 static enum login_reason visit(const char *value) {
-    char detail[PARSE_DETAIL_BYTES] = "";
-    visited[0] = '\0';
+    detail[0] = visited[0] = '\0';
     return parse_visit(value, strlen(value), note, visited, detail);
 }
 
@@ -84,6 +83,40 @@ static void a_half_surrogate_is_json_and_letters_alone_are_none(void **state) {
     visits("{\"a\":\"\\ud800\",\"b\":\"\xC3\xA9ud800\"}", "/a !, /b \"\xC3\xA9ud800");
 }
 
+/* What is wrong is reported in the words of the record, but for what jansson rejects there. */
+static void only_half_surrogates_are_replaced_in_a_report(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *reported;
+    } cases[] = {
+        {"\\ud800\\udc00", "\\ud800\\udc00"},
+        {"\\ud800\\udfff", "\\ud800\\udfff"},
+        {"\\udbff\\udc00", "\\udbff\\udc00"},
+        {"\\uDBFF\\uDFFF", "\\uDBFF\\uDFFF"},
+        {"\\uD83d\\uDe00", "\\uD83d\\uDe00"},
+        {"\\ud7ff", "\\ud7ff"},
+        {"\\ue000", "\\ue000"},
+        {"\\u0000", "\\u0000"},
+        {"\\\\ud800", "\\\\ud800"},
+        {"\\ud800", "\\uffff"},
+        {"\\udbff", "\\uffff"},
+        {"\\udc00", "\\uffff"},
+        {"\\udfff", "\\uffff"},
+        {"\\ud800\\udbff", "\\uffff\\uffff"},
+        {"\\ud800\\ue000", "\\uffff\\ue000"},
+        {"\\ud800\\n", "\\uffff\\n"},
+        {"\\udc00\\ud800\\udc00", "\\uffff\\ud800\\udc00"},
+        {"\\ud800\\udc00\\udc00", "\\ud800\\udc00\\uffff"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char value[128], expected[128];
+        snprintf(value, sizeof value, "{\"a\":\"\\ud800\",\"b\" \"%s\"}", cases[i].text);
+        snprintf(expected, sizeof expected, "':' expected near '\"%s\"'", cases[i].reported);
+        assert_int_equal(visit(value), LOGIN_NOT_JSON);
+        if (strstr(detail, expected) == NULL) fail_msg("%s: %s", value, detail);
+    }
+}
+
 static void what_is_no_record_is_not_visited(void **state) {
     (void)state;
     assert_int_equal(visit("[1]"), LOGIN_NOT_OBJECT);
@@ -108,6 +141,7 @@ int main(void) {
         cmocka_unit_test(what_is_deep_is_passed_over),
         cmocka_unit_test(what_has_too_long_a_path_is_passed_over),
         cmocka_unit_test(a_half_surrogate_is_json_and_letters_alone_are_none),
+        cmocka_unit_test(only_half_surrogates_are_replaced_in_a_report),
         cmocka_unit_test(what_is_no_record_is_not_visited),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
