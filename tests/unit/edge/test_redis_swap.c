@@ -66,12 +66,14 @@ static void run_all(const char *const commands[]) {
 }
 
 static void (*before_script)(void); /* called once, when the script is about to be sent */
+static int script_count;
 
 /* Stands in front of hiredis's own. */
 int redisAppendFormattedCommand(redisContext *context, const char *words, size_t length) {
     int (*real)(redisContext *, const char *, size_t);
     *(void **)&real = dlsym(RTLD_NEXT, "redisAppendFormattedCommand");
     void (*const then)(void) = before_script;
+    script_count += strncmp(words, "$4\r\nEVAL\r\n", 10) == 0;
     if (then != NULL && strncmp(words, "$4\r\nEVAL\r\n", 10) == 0) {
         before_script = NULL;
         then();
@@ -573,6 +575,23 @@ static void what_cannot_be_read_is_an_error(void **state) {
     assert_int_equal(read_image(), STORE_REFUSED);
 }
 
+/* A name with a NUL is never the one that was asked for, as if a new day came each time. */
+static void days_that_come_too_often_end_the_reading(void **state) {
+    (void)state;
+    run("FLUSHALL");
+    struct redis_reply *reply =
+        redis_link_call(admin, &error, "EVAL %s 1 {p}:login_days",
+                        "return redis.call('ZADD', KEYS[1], 1720742400, 'a\\0b')");
+    assert_int_equal(redis_reply_integer(reply), 1);
+    redis_reply_destroy(&reply);
+    script_count = 0;
+    assert_int_equal(read_image(), STORE_RETRY);
+    assert_non_null(strstr(error.text, "new days come too often to read the counts in Redis at "));
+    assert_int_equal(script_count, 8);
+    run("FLUSHALL");
+    assert_int_equal(read_image(), STORE_OK);
+}
+
 int main(void) {
     redis_server_need();
     const struct CMUnitTest tests[] = {
@@ -597,6 +616,7 @@ int main(void) {
         TEST(all_counts_are_read),
         TEST(an_offset_that_is_no_number_is_told_apart),
         TEST(what_cannot_be_read_is_an_error),
+        TEST(days_that_come_too_often_end_the_reading),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
