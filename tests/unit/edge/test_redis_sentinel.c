@@ -19,7 +19,7 @@
 
 enum { FAKES = 3, CLIENTS_MAX = 64, TIMEOUT_MS = 400 };
 
-enum behaviour { GOOD, SILENT, UNKNOWN_NAME, NO_LOGIN };
+enum behaviour { GOOD, SILENT, UNKNOWN_NAME, NO_LOGIN, ODD };
 
 static struct fake {
     int listener, port;
@@ -63,6 +63,8 @@ static void answer(struct fake *fake, int socket, const char *command) {
                      : "-ERR No such master with that name\r\n");
     } else if (fake->behaviour == NO_LOGIN) {
         snprintf(text, sizeof text, "-NOAUTH Authentication required.\r\n");
+    } else if (fake->behaviour == ODD) {
+        snprintf(text, sizeof text, ":7\r\n");
     }
     if (fake->behaviour != SILENT) send(socket, text, strlen(text), MSG_NOSIGNAL);
     pthread_mutex_unlock(&fake->lock);
@@ -315,6 +317,43 @@ static void a_name_or_login_that_is_wrong_is_the_users_to_fix(void **state) {
     }
 }
 
+/* Of several reasons, one that the user has to fix comes first, in the order of redis.url. */
+static void the_reason_that_needs_a_fix_is_reported(void **state) {
+    (void)state;
+    static const struct {
+        enum behaviour behaviours[FAKES];
+        bool is_refused;
+        int named; /* the Sentinel whose reason it is */
+        const char *why;
+    } rows[] = {
+        {{SILENT, UNKNOWN_NAME, SILENT}, true, 1, "SENTINEL MASTERS"},
+        {{NO_LOGIN, SILENT, UNKNOWN_NAME}, true, 0, "redis.sentinel_password"},
+        {{UNKNOWN_NAME, NO_LOGIN, SILENT}, true, 0, "SENTINEL MASTERS"},
+        {{SILENT, SILENT, NO_LOGIN}, true, 2, "redis.sentinel_password"},
+        {{SILENT, SILENT, SILENT}, false, 0, "answer"},
+        {{ODD, SILENT, ODD}, false, 0, "gives an odd answer: is it a Sentinel?"},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        char name[32], begin[128];
+        struct redis_address master;
+        struct error error = {""};
+        unsigned turn;
+        bool is_refused = !rows[r].is_refused;
+        const int64_t until_ms = clock_ms() + 20000;
+        for (int i = 0; i < FAKES; i++)
+            say(i, rows[r].behaviours[i], 1, 10001);
+        snprintf(name, sizeof name, "127.0.0.1:%d", fakes[rows[r].named].port);
+        snprintf(begin, sizeof begin,
+                 "none of the %d Sentinels in redis.url names the master m: ", FAKES);
+        do { /* until the last one has failed, too */
+            if (clock_ms() > until_ms) fail_msg("%zu: %s", r, error.text);
+            assert_false(redis_sentinel_find(sentinel, &master, &turn, &is_refused, &error));
+            assert_memory_equal(error.text, begin, strlen(begin));
+        } while (is_refused != rows[r].is_refused || strstr(error.text, name) == NULL ||
+                 strstr(error.text, rows[r].why) == NULL);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -328,6 +367,7 @@ int main(void) {
         TEST(epoch_and_address_are_of_one_moment),
         TEST(of_one_epoch_the_majority_counts),
         TEST(a_name_or_login_that_is_wrong_is_the_users_to_fix),
+        TEST(the_reason_that_needs_a_fix_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
