@@ -83,7 +83,7 @@ static bool read_values(const struct reading *reading, const char *key, size_t t
                         reading->prefix, key, GLANCE_VALUES - 1);
     reply = check(reading, reply, 2, "ZREVRANGE");
     if (reply == NULL) return false;
-    for (size_t i = 0; i + 1 < redis_reply_count(reply) && values->count < GLANCE_VALUES; i += 2) {
+    for (size_t i = 0; i < redis_reply_count(reply) && values->count < GLANCE_VALUES; i += 2) {
         struct slice text = redis_reply_text(redis_reply_at(reply, i));
         if (text.length > text_max) text.length = text_max;
         struct glance_value *value = &values->items[values->count++];
@@ -158,7 +158,7 @@ static bool read_minutes(const struct reading *reading, const struct aggregate *
 static void add_anomaly(struct redis_glance *glance, const struct redis_reply *fields) {
     struct glance_minute *anomaly = &glance->anomalies[glance->anomaly_count++];
     *anomaly = (struct glance_minute){.count = 0};
-    for (size_t i = 0; i + 1 < redis_reply_count(fields); i += 2) {
+    for (size_t i = 0; i < redis_reply_count(fields); i += 2) {
         const char *name = redis_reply_text(redis_reply_at(fields, i)).bytes;
         const char *value = redis_reply_text(redis_reply_at(fields, i + 1)).bytes;
         if (strcmp(name, "minute") == 0)
@@ -233,7 +233,7 @@ static bool read_times(const struct reading *reading, const char *key, struct gl
         redis_link_call(reading->link, reading->error, "HGETALL %s:%s", reading->prefix, key);
     reply = check(reading, reply, 2, "HGETALL");
     if (reply == NULL) return false;
-    for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2) {
+    for (size_t i = 0; i < redis_reply_count(reply); i += 2) {
         const char *time = redis_reply_text(redis_reply_at(reply, i)).bytes;
         if (strlen(time) >= sizeof "14:36" || strcmp(time, newest) <= 0) continue;
         snprintf(newest, sizeof newest, "%s", time);

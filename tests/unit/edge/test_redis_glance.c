@@ -161,17 +161,113 @@ static void a_count_that_is_no_integer_is_0(void **state) {
         assert_int_equal(glance->dimensions[0].items[i].count, expected[i]);
 }
 
+/* "minute count/threshold, ..." */
+static const char *minutes_of(const struct glance_minute *minutes, unsigned count) {
+    static char text[8192];
+    text[0] = '\0';
+    for (unsigned i = 0; i < count; i++) {
+        const size_t length = strlen(text);
+        snprintf(text + length, sizeof text - length, "%s%s %lld/%lld", i > 0 ? ", " : "",
+                 minutes[i].minute, (long long)minutes[i].count, (long long)minutes[i].threshold);
+    }
+    return text;
+}
+
+/* The days expire in another order, and the last hash is of none of them. */
+static void the_newest_minutes_come_first(void **state) {
+    (void)state;
+    run("ZADD {p}:login_days 70 2024-07-09 40 2024-07-11 50 2024-07-10 60 2024-07-08");
+    run("HSET {p}:login_counts:2024-07-10 14:36 1 09:59 8 14:37 6");
+    run("HSET {p}:login_counts:2024-07-11 00:01 3");
+    run("HSET {p}:login_counts:2024-07-09 23:59 4");
+    run("HSET {p}:login_counts:__other__ __other__ 5");
+    look();
+    assert_string_equal(minutes_of(glance->minutes, glance->minute_count),
+                        "2024-07-11 00:01 3/0, 2024-07-10 14:37 6/0, 2024-07-10 14:36 1/0, "
+                        "2024-07-10 09:59 8/0, 2024-07-09 23:59 4/0");
+}
+
+/* 100 minutes of each of two days: all of the newer one, and the newest of the other. */
+static void of_many_minutes_the_newest_are_read(void **state) {
+    (void)state;
+    run("ZADD {p}:login_days 40 2024-07-10 50 2024-07-11");
+    for (int i = 0; i < 100; i++) {
+        run("HSET {p}:login_counts:2024-07-10 %s%d:%s%d %d", i < 600 ? "0" : "", i / 60,
+            i % 60 < 10 ? "0" : "", i % 60, i);
+        run("HSET {p}:login_counts:2024-07-11 %s%d:%s%d %d", i < 600 ? "0" : "", i / 60,
+            i % 60 < 10 ? "0" : "", i % 60, 1000 + i);
+    }
+    look();
+    assert_int_equal(glance->minute_count, GLANCE_MINUTES);
+    for (int i = 0; i < GLANCE_MINUTES; i++) {
+        assert_int_equal(glance->minutes[i].count, i < 100 ? 1099 - i : 199 - i);
+        assert_memory_equal(glance->minutes[i].minute, i < 100 ? "2024-07-11" : "2024-07-10", 10);
+    }
+}
+
+static void the_newest_anomalies_come_first(void **state) {
+    (void)state;
+    static const char add[] = "XADD {p}:anomalies %d minute %s count %d threshold %d";
+    run(add, 1, "2024-07-10T14:30:00Z", 11, 10);
+    run("XADD {p}:anomalies 2 threshold 8 color red count 9");
+    run(add, 3, "2024-07-10_14:36", 13, 12);
+    look();
+    assert_string_equal(minutes_of(glance->anomalies, glance->anomaly_count),
+                        "2024-07-10_14:36 13/12,  9/8, 2024-07-10T14:30 11/10");
+    for (int i = 0; i < GLANCE_ANOMALIES; i++)
+        run(add, 100 + i, "x", i, 1);
+    look();
+    assert_int_equal(glance->anomaly_count, GLANCE_ANOMALIES);
+    for (int i = 0; i < GLANCE_ANOMALIES; i++)
+        assert_int_equal(glance->anomalies[i].count, GLANCE_ANOMALIES - 1 - i);
+}
+
+/* An index may outlive what it names, and hold names that are none. */
+static void a_bucket_that_is_gone_has_no_time(void **state) {
+    (void)state;
+    run("ZADD {p}:count_buckets:minutes 50 2024-07-10");
+    run("ZADD {p}:count_days:days 50 2024-07-10");
+    look();
+    assert_string_equal(glance->counts[MINUTES].bucket, "2024-07-10");
+    assert_int_equal(glance->counts[MINUTES].number, 0);
+    assert_string_equal(glance->counts[DAYS].bucket, "2024-07-10");
+    assert_int_equal(glance->counts[DAYS].number, 0);
+    run("HSET {p}:count:minutes:2024-07-10 14:365 9 14:35 4 __other__ 8");
+    look();
+    assert_string_equal(glance->counts[MINUTES].bucket, "2024-07-10T14:35");
+    assert_int_equal(glance->counts[MINUTES].number, 4);
+}
+
 static void a_key_of_another_type_is_an_error(void **state) {
     (void)state;
-    static const char *const keys[] = {"locale_counts", "count:pairs", "count:users",
-                                       "count_buckets:by_hour"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    static const struct {
+        const char *key, *command, *index, *bucket; /* of the index that leads to the key */
+    } rows[] = {
+        {"locale_counts", "ZREVRANGE", "", ""},
+        {"login_days", "ZRANGE", "", ""},
+        {"login_counts:2024-07-10", "HGETALL", "login_days", "2024-07-10"},
+        {"anomalies", "XREVRANGE", "", ""},
+        {"count:pairs", "ZCARD", "", ""},
+        {"count:users", "PFCOUNT", "", ""},
+        {"count_buckets:by_hour", "ZREVRANGE", "", ""},
+        {"count:by_hour:2024-07-10T14", "ZCARD", "count_buckets:by_hour", "2024-07-10T14"},
+        {"count_days:days", "ZREVRANGE", "", ""},
+        {"count:days", "HGET", "count_days:days", "2024-07-10"},
+        {"count_buckets:minutes", "ZREVRANGE", "", ""},
+        {"count:minutes:2024-07-10", "HGETALL", "count_buckets:minutes", "2024-07-10"},
+        {"count_buckets:users_by", "ZREVRANGE", "", ""},
+        {"count_values:users_by:2024-07-10", "ZCARD", "count_buckets:users_by", "2024-07-10"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char odd[64];
         struct error error = {""};
         run("FLUSHALL");
-        run("SET {p}:%s x", keys[i]);
-        assert_false(redis_glance_read(admin, "{p}", &aggregates, glance, &error));
-        assert_non_null(strstr(error.text, "gave an odd answer to "));
-        assert_non_null(strstr(error.text, "WRONGTYPE"));
+        if (*rows[i].index != '\0') run("ZADD {p}:%s 50 %s", rows[i].index, rows[i].bucket);
+        run("SET {p}:%s x", rows[i].key);
+        snprintf(odd, sizeof odd, "gave an odd answer to %s: ", rows[i].command);
+        if (redis_glance_read(admin, "{p}", &aggregates, glance, &error) ||
+            strstr(error.text, odd) == NULL || strstr(error.text, "WRONGTYPE") == NULL)
+            fail_msg("%s: %s", rows[i].key, error.text);
     }
 }
 
@@ -182,6 +278,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_look_writes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(many_and_long_values_are_cut_off, begin, end),
         cmocka_unit_test_setup_teardown(a_count_that_is_no_integer_is_0, begin, end),
+        cmocka_unit_test_setup_teardown(the_newest_minutes_come_first, begin, end),
+        cmocka_unit_test_setup_teardown(of_many_minutes_the_newest_are_read, begin, end),
+        cmocka_unit_test_setup_teardown(the_newest_anomalies_come_first, begin, end),
+        cmocka_unit_test_setup_teardown(a_bucket_that_is_gone_has_no_time, begin, end),
         cmocka_unit_test_setup_teardown(a_key_of_another_type_is_an_error, begin, end),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
