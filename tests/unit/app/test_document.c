@@ -94,6 +94,51 @@ static void quotes_of_a_text_do_not_end_those_of_the_shell(void **state) {
     free(text);
 }
 
+/* Where the line that begins here ends; the newline belongs to it. */
+static size_t line_bytes(const char *text) {
+    const char *end = strchr(text, '\n');
+    return end == NULL ? strlen(text) : (size_t)(end - text) + 1;
+}
+
+/* Compares line by line; "..." in what is expected stands for lines that may change, or none. */
+static void is_as_expected(const char *name, const char *text, const char *expected) {
+    bool may_skip = false;
+    while (*expected != '\0') {
+        const size_t bytes = line_bytes(expected);
+        if (bytes == 4 && memcmp(expected, "...\n", 4) == 0) {
+            may_skip = true;
+            expected += bytes;
+            continue;
+        }
+        while (line_bytes(text) != bytes || memcmp(text, expected, bytes) != 0) {
+            if (!may_skip || *text == '\0')
+                fail_msg("%s: not \"%.*s\" but: %s", name, (int)bytes, expected, text);
+            text += line_bytes(text);
+        }
+        may_skip = false;
+        text += bytes;
+        expected += bytes;
+    }
+    assert_string_equal(text, "");
+}
+
+static void the_lines_of_each_document_are_as_expected(void **state) {
+    (void)state;
+    static const char *const names[] = {"bash", "zsh", "fish", "rollcall.1", "rollcall.ini.5"};
+    static char expected[1 << 16];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "app/documents/%s", names[i]);
+        FILE *file = fopen(path, "r");
+        if (file == NULL) fail_msg("%s is missing", path);
+        expected[fread(expected, 1, sizeof expected - 1, file)] = '\0';
+        fclose(file);
+        char *text = write_document(names[i]);
+        is_as_expected(names[i], text, expected);
+        free(text);
+    }
+}
+
 /* ./dev docs writes it there. */
 static void the_manual_of_settings_is_as_the_program_has_it(void **state) {
     (void)state;
@@ -116,6 +161,7 @@ int main(void) {
         cmocka_unit_test(a_manual_begins_with_its_title),
         cmocka_unit_test(a_text_is_never_a_macro_of_the_manual),
         cmocka_unit_test(quotes_of_a_text_do_not_end_those_of_the_shell),
+        cmocka_unit_test(the_lines_of_each_document_are_as_expected),
         cmocka_unit_test(the_manual_of_settings_is_as_the_program_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
