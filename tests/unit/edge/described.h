@@ -28,6 +28,7 @@ struct described {
     size_t right_count;
     const char *entries[2][2]; /* of a topic's configuration: name and value */
     bool asked_for_rights;     /* the last question did */
+    const char *words;         /* of an error; NULL: none */
 };
 
 static struct described described;
@@ -52,6 +53,12 @@ rd_kafka_resp_err_t rd_kafka_event_error(rd_kafka_event_t *event) {
     rd_kafka_resp_err_t (*real)(rd_kafka_event_t *);
     DESCRIBED_REAL(real, "rd_kafka_event_error");
     return event == DESCRIBED_EVENT ? described.error : real(event);
+}
+
+const char *rd_kafka_event_error_string(rd_kafka_event_t *event) {
+    const char *(*real)(rd_kafka_event_t *);
+    DESCRIBED_REAL(real, "rd_kafka_event_error_string");
+    return event == DESCRIBED_EVENT ? described.words : real(event);
 }
 
 rd_kafka_error_t *
@@ -112,6 +119,27 @@ const rd_kafka_AclOperation_t *
 rd_kafka_TopicDescription_authorized_operations(const rd_kafka_TopicDescription_t *topic,
                                                 size_t *count) {
     return described_rights(topic, count);
+}
+
+/* --- a topic that is created ------------------------------------------------------------------ */
+
+const rd_kafka_CreateTopics_result_t *rd_kafka_event_CreateTopics_result(rd_kafka_event_t *event) {
+    return event == DESCRIBED_EVENT ? (const void *)event : NULL;
+}
+
+const rd_kafka_topic_result_t **
+rd_kafka_CreateTopics_result_topics(const rd_kafka_CreateTopics_result_t *result, size_t *count) {
+    return (const rd_kafka_topic_result_t **)described_list(result, count);
+}
+
+rd_kafka_resp_err_t rd_kafka_topic_result_error(const rd_kafka_topic_result_t *topic) {
+    assert_ptr_equal(topic, &described);
+    return rd_kafka_error_code(described.own);
+}
+
+const char *rd_kafka_topic_result_error_string(const rd_kafka_topic_result_t *topic) {
+    assert_ptr_equal(topic, &described);
+    return described.words;
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */

@@ -107,6 +107,50 @@ static void what_cannot_be_created_is_named_with_the_command_that_creates_it(voi
     kafka_source_destroy(&source);
 }
 
+static void what_becomes_of_a_topic_to_create_is_reported(void **state) {
+    (void)state;
+    static const struct {
+        rd_kafka_resp_err_t whole, own;
+        size_t count;
+        const char *words, *why; /* why: NULL where all is well */
+        enum topics_verdict verdict;
+    } rows[] = {
+        {0, 0, 1, NULL, NULL, TOPICS_OK},
+        {0, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS, 1, "is there", NULL, TOPICS_OK},
+        {0, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1, "no right",
+         "topic logins is missing and cannot be created (no right): create it with "
+         "kafka-topics.sh --create --topic logins --partitions 3",
+         TOPICS_REFUSED},
+        {0, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1, NULL,
+         "topic logins is missing and cannot be created (Broker: Topic authorization failed): ",
+         TOPICS_REFUSED},
+        {0, 0, 0, "not shown", "created it yet: Local: Communication failure", TOPICS_RETRY},
+        {0, 0, 2, "not shown", "created it yet: Local: Communication failure", TOPICS_RETRY},
+        {RD_KAFKA_RESP_ERR__TIMED_OUT, 0, 1, "too slow",
+         "topic logins is missing, and Kafka has not created it yet: too slow", TOPICS_RETRY},
+        {RD_KAFKA_RESP_ERR__TIMED_OUT, 0, 1, "",
+         "topic logins is missing, and Kafka has not created it yet: Local: Timed out",
+         TOPICS_RETRY},
+    };
+    struct kafka_source *source = make_source("127.0.0.1:1");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct error error = {""};
+        described = (struct described){.is_given = true,
+                                       .error = rows[i].whole,
+                                       .count = rows[i].count,
+                                       .words = rows[i].words};
+        described.own = rd_kafka_error_new(rows[i].own, "own");
+        const enum topics_verdict verdict =
+            kafka_topics_create(source, "logins", 3, WAIT_MS, &error);
+        described.is_given = false;
+        rd_kafka_error_destroy(described.own);
+        if (verdict != rows[i].verdict ||
+            (rows[i].why == NULL ? error.text[0] != '\0' : strstr(error.text, rows[i].why) == NULL))
+            fail_msg("%zu: %d, %s", i, (int)verdict, error.text);
+    }
+    kafka_source_destroy(&source);
+}
+
 /* A question that `answer` is the answer to. */
 static struct topic_facts described_facts(struct kafka_source *source, struct described answer) {
     struct topic_facts facts = {.exists = true};
@@ -258,6 +302,7 @@ int main(void) {
         cmocka_unit_test(a_look_finds_what_is_there_and_creates_nothing),
         cmocka_unit_test(an_unreachable_kafka_is_to_be_asked_again),
         cmocka_unit_test(what_cannot_be_created_is_named_with_the_command_that_creates_it),
+        cmocka_unit_test(what_becomes_of_a_topic_to_create_is_reported),
         cmocka_unit_test(a_description_has_partitions_id_and_rights),
         cmocka_unit_test(a_broker_that_cannot_be_reached_where_it_advertises_is_named),
         cmocka_unit_test(a_topic_of_another_id_is_another_one),
