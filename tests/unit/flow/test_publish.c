@@ -1,0 +1,361 @@
+/* publish: which calls its steps make, one after the other, and what partitions are notified of. */
+#include "flow/publishing.h"
+#include "logged.h"
+
+/* --- a transaction ---------------------------------------------------------------------------- */
+
+static void it_is_committed_when_it_is_due(void **state) {
+    (void)state;
+    assert_true(is_ready(""));
+    post(0, 1, false);
+    post(1, 2, false);
+    assert_true(run() == now_ms + COMMIT_MS);
+    assert_string_equal(done, "begin, send, 5@10, send, 5@11, send, 6@10, send, 6@11, "
+                              "home 5, home 6, ");
+    now_ms += COMMIT_MS - 1;
+    assert_true(run() == now_ms + 1);
+    assert_string_equal(done, "");
+    now_ms++;
+    assert_true(run() == CLOCK_NEVER_MS);
+    assert_string_equal(done, "5:12(1) 6:12(1) commit, published 12 of 1, published 12 of 2, ");
+    assert_true(metric("rollcall_records_published_total") == 4);
+    assert_true(metric("rollcall_transactions_aborted_total") == 0);
+    assert_true(metric("rollcall_transaction_seconds_sum") == 1);
+    post(0, 1, false);
+    runs("begin, send, 5@10, send, 5@11, home 5, ");
+    assert_int_equal(served, steps);
+}
+
+static void an_urgent_batch_is_committed_at_once(void **state) {
+    (void)state;
+    post(0, 1, false);
+    post(1, 1, true);
+    runs("begin, send, 5@10, send, 5@11, send, 6@10, send, 6@11, "
+         "5:12(1) 6:12(1) commit, home 5, home 6, published 12 of 1, published 12 of 1, ");
+    post(0, 1, false);
+    runs("begin, send, 5@10, send, 5@11, home 5, "); /* the next one is not */
+}
+
+static void a_full_producer_gets_the_rest_later(void **state) {
+    (void)state;
+    answer(SEND, SINK_FULL, 2);
+    post(0, 1, false);
+    done[0] = '\0';
+    assert_true(publish_step(publish, now_ms) <= now_ms); /* not its sleep, but its next turn */
+    assert_string_equal(done, "begin, send, 5@10, room 10, ");
+    runs("send, 5@10, room 10, send, 5@10, send, 5@11, home 5, ");
+}
+
+static void a_partition_that_is_lacking_has_topics_counted(void **state) {
+    (void)state;
+    answer(SEND, SINK_RECOUNT, 1);
+    post(0, 1, false);
+    runs("begin, send, 5@10, count, send, 5@10, send, 5@11, home 5, ");
+    assert_int_equal(served, steps + 1); /* and what a new count asks for */
+    publish_recount(publish);
+    post(1, 1, false);
+    runs("count, send, 6@10, send, 6@11, home 6, ");
+}
+
+/* Of nobody's fault: none is aborted, and its failures are reported after a while. */
+static void a_topic_that_is_missing_is_waited_for(void **state) {
+    (void)state;
+    publish_recount(publish);
+    answer(COUNTS, SINK_ABORT, 2);
+    post(0, 1, false);
+    assert_true(run() == now_ms + 20);
+    assert_string_equal(done, "count, ");
+    assert_int_equal(logged_count("Waiting for Kafka", "count fails"), 1);
+    now_ms += 20;
+    assert_true(run() == now_ms + 40);
+    assert_string_equal(done, "count, ");
+    now_ms += 40;
+    runs("count, count, begin, send, 5@10, send, 5@11, home 5, ");
+}
+
+/* --- which fails ------------------------------------------------------------------------------ */
+
+static void what_is_aborted_is_read_again_from_where_the_group_is(void **state) {
+    (void)state;
+    answer(COMMIT, SINK_ABORT, 1);
+    post(0, 7, true);
+    const int before = logged_count("Transaction aborted: its records are read again",
+                                    "reason=\"commit fails\" records=2");
+    runs("begin, send, 5@10, send, 5@11, 5:12(1) commit, abort, ask, "
+         "home 5, unpublished 3 of 7, ");
+    assert_int_equal(logged_count("Transaction aborted: its records are read again",
+                                  "reason=\"commit fails\" records=2"),
+                     before + 1);
+    assert_true(metric("rollcall_transactions_aborted_total") == 1);
+    assert_true(metric("rollcall_records_published_total") == 0);
+    post(0, 7, false);
+    runs("home 5, "); /* of the generation that was notified */
+    post(0, 8, true);
+    runs("begin, send, 5@10, send, 5@11, 5:12(1) commit, home 5, published 12 of 8, ");
+}
+
+/* The second failure in a row waits for 20 ms, the next one twice as long. */
+static void failures_in_a_row_wait_longer_and_longer(void **state) {
+    (void)state;
+    static const int waits_ms[] = {0, 20, 40, 80, 160, 320, 640, 1280, 2000, 2000};
+    for (int i = 0; i < 10; i++) {
+        answer(COMMIT, SINK_ABORT, 1);
+        post(0, (uint64_t)i, true);
+        const int64_t until_ms = run();
+        const bool is_replaced = i % 4 == 3;
+        char expected[256];
+        snprintf(expected, sizeof expected, "%sbegin, send, 5@10, send, 5@11, 5:12(1) commit, %s%s",
+                 i > 1 ? "count, " : "", is_replaced ? "replace, open, " : "abort, ",
+                 i > 0 ? "home 5, " : "ask, home 5, unpublished 3 of 0, ");
+        assert_string_equal(done, expected);
+        if (i == 0) continue;
+        assert_true(until_ms == now_ms + waits_ms[i]);
+        now_ms += waits_ms[i] - 1;
+        runs("");
+        now_ms++;
+        snprintf(expected, sizeof expected, "ask, unpublished 3 of %d, ", i);
+        runs(expected);
+    }
+    assert_true(is_ready(""));
+    now_ms += 10000;
+    answer(COMMIT, SINK_ABORT, 1);
+    post(0, 10, true);
+    run();
+    assert_false(is_ready("publishing fails: commit fails"));
+    now_ms += 2000;
+    run();
+    post(0, 11, true);
+    run(); /* is committed */
+    assert_true(run() == CLOCK_NEVER_MS);
+    assert_true(is_ready(""));
+}
+
+static void each_verdict_on_a_commit_has_its_way(void **state) {
+    static const struct {
+        enum sink_verdict verdict;
+        const char *then;
+    } rows[] = {
+        {SINK_ABORT, "abort, ask, home 5, unpublished 3 of 1, "},
+        {SINK_REPLACE, "replace, open, ask, home 5, unpublished 3 of 1, "},
+        {SINK_FENCED, "replace, open, ask, home 5, unpublished 3 of 1, "},
+        {SINK_STOP, "home 5, "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char expected[256];
+        begin_ready(state);
+        answer(COMMIT, rows[i].verdict, 1);
+        post(0, 1, true);
+        run();
+        snprintf(expected, sizeof expected, "begin, send, 5@10, send, 5@11, 5:12(1) commit, %s",
+                 rows[i].then);
+        assert_string_equal(done, expected);
+        if (rows[i].verdict == SINK_STOP) {
+            failure_is("commit fails");
+            assert_true(run() == CLOCK_NEVER_MS);
+            assert_string_equal(done, "");
+            publish_stop(publish);
+            assert_string_equal(done, "abort, ");
+        }
+        end(state);
+    }
+}
+
+/* Six times, with growing delays; then a new producer finds out how it ended. */
+static void what_kafka_does_not_answer_is_called_again(void **state) {
+    static const int waits_ms[] = {20, 40, 80, 160, 320};
+    for (enum call call = COMMIT; call <= ABORT; call++) {
+        begin_ready(state);
+        answer(COMMIT, SINK_ABORT, 1);
+        answer(call, SINK_RETRY, 6);
+        post(0, 1, true);
+        for (int i = 0; i < 5; i++) {
+            assert_true(run() == now_ms + waits_ms[i]);
+            assert_non_null(strstr(done, names[call]));
+            assert_null(strstr(done, "replace"));
+            const char *why = call == COMMIT ? "" : "the producer is not ready: abort fails";
+            assert_int_equal(is_ready(why), call == COMMIT);
+            now_ms += waits_ms[i];
+        }
+        runs(call == COMMIT ? "5:12(1) commit, replace, open, ask, unpublished 3 of 1, "
+                            : "abort, replace, open, ask, unpublished 3 of 1, ");
+        end(state);
+    }
+}
+
+static void a_record_that_cannot_be_sent_fails_all(void **state) {
+    (void)state;
+    post(0, 1, false);
+    run();
+    answer(SEND, SINK_ABORT, 1);
+    post(1, 2, false);
+    runs("send, 6@10, abort, ask, home 6, unpublished 3 of 1, unpublished 3 of 2, ");
+}
+
+static void what_was_given_away_is_not_committed(void **state) {
+    (void)state;
+    const uint64_t generation = fence_raise(&fence, 5);
+    post(0, generation, false);
+    run();
+    fence_raise(&fence, 5);
+    now_ms += COMMIT_MS;
+    run();
+    assert_non_null(strstr(done, "5:12(1) commit, abort, ask, unpublished 3 of "));
+    post(0, generation, false);
+    runs("home 5, "); /* void */
+    const uint64_t next = fence_raise(&fence, 5);
+    post(0, next, false);
+    run();
+    post(0, next + 1, false); /* it came back within one transaction */
+    run();
+    assert_non_null(strstr(done, "abort, ask, "));
+    assert_true(logged_count("Transaction aborted", "partition 5 was given away and came back") >
+                0);
+}
+
+static void a_silent_group_is_asked_again(void **state) {
+    (void)state;
+    is_silent = true;
+    answer(COMMIT, SINK_ABORT, 1);
+    post(0, 1, true);
+    assert_true(run() == now_ms + 20);
+    assert_false(is_ready("the producer is not ready: no coordinator"));
+    is_silent = false;
+    now_ms += 20;
+    runs("ask, unpublished 3 of 1, ");
+    assert_true(is_ready(""));
+}
+
+static void two_of_one_name_are_noticed(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        answer(COMMIT, SINK_FENCED, 1);
+        post(0, (uint64_t)i, true);
+        run();
+        now_ms += 2000;
+        run();
+    }
+    failure_is("another process runs with the same instance.id \"one\"");
+}
+
+/* --- the producer ----------------------------------------------------------------------------- */
+
+static void a_producer_that_cannot_open_is_tried_again_or_replaced(void **state) {
+    static const struct {
+        enum call call;
+        enum sink_verdict verdict;
+        const char *again;
+    } rows[] = {
+        {OPEN, SINK_RETRY, "open, "},
+        {OPEN, SINK_ABORT, "replace, open, "},
+        {OPEN, SINK_FENCED, "replace, open, "},
+        {OPEN, SINK_STOP, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        begin(state);
+        assert_false(is_ready("the producer is not ready"));
+        answer(rows[i].call, rows[i].verdict, 1);
+        const int64_t until_ms = run();
+        assert_string_equal(done, "open, ");
+        if (rows[i].again == NULL) {
+            failure_is("open fails");
+        } else {
+            assert_true(until_ms == now_ms + 20);
+            assert_false(is_ready("the producer is not ready: open fails"));
+            now_ms += 20;
+            runs(rows[i].again);
+            assert_true(is_ready(""));
+        }
+        end(state);
+    }
+}
+
+static void a_transaction_that_cannot_begin(void **state) {
+    static const struct {
+        enum sink_verdict verdict;
+        const char *then;
+    } rows[] = {
+        {SINK_RETRY, "begin, open, begin, send, 5@10, send, 5@11, home 5, "},
+        {SINK_REPLACE, "begin, replace, open, begin, send, 5@10, send, 5@11, home 5, "},
+        {SINK_STOP, "begin, "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        begin_ready(state);
+        answer(BEGIN, rows[i].verdict, 1);
+        post(0, 1, false);
+        runs(rows[i].then);
+        if (rows[i].verdict == SINK_STOP) failure_is("begin fails");
+        end(state);
+    }
+}
+
+/* They are tried while it waits; the new producer comes between two transactions. */
+static void new_certificates_are_taken_between_transactions(void **state) {
+    (void)state;
+    publish_renew(publish);
+    renewal = SINK_RENEWAL_TRIED;
+    assert_true(run() == now_ms + 100);
+    assert_string_equal(done, "renew, ");
+    assert_true(run() == now_ms + 100);
+    assert_string_equal(done, "");
+    post(0, 1, false);
+    renewal = SINK_RENEWAL_NONE;
+    run();
+    renewal = SINK_RENEWAL_DUE;
+    assert_true(run() == now_ms + COMMIT_MS);
+    assert_string_equal(done, "");
+    now_ms += COMMIT_MS;
+    runs("5:12(1) commit, replace, open, published 12 of 1, ");
+    renewal = SINK_RENEWAL_NONE;
+    assert_true(run() == CLOCK_NEVER_MS);
+}
+
+static void a_producer_that_opens_takes_new_certificates_first(void **state) {
+    (void)state;
+    has_new_certificates = true;
+    publish_renew(publish);
+    runs("renew, replace, open, ");
+    has_new_certificates = false;
+    publish_renew(publish);
+    runs("renew, ");
+}
+
+static void a_stop_aborts_what_is_open_and_sends_all_home(void **state) {
+    (void)state;
+    answer(SEND, SINK_FULL, 1);
+    post(0, 1, false);
+    post(1, 1, false);
+    publish_step(publish, now_ms);
+    done[0] = '\0';
+    publish_stop(publish);
+    drain_home();
+    assert_string_equal(done, "abort, home 5, home 6, ");
+    done[0] = '\0';
+    publish_stop(publish); /* it has ended */
+    assert_string_equal(done, "");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_ready, end)
+    const struct CMUnitTest tests[] = {
+        TEST(it_is_committed_when_it_is_due),
+        TEST(an_urgent_batch_is_committed_at_once),
+        TEST(a_full_producer_gets_the_rest_later),
+        TEST(a_partition_that_is_lacking_has_topics_counted),
+        TEST(a_topic_that_is_missing_is_waited_for),
+        TEST(what_is_aborted_is_read_again_from_where_the_group_is),
+        TEST(failures_in_a_row_wait_longer_and_longer),
+        cmocka_unit_test(each_verdict_on_a_commit_has_its_way),
+        cmocka_unit_test(what_kafka_does_not_answer_is_called_again),
+        TEST(a_record_that_cannot_be_sent_fails_all),
+        TEST(what_was_given_away_is_not_committed),
+        TEST(a_silent_group_is_asked_again),
+        TEST(two_of_one_name_are_noticed),
+        cmocka_unit_test(a_producer_that_cannot_open_is_tried_again_or_replaced),
+        cmocka_unit_test(a_transaction_that_cannot_begin),
+        TEST(new_certificates_are_taken_between_transactions),
+        cmocka_unit_test_setup_teardown(a_producer_that_opens_takes_new_certificates_first, begin,
+                                        end),
+        TEST(a_stop_aborts_what_is_open_and_sends_all_home),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
