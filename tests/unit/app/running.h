@@ -83,6 +83,8 @@ static inline void *run(void *context) {
     return NULL;
 }
 
+static const char *further[4]; /* settings, up to NULL */
+
 /* extra: one more setting, or NULL. */
 static inline void start_with(const char *guarantee, const char *extra) {
     static char settings[12][160];
@@ -102,6 +104,8 @@ static inline void start_with(const char *guarantee, const char *extra) {
         options.overrides[options.override_count++] = settings[i];
     char *envp[] = {NULL};
     if (extra != NULL) options.overrides[options.override_count++] = extra;
+    for (size_t i = 0; further[i] != NULL; i++)
+        options.overrides[options.override_count++] = further[i];
     config = config_create(&options, envp, &error);
     if (config == NULL) fail_msg("%s", error.text);
     assert_int_equal(pthread_create(&program, NULL, run, NULL), 0);

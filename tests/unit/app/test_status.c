@@ -1,0 +1,125 @@
+/* status: what a running instance shows of itself, whole: /status.json and /metrics. */
+#include "app/running.h"
+
+static const char *path, *body;
+static char expected[1 << 16];
+
+static void read_expected(const char *name) {
+    char place[64];
+    snprintf(place, sizeof place, "app/documents/%s", name);
+    FILE *file = fopen(place, "r");
+    if (file == NULL) fail_msg("%s is missing", place);
+    expected[fread(expected, 1, sizeof expected - 1, file)] = '\0';
+    fclose(file);
+}
+
+/* What a star stands for: a number, a time or a version. */
+static bool is_of_value(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           strchr("-+.:", c) != NULL;
+}
+
+/* Where the text is not as the pattern has it; NULL: it is. */
+static const char *difference(const char *text, const char *pattern) {
+    for (; *pattern != '\0'; pattern++) {
+        if (*pattern != '*') {
+            if (*text++ != *pattern) return text - 1;
+            continue;
+        }
+        const char *begin = text;
+        while (*text != '\0' && is_of_value(*text))
+            text++;
+        if (text == begin) return text;
+    }
+    return *text == '\0' ? NULL : text;
+}
+
+/* Of the page; without the last lines of the log, which are as many as there were troubles. */
+static const char *look(void) {
+    body = get(path);
+    if (body == NULL) fail_msg("%s: nothing", path);
+    char *recent = strstr(body, "\"recent\": ["), *behind = strstr(body, "],\n\"settings\"");
+    if (recent != NULL && behind != NULL) {
+        recent += strlen("\"recent\": [");
+        memmove(recent, behind, strlen(behind) + 1);
+    }
+    return difference(body, expected);
+}
+
+/* Until everything that follows from the records is shown. */
+static void shows_expected(const char *name, const char *place) {
+    const int64_t until_ms = clock_ms() + WAIT_MS;
+    const char *found;
+    path = place;
+    read_expected(name);
+    while ((found = look()) != NULL) {
+        if (clock_ms() > until_ms)
+            fail_msg("%s differs in %.*s <--- behind: %.600s", place,
+                     found - body > 200 ? 200 : (int)(found - body),
+                     found - body > 200 ? found - 200 : body, found);
+        clock_sleep_ms(100);
+    }
+}
+
+static void all_that_is_shown_is_as_expected(void **state) {
+    (void)state;
+    write_records();
+    further[0] = "count.daily.every=day";
+    further[1] = "count.places.by=locale";
+    further[2] = "count.users.unique=user_id";
+    start("at_least_once");
+    await("rollcall_records_counted_total", ALL);
+    await("rollcall_records_published_total", ALL);
+    shows_expected("status.json", "/status.json");
+    shows_expected("metrics", "/metrics");
+}
+
+static void the_last_lines_of_the_log_are_shown_as_text(void **state) {
+    (void)state;
+    assert_non_null(get("/status.json"));
+    const char *line = strstr(text_string(&reply), "\n\"recent\": [\"ts=");
+    if (line == NULL) fail_msg("%s", text_string(&reply));
+    assert_non_null(strstr(line, "Z level=warn msg=\\\"Anomaly detected: 20 logins in the minute "
+                                 "2024-07-10 14:36\\\" kind=threshold minute=\\\"2024-07-10 14:36"
+                                 "\\\" count=20 threshold=10\""));
+}
+
+/* The text between the quotes behind "now". */
+static void now_shown(char now[32]) {
+    assert_non_null(get("/status.json"));
+    const char *found = strstr(text_string(&reply), "\n\"now\": \"");
+    assert_non_null(found);
+    snprintf(now, 32, "%.24s", found + strlen("\n\"now\": \""));
+}
+
+/* However many look, and though they do so for longer than a millisecond. */
+static void it_is_made_again_once_a_second(void **state) {
+    (void)state;
+    char first[32], last[32];
+    const int64_t until_ms = clock_ms() + WAIT_MS;
+    do {
+        if (clock_ms() > until_ms) fail_msg("made each time: %s, %s", first, last);
+        now_shown(first);
+        clock_sleep_ms(20);
+        now_shown(last);
+    } while (strcmp(first, last) != 0);
+    while (strcmp(first, last) == 0) {
+        if (clock_ms() > until_ms) fail_msg("never made again: %s", first);
+        clock_sleep_ms(20);
+        now_shown(last);
+    }
+}
+
+static int end_program(void **state) {
+    assert_int_equal(stop(SIGTERM), 0);
+    return end(state);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_that_is_shown_is_as_expected),
+        cmocka_unit_test(the_last_lines_of_the_log_are_shown_as_text),
+        cmocka_unit_test(it_is_made_again_once_a_second),
+    };
+    return cmocka_run_group_tests(tests, begin, end_program);
+}
