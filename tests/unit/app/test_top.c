@@ -1,6 +1,7 @@
 /* top: views of documents, and where they are found. */
 #include "app/top.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
@@ -64,6 +65,16 @@ static int stop(void **state) {
     pthread_join(thread, NULL);
     close(listener);
     return 0;
+}
+
+static int naps; /* between views */
+
+/* Stands in front of the system's. */
+int nanosleep(const struct timespec *wanted, struct timespec *left) {
+    int (*real)(const struct timespec *, struct timespec *);
+    *(void **)&real = dlsym(RTLD_NEXT, "nanosleep");
+    naps++;
+    return real(wanted, left);
 }
 
 /* The exit status of so many views, a second apart, of what http.listen or --url names. */
@@ -191,6 +202,26 @@ static void an_odd_document_does_no_harm(void **state) {
     shows("3 partitions");
 }
 
+static int count_of(const char *words) {
+    int count = 0;
+    for (const char *at = captured; (at = strstr(at, words)) != NULL; at++)
+        count++;
+    return count;
+}
+
+static void it_waits_between_views_and_not_behind_the_last(void **state) {
+    (void)state;
+    set_page("%s", DOCUMENT("", COUNTS));
+    for (int count = 1; count <= 2; count++) {
+        naps = 0;
+        capture_begin();
+        assert_int_equal(watch(listen_on, "", count), 0);
+        capture_end();
+        assert_int_equal(count_of("rollcall top "), count);
+        assert_int_equal(naps > 0, count > 1);
+    }
+}
+
 static void a_url_names_an_instance_too(void **state) {
     (void)state;
     char url[64];
@@ -305,6 +336,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_comes_first),
         cmocka_unit_test(what_is_no_status_is_reported),
         cmocka_unit_test(an_odd_document_does_no_harm),
+        cmocka_unit_test(it_waits_between_views_and_not_behind_the_last),
         cmocka_unit_test(a_url_names_an_instance_too),
         cmocka_unit_test(urls_of_many_forms),
         cmocka_unit_test(partitions_that_lag_alike_are_in_order),

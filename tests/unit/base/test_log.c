@@ -77,6 +77,29 @@ static void logfmt_quotes_what_would_be_misread(void **state) {
     assert_logfmt(FIELDS(log_text("a", "Zürich")), "a=\"Zürich\"");
 }
 
+/* The first and last characters that need no quotes, their neighbours, and the greatest length. */
+static void logfmt_quotes_from_a_bound_on(void **state) {
+    (void)state;
+    static const char *const plain[] = {"!", "~", "a", "<", "[", "#"};
+    static const char *const quoted[] = {" ", "=", "a b", "\x80\x81", "\xC3\xBC"};
+    char raw[LOG_VALUE_BYTES], expected[2 * LOG_VALUE_BYTES];
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        snprintf(expected, sizeof expected, "a=%s", plain[i]);
+        assert_logfmt(FIELDS(log_text("a", plain[i])), expected);
+    }
+    for (size_t i = 0; i < sizeof quoted / sizeof *quoted; i++) {
+        snprintf(expected, sizeof expected, " msg=\"it rains\" a=\"");
+        assert_non_null(strstr(render(LOG_LOGFMT, FIELDS(log_text("a", quoted[i]))), expected));
+    }
+    for (int length = LOG_VALUE_BYTES / 2 - 1; length <= LOG_VALUE_BYTES / 2 + 1; length++) {
+        const char *quote = length > LOG_VALUE_BYTES / 2 ? "\"" : "";
+        memset(raw, 'x', sizeof raw);
+        raw[length] = '\0';
+        snprintf(expected, sizeof expected, "a=%s%s%s", quote, raw, quote);
+        assert_logfmt(FIELDS(log_text("a", raw)), expected);
+    }
+}
+
 static void control_characters_never_reach_the_terminal(void **state) {
     (void)state;
     const char raw[] = "x\n\r\t\x1b[2J\x7f\xc2\x9b\xe2\x80\xa8";
@@ -392,6 +415,7 @@ int main(void) {
         cmocka_unit_test(a_line_carries_time_level_message_and_fields),
         cmocka_unit_test(a_missing_text_is_null),
         cmocka_unit_test(logfmt_quotes_what_would_be_misread),
+        cmocka_unit_test(logfmt_quotes_from_a_bound_on),
         cmocka_unit_test(control_characters_never_reach_the_terminal),
         cmocka_unit_test(invalid_utf8_is_escaped_byte_by_byte),
         cmocka_unit_test(every_byte_value_gives_valid_json_on_one_line),

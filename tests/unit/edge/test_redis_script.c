@@ -1183,9 +1183,9 @@ static void counts_without_rules_get_those_that_continue_them(void **state) {
     (void)state;
     struct delta delta = some(0, 1);
     apply(CURSOR_ABSENT, 10, &delta);
-    assert_redis("", "HGET {p}:meta rules");
+    assert_redis("0", "HEXISTS {p}:meta rules");
     check_rules(RULES_B, STORE_OK, "");
-    assert_redis("", "HGET {p}:meta rules");
+    assert_redis("0", "HEXISTS {p}:meta rules");
     delta_init(&delta);
     apply(10, 10, &delta); /* an idle partition's */
     assert_redis(RULES_B, "HGET {p}:meta rules");
