@@ -351,11 +351,32 @@ static void an_instance_goes_on_from_the_rebuilt_counts(void **state) {
 static void a_rebuild_without_all_records_needs_consent(void **state) {
     (void)state;
     assert_int_equal(rd_kafka_mock_partition_delete_records(broker.cluster, "user-login", 0, 4), 0);
+    const char *words =
+        "Kafka no longer holds 4 of the records that the group began with, so their";
     assert_int_equal(rebuild(), 1);
+    assert_string_equal(captured, "");
+    assert_int_equal(logged_count(words, "with input.on_gap=continue the rebuild goes on"), 1);
     redis_holds_all();
+    in_redis("", "KEYS {user-login}:rebuild:*"); /* nothing was begun */
+    words = "Kafka no longer holds records: the rebuilt counts are without them";
     assert_int_equal(execute(&command_rebuild, "input.on_gap=continue", false), 0);
     shows("63 records counted");
+    assert_int_equal(logged_count(words, "records=4"), 1);
     in_redis("16 ", "HGET {user-login}:login_counts:2024-07-10 14:36");
+}
+
+/* Who may not ask Redis for its policy is told so, and rebuilds nevertheless. */
+static void a_redis_that_tells_little_is_warned_of(void **state) {
+    (void)state;
+    const char *words = "msg=\"maxmemory-policy of Redis at redis://127.0.0.1:";
+    in_redis("OK ", "ACL SETUSER default -info");
+    const int before = logged_count(words, "cannot be read: make sure that it is noeviction");
+    assert_int_equal(rebuild(), 0);
+    shows("67 records counted; ");
+    assert_int_equal(logged_count(words, "cannot be read: make sure that it is noeviction"),
+                     before + 1);
+    in_redis("OK ", "ACL SETUSER default +@all");
+    redis_holds_all();
 }
 
 /* --- unreachable servers ---------------------------------------------------------------------- */
@@ -541,6 +562,7 @@ int main(void) {
         TEST(a_rebuild_outlives_its_connections),
         TEST(a_rebuild_ends_when_another_begins),
         TEST(a_rebuild_without_all_records_needs_consent),
+        TEST(a_redis_that_tells_little_is_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
