@@ -167,20 +167,23 @@ static inline void await_page(const char *path, bool is_there) {
     }
 }
 
-/* Writes values one after the other, all of one time. */
-static inline void write_all(int partition, const char *const *values, int count) {
+/* Writes values one after the other, all with this time. */
+static inline void write_at(int partition, const char *const *values, int count, int64_t time_ms) {
     rd_kafka_t *producer = broker_client(&broker, RD_KAFKA_PRODUCER);
     for (int i = 0; i < count; i++) {
         const size_t length = values[i] == NULL ? 0 : strlen(values[i]);
         assert_int_equal(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC("user-login"),
                                            RD_KAFKA_V_PARTITION(partition),
                                            RD_KAFKA_V_VALUE((void *)(uintptr_t)values[i], length),
-                                           RD_KAFKA_V_TIMESTAMP(RECORD_S * INT64_C(1000)),
-                                           RD_KAFKA_V_END),
+                                           RD_KAFKA_V_TIMESTAMP(time_ms), RD_KAFKA_V_END),
                          0);
     }
     assert_int_equal(rd_kafka_flush(producer, WAIT_MS), 0);
     rd_kafka_destroy(producer);
+}
+
+static inline void write_all(int partition, const char *const *values, int count) {
+    write_at(partition, values, count, RECORD_S * INT64_C(1000));
 }
 
 /* GOOD records over the partitions, 20 of them in one minute; and 7 that are rejected. */

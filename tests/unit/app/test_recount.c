@@ -136,6 +136,27 @@ static void days_are_compared_in_whatever_order_they_come(void **state) {
     shows("67 records counted again: 168 differences\n");
 }
 
+/* Of days that came in no order: those whose records are old enough may be gone, the others not. */
+static void a_day_that_cannot_have_expired_is_missed(void **state) {
+    (void)state;
+#define RECORD(time_s) "{\"locale\": \"XX\", \"device_type\": \"tv\", \"timestamp\": " #time_s "}"
+    static const char *const fresh[] = {RECORD(1704240000), RECORD(1704067200), RECORD(1704153600),
+                                        RECORD(1704240060)};
+    static const char *const old[] = {RECORD(1704326400), RECORD(1703980800)};
+    write_at(0, fresh, 3, clock_wall_ms());
+    write_at(0, old, 2, RECORD_S * INT64_C(1000));
+    write_all(0, fresh + 3, 1); /* of a day the newest time counts */
+    in_redis("0 ", "HSET {user-login}:offsets 0 36");
+    in_redis("1 ", "ZADD {user-login}:locale_counts 6 XX");
+    in_redis("1 ", "ZADD {user-login}:device_type_counts 6 tv");
+    assert_int_equal(audit(NULL), 1);
+    shows("{user-login}:login_counts:2024-01-01 \"00:00\": counted 1, stored 0\n");
+    shows("{user-login}:login_counts:2024-01-02 \"00:00\": counted 1, stored 0\n");
+    shows("{user-login}:login_counts:2024-01-03 \"00:00\": counted 1, stored 0\n");
+    shows("{user-login}:login_counts:2024-01-03 \"00:01\": counted 1, stored 0\n");
+    shows("73 records counted again: 4 differences\n");
+}
+
 /* Its number is 0. */
 static void the_first_day_of_all_is_a_day(void **state) {
     (void)state;
@@ -555,6 +576,7 @@ int main(void) {
         TEST(days_are_compared_in_whatever_order_they_come),
         cmocka_unit_test_teardown(values_past_the_limit_are_compared_together, end),
         TEST(rebuilds),
+        TEST(a_day_that_cannot_have_expired_is_missed),
         TEST(the_first_day_of_all_is_a_day),
         TEST(who_is_away_is_named_with_the_fix),
         TEST(an_instance_goes_on_from_the_rebuilt_counts),
