@@ -145,6 +145,7 @@ static void counts_of_another_topic_are_not_touched(void **state) {
     alarm(0);
     config_destroy(&config);
     assert_int_equal(status, 1);
+    assert_int_equal(logged_count("level=error", "belongs to group \\\"other\\\", and this is"), 1);
     in_redis("other ", "HGET {user-login}:meta group");
 }
 
@@ -157,6 +158,7 @@ static void an_output_that_is_denied_ends_the_program(void **state) {
     alarm(0);
     config_destroy(&config);
     assert_int_equal(status, 1);
+    assert_int_equal(logged_count("level=error", "may not see topic processed-user-login"), 1);
 }
 
 static void await_reason(const char *words) {

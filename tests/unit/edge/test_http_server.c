@@ -32,6 +32,7 @@ enum {
 
 static atomic_bool must_wait; /* the page /wait, until it is false */
 static atomic_int waiting_count;
+static atomic_int ahead_count;  /* begins of a head that were sent to find out who is there */
 static atomic_bool takes_parts; /* send, of PART_BYTES */
 static atomic_int waited_count; /* since the server began */
 
@@ -490,6 +491,7 @@ static void every_answer_has_the_headers_that_protect_it(void **state) {
 /* --- lanes ------------------------------------------------------------------------------------ */
 
 static void a_lane_answers_what_its_handler_wrote(void **state) {
+    atomic_store(&ahead_count, 0);
     const char *answer = ask(*state, "GET", "/later?scope=greet");
     assert_begins(answer, "HTTP/1.1 200 OK\r\n");
     assert_has(answer, "Content-Length: 12\r\n");
@@ -499,12 +501,14 @@ static void a_lane_answers_what_its_handler_wrote(void **state) {
     assert_begins(answer, "HTTP/1.1 503 ");
     assert_string_equal(body_of(answer), "{\"error\": \"no \\\"more\\\"\"}\n");
     assert_begins(ask(*state, "GET", "/later?scope=half"), "HTTP/1.1 500 ");
+    assert_int_equal(atomic_load(&ahead_count), 0); /* who may still send is there */
 }
 
 /* Stands in front of the system's: it takes less than it could, as if there were little room. */
 ssize_t send(int descriptor, const void *bytes, size_t length, int flags) {
     ssize_t (*real)(int, const void *, size_t, int);
     *(void **)&real = dlsym(RTLD_NEXT, "send");
+    if (length == strlen("HTTP/1.1 ")) atomic_fetch_add(&ahead_count, 1);
     const bool is_part = atomic_load(&takes_parts) && length > PART_BYTES;
     return real(descriptor, bytes, is_part ? PART_BYTES : length, flags);
 }
@@ -595,7 +599,9 @@ static void a_slow_page_holds_up_only_its_lane(void **state) {
     assert_begins(refusal, "HTTP/1.1 503 ");
     assert_has(refusal, "Retry-After: 5\r\n");
     assert_has(refusal, "{\"error\": \"too many requests are waiting");
-    close(waiting[1]); /* whose answer is never made */
+    atomic_store(&ahead_count, 0);
+    send_all(waiting[2], "GET /greet"); /* so it is there */
+    close(waiting[1]);                  /* whose answer is never made */
     atomic_store(&must_wait, false);
     for (int i = 0; i < WAITING; i++) {
         if (i == 1) continue;
@@ -603,6 +609,7 @@ static void a_slow_page_holds_up_only_its_lane(void **state) {
         assert_string_equal(body_of(answer), "hello world\n");
     }
     assert_int_equal(atomic_load(&waited_count), WAITING - 1);
+    assert_int_equal(atomic_load(&ahead_count), 1); /* to the one that was closed */
 }
 
 /* Sends a request, and that nothing follows it. */
@@ -615,11 +622,13 @@ static int ask_and_shut(struct http_server *server, const char *request) {
 
 static void who_has_only_shut_its_sending_side_is_answered(void **state) {
     char answer[ANSWER_BYTES];
+    atomic_store(&ahead_count, 0);
     for (int i = 0; i < 20; i++) {
         read_to_end(ask_and_shut(*state, "GET /later?scope=greet HTTP/1.0\r\n\r\n"), answer);
         assert_begins(answer, "HTTP/1.1 200 OK\r\n");
         assert_string_equal(body_of(answer), "hello world\n");
     }
+    assert_true(atomic_load(&ahead_count) > 0);
     read_to_end(ask_and_shut(*state, "GET /greet HTTP/1.0\r\n\r\n"), answer);
     assert_string_equal(body_of(answer), "hello world\n");
     read_to_end(ask_and_shut(*state, "GET /later?scope=refuse HTTP/1.0\r\n\r\n"), answer);

@@ -33,6 +33,7 @@ static enum sink_verdict answers[CALLS]; /* of the next calls */
 static int times[CALLS];                 /* so many; then it is SINK_OK */
 static bool is_silent, has_new_certificates;
 static enum sink_renewal renewal;
+static struct kafka_committed committed; /* the first of the last commit */
 static char done[2048];
 
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
@@ -86,6 +87,7 @@ enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source
                                     struct error *error) {
     (void)sink, (void)source;
     assert_int_equal(timeout_ms, 5000);
+    if (count > 0) committed = offsets[0];
     for (size_t i = 0; i < count; i++)
         note("%d:%d(%d) ", (int)offsets[i].partition, (int)offsets[i].offset,
              (int)offsets[i].origin);

@@ -160,6 +160,63 @@ static void each_verdict_on_a_commit_has_its_way(void **state) {
     }
 }
 
+/* A transaction of no records proves nothing: the series of failures goes on. */
+static void only_what_was_published_ends_a_series(void **state) {
+    (void)state;
+    answer(COMMIT, SINK_ABORT, 2);
+    for (int i = 0; i < 2; i++) {
+        post(0, (uint64_t)i, true);
+        run();
+        now_ms += 20;
+        run();
+    }
+    batch_clear(batches[0]);
+    batches[0]->has_publish = true; /* of rejected records that are not written */
+    batches[0]->published_generation = 2;
+    batches[0]->publish_end = 13;
+    batches[0]->is_urgent = true;
+    struct inbox *none = NULL;
+    assert_true(batch_send(batches[0], &none, publish_inbox(publish)));
+    runs("count, begin, 5:13(1) commit, home 5, published 13 of 2, ");
+    answer(COMMIT, SINK_ABORT, 1);
+    post(0, 3, true);
+    assert_true(run() == now_ms + 40); /* the third in a row */
+    now_ms += 40;
+    run();
+    post(0, 4, true);
+    run();
+    answer(COMMIT, SINK_ABORT, 1);
+    post(0, 5, true);
+    run();
+    assert_non_null(strstr(done, "abort, ask, ")); /* the first one: at once */
+}
+
+static void the_log_below_the_offset_is_committed_with_it(void **state) {
+    (void)state;
+    batches[0]->lineage = (struct lineage){0};
+    post(0, 1, true);
+    batches[0]->lineage.count = 1;
+    run();
+    assert_int_equal(committed.lineage.count, 1);
+    assert_int_equal(committed.partition, 5);
+}
+
+/* A name of a topic that nobody has, an open transaction, and no word about it for ten seconds. */
+static void a_topic_that_stays_away_is_reported(void **state) {
+    (void)state;
+    publish_recount(publish);
+    answer(COUNTS, SINK_ABORT, 100);
+    post(0, 1, false);
+    for (const int64_t until_ms = now_ms + 12000; now_ms < until_ms;)
+        now_ms = run();
+    assert_false(is_ready("publishing fails: count fails"));
+    answer(COUNTS, SINK_RETRY, 1);
+    now_ms = run();
+    answer(COUNTS, SINK_OK, 0);
+    runs("count, begin, send, 5@10, send, 5@11, home 5, ");
+    assert_true(run() == now_ms + COMMIT_MS);
+}
+
 /* Six times, with growing delays; then a new producer finds out how it ended. */
 static void what_kafka_does_not_answer_is_called_again(void **state) {
     static const int waits_ms[] = {20, 40, 80, 160, 320};
@@ -346,6 +403,9 @@ int main(void) {
         TEST(failures_in_a_row_wait_longer_and_longer),
         cmocka_unit_test(each_verdict_on_a_commit_has_its_way),
         cmocka_unit_test(what_kafka_does_not_answer_is_called_again),
+        TEST(only_what_was_published_ends_a_series),
+        TEST(the_log_below_the_offset_is_committed_with_it),
+        TEST(a_topic_that_stays_away_is_reported),
         TEST(a_record_that_cannot_be_sent_fails_all),
         TEST(what_was_given_away_is_not_committed),
         TEST(a_silent_group_is_asked_again),
