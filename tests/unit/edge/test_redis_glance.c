@@ -1,11 +1,16 @@
 /* A glance of what a real Redis holds. */
+#include <dlfcn.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/socket.h>
+
 #include <cmocka.h>
+#include <hiredis/hiredis.h>
 
 #include "admin.h"
 #include "edge/redis_glance.h"
@@ -62,6 +67,8 @@ static const char *values_of(const struct glance_values *values) {
 
 static void nothing_is_counted_yet(void **state) {
     (void)state;
+    assert_int_equal(glance->text_capacity,
+                     GLANCE_VALUES * (LOGIN_VALUE_BYTES_MAX + 3 * DECLARED_KEY_BYTES));
     look();
     assert_int_equal(glance->count_count, COUNT);
     assert_int_equal(glance->dimensions[0].count, 0);
@@ -153,11 +160,12 @@ static void many_and_long_values_are_cut_off(void **state) {
 
 static void a_count_that_is_no_integer_is_0(void **state) {
     (void)state;
-    run("ZADD {p}:locale_counts inf endless 1e300 large 7.5 some -inf none");
+    run("ZADD {p}:locale_counts inf endless 1e300 large 9223372036854775808 first 7.5 some -inf "
+        "none");
     look();
-    static const int64_t expected[] = {0, 0, 7, 0};
-    assert_int_equal(glance->dimensions[0].count, 4);
-    for (size_t i = 0; i < 4; i++)
+    static const int64_t expected[] = {0, 0, 0, 7, 0};
+    assert_int_equal(glance->dimensions[0].count, 5);
+    for (size_t i = 0; i < 5; i++)
         assert_int_equal(glance->dimensions[0].items[i].count, expected[i]);
 }
 
@@ -271,6 +279,32 @@ static void a_key_of_another_type_is_an_error(void **state) {
     }
 }
 
+static int left = -1; /* commands until the connection breaks; -1: it does not */
+
+/* Stands in front of hiredis's own. */
+int redisvAppendCommand(redisContext *context, const char *format, va_list words) {
+    int (*real)(redisContext *, const char *, va_list);
+    *(void **)&real = dlsym(RTLD_NEXT, "redisvAppendCommand");
+    if (left > 0) left--;
+    if (left == 0) shutdown(context->fd, SHUT_RDWR); /* and each that is opened after it */
+    return real(context, format, words);
+}
+
+static void a_connection_that_breaks_is_an_error_wherever(void **state) {
+    (void)state;
+    struct error error;
+    int breaks = 0;
+    run("ZADD {p}:login_days 50 2024-07-10");
+    run("ZADD {p}:count_buckets:by_hour 50 2024-07-10T14");
+    run("ZADD {p}:count_days:days 50 2024-07-10");
+    run("ZADD {p}:count_buckets:minutes 50 2024-07-10");
+    run("ZADD {p}:count_buckets:users_by 50 2024-07-10");
+    for (left = 1; !redis_glance_read(admin, "{p}", &aggregates, glance, &error); left = breaks + 1)
+        if (++breaks > 40 || strstr(error.text, "broke: ") == NULL) fail_msg("%s", error.text);
+    left = -1;
+    assert_in_range(breaks, 17, 40);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_counted_yet, begin, end),
@@ -282,7 +316,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_many_minutes_the_newest_are_read, begin, end),
         cmocka_unit_test_setup_teardown(the_newest_anomalies_come_first, begin, end),
         cmocka_unit_test_setup_teardown(a_bucket_that_is_gone_has_no_time, begin, end),
+        cmocka_unit_test_setup_teardown(a_connection_that_breaks_is_an_error_wherever, begin, end),
         cmocka_unit_test_setup_teardown(a_key_of_another_type_is_an_error, begin, end),
     };
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -230,19 +230,29 @@ static int begin_ready(void **state) {
     return 0;
 }
 
-/* Posts records 10, 11 of partition 5 or 6, so that the watermark moves to 12. */
-static void post(int which, uint64_t generation, bool is_urgent) {
+/* Posts so many records of partition 5 or 6, from offset 10 on, the last one with this value. */
+static void post_records(int which, uint64_t generation, bool is_urgent, int count,
+                         struct slice value) {
     static const struct login login = {.reason = LOGIN_EMPTY, .detail = ""};
     struct inbox *none = NULL;
     struct batch *batch = batches[which];
     batch_clear(batch);
-    for (int offset = 10; offset < 12; offset++)
-        batch_keep(batch, &(struct kafka_record){.offset = offset}, &login);
+    for (int i = 1; i <= count; i++) {
+        const struct slice own = i == count ? value : (struct slice){NULL, 0};
+        batch_keep(batch, &(struct kafka_record){.offset = 9 + i, .value = own}, &login);
+    }
+    batch->has_publish = true;
     batch->published_generation = generation;
-    batch->publish_end = 12;
+    batch->publish_end = 10 + count;
     batch->origin = 1;
+    batch->lineage.count = 1;
     batch->is_urgent = is_urgent;
     assert_true(batch_send(batch, &none, publish_inbox(publish)));
+}
+
+/* Records 10 and 11, so that the watermark moves to 12. */
+static void post(int which, uint64_t generation, bool is_urgent) {
+    post_records(which, generation, is_urgent, 2, (struct slice){NULL, 0});
 }
 
 static double metric(const char *name) {

@@ -23,7 +23,11 @@ static void it_is_committed_when_it_is_due(void **state) {
     assert_true(metric("rollcall_transaction_seconds_sum") == 1);
     post(0, 1, false);
     runs("begin, send, 5@10, send, 5@11, home 5, ");
+    now_ms += COMMIT_MS;
+    run();
+    assert_true(metric("rollcall_records_published_total") == 6);
     assert_int_equal(served, steps);
+    assert_string_equal(publish_worker(publish)->name, "publish");
 }
 
 static void an_urgent_batch_is_committed_at_once(void **state) {
@@ -163,58 +167,126 @@ static void each_verdict_on_a_commit_has_its_way(void **state) {
 /* A transaction of no records proves nothing: the series of failures goes on. */
 static void only_what_was_published_ends_a_series(void **state) {
     (void)state;
-    answer(COMMIT, SINK_ABORT, 2);
-    for (int i = 0; i < 2; i++) {
-        post(0, (uint64_t)i, true);
+    for (int records = 0; records <= 1; records++) {
+        answer(COMMIT, SINK_ABORT, 2);
+        for (uint64_t i = 0; i < 2; i++) {
+            post(0, 4 * (uint64_t)records + i, true);
+            run();
+            now_ms += 20;
+            run();
+        }
+        post_records(0, 4 * (uint64_t)records + 2, true, records, (struct slice){NULL, 0});
         run();
-        now_ms += 20;
+        answer(COMMIT, SINK_ABORT, 1);
+        post(0, 4 * (uint64_t)records + 3, true);
+        const int64_t until_ms = run();
+        assert_true(records == 0 ? until_ms == now_ms + 40 : until_ms == CLOCK_NEVER_MS);
+        if (records == 0) now_ms = until_ms;
+        run();
+        post(0, 4 * (uint64_t)records + 4, true);
         run();
     }
-    batch_clear(batches[0]);
-    batches[0]->has_publish = true; /* of rejected records that are not written */
-    batches[0]->published_generation = 2;
-    batches[0]->publish_end = 13;
-    batches[0]->is_urgent = true;
-    struct inbox *none = NULL;
-    assert_true(batch_send(batches[0], &none, publish_inbox(publish)));
-    runs("count, begin, 5:13(1) commit, home 5, published 13 of 2, ");
-    answer(COMMIT, SINK_ABORT, 1);
-    post(0, 3, true);
-    assert_true(run() == now_ms + 40); /* the third in a row */
-    now_ms += 40;
-    run();
-    post(0, 4, true);
-    run();
-    answer(COMMIT, SINK_ABORT, 1);
-    post(0, 5, true);
-    run();
-    assert_non_null(strstr(done, "abort, ask, ")); /* the first one: at once */
 }
 
 static void the_log_below_the_offset_is_committed_with_it(void **state) {
     (void)state;
-    batches[0]->lineage = (struct lineage){0};
     post(0, 1, true);
-    batches[0]->lineage.count = 1;
     run();
     assert_int_equal(committed.lineage.count, 1);
-    assert_int_equal(committed.partition, 5);
 }
 
-/* A name of a topic that nobody has, an open transaction, and no word about it for ten seconds. */
 static void a_topic_that_stays_away_is_reported(void **state) {
     (void)state;
+    int64_t longest_ms = 0;
     publish_recount(publish);
     answer(COUNTS, SINK_ABORT, 100);
     post(0, 1, false);
-    for (const int64_t until_ms = now_ms + 12000; now_ms < until_ms;)
-        now_ms = run();
+    for (const int64_t until_ms = now_ms + 20000; now_ms < until_ms;) {
+        const int64_t next_ms = run();
+        assert_string_equal(done, "count, ");
+        if (next_ms - now_ms > longest_ms) longest_ms = next_ms - now_ms;
+        now_ms = next_ms;
+    }
+    assert_true(longest_ms == 2000);
     assert_false(is_ready("publishing fails: count fails"));
-    answer(COUNTS, SINK_RETRY, 1);
-    now_ms = run();
     answer(COUNTS, SINK_OK, 0);
-    runs("count, begin, send, 5@10, send, 5@11, home 5, ");
-    assert_true(run() == now_ms + COMMIT_MS);
+    runs("count, count, begin, send, 5@10, send, 5@11, home 5, ");
+    assert_true(is_ready(""));
+    publish_recount(publish);
+    answer(COUNTS, SINK_RETRY, 1); /* the delays begin again, and it is nobody's fault */
+    post(1, 1, false);
+    assert_true(run() == now_ms + 20);
+    assert_true(is_ready(""));
+    now_ms += 20;
+    runs("count, send, 6@10, send, 6@11, home 6, ");
+}
+
+/* Of many records, or of many bytes; one less is not enough. */
+static void a_large_transaction_is_committed_early(void **state) {
+    static char value[16 << 20];
+    (void)state;
+    post(0, 1, true);
+    run();
+    const size_t two_bytes = batches[0]->record_bytes;
+    for (int less = 8; less >= 0; less -= 8) {
+        const size_t bytes = sizeof value - two_bytes - two_bytes / 2 - (size_t)less;
+        post(0, 1, false);
+        post_records(1, 1, false, 1, (struct slice){value, bytes});
+        run();
+        assert_int_equal(batches[0]->record_bytes + batches[1]->record_bytes,
+                         sizeof value - (size_t)less);
+        assert_int_equal(strstr(done, "commit") != NULL, less == 0);
+        now_ms += COMMIT_MS;
+        run();
+    }
+    for (size_t less = 1; less < 2; less--) {
+        post(0, 1, false);
+        batches[0]->record_count = 50000 - less;
+        run();
+        assert_int_equal(strstr(done, "commit") != NULL, less == 0);
+        now_ms += COMMIT_MS;
+        run();
+    }
+}
+
+static void a_call_that_was_answered_has_all_its_tries_again(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        answer(COMMIT, SINK_RETRY, 5);
+        post(0, 1, true);
+        for (int wait_ms = 20; wait_ms <= 320; wait_ms *= 2) {
+            assert_true(run() == now_ms + wait_ms);
+            now_ms += wait_ms;
+        }
+        runs("5:12(1) commit, published 12 of 1, ");
+    }
+}
+
+/* The reason for which one call was made again is not that of the next state. */
+static void a_reason_that_is_past_is_not_shown(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++) {
+        answer(COMMIT, SINK_ABORT, 1);
+        answer(ABORT, SINK_RETRY, i == 2);
+        post(0, i, true);
+        run();
+        now_ms += 20;
+        run();
+    }
+    assert_false(is_ready("the producer is not ready"));
+    now_ms += 20;
+    runs("ask, unpublished 3 of 2, ");
+}
+
+static void a_new_producer_is_replaced_no_more(void **state) {
+    (void)state;
+    answer(COMMIT, SINK_REPLACE, 1);
+    answer(OPEN, SINK_RETRY, 1);
+    post(0, 1, true);
+    run();
+    assert_non_null(strstr(done, "commit, replace, open, "));
+    now_ms += 20;
+    runs("open, ask, unpublished 3 of 1, ");
 }
 
 /* Six times, with growing delays; then a new producer finds out how it ended. */
@@ -246,6 +318,8 @@ static void a_record_that_cannot_be_sent_fails_all(void **state) {
     answer(SEND, SINK_ABORT, 1);
     post(1, 2, false);
     runs("send, 6@10, abort, ask, home 6, unpublished 3 of 1, unpublished 3 of 2, ");
+    post(0, 3, false);
+    runs("begin, send, 5@10, send, 5@11, home 5, ");
 }
 
 static void what_was_given_away_is_not_committed(void **state) {
@@ -264,9 +338,21 @@ static void what_was_given_away_is_not_committed(void **state) {
     run();
     post(0, next + 1, false); /* it came back within one transaction */
     run();
-    assert_non_null(strstr(done, "abort, ask, "));
+    assert_int_equal(strncmp(done, "abort, ask, ", strlen("abort, ask, ")), 0);
     assert_true(logged_count("Transaction aborted", "partition 5 was given away and came back") >
                 0);
+}
+
+static void of_many_partitions_none_may_have_been_given_away(void **state) {
+    (void)state;
+    const uint64_t generation = fence_raise(&fence, 6);
+    post(0, 1, false);
+    post(1, generation, false);
+    run();
+    fence_raise(&fence, 6);
+    now_ms += COMMIT_MS;
+    run();
+    assert_non_null(strstr(done, "5:12(1) 6:12(1) commit, abort, ask, "));
 }
 
 static void a_silent_group_is_asked_again(void **state) {
@@ -406,8 +492,13 @@ int main(void) {
         TEST(only_what_was_published_ends_a_series),
         TEST(the_log_below_the_offset_is_committed_with_it),
         TEST(a_topic_that_stays_away_is_reported),
+        TEST(a_large_transaction_is_committed_early),
+        TEST(a_call_that_was_answered_has_all_its_tries_again),
+        TEST(a_reason_that_is_past_is_not_shown),
+        TEST(a_new_producer_is_replaced_no_more),
         TEST(a_record_that_cannot_be_sent_fails_all),
         TEST(what_was_given_away_is_not_committed),
+        TEST(of_many_partitions_none_may_have_been_given_away),
         TEST(a_silent_group_is_asked_again),
         TEST(two_of_one_name_are_noticed),
         cmocka_unit_test(a_producer_that_cannot_open_is_tried_again_or_replaced),
