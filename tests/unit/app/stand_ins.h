@@ -136,6 +136,7 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     note("committed, ");
     if (is_silent) return error_set(error, "no coordinator");
     for (size_t i = 0; i < count; i++) {
+        assert_int_equal(committed[i].partition, items[i].partition);
         committed[i].offset = offsets[i];
         committed[i].origin = origins[i];
     }

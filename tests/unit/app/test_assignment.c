@@ -127,6 +127,13 @@ static void a_silent_kafka_is_asked_again_after_a_while(void **state) {
     assert_string_equal(done, "recount, committed, answer, create 0, start 0, create 2, start 2, "
                               "create 4, start 4, ");
     assert_true(is_ready_now(""));
+    step(SOURCE_TAKEN, NOW_MS);
+    step(SOURCE_QUIET, NOW_MS + DRAIN_MS);
+    for (int i = 0; i < COUNT; i++)
+        items[i].stream = (struct kafka_stream *)&items[i];
+    is_silent = true; /* the next ones are not to wait for what was before */
+    step(SOURCE_GIVEN, NOW_MS);
+    assert_string_equal(done, "recount, committed, ");
 }
 
 static void what_is_given_while_it_ends_is_answered_alone(void **state) {
@@ -146,16 +153,21 @@ static void an_empty_share_is_answered(void **state) {
 }
 
 static void too_many_partitions_end_the_program(void **state) {
-    (void)state;
-    items[1].partition = FENCE_PARTITIONS_MAX;
-    step(SOURCE_GIVEN, NOW_MS);
-    assert_string_equal(done, "answer, ");
-    failure_is("the input topic has more partitions than rollcall takes (4096)");
+    for (int i = 0; i < COUNT; i++) {
+        begin(state);
+        items[i].partition = FENCE_PARTITIONS_MAX;
+        step(SOURCE_GIVEN, NOW_MS);
+        assert_string_equal(done, "answer, ");
+        failure_is("the input topic has more partitions than rollcall takes (4096)");
+        step(SOURCE_TAKEN, NOW_MS); /* as it was never ours */
+        assert_string_equal(done, "answer, ");
+        end(state);
+    }
 }
 
 static void the_last_partition_of_all_is_taken(void **state) {
     (void)state;
-    items[1].partition = FENCE_PARTITIONS_MAX - 1;
+    items[0].partition = FENCE_PARTITIONS_MAX - 1;
     step(SOURCE_GIVEN, NOW_MS);
     assert_true(ingests[FENCE_PARTITIONS_MAX - 1].is_running);
     assigned_are(COUNT);
@@ -276,6 +288,9 @@ static void at_the_end_all_drain(void **state) {
     assert_false(assignment_has_drained(assignment));
     for (int i = 0; i < COUNT; i++)
         ingests[2 * i].is_drained = true;
+    ingests[2].is_running = ingests[4].is_running = false;
+    assert_false(assignment_has_drained(assignment));
+    ingests[2].is_running = ingests[4].is_running = true;
     done[0] = '\0';
     assert_int_equal(assignment_drain_step(assignment, NOW_MS + 1), NOW_MS + 1);
     assert_string_equal(done, "stop 0, close 0, stop 2, close 1, stop 4, close 2, ");
@@ -359,11 +374,18 @@ static void threads_that_are_stuck_are_counted_and_named(void **state) {
     assert_int_equal(assignment_count_stuck(assignment, stuck_ms), 1);
     assert_false(assignment_is_alive(assignment, stuck_ms, &text));
     assert_string_equal(why, "thread ingest of partition 4 is stuck");
+    atomic_store(&ingests[0].worker.heartbeat_ms, NOW_MS);
+    text_clear(&text);
+    assert_false(assignment_is_alive(assignment, stuck_ms, &text));
+    assert_string_equal(why, "thread ingest of partition 0 is stuck");
 }
 
 static void one_that_is_not_ready_is_named(void **state) {
     (void)state;
     assert_true(is_ready_now(""));
+    ingests[0].is_ready = false;
+    assert_false(is_ready_now("partition 0 reads nothing"));
+    ingests[0].is_ready = true;
     ingests[2].is_ready = false;
     assert_false(is_ready_now("partition 2 reads nothing"));
     ingests[2].is_running = false;
@@ -378,7 +400,7 @@ int main(void) {
         TEST(a_silent_kafka_is_asked_again_after_a_while),
         TEST(what_is_given_while_it_ends_is_answered_alone),
         TEST(an_empty_share_is_answered),
-        TEST(too_many_partitions_end_the_program),
+        cmocka_unit_test(too_many_partitions_end_the_program),
         TEST(the_last_partition_of_all_is_taken),
         TEST(another_topic_ends_the_program),
         cmocka_unit_test(offsets_of_another_program_are_reported_once),

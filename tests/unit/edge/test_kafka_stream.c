@@ -19,7 +19,7 @@ static struct given {
     int64_t offset;
     size_t length;
 } given[MESSAGES_MAX];
-static int given_count, next, single_count, seek_error;
+static int given_count, next, single_count, destroyed_count, at_once, seek_error;
 static bool is_yielded;
 
 static rd_kafka_message_t message_of(const struct given *from) {
@@ -39,7 +39,7 @@ int rd_kafka_consume_callback(rd_kafka_topic_t *topic, int32_t partition, int ti
     assert_int_equal(partition, PARTITION);
     assert_int_equal(timeout_ms, 0);
     int count = 0;
-    for (is_yielded = false; next < given_count && !is_yielded && count < 4; count++) {
+    for (is_yielded = false; next < given_count && !is_yielded && count < at_once; count++) {
         rd_kafka_message_t message = message_of(&given[next++]);
         consume(&message, context);
     }
@@ -58,6 +58,7 @@ rd_kafka_message_t *rd_kafka_consume_queue(rd_kafka_queue_t *queue, int timeout_
 
 void rd_kafka_message_destroy(rd_kafka_message_t *message) {
     (void)message;
+    destroyed_count++;
 }
 
 void rd_kafka_yield(rd_kafka_t *client) {
@@ -76,6 +77,19 @@ rd_kafka_error_t *rd_kafka_seek_partitions(rd_kafka_t *client,
 }
 
 static int resumed;
+
+static rd_kafka_resp_err_t watermark_error;
+static int64_t watermark;
+
+rd_kafka_resp_err_t rd_kafka_get_watermark_offsets(rd_kafka_t *client, const char *topic,
+                                                   int32_t partition, int64_t *low, int64_t *high) {
+    (void)client;
+    assert_string_equal(topic, "logins");
+    assert_int_equal(partition, PARTITION);
+    *low = 7;
+    *high = watermark;
+    return watermark_error;
+}
 
 rd_kafka_resp_err_t rd_kafka_resume_partitions(rd_kafka_t *client,
                                                rd_kafka_topic_partition_list_t *list) {
@@ -111,7 +125,8 @@ static int begin(void **state) {
     rd_kafka_conf_set(conf, "group.id", "group", NULL, 0);
     client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (client == NULL) fail_msg("%s", why);
-    given_count = next = single_count = seek_error = resumed = 0;
+    given_count = next = single_count = destroyed_count = seek_error = resumed = 0;
+    at_once = 4;
     wanted = MESSAGES_MAX;
     atomic_store(&is_stranded, false);
     stream = kafka_stream_open(client, "logins", PARTITION, &is_stranded);
@@ -154,6 +169,9 @@ static void records_are_lent_until_none_is_at_hand(void **state) {
     reads(STREAM_RECORDS, "10 11 12 13 14 15 ");
     reads(STREAM_NOTHING, "");
     assert_int_equal(single_count, 0);
+    next = 0;
+    at_once = 1;
+    reads(STREAM_RECORDS, "10 11 12 13 14 15 ");
 }
 
 static void reading_ends_where_no_more_is_wanted(void **state) {
@@ -177,6 +195,7 @@ static void large_records_are_taken_one_at_a_time(void **state) {
     give(0, 12, 8 * (16 << 10));
     reads(STREAM_RECORDS, "11 12 ");
     assert_int_equal(single_count, 2);
+    assert_int_equal(destroyed_count, 2);
     reads(STREAM_NOTHING, "");
     for (int i = 0; i < 40; i++)
         give(0, 20 + i, 8);
@@ -207,6 +226,23 @@ static void the_end_that_was_reached_is_known_until_it_seeks(void **state) {
     assert_true(kafka_stream_seek(stream, 77, &error));
     assert_int_equal(kafka_stream_reached(stream), -1);
     assert_int_equal(resumed, 1);
+}
+
+static void the_end_of_the_log_is_what_a_fetch_has_seen(void **state) {
+    (void)state;
+    static const struct {
+        rd_kafka_resp_err_t err;
+        int64_t watermark, end;
+    } rows[] = {{0, 12, 12},
+                {0, 1, 1},
+                {0, 0, 0},
+                {0, RD_KAFKA_OFFSET_INVALID, -1},
+                {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, 12, -1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        watermark_error = rows[i].err;
+        watermark = rows[i].watermark;
+        assert_int_equal(kafka_stream_end(stream), rows[i].end);
+    }
 }
 
 static void a_seek_that_fails_says_why(void **state) {
@@ -271,6 +307,7 @@ int main(void) {
         TEST(reading_ends_where_no_more_is_wanted),
         TEST(large_records_are_taken_one_at_a_time),
         TEST(the_end_that_was_reached_is_known_until_it_seeks),
+        TEST(the_end_of_the_log_is_what_a_fetch_has_seen),
         TEST(a_seek_that_fails_says_why),
         cmocka_unit_test(what_cannot_be_read_ends_the_reading_and_is_logged),
         TEST(other_errors_are_logged_and_passed),
