@@ -157,7 +157,6 @@ static bool read_minutes(const struct reading *reading, const struct aggregate *
 
 static void add_anomaly(struct redis_glance *glance, const struct redis_reply *fields) {
     struct glance_minute *anomaly = &glance->anomalies[glance->anomaly_count++];
-    *anomaly = (struct glance_minute){.count = 0};
     for (size_t i = 0; i < redis_reply_count(fields); i += 2) {
         const char *name = redis_reply_text(redis_reply_at(fields, i)).bytes;
         const char *value = redis_reply_text(redis_reply_at(fields, i + 1)).bytes;
@@ -188,11 +187,10 @@ static bool read_anomalies(const struct reading *reading, const char *key,
 
 enum { KEY_BYTES = AGGREGATE_TEXT_BYTES + DECLARED_BUCKET_BYTES };
 
-/* The newest day or bucket, as its key has it; "" if there is none, and for a total. */
+/* The newest day or bucket, as its key has it; as it was, "", if there is none, and for a total. */
 static bool read_newest(const struct reading *reading, const struct aggregate *aggregate,
                         char newest[DECLARED_BUCKET_BYTES]) {
     int64_t bucket;
-    newest[0] = '\0';
     if (aggregate->declared.every == DECLARED_TOTAL) return true;
     struct redis_reply *reply =
         redis_link_call(reading->link, reading->error, "ZREVRANGE %s:%s 0 %d", reading->prefix,
