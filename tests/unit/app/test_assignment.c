@@ -279,6 +279,28 @@ static void what_is_lost_is_stopped_at_once(void **state) {
     assigned_are(0);
 }
 
+static void each_change_is_logged(void **state) {
+    (void)state;
+    static const char *const lines[] = {
+        "level=info msg=\"Partitions assigned\" count=3\n",
+        "level=info msg=\"Partitions given away\" count=3\n",
+        "level=warn msg=\"Partitions lost: another instance may own "
+        "them already\" count=2\n"};
+    logged_begin();
+    step(SOURCE_GIVEN, NOW_MS);
+    for (int i = 0; i < COUNT; i++)
+        ingests[2 * i].is_drained = true;
+    step(SOURCE_TAKEN, NOW_MS);
+    item_count = 2;
+    step(SOURCE_LOST, NOW_MS);
+    logged_end();
+    const char *at = logged_text;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        at = strstr(at, lines[i]);
+        if (at == NULL) fail_msg("%s is not in: %s", lines[i], logged_text);
+    }
+}
+
 /* --- the end ---------------------------------------------------------------------------------- */
 
 static void at_the_end_all_drain(void **state) {
@@ -396,6 +418,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 #define TEST_GIVEN(name) cmocka_unit_test_setup_teardown(name, begin_given, end)
     const struct CMUnitTest tests[] = {
+        TEST(each_change_is_logged), /* first: a line that comes often is logged a few times only */
         TEST(what_is_given_starts_where_the_group_has_committed),
         TEST(a_silent_kafka_is_asked_again_after_a_while),
         TEST(what_is_given_while_it_ends_is_answered_alone),

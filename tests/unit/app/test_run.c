@@ -114,26 +114,31 @@ static void a_second_run_goes_on_where_the_first_ended(void **state) {
     assert_int_equal(stop(SIGINT), 0);
 }
 
-static void a_line_of_the_log_says_what_runs_where(void **state) {
+static void what_runs_and_how_it_ends_is_logged(void **state) {
     (void)state;
-    char path[] = "/tmp/rollcall-log-XXXXXX", expected[256];
-    static char log[1 << 16];
-    const int file = mkstemp(path), saved = dup(STDERR_FILENO);
-    assert_true(file >= 0);
-    unlink(path);
-    dup2(file, STDERR_FILENO);
+    char running[256];
+    logged_begin();
     start("at_least_once");
     await("rollcall_assigned_partitions", PARTITIONS);
-    snprintf(expected, sizeof expected,
+    snprintf(running, sizeof running,
              " level=info msg=Running group=rollcall instance=%s topic=user-login redis=%s/0\n",
              config->instance.id, redis.url);
+    await_page("/readyz", true);
     const int result = stop(SIGTERM);
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-    assert_true(pread(file, log, sizeof log - 1, 0) > 0);
-    close(file);
+    logged_end();
     assert_int_equal(result, 0);
-    if (strstr(log, expected) == NULL) fail_msg("%s is not in:\n%s", expected, log);
+    const char *const lines[] = {
+        running, " level=info msg=\"Partitions assigned\" count=2\n",
+        " level=info msg=\"Stopping: giving back what is in hand; a second signal ends at once\" "
+        "because=SIGTERM\n",
+        " level=info msg=Stopped\n"};
+    const char *at = logged_text;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        at = strstr(at, lines[i]);
+        if (at == NULL) fail_msg("%s is not in:\n%s", lines[i], logged_text);
+    }
+    if (strstr(logged_text, " level=info msg=Reading partition=1 offset=0 ") == NULL)
+        fail_msg("%s", logged_text);
 }
 
 static void counts_of_another_topic_are_not_touched(void **state) {
@@ -194,7 +199,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_redis_that_does_not_answer_is_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(a_start_names_what_it_waits_for_and_why, begin, end),
         cmocka_unit_test_setup_teardown(a_second_run_goes_on_where_the_first_ended, begin, end),
-        cmocka_unit_test_setup_teardown(a_line_of_the_log_says_what_runs_where, begin, end),
+        cmocka_unit_test_setup_teardown(what_runs_and_how_it_ends_is_logged, begin, end),
         cmocka_unit_test_setup_teardown(an_output_that_is_denied_ends_the_program, begin, end),
         cmocka_unit_test_setup_teardown(counts_of_another_topic_are_not_touched, begin, end),
     };
