@@ -655,6 +655,12 @@ static void a_record_that_is_too_large_is_sent_smaller(void **state) {
     }
     is_ok(put(&record));
     is_ok(put(&rejected));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(logged_count("A record is too large to be published whole: key, or key "
+                                      "and value, are left out",
+                                      i == 0 ? "topic=out partition=1 offset=7 bytes=5000"
+                                             : "topic=bad partition=1 offset=7 bytes=5000"),
+                         1);
     is_ok(commit());
     broker_read(&broker, "out", 1, 0, look_small);
     broker_read(&broker, "bad", 1, 0, look_headers_alone);

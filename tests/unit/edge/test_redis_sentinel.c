@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "logged.h"
 
 enum { FAKES = 3, CLIENTS_MAX = 64, TIMEOUT_MS = 400 };
 
@@ -205,6 +206,12 @@ static void a_lone_stale_sentinel_is_not_followed(void **state) {
     say(1, GOOD, 6, 10002);
     say(2, GOOD, 5, 10001);
     assert_int_equal(find(), 10002);
+    const int64_t until_ms = clock_ms() + 20000;
+    while (logged_count("A Sentinel's answer is older than one before: it is not followed",
+                        "master=127.0.0.1:10001 epoch=5 newer_epoch=6") == 0) {
+        assert_true(clock_ms() < until_ms);
+        assert_int_equal(find(), 10002);
+    }
     fake_stop(&fakes[0]);
     say(1, SILENT, 0, 0);
     assert_int_equal(find(), 10002);
@@ -317,6 +324,25 @@ static void a_name_or_login_that_is_wrong_is_the_users_to_fix(void **state) {
     }
 }
 
+static void one_that_changes_each_time_it_is_asked_is_not_believed(void **state) {
+    (void)state;
+    struct redis_address master;
+    struct error error = {""};
+    unsigned turn;
+    bool is_refused;
+    const int64_t until_ms = clock_ms() + 20000;
+    for (int i = 0; i < FAKES; i++) {
+        pthread_mutex_lock(&fakes[i].lock);
+        fakes[i].skews = 1 << 20;
+        pthread_mutex_unlock(&fakes[i].lock);
+    }
+    do {
+        assert_true(clock_ms() < until_ms);
+        assert_false(redis_sentinel_find(sentinel, &master, &turn, &is_refused, &error));
+    } while (strstr(error.text, "changes too fast") == NULL);
+    assert_false(is_refused);
+}
+
 /* Of several reasons, one that the user has to fix comes first, in the order of redis.url. */
 static void the_reason_that_needs_a_fix_is_reported(void **state) {
     (void)state;
@@ -367,6 +393,7 @@ int main(void) {
         TEST(epoch_and_address_are_of_one_moment),
         TEST(of_one_epoch_the_majority_counts),
         TEST(a_name_or_login_that_is_wrong_is_the_users_to_fix),
+        TEST(one_that_changes_each_time_it_is_asked_is_not_believed),
         TEST(the_reason_that_needs_a_fix_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "logged.h"
+
 static struct rejections rejections;
 
 static int set_up(void **state) {
@@ -85,10 +87,40 @@ static void a_few_records_are_gathered_for_a_minute(void **state) {
     assert_int_equal(sum.reasons[LOGIN_EMPTY].offset, 5);
 }
 
+static void the_line_has_the_example(void **state) {
+    (void)state;
+    const char *words = "Nearly all records are rejected; an example of the most frequent reason";
+    const char *fields = "reason=bad_timestamp rejected=18 of=28 detail=why partition=3 offset=80";
+    add(1, 9, LOGIN_NOT_JSON, 70);
+    add(0, 18, LOGIN_BAD_TIMESTAMP, 80);
+    rejections_report(&rejections, 1);
+    assert_int_equal(logged_count(words, ""), 0);
+    rejections_report(&rejections, 1001);
+    assert_int_equal(logged_count(words, fields), 1);
+    rejections_report(&rejections, 1002);
+    assert_int_equal(logged_count(words, ""), 1);
+}
+
+static void of_each_reason_the_newest_is_kept(void **state) {
+    (void)state;
+    struct rejections_example last[LOGIN_REASON_COUNT];
+    add(1, 9, LOGIN_NOT_JSON, 70);
+    add(0, 1, LOGIN_BAD_TIMESTAMP, 80);
+    add(0, 1, LOGIN_NOT_JSON, 90);
+    rejections_last(&rejections, last);
+    assert_int_equal(last[LOGIN_NOT_JSON].offset, 90);
+    assert_int_equal(last[LOGIN_BAD_TIMESTAMP].offset, 80);
+    assert_int_equal(last[LOGIN_BAD_TIMESTAMP].partition, 3);
+    assert_string_equal(last[LOGIN_BAD_TIMESTAMP].detail, "why");
+    assert_int_equal(last[LOGIN_EMPTY].count, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_line_a_minute_names_the_worst_reason_and_an_example,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_line_has_the_example, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(of_each_reason_the_newest_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tenth_accepted_is_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_few_records_are_gathered_for_a_minute, set_up, tear_down),
     };
