@@ -186,8 +186,8 @@ static inline void write_all(int partition, const char *const *values, int count
     write_at(partition, values, count, RECORD_S * INT64_C(1000));
 }
 
-/* GOOD records over the partitions, 20 of them in one minute; and 7 that are rejected. */
-static inline void write_records(void) {
+/* GOOD records, a half of them in the first partition; 20 in one minute; and 7 that are rejected. */
+static inline void write_records_from(int first) {
     static char good[GOOD][160];
     const char *values[GOOD];
     for (int i = 0; i < GOOD; i++) {
@@ -206,9 +206,13 @@ static inline void write_records(void) {
                                       "{\"locale\": 5, \"device_type\": \"x\", \"timestamp\": 5}",
                                       "{\"locale\": \"PA\", \"device_type\": \"x\", "
                                       "\"timestamp\": -5}"};
-    write_all(0, values, GOOD / 2);
+    write_all(first, values, GOOD / 2);
     write_all(1, values + GOOD / 2, GOOD / 2);
     write_all(1, bad, 7);
+}
+
+static inline void write_records(void) {
+    write_records_from(0);
 }
 
 static inline void add_words(struct text *text, const struct redis_reply *from) {

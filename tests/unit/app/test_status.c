@@ -63,7 +63,7 @@ static void shows_expected(const char *name, const char *place) {
 
 static void all_that_is_shown_is_as_expected(void **state) {
     (void)state;
-    write_records();
+    write_records_from(1); /* partition 0 is empty */
     further[0] = "count.daily.every=day";
     further[1] = "count.places.by=locale";
     further[2] = "count.users.unique=user_id";
@@ -72,6 +72,18 @@ static void all_that_is_shown_is_as_expected(void **state) {
     await("rollcall_records_published_total", ALL);
     shows_expected("status.json", "/status.json");
     shows_expected("metrics", "/metrics");
+}
+
+static void the_page_has_its_script_and_style(void **state) {
+    (void)state;
+    static const char *const parts[][2] = {{"/status.js", "// Shows status.json, "},
+                                           {"/status.css", "\nbody"},
+                                           {"/", "<script src=\"status.js\" defer></script>\n"}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const char *found = get(parts[i][0]);
+        if (found == NULL || strstr(found, parts[i][1]) == NULL)
+            fail_msg("%s: %.200s", parts[i][0], found);
+    }
 }
 
 static void the_last_lines_of_the_log_are_shown_as_text(void **state) {
@@ -118,6 +130,7 @@ static int end_program(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_is_shown_is_as_expected),
+        cmocka_unit_test(the_page_has_its_script_and_style),
         cmocka_unit_test(the_last_lines_of_the_log_are_shown_as_text),
         cmocka_unit_test(it_is_made_again_once_a_second),
     };
