@@ -90,6 +90,38 @@ static void each_other_rule_is_named_with_both_values(void **state) {
         RULES_OTHER);
 }
 
+/* As an older or newer version may have stored them. */
+static void lines_that_one_side_lacks_are_named(void **state) {
+    (void)state;
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+    static const struct {
+        const char *theirs, *ours, *words;
+        enum rules_verdict verdict;
+    } rows[] = {
+        {"", "", "", RULES_SAME},
+        {"a = 1\n", "a = 1", "", RULES_SAME},
+        {"a = 1\nb = 2\n", "b = 2\na = 1\n", "", RULES_SAME},
+        {"a = 1\nb = 2\n", "a = 1\n", "b is only there", RULES_OTHER},
+        {"a = 1\n", "a = 1\nb = 2\n", "b is only here", RULES_OTHER},
+        {"a = 1\nb\n", "c = 3\na = 1\n", "c is only here, and b is only there", RULES_OTHER},
+        {"a\nb = 2\n", "a = \nb = 2\n", "", RULES_SAME},
+        {"a = 1\nb\n", "a = 1\nb = 2\n", "b is \"\" there and \"2\" here", RULES_OTHER},
+        {"a = 1\n", "aa = 1\n", "aa is only here, and a is only there", RULES_OTHER},
+        {"dimension. = 1\n", "", "dimension. is only there", RULES_OTHER},
+        {"dimension.a.from = 1\n", "", "dimension.a is no longer counted", RULES_OTHER_COUNTS},
+        {"", "count.a.by = b\ncount.a.every = hour\n", "count.a is new", RULES_OTHER_COUNTS},
+        {"a = 1\n", "count.a.by = b\n", "count.a is new, and a is only there", RULES_OTHER},
+        {X50 X50 " = 1\n", "", X50 X50 " is only there", RULES_OTHER},
+        {X50 X50 "x = 1\n", "", X50 X50 " is only there", RULES_OTHER},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char difference[RULES_DIFFERENCE_BYTES] = "";
+        const enum rules_verdict verdict = rules_compare(rows[i].theirs, rows[i].ours, difference);
+        if (verdict != rows[i].verdict || strcmp(difference, rows[i].words) != 0)
+            fail_msg("%zu: %d, %s", i, (int)verdict, difference);
+    }
+}
+
 static void dimensions_may_come_and_go(void **state) {
     (void)state;
     const struct login_rules rules = usual();
@@ -215,6 +247,7 @@ int main(void) {
         cmocka_unit_test(the_text_has_every_rule),
         cmocka_unit_test(the_order_of_dimensions_is_no_difference),
         cmocka_unit_test(each_other_rule_is_named_with_both_values),
+        cmocka_unit_test(lines_that_one_side_lacks_are_named),
         cmocka_unit_test(dimensions_may_come_and_go),
         cmocka_unit_test(declared_counts_may_come_and_go_but_not_change),
         cmocka_unit_test(any_stored_text_is_compared),
