@@ -83,11 +83,11 @@ static inline void *run(void *context) {
     return NULL;
 }
 
-static const char *further[4]; /* settings, up to NULL */
+static const char *further[5]; /* settings, up to NULL */
 
 /* extra: one more setting, or NULL. */
 static inline void start_with(const char *guarantee, const char *extra) {
-    static char settings[12][160];
+    static char settings[9][160];
     struct options options = {.override_count = 0};
     struct error error = {""};
     snprintf(settings[0], 160, "kafka.bootstrap.servers=%s",

@@ -31,6 +31,7 @@ static bool describes, has_no_client, is_visible;
 static const char *warning_of_redis;
 static struct topic_facts input_facts;
 static char done[1024];
+static struct trouble trouble, missing;
 
 static void note(const char *what, const char *topic) {
     const size_t length = strlen(done);
@@ -38,9 +39,20 @@ static void note(const char *what, const char *topic) {
              topic);
 }
 
+#define STORE ((struct redis_store *)&store_verdict)
+
+static char missed[512]; /* while Redis, and while Kafka was asked last */
+
+static void see_missed(void) {
+    struct text text = text_within(missed, sizeof missed);
+    missed[0] = '\0';
+    trouble_show(&missing, now_ms, 0, &text);
+}
+
 enum store_verdict redis_store_check(struct redis_store *store, struct error *warning,
                                      struct error *error) {
-    (void)store;
+    assert_ptr_equal(store, STORE);
+    see_missed();
     note("redis", "");
     error_set(warning, "%s", warning_of_redis);
     if (store_verdict != STORE_OK) error_set(error, "no Redis");
@@ -70,6 +82,7 @@ enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *t
                                       struct error *error) {
     assert_non_null(source);
     assert_int_equal(timeout_ms, 5000);
+    see_missed();
     note("look", topic);
     if (look_verdict != TOPICS_OK) error_set(error, "no answer about %s", topic);
     *facts = strcmp(topic, "in") == 0 ? input_facts : (struct topic_facts){.exists = is_visible};
@@ -105,7 +118,6 @@ const char *kafka_conf_get(const struct properties *properties, const char *name
 static char topic_in[] = "in", topic_out[] = "out", topic_bad[] = "bad", none[] = "";
 static struct config config;
 static struct topic_facts input;
-static struct trouble trouble, missing;
 static struct preflight *preflight;
 static struct error error;
 static int64_t until_ms;
@@ -127,7 +139,7 @@ static int begin(void **state) {
     config.instance.memory_mb = PARTITIONS * CONFIG_MB_A_PARTITION;
     trouble_init(&trouble);
     trouble_init(&missing);
-    preflight = preflight_create(&config, NULL, &input, &trouble, &missing);
+    preflight = preflight_create(&config, STORE, &input, &trouble, &missing);
     error.text[0] = done[0] = '\0';
     return 0;
 }
@@ -300,17 +312,31 @@ static void what_only_somebody_can_fix_ends_the_start(void **state) {
     end(state);
 }
 
-/* Before the first answer, too. */
+/* Before the first answer, too; and each stage begins with delays of its own. */
 static void what_is_asked_is_missed(void **state) {
+    static const char of_redis[] = "waiting for Redis: redis://there has not answered yet; start "
+                                   "Redis, or set redis.url";
+    static const char of_kafka[] =
+        "waiting for Kafka: brokers:9092 has not answered yet; start it, "
+        "or set kafka.bootstrap.servers";
     (void)state;
     store_verdict = STORE_RETRY;
-    look_verdict = TOPICS_RETRY;
     run();
-    misses("Redis");
-    store_verdict = STORE_OK;
+    assert_string_equal(missed, of_redis);
     now_ms = until_ms;
     run();
-    misses("Kafka");
+    assert_string_equal(missed, "waiting for Redis: no Redis");
+    store_verdict = STORE_OK;
+    look_verdict = TOPICS_RETRY;
+    now_ms = until_ms;
+    run();
+    assert_string_equal(missed, of_kafka);
+    assert_int_equal(until_ms, now_ms + 250);
+    look_verdict = TOPICS_OK;
+    store_verdict = STORE_OK;
+    now_ms = until_ms;
+    assert_int_equal(run(), PREFLIGHT_PASSED);
+    assert_string_equal(missed, of_redis);
 }
 
 int main(void) {

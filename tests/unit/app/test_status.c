@@ -1,6 +1,23 @@
 /* status: what a running instance shows of itself, whole: /status.json and /metrics. */
 #include "app/running.h"
 
+static long queue_kbytes[2]; /* the newest of consumers, and of producers that publish */
+
+/* Stands in front of librdkafka's own. */
+rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *why, size_t bytes) {
+    rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
+    const bool is_producer = type == RD_KAFKA_PRODUCER;
+    const char *name = is_producer ? "queue.buffering.max.kbytes" : "queued.max.messages.kbytes";
+    char kbytes[32] = "", reports[32] = "";
+    size_t length = sizeof kbytes, reports_length = sizeof reports;
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
+    rd_kafka_conf_get(conf, name, kbytes, &length);
+    rd_kafka_conf_get(conf, "delivery.report.only.error", reports, &reports_length);
+    if (!is_producer || strcmp(reports, "true") == 0) /* not the test's own */
+        queue_kbytes[is_producer] = strtol(kbytes, NULL, 10);
+    return real(type, conf, why, bytes);
+}
+
 static const char *path, *body;
 static char expected[1 << 16];
 
@@ -67,11 +84,19 @@ static void all_that_is_shown_is_as_expected(void **state) {
     further[0] = "count.daily.every=day";
     further[1] = "count.places.by=locale";
     further[2] = "count.users.unique=user_id";
+    further[3] = "instance.memory_mb=64";
     start("at_least_once");
     await("rollcall_records_counted_total", ALL);
     await("rollcall_records_published_total", ALL);
     shows_expected("status.json", "/status.json");
     shows_expected("metrics", "/metrics");
+}
+
+/* The largest that is useful for what is read, and a tenth of the memory for what is published. */
+static void the_queues_have_their_shares_of_the_memory(void **state) {
+    (void)state;
+    assert_int_equal(queue_kbytes[0], 8192);
+    assert_int_equal(queue_kbytes[1], 64 * 1024 / 10);
 }
 
 static void the_page_has_its_script_and_style(void **state) {
@@ -130,6 +155,7 @@ static int end_program(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_is_shown_is_as_expected),
+        cmocka_unit_test(the_queues_have_their_shares_of_the_memory),
         cmocka_unit_test(the_page_has_its_script_and_style),
         cmocka_unit_test(the_last_lines_of_the_log_are_shown_as_text),
         cmocka_unit_test(it_is_made_again_once_a_second),
