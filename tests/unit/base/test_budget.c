@@ -11,6 +11,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "locks.h"
 
 enum { MAX_BYTES = 100, WORKERS = 8, TURNS = 200000, LONG_MS = 60000, SHORT_MS = 20 };
 

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "locks.h"
 
 static const int64_t july_ms = 1720622216042; /* 2024-07-10T14:36:56.042Z */
 

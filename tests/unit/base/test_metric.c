@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "locks.h"
 
 struct harness {
     struct metrics *metrics;

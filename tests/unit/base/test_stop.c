@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/trouble.h"
+#include "locks.h"
 
 static void an_error_holds_what_fits_of_its_text(void **state) {
     (void)state;

@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "edge/http_server.h"
+#include "locks.h"
 
 enum {
     ANSWER_BYTES = 64 * 1024,

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "joined.h"
+#include "locks.h"
 
 static atomic_int lists_asked, partitions_asked_alone, longest_list;
 static atomic_bool is_held; /* no list is answered */

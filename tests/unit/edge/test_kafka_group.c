@@ -9,6 +9,7 @@
 
 #include "described.h"
 #include "edge/kafka_private.h"
+#include "locks.h"
 
 /* Version 1: topic "in" with partitions 0 and 7, "other" with partition 0, and no user data. */
 static const char assignment[] = "\0\1"

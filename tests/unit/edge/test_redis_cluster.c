@@ -17,6 +17,7 @@
 #include "edge/redis_call.h"
 #include "edge/redis_link.h"
 #include "edge/redis_reply.h"
+#include "locks.h"
 
 static void the_slot_is_that_of_the_braces(void **state) {
     (void)state;

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "locks.h"
 
 static struct sockaddr_in addresses[4];
 static int address_count;

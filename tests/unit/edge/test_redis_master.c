@@ -14,6 +14,7 @@
 
 #include "edge/redis_tls.h"
 #include "edge/redis_url.h"
+#include "locks.h"
 
 static uint64_t certificates; /* what they come to */
 static int tls_count;         /* made, and not destroyed */

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "locks.h"
 #include "logged.h"
 
 enum { FAKES = 3, CLIENTS_MAX = 64, TIMEOUT_MS = 400 };

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "locks.h"
 #include "logged.h"
 
 static struct rejections rejections;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "flow/setback.h"
+#include "locks.h"
 #include "logged.h"
 
 static bool is_reported(struct setback *setback, int64_t now_ms, const char *part) {

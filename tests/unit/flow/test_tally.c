@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "locks.h"
+
 enum { SEED = 42, MAX_VALUES = 3, MAX_DAYS = 4, MANY = 100000, PLENTY = 1 << 28 };
 enum { LOCALE, MINUTE, REASON, FIELD_COUNT }; /* the table of aggregates here */
 

@@ -5,6 +5,7 @@
 #include "edge/described.h"
 #include "edge/kafka_topics.h"
 #include "redis_server.h"
+#include "locks.h"
 
 static struct redis_server redis;
 static struct broker broker;
