@@ -185,7 +185,10 @@ static void fails(const char *words) {
 
 static void all_is_looked_at_once(void **state) {
     (void)state;
+    logged_begin();
     assert_int_equal(run(), PREFLIGHT_PASSED);
+    logged_end();
+    assert_string_equal(logged_text, "");
     assert_string_equal(done, "redis, client, look in, describe in, look out, look bad, redis, ");
     done[0] = '\0';
     preflight_destroy(&preflight);
@@ -225,6 +228,14 @@ static void redis_has_its_time_to_answer(void **state) {
     assert_int_equal(run(), PREFLIGHT_WAITS);
     assert_int_equal(until_ms, now_ms + 1000);
     now_ms += 1000;
+    fails("no Redis");
+}
+
+static void it_has_no_more_than_its_time(void **state) {
+    (void)state;
+    store_verdict = STORE_RETRY;
+    run();
+    now_ms += TIMEOUT_MS;
     fails("no Redis");
 }
 
@@ -307,7 +318,8 @@ static void what_only_somebody_can_fix_ends_the_start(void **state) {
     }
     begin(state);
     input_facts.has_rights = input_facts.may_read = true;
-    input_facts.partition_count = PARTITIONS;
+    input_facts.partition_count = 4096;
+    config.instance.memory_mb = 4096 * CONFIG_MB_A_PARTITION;
     assert_int_equal(run(), PREFLIGHT_PASSED);
     end(state);
 }
@@ -346,6 +358,7 @@ int main(void) {
         TEST(without_a_topic_for_rejected_records_none_is_looked_at),
         TEST(what_a_redis_may_lack_is_warned_of_each_time),
         TEST(redis_has_its_time_to_answer),
+        TEST(it_has_no_more_than_its_time),
         TEST(kafka_is_waited_for),
         TEST(an_output_that_is_missing_is_created_and_awaited),
         TEST(an_output_that_cannot_be_created),
