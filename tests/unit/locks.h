@@ -1,5 +1,5 @@
-/* locks: a mutex that is unlocked must have been locked: include once, to have a test end where one is
- * not. Stands in front of the system's own. */
+/* locks: a mutex that is unlocked must have been locked: include once, to have a test end where one
+ * is not. Stands in front of the system's own. */
 #ifndef TESTS_UNIT_LOCKS_H
 #define TESTS_UNIT_LOCKS_H
 

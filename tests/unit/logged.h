@@ -1,5 +1,5 @@
-/* logged: which warnings and errors the log holds: the last LOG_RECENT_LINES of them; and all that is
- * logged between two points. */
+/* logged: which warnings and errors the log holds: the last LOG_RECENT_LINES of them; and all that
+ * is logged between two points. */
 #ifndef TESTS_UNIT_LOGGED_H
 #define TESTS_UNIT_LOGGED_H
 

@@ -186,7 +186,7 @@ static inline void write_all(int partition, const char *const *values, int count
     write_at(partition, values, count, RECORD_S * INT64_C(1000));
 }
 
-/* GOOD records, a half of them in the first partition; 20 in one minute; and 7 that are rejected. */
+/* GOOD records, half of them in the first partition; 20 in one minute; and 7 that are rejected. */
 static inline void write_records_from(int first) {
     static char good[GOOD][160];
     const char *values[GOOD];

@@ -1,5 +1,5 @@
-/* stand_ins: of what assignment calls: the threads of partitions, the group, the topic, the store. They
- * note in `done` what was called, in order. Include once, in the one test that needs it. */
+/* stand_ins: of what assignment calls: the threads of partitions, the group, the topic, the store.
+ * They note in `done` what was called, in order. Include once, in the one test that needs it. */
 #ifndef TESTS_UNIT_APP_STAND_INS_H
 #define TESTS_UNIT_APP_STAND_INS_H
 

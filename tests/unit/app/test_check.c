@@ -62,7 +62,7 @@ static void run(const char *command) {
     redis_link_destroy(&link);
 }
 
-/* Every line is ok or bad, but for those of the configuration; one that is bad makes the status 1. */
+/* Every line is ok or bad, but for those of the configuration; a bad one makes the status 1. */
 static void each_line_has_a_verdict(int status, bool is_verbose) {
     int bad_count = 0;
     for (const char *line = captured; *line != '\0'; line += strcspn(line, "\n") + 1) {

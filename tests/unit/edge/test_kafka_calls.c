@@ -1,5 +1,5 @@
-/* Calls to Kafka that may wait: each marks its begin and its end, so that a worker that waits in it is
- * not taken for stuck, nor one that waits no more for waiting. */
+/* Calls to Kafka that may wait: each marks its begin and its end, so that a worker that waits in it
+ * is not taken for stuck, nor one that waits no more for waiting. */
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -153,7 +153,7 @@ static struct publish_metrics cells;
 static struct metrics *metrics;
 static struct fence fence;
 static struct stop stop;
-static struct alarm alarm;
+static struct alarm bell;
 static struct inbox home; /* of both partitions */
 static atomic_size_t pending_bytes;
 static struct batch *batches[2];
@@ -169,8 +169,8 @@ static int begin(void **state) {
     renewal = SINK_RENEWAL_NONE;
     done[0] = '\0';
     settings.commit_ms = COMMIT_MS;
-    stop_init(&stop, &alarm);
-    inbox_init(&home, &alarm);
+    stop_init(&stop, &bell);
+    inbox_init(&home, &bell);
     metrics = metrics_create();
     metrics_add_table(metrics, publish_metric_table, &cells);
     for (int i = 0; i < 2; i++)

@@ -1,5 +1,5 @@
-/* ingest_finding: what is asked of Kafka before a partition continues, and each finding in words. The
- * bounds of the log and its records stand in for Kafka's. */
+/* ingest_finding: what is asked of Kafka before a partition continues, and each finding in words.
+ * The bounds of the log and its records stand in for Kafka's. */
 #include "flow/ingest_finding.h"
 
 #include <setjmp.h>
