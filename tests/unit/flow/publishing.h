@@ -255,7 +255,7 @@ static void post(int which, uint64_t generation, bool is_urgent) {
     post_records(which, generation, is_urgent, 2, (struct slice){NULL, 0});
 }
 
-static double metric(const char *name) {
+static inline double metric(const char *name) {
     char line[128];
     struct text text = {0};
     metrics_render(metrics, &text);
