@@ -110,6 +110,23 @@ static void going_back_leaves_what_lies_below(void **state) {
     }
 }
 
+/* The last record may be the first of its epoch, and none comes before that. */
+static void a_last_record_is_not_before_its_epoch(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_right;
+    } rows[] = {{"0:9:3@9", true},
+                {"0:9:3@10", false},
+                {"0:9:3@0,4@9", true},
+                {"0:9:3@0,4@10", false},
+                {"0:0:3@0", true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct lineage lineage;
+        if (lineage_parse(rows[i].text, &lineage) != rows[i].is_right) fail_msg("%s", rows[i].text);
+    }
+}
+
 static void what_is_no_text_of_a_lineage_is_rejected(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -187,6 +204,7 @@ static void the_tip_is_the_branch_and_the_last_record(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_last_record_is_not_before_its_epoch),
         cmocka_unit_test(an_epoch_begins_where_it_is_first_seen),
         cmocka_unit_test(the_tip_is_the_branch_and_the_last_record),
         cmocka_unit_test(records_without_an_epoch_say_nothing),
