@@ -6,6 +6,7 @@
  * Why a success clears what is wrong: a response other than those of the log-in itself comes only
  * over a connection that was let in. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -35,6 +36,10 @@ enum {
     "set ssl.certificate.location and ssl.key.location to a certificate that the broker trusts "   \
     "and its key"
 
+#define FIX_ENDPOINT                                                                               \
+    "see that the token endpoint runs, and that sasl.oauthbearer.token.endpoint.url is right and " \
+    "can be reached from here"
+
 /* In this order: the first that is in the line counts. */
 static const struct {
     const char *words, *what, *fix;
@@ -62,6 +67,21 @@ static const struct {
      "set security.protocol to SASL_PLAINTEXT or SASL_SSL, and sasl.*"},
 };
 
+/* What librdkafka says of a token that it did not get: in this order, the first that is in the line
+ * counts. The last one is in every line. */
+static const struct {
+    const char *words, *fix;
+} tokens[] = {
+    {"ertificate", "set https.ca.location to the file of the authority that signed the certificate "
+                   "of sasl.oauthbearer.token.endpoint.url"},
+    {"resolve", FIX_ENDPOINT},
+    {"onnect", FIX_ENDPOINT},
+    {"imed out", FIX_ENDPOINT},
+    {"", "set sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and "
+         "sasl.oauthbearer.scope to what the token endpoint knows, and see that "
+         "sasl.oauthbearer.token.endpoint.url leads to it"},
+};
+
 /* The broker lists no mechanism at all. */
 static bool is_without_sasl(const char *line) {
     static const char words[] = "supported mechanisms:";
@@ -86,6 +106,19 @@ bool kafka_access_explain(const char *line, struct error *why) {
                !error_set(why, "Kafka: %s (%.600s): %s", known[i].what, line, known[i].fix);
     }
     return false;
+}
+
+bool kafka_access_explain_token(const char *endpoint, const char *line, struct error *why) {
+    static const char words[] = "Failed to acquire SASL OAUTHBEARER token: ";
+    const char *reason = strstr(line, words);
+    if (reason == NULL) return false;
+    reason += sizeof words - 1;
+    size_t i = 0;
+    while (strstr(reason, tokens[i].words) == NULL)
+        i++;
+    return !error_set(why, "Kafka: no OAUTHBEARER token from %.300s (%.600s): %s",
+                      endpoint == NULL ? "sasl.oauthbearer.token.endpoint.url" : endpoint, reason,
+                      tokens[i].fix);
 }
 
 void kafka_access_explain_certificate(const char *broker, int code, struct error *why) {
@@ -130,6 +163,7 @@ void kafka_access_explain_certificate(const char *broker, int code, struct error
 }
 
 static void deny(struct kafka_access *access, const struct error *why) {
+    atomic_store(&access->is_let_in, false);
     trouble_set(access->trouble, clock_ms(), why->text);
     log_error("Kafka does not let this client in", log_text("reason", why->text));
 }
@@ -159,9 +193,20 @@ static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const cha
         if (broker_id >= 0) trouble_clear(&access->advertised_away);
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && api != SASL_HANDSHAKE && api != API_VERSIONS &&
-        api != SASL_AUTHENTICATE)
+        api != SASL_AUTHENTICATE) {
+        atomic_store(&access->is_let_in, true);
         trouble_clear(access->trouble);
+    }
     return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* Where tokens come from, of a client that fetches them; NULL: it fetches none. The caller frees
+ * it. */
+static char *find_endpoint(const rd_kafka_conf_t *conf) {
+    if (!kafka_conf_is_oauthbearer(conf) ||
+        !kafka_conf_has(conf, "sasl.oauthbearer.method", "oidc"))
+        return NULL;
+    return kafka_conf_text(conf, "sasl.oauthbearer.token.endpoint.url");
 }
 
 static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *context,
@@ -178,6 +223,8 @@ void kafka_access_init(struct kafka_access *access, struct trouble *trouble,
     trouble_init(&access->advertised_away);
     access->trouble = trouble == NULL ? &access->own : trouble;
     atomic_store(&access->lacks_transactions, false);
+    atomic_store(&access->is_let_in, false);
+    access->token_endpoint = find_endpoint(conf);
     rd_kafka_conf_interceptor_add_on_new(conf, "access", on_new, access);
     rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate); /* without TLS: no matter */
 }
@@ -186,6 +233,8 @@ void kafka_access_fini(struct kafka_access *access) {
     trouble_fini(&access->own);
     trouble_fini(&access->bootstrap_away);
     trouble_fini(&access->advertised_away);
+    free(access->token_endpoint);
+    access->token_endpoint = NULL;
 }
 
 /* A line of a connection that failed: "[thrd:...]: sasl_ssl://HOST:PORT/ID: REASON (after ...)", in
@@ -223,6 +272,13 @@ void kafka_access_note(struct kafka_access *access, const char *facility, const 
     } else if (strcmp(facility, "FAIL") == 0) {
         note_away(access, line);
         if (kafka_access_explain(line, &why)) deny(access, &why);
+    } else if (strcmp(facility, "ERROR") == 0 &&
+               kafka_access_explain_token(access->token_endpoint, line, &why)) {
+        if (!atomic_load(&access->is_let_in))
+            deny(access, &why);
+        else /* the token before it may be valid for a while */
+            log_warn("No new OAUTHBEARER token yet; open connections stay open",
+                     log_text("reason", why.text));
     }
 }
 
@@ -238,7 +294,10 @@ bool kafka_access_is_denied(struct kafka_access *access, struct error *why) {
 
 void kafka_access_show_silence(struct kafka_access *access, rd_kafka_resp_err_t code,
                                struct error *why) {
-    if (!is_in(&access->advertised_away, why) && !is_in(&access->bootstrap_away, why))
+    if (is_in(&access->advertised_away, why) || is_in(&access->bootstrap_away, why)) return;
+    if (access->token_endpoint != NULL && !atomic_load(&access->is_let_in))
+        error_set(why, "no OAUTHBEARER token from %.300s yet", access->token_endpoint);
+    else
         error_set(why, "%s", rd_kafka_err2str(code));
 }
 

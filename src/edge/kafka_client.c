@@ -78,12 +78,7 @@ static bool has_broker(rd_kafka_t *handle) {
 }
 
 char *kafka_client_text(rd_kafka_t *handle, const char *name) {
-    const rd_kafka_conf_t *conf = rd_kafka_conf(handle);
-    size_t bytes = 0;
-    if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return NULL;
-    char *text = memory_create(bytes);
-    rd_kafka_conf_get(conf, name, text, &bytes);
-    return text;
+    return kafka_conf_text(rd_kafka_conf(handle), name);
 }
 
 /* The client keeps those that it has. */

@@ -296,14 +296,50 @@ rd_kafka_t *kafka_conf_open(rd_kafka_conf_t *conf, enum kafka_role role, struct 
     return client;
 }
 
-static void discard_line(const rd_kafka_t *client, int level, const char *fac, const char *buf) {
-    (void)client, (void)level, (void)fac, (void)buf;
+char *kafka_conf_text(const rd_kafka_conf_t *conf, const char *name) {
+    size_t bytes = 0;
+    if (rd_kafka_conf_get(conf, name, NULL, &bytes) != RD_KAFKA_CONF_OK) return NULL;
+    char *text = memory_create(bytes);
+    rd_kafka_conf_get(conf, name, text, &bytes);
+    return text;
+}
+
+bool kafka_conf_has(const rd_kafka_conf_t *conf, const char *name, const char *value) {
+    char *text = kafka_conf_text(conf, name);
+    const bool has = text != NULL && strcasecmp(text, value) == 0;
+    free(text);
+    return has;
+}
+
+bool kafka_conf_is_oauthbearer(const rd_kafka_conf_t *conf) {
+    const bool has_sasl = kafka_conf_has(conf, "security.protocol", "sasl_ssl") ||
+                          kafka_conf_has(conf, "security.protocol", "sasl_plaintext");
+    return has_sasl && kafka_conf_has(conf, "sasl.mechanism", "OAUTHBEARER");
+}
+
+/* Of the trial client, whose opaque is a bool: whether it could not make a token. It makes one
+ * while it is created, where none is to be fetched. */
+static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *line) {
+    struct error why;
+    bool *has_no_token = rd_kafka_opaque(client);
+    (void)level;
+    if (strcmp(facility, "ERROR") == 0 && kafka_access_explain_token(NULL, line, &why))
+        *has_no_token = true;
+}
+
+/* Takes the place of what would fetch a token: a trial asks nobody. */
+static void fetch_no_token(rd_kafka_t *client, const char *config, void *opaque) {
+    (void)client, (void)config, (void)opaque;
 }
 
 /* Adds what decides how librdkafka checks the rest, and removes the brokers. */
-static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_transactional) {
+static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_transactional,
+                       bool *has_no_token) {
     rd_kafka_conf_set(conf, "bootstrap.servers", NULL, NULL, 0);
-    rd_kafka_conf_set_log_cb(conf, discard_line);
+    rd_kafka_conf_set_log_cb(conf, take_line);
+    rd_kafka_conf_set_opaque(conf, has_no_token);
+    if (kafka_conf_has(conf, "sasl.oauthbearer.method", "oidc"))
+        rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, fetch_no_token);
     if (role == KAFKA_CONSUMER) {
         rd_kafka_conf_set(conf, "group.id", "trial", NULL, 0);
         return;
@@ -312,20 +348,11 @@ static void make_trial(rd_kafka_conf_t *conf, enum kafka_role role, bool is_tran
     if (is_transactional) rd_kafka_conf_set(conf, "transactional.id", "trial", NULL, 0);
 }
 
-static bool has_value(const rd_kafka_conf_t *conf, const char *name, const char *value) {
-    char text[64] = "";
-    size_t bytes = sizeof text;
-    return rd_kafka_conf_get(conf, name, text, &bytes) == RD_KAFKA_CONF_OK &&
-           strcasecmp(text, value) == 0;
-}
-
 /* librdkafka would wait without end for tokens that its program is to bring. */
 static bool check_tokens(const rd_kafka_conf_t *conf, struct error *error) {
-    const bool has_sasl = has_value(conf, "security.protocol", "sasl_ssl") ||
-                          has_value(conf, "security.protocol", "sasl_plaintext");
-    if (!has_sasl || !has_value(conf, "sasl.mechanism", "OAUTHBEARER") ||
-        !has_value(conf, "sasl.oauthbearer.method", "default") ||
-        has_value(conf, "enable.sasl.oauthbearer.unsecure.jwt", "true")) {
+    if (!kafka_conf_is_oauthbearer(conf) ||
+        !kafka_conf_has(conf, "sasl.oauthbearer.method", "default") ||
+        kafka_conf_has(conf, "enable.sasl.oauthbearer.unsecure.jwt", "true")) {
         return true;
     }
     return error_set(error, "sasl.mechanism=OAUTHBEARER has no way to get a token: set "
@@ -341,10 +368,15 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
         rd_kafka_conf_destroy(conf);
         return false;
     }
-    make_trial(conf, role, is_transactional);
+    bool has_no_token = false;
+    make_trial(conf, role, is_transactional, &has_no_token);
     rd_kafka_t *client = kafka_conf_open(conf, role, error);
-    if (client != NULL) rd_kafka_destroy(client);
-    return client != NULL;
+    if (client == NULL) return false;
+    rd_kafka_destroy(client);
+    return !has_no_token ||
+           error_set(error, "sasl.oauthbearer.config is missing, or no token can be made of it: "
+                            "write principal=NAME, and if needed scope=A,B and lifeSeconds=N, "
+                            "separated by spaces");
 }
 
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,

@@ -36,6 +36,15 @@ void kafka_conf_own_number(rd_kafka_conf_t *conf, const char *name, long long va
 void kafka_conf_default(rd_kafka_conf_t *conf, const struct properties *kafka,
                         const struct properties *own, const char *name, long long value);
 
+/* The value of a property, which the caller frees; NULL if it has none. */
+char *kafka_conf_text(const rd_kafka_conf_t *conf, const char *name);
+
+/* Whether the property has this value; case does not count. */
+bool kafka_conf_has(const rd_kafka_conf_t *conf, const char *name, const char *value);
+
+/* Whether the client logs in with OAUTHBEARER. */
+bool kafka_conf_is_oauthbearer(const rd_kafka_conf_t *conf);
+
 /* ---- kafka_consumer: configurations of consumers; the caller owns them. NULL with an error. */
 
 /* Of the member of the group. */
@@ -57,6 +66,8 @@ struct kafka_access {
      * of those to the brokers that these advertise, cleared by a response of one of them. */
     struct trouble bootstrap_away, advertised_away;
     atomic_bool lacks_transactions; /* a broker said that it knows none */
+    atomic_bool is_let_in;          /* a broker answered since it was last denied */
+    char *token_endpoint;           /* where OAUTHBEARER's tokens come from; NULL: nowhere */
 };
 
 /* Of the client that is made with conf, whose opaque must be a struct kafka_client. Keeps trouble,
@@ -86,6 +97,9 @@ bool kafka_access_find_right(const struct kafka_sink_options *options, rd_kafka_
 /* What a line of librdkafka's about a connection means, with the fix; false if it is none of this
  * kind. */
 bool kafka_access_explain(const char *line, struct error *why);
+
+/* The same of a line about a token that endpoint (NULL: unknown) did not give. */
+bool kafka_access_explain_token(const char *endpoint, const char *line, struct error *why);
 
 /* The same of OpenSSL's error code for a broker's certificate. */
 void kafka_access_explain_certificate(const char *broker, int code, struct error *why);

@@ -51,6 +51,7 @@ NO_EXIT = {
     "%s belongs in [%s]": "status 2",
     "%s is longer than %d bytes": "status 2",
     "OAUTHBEARER has no way": "status 2",
+    "no token can be made of it": "status 2",
     # waits and retries
     "a partition was given away": "the transaction is aborted and its records are read again",
     "partition %d was given away": "the same",

@@ -1,12 +1,15 @@
 """What rollcall waits for is named in time with its fix, and waiting is not taken for being
 stuck."""
 
+import http.server
 import re
 import signal
+import threading
 import time
 
 import pytest
 
+import process
 import rollcall
 import wait
 
@@ -138,6 +141,60 @@ def test_oauthbearer_without_a_way_to_get_a_token(world):
                          kafka__sasl__mechanism="OAUTHBEARER")
     assert done.returncode == 2
     assert "sasl.oauthbearer.method=oidc" in done.stderr, done.stderr
+
+
+def test_a_token_that_cannot_be_made(world):
+    done = world.execute("run", kafka__security__protocol="SASL_PLAINTEXT",
+                         kafka__sasl__mechanism="OAUTHBEARER",
+                         kafka__enable__sasl__oauthbearer__unsecure__jwt="true")
+    assert done.returncode == 2
+    assert "sasl.oauthbearer.config" in done.stderr, done.stderr
+
+
+class Denies(http.server.BaseHTTPRequestHandler):
+    """A token endpoint that does not know the client."""
+
+    def do_POST(self):
+        body = b'{"error":"invalid_client"}'
+        self.send_response(401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("fault, words", [
+    ("unreachable", ("can be reached from here",)),
+    ("unknown client", ("invalid_client", "sasl.oauthbearer.client.id",
+                        "sasl.oauthbearer.client.secret", "sasl.oauthbearer.scope"))])
+def test_a_token_that_is_not_given(world, fault, words):
+    """Named by check at once, by run in the log and in /readyz."""
+    world.create_input()
+    with http.server.HTTPServer(("127.0.0.1", 0), Denies) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port if fault == "unknown client" else process.free_port()
+        url = f"http://127.0.0.1:{port}/token"
+        options = {"kafka__security__protocol": "SASL_PLAINTEXT",
+                   "kafka__sasl__mechanism": "OAUTHBEARER",
+                   "kafka__sasl__oauthbearer__method": "oidc",
+                   "kafka__sasl__oauthbearer__client__id": "rollcall",
+                   "kafka__sasl__oauthbearer__client__secret": "client-secret-74",
+                   "kafka__sasl__oauthbearer__token__endpoint__url": url}
+        words = ("no OAUTHBEARER token from", url, *words)
+        began = time.monotonic()
+        done = world.execute("check", **options)
+        assert time.monotonic() - began < 6
+        bad = [line for line in done.stdout.splitlines() if line.startswith("bad Kafka")]
+        assert len(bad) == 1 and all(word in bad[0] for word in words), done.stdout
+        instance = world.run(**options)
+        wait_not_ready(instance, *words, seconds=10)
+        instance.wait_log("Kafka does not let this client in", seconds=1)
+        assert "client-secret-74" not in done.stdout + done.stderr + instance.log()
+        instance.stop()
+        server.shutdown()
 
 
 @pytest.mark.timeout(120)

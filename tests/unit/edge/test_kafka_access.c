@@ -57,6 +57,76 @@ static void lines_about_a_log_in_get_their_fix(void **state) {
     }
 }
 
+#define TOKEN "[thrd:background]: Failed to acquire SASL OAUTHBEARER token: "
+
+static const struct {
+    const char *line, *fix; /* NULL: it is of another kind */
+} tokens[] = {
+    {TOKEN "Failed to connect to 127.0.0.1 port 9 after 0 ms: Couldn't connect to server",
+     "can be reached from here"},
+    {TOKEN "Could not resolve host: nobody.invalid", "can be reached from here"},
+    {TOKEN "Operation timed out after 20003 milliseconds with 0 bytes received",
+     "can be reached from here"},
+    {TOKEN "SSL certificate problem: self-signed certificate", "set https.ca.location"},
+    {TOKEN "{\"error\":\"invalid_client\"}", "set sasl.oauthbearer.client.id"},
+    {TOKEN "Expected JSON response with \"access_token\" field", "sasl.oauthbearer.scope"},
+    {"1/1 brokers are down", NULL},
+};
+
+static void a_token_that_is_not_given_gets_its_fix(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        struct error why = {""};
+        assert_int_equal(kafka_access_explain_token("https://t/x", tokens[i].line, &why),
+                         tokens[i].fix != NULL);
+        if (tokens[i].fix == NULL) continue;
+        if (strstr(why.text, tokens[i].fix) == NULL) fail_msg("%s", why.text);
+        assert_non_null(strstr(why.text, "from https://t/x ("));
+        assert_non_null(strstr(why.text, tokens[i].line + strlen(TOKEN)));
+    }
+}
+
+static void init_of_tokens(struct kafka_access *access, rd_kafka_conf_t *conf) {
+    rd_kafka_conf_set(conf, "security.protocol", "sasl_ssl", NULL, 0);
+    rd_kafka_conf_set(conf, "sasl.mechanism", "OAUTHBEARER", NULL, 0);
+    rd_kafka_conf_set(conf, "sasl.oauthbearer.method", "oidc", NULL, 0);
+    rd_kafka_conf_set(conf, "sasl.oauthbearer.token.endpoint.url", "https://t/x", NULL, 0);
+    kafka_access_init(access, NULL, conf);
+}
+
+static void a_client_without_its_first_token_is_denied(void **state) {
+    (void)state;
+    struct error why = {""};
+    struct kafka_access access;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    init_of_tokens(&access, conf);
+    kafka_access_show_silence(&access, RD_KAFKA_RESP_ERR__TRANSPORT, &why);
+    assert_string_equal(why.text, "no OAUTHBEARER token from https://t/x yet");
+    kafka_access_note(&access, "ERROR", tokens[0].line);
+    assert_true(kafka_access_is_denied(&access, &why));
+    assert_non_null(strstr(why.text, "https://t/x"));
+    kafka_access_fini(&access);
+    rd_kafka_conf_destroy(conf);
+}
+
+/* The token before it may be valid, and connections last longer than tokens. */
+static void a_client_that_is_let_in_is_not_denied_for_its_next_token(void **state) {
+    (void)state;
+    struct error why = {""};
+    struct kafka_access access;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    init_of_tokens(&access, conf);
+    atomic_store(&access.is_let_in, true);
+    kafka_access_note(&access, "ERROR", tokens[0].line);
+    assert_false(kafka_access_is_denied(&access, &why));
+    kafka_access_note(&access, "FAIL", "SASL authentication error: {\"status\":\"invalid_token\"}");
+    kafka_access_note(&access, "ERROR", tokens[0].line);
+    assert_true(kafka_access_is_denied(&access, &why));
+    assert_non_null(strstr(why.text, "no OAUTHBEARER token"));
+    kafka_access_fini(&access);
+    rd_kafka_conf_destroy(conf);
+}
+
 static const struct {
     int code;
     const char *words;
@@ -161,6 +231,9 @@ static void brokers_without_transactions_are_recognised(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_about_a_log_in_get_their_fix),
+        cmocka_unit_test(a_token_that_is_not_given_gets_its_fix),
+        cmocka_unit_test(a_client_without_its_first_token_is_denied),
+        cmocka_unit_test(a_client_that_is_let_in_is_not_denied_for_its_next_token),
         cmocka_unit_test(a_certificate_is_named_with_what_is_wrong),
         cmocka_unit_test(what_was_noted_is_shown_and_cleared),
         cmocka_unit_test(a_connection_that_failed_is_the_reason_why_nobody_answers),

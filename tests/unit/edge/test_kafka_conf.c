@@ -305,8 +305,27 @@ static void a_token_that_nobody_can_bring_is_rejected(void **state) {
     struct error error = {""};
     assert_false(try_oauth(NULL, NULL, &error));
     if (strstr(error.text, "sasl.oauthbearer.method=oidc") == NULL) fail_msg("%s", error.text);
-    assert_true(try_oauth("enable.sasl.oauthbearer.unsecure.jwt", "true", &error));
     assert_true(try_oauth("security.protocol", "plaintext", &error));
+}
+
+static void a_token_that_cannot_be_made_is_rejected(void **state) {
+    (void)state;
+    struct properties kafka = {0}, own = {0};
+    struct error error = {""};
+    assert_false(try_oauth("enable.sasl.oauthbearer.unsecure.jwt", "true", &error));
+    if (strstr(error.text, "write principal=NAME") == NULL) fail_msg("%s", error.text);
+    kafka_conf_put(&kafka, "security.protocol", "SASL_PLAINTEXT");
+    kafka_conf_put(&kafka, "sasl.mechanisms", "OAUTHBEARER");
+    kafka_conf_put(&kafka, "enable.sasl.oauthbearer.unsecure.jwt", "true");
+    for (int role = KAFKA_CONSUMER; role <= KAFKA_PRODUCER; role++) {
+        kafka_conf_put(&kafka, "sasl.oauthbearer.config", "hidden=secret");
+        assert_false(kafka_conf_try(&kafka, &own, (enum kafka_role)role, false, &error));
+        assert_null(strstr(error.text, "hidden"));
+        kafka_conf_put(&kafka, "sasl.oauthbearer.config", "principal=u scope=s");
+        if (!kafka_conf_try(&kafka, &own, (enum kafka_role)role, false, &error))
+            fail_msg("%s", error.text);
+    }
+    kafka_conf_release(&kafka);
 }
 
 static void assert_trial(const char *name, const char *value, enum kafka_role role,
@@ -337,6 +356,7 @@ static void a_trial_finds_contradictions_and_missing_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_that_nobody_can_bring_is_rejected),
+        cmocka_unit_test(a_token_that_cannot_be_made_is_rejected),
         cmocka_unit_test(the_consumer_protocol_needs_librdkafka_2_12),
         cmocka_unit_test(properties_carry_librdkafkas_roles_and_aliases),
         cmocka_unit_test(an_environment_name_finds_its_property),
