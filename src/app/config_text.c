@@ -1,9 +1,11 @@
 /* What config shows of itself: the effective values, the help, docs/configuration.md, and a
  * configuration file to begin with. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/config.h"
 #include "app/config_named.h"
+#include "base/secret.h"
 #include "config_private.h"
 #include "edge/kafka_names.h"
 #include "edge/redis_link.h"
@@ -24,6 +26,12 @@ void config_print_text(const char *text, FILE *out) {
     fputc('"', out);
 }
 
+static void print_value(const char *value, FILE *out) {
+    char *shown = secret_hide_users(value);
+    config_print_text(shown, out);
+    free(shown);
+}
+
 /* Secrets are shown as ***; a URL without its password. */
 static void print_key(const struct config *config, const struct config_key *key, FILE *out) {
     const char *module = (const char *)config + key->offset;
@@ -31,7 +39,7 @@ static void print_key(const struct config *config, const struct config_key *key,
     const bool is_random = !config->is_static && text == (const void *)&config->instance.id;
     fprintf(out, "%s%s = ", is_random ? "# random: " : "", key->setting->name);
     if (key->setting->type == SETTING_TYPE_TEXT && (key->setting->flags & SETTING_SECRET) == 0) {
-        config_print_text(*text, out);
+        print_value(*text, out);
     } else if ((key->setting->flags & SETTING_SECRET) == 0) {
         setting_print(key->setting, module, out);
     } else if (text != (const void *)&config->redis.url) {
@@ -70,7 +78,7 @@ void config_print(const struct config *config, FILE *out) {
         for (size_t i = 0; i < properties->count; i++) {
             const struct property *property = &properties->items[i];
             fprintf(out, "%s = ", property->name);
-            config_print_text(kafka_names_is_secret(property->name) ? "***" : property->value, out);
+            print_value(kafka_names_is_secret(property->name) ? "***" : property->value, out);
             fputc('\n', out);
         }
     }

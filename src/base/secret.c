@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 struct secret {
     pthread_mutex_t lock;
@@ -51,4 +52,20 @@ char *secret_copy(struct secret *secret) {
 
 char *secret_read(struct secret *secret, const char *path, struct error *error) {
     return path == NULL ? secret_copy(secret) : file_read_secret(path, error);
+}
+
+char *secret_hide_users(const char *text) {
+    struct text shown = {0};
+    const char *scheme;
+    while ((scheme = strstr(text, "://")) != NULL) {
+        const char *begin = scheme + 3, *end = begin + strcspn(begin, " \t\"");
+        const char *at = memrchr(begin, '@', (size_t)(end - begin));
+        text_add_bytes(&shown, text, (size_t)(begin - text));
+        if (at != NULL) text_add(&shown, "***");
+        text = at == NULL ? begin : at;
+    }
+    text_add(&shown, text);
+    char *copy = memory_text(text_string(&shown));
+    text_release(&shown);
+    return copy;
 }

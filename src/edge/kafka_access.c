@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "kafka_private.h"
 
 /* Kafka's ApiKeys of the log-in, which is not over yet. */
@@ -200,13 +201,16 @@ static rd_kafka_resp_err_t on_answered(rd_kafka_t *client, int socket, const cha
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* Where tokens come from, of a client that fetches them; NULL: it fetches none. The caller frees
- * it. */
+/* Where tokens come from, to be shown, of a client that fetches them; NULL: it fetches none. The
+ * caller frees it. */
 static char *find_endpoint(const rd_kafka_conf_t *conf) {
     if (!kafka_conf_is_oauthbearer(conf) ||
         !kafka_conf_has(conf, "sasl.oauthbearer.method", "oidc"))
         return NULL;
-    return kafka_conf_text(conf, "sasl.oauthbearer.token.endpoint.url");
+    char *url = kafka_conf_text(conf, "sasl.oauthbearer.token.endpoint.url");
+    char *shown = url == NULL ? NULL : secret_hide_users(url);
+    secret_forget(url);
+    return shown;
 }
 
 static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *context,

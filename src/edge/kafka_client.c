@@ -31,7 +31,8 @@ enum { SYSLOG_ERROR = 3, SYSLOG_WARNING = 4, SYSLOG_INFO = 6, SYSLOG_DEBUG = 7 }
 /* librdkafka's errors are warnings here: it tries again, and what it gives up on reaches us as an
  * error code, which whoever gets it judges and logs. The message, by which the log limits rates, is
  * the facility ("FAIL", "REBALANCE"): a few dozen words. */
-static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+static void take_shown(const rd_kafka_t *client, int level, const char *facility,
+                       const char *text) {
     const enum log_level ours = level <= SYSLOG_WARNING ? LOG_WARN
                                 : level < SYSLOG_DEBUG  ? LOG_INFO
                                                         : LOG_DEBUG;
@@ -46,6 +47,24 @@ static void take_line(const rd_kafka_t *client, int level, const char *facility,
         {0},
     };
     log_write(ours, message, fields);
+}
+
+/* "[thrd:app]:   NAME = VALUE", with debug=conf. librdkafka hides some of the secrets, not all. */
+static bool shows_a_secret(const char *facility, const char *text) {
+    char name[64];
+    const char *equals = strcmp(facility, "CONF") == 0 ? strstr(text, " = ") : NULL;
+    if (equals == NULL) return false;
+    const char *blank = memrchr(text, ' ', (size_t)(equals - text));
+    const char *begin = blank == NULL ? text : blank + 1;
+    snprintf(name, sizeof name, "%.*s", (int)(equals - begin), begin);
+    return kafka_names_is_secret(name);
+}
+
+static void take_line(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+    if (shows_a_secret(facility, text)) return;
+    char *shown = secret_hide_users(text);
+    take_shown(client, level, facility, shown);
+    free(shown);
 }
 
 static int log_level(void) {

@@ -68,6 +68,16 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
     if (kafka_names_is_same(name, "bootstrap.servers") && value[0] == '\0') {
         return error_set(error, "%s names no broker", name);
     }
+    if (kafka_names_is_same(name, "bootstrap.servers") && strchr(value, '@') != NULL) {
+        return error_set(error,
+                         "%s names hosts and ports alone: set the user and password as "
+                         "sasl.username and sasl.password",
+                         name);
+    }
+    if (kafka_names_is_same(name, "sasl.oauthbearer.token.endpoint.url") &&
+        strpbrk(value, " \t\"") != NULL) {
+        return error_set(error, "%s: no blanks or quotes; write them as %%20 and %%22", name);
+    }
     if (kafka_names_is_same(name, "group.protocol") && strcmp(value, "consumer") == 0 &&
         rd_kafka_version() < CONSUMER_PROTOCOL_SINCE) {
         return error_set(error,

@@ -103,8 +103,12 @@ bool kafka_names_is_same(const char *a, const char *b) {
 }
 
 bool kafka_names_is_secret(const char *name) {
-    static const char *const marks[] = {"password", "passphrase", "secret", "key.pem",
-                                        "sasl.oauthbearer.config"};
+    static const char *const marks[] = {"password",
+                                        "passphrase",
+                                        "secret",
+                                        "key.pem",
+                                        "sasl.oauthbearer.config",
+                                        "sasl.oauthbearer.extensions"};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (strstr(name, marks[i]) != NULL) return true;
     }

@@ -39,6 +39,8 @@ NO_EXIT = {
     "%s is set by rollcall": "status 2",
     "clients use one cluster": "status 2",
     "%s names no broker": "status 2",
+    "%s names hosts and ports alone": "status 2",
+    "%s: no blanks or quotes": "status 2",
     "=consumer needs librdkafka": "status 2",
     "this build's hiredis has none": "status 2",
     "no TLS for %s": "status 2",

@@ -169,9 +169,14 @@ def test_rates_are_of_the_last_seconds(world):
 @pytest.mark.redis(password="status-secret-31")
 def test_no_secret_is_shown(world):
     world.create_input(1)
-    instance = world.run(redis__url=world.redis_server.url("status-secret-31")).wait_ready()
+    instance = world.run(
+        redis__url=world.redis_server.url("status-secret-31"),
+        kafka__sasl__oauthbearer__token__endpoint__url="https://u:status-secret-31@h/t",
+        kafka__sasl__oauthbearer__extensions="key=status-secret-31",
+        kafka__debug="conf", log__level="debug").wait_ready()
     code, body = instance.get("/status.json")
     assert code == 200 and "status-secret-31" not in body
+    assert "status-secret-31" not in instance.get("/")[1] + instance.log()
     settings = json.loads(body)["settings"]
     assert settings["redis.prefix"].strip('"') == world.prefix
     assert settings["output.commit_ms"] == "100"

@@ -281,6 +281,19 @@ static void a_url_is_shown_without_its_password(void **state) {
     }
 }
 
+static void properties_are_shown_without_secrets(void **state) {
+    (void)state;
+    struct config *config =
+        TAKEN(X("kafka.sasl.oauthbearer.token.endpoint.url=https://u:hunter2@x/y",
+                "kafka.sasl.oauthbearer.extensions=key=hunter2", "redis.prefix=redis://hunter2@h"));
+    char *text = printed(config);
+    assert_null(strstr(text, "hunter2"));
+    assert_non_null(strstr(text, "sasl.oauthbearer.token.endpoint.url = https://***@x/y\n"));
+    assert_non_null(strstr(text, "sasl.oauthbearer.extensions = ***\n"));
+    free(text);
+    config_destroy(&config);
+}
+
 static void print_shows_all_but_secrets_and_can_be_read_again(void **state) {
     (void)state;
     struct config *config = TAKEN(.file = "[instance]\nid = i\n[kafka]\nsasl.password = "
@@ -316,6 +329,7 @@ int main(void) {
         cmocka_unit_test(what_librdkafka_cannot_combine_is_refused),
         cmocka_unit_test(verbose_and_quiet_outweigh_the_level),
         cmocka_unit_test(a_url_is_shown_without_its_password),
+        cmocka_unit_test(properties_are_shown_without_secrets),
         cmocka_unit_test(print_shows_all_but_secrets_and_can_be_read_again),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);

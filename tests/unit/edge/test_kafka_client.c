@@ -98,6 +98,31 @@ static void a_rejected_password_is_noted(void **state) {
     kafka_conf_release(&kafka);
 }
 
+static void lines_are_logged_without_secrets(void **state) {
+    (void)state;
+    char line[4096];
+    struct properties kafka = {0};
+    struct kafka_client *client = open_client(&kafka);
+    FILE *log = tmpfile();
+    const int was = dup(STDERR_FILENO);
+    assert_true(log != NULL && was >= 0);
+    dup2(fileno(log), STDERR_FILENO);
+    take_line(client->handle, 3, "OIDC", "Failed to retrieve token from \"http://u:hidden@h/t\"");
+    take_line(client->handle, 4, "CONF", "[thrd:app]:   sasl.oauthbearer.extensions = key=hidden");
+    take_line(client->handle, 4, "CONF", "[thrd:app]:   client.id = shown");
+    dup2(was, STDERR_FILENO);
+    close(was);
+    rewind(log);
+    const size_t bytes = fread(line, 1, sizeof line - 1, log);
+    line[bytes] = '\0';
+    fclose(log);
+    assert_non_null(strstr(line, "http://***@h/t"));
+    assert_non_null(strstr(line, "client.id = shown"));
+    assert_null(strstr(line, "hidden"));
+    kafka_client_destroy(&client);
+    kafka_conf_release(&kafka);
+}
+
 static int make_file(void **state) {
     (void)state;
     const int file = mkstemp(path);
@@ -113,6 +138,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_password_is_read_again_from_its_file),
         cmocka_unit_test(a_rejected_password_is_noted),
+        cmocka_unit_test(lines_are_logged_without_secrets),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }

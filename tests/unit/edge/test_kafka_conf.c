@@ -80,6 +80,7 @@ static void every_credential_is_a_secret(void **state) {
         "ssl.key.pem",
         "ssl.keystore.password",
         "sasl.oauthbearer.config",
+        "sasl.oauthbearer.extensions",
         "sasl.oauthbearer.client.secret",
         "sasl.oauthbearer.assertion.private.key.passphrase",
         "sasl.oauthbearer.assertion.private.key.pem",
@@ -121,6 +122,8 @@ static void a_property_of_the_other_client_is_refused(void **state) {
     assert_refused(KAFKA_CONSUMER, "bootstrap.servers", "x:1", "belongs in [kafka]");
     assert_refused(KAFKA_PRODUCER, "metadata.broker.list", "x:1", "belongs in [kafka]");
     assert_refused(KAFKA_PRODUCER, "dr_cb", "x", "for programs");
+    assert_refused(KAFKA_BOTH, "bootstrap.servers", "h:1,u:p@h:2", "hosts and ports alone");
+    assert_refused(KAFKA_BOTH, "sasl.oauthbearer.token.endpoint.url", "https://u:a b@x", "%20");
 }
 
 static void what_rollcall_owns_is_refused_with_a_reason(void **state) {
