@@ -26,6 +26,16 @@ static bool reject(const struct redis_url *url, struct error *error) {
                             "redis+sentinel://... or redis+cluster://...; " ENCODE);
 }
 
+static bool reject_host(const struct redis_url *url, struct error *error) {
+    const char *several = url->kind == REDIS_URL_HOST
+                              ? "several hosts are for redis+sentinel:// and redis+cluster://"
+                              : "a comma separates two of at most 16 hosts";
+    return error_set(error,
+                     "redis.url has a wrong host: write host, host:port or [IPv6 address]:port, "
+                     "with a port from 1 to 65535; %s; " ENCODE,
+                     several);
+}
+
 /* A copy of [begin, end) with %XX decoded. */
 static char *decode(const char *begin, const char *end) {
     char *text = memory_create((size_t)(end - begin) + 1);
@@ -55,12 +65,30 @@ static bool parse_database(struct redis_url *url, const char *text) {
     return url->database >= 0;
 }
 
+/* Whether [begin, end), where a user and password should stand, is a list of hosts, of which a
+ * later one has a user: "u:p@h:1,u:p@h:2", "h,u:p@h" or "h:1,u:p@h:2". A password may hold a comma,
+ * and with redis:// also an '@' before it. */
+static bool is_list(const struct redis_url *url, const char *begin, const char *end) {
+    const char *comma = memchr(begin, ',', (size_t)(end - begin));
+    if (comma == NULL) return false;
+    const char *colon = memrchr(begin, ':', (size_t)(comma - begin));
+    const bool has_port =
+        colon != NULL && colon > begin && parse_number(colon + 1, comma, 65535) > 0;
+    if (memchr(begin, '@', (size_t)(end - begin)) != NULL)
+        return url->kind != REDIS_URL_HOST || has_port;
+    return has_port || colon == NULL || *begin == '[';
+}
+
 /* The user and password before the '@' at end. */
 static bool parse_user(struct redis_url *url, const char *begin, const char *end,
                        struct error *error) {
     const char *colon = memchr(begin, ':', (size_t)(end - begin));
     if (memchr(begin, '/', (size_t)(end - begin)) != NULL)
         return error_set(error, "redis.url has a raw '/' before the '@': " ENCODE);
+    if (url->kind != REDIS_URL_PATH && is_list(url, begin, end))
+        return error_set(error, "redis.url has a comma before its last '@': write the user and "
+                                "password once, before the first host, and in them ',' as %%2C, "
+                                "'/' as %%2F, '@' as %%40 and '%%' as %%25");
     if (colon == NULL || colon > begin) url->user = decode(begin, colon == NULL ? end : colon);
     if (colon != NULL) url->password = decode(colon + 1, end);
     if (url->user != NULL && *url->user == '\0') { /* redis://@host */
@@ -104,15 +132,15 @@ static bool parse_unix(struct redis_url *url, const char *rest, struct error *er
 /* host, host:port, [IPv6] or [IPv6]:port in [begin, end). */
 static bool parse_host(struct redis_address *address, const char *begin, const char *end,
                        int port) {
-    const char *bracket = *begin == '[' ? memchr(begin, ']', (size_t)(end - begin)) : NULL;
-    const char *colon = memrchr(begin, ':', (size_t)(end - begin));
-    const char *host_end = end;
-    address->port = port;
-    if (colon != NULL && (bracket == NULL || colon > bracket)) {
-        address->port = parse_number(colon + 1, end, 65535);
-        host_end = colon;
-    }
-    char *host = bracket != NULL ? decode(begin + 1, bracket) : decode(begin, host_end);
+    const bool is_v6 = begin < end && *begin == '[';
+    if (is_v6) begin++;
+    const char *host_end = begin;
+    while (host_end < end && strchr(is_v6 ? "]" : "[]:,?#", *host_end) == NULL)
+        host_end++;
+    const char *rest = is_v6 ? host_end + 1 : host_end; /* of a missing ']': behind the end */
+    if (rest > end || (rest < end && *rest != ':')) return false;
+    address->port = rest == end ? port : parse_number(rest + 1, end, 65535);
+    char *host = decode(begin, host_end);
     const bool is_right = address->port > 0 && *host != '\0' && strlen(host) < sizeof address->host;
     if (is_right) snprintf(address->host, sizeof address->host, "%s", host);
     free(host);
@@ -169,11 +197,12 @@ static bool parse_tcp(struct redis_url *url, const char *scheme, const char *res
     const char *end = slash != NULL ? slash : rest + strlen(rest);
     const char *path = slash != NULL ? slash + 1 : end;
     const int port = url->kind == REDIS_URL_SENTINEL ? SENTINEL_PORT : REDIS_PORT;
-    bool is_right = parse_hosts(url, rest, end, port);
+    if (!parse_hosts(url, rest, end, port)) return reject_host(url, error);
+    bool is_right = true;
     if (url->kind == REDIS_URL_SENTINEL)
-        is_right = parse_master(url, path) && is_right;
+        is_right = parse_master(url, path);
     else if (*path != '\0')
-        is_right = parse_database(url, path) && is_right;
+        is_right = parse_database(url, path);
     if (url->kind == REDIS_URL_CLUSTER) is_right = is_right && url->database == 0;
     if (!is_right) return reject(url, error);
     show(url, scheme);

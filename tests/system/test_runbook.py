@@ -34,6 +34,8 @@ NO_EXIT = {
     "cannot be set up by this OpenSSL": "status 2",
     "thread or descriptor for a Sentinel": "status 2",
     "redis.url has a raw '/'": "status 2",
+    "redis.url has a comma before": "status 2",
+    "redis.url has a wrong host": "status 2",
     "redis.url holds %%00": "status 2",
     "redis.url: no spaces": "status 2",
     "%s is set by rollcall": "status 2",

@@ -20,6 +20,8 @@ static void each_form_is_taken_apart(void **state) {
         {"redis://h", "redis://h:6379/0", "", "", REDIS_URL_HOST, false, 1, 6379, 0},
         {"redis://u%41:p%41@h", "redis://uA:***@h:6379/0", "uA", "pA", REDIS_URL_HOST, false, 1,
          6379, 0},
+        {"redis://:p@q,r@h", "redis://***@h:6379/0", "", "p@q,r", REDIS_URL_HOST, false, 1, 6379,
+         0},
         {"redis://h.:7/2", "redis://h.:7/2", "", "", REDIS_URL_HOST, false, 1, 7, 2},
         {"REDISS://u:p@[::1]:7", "rediss://u:***@[::1]:7/0", "u", "p", REDIS_URL_HOST, true, 1, 7,
          0},
@@ -27,10 +29,14 @@ static void each_form_is_taken_apart(void **state) {
         {"unix:///a@b", "unix:///a@b?db=0", "", "", REDIS_URL_PATH, false, 0, 0, 0},
         {"redis+sentinel://a,b:5,[::2]:6/m/4", "redis+sentinel://a:26379,b:5,[::2]:6/m/4", "", "",
          REDIS_URL_SENTINEL, false, 3, 6, 4},
-        {"rediss+sentinel://:p@q,@a/m/", "rediss+sentinel://***@a:26379/m/0", "", "p@q,",
+        {"rediss+sentinel://:p@q@a/m/", "rediss+sentinel://***@a:26379/m/0", "", "p@q",
          REDIS_URL_SENTINEL, true, 1, 26379, 0},
         {"redis+cluster://u:p%2f%@a,b:7", "redis+cluster://u:***@a:6379,b:7", "u", "p/%",
          REDIS_URL_CLUSTER, false, 2, 7, 0},
+        {"redis+cluster://u:p,q%2c@a,b", "redis+cluster://u:***@a:6379,b:6379", "u", "p,q,",
+         REDIS_URL_CLUSTER, false, 2, 6379, 0},
+        {"redis+cluster://:1,2@[fe80::1%25eth0]", "redis+cluster://***@[fe80::1%eth0]:6379", "",
+         "1,2", REDIS_URL_CLUSTER, false, 1, 6379, 0},
         {"rediss+cluster://a/0", "rediss+cluster://a:6379", "", "", REDIS_URL_CLUSTER, true, 1,
          6379, 0},
     };
@@ -57,11 +63,38 @@ static void what_is_wrong_is_pointed_out(void **state) {
     (void)state;
     static const char *const rows[][2] = {
         {"http://h", "redis+sentinel://"},
-        {"redis://", "redis://["},
-        {"redis://h:0", "redis://["},
-        {"redis://h:65536", "redis://["},
+        {"redis://", "has a wrong host"},
+        {"redis://u:hidden@", "has a wrong host"},
+        {"redis://h:0", "has a wrong host"},
+        {"redis://h:65536", "has a wrong host"},
+        {"redis://h:99999999999999999999", "has a wrong host"},
+        {"redis://h:", "has a wrong host"},
+        {"redis://h:-1", "has a wrong host"},
+        {"redis://:6379", "has a wrong host"},
+        {"redis://[::1", "has a wrong host"},
+        {"redis://[]:1", "has a wrong host"},
+        {"redis://[::1]x:6379", "has a wrong host"},
+        {"redis://[::1]]:6379", "has a wrong host"},
+        {"redis://::1", "[IPv6 address]:port"},
+        {"redis://h?db=3", "has a wrong host"},
+        {"redis://h#x", "has a wrong host"},
+        {"redis://a,b", "several hosts are for redis+sentinel://"},
+        {"redis://u:hidden@a:1,b:2", "several hosts are for redis+sentinel://"},
+        {"redis://u:hidden@a:1,u:hidden@b:2", "once, before the first host"},
+        {"redis+cluster://u:hidden@a:1,v:hidden@b:2", "once, before the first host"},
+        {"redis+sentinel://u:hidden@a,v:hidden@b/m", "once, before the first host"},
+        {"redis+sentinel://:hidden@q,@a/m", "once, before the first host"},
+        {"redis+cluster://a:1,u:hidden@b:2", "once, before the first host"},
+        {"redis+cluster://a,u:hidden@b:2", "once, before the first host"},
+        {"redis+cluster://[::1]:1,u:hidden@b:2", "once, before the first host"},
+        {"redis+cluster://[::1],u:hidden@b:2", "once, before the first host"},
+        {"redis+cluster://,u:hidden@b:2", "once, before the first host"},
+        {"redis+cluster://a:1,", "has a wrong host"},
+        {"redis+cluster://,a:1", "has a wrong host"},
+        {"redis+cluster://a,,b", "has a wrong host"},
+        {"redis+cluster://a:1:2", "has a wrong host"},
         {"redis://h/x", "redis://["},
-        {"redis://a,b:1/0/1", "redis://["},
+        {"redis://a:1/0/1", "redis://["},
         {"redis://u:a/b@h", "raw '/'"},
         {"redis+cluster://u:a/b@h", "raw '/'"},
         {"unix://u:a/b@/path", "raw '/'"},
@@ -69,9 +102,9 @@ static void what_is_wrong_is_pointed_out(void **state) {
         {"redis://h%00", "NUL"},
         {"redis+sentinel://a,b", "/MASTER"},
         {"redis+sentinel://a,b/", "/MASTER"},
-        {"redis+sentinel://a,,b/m", "/MASTER"},
+        {"redis+sentinel://a,,b/m", "has a wrong host"},
         {"redis+sentinel://a/m/x", "/MASTER"},
-        {"redis+sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/m", "/MASTER"},
+        {"redis+sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/m", "at most 16 hosts"},
         {"redis+cluster://a/1", "without a database"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -79,6 +112,7 @@ static void what_is_wrong_is_pointed_out(void **state) {
         struct redis_url url = {0};
         assert_false(redis_url_parse(&url, rows[i][0], &error));
         if (strstr(error.text, rows[i][1]) == NULL) fail_msg("%s: %s", rows[i][0], error.text);
+        assert_null(strstr(error.text, "hidden"));
         redis_url_release(&url);
     }
 }
