@@ -79,6 +79,11 @@ void kafka_conf_release(struct properties *properties);
 bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
                     enum kafka_role role, bool is_transactional, struct error *error);
 
+/* True, with the property and what to set, if one of sasl.* or ssl.* has no effect, since
+ * security.protocol is for neither. */
+bool kafka_conf_is_idle(const struct properties *kafka, const struct properties *own,
+                        struct error *what);
+
 /* The whole number that the property has in such a client, librdkafka's default included; -1 if it
  * is not a number, or a property of topics that nobody set. */
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,

@@ -73,6 +73,15 @@ static void check_librdkafka(struct check *check) {
     }
 }
 
+static void check_protocol(const struct config *config) {
+    struct error idle;
+    for (int role = KAFKA_CONSUMER; role <= KAFKA_PRODUCER; role++) {
+        if (!kafka_conf_is_idle(&config->kafka, &config->by_role[role], &idle)) continue;
+        say_ok("%s", idle.text);
+        return;
+    }
+}
+
 /* Looks at a topic, with its rights if it exists. */
 static enum topics_verdict look_at(struct check *check, const char *topic,
                                    struct topic_facts *facts) {
@@ -340,6 +349,7 @@ static int run(const struct config *config, const struct options *options) {
     if (own->sample > 0) return check_sample(config, (size_t)own->sample);
     trouble_init(&check.trouble);
     check_librdkafka(&check);
+    check_protocol(config);
     check_kafka_and_redis(&check);
     trouble_fini(&check.trouble);
     return check.bad_count == 0 ? 0 : 1;

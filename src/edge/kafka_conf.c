@@ -370,11 +370,24 @@ static bool check_tokens(const rd_kafka_conf_t *conf, struct error *error) {
                             "(sasl.oauthbearer.token.endpoint.url, .client.id, .client.secret)");
 }
 
+/* With security.protocol set to PLAINTEXT or SSL it may be meant. */
+static bool check_login(const struct properties *kafka, const struct properties *own,
+                        struct error *error) {
+    const struct property *login = find_either(kafka, own, "sasl.mechanism");
+    if (login == NULL && find_either(kafka, own, "sasl.password") != NULL)
+        login = find_either(kafka, own, "sasl.username");
+    if (login == NULL || find_either(kafka, own, "security.protocol") != NULL) return true;
+    return error_set(error,
+                     "%s is set and security.protocol is not, so rollcall would not log in: set "
+                     "security.protocol to SASL_SSL or SASL_PLAINTEXT, or leave %s out",
+                     login->name, login->name);
+}
+
 bool kafka_conf_try(const struct properties *kafka, const struct properties *own,
                     enum kafka_role role, bool is_transactional, struct error *error) {
     rd_kafka_conf_t *conf = kafka_conf_build(kafka, own, role, error);
     if (conf == NULL) return false;
-    if (!check_tokens(conf, error)) {
+    if (!check_login(kafka, own, error) || !check_tokens(conf, error)) {
         rd_kafka_conf_destroy(conf);
         return false;
     }
@@ -387,6 +400,27 @@ bool kafka_conf_try(const struct properties *kafka, const struct properties *own
            error_set(error, "sasl.oauthbearer.config is missing, or no token can be made of it: "
                             "write principal=NAME, and if needed scope=A,B and lifeSeconds=N, "
                             "separated by spaces");
+}
+
+bool kafka_conf_is_idle(const struct properties *kafka, const struct properties *own,
+                        struct error *what) {
+    const struct property *set = find_either(kafka, own, "security.protocol");
+    const char *protocol = set == NULL ? "plaintext" : set->value;
+    const bool has_sasl = strncasecmp(protocol, "sasl", 4) == 0;
+    const bool has_tls = strcasecmp(protocol, "ssl") == 0 || strcasecmp(protocol, "sasl_ssl") == 0;
+    for (size_t i = 0; i < kafka->count + own->count; i++) {
+        const char *name =
+            i < kafka->count ? kafka->items[i].name : own->items[i - kafka->count].name;
+        const bool is_tls = strncmp(name, "ssl.", 4) == 0;
+        if (is_tls ? has_tls : has_sasl || strncmp(name, "sasl.", 5) != 0) continue;
+        const char *fix = is_tls ? "SSL or SASL_SSL" : "SASL_SSL or SASL_PLAINTEXT";
+        error_set(what,
+                  "%s has no effect on connections to brokers, as security.protocol is %s: "
+                  "set security.protocol to %s, or leave %s out",
+                  name, protocol, fix, name);
+        return true;
+    }
+    return false;
 }
 
 int64_t kafka_conf_number(const struct properties *kafka, const struct properties *own,

@@ -56,6 +56,8 @@ NO_EXIT = {
     "%s is longer than %d bytes": "status 2",
     "OAUTHBEARER has no way": "status 2",
     "no token can be made of it": "status 2",
+    "%s is set and security.protocol is not": "status 2",
+    "has no effect on connections to brokers": "a line of check",
     # waits and retries
     "a partition was given away": "the transaction is aborted and its records are read again",
     "partition %d was given away": "the same",

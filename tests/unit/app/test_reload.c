@@ -118,13 +118,16 @@ static void of_the_properties_only_the_password_may_change(void **state) {
     expect("consumer.session.timeout.ms=10001", "", "consumer.session.timeout.ms");
     /* to have none at all is another way to log in */
     expect("kafka.sasl.password=x", "", "kafka.sasl.password");
-    struct config *running = TAKEN(X("kafka.sasl.username=a", "kafka.sasl.password=b"));
-    struct config *fresh = TAKEN(X("kafka.sasl.username=a", "kafka.sasl.password=c"));
+    struct config *running = TAKEN(
+        X("kafka.security.protocol=plaintext", "kafka.sasl.username=a", "kafka.sasl.password=b"));
+    struct config *fresh = TAKEN(
+        X("kafka.security.protocol=plaintext", "kafka.sasl.username=a", "kafka.sasl.password=c"));
     compare(running, fresh);
     assert_string_equal(text_string(&changed), "kafka.sasl.password");
     assert_string_equal(text_string(&fixed), "");
     config_destroy(&fresh);
-    fresh = TAKEN(X("kafka.sasl.username=z", "kafka.sasl.password=c"));
+    fresh = TAKEN(
+        X("kafka.security.protocol=plaintext", "kafka.sasl.username=z", "kafka.sasl.password=c"));
     compare(running, fresh);
     assert_string_equal(text_string(&fixed), "kafka.sasl.username");
     config_destroy(&running);
@@ -176,6 +179,7 @@ static void all_is_applied_or_nothing(void **state) {
                                        "redis.url=redis://:new@localhost:6379/0",
                                        "kafka.sasl.password=new",
                                        "kafka.sasl.username=a",
+                                       "kafka.security.protocol=plaintext",
                                        "instance.id=x",
                                        "log.level=warn"};
     static const char *const bad[] = {"output.commit_ms=60",
@@ -183,10 +187,11 @@ static void all_is_applied_or_nothing(void **state) {
                                       "redis.url=redis://:newer@localhost:6379/0",
                                       "kafka.sasl.password=newer",
                                       "kafka.sasl.username=a",
+                                      "kafka.security.protocol=plaintext",
                                       "instance.id=x"};
     static const char *const wrong[] = {"output.commit_ms=none"};
-    struct config *running =
-        TAKEN(X("kafka.sasl.password=old", "kafka.sasl.username=a", "instance.id=x"));
+    struct config *running = TAKEN(X("kafka.security.protocol=plaintext", "kafka.sasl.password=old",
+                                     "kafka.sasl.username=a", "instance.id=x"));
     assert_true(apply(running, good, sizeof good / sizeof *good, &error));
     assert_string_equal(text_string(&changed), "kafka.sasl.password, output.commit_ms, "
                                                "anomaly.threshold, redis.url, log.level");

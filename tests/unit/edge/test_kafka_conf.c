@@ -331,6 +331,65 @@ static void a_token_that_cannot_be_made_is_rejected(void **state) {
     kafka_conf_release(&kafka);
 }
 
+/* Names and values, up to NULL. */
+static struct properties of(const char *const *pairs) {
+    struct properties properties = {0};
+    for (; *pairs != NULL; pairs += 2)
+        kafka_conf_put(&properties, pairs[0], pairs[1]);
+    return properties;
+}
+
+#define OF(...) of((const char *const[]){__VA_ARGS__, NULL})
+
+static void a_login_without_a_protocol_is_rejected(void **state) {
+    (void)state;
+    struct error error = {""};
+    struct properties none = {0};
+    struct properties wrong[] = {OF("sasl.username", "u", "sasl.password", "hidden"),
+                                 OF("sasl.mechanisms", "PLAIN"),
+                                 OF("sasl.mechanism", "OAUTHBEARER")};
+    struct properties right[] = {
+        OF("sasl.username", "u", "sasl.password", "p", "security.protocol", "plaintext"),
+        OF("sasl.mechanism", "PLAIN", "security.protocol", "plaintext"), OF("sasl.password", "p"),
+        OF("client.id", "i")};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_false(kafka_conf_try(&wrong[i], &none, KAFKA_CONSUMER, false, &error));
+        if (strstr(error.text, "set security.protocol to SASL_SSL or") == NULL)
+            fail_msg("%s", error.text);
+        assert_non_null(strstr(error.text, wrong[i].items[0].name));
+        assert_null(strstr(error.text, "hidden"));
+        kafka_conf_release(&wrong[i]);
+    }
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        if (!kafka_conf_try(&right[i], &none, KAFKA_CONSUMER, false, &error))
+            fail_msg("%s", error.text);
+        kafka_conf_release(&right[i]);
+    }
+}
+
+static void a_property_without_effect_is_named(void **state) {
+    (void)state;
+    struct error what = {""};
+    struct properties none = {0};
+    struct properties idle[] = {OF("client.id", "i", "ssl.ca.location", "/f"),
+                                OF("ssl.key.location", "/f", "security.protocol", "SASL_PLAINTEXT"),
+                                OF("sasl.password", "p", "security.protocol", "ssl")};
+    struct properties used[] = {
+        OF("client.id", "i"), OF("ssl.ca.location", "/f", "security.protocol", "ssl"),
+        OF("ssl.ca.location", "/f", "security.protocol", "SASL_SSL", "sasl.username", "u"),
+        OF("sasl.username", "u", "security.protocol", "sasl_plaintext")};
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+        assert_true(kafka_conf_is_idle(&idle[i], &none, &what));
+        assert_non_null(strstr(what.text, idle[i].items[i == 0].name));
+        assert_true(kafka_conf_is_idle(&none, &idle[i], &what));
+        kafka_conf_release(&idle[i]);
+    }
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+        if (kafka_conf_is_idle(&used[i], &none, &what)) fail_msg("%s", what.text);
+        kafka_conf_release(&used[i]);
+    }
+}
+
 static void assert_trial(const char *name, const char *value, enum kafka_role role,
                          const char *expected) {
     struct properties kafka = {0};
@@ -360,6 +419,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_that_nobody_can_bring_is_rejected),
         cmocka_unit_test(a_token_that_cannot_be_made_is_rejected),
+        cmocka_unit_test(a_login_without_a_protocol_is_rejected),
+        cmocka_unit_test(a_property_without_effect_is_named),
         cmocka_unit_test(the_consumer_protocol_needs_librdkafka_2_12),
         cmocka_unit_test(properties_carry_librdkafkas_roles_and_aliases),
         cmocka_unit_test(an_environment_name_finds_its_property),
