@@ -67,6 +67,9 @@ enum aggregate_kind {
 /* Where counts beyond a bound go. */
 #define AGGREGATE_OTHER "__other__"
 
+/* A member next to the dimensions in /status.json: when their counts were read. */
+#define AGGREGATE_READ_AT "read_at"
+
 /* What the keys of declared counts begin with: of the counts themselves, and of the sorted sets of
  * their buckets and days, and of AGGREGATE_DISTINCT_BY of the values of a bucket, and of when they
  * expire. The name of the count follows. */
@@ -99,7 +102,8 @@ struct aggregates {
     const struct aggregate_settings *settings;
 };
 
-/* False if two dimensions would have one title; the error is why, without the setting's name.
+/* False if two dimensions would have one title, or one the name of a fixed member of /status.json;
+ * the error is why, without the setting's name.
  * Borrows both. */
 bool aggregates_check(const struct aggregate_settings *settings, struct error *error);
 

@@ -294,7 +294,7 @@ static void add_flow(struct pipeline *pipeline, int64_t wall_ms, int64_t now_ms,
 static void add_counts(struct pipeline *pipeline, struct text *out) {
     struct redis_glance *glance = redis_glance_create(&pipeline->aggregates);
     const int64_t read_ms = watch_glance(pipeline->watch, glance);
-    text_add(out, ",\n\"top\": {\"read_at\": ");
+    text_add(out, ",\n\"top\": {\"" AGGREGATE_READ_AT "\": ");
     add_time(out, read_ms);
     status_add_counts(&pipeline->aggregates, glance, out);
     free(glance);

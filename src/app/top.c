@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "core/aggregate.h"
 #include "core/tree.h"
 #include "edge/http_client.h"
 
@@ -196,7 +197,7 @@ static void add_pairs(struct view *view, const struct tree_value *values) {
 
 static void say_values(void *context, const char *name, const struct tree_value *values) {
     struct view *view = context;
-    if (strcmp(name, "read_at") == 0) return;
+    if (strcmp(name, AGGREGATE_READ_AT) == 0) return;
     text_format(&view->line, "%-11s", name);
     add_pairs(view, values);
     end_line(view);
@@ -223,7 +224,7 @@ static void say_counts(struct view *view) {
     const struct tree_value *top = tree_member(view->document, "top");
     const struct tree_value *anomalies = tree_member(view->document, "anomalies");
     const size_t count = tree_count(anomalies);
-    const char *read_at = tree_text(tree_member(top, "read_at"));
+    const char *read_at = tree_text(tree_member(top, AGGREGATE_READ_AT));
     say(view, "%s%s", *read_at == '\0' ? "counts in Redis: not read yet" : "counts in Redis at ",
         read_at);
     tree_visit(top, say_values, view);

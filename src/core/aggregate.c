@@ -43,7 +43,8 @@ static bool is_dimension(const char *text) {
 const struct setting aggregate_setting_table[] = {
     SETTING_NAMES(struct aggregate_settings, dimensions, "aggregate", "dimensions", 1,
                   DIMENSION_BYTES_MAX, "device_type,locale", is_dimension,
-                  "a dimension has letters, digits, '.', '_' and '-', and is not called rejected",
+                  "a dimension has letters, digits, '.', '_' and '-', and is not called rejected "
+                  "or " AGGREGATE_READ_AT,
                   0, "fields whose values are counted"),
     SETTING_NUMBER(struct aggregate_settings, max_values, "aggregate", "max_values", 1, 1000000,
                    "10000", 0, "values of a dimension; further ones count under " AGGREGATE_OTHER),
@@ -83,6 +84,12 @@ bool aggregates_check(const struct aggregate_settings *settings, struct error *e
     char titles[LOGIN_DIMENSIONS_MAX][AGGREGATE_TEXT_BYTES];
     const struct setting_names *names = &settings->dimensions;
     for (int i = 0; i < names->count; i++) {
+        if (strcmp(names->items[i], AGGREGATE_READ_AT) == 0) {
+            return error_set(
+                error, "names " AGGREGATE_READ_AT ", which in /status.json is when the "
+                       "counts were read; give the dimension another name, and set from "
+                       "= " AGGREGATE_READ_AT " in the section [dimension.NAME] of that name");
+        }
         make_title(titles[i], names->items[i]);
         for (int j = 0; j < i; j++) {
             if (!reads_same(titles[i], titles[j])) continue;

@@ -194,6 +194,8 @@ static void contradictions_name_the_place_of_a_setting(void **state) {
     REFUSED(
         "-X aggregate.dimensions: aggregate.dimensions names locale and Locale|Logins by Locale",
         X("aggregate.dimensions=locale,Locale"));
+    REFUSED("-X aggregate.dimensions: aggregate.dimensions names read_at, |set from = read_at in",
+            X("aggregate.dimensions=read_at,locale"));
     REFUSED("-X output.commit_ms: |below the producer's transaction.timeout.ms",
             X("output.commit_ms=10000"));
     REFUSED("-X output.commit_ms: |transaction.timeout.ms",

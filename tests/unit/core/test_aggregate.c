@@ -102,6 +102,17 @@ static void dimensions_whose_titles_read_the_same_are_rejected(void **state) {
     }
 }
 
+static void a_dimension_named_as_a_member_of_the_status_is_rejected(void **state) {
+    (void)state;
+    struct error error = {""};
+    const struct aggregate_settings taken = WITH("locale", "read_at");
+    assert_false(aggregates_check(&taken, &error));
+    assert_non_null(strstr(error.text, "read_at, which in /status.json"));
+    assert_non_null(strstr(error.text, "set from = read_at in the section [dimension.NAME]"));
+    const struct aggregate_settings other = WITH("read_At", "read", "login", "counts", "minutes");
+    if (!aggregates_check(&other, &error)) fail_msg("%s", error.text);
+}
+
 static void a_record_adds_to_the_numbers_of_its_verdict(void **state) {
     (void)state;
     const struct aggregate_settings settings = WITH("a");
@@ -129,6 +140,7 @@ int main(void) {
         cmocka_unit_test(as_many_dimensions_of_the_longest_name_have_room),
         cmocka_unit_test(each_aggregate_has_keys_of_its_own),
         cmocka_unit_test(dimensions_whose_titles_read_the_same_are_rejected),
+        cmocka_unit_test(a_dimension_named_as_a_member_of_the_status_is_rejected),
         cmocka_unit_test(a_record_adds_to_the_numbers_of_its_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
