@@ -65,7 +65,7 @@ struct command {
 struct options {
     const struct command *command;                /* NULL: none was named */
     const struct document *document;              /* of OPTIONS_DOCUMENT */
-    const char *config_path;                      /* -c, or NULL */
+    const char *config_path;                      /* -c, given once at most; or NULL */
     const char *overrides[OPTIONS_OVERRIDES_MAX]; /* -X, as given */
     int override_count;
     bool is_verbose;                                 /* -v: log.level=debug */

@@ -194,6 +194,13 @@ enum options_verdict options_parse(int argc, char **argv, const struct command *
             error_set(error, "-X is given more than %d times", OPTIONS_OVERRIDES_MAX);
             return OPTIONS_WRONG;
         }
+        if (found == 'c' && options->config_path != NULL) {
+            error_set(error,
+                      "-c is given twice, and there can be one configuration file only; "
+                      "leave out %s or %s",
+                      options->config_path, optarg);
+            return OPTIONS_WRONG;
+        }
         if (found >= FIRST_LONG) line.texts[found - FIRST_LONG] = optarg != NULL ? optarg : "";
         if (found == 'X') options->overrides[options->override_count++] = optarg;
         if (found == 'c') options->config_path = optarg;

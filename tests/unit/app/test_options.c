@@ -103,6 +103,8 @@ static void wrong_usage_names_the_nearest(void **state) {
     assert_wrong("rest --nonsense", "unknown option --nonsense");
     assert_wrong("rest -Z", "unknown option -Z");
     assert_wrong("rest -c", "-c needs a value");
+    assert_wrong("rest -c a.ini -c b.ini", "one configuration file only; leave out a.ini or b.ini");
+    assert_wrong("-c a.ini rest -ca.ini", "-c is given twice");
     assert_wrong("walk --count", "--count needs a value");
     assert_wrong("rest --help=yes", "--help takes no value");
     assert_wrong("rest -v -q", "-v and -q");
