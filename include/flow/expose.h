@@ -13,7 +13,8 @@
  *     /counts    the snapshot as JSON, or 503 and {"error": why}; ?scope=instance: this instance's
  *                own totals since its start; ?from=YYYY-MM-DD, ?to=YYYY-MM-DD: only the minutes of
  *                these days, and all other totals. The header Rollcall-Replica names the replica
- *                that they come from, if any
+ *                that they come from, if any.
+ *                400 and {"error": why} for another argument, or one given twice
  *     /status.json  what this instance knows of itself (app/status)
  *     /          the status page; /status.css and /status.js belong to it
  */

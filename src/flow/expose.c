@@ -100,9 +100,31 @@ static void give_readiness(void *context, const struct http_request *request,
     reply_state(view->is_ready, view->context, reply);
 }
 
+/* False if an argument does not exist, or is given twice. */
+static bool check_arguments(const struct http_request *request, struct error *error) {
+    static const char *const names[] = {"from", "to", "scope"};
+    enum { NAME_COUNT = sizeof names / sizeof *names };
+    bool is_given[NAME_COUNT] = {false};
+    for (unsigned i = 0; i < request->argument_count; i++) {
+        const char *name = request->arguments[i].name;
+        unsigned n = 0;
+        while (n < NAME_COUNT && strcmp(names[n], name) != 0)
+            n++;
+        if (n == NAME_COUNT) {
+            return error_set(error, "\"%.40s\" is not a parameter; there are: from, to, scope",
+                             name);
+        }
+        if (is_given[n])
+            return error_set(error, "%s is given twice; the parameters are: from, to, scope", name);
+        is_given[n] = true;
+    }
+    return true;
+}
+
 /* What is asked for; false if it is nothing that there is. */
 static bool read_question(const struct http_request *request, struct expose_counts *counts,
                           struct error *error) {
+    if (!check_arguments(request, error)) return false;
     const char *scope = http_request_argument(request, "scope");
     if (scope != NULL && strcmp(scope, "instance") != 0)
         return error_set(error, "the only scope to ask for is \"instance\"");

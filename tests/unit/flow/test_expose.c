@@ -155,6 +155,12 @@ static void counts_are_of_the_days_that_are_asked_for(void **state) {
         {"to=", "to: \\\"\\\" is not a day; write it as YYYY-MM-DD"},
         {"from=2024-02-30", "from: \\\"2024-02-30\\\" is not a day; write it as YYYY-MM-DD"},
         {"from=2024-07-02&to=2024-07-01", "from: 2024-07-02 is later than to: 2024-07-01"},
+        {"foo=1", "\\\"foo\\\" is not a parameter; there are: from, to, scope"},
+        {"FROM=2024-07-01", "\\\"FROM\\\" is not a parameter; there are: from, to, scope"},
+        {"from=2024-07-01&x", "\\\"x\\\" is not a parameter; there are: from, to, scope"},
+        {"from=2024-07-01&from=2024-07-01",
+         "from is given twice; the parameters are: from, to, scope"},
+        {"scope=instance&scope", "scope is given twice; the parameters are: from, to, scope"},
     };
     struct harness *harness = *state;
     harness->is_fine = true;
