@@ -50,11 +50,15 @@ void rejections_last(struct rejections *rejections,
     pthread_mutex_unlock(&rejections->lock);
 }
 
-static bool is_nearly_all(const struct rejections_noted *sum) {
+static int64_t count_rejected(const struct rejections_noted *sum) {
     int64_t rejected = 0;
     for (int r = 0; r < LOGIN_REASON_COUNT; r++)
         rejected += sum->reasons[r].count;
-    return rejected * 10 >= sum->judged * 9;
+    return rejected;
+}
+
+static bool is_nearly_all(const struct rejections_noted *sum) {
+    return count_rejected(sum) * 10 >= sum->judged * 9;
 }
 
 /* With the lock held: false if it is too early. */
@@ -96,7 +100,8 @@ void rejections_report(struct rejections *rejections, int64_t now_ms) {
     const enum login_reason worst = rejections_worst(&sum);
     const struct rejections_example *example = &sum.reasons[worst];
     log_warn("Nearly all records are rejected; an example of the most frequent reason",
-             log_text("reason", login_reason_name(worst)), log_int("rejected", example->count),
-             log_int("of", sum.judged), log_text("detail", example->detail),
+             log_int("rejected", count_rejected(&sum)), log_int("of", sum.judged),
+             log_text("reason", login_reason_name(worst)),
+             log_int("for_this_reason", example->count), log_text("detail", example->detail),
              log_int("partition", example->partition), log_int("offset", example->offset));
 }

@@ -79,7 +79,8 @@ def test_a_line_says_that_nearly_all_is_rejected(world):
     instance = world.run()
     instance.wait_log("Nearly all records are rejected")
     line = next(line for line in instance.log().splitlines() if "Nearly all" in line)
-    for part in ("reason=bad_timestamp", "rejected=20", "milliseconds", "partition=0", "offset=0"):
+    for part in ("rejected=20 of=20 reason=bad_timestamp for_this_reason=20", "milliseconds",
+                 "partition=0", "offset=0"):
         assert part in line, line
     instance.stop()
 

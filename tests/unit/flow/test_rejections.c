@@ -91,7 +91,8 @@ static void a_few_records_are_gathered_for_a_minute(void **state) {
 static void the_line_has_the_example(void **state) {
     (void)state;
     const char *words = "Nearly all records are rejected; an example of the most frequent reason";
-    const char *fields = "reason=bad_timestamp rejected=18 of=28 detail=why partition=3 offset=80";
+    const char *fields = "rejected=27 of=28 reason=bad_timestamp for_this_reason=18 detail=why "
+                         "partition=3 offset=80";
     add(1, 9, LOGIN_NOT_JSON, 70);
     add(0, 18, LOGIN_BAD_TIMESTAMP, 80);
     rejections_report(&rejections, 1);
@@ -116,6 +117,17 @@ static void of_each_reason_the_newest_is_kept(void **state) {
     assert_int_equal(last[LOGIN_EMPTY].count, 0);
 }
 
+static void the_line_has_all_that_were_rejected_and_those_of_its_reason(void **state) {
+    (void)state;
+    add(0, 20, LOGIN_EMPTY, 0);
+    add(1, 240, LOGIN_NOT_JSON, 20);
+    rejections_report(&rejections, 1);
+    rejections_report(&rejections, 60001);
+    assert_int_equal(logged_count("Nearly all records are rejected",
+                                  "rejected=260 of=261 reason=not_json for_this_reason=240 "),
+                     1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_line_a_minute_names_the_worst_reason_and_an_example,
@@ -124,6 +136,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(of_each_reason_the_newest_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tenth_accepted_is_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_few_records_are_gathered_for_a_minute, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_line_has_all_that_were_rejected_and_those_of_its_reason,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
