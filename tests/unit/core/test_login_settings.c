@@ -362,6 +362,28 @@ static void unique_values_are_read_where_they_are(void **state) {
           "bad_value: /u/id: half of a surrogate pair");
 }
 
+static void a_null_header_is_the_default_and_no_unique_value(void **state) {
+    (void)state;
+    const struct login_rules rules = {
+        .dimensions = {{"d", "header:h", "none given", LOGIN_ACCEPT_STRING}},
+        .dimension_count = 1,
+        .uniques = {"header:h"},
+        .unique_count = 1};
+    static const struct {
+        struct login_header header;
+        const char *expected;
+    } cases[] = {
+        {{true, {NULL, 0}}, "ACCEPTED none given key=none minute=1 unique=none"},
+        {{true, {"x", 1}}, "ACCEPTED x key=none minute=1 unique=x"},
+        {{true, {"\xff", 1}}, "bad_value: d (header:h): a header that is not in UTF-8"},
+    };
+    static const char json[] = "{\"timestamp\":60}";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct login_record record = {{json, sizeof json - 1}, -1, &cases[i].header};
+        check(&rules, &record, cases[i].expected);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_are_found_by_their_paths),
@@ -376,6 +398,7 @@ int main(void) {
         cmocka_unit_test(what_nobody_asks_for_is_json_by_its_grammar),
         cmocka_unit_test(a_frame_is_skipped_where_framing_says_so),
         cmocka_unit_test(unique_values_are_read_where_they_are),
+        cmocka_unit_test(a_null_header_is_the_default_and_no_unique_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
