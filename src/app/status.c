@@ -110,29 +110,30 @@ static void add_down(struct text *out, unsigned *count, const char *name,
 
 static void add_state(struct pipeline *pipeline, const struct watch_target *kafka,
                       const struct watch_target *redis, struct text *out) {
-    struct text dead = {0}, unready = {0};
+    struct text dead = {0}, unready = {0}, reasons = {0};
     unsigned count = 0;
     const bool is_alive = pipeline_is_alive(pipeline, &dead);
     const bool is_ready = pipeline_is_ready(pipeline, &unready);
-    text_format(out, ",\n\"state\": {\"is_alive\": %s, \"is_ready\": %s, \"reasons\": [",
-                is_alive ? "true" : "false", is_ready ? "true" : "false");
     if (!is_alive) {
-        add_reason(out, &count, text_string(&dead),
+        add_reason(&reasons, &count, text_string(&dead),
                    "; restart this instance: what was not stored is read again");
     }
-    add_down(out, &count, "Kafka", kafka,
+    add_down(&reasons, &count, "Kafka", kafka,
              "; start its brokers, or correct kafka.bootstrap.servers: work goes on by itself once "
              "they answer");
-    add_down(out, &count, "Redis", redis,
+    add_down(&reasons, &count, "Redis", redis,
              "; publishing goes on, and counting resumes once it answers");
     if (!is_ready && kafka->is_up && redis->is_up)
-        add_reason(out, &count, text_string(&unready),
+        add_reason(&reasons, &count, text_string(&unready),
                    strchr(text_string(&unready), ';') != NULL
                        ? ""
                        : "; wait a moment, and if it lasts, look at the warnings below");
-    text_add(out, "]}");
+    text_format(out, ",\n\"state\": {\"is_alive\": %s, \"is_ready\": %s, \"reasons\": [%s]}",
+                is_alive ? "true" : "false", count == 0 ? "true" : "false", text_string(&reasons));
     text_release(&dead);
+    out->is_broken |= reasons.is_broken;
     text_release(&unready);
+    text_release(&reasons);
 }
 
 /* --- totals and rates ------------------------------------------------------------------------- */

@@ -215,6 +215,24 @@ def test_redis_is_away(world):
     instance.stop()
 
 
+def test_it_is_ready_if_there_is_no_reason_not_to_be(world):
+    """Also while the threads that look at Redis do not agree yet."""
+    world.create_input(1)
+    instance = world.run(redis__timeout_ms=500).wait_ready()
+
+    def state(is_ready):
+        found = status(instance)["state"]
+        assert found["is_ready"] == (found["reasons"] == []), found
+        return found["is_ready"] is is_ready
+
+    for _ in range(5):
+        world.redis_server.pause()
+        wait.until(lambda: state(False), 20, "not to be ready")
+        world.redis_server.resume()
+        wait.until(lambda: state(True), 20, "to be ready")
+    instance.stop()
+
+
 def test_before_kafka_answers(world):
     """While it waits for Kafka at the start, the status says so."""
     instance = world.run(kafka__bootstrap__servers="127.0.0.1:1")
