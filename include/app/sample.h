@@ -3,7 +3,8 @@
  * Place:    under `rollcall check --sample`.
  * Threads:  the main thread.
  * Owns:     copies of the values, and the headers.
- * Limits:   SAMPLE_RECORDS_MAX records; bytes_max of values, beyond which the oldest are dropped.
+ * Limits:   SAMPLE_RECORDS_MAX records; of what they hold a share of instance.memory_mb, beyond
+ *           which the oldest are dropped.
  * Waits:    sample_read for Kafka: 10 s an answer, 30 s without any record.
  */
 #ifndef APP_SAMPLE_H
@@ -27,13 +28,15 @@ struct sample_record {
 struct sample {
     struct sample_record *records; /* by partition and offset */
     size_t count;
+    bool is_cut; /* there are fewer than were asked for, because there was no room for them */
     /* its own */
+    struct sample_record dropped; /* the newest for which there was no room; holds nothing */
     size_t max, bytes, bytes_max;
     size_t *given; /* records read, by partition */
 };
 
-/* The newest `max` committed records by Kafka timestamp, over all partitions; joins no group. NULL
- * with an error. */
+/* The newest `max` committed records by Kafka timestamp, over all partitions, or as many of the
+ * newest as there is memory for; joins no group. NULL with an error. */
 struct sample *sample_read(const struct config *config, size_t max, struct error *error);
 /* Takes *sample, which may be NULL, and nulls it. */
 void sample_destroy(struct sample **sample);

@@ -78,11 +78,18 @@ int check_sample(const struct config *config, size_t max) {
     judge_all(&rules, sample, &tally);
     const size_t accepted = tally.counts[LOGIN_ACCEPTED];
     const bool is_good = accepted == sample->count;
-    if (sample->count == 0)
+    if (sample->count == 0) {
         printf("ok  %s holds no record\n", config->source.topic);
-    else
-        printf("%s %zu of the newest %zu records of %s would be accepted\n",
-               is_good ? "ok " : "bad", accepted, sample->count, config->source.topic);
+    } else {
+        printf("%s %zu of the newest %zu records of %s would be accepted", is_good ? "ok " : "bad",
+               accepted, sample->count, config->source.topic);
+        if (sample->is_cut) {
+            printf("; %zu were asked for, and no more fit in half of instance.memory_mb, which is "
+                   "%d: raise it to read them",
+                   max, config->instance.memory_mb);
+        }
+        puts("");
+    }
     print_reasons(sample, &tally, "bad ");
     if (!is_good) propose(&rules, sample, &tally);
     sample_destroy(&sample);

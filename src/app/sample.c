@@ -11,7 +11,10 @@
 #include "edge/kafka_reader.h"
 #include "edge/kafka_topics.h"
 
-enum { KAFKA_WAIT_MS = 10000, STEP_MS = 200, SILENCE_MS = 30000, BYTES_MAX = 256 * 1024 * 1024 };
+enum { KAFKA_WAIT_MS = 10000, STEP_MS = 200, SILENCE_MS = 30000, RECORD_BYTES = 128 };
+
+/* Of instance.memory_mb, one over each: librdkafka's queue, and the records. */
+enum { QUEUE_SHARE = 8, RECORDS_SHARE = 2 };
 
 static bool is_older(const struct sample_record *a, const struct sample_record *b) {
     if (a->timestamp_ms != b->timestamp_ms) return a->timestamp_ms < b->timestamp_ms;
@@ -42,9 +45,14 @@ static void release(struct sample_record *record) {
     kafka_headers_destroy(&record->headers);
 }
 
+/* What a record takes. */
+static size_t bytes_of(const struct sample_record *record) {
+    return RECORD_BYTES + record->value.length + kafka_headers_bytes(record->headers);
+}
+
 static void drop_oldest(struct sample *sample) {
     struct sample_record *heap = sample->records;
-    sample->bytes -= heap[0].value.length;
+    sample->bytes -= bytes_of(&heap[0]);
     release(&heap[0]);
     heap[0] = heap[--sample->count];
     sink(heap, sample->count, 0);
@@ -61,6 +69,7 @@ static bool take(void *context, struct kafka_range *range, const struct kafka_re
         .value = {NULL, record->value.length},
     };
     if (sample->count == sample->max && !is_older(&sample->records[0], &kept)) return true;
+    if (sample->is_cut && is_older(&kept, &sample->dropped)) return true;
     if (record->value.bytes != NULL) {
         char *copy = memory_grow(NULL, record->value.length + 1);
         memcpy(copy, record->value.bytes, record->value.length);
@@ -68,11 +77,15 @@ static bool take(void *context, struct kafka_range *range, const struct kafka_re
     }
     kept.headers = kafka_record_take_headers(record);
     if (sample->count == sample->max) drop_oldest(sample);
-    sample->bytes += kept.value.length;
+    sample->bytes += bytes_of(&kept);
     sample->records[sample->count++] = kept;
     rise(sample->records, sample->count - 1);
-    while (sample->bytes > sample->bytes_max && sample->count > 1)
+    while (sample->bytes > sample->bytes_max && sample->count > 1) {
+        sample->is_cut = true;
+        sample->dropped = (struct sample_record){.timestamp_ms = sample->records[0].timestamp_ms,
+                                                 .offset = sample->records[0].offset};
         drop_oldest(sample);
+    }
     return true;
 }
 
@@ -80,6 +93,12 @@ static void clear(struct sample *sample) {
     for (size_t i = 0; i < sample->count; i++)
         release(&sample->records[i]);
     sample->count = sample->bytes = 0;
+    sample->is_cut = false;
+}
+
+/* Whether there are fewer than were asked for because there was no room. */
+static bool is_short(const struct sample *sample) {
+    return sample->is_cut && sample->count < sample->max;
 }
 
 /* Reads the ranges to their ends. */
@@ -128,7 +147,7 @@ static bool read_newest(struct sample *sample, struct kafka_source *source,
         is_right = is_right && read_ranges(sample, options, ranges, count, error);
         for (size_t i = 0; i < count; i++)
             is_whole = is_whole && sample->given[i] >= sample->max;
-        is_whole = is_whole || sample->bytes > sample->bytes_max / 2;
+        is_whole = is_whole || is_short(sample);
     }
     free(ranges);
     free(sample->given);
@@ -142,18 +161,19 @@ static int by_place(const void *a, const void *b) {
 }
 
 struct sample *sample_read(const struct config *config, size_t max, struct error *error) {
+    const size_t memory_bytes = (size_t)config->instance.memory_mb * 1024 * 1024;
     const struct kafka_source_options options = {
         .settings = &config->source,
         .kafka = &config->kafka,
         .consumer = &config->consumer,
-        .queue_bytes = (size_t)config->instance.memory_mb * 1024 * 1024 / 4,
+        .queue_bytes = memory_bytes / QUEUE_SHARE,
         .partition_count = 1,
     };
     struct topic_facts facts = {0};
     const char *topic = config->source.topic;
     struct sample *sample = memory_create(sizeof *sample);
     sample->max = max;
-    sample->bytes_max = BYTES_MAX;
+    sample->bytes_max = memory_bytes / RECORDS_SHARE;
     sample->records = memory_create((max + 1) * sizeof *sample->records);
     struct kafka_source *source = kafka_source_create(&options, error);
     bool is_right = source != NULL &&
@@ -162,6 +182,7 @@ struct sample *sample_read(const struct config *config, size_t max, struct error
         is_right = error_set(error, "there is no topic %s: correct input.topic", topic);
     is_right = is_right && read_newest(sample, source, &options, facts.partition_count, error);
     kafka_source_destroy(&source);
+    sample->is_cut = is_short(sample);
     if (!is_right) {
         sample_destroy(&sample);
     } else if (sample->count > 0) {

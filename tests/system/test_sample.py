@@ -3,10 +3,13 @@
 import os
 import random
 import re
+import time
 
 import pytest
 
 import oracle
+import process
+import rollcall
 import shapes
 
 _NOW_MS = 1720622216000
@@ -163,3 +166,52 @@ def test_a_time_without_an_offset_is_explained(world, tmp_path):
     assert "\ntimestamp = kafka\n" in done.stdout
     second = world.execute("check", "--sample", "100", "-c", _proposed(done.stdout, tmp_path))
     assert second.returncode == 0, second.stdout
+
+
+def _peak_mb(world, folder, options, *arguments):
+    """Runs a command; returns (exit status, its output, its peak resident memory in MB)."""
+    log = os.path.join(folder, "peak.log")
+    child = process.spawn([rollcall.BINARY, *arguments,
+                           *rollcall.flags({**world.options, **options})], log)
+    peak_kb = 0
+    while child.poll() is None:
+        with open(f"/proc/{child.pid}/status") as file:
+            found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
+        peak_kb = max(peak_kb, int(found[1]) if found else 0)
+        time.sleep(0.005)
+    return child.returncode, process.tail(log), peak_kb / 1024
+
+
+def test_memory_bounds_it_and_the_line_says_so(world, tmp_path):
+    """3,000 records of 100 KB at 64 MB: the newest that have room. Those beyond them are bad, and
+    do not matter."""
+    load_ = world.make_load()
+    pad = b'{"pad":"' + b"x" * 100_000 + b'",'
+    for n in range(3000):
+        value = pad + (_GOOD[1:] if n >= 1500 else b'"locale":"PA"}')
+        load_.send(n % 4, None, value, _NOW_MS + n)
+    load_.flush()
+    status, text, peak_mb = _peak_mb(world, tmp_path, {"instance.memory_mb": 64},
+                                     "check", "--sample", "3000")
+    found = re.search(r"ok  (\d+) of the newest (\d+) records of \S+ would be accepted; 3000 were "
+                      r"asked for, and no more fit in half of instance.memory_mb, which is 64: "
+                      r"raise it to read them\n", text)
+    assert status == 0 and found, text
+    assert found[1] == found[2] and 300 <= int(found[1]) <= 336, text
+    assert peak_mb <= 1.25 * 64, peak_mb
+    done = world.execute("check", "--sample", "300", instance__memory_mb=64)
+    assert "ok  300 of the newest 300 records" in done.stdout, done.stdout
+    assert "asked for" not in done.stdout, done.stdout
+
+
+def test_no_older_record_takes_the_room_of_a_newer_one(world):
+    """What is left of the memory is too little for a large record, and enough for small ones."""
+    load_ = world.make_load(partitions=1)
+    large = b'{"pad":"' + b"x" * 100_000 + b'",' + _GOOD[1:]
+    for n in range(400):
+        load_.send(0, None, large, _NOW_MS + n)
+    for n in range(5):
+        load_.send(0, None, b"{}", _NOW_MS - n)
+    load_.flush()
+    done = world.execute("check", "--sample", "500", instance__memory_mb=64)
+    assert done.returncode == 0 and "; 500 were asked for" in done.stdout, done.stdout
