@@ -1,4 +1,5 @@
 /* The way in: stacks the commands, and exits. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -17,6 +18,17 @@ static const struct command *const commands[] = {
     &command_run, &command_demo,  &command_generate, &command_snapshot, &command_check,
     &command_top, &command_audit, &command_rebuild,  &command_ready,    NULL,
 };
+
+/* The next file or socket would get the number of a closed standard descriptor, and what is printed
+ * would go there. So /dev/null takes its place: an input that ends at once, an output that fails
+ * (it is opened for reading), and a log that goes nowhere. */
+static bool hold_descriptors(void) {
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd) return false;
+    }
+    return true;
+}
 
 static int reject(const struct error *error) {
     fprintf(stderr, "rollcall: %s\n", error->text);
@@ -45,6 +57,12 @@ int main(int argc, char **argv) {
     static struct options options;
     struct error error = {""};
     int status = EXIT_FINE;
+    if (!hold_descriptors()) {
+        fputs("rollcall: a standard descriptor is closed, and /dev/null cannot be opened in its "
+              "place\n",
+              stderr);
+        return EXIT_STOPPED;
+    }
     memory_keep_private();
     switch (options_parse(argc, argv, commands, &options, &error)) {
     case OPTIONS_HELP:

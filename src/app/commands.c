@@ -125,6 +125,7 @@ static int print_snapshot(const struct config *config, const struct options *opt
         return 2;
     }
     if (write_snapshot(config, &days, &error)) return 0;
+    if (ferror(stdout)) return 1; /* main reports it */
     log_error("the counts cannot be read", log_text("reason", error.text));
     return 1;
 }

@@ -95,6 +95,45 @@ def test_snapshot_of_some_days(world):
         assert done.returncode == 2 and "2024-" in done.stderr and not done.stdout
 
 
+_TO_STANDARD_OUTPUT = [["snapshot"], ["check"], ["check", "--sample", "5"], ["audit"], ["rebuild"],
+                       ["generate", "--count", "1", "--help"], ["help", "settings"],
+                       ["help", "rollcall.1"], ["help", "bash"], ["--help"], ["--version"]]
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_an_output_that_takes_nothing_is_an_error(world, output):
+    """A closed one must not become a connection, either, which what is printed would go to."""
+    load_ = world.make_load()
+    for n in range(5):
+        load_.send(0, None, b"{}", 1720622216000)
+    load_.flush()
+    instance = world.run()
+    world.wait_quiet()
+    instance.stop()
+    for words in _TO_STANDARD_OUTPUT:
+        options = [] if words[0][0] == "-" or words[0] == "help" else rollcall.flags(world.options)
+        done = subprocess.run(["sh", "-c", f'exec "$0" "$@" {output}', rollcall.BINARY, *words,
+                               *options], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              text=True, timeout=60 * wait.factor)
+        assert done.returncode == 1, (words, done.stderr)
+        assert "rollcall: cannot write to the standard output\n" in done.stderr, (words, done.stderr)
+        assert "cannot be read" not in done.stderr, (words, done.stderr)
+
+
+def test_closed_standard_descriptors_do_no_harm(world):
+    """Else the first connections would have their numbers, and would get the log."""
+    world.create_input(1)
+    child = subprocess.Popen(["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', rollcall.BINARY, "run",
+                              *rollcall.flags({**world.options, "http.listen": ""})])
+    held = [f"/proc/{child.pid}/fd/{fd}" for fd in range(3)]
+    wait.until(lambda: all(os.path.lexists(fd) and os.readlink(fd) == "/dev/null" for fd in held),
+               10, "the descriptors to be held")
+    with world.redis_server.client() as client:
+        wait.until(lambda: client.exists(f"{world.prefix}:meta"), 20, "it to run")
+    child.terminate()
+    assert child.wait(20 * wait.factor) == 0
+
+
 def test_snapshot_without_redis(world):
     world.redis_server.kill()
     done = world.execute("snapshot", redis__timeout_ms=500)
