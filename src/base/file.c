@@ -28,8 +28,10 @@ static ssize_t read_all(int fd, char *bytes, size_t max_bytes) {
         struct pollfd ready = {.fd = fd, .events = POLLIN};
         const int64_t left_ms = clamp(until_ms - clock_ms(), 0, FILE_WAIT_MS);
         const int found = poll(&ready, 1, (int)left_ms);
-        if (found == 0) errno = ETIMEDOUT;
-        if (found == 0) return -1;
+        if (found == 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
         if (found < 0 && errno == EINTR) continue;
         const ssize_t got = read(fd, bytes + count, max_bytes - count);
         if (got == 0) break;
