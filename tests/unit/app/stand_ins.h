@@ -12,6 +12,7 @@
 
 #include "app/assignment.h"
 #include "edge/kafka_topics.h"
+#include "noted.h"
 
 enum { COUNT = 3, DRAIN_MS = 5000, NOW_MS = 1000000 };
 
@@ -24,15 +25,6 @@ struct ingest {
 };
 
 static struct ingest ingests[FENCE_PARTITIONS_MAX];
-static char done[1024]; /* what was called, in order */
-
-__attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
-    const size_t length = strlen(done);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(done + length, sizeof done - length, format, arguments);
-    va_end(arguments);
-}
 
 struct ingest *ingest_create(const struct ingest_options *options, int32_t partition) {
     assert_string_equal(options->topic, "logins");

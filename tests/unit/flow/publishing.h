@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "flow/batch.h"
 #include "flow/publish.h"
+#include "noted.h"
 
 enum { COMMIT_MS = 1000, HOUR_MS = 3600000 };
 
@@ -34,15 +35,6 @@ static int times[CALLS];                 /* so many; then it is SINK_OK */
 static bool is_silent, has_new_certificates;
 static enum sink_renewal renewal;
 static struct kafka_committed committed; /* the first of the last commit */
-static char done[2048];
-
-__attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
-    const size_t length = strlen(done);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(done + length, sizeof done - length, format, arguments);
-    va_end(arguments);
-}
 
 static void answer(enum call call, enum sink_verdict verdict, int count) {
     answers[call] = verdict;
