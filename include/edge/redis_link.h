@@ -100,4 +100,7 @@ struct redis_reply *redis_link_call(struct redis_link *link, struct error *error
 bool redis_link_info(struct redis_link *link, const char *field, char *out, size_t out_bytes,
                      struct error *error);
 
+/* The wall time by the clock of Redis; -1 if it answers, and does not tell. False: no answer. */
+bool redis_link_clock(struct redis_link *link, int64_t *now_ms, struct error *error);
+
 #endif

@@ -25,6 +25,7 @@
 enum {
     WATCH_EVERY_MS = 2000,
     WATCH_CALL_MS = 2000,
+    WATCH_CLOCK_MS = 5000,      /* a clock that differs less from that of Redis is right */
     WATCH_MEMORY_MS = 10000,    /* between two looks at the memory of Redis */
     WATCH_RETENTION_MS = 60000, /* between two looks at the topic's configuration */
 };

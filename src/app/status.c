@@ -345,7 +345,7 @@ static void make(struct pipeline *pipeline, int64_t now_ms, struct text *out) {
     add_state(pipeline, &kafka, &redis, out);
     add_progress(pipeline, now_ms, out);
     add_rejections(pipeline, out);
-    add_flow(pipeline, wall_ms, now_ms, out);
+    add_flow(pipeline, clock_common_ms(), now_ms, out);
     add_counts(pipeline, out);
     add_target("kafka", &kafka, out);
     add_target("redis", &redis, out);

@@ -277,7 +277,7 @@ static const char *kind_name(const struct metric *metric) {
 }
 
 void metrics_render(struct metrics *metrics, struct text *page) {
-    const int64_t now_ms = clock_wall_ms();
+    const int64_t now_ms = clock_common_ms();
     pthread_mutex_lock(&metrics->lock);
     for (size_t i = 0; i < metrics->count; i++) {
         const struct metric *metric = &metrics->metrics[i];

@@ -348,3 +348,17 @@ bool redis_link_info(struct redis_link *link, const char *field, char *out, size
     redis_reply_destroy(&reply);
     return line != NULL;
 }
+
+bool redis_link_clock(struct redis_link *link, int64_t *now_ms, struct error *error) {
+    struct redis_reply *reply = redis_link_call(link, error, "TIME");
+    *now_ms = -1;
+    if (reply == NULL) return false;
+    if (redis_reply_count(reply) == 2 && redis_reply_is_texts(reply, 2)) {
+        const int64_t seconds = strtoll(redis_reply_text(redis_reply_at(reply, 0)).bytes, NULL, 10);
+        const int64_t micros = strtoll(redis_reply_text(redis_reply_at(reply, 1)).bytes, NULL, 10);
+        if (seconds > 0 && seconds < INT32_MAX * INT64_C(100))
+            *now_ms = seconds * 1000 + micros / 1000;
+    }
+    redis_reply_destroy(&reply);
+    return true;
+}

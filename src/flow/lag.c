@@ -109,7 +109,7 @@ static const struct batch_record *first_kept(const struct batch *batch, int64_t 
 
 /* A record without a time of its own was written just now, as far as anybody knows. */
 static int64_t time_of(const struct batch_record *record) {
-    return record->timestamp_ms >= 0 ? record->timestamp_ms : clock_wall_ms();
+    return record->timestamp_ms >= 0 ? record->timestamp_ms : clock_common_ms();
 }
 
 void lag_after(struct lag *lag, const struct cursor *cursor, const struct batch *batch) {
@@ -153,7 +153,7 @@ static void observe(const struct lag_track *lag, int64_t stored) {
     for (unsigned i = 0; i < backlog->count; i++) {
         const int64_t count = backlog_passes(backlog, i, stored);
         if (count == 0) continue;
-        if (now_ms == 0) now_ms = clock_wall_ms();
+        if (now_ms == 0) now_ms = clock_common_ms();
         const int64_t age_ms = clamp(now_ms - backlog->runs[i].written_at_ms, 0, AGE_MAX_MS);
         metric_observe_times(lag->age, age_ms * 1000, count);
     }
@@ -170,7 +170,7 @@ static int64_t oldest_ms(struct lag_track *lag, const struct cursor_track *track
         lag->unread_since_ms = 0;
         return known_ms;
     }
-    const int64_t now_ms = clock_wall_ms();
+    const int64_t now_ms = clock_common_ms();
     if (lag->unread_since_ms == 0) lag->unread_since_ms = now_ms;
     return now_ms - lag->unread_since_ms >= LAG_UNREAD_MS ? lag->unread_since_ms : BACKLOG_NONE;
 }

@@ -17,7 +17,7 @@ struct watch {
     struct redis_link *link;
     struct metric_cell *kafka_up, *redis_up;
     int64_t next_ms, retention_next_ms, memory_next_ms;
-    bool is_retention_denied; /* was reported */
+    bool is_retention_denied, is_clock_wrong; /* were reported */
 
     _Atomic(struct kafka_source *) source;
     atomic_bool must_ask;       /* at once */
@@ -147,15 +147,26 @@ static void ask_kafka(struct watch *watch) {
     note(watch, &watch->kafka, watch->kafka_up, is_up, NULL, &why);
 }
 
+/* Redis has the one clock that all instances share. The way there and back is in the difference. */
+static void compare_clocks(struct watch *watch, int64_t common_ms) {
+    const int64_t error_ms = clock_wall_ms() - common_ms;
+    const bool is_right = error_ms > -WATCH_CLOCK_MS && error_ms < WATCH_CLOCK_MS;
+    if (!is_right && !watch->is_clock_wrong)
+        log_warn("This machine's clock and that of Redis differ; ages are shown by that of Redis",
+                 log_int("ahead_s", error_ms / 1000));
+    watch->is_clock_wrong = !is_right;
+    clock_correct(is_right ? 0 : error_ms);
+}
+
 /* An error is an answer too: of one that is up, if not of use. */
 static void ask_redis(struct watch *watch) {
     struct error why = {""};
     char version[64] = "";
     const bool was_up = watch->redis.is_up; /* written by this thread alone */
-    struct redis_reply *reply = NULL;
-    if (redis_link_open(watch->link, &why)) reply = redis_link_call(watch->link, &why, "PING");
-    const bool is_up = reply != NULL;
-    redis_reply_destroy(&reply);
+    int64_t common_ms = -1;
+    const bool is_up =
+        redis_link_open(watch->link, &why) && redis_link_clock(watch->link, &common_ms, &why);
+    if (common_ms >= 0) compare_clocks(watch, common_ms);
     if (is_up && !was_up)
         redis_link_info(watch->link, "redis_version:", version, sizeof version, &why);
     note(watch, &watch->redis, watch->redis_up, is_up, is_up && !was_up ? version : NULL, &why);

@@ -19,6 +19,14 @@ int64_t clock_wall_ms(void) {
     return record_clock_ms(roll(UINT32_MAX));
 }
 
+int64_t clock_common_ms(void) {
+    return clock_wall_ms();
+}
+
+void clock_correct(int64_t error_ms) {
+    (void)error_ms;
+}
+
 void clock_sleep_ms(int ms) {
     call_waits(NULL, NULL, world.now_us + ms * (int64_t)MS_US);
 }

@@ -1,9 +1,14 @@
 /* watch: a step at a time, with a real Redis and an in-process Kafka, which come and go. */
 #include "flow/watch.h"
 
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "edge/broker.h"
 #include "edge/described.h"
 #include "edge/kafka_topics.h"
+#include "logged.h"
 #include "redis_server.h"
 #include "locks.h"
 
@@ -98,6 +103,34 @@ static void bring_kafka_back(void) {
     while (!kafka_topics_answers(source, WATCH_CALL_MS, &why)) {
         if (clock_ms() > until_ms) fail_msg("%s", why.text);
     }
+}
+
+static _Thread_local int64_t ahead_s; /* of the true time; librdkafka has threads of its own */
+
+/* Stands in front of libc's. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    const int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_REALTIME) now->tv_sec += ahead_s;
+    return result;
+}
+
+static void ages_are_by_the_clock_of_redis(void **state) {
+    static const int64_t days_ahead[] = {0, 2, -2, 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof days_ahead / sizeof *days_ahead; i++) {
+        char field[40];
+        const int64_t true_ms = clock_wall_ms();
+        ahead_s = days_ahead[i] * 86400;
+        watch_step(watch, 1000 + (int64_t)i * WATCH_EVERY_MS);
+        const int64_t common_ms = clock_common_ms();
+        const int64_t own_ms = clock_wall_ms();
+        snprintf(field, sizeof field, "ahead_s=%lld", (long long)ahead_s);
+        ahead_s = 0;
+        assert_in_range(common_ms, true_ms - WATCH_CLOCK_MS, clock_wall_ms() + WATCH_CLOCK_MS);
+        if (days_ahead[i] == 0) assert_in_range(own_ms - common_ms, 0, 1000); /* as it is */
+        if (days_ahead[i] == 2) assert_int_equal(logged_count("This machine's clock", field), 1);
+    }
+    assert_int_equal(logged_count("This machine's clock", ""), 1); /* once while it is wrong */
 }
 
 static void both_are_asked_every_two_seconds(void **state) {
@@ -222,6 +255,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
         TEST(both_are_asked_every_two_seconds),
+        TEST(ages_are_by_the_clock_of_redis),
         TEST(a_redis_that_is_away_is_not_up),
         TEST(counts_and_memory_are_read),
         TEST(the_retention_is_asked_for_each_minute),
