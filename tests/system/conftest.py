@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 
 import pytest
 
@@ -34,6 +35,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "sanitizer: the short subset for sanitizer builds")
     config.addinivalue_line("markers", "coverage: the subset that `./dev coverage` runs")
     config.addinivalue_line("markers", "redis(password, append_only): options of the Redis server")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what nohup has ignored, children would, too
     rollcall.adapt_deadlines()
 
 
