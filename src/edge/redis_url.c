@@ -71,12 +71,13 @@ static bool parse_database(struct redis_url *url, const char *text) {
 static bool is_list(const struct redis_url *url, const char *begin, const char *end) {
     const char *comma = memchr(begin, ',', (size_t)(end - begin));
     if (comma == NULL) return false;
-    const char *colon = memrchr(begin, ':', (size_t)(comma - begin));
-    const bool has_port =
-        colon != NULL && colon > begin && parse_number(colon + 1, comma, 65535) > 0;
+    const char *port = comma; /* behind the last ':' before it */
+    while (port > begin && port[-1] != ':')
+        port--;
+    const bool has_port = port > begin + 1 && parse_number(port, comma, 65535) > 0;
     if (memchr(begin, '@', (size_t)(end - begin)) != NULL)
         return url->kind != REDIS_URL_HOST || has_port;
-    return has_port || colon == NULL || *begin == '[';
+    return has_port || port == begin || *begin == '[';
 }
 
 /* The user and password before the '@' at end. */
