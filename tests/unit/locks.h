@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 int pthread_mutex_unlock(pthread_mutex_t *mutex) {
-    static int (*real)(pthread_mutex_t *);
-    if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+    static _Atomic(void *) found; /* by whichever thread comes first */
+    int (*real)(pthread_mutex_t *);
+    if (found == NULL) found = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+    *(void **)&real = found;
     if (pthread_mutex_trylock(mutex) == 0) {
         fputs("a mutex is unlocked that nobody has locked\n", stderr);
         abort();
