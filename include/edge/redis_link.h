@@ -92,6 +92,10 @@ bool redis_link_send(struct redis_link *link, const struct redis_command *comman
 /* The next reply in the order of sending; NULL and error if the connection broke, and is closed. */
 struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error);
 
+/* Sends a command and receives its reply; NULL and error as above. */
+struct redis_reply *redis_link_exchange(struct redis_link *link,
+                                        const struct redis_command *command, struct error *error);
+
 /* One command and its reply, as above. A space of the format ends a word; one in a %s does not. */
 struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
                                     const char *format, ...) __attribute__((format(printf, 3, 4)));

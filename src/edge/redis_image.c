@@ -83,8 +83,7 @@ static enum store_verdict ask(const struct image *image, struct redis_reply **fo
         redis_call_end(&call);
     }
     redis_call_finish(&call, true, image_lua);
-    if (verdict == STORE_OK && redis_link_send(image->link, &call.command, image->error))
-        *found = redis_link_receive(image->link, image->error);
+    if (verdict == STORE_OK) *found = redis_link_exchange(image->link, &call.command, image->error);
     redis_call_release(&call);
     return verdict != STORE_OK ? verdict : judge(image, *found, true, "image.lua");
 }
@@ -179,8 +178,7 @@ enum store_verdict redis_image_origins(struct redis_link *link, const char *pref
         redis_command_put_text(&command, field);
     }
     struct redis_reply *reply = NULL;
-    if (redis_link_open(link, error) && redis_link_send(link, &command, error))
-        reply = redis_link_receive(link, error);
+    if (redis_link_open(link, error)) reply = redis_link_exchange(link, &command, error);
     redis_command_release(&command);
     enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
     if (verdict == STORE_OK && redis_reply_count(reply) != count)

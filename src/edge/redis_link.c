@@ -321,6 +321,11 @@ struct redis_reply *redis_link_receive(struct redis_link *link, struct error *er
     return reply;
 }
 
+struct redis_reply *redis_link_exchange(struct redis_link *link,
+                                        const struct redis_command *command, struct error *error) {
+    return redis_link_send(link, command, error) ? redis_link_receive(link, error) : NULL;
+}
+
 struct redis_reply *redis_link_call(struct redis_link *link, struct error *error,
                                     const char *format, ...) {
     va_list args;

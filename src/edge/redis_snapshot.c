@@ -148,8 +148,7 @@ static enum store_verdict ask(const struct snapshot *snapshot, bool is_first, un
         redis_call_end(&call);
     }
     redis_call_finish(&call, true, snapshot_lua);
-    if (redis_link_send(snapshot->link, &call.command, snapshot->error))
-        *reply = redis_link_receive(snapshot->link, snapshot->error);
+    *reply = redis_link_exchange(snapshot->link, &call.command, snapshot->error);
     redis_call_release(&call);
     const enum store_verdict verdict = judge(snapshot, *reply, script);
     if (verdict != STORE_OK) return verdict;

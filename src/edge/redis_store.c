@@ -423,9 +423,8 @@ enum store_verdict redis_store_offsets(struct redis_store *store, const int32_t 
     redis_command_put_key(command, prefix, "offsets", NULL);
     for (size_t i = 0; i < count; i++)
         redis_command_put_int(command, partitions[i]);
-    if (!open_link(store, error) || !redis_link_send(store->link, command, error))
-        return STORE_RETRY;
-    struct redis_reply *reply = redis_link_receive(store->link, error);
+    if (!open_link(store, error)) return STORE_RETRY;
+    struct redis_reply *reply = redis_link_exchange(store->link, command, error);
     if (reply == NULL) return STORE_RETRY;
     enum store_verdict verdict = STORE_OK;
     if (redis_reply_kind(reply) == REDIS_ERROR)

@@ -91,13 +91,7 @@ static bool is_live(const struct aggregates *aggregates, const char *name) {
     return false;
 }
 
-/* NULL with an error. */
-static struct redis_reply *ask(struct redis_link *link, const struct redis_command *command,
-                               struct error *error) {
-    return redis_link_send(link, command, error) ? redis_link_receive(link, error) : NULL;
-}
-
-/* The same, with a command that is released as soon as the link has a copy. */
+/* As redis_link_exchange, with a command that is released as soon as the link has a copy. */
 static struct redis_reply *ask_large(struct redis_link *link, struct redis_command *command,
                                      struct error *error) {
     const bool is_sent = redis_link_send(link, command, error);
@@ -122,7 +116,7 @@ static enum store_verdict find(struct redis_link *link, const char *prefix, cons
         put_pattern(&command, prefix, part);
         redis_command_put_text(&command, "COUNT");
         redis_command_put_int(&command, SCAN_COUNT);
-        struct redis_reply *reply = ask(link, &command, error);
+        struct redis_reply *reply = redis_link_exchange(link, &command, error);
         verdict = redis_answer_judge(link, prefix, reply, error);
         if (verdict == STORE_OK && redis_reply_count(reply) == 2) {
             const struct redis_reply *found = redis_reply_at(reply, 1);
@@ -357,7 +351,7 @@ static enum store_verdict delete_rebuilt(struct redis_link *link, const char *pr
     redis_command_put_text(&call.arguments, rebuild);
     redis_command_put_text(&call.arguments, act);
     redis_call_finish(&call, true, claim_lua);
-    struct redis_reply *reply = ask(link, &call.command, error);
+    struct redis_reply *reply = redis_link_exchange(link, &call.command, error);
     enum store_verdict verdict = redis_answer_judge(link, prefix, reply, error);
     if (verdict == STORE_OK && strcmp(redis_answer_word(reply, 0).bytes, "taken") == 0) {
         redis_swap_name_loss(prefix, error);
@@ -408,7 +402,7 @@ enum store_verdict redis_swap_forget(struct redis_link *link, const char *prefix
         redis_command_clear(&command);
         redis_command_put_text(&command, "UNLINK");
         redis_command_put_key_end(&command, prefix, REDIS_SWAP_BEFORE, NULL, names.items[*count]);
-        struct redis_reply *reply = ask(link, &command, error);
+        struct redis_reply *reply = redis_link_exchange(link, &command, error);
         verdict = redis_answer_judge(link, prefix, reply, error);
         redis_reply_destroy(&reply);
     }
