@@ -19,7 +19,7 @@ struct recount_partition {
     int64_t log_begin, log_end;
     struct lineage lineage; /* of the log below its range's next */
     int64_t origin;         /* where the group began, CURSOR_ABSENT if that is not known */
-    struct batch *batch;    /* what was counted and not yet taken; all partitions may share one */
+    struct batch *batch;    /* what was counted and not yet taken; joint: all share one */
 };
 
 struct recount {
@@ -30,8 +30,7 @@ struct recount {
     struct recount_partition *partitions; /* partition_count of them */
     struct kafka_range *ranges;           /* the same, to be set before recount_begin */
     int64_t record_count;                 /* read so far */
-    size_t pending_max; /* count_bytes of all batches, from which on they must be taken before more
-                           is read, as when a batch has BATCH_PENDING_BYTES; SIZE_MAX: never */
+    bool is_full;          /* what was counted must be taken before more is read; joint: never */
     int64_t unknown_count; /* offsets below the logs of which it is not known whether they were the
                               group's: neither its committed offset nor Redis has where it began */
 
@@ -43,9 +42,7 @@ struct recount {
     struct kafka_source *source;
     struct kafka_reader *reader;
     struct login_judge *judge;
-    struct batch **batches;
     size_t pending_bytes; /* count_bytes of all batches */
-    bool is_full;
     bool is_joint;
     uint64_t seed;
     int64_t progress_ms;

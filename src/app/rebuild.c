@@ -22,8 +22,7 @@
 enum {
     STEP_MS = 100,
     STORE_MS = 500,
-    PENDING_SHARE = 16, /* of instance.memory_mb: counts that wait to be stored */
-    STRICT_MS = 10000,  /* so long the swap waits to be as far as the live counts */
+    STRICT_MS = 10000, /* so long the swap waits to be as far as the live counts */
     REDIS_WAIT_MS = 60000,
     PAUSE_MIN_MS = 50,
     PAUSE_MAX_MS = 2000,
@@ -196,8 +195,6 @@ static bool open_rebuild(struct rebuild *rebuild) {
                                       rebuild->link, &rebuild->error);
     if (rebuild->recount == NULL || !check_gap(rebuild)) return false;
     const size_t count = (size_t)rebuild->recount->partition_count;
-    rebuild->recount->pending_max =
-        (size_t)config->instance.memory_mb * 1024 * 1024 / PENDING_SHARE;
     rebuild->calls = memory_create(count * sizeof *rebuild->calls);
     rebuild->deltas = memory_create(count * sizeof(struct delta *));
     rebuild->stored = memory_create(count * sizeof *rebuild->stored);

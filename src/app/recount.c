@@ -15,11 +15,16 @@ enum {
     KAFKA_WAIT_MS = 10000, /* for each answer */
     SILENCE_MS = 60000,
     QUEUE_BYTES_MIN = 4 * 1024 * 1024,
-    QUEUE_SHARE = 4, /* of instance.memory_mb */
+    QUEUE_SHARE = 4,    /* of instance.memory_mb */
+    PENDING_SHARE = 16, /* the same: counts that were not taken, of all partitions */
 };
 
+static size_t share_of_memory(const struct config *config, size_t share) {
+    return (size_t)config->instance.memory_mb * 1024 * 1024 / share;
+}
+
 static struct kafka_source_options source_options(const struct config *config) {
-    const size_t memory = (size_t)config->instance.memory_mb * 1024 * 1024 / QUEUE_SHARE;
+    const size_t memory = share_of_memory(config, QUEUE_SHARE);
     return (struct kafka_source_options){
         .settings = &config->source,
         .kafka = &config->kafka,
@@ -106,12 +111,10 @@ static void create_batches(struct recount *recount) {
     const size_t count = (size_t)recount->partition_count;
     recount->partitions = memory_create((count + 1) * sizeof *recount->partitions);
     recount->ranges = memory_create((count + 1) * sizeof *recount->ranges);
-    recount->batches = memory_create((count + 1) * sizeof(struct batch *));
     for (size_t i = 0; i < count; i++) {
-        recount->batches[i] = recount->is_joint && i > 0
-                                  ? recount->batches[0]
-                                  : batch_create((int32_t)i, 1, 0, NULL, NULL);
-        recount->partitions[i].batch = recount->batches[i];
+        recount->partitions[i].batch = recount->is_joint && i > 0
+                                           ? recount->partitions[0].batch
+                                           : batch_create((int32_t)i, 1, 0, NULL, NULL);
     }
 }
 
@@ -124,7 +127,6 @@ struct recount *recount_create(const struct config *config, const struct aggrega
     recount->aggregates = aggregates;
     recount->seed = seed;
     recount->is_joint = is_joint;
-    recount->pending_max = SIZE_MAX;
     recount->judge = create_judge(config);
     recount->source = kafka_source_create(&options, error);
     bool is_right = recount->source != NULL && look_at_topic(recount, error);
@@ -151,9 +153,8 @@ void recount_destroy(struct recount **recount) {
     kafka_reader_destroy(&own->reader);
     kafka_source_destroy(&own->source);
     login_judge_destroy(&own->judge);
-    for (int i = 0; own->batches != NULL && i < (own->is_joint ? 1 : own->partition_count); i++)
-        batch_destroy(&own->batches[i]);
-    free(own->batches);
+    for (int i = 0; own->partitions != NULL && i < (own->is_joint ? 1 : own->partition_count); i++)
+        batch_destroy(&own->partitions[i].batch);
     free(own->ranges);
     free(own->partitions);
     free(own);
@@ -199,9 +200,9 @@ static bool take(void *context, struct kafka_range *range, const struct kafka_re
     lineage_add(&partition->lineage, record->offset, record->leader_epoch);
     recount->record_count++;
     if (recount->seen != NULL) recount->seen(recount->context, &login, record->timestamp_ms);
-    if (recount->pending_max == SIZE_MAX) return true;
-    recount->is_full = recount->pending_bytes >= recount->pending_max ||
-                       partition->batch->count_bytes >= BATCH_PENDING_BYTES;
+    recount->is_full = !recount->is_joint &&
+                       (recount->pending_bytes >= share_of_memory(recount->config, PENDING_SHARE) ||
+                        partition->batch->count_bytes >= BATCH_PENDING_BYTES);
     return !recount->is_full;
 }
 
