@@ -19,8 +19,8 @@ static const struct command *const commands[] = {
     &command_top, &command_audit, &command_rebuild,  &command_ready,    NULL,
 };
 
-/* The next file or socket would get the number of a closed standard descriptor, and what is printed
- * would go there. So /dev/null takes its place: an input that ends at once, an output that fails
+/* The next file or socket would get the number of a closed standard descriptor, and output would go
+ * there. So /dev/null takes its place: an input that ends at once, an output that fails
  * (it is opened for reading), and a log that goes nowhere. */
 static bool hold_descriptors(void) {
     static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};

@@ -27,8 +27,8 @@ enum metric_kind {
     METRIC_HISTOGRAM, /* of durations; buckets from 1 ms to 60 s, rendered in seconds */
     /* set in ms, rendered in seconds: */
     METRIC_TIME,      /* a counter or gauge of time; by its name, *_total is a counter */
-    METRIC_AGE,       /* set to a wall time: a gauge of how long ago that is; 0 if it is 0 */
-    METRIC_TIME_LEFT, /* set to a wall time: a gauge of how far it lies ahead; +Inf if it is 0 */
+    METRIC_AGE,       /* set to a time of clock_common_ms: how long ago that is; 0 if it is 0 */
+    METRIC_TIME_LEFT, /* the same: how far it lies ahead; +Inf if it is 0 */
 };
 
 struct metrics;

@@ -1,5 +1,5 @@
-/* preflight: what is looked at before the first record is read, in which order, and what is made of
- * each answer. Kafka, Redis and the time stand in for the real ones. */
+/* preflight: the looks before the first record is read, their order, and the outcome of each answer.
+ * Kafka, Redis and the time stand in for the real ones. */
 #include "app/preflight.h"
 
 #include <setjmp.h>

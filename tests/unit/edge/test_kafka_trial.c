@@ -1,4 +1,4 @@
-/* kafka_trial: when a client with new certificates has passed, and what is logged while it has not.
+/* kafka_trial: when a client with new certificates has passed, and its lines in the log before that.
  * Nothing is reached: what brokers answer stands in for it. */
 #include <dlfcn.h>
 #include <setjmp.h>
