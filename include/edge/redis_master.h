@@ -34,8 +34,8 @@ bool redis_master_find(struct redis_master *master, const char *user, const char
                        struct redis_address *address, unsigned *turn, bool *is_refused,
                        struct error *error);
 
-/* A server has answered that the keys are at another address: the next one to be found, unless much
- * time passes before. Borrows address. */
+/* A node of the cluster has answered that the keys are at another address: the next one to be
+ * found, unless much time passes before. Borrows address. */
 void redis_master_moved(struct redis_master *master, const struct redis_address *address);
 
 /* After a reload: passwords and certificates are read again, and if any is another one, links and

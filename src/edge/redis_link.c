@@ -28,7 +28,8 @@ struct redis_link {
     bool is_stale; /* this server is not, or no longer, the one to talk to */
     /* In a cluster, or in a node of one at a plain address. */
     bool is_asking;               /* each command goes behind an ASKING */
-    struct redis_address asked;   /* where ASK led, for the next connection; port 0: nowhere */
+    struct redis_address next;    /* where a reply led, for the next connection; port 0: nowhere */
+    bool is_next_asking;          /* that reply was ASK */
     struct redis_address present; /* of the connection */
     struct redis_wire wire;
 };
@@ -200,10 +201,11 @@ static bool is_open(const struct redis_link *link) {
 
 /* Writes where to connect into `present`. */
 static bool find(struct redis_link *link, struct error *error) {
-    link->is_asking = link->asked.port != 0;
-    if (link->is_asking) {
-        link->present = link->asked;
-        link->asked.port = 0;
+    const bool is_led = link->next.port != 0;
+    link->is_asking = is_led && link->is_next_asking;
+    if (is_led) {
+        link->present = link->next;
+        link->next.port = 0;
         link->is_refused = false;
         if (link->wire.turn != NULL) link->wire.seen = atomic_load(link->wire.turn);
     } else if (!redis_master_find(link->master, link->user, link->password, &link->present,
@@ -265,7 +267,7 @@ bool redis_link_open(struct redis_link *link, struct error *error) {
 }
 
 bool redis_link_is_redirected(const struct redis_link *link) {
-    return link->asked.port != 0 ||
+    return link->next.port != 0 ||
            (link->wire.turn != NULL && atomic_load(link->wire.turn) != link->wire.seen);
 }
 
@@ -295,7 +297,8 @@ bool redis_link_send(struct redis_link *link, const struct redis_command *comman
     return put_asking(link, error) && redis_wire_send(&link->wire, command, error);
 }
 
-/* An error reply: does it lead elsewhere? */
+/* An error reply: does it lead elsewhere? Only a cluster's links share what one of them learns: at
+ * a plain address each finds out by itself that its node is not the owner, and may refuse that. */
 static void follow(struct redis_link *link, const char *text) {
     struct redis_address to;
     const bool is_moved = strncmp(text, "MOVED ", 6) == 0, is_ask = strncmp(text, "ASK ", 4) == 0;
@@ -304,8 +307,12 @@ static void follow(struct redis_link *link, const char *text) {
     link->is_stale |= link->is_asking && strncmp(text, "TRYAGAIN", 8) == 0;
     if (redis_master_url(link->master)->kind == REDIS_URL_PATH) return; /* to no other place */
     if (!(is_moved || is_ask) || !redis_cluster_redirect(text, &link->present, &to)) return;
-    if (is_moved) redis_master_moved(link->master, &to);
-    if (is_ask) link->asked = to;
+    if (is_moved && redis_link_is_cluster(link)) {
+        redis_master_moved(link->master, &to);
+        return;
+    }
+    link->next = to;
+    link->is_next_asking = is_ask;
 }
 
 struct redis_reply *redis_link_receive(struct redis_link *link, struct error *error) {

@@ -176,9 +176,6 @@ bool redis_master_find(struct redis_master *master, const char *user, const char
         return find_owner(master, user, password, address, turn, is_refused, error);
     if (master->sentinel == NULL) {
         *address = master->url.hosts[0];
-        pthread_mutex_lock(&master->lock);
-        take_hint(master, address);
-        pthread_mutex_unlock(&master->lock);
         return true;
     }
     worker_call_begins(SENTINEL_ASK_MS);
@@ -191,7 +188,7 @@ void redis_master_moved(struct redis_master *master, const struct redis_address 
     pthread_mutex_lock(&master->lock);
     master->hint = *address;
     master->hint_until_ms = clock_ms() + HINT_MS;
-    if (master->cluster != NULL) keep_owner(master, address);
+    keep_owner(master, address);
     pthread_mutex_unlock(&master->lock);
 }
 

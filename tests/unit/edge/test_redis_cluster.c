@@ -16,6 +16,7 @@
 
 #include "edge/redis_call.h"
 #include "edge/redis_link.h"
+#include "edge/redis_master.h"
 #include "edge/redis_reply.h"
 #include "locks.h"
 
@@ -249,6 +250,32 @@ static void moved_leads_to_the_owner(void **state) {
     }
 }
 
+/* As the watcher's link and the store's do: which of them asks first must not decide whether the
+ * store is refused at start. */
+static void a_link_at_a_plain_address_is_not_led_by_another_link(void **state) {
+    (void)state;
+    char url[64], prefix[] = "{p}";
+    struct error error;
+    start_nodes();
+    snprintf(nodes[0].state, sizeof nodes[0].state, "$2\r\nhi\r\n");
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d", nodes[1].port);
+    struct redis_settings settings = {.url = url, .prefix = prefix, .timeout_ms = 1000};
+    settings.master = redis_master_create(&settings, &error);
+    struct redis_link *one = redis_link_create(&settings, &error);
+    struct redis_link *other = redis_link_create(&settings, &error);
+    assert_int_equal(ask_three(one), 0);
+    redis_link_close(one); /* a node has one connection */
+    assert_int_equal(ask_three(other), 0);
+    assert_true(redis_link_is_redirected(other));
+    assert_int_equal(ask_three(one), 3);
+    redis_link_close(one);
+    assert_int_equal(ask_three(other), 3);
+    redis_link_destroy(&one);
+    redis_link_destroy(&other);
+    redis_master_destroy(&settings.master);
+    stop_nodes();
+}
+
 /* Each node says that the other one has the keys. */
 static void a_link_knows_that_it_is_redirected(void **state) {
     (void)state;
@@ -312,6 +339,7 @@ int main(void) {
         cmocka_unit_test(the_owner_is_the_first_node_of_a_range),
         cmocka_unit_test(each_command_goes_behind_an_asking_where_ask_leads),
         cmocka_unit_test(moved_leads_to_the_owner),
+        cmocka_unit_test(a_link_at_a_plain_address_is_not_led_by_another_link),
         cmocka_unit_test(a_link_knows_that_it_is_redirected),
         cmocka_unit_test(a_node_that_refuses_is_told_from_one_that_does_not_know),
     };
