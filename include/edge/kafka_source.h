@@ -123,6 +123,9 @@ bool kafka_source_is_joined(const struct kafka_source *source);
 bool kafka_source_committed(struct kafka_source *source, struct kafka_committed *items,
                             size_t count, int timeout_ms, struct error *error);
 
+/* Until when a quota of Kafka's held reading back, by clock_ms; 0: none has, with this consumer. */
+int64_t kafka_source_throttled_ms(struct kafka_source *source);
+
 /* The log's bounds: records of [*begin, *end) can be read, open transactions excluded. */
 bool kafka_source_bounds(struct kafka_source *source, int32_t partition, int64_t *begin,
                          int64_t *end, int timeout_ms, struct error *error);

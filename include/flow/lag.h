@@ -47,6 +47,8 @@ struct lag {
     int64_t gate;            /* counted.next before the present batch */
     int64_t first_unkept_ms; /* of the present batch: counted, not published; BACKLOG_NONE: none */
     int64_t end;             /* of the log, as last seen; -1: not yet */
+    int64_t told_end;        /* the same, set by whoever asks Kafka; -1: nobody has. What is
+                                fetched may show it much later */
     int64_t next_ms;         /* when to look at the end again */
 
     /* shared: written by the worker, read by anybody; relaxed. -1: not known */

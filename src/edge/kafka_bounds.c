@@ -103,7 +103,7 @@ static void ask_for_round(struct kafka_source *source, struct kafka_round *round
     rounds->open = NULL;
     rounds->is_asking = round->is_closed = true;
     pthread_mutex_unlock(&rounds->lock);
-    rd_kafka_t *consumer = kafka_source_borrow(source);
+    rd_kafka_t *consumer = kafka_source_borrow_asker(source);
     rd_kafka_resp_err_t err =
         rd_kafka_offsets_for_times(consumer, round->begins, left_of(until_ms));
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -160,7 +160,7 @@ static bool ask_alone(struct kafka_source *source, int32_t partition, int64_t *b
                       int timeout_ms, struct error *error) {
     const char *topic = kafka_source_settings(source)->topic;
     const rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
-        kafka_source_borrow(source), topic, partition, begin, end, timeout_ms);
+        kafka_source_borrow_asker(source), topic, partition, begin, end, timeout_ms);
     kafka_source_return(source);
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ||
            error_set(error, "the bounds of %s [%d] cannot be read: %s", topic, partition,

@@ -79,6 +79,16 @@ void kafka_client_log(rd_kafka_conf_t *conf) {
     rd_kafka_conf_set_log_cb(conf, take_line);
 }
 
+static void take_throttle(rd_kafka_t *handle, const char *broker, int32_t id, int wait_ms,
+                          void *opaque) {
+    struct kafka_client *client = opaque;
+    (void)id;
+    if (wait_ms <= 0) return; /* no longer */
+    atomic_store(&client->throttled_ms, clock_ms() + wait_ms);
+    log_warn("A quota of Kafka holds this client back", log_text("client", rd_kafka_name(handle)),
+             log_text("broker", broker), log_int("wait_ms", wait_ms));
+}
+
 static void ring(rd_kafka_t *client, void *alarm) {
     (void)client;
     alarm_ring(alarm);
@@ -155,6 +165,7 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
     client->certificates = kafka_conf_certificates(kafka, own);
     kafka_client_log(conf);
     rd_kafka_conf_set_opaque(conf, client);
+    if (owner != NULL) rd_kafka_conf_set_throttle_cb(conf, take_throttle);
     kafka_access_init(&client->access, trouble, conf);
     client->handle = kafka_conf_open(conf, role, error);
     if (client->handle == NULL) {

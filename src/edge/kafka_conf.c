@@ -16,6 +16,8 @@
 /* Before, KIP-848 is an early access feature and cannot hand partitions over one by one. */
 enum { CONSUMER_PROTOCOL_SINCE = 0x020c00ff };
 
+enum { FETCH_WAIT_MS = 10000 }; /* a third of the time after which flow/stall takes action */
+
 /* What rollcall owns, by canonical name. A user may still set the value that it has anyway. */
 static const struct {
     const char *name;
@@ -87,6 +89,12 @@ static bool check_owned(enum kafka_role section, const char *name, const char *v
     }
     if (kafka_names_is_same(name, "max.in.flight") && strtol(value, NULL, 0) > 5) {
         return error_set(error, "%s is at most 5: the producer is idempotent", name);
+    }
+    if (kafka_names_is_same(name, "fetch.wait.max.ms") && strtol(value, NULL, 0) > FETCH_WAIT_MS) {
+        return error_set(error,
+                         "%s is at most %d: a partition from which nothing comes for much longer, "
+                         "though there is something, is taken to stand still",
+                         name, FETCH_WAIT_MS);
     }
     if (kafka_names_is_same(name, "retries") && strtol(value, NULL, 0) < 1) {
         return error_set(error, "%s is at least 1: the producer is idempotent", name);

@@ -59,3 +59,10 @@ rd_kafka_conf_t *kafka_consumer_conf_of_probe(const struct kafka_source_options 
     kafka_conf_own(conf, "fetch.message.max.bytes", "16384");
     return conf;
 }
+
+rd_kafka_conf_t *kafka_consumer_conf_of_asker(const struct kafka_source_options *options,
+                                              struct error *error) {
+    rd_kafka_conf_t *conf = kafka_consumer_conf_of_probe(options, error);
+    if (conf != NULL) kafka_conf_own(conf, "isolation.level", "read_committed");
+    return conf;
+}

@@ -56,6 +56,11 @@ rd_kafka_conf_t *kafka_consumer_conf(const struct kafka_source_options *options,
 rd_kafka_conf_t *kafka_consumer_conf_of_probe(const struct kafka_source_options *options,
                                               struct error *error);
 
+/* For questions about topics and their logs: it reads nothing, and what it hears of a log is what a
+ * member of the group may read. */
+rd_kafka_conf_t *kafka_consumer_conf_of_asker(const struct kafka_source_options *options,
+                                              struct error *error);
+
 /* ---- kafka_access: why brokers do not let a client in, or cannot do what it needs. From any
  * thread, except init and fini. */
 
@@ -111,20 +116,22 @@ struct kafka_client {
     void *owner;   /* for callbacks */
     int log_level; /* librdkafka's, once the producer is ready */
     struct kafka_access access;
-    struct worker brokers; /* looks after them */
-    int64_t look_ms;       /* the worker's: when to look next */
-    char *password_file;   /* sasl.password_file, NULL: none */
-    struct secret *latest; /* borrowed: sasl.password, as last reloaded; NULL: none */
-    char *password;        /* the worker's: as it was read last */
-    uint64_t certificates; /* kafka_conf_certificates when it was made */
+    struct worker brokers;     /* looks after them */
+    int64_t look_ms;           /* the worker's: when to look next */
+    char *password_file;       /* sasl.password_file, NULL: none */
+    struct secret *latest;     /* borrowed: sasl.password, as last reloaded; NULL: none */
+    char *password;            /* the worker's: as it was read last */
+    atomic_llong throttled_ms; /* until when a quota of Kafka's held it back; 0: never */
+    uint64_t certificates;     /* kafka_conf_certificates when it was made */
 };
 
 /* Sends the lines of a client of this configuration to base/log, as far as log.level allows. */
 void kafka_client_log(rd_kafka_conf_t *conf);
 
 /* The client of a configuration that was built of these properties. Its opaque, which callbacks
- * get, is the kafka_client. Takes conf; keeps owner and trouble (NULL: none), which shows why
- * brokers do not let it in; borrows the rest. NULL with an error. */
+ * get, is the kafka_client. Takes conf; keeps owner (NULL: none, and nobody polls the client) and
+ * trouble (NULL: none), which shows why brokers do not let it in; borrows the rest. NULL with an
+ * error. */
 struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *conf,
                                          const struct properties *kafka,
                                          const struct properties *own, void *owner,
@@ -240,8 +247,14 @@ bool kafka_source_commit(struct kafka_source *source, const struct kafka_committ
 
 /* ---- kafka_source, from any thread */
 
-/* The consumer. It is not replaced until it is returned, which is to be soon. */
+/* The consumer, for what is about the group. It is not replaced until it is returned, which is to
+ * be soon. */
 rd_kafka_t *kafka_source_borrow(struct kafka_source *source);
+
+/* The same of the client for questions about topics and their logs. Once the group is joined it is
+ * another one: a broker answers one request of a connection after the other, and lets one that
+ * fetches wait, for records (fetch.wait.max.ms) or for a quota, for seconds. */
+rd_kafka_t *kafka_source_borrow_asker(struct kafka_source *source);
 void kafka_source_return(struct kafka_source *source);
 
 struct kafka_rounds *kafka_source_rounds(struct kafka_source *source);

@@ -182,13 +182,31 @@ static struct kafka_client *close_consumer(struct kafka_source *source) {
     return source->client;
 }
 
+static struct kafka_client *make_asker(struct kafka_source *source, struct error *error) {
+    const struct kafka_source_options *options = &source->options;
+    rd_kafka_conf_t *conf = kafka_consumer_conf_of_asker(options, error);
+    if (conf == NULL) return NULL;
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, NULL,
+                               options->trouble, error);
+}
+
+/* What makes a new consumer necessary, such as certificates or metadata that are too old, would
+ * spoil the asker too. */
 void kafka_source_change(struct kafka_source *source, struct kafka_client *client) {
+    struct error error;
     assert(source->held->cnt == 0);
+    struct kafka_client *old_asker = source->asker, *asker = make_asker(source, &error);
+    if (asker == NULL)
+        log_warn("No client to ask Kafka about topics: the consumer asks, and may wait behind its "
+                 "fetches",
+                 log_text("reason", error.text));
     pthread_rwlock_wrlock(&source->renewal);
     struct kafka_client *old = close_consumer(source);
     open_consumer(source, client);
+    source->asker = asker;
     pthread_rwlock_unlock(&source->renewal);
     kafka_client_destroy(&old);
+    kafka_client_destroy(&old_asker);
 }
 
 struct kafka_source *kafka_source_create(const struct kafka_source_options *options,
@@ -214,6 +232,7 @@ void kafka_source_destroy(struct kafka_source **source) {
     kafka_source_leave(*source);
     struct kafka_client *client = close_consumer(*source);
     kafka_client_destroy(&client);
+    kafka_client_destroy(&(*source)->asker);
     kafka_client_destroy(&(*source)->next);
     kafka_trial_end(&(*source)->trial);
     rd_kafka_topic_partition_list_destroy((*source)->held);
@@ -228,6 +247,11 @@ rd_kafka_t *kafka_source_borrow(struct kafka_source *source) {
     return source->client->handle;
 }
 
+rd_kafka_t *kafka_source_borrow_asker(struct kafka_source *source) {
+    pthread_rwlock_rdlock(&source->renewal);
+    return source->asker == NULL ? source->client->handle : source->asker->handle;
+}
+
 void kafka_source_return(struct kafka_source *source) {
     pthread_rwlock_unlock(&source->renewal);
 }
@@ -238,6 +262,13 @@ struct kafka_rounds *kafka_source_rounds(struct kafka_source *source) {
 
 const struct kafka_source_settings *kafka_source_settings(const struct kafka_source *source) {
     return source->options.settings;
+}
+
+int64_t kafka_source_throttled_ms(struct kafka_source *source) {
+    kafka_source_borrow(source);
+    const int64_t until_ms = atomic_load(&source->client->throttled_ms);
+    kafka_source_return(source);
+    return until_ms;
 }
 
 bool kafka_source_is_joined(const struct kafka_source *source) {
@@ -262,6 +293,11 @@ bool kafka_source_join(struct kafka_source *source, struct error *error) {
 }
 
 bool kafka_source_subscribe(struct kafka_source *source, struct alarm *alarm, struct error *error) {
+    struct kafka_client *asker = make_asker(source, error);
+    if (asker == NULL) return false;
+    pthread_rwlock_wrlock(&source->renewal);
+    source->asker = asker;
+    pthread_rwlock_unlock(&source->renewal);
     source->alarm = alarm;
     watch(source);
     return kafka_source_join(source, error);

@@ -16,7 +16,8 @@ struct kafka_source {
     struct kafka_rounds rounds;
     pthread_rwlock_t renewal; /* read: the consumer stays the same; write: it is replaced */
     struct kafka_client *client;
-    rd_kafka_queue_t *empty; /* a queue of the consumer's that nothing ever comes into */
+    struct kafka_client *asker; /* see kafka_source_borrow_asker; NULL: the client is asked */
+    rd_kafka_queue_t *empty;    /* a queue of the consumer's that nothing ever comes into */
     struct kafka_member member;
 
     enum source_event event;               /* not answered yet; SOURCE_QUIET: none */

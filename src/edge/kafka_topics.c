@@ -136,7 +136,7 @@ static bool describe(rd_kafka_t *client, const char *topic, bool with_rights, in
 bool kafka_topics_describe(struct kafka_source *source, const char *topic, int timeout_ms,
                            struct topic_facts *facts, struct error *error) {
     struct error why;
-    rd_kafka_t *client = kafka_source_borrow(source);
+    rd_kafka_t *client = kafka_source_borrow_asker(source);
     const bool is_cut_off = !describe(client, topic, true, timeout_ms, facts) &&
                             kafka_access_is_cut_off(&kafka_client_of(client)->access, &why);
     if (is_cut_off) {
@@ -158,7 +158,7 @@ bool kafka_topics_is_same(struct kafka_source *source, const char *topic, const 
                           int timeout_ms, struct topic_facts *now, struct error *error) {
     struct topic_facts facts = {.exists = true};
     if (*id == '\0') return true;
-    describe(kafka_source_borrow(source), topic, false, timeout_ms, &facts);
+    describe(kafka_source_borrow_asker(source), topic, false, timeout_ms, &facts);
     kafka_source_return(source);
     if (now != NULL) now->exists = facts.exists;
     if (now != NULL && facts.partition_count > 0) now->partition_count = facts.partition_count;
@@ -220,7 +220,7 @@ enum topics_verdict kafka_topics_look(struct kafka_source *source, const char *t
                                       int timeout_ms, struct topic_facts *facts,
                                       struct error *error) {
     const enum topics_verdict verdict =
-        kafka_topics_look_with(kafka_source_borrow(source), topic, timeout_ms, facts, error);
+        kafka_topics_look_with(kafka_source_borrow_asker(source), topic, timeout_ms, facts, error);
     kafka_source_return(source);
     return verdict;
 }
@@ -257,8 +257,8 @@ static rd_kafka_resp_err_t create(rd_kafka_t *client, const char *topic, int par
 enum topics_verdict kafka_topics_create(struct kafka_source *source, const char *topic,
                                         int partition_count, int timeout_ms, struct error *error) {
     char why[512] = "";
-    const rd_kafka_resp_err_t code =
-        create(kafka_source_borrow(source), topic, partition_count, timeout_ms, why, sizeof why);
+    const rd_kafka_resp_err_t code = create(kafka_source_borrow_asker(source), topic,
+                                            partition_count, timeout_ms, why, sizeof why);
     kafka_source_return(source);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
         return TOPICS_OK;
@@ -280,7 +280,7 @@ enum topics_verdict kafka_topics_create(struct kafka_source *source, const char 
  * process. */
 bool kafka_topics_answers(struct kafka_source *source, int timeout_ms, struct error *error) {
     const struct rd_kafka_metadata *cluster = NULL;
-    rd_kafka_t *client = kafka_source_borrow(source);
+    rd_kafka_t *client = kafka_source_borrow_asker(source);
     const rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, NULL, &cluster, timeout_ms);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         rd_kafka_metadata_destroy(cluster);
@@ -324,7 +324,7 @@ enum topics_verdict kafka_topics_retention(struct kafka_source *source, const ch
                                            struct error *error) {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
     rd_kafka_ConfigResource_t *wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-    rd_kafka_t *client = kafka_source_borrow(source);
+    rd_kafka_t *client = kafka_source_borrow_asker(source);
     struct request request = open_request(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms);
     rd_kafka_DescribeConfigs(client, &wanted, 1, request.options, request.queue);
     rd_kafka_event_t *event = close_request(&request, timeout_ms);

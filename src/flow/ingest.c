@@ -155,9 +155,15 @@ static bool find_place(struct ingest *ingest, struct error *error) {
     if (finding.must_stop) return true;
     if (!kafka_stream_seek(ingest->stream, ingest->cursor.position, error)) return false;
     if (!is_loss) report(ingest, &finding, log);
+    ingest->lag.told_end = log.end;
     ingest->is_placed = true;
     atomic_store(&ingest->has_begun, true);
     return true;
+}
+
+static void look_again(struct ingest *ingest) {
+    ingest->is_placed = false;
+    ingest->place_after_ms = 0;
 }
 
 static bool has_read(const struct ingest *ingest) {
@@ -178,8 +184,7 @@ static void look_for_place(struct ingest *ingest, int64_t now_ms) {
 static void rewind_to_stored(struct ingest *ingest) {
     const struct cursor *cursor = &ingest->cursor;
     const char *cause = cursor_cause_name(cursor->cause);
-    ingest->is_placed = false;
-    ingest->place_after_ms = 0;
+    look_again(ingest);
     if (!has_read(ingest)) return;
     metric_add(metric_cell(ingest->options->metrics->rewinds, cause), 1);
     log_warn("Reading again", log_int("partition", ingest->partition), log_text("cause", cause),
@@ -272,10 +277,7 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
     /* Behind what was just read there may be transaction markers alone: both sides pass them. */
     if (cursor_reach(&ingest->cursor, kafka_stream_reached(ingest->stream)))
         batch->has_publish = true;
-    if (ingest->cursor.has_strayed) {
-        ingest->is_placed = false;
-        ingest->place_after_ms = 0;
-    }
+    if (ingest->cursor.has_strayed) look_again(ingest);
     batch->is_in_hand = true;
     budget_take(ingest->options->in_hand, (int64_t)batch_held_bytes(batch));
     metric_add(ingest->options->metrics->consumed, ingest->read_count);
@@ -286,11 +288,9 @@ static void read_records(struct ingest *ingest, struct batch *batch) {
 static void look_for_stall(struct ingest *ingest, int64_t now_ms) {
     const enum stall_verdict verdict =
         stall_look(&ingest->stall, ingest->options->source, ingest->partition,
-                   ingest->cursor.position, now_ms);
+                   ingest->cursor.position, now_ms, &ingest->lag.told_end);
     if (verdict == STALL_FOUND) kafka_source_replace(ingest->options->source);
-    if (verdict != STALL_BEYOND) return;
-    ingest->is_placed = false;
-    ingest->place_after_ms = 0;
+    if (verdict == STALL_BEYOND) look_again(ingest);
 }
 
 static bool is_full(const struct ingest *ingest) {

@@ -77,7 +77,7 @@ static void forget(struct lag *lag) {
 void lag_begin(struct lag *lag) {
     begin_track(&lag->published);
     begin_track(&lag->counted);
-    lag->end = -1;
+    lag->end = lag->told_end = -1;
     lag->next_ms = 0;
     forget(lag);
 }
@@ -202,7 +202,7 @@ static void look(struct lag *lag, const struct cursor *cursor, const struct kafk
                  int64_t now_ms) {
     if (now_ms < lag->next_ms) return;
     lag->next_ms = now_ms + (cursor_is_settled(cursor) ? IDLE_LOOK_MS : LOOK_MS);
-    const int64_t end = kafka_stream_end(stream);
+    const int64_t end = larger(kafka_stream_end(stream), lag->told_end);
     if (end >= 0) lag->end = end;
 }
 

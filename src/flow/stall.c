@@ -26,6 +26,12 @@ bool stall_show(struct stall *stall, struct text *why) {
     return trouble_show(&stall->trouble, clock_ms(), 0, why);
 }
 
+/* Whether a quota held reading back lately: what comes late then does come. */
+static bool is_throttled(struct kafka_source *source, int64_t now_ms) {
+    const int64_t until_ms = kafka_source_throttled_ms(source);
+    return until_ms != 0 && now_ms < until_ms + STALL_LOOK_MS * STALL_LOOKS;
+}
+
 /* Whether Kafka answers another client, and so is not away. */
 static bool answers_others(struct kafka_source *source, int32_t partition) {
     struct error error;
@@ -49,26 +55,28 @@ static enum stall_verdict find(struct stall *stall, int32_t partition, const cha
 }
 
 enum stall_verdict stall_look(struct stall *stall, struct kafka_source *source, int32_t partition,
-                              int64_t position, int64_t now_ms) {
+                              int64_t position, int64_t now_ms, int64_t *end) {
     struct error error, what;
-    int64_t begin, end;
+    int64_t begin, log_end;
     if (now_ms < stall->look_ms) return STALL_NONE;
     if (position != stall->position) stall->looks = 0;
     stall->position = position;
     const enum source_bounds_verdict verdict =
-        kafka_source_ask_bounds(source, partition, &begin, &end, BOUNDS_TIMEOUT_MS, &error);
+        kafka_source_ask_bounds(source, partition, &begin, &log_end, BOUNDS_TIMEOUT_MS, &error);
     const bool has_bounds = verdict == SOURCE_BOUNDS_KNOWN;
     stall->look_ms = clock_ms() + STALL_LOOK_MS;
     if (verdict == SOURCE_BOUNDS_BUSY) return STALL_NONE; /* that says nothing of Kafka */
-    if (has_bounds && (position < 0 || position == end)) {
+    if (has_bounds) *end = log_end;
+    if (has_bounds && (position < 0 || position == log_end)) {
         stall_rest(stall, clock_ms()); /* there is nothing to read */
         return STALL_NONE;
     }
-    if (has_bounds && position > end) return STALL_BEYOND;
-    if (++stall->looks < STALL_LOOKS) return STALL_NONE;
+    if (has_bounds && position > log_end) return STALL_BEYOND;
+    stall->looks = is_throttled(source, now_ms) ? 0 : stall->looks + 1;
+    if (stall->looks < STALL_LOOKS) return STALL_NONE;
     if (has_bounds) {
         error_set(&what, "Kafka holds records up to offset %lld, and reading stands at %lld",
-                  (long long)end, (long long)position);
+                  (long long)log_end, (long long)position);
         return find(stall, partition, what.text);
     }
     if (!answers_others(source, partition)) return STALL_NONE; /* Kafka is away */

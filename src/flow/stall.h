@@ -7,6 +7,8 @@
  * Threads:  the ingest's; stall_show from any.
  * Waits:    in stall_look, every STALL_LOOK_MS while nothing is read: for the log's bounds, and
  *           while those do not come, for a client of its own.
+ *
+ * What a quota of Kafka's holds back is not still: it comes when the quota lets it.
  */
 #ifndef FLOW_STALL_H
 #define FLOW_STALL_H
@@ -43,9 +45,9 @@ enum stall_verdict {
 };
 
 /* To be called while nothing comes, though it should if there is anything. position -1: it is not
- * found yet. */
+ * found yet. Sets *end, that of the log, if Kafka told it. */
 enum stall_verdict stall_look(struct stall *stall, struct kafka_source *source, int32_t partition,
-                              int64_t position, int64_t now_ms);
+                              int64_t position, int64_t now_ms, int64_t *end);
 
 /* True, with the reason added to why, from STALL_FOUND to the next stall_rest. */
 bool stall_show(struct stall *stall, struct text *why);

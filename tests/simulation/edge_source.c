@@ -418,6 +418,11 @@ bool kafka_source_committed(struct kafka_source *source, struct kafka_committed 
     return kafka_trip(deadline_us) || error_set(error, "the committed offsets cannot be read");
 }
 
+int64_t kafka_source_throttled_ms(struct kafka_source *source) {
+    (void)source;
+    return 0; /* no quotas */
+}
+
 enum source_bounds_verdict kafka_source_ask_bounds(struct kafka_source *source, int32_t partition,
                                                    int64_t *begin, int64_t *end, int timeout_ms,
                                                    struct error *error) {

@@ -320,13 +320,13 @@ class Kafka(Client):
                                        for name, (_, protocol) in (listeners or {}).items()),
                 sasl_user=SASL_USER, sasl_password=SASL_PASSWORD,
                 data=os.path.join(folder, "data")) + extra)
-        done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t",
+        done = subprocess.run(self.command("kafka.tools.StorageTool", "format", "-t",
                                          cluster_id or new_cluster_id(), "-c", self._properties),
                               capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
             raise RuntimeError(f"cannot format the broker's storage: {done.stdout}{done.stderr}")
 
-    def _java(self, main_class, *arguments):
+    def command(self, main_class, *arguments):
         return ["java", f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m",
                 "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
                 "-cp", os.path.join(JARS, "*"), main_class, *arguments]
@@ -338,7 +338,7 @@ class Kafka(Client):
 
     def launch(self):
         """Starts the broker without waiting; in a cluster it responds once a majority runs."""
-        self._process = process.spawn(self._java("kafka.Kafka", self._properties), self.log_path,
+        self._process = process.spawn(self.command("kafka.Kafka", self._properties), self.log_path,
                                       cwd=self.folder)
 
     def wait_answers(self):

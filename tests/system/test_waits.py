@@ -216,3 +216,19 @@ def test_idle_partitions_are_verified_together(world):
                     together = max(together, len(re.findall(r" \d+ \d+ \d+:", command)))
         client.flushall()
     world.verify(load, instance)
+
+
+@pytest.mark.timeout(120)
+def test_a_fetch_that_waits_long_is_no_standstill(world):
+    """A broker lets all requests of a connection wait behind a fetch: rollcall's questions have a
+    connection of their own."""
+    load = world.make_load()
+    load.produce(200)
+    instance = world.run(consumer__fetch__wait__max__ms=10000).wait_ready()
+    world.wait_counted(200)
+    until = time.monotonic() + 45
+    while time.monotonic() < until:
+        assert instance.metric("rollcall_dependency_up", target="kafka") == 1, instance.log()
+        time.sleep(1)
+    log = instance.log()
+    assert "makes no progress" not in log and "REQTMOUT" not in log, log

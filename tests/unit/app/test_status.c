@@ -1,19 +1,22 @@
 /* status: what a running instance shows of itself, whole: /status.json and /metrics. */
 #include "app/running.h"
 
-static long queue_kbytes[2]; /* the newest of consumers, and of producers that publish */
+static long queue_kbytes[2]; /* the newest of consumers that read, and of producers that publish */
 
 /* Stands in front of librdkafka's own. */
 rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *why, size_t bytes) {
     rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
     const bool is_producer = type == RD_KAFKA_PRODUCER;
     const char *name = is_producer ? "queue.buffering.max.kbytes" : "queued.max.messages.kbytes";
-    char kbytes[32] = "", reports[32] = "";
+    char kbytes[32] = "", reports[32] = "", messages[32] = "";
     size_t length = sizeof kbytes, reports_length = sizeof reports;
+    size_t messages_length = sizeof messages;
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
     rd_kafka_conf_get(conf, name, kbytes, &length);
     rd_kafka_conf_get(conf, "delivery.report.only.error", reports, &reports_length);
-    if (!is_producer || strcmp(reports, "true") == 0) /* not the test's own */
+    rd_kafka_conf_get(conf, "queued.min.messages", messages, &messages_length);
+    /* Not the test's own producer, and not a consumer that only asks. */
+    if (is_producer ? strcmp(reports, "true") == 0 : strcmp(messages, "1") != 0)
         queue_kbytes[is_producer] = strtol(kbytes, NULL, 10);
     return real(type, conf, why, bytes);
 }

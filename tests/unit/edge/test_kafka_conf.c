@@ -150,6 +150,7 @@ static void what_rollcall_owns_is_refused_with_a_reason(void **state) {
         {KAFKA_PRODUCER, "max.in.flight", "6", "5", "idempotent"},
         {KAFKA_PRODUCER, "max.in.flight.requests.per.connection", "6", "1", "idempotent"},
         {KAFKA_PRODUCER, "retries", "0", "1", "idempotent"},
+        {KAFKA_CONSUMER, "fetch.wait.max.ms", "10001", "10000", "stand still"},
         {KAFKA_BOTH, "log_level", "7", NULL, "log.level"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -202,11 +202,15 @@ static void a_dynamic_member_leaves_no_orphans(void **state) {
 static void a_consumer_that_stands_still_is_replaced_once(void **state) {
     (void)state;
     const rd_kafka_t *const first = sources[0]->client->handle;
+    const rd_kafka_t *const first_asker = newest_asker;
     kafka_source_replace(sources[0]);
     assert_int_equal(await(0, SOURCE_TAKEN).count, PARTITIONS);
     answered();
     const rd_kafka_t *const second = sources[0]->client->handle;
     assert_ptr_not_equal(second, first);
+    assert_ptr_not_equal(newest_asker, first_asker); /* its metadata may be too old, too */
+    assert_ptr_equal(kafka_source_borrow_asker(sources[0]), newest_asker);
+    kafka_source_return(sources[0]);
     broker_write(&broker, "logins", 1, "value");
     read_records(1, 1);
     sources[0]->renewed_ms -= LONG_MS;

@@ -101,6 +101,23 @@ static void a_change_is_reported_once_and_waits_for_its_answer(void **state) {
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* Behind fetches they would wait as long as those do. */
+static void questions_have_a_client_of_their_own_once_the_group_is_joined(void **state) {
+    begin(state);
+    sources[0] = create(NULL, 10 << 20, PARTITIONS);
+    assert_ptr_equal(kafka_source_borrow_asker(sources[0]), newest);
+    kafka_source_return(sources[0]);
+    assert_true(kafka_source_subscribe(sources[0], &alarms[0], &error));
+    rd_kafka_t *member = kafka_source_borrow(sources[0]);
+    assert_ptr_equal(member, newest);
+    kafka_source_return(sources[0]);
+    rd_kafka_t *asker = kafka_source_borrow_asker(sources[0]);
+    kafka_source_return(sources[0]);
+    assert_ptr_not_equal(asker, member);
+    has_property(asker, "isolation.level", "read_committed");
+    assert_int_equal(kafka_source_throttled_ms(sources[0]), 0);
+}
+
 static void streams_that_are_not_taken_are_closed(void **state) {
     begin(state);
     join(0);
@@ -378,6 +395,8 @@ int main(void) {
         cmocka_unit_test_teardown(an_end_that_was_not_seen_is_not_known, end),
         cmocka_unit_test_setup_teardown(a_seek_that_fails_is_an_error, begin_joined, end),
         cmocka_unit_test_teardown(a_change_is_reported_once_and_waits_for_its_answer, end),
+        cmocka_unit_test_teardown(questions_have_a_client_of_their_own_once_the_group_is_joined,
+                                  end),
         cmocka_unit_test_teardown(streams_that_are_not_taken_are_closed, end),
         cmocka_unit_test_setup_teardown(a_second_member_is_given_what_the_first_gives_up,
                                         begin_joined, end),

@@ -93,6 +93,25 @@ static void records_are_those_between_the_watermark_and_the_end(void **state) {
     assert_string_equal(value_of("rollcall_counted_lag_records"), "0");
 }
 
+/* Nothing was fetched yet, or nothing for long: what Kafka told when it was asked is newer. */
+static void the_end_is_known_before_anything_is_fetched(void **state) {
+    (void)state;
+    end_of_log = -1;
+    lag->told_end = 30;
+    lag_show(lag, &cursor, NULL, 1000);
+    assert_string_equal(value_of("rollcall_lag_records"), "25");
+    end_of_log = 20; /* of an older fetch */
+    lag_show(lag, &cursor, NULL, 2000);
+    assert_int_equal(lag_read(lag).end, 30);
+    end_of_log = 40;
+    lag_show(lag, &cursor, NULL, 3000);
+    assert_int_equal(lag_read(lag).end, 40);
+    lag_begin(lag); /* another assignment */
+    end_of_log = 12;
+    lag_show(lag, &cursor, NULL, 4000);
+    assert_int_equal(lag_read(lag).end, 12);
+}
+
 /* From time to time; what is read meanwhile is part of the log. */
 static void the_end_is_looked_at_five_times_a_second(void **state) {
     (void)state;
@@ -254,6 +273,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(records_are_those_between_the_watermark_and_the_end),
+        TEST(the_end_is_known_before_anything_is_fetched),
         TEST(the_end_is_looked_at_five_times_a_second),
         TEST(a_partition_that_rests_looks_once_a_second),
         TEST(what_is_not_known_is_not_shown),
