@@ -100,6 +100,9 @@ void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms);
 /* Serves delivery reports, without waiting. */
 void kafka_sink_serve(struct kafka_sink *sink);
 
+/* Until when a quota of Kafka's held this producer back, by clock_ms; 0: none has. */
+int64_t kafka_sink_throttled_ms(const struct kafka_sink *sink);
+
 /* Commits what was sent together with the offsets. `may_commit` is asked after the group's metadata
  * was fetched and before it is used (see base/fence.h); false gives SINK_ABORT. */
 enum sink_verdict kafka_sink_commit(struct kafka_sink *sink, struct kafka_source *source,

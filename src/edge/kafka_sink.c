@@ -24,12 +24,9 @@ enum {
     MESSAGE_BYTES_MAX = 100000000,
     IDLE_MS = 15000,
     LINGER_MS = 500, /* below the least message.timeout.ms that a transaction may have */
-    SETTLE_MS = 1000,
-    START_MS = 2,
-    LOOK_AGAIN_MS = 300,
-    LOOKS_MAX = 5,
-    REFUSALS_MAX = 3,
 };
+
+enum { SETTLE_MS = 1000, START_MS = 2, LOOK_AGAIN_MS = 300, LOOKS_MAX = 5, REFUSALS_MAX = 3 };
 
 const struct setting kafka_sink_setting_table[] = {
     SETTING_TEXT(struct kafka_sink_settings, topic, "output", "topic", 1, 249,
@@ -318,6 +315,10 @@ void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
 
 void kafka_sink_serve(struct kafka_sink *sink) {
     rd_kafka_poll(sink->client->handle, 0);
+}
+
+int64_t kafka_sink_throttled_ms(const struct kafka_sink *sink) {
+    return atomic_load(&sink->client->throttled_ms);
 }
 
 /* What is to be committed, as kafka_sink_commit gets it. */

@@ -9,13 +9,15 @@
  *
  * A call that Kafka does not answer is made again in a later step, after a growing delay. A failed
  * transaction's records are read again after one, too (setback.h), in ASKS; it grows until each
- * partition that was in it has published something. */
+ * partition that was in it has published something. The transactions after it are smaller, and grow
+ * with each that is committed. */
 #include "flow/publish.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/backoff.h"
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -33,7 +35,7 @@ enum {
                        outdated permanently, as after a broker was restored */
     ROOM_MS = 10,   /* longest wait for room in the producer's queue */
     TRIAL_MS = 100, /* between looks whether brokers take new certificates */
-    RECORDS_MAX = 50000,
+    RECORDS_MAX = 50000, /* in a transaction, */
     BYTES_MAX = 16 << 20,
 };
 
@@ -134,7 +136,8 @@ static void fail(struct publish *publish, enum sink_verdict verdict, const struc
     metric_add(publish->options.metrics->aborted, 1);
     log_warn("Transaction aborted: its records are read again", log_text("reason", why->text),
              log_int("records", publish->record_count));
-    publish->ask_at_ms = setback_add(&publish->setback, clock_ms(), why->text);
+    publish->ask_at_ms = larger(setback_add(&publish->setback, clock_ms(), why->text),
+                                kafka_sink_throttled_ms(publish->options.sink));
     if (verdict == SINK_FENCED && twins_note(&publish->twins, publish->options.instance,
                                              publish->since_ms, clock_ms(), &twins))
         give_up(publish, twins.text);
@@ -235,7 +238,10 @@ static void commit(struct publish *publish) {
         fail(publish, verdict == SINK_RETRY ? SINK_REPLACE : verdict, &error);
         return;
     }
-    if (publish->record_count > 0) shares_judge(shares, false);
+    if (publish->record_count > 0) {
+        shares_judge(shares, false);
+        setback_passed(&publish->setback);
+    }
     for (size_t i = 0; i < shares->member_count; i++) {
         const struct share *share = shares_of_member(shares, i);
         shares_notify(share, NOTICE_PUBLISHED, &shares->members[i]);
@@ -277,6 +283,8 @@ static bool begin(struct publish *publish, int64_t now_ms) {
     struct error error;
     if (atomic_exchange(&publish->must_count, false) && !count_partitions(publish)) return false;
     if (publish->is_open) return true;
+    publish->retry.until_ms = kafka_sink_throttled_ms(publish->options.sink);
+    if (publish->retry.until_ms > now_ms) return false; /* its time would pass with waiting */
     const enum sink_verdict verdict = kafka_sink_begin(publish->options.sink, &error);
     if (verdict == SINK_OK) {
         publish->is_open = true;
@@ -344,10 +352,14 @@ static int64_t due_ms(const struct publish *publish) {
     return publish->since_ms + setting_now(&publish->options.settings->commit_ms);
 }
 
+static bool is_large(const struct publish *publish) {
+    return publish->record_count >= RECORDS_MAX >> publish->setback.halves ||
+           publish->byte_count >= BYTES_MAX >> publish->setback.halves;
+}
+
 static bool is_commit_due(const struct publish *publish) {
     return publish->is_open && publish->batch == NULL &&
-           (publish->is_urgent || publish->record_count >= RECORDS_MAX ||
-            publish->byte_count >= BYTES_MAX || clock_ms() >= due_ms(publish));
+           (publish->is_urgent || is_large(publish) || clock_ms() >= due_ms(publish));
 }
 
 /* Takes one batch, or sends more of the one at hand. False if there is nothing to do. */

@@ -34,9 +34,14 @@ int64_t setback_add(struct setback *setback, int64_t now_ms, const char *why) {
                   log_int("times", setback->count), log_int("for_s", lasts_ms / 1000));
         trouble_set(&setback->trouble, now_ms, what.text);
     }
+    setback->halves = (int)smaller(setback->halves + 2, SETBACK_HALVES_MAX);
     const int64_t until_ms = now_ms + setback->pause_ms;
     setback->pause_ms = clamp(setback->pause_ms * 2, SETBACK_PAUSE_MS_MIN, SETBACK_PAUSE_MS_MAX);
     return until_ms;
+}
+
+void setback_passed(struct setback *setback) {
+    if (setback->halves > 0) setback->halves--;
 }
 
 void setback_end(struct setback *setback) {

@@ -198,6 +198,11 @@ void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
         call_waits(NULL, NULL, deadline((int)roll((uint32_t)timeout_ms)));
 }
 
+int64_t kafka_sink_throttled_ms(const struct kafka_sink *sink) {
+    (void)sink;
+    return 0; /* no quotas */
+}
+
 void kafka_sink_serve(struct kafka_sink *sink) {
     tell_sent(sink);
 }

@@ -107,6 +107,13 @@ void kafka_sink_make_room(struct kafka_sink *sink, int timeout_ms) {
     note("room %d, ", timeout_ms);
 }
 
+static int64_t throttled_ms;
+
+int64_t kafka_sink_throttled_ms(const struct kafka_sink *sink) {
+    (void)sink;
+    return throttled_ms;
+}
+
 static int served, steps; /* each step serves */
 
 void kafka_sink_serve(struct kafka_sink *sink) {
@@ -154,6 +161,7 @@ static struct publish *publish;
 static int begin(void **state) {
     (void)state;
     served = steps = 0;
+    throttled_ms = 0;
     now_ms += HOUR_MS; /* what was before is long past */
     memset(&fence, 0, sizeof fence);
     memset(times, 0, sizeof times);

@@ -249,6 +249,56 @@ static void a_large_transaction_is_committed_early(void **state) {
     }
 }
 
+static void fail_once(uint64_t generation) {
+    answer(COMMIT, SINK_ABORT, 1);
+    post(0, generation, true);
+    run();
+    now_ms += HOUR_MS;
+    run();
+}
+
+/* What was too much at once, for a slow broker or a quota, passes in pieces. */
+static void after_a_failure_transactions_are_smaller(void **state) {
+    (void)state;
+    static const size_t sizes[] = {12500, 25000, 50000, 50000};
+    fail_once(1);
+    for (int i = 0; i < 4; i++) {
+        post(0, 2, false);
+        batches[0]->record_count = sizes[i] - 1;
+        run();
+        assert_null(strstr(done, "commit"));
+        post(1, 2, false);
+        batches[1]->record_count = 1;
+        run();
+        assert_non_null(strstr(done, "commit"));
+    }
+    for (uint64_t i = 0; i < 6; i++)
+        fail_once(3 + i);
+    post(0, 9, false);
+    batches[0]->record_count = 50000 >> 8;
+    run();
+    assert_non_null(strstr(done, "commit"));
+}
+
+static void a_quota_that_holds_back_is_waited_for(void **state) {
+    (void)state;
+    throttled_ms = now_ms + 500;
+    post(0, 1, false);
+    assert_true(run() == throttled_ms);
+    assert_string_equal(done, "");
+    now_ms = throttled_ms;
+    runs("begin, send, 5@10, send, 5@11, home 5, ");
+    now_ms += COMMIT_MS;
+    throttled_ms = now_ms + 30000;
+    answer(COMMIT, SINK_ABORT, 1);
+    assert_true(run() == throttled_ms);
+    assert_string_equal(done, "5:12(1) commit, abort, ");
+    now_ms = throttled_ms - 1;
+    runs("");
+    now_ms++;
+    runs("ask, unpublished 3 of 1, ");
+}
+
 static void a_call_that_was_answered_has_all_its_tries_again(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -396,6 +446,8 @@ int main(void) {
         TEST(the_log_below_the_offset_is_committed_with_it),
         TEST(a_topic_that_stays_away_is_reported),
         TEST(a_large_transaction_is_committed_early),
+        TEST(after_a_failure_transactions_are_smaller),
+        TEST(a_quota_that_holds_back_is_waited_for),
         TEST(a_call_that_was_answered_has_all_its_tries_again),
         TEST(a_reason_that_is_past_is_not_shown),
         TEST(a_new_producer_is_replaced_no_more),

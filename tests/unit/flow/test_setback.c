@@ -67,6 +67,26 @@ static void a_few_failures_far_apart_are_not_reported(void **state) {
     setback_fini(&setback);
 }
 
+/* A quarter for each failure, to a bound; each success brings half of it back. */
+static void what_fails_is_tried_in_smaller_pieces(void **state) {
+    (void)state;
+    static const int after_failures[] = {2, 4, 6, 8, 8};
+    struct setback setback = {0};
+    setback_init(&setback);
+    for (int i = 0; i < 5; i++) {
+        setback_add(&setback, i, "slow");
+        assert_int_equal(setback.halves, after_failures[i]);
+    }
+    setback_end(&setback); /* that ends the waits alone */
+    for (int halves = 7; halves >= 0; halves--) {
+        setback_passed(&setback);
+        assert_int_equal(setback.halves, halves);
+    }
+    setback_passed(&setback);
+    assert_int_equal(setback.halves, 0);
+    setback_fini(&setback);
+}
+
 static void what_a_call_waits_for_is_said_while_the_producer_is_not_ready(void **state) {
     (void)state;
     struct setback setback = {0};
@@ -88,6 +108,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_series_is_reported_until_its_end), /* first: it looks at the log */
         cmocka_unit_test(the_wait_doubles_and_only_an_end_starts_afresh),
+        cmocka_unit_test(what_fails_is_tried_in_smaller_pieces),
         cmocka_unit_test(what_a_call_waits_for_is_said_while_the_producer_is_not_ready),
         cmocka_unit_test(a_few_failures_far_apart_are_not_reported),
     };
