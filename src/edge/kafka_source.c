@@ -182,12 +182,13 @@ static struct kafka_client *close_consumer(struct kafka_source *source) {
     return source->client;
 }
 
+/* Its troubles are its own: that it is let in does not show that the consumer is. */
 static struct kafka_client *make_asker(struct kafka_source *source, struct error *error) {
     const struct kafka_source_options *options = &source->options;
     rd_kafka_conf_t *conf = kafka_consumer_conf_of_asker(options, error);
     if (conf == NULL) return NULL;
-    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, NULL,
-                               options->trouble, error);
+    return kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer, NULL, NULL,
+                               error);
 }
 
 /* What makes a new consumer necessary, such as certificates or metadata that are too old, would
