@@ -28,8 +28,7 @@ bool stall_show(struct stall *stall, struct text *why) {
 
 /* Whether a quota held reading back lately: what comes late then does come. */
 static bool is_throttled(struct kafka_source *source, int64_t now_ms) {
-    const int64_t until_ms = kafka_source_throttled_ms(source);
-    return until_ms != 0 && now_ms < until_ms + STALL_LOOK_MS * STALL_LOOKS;
+    return now_ms < kafka_source_throttled_ms(source) + STALL_LOOK_MS * STALL_LOOKS;
 }
 
 /* Whether Kafka answers another client, and so is not away. */
