@@ -56,6 +56,23 @@ static void a_long_series_is_reported_until_its_end(void **state) {
     setback_fini(&setback);
 }
 
+/* Not one failure less, and not one millisecond. */
+static void a_series_is_reported_at_its_bounds(void **state) {
+    (void)state;
+    struct setback setback = {0};
+    setback_init(&setback);
+    for (int64_t last_ms = SETBACK_REPORT_MS - 1; last_ms <= SETBACK_REPORT_MS; last_ms++) {
+        for (int i = 1; i < SETBACK_REPORT_COUNT; i++)
+            setback_add(&setback, 5 + i - 1, "slow");
+        setback_add(&setback, 5 + last_ms, "slow");
+        assert_int_equal(is_reported(&setback, 5 + last_ms, "slow"), last_ms == SETBACK_REPORT_MS);
+        assert_int_equal(logged_count("Publishing fails each time", "reason=slow times=4 for_s=10"),
+                         last_ms == SETBACK_REPORT_MS);
+        setback_end(&setback);
+    }
+    setback_fini(&setback);
+}
+
 static void a_few_failures_far_apart_are_not_reported(void **state) {
     (void)state;
     struct setback setback = {0};
@@ -92,6 +109,8 @@ static void what_a_call_waits_for_is_said_while_the_producer_is_not_ready(void *
     struct setback setback = {0};
     char buffer[256] = "";
     struct text why = text_within(buffer, sizeof buffer);
+    memset(&setback.trouble, 1, sizeof setback.trouble);
+    memset(&setback.waits, 1, sizeof setback.waits);
     setback_init(&setback);
     assert_false(setback_is_ready(&setback, false, 5, &why));
     assert_string_equal(text_string(&why), "the producer is not ready");
@@ -106,7 +125,9 @@ static void what_a_call_waits_for_is_said_while_the_producer_is_not_ready(void *
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_long_series_is_reported_until_its_end), /* first: it looks at the log */
+        /* First: they look at the log, which leaves out lines of one text. */
+        cmocka_unit_test(a_long_series_is_reported_until_its_end),
+        cmocka_unit_test(a_series_is_reported_at_its_bounds),
         cmocka_unit_test(the_wait_doubles_and_only_an_end_starts_afresh),
         cmocka_unit_test(what_fails_is_tried_in_smaller_pieces),
         cmocka_unit_test(what_a_call_waits_for_is_said_while_the_producer_is_not_ready),
