@@ -42,6 +42,7 @@ void kafka_reader_destroy(struct kafka_reader **reader);
 enum reader_verdict {
     READER_RECORDS, /* at least one */
     READER_NOTHING, /* none came in time; is_at_end may have changed */
+    READER_HELD,    /* the same, while a quota of Kafka's holds reading back */
     READER_FAILED,  /* a range cannot be read: the error names the partition, and why */
 };
 

@@ -212,7 +212,7 @@ bool recount_step(struct recount *recount, int timeout_ms, struct error *error) 
         kafka_reader_read(recount->reader, timeout_ms, take, recount, error);
     if (verdict == READER_FAILED) return false;
     const int64_t now_ms = clock_ms();
-    if (verdict == READER_RECORDS || recount_is_at_end(recount)) recount->progress_ms = now_ms;
+    if (verdict != READER_NOTHING || recount_is_at_end(recount)) recount->progress_ms = now_ms;
     return now_ms < recount->progress_ms + SILENCE_MS ||
            error_set(error, "Kafka has given no record of %s for %d s: see that its brokers run",
                      recount->config->source.topic, SILENCE_MS / 1000);

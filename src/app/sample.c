@@ -113,7 +113,7 @@ static bool read_ranges(struct sample *sample, const struct kafka_source_options
             is_at_end = is_at_end && ranges[i].is_at_end;
         if (is_at_end) break;
         const enum reader_verdict verdict = kafka_reader_read(reader, STEP_MS, take, sample, error);
-        if (verdict == READER_RECORDS) heard_ms = clock_ms();
+        if (verdict != READER_NOTHING) heard_ms = clock_ms();
         is_right = verdict != READER_FAILED;
         if (is_right && clock_ms() > heard_ms + SILENCE_MS) {
             is_right = error_set(error, "Kafka has given no record of %s for %d s",

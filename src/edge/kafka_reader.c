@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "kafka_private.h"
@@ -121,7 +122,7 @@ struct kafka_reader *kafka_reader_create(const struct kafka_source_options *opti
     reader->ranges = ranges;
     reader->count = count;
     reader->client = kafka_client_create(KAFKA_CONSUMER, conf, options->kafka, options->consumer,
-                                         NULL, options->trouble, error);
+                                         reader, options->trouble, error);
     if (reader->client == NULL) {
         free(reader);
         return NULL;
@@ -162,5 +163,6 @@ enum reader_verdict kafka_reader_read(struct kafka_reader *reader, int timeout_m
     reader->is_enough = false;
     reader->record_count = 0;
     rd_kafka_consume_callback_queue(reader->queue, timeout_ms, on_message, reader);
-    return reader->verdict;
+    const bool is_held = clock_ms() < atomic_load(&reader->client->throttled_ms);
+    return reader->verdict == READER_NOTHING && is_held ? READER_HELD : reader->verdict;
 }

@@ -6,6 +6,7 @@
 
 #include "broker.h"
 #include "logged.h"
+#include "newest.h"
 
 enum { STEP_MS = 100 };
 
@@ -15,6 +16,16 @@ static struct kafka_range ranges[2];
 static struct properties consumer;
 static struct error error;
 static char taken[256]; /* "0:3 1:0 " for partition and offset */
+
+static void (*throttled)(rd_kafka_t *, const char *, int32_t, int, void *);
+
+/* Stands in front of librdkafka's own: the in-process cluster has no quotas. */
+void rd_kafka_conf_set_throttle_cb(rd_kafka_conf_t *conf,
+                                   void (*callback)(rd_kafka_t *, const char *, int32_t, int,
+                                                    void *)) {
+    (void)conf;
+    throttled = callback;
+}
 
 static int start(void **state) {
     (void)state;
@@ -166,6 +177,26 @@ static void a_broker_that_is_gone_is_logged_and_waited_for(void **state) {
     assert_string_equal(taken, "0:0 0:1 0:2 0:3 0:4 0:5 ");
 }
 
+/* It is waited for, and logged; a wait of 0 ends one. */
+static void a_quota_that_holds_back_is_told(void **state) {
+    (void)state;
+    ranges[0] = (struct kafka_range){.partition = 2, .begin = 0, .end = KAFKA_READER_ENDLESS};
+    open_ranges(1);
+    read_all(1); /* of other tests */
+    taken[0] = '\0';
+    assert_int_equal(read_once(), READER_NOTHING);
+    throttled(newest, "broker:9092", 1, 3 * STEP_MS, rd_kafka_opaque(newest));
+    assert_int_equal(
+        logged_count("A quota of Kafka holds this client back", "broker=broker:9092 wait_ms=300"),
+        1);
+    assert_int_equal(read_once(), READER_HELD);
+    throttled(newest, "broker:9092", 1, 0, rd_kafka_opaque(newest));
+    assert_int_equal(read_once(), READER_HELD);
+    while (read_once() == READER_HELD)
+        assert_string_equal(taken, "");
+    assert_int_equal(read_once(), READER_NOTHING);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_records_of_a_range_are_lent_and_no_other, end),
@@ -174,6 +205,7 @@ int main(void) {
         cmocka_unit_test_teardown(what_is_not_in_the_log_fails, end),
         cmocka_unit_test_teardown(who_has_enough_gets_the_rest_with_the_next_reads, end),
         cmocka_unit_test_teardown(a_broker_that_is_gone_is_logged_and_waited_for, end),
+        cmocka_unit_test_teardown(a_quota_that_holds_back_is_told, end),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
