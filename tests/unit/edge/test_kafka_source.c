@@ -104,6 +104,7 @@ static void a_change_is_reported_once_and_waits_for_its_answer(void **state) {
 /* Behind fetches they would wait as long as those do. */
 static void questions_have_a_client_of_their_own_once_the_group_is_joined(void **state) {
     begin(state);
+    kafka_conf_put(&consumer, "statistics.interval.ms", "100000");
     sources[0] = create(NULL, 10 << 20, PARTITIONS);
     assert_ptr_equal(kafka_source_borrow_asker(sources[0]), newest);
     kafka_source_return(sources[0]);
@@ -115,6 +116,7 @@ static void questions_have_a_client_of_their_own_once_the_group_is_joined(void *
     kafka_source_return(sources[0]);
     assert_ptr_not_equal(asker, member);
     has_property(asker, "isolation.level", "read_committed");
+    has_property(asker, "statistics.interval.ms", "0");
     assert_int_equal(kafka_source_throttled_ms(sources[0]), 0);
 }
 
