@@ -48,6 +48,7 @@ NO_EXIT = {
     "no TLS for %s": "status 2",
     "is at most 5: the producer": "status 2",
     "is at least 1: the producer": "status 2",
+    "is at most %d: a partition from which": "status 2",
     "is not a librdkafka property": "status 2",
     "%s: librdkafka rejects it": "status 2",
     "%s: %.*s": "status 2",
