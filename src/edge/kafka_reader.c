@@ -127,7 +127,6 @@ struct kafka_reader *kafka_reader_create(const struct kafka_source_options *opti
         free(reader);
         return NULL;
     }
-    rd_kafka_poll_set_consumer(reader->client->handle);
     reader->queue = rd_kafka_queue_get_consumer(reader->client->handle);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++) {
@@ -162,6 +161,9 @@ enum reader_verdict kafka_reader_read(struct kafka_reader *reader, int timeout_m
     reader->verdict = READER_NOTHING;
     reader->is_enough = false;
     reader->record_count = 0;
+    /* Callbacks have a queue of their own, which is not led into the consumer's: librdkafka (seen up
+     * to 2.15.1) ends the process where it finds one in a queue of records. */
+    rd_kafka_poll(reader->client->handle, 0);
     rd_kafka_consume_callback_queue(reader->queue, timeout_ms, on_message, reader);
     const bool is_held = clock_ms() < atomic_load(&reader->client->throttled_ms);
     return reader->verdict == READER_NOTHING && is_held ? READER_HELD : reader->verdict;

@@ -36,10 +36,13 @@ def quota(world):
                                          ("producer_byte_rate", 60000)])
 def test_a_quota_only_slows_down(world, quota, name, value):
     load = world.make_load()
-    load.produce(10000)
+    load.produce(7000)
     quota(name, value)
     instance = world.run(producer__transaction__timeout__ms=10000)
     instance.wait_log("A quota of Kafka holds this client back")
     world.verify(load, instance, seconds=120)
     log = instance.log()
     assert "makes no progress" not in log and "joining with a new" not in log, log
+    audited = world.execute("audit", timeout=100)
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    assert (name == "consumer_byte_rate") == ("holds this client back" in audited.stderr), audited
