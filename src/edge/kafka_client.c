@@ -164,6 +164,8 @@ struct kafka_client *kafka_client_create(enum kafka_role role, rd_kafka_conf_t *
     client->owner = owner;
     client->certificates = kafka_conf_certificates(kafka, own);
     kafka_client_log(conf);
+    /* Nobody takes them: they would pile up where nobody polls. */
+    kafka_conf_own(conf, "statistics.interval.ms", "0");
     rd_kafka_conf_set_opaque(conf, client);
     if (owner != NULL) rd_kafka_conf_set_throttle_cb(conf, take_throttle);
     kafka_access_init(&client->access, trouble, conf);

@@ -63,8 +63,6 @@ rd_kafka_conf_t *kafka_consumer_conf_of_probe(const struct kafka_source_options 
 rd_kafka_conf_t *kafka_consumer_conf_of_asker(const struct kafka_source_options *options,
                                               struct error *error) {
     rd_kafka_conf_t *conf = kafka_consumer_conf_of_probe(options, error);
-    if (conf == NULL) return NULL;
-    kafka_conf_own(conf, "isolation.level", "read_committed");
-    kafka_conf_own(conf, "statistics.interval.ms", "0"); /* nobody polls it: they would pile up */
+    if (conf != NULL) kafka_conf_own(conf, "isolation.level", "read_committed");
     return conf;
 }

@@ -117,6 +117,7 @@ static void questions_have_a_client_of_their_own_once_the_group_is_joined(void *
     assert_ptr_not_equal(asker, member);
     has_property(asker, "isolation.level", "read_committed");
     has_property(asker, "statistics.interval.ms", "0");
+    has_property(member, "statistics.interval.ms", "0");
     assert_int_equal(kafka_source_throttled_ms(sources[0]), 0);
 }
 
