@@ -161,8 +161,8 @@ enum reader_verdict kafka_reader_read(struct kafka_reader *reader, int timeout_m
     reader->verdict = READER_NOTHING;
     reader->is_enough = false;
     reader->record_count = 0;
-    /* Callbacks have a queue of their own, which is not led into the consumer's: librdkafka (seen up
-     * to 2.15.1) ends the process where it finds one in a queue of records. */
+    /* Callbacks have a queue of their own, not led into the consumer's: librdkafka (seen up to
+     * 2.15.1) ends the process where it finds one in a queue of records. */
     rd_kafka_poll(reader->client->handle, 0);
     rd_kafka_consume_callback_queue(reader->queue, timeout_ms, on_message, reader);
     const bool is_held = clock_ms() < atomic_load(&reader->client->throttled_ms);
