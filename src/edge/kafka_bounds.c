@@ -103,11 +103,10 @@ static void ask_for_round(struct kafka_source *source, struct kafka_round *round
     rounds->open = NULL;
     rounds->is_asking = round->is_closed = true;
     pthread_mutex_unlock(&rounds->lock);
-    rd_kafka_t *consumer = kafka_source_borrow_asker(source);
-    rd_kafka_resp_err_t err =
-        rd_kafka_offsets_for_times(consumer, round->begins, left_of(until_ms));
+    rd_kafka_t *asker = kafka_source_borrow_asker(source);
+    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(asker, round->begins, left_of(until_ms));
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        err = rd_kafka_offsets_for_times(consumer, round->ends, left_of(until_ms));
+        err = rd_kafka_offsets_for_times(asker, round->ends, left_of(until_ms));
     kafka_source_return(source);
     pthread_mutex_lock(&rounds->lock);
     rounds->is_asking = false;

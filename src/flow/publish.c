@@ -35,8 +35,8 @@ enum {
                        outdated permanently, as after a broker was restored */
     ROOM_MS = 10,   /* longest wait for room in the producer's queue */
     TRIAL_MS = 100, /* between looks whether brokers take new certificates */
-    RECORDS_MAX = 50000, /* in a transaction, */
-    BYTES_MAX = 16 << 20,
+    RECORDS_MAX = 50000,  /* of a transaction that none before it has made smaller */
+    BYTES_MAX = 16 << 20, /* the same */
 };
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): one exists; by meaning, not by size */

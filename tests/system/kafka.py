@@ -321,12 +321,13 @@ class Kafka(Client):
                 sasl_user=SASL_USER, sasl_password=SASL_PASSWORD,
                 data=os.path.join(folder, "data")) + extra)
         done = subprocess.run(self.command("kafka.tools.StorageTool", "format", "-t",
-                                         cluster_id or new_cluster_id(), "-c", self._properties),
+                                           cluster_id or new_cluster_id(), "-c", self._properties),
                               capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
             raise RuntimeError(f"cannot format the broker's storage: {done.stdout}{done.stderr}")
 
     def command(self, main_class, *arguments):
+        """Returns the command line that runs a class of Kafka's with these arguments."""
         return ["java", f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m",
                 "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
                 "-cp", os.path.join(JARS, "*"), main_class, *arguments]

@@ -4,8 +4,6 @@ import subprocess
 
 import pytest
 
-import wait
-
 pytestmark = pytest.mark.timeout(300)
 
 

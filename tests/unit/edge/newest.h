@@ -5,27 +5,20 @@
 #include <dlfcn.h>
 
 #include <librdkafka/rdkafka.h>
-#include <stdbool.h>
-#include <string.h>
+
+#include "edge/kafka_private.h"
 
 static rd_kafka_t *newest, *newest_asker;
 static int client_count; /* that were made and not destroyed */
-
-/* See kafka_consumer_conf_of_asker: it reads nothing, and sees what a member may read. */
-static bool newest_has(const rd_kafka_conf_t *conf, const char *name, const char *value) {
-    char found[64] = "";
-    size_t length = sizeof found;
-    return rd_kafka_conf_get(conf, name, found, &length) == RD_KAFKA_CONF_OK &&
-           strcmp(found, value) == 0;
-}
 
 /* These stand in front of librdkafka's own. */
 rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t bytes) {
     rd_kafka_t *(*real)(rd_kafka_type_t, rd_kafka_conf_t *, char *, size_t);
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_new");
+    /* See kafka_consumer_conf_of_asker: it reads nothing, and sees what a member may read. */
     const bool is_asker = type == RD_KAFKA_CONSUMER &&
-                          newest_has(conf, "queued.min.messages", "1") &&
-                          newest_has(conf, "isolation.level", "read_committed");
+                          kafka_conf_has(conf, "queued.min.messages", "1") &&
+                          kafka_conf_has(conf, "isolation.level", "read_committed");
     rd_kafka_t *made = real(type, conf, text, bytes);
     *(is_asker ? &newest_asker : &newest) = made;
     client_count += made != NULL;

@@ -1,5 +1,5 @@
-/* stall: what is taken for standing still, and what is not. The bounds of the log, the quota and the
- * other client stand in for Kafka's. */
+/* stall: which partitions are taken to stand still. The bounds of the log, the quota and the other
+ * client stand in for Kafka's. */
 #include "flow/stall.h"
 
 #include <setjmp.h>
